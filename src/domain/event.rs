@@ -1,0 +1,145 @@
+//! What members are told, and what the actor must do.
+
+use std::sync::Arc;
+
+use super::{
+    Coins, Comment, CommentId, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus, Offset, Profile,
+    Reject, ReplyTo, SessionId, SocketId, UserId,
+};
+
+/// Where a member stands in a room's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub epoch: Epoch,
+    pub offset: Offset,
+}
+
+/// Recoverable events: ordered, counted, the same for every member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomEvent {
+    Comment(Arc<Comment>),
+    Gift {
+        order: Arc<GiftOrder>,
+        receipt: GiftReceipt,
+    },
+    /// The status or title of the live changed.
+    Live {
+        live_id: LiveId,
+        status: LiveStatus,
+        title: Arc<str>,
+    },
+}
+
+/// What may be given up first when there is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Viewers' comments and presence: the first to go.
+    Crowd,
+    /// The streamer, moderators, and answers to one's own commands.
+    Voice,
+    /// Gifts, room state, removals: never dropped for a live session.
+    Money,
+}
+
+/// In which lane something travels; `owner` is the streamer of the room.
+pub trait LaneOf {
+    fn lane(&self, owner: UserId) -> Lane;
+}
+
+impl LaneOf for RoomEvent {
+    fn lane(&self, owner: UserId) -> Lane {
+        match self {
+            RoomEvent::Comment(comment) if comment.author.id == owner => Lane::Voice,
+            RoomEvent::Comment(_) => Lane::Crowd,
+            RoomEvent::Gift { .. } | RoomEvent::Live { .. } => Lane::Money,
+        }
+    }
+}
+
+/// A recoverable event with its place in the room's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequenced {
+    pub epoch: Epoch,
+    pub offset: Offset,
+    pub event: RoomEvent,
+}
+
+/// What happened to the set of users online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceAction {
+    Join,
+    Leave,
+}
+
+/// Who is online, after a change. A state: the latest replaces the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    pub live_id: LiveId,
+    pub action: PresenceAction,
+    /// Who joined or left.
+    pub user: Arc<Profile>,
+    /// Socket ids in the room; empty above the presence threshold.
+    pub clients: Vec<SocketId>,
+    /// Users, newest first, each once; only on a join. Above the threshold the newest of them.
+    pub users: Option<Vec<Arc<Profile>>>,
+    /// Users online, always exact.
+    pub count: usize,
+}
+
+/// The good answer to one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Joined {
+        position: Position,
+        recovered: bool,
+        count: usize,
+        live: Box<Live>,
+    },
+    Left {
+        live_id: LiveId,
+    },
+    /// `offset` is `None` when the comment was announced in an earlier epoch (a retry after a restart).
+    Commented {
+        comment_id: CommentId,
+        offset: Option<Offset>,
+    },
+    /// `offset` is `None` when the gift was announced before this room opened, so its place is in
+    /// an earlier epoch.
+    Gifted {
+        record_id: GiftRecordId,
+        offset: Option<Offset>,
+        coin: Coins,
+    },
+}
+
+/// What a decision asks of the actor. Effects are performed in the order given.
+#[derive(Debug, Clone)]
+pub enum Effect<H> {
+    /// From here on `handle` receives what the room tells all.
+    Attach {
+        session: SessionId,
+        handle: H,
+    },
+    /// From here on it does not.
+    Detach {
+        session: SessionId,
+        handle: H,
+    },
+    /// Give the event its place in the order, then tell all.
+    Publish(RoomEvent),
+    /// Tell all, without a place.
+    Announce(Presence),
+    Reply {
+        to: ReplyTo<H>,
+        result: Result<Reply, Reject>,
+    },
+    /// Store a comment; answered by `Room::comment_stored`.
+    StoreComment(Arc<Comment>),
+    /// Commit a gift; answered by `Room::gift_settled` with the ticket.
+    CommitGift {
+        ticket: u64,
+        order: Arc<GiftOrder>,
+    },
+    /// Count this user once for the live, ever.
+    RecordView(UserId),
+}

@@ -1,0 +1,167 @@
+//! Who is in a room: sessions as members, users as presence.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{SessionId, SocketId, Timestamp, UserId};
+
+/// A user, as others in the room see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub id: UserId,
+    /// Nickname, else username.
+    pub name: String,
+    pub avatar: Option<String>,
+}
+
+/// One session in the room.
+#[derive(Debug, Clone)]
+pub struct Member<H> {
+    pub user: UserId,
+    pub socket_id: SocketId,
+    /// How to reach it.
+    pub handle: H,
+    pub joined_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Online {
+    profile: Arc<Profile>,
+    /// Sorts users newest first. A later join of the same user does not move it.
+    arrival: u64,
+    sessions_count: usize,
+    /// Set while the last connection is gone without a good-bye: the user stays online until then.
+    leaves_at: Option<Timestamp>,
+}
+
+/// The members of one room and the presence that follows from them: two tabs are two members and
+/// one presence. A user whose connection dropped stays present for a grace.
+#[derive(Debug)]
+pub struct MemberList<H> {
+    members: HashMap<SessionId, Member<H>>,
+    online: HashMap<UserId, Online>,
+    arrivals: u64,
+    lingering_count: usize,
+}
+
+impl<H> Default for MemberList<H> {
+    fn default() -> Self {
+        Self { members: HashMap::new(), online: HashMap::new(), arrivals: 0, lingering_count: 0 }
+    }
+}
+
+impl<H> MemberList<H> {
+    /// Adds or renews a member. Returns the profile whose presence that ended: a session that joins
+    /// again as another user (with a new token) stops counting for the old one.
+    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>) -> Option<Arc<Profile>> {
+        let user = profile.id;
+        let replaced = self.members.insert(session, member);
+        if let Some(old) = &replaced {
+            self.release(old.user, None);
+        }
+        let online = self.online.entry(user).or_insert_with(|| {
+            self.arrivals += 1;
+            Online { profile: profile.clone(), arrival: self.arrivals, sessions_count: 0, leaves_at: None }
+        });
+        online.profile = profile;
+        online.sessions_count += 1;
+        if online.leaves_at.take().is_some() {
+            self.lingering_count -= 1;
+        }
+        self.drop_absent(replaced?.user)
+    }
+
+    /// Removes a member that said good-bye. The second value is its profile when that was the
+    /// user's last member here, so presence ends now.
+    pub fn leave(&mut self, session: SessionId) -> Option<(Member<H>, Option<Arc<Profile>>)> {
+        let member = self.members.remove(&session)?;
+        self.release(member.user, None);
+        let gone = self.drop_absent(member.user);
+        Some((member, gone))
+    }
+
+    /// Removes a member whose connection was lost; presence lingers until `leaves_at`.
+    pub fn lose(&mut self, session: SessionId, leaves_at: Timestamp) -> Option<Member<H>> {
+        let member = self.members.remove(&session)?;
+        self.release(member.user, Some(leaves_at));
+        Some(member)
+    }
+
+    /// Ends the presence of users whose grace is over, oldest arrival first.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Profile>> {
+        if self.lingering_count == 0 {
+            return Vec::new();
+        }
+        let mut gone: Vec<_> = self
+            .online
+            .iter()
+            .filter(|(_, online)| online.leaves_at.is_some_and(|at| at <= now))
+            .map(|(user, online)| (online.arrival, *user))
+            .collect();
+        gone.sort_unstable();
+        self.lingering_count -= gone.len();
+        gone.into_iter().filter_map(|(_, user)| self.online.remove(&user)).map(|online| online.profile).collect()
+    }
+
+    /// When the next grace ends.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        if self.lingering_count == 0 {
+            return None;
+        }
+        self.online.values().filter_map(|online| online.leaves_at).min()
+    }
+
+    fn release(&mut self, user: UserId, leaves_at: Option<Timestamp>) {
+        if let Some(online) = self.online.get_mut(&user) {
+            online.sessions_count -= 1;
+            if online.sessions_count == 0 && leaves_at.is_some() {
+                online.leaves_at = leaves_at;
+                self.lingering_count += 1;
+            }
+        }
+    }
+
+    fn drop_absent(&mut self, user: UserId) -> Option<Arc<Profile>> {
+        let online = self.online.get(&user)?;
+        if online.sessions_count > 0 || online.leaves_at.is_some() {
+            return None;
+        }
+        self.online.remove(&user).map(|online| online.profile)
+    }
+
+    pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
+        self.members.get(&session)
+    }
+
+    pub fn profile(&self, user: UserId) -> Option<&Arc<Profile>> {
+        self.online.get(&user).map(|online| &online.profile)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (SessionId, &Member<H>)> {
+        self.members.iter().map(|(session, member)| (*session, member))
+    }
+
+    pub fn members_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Users online, those in their grace included.
+    pub fn users_count(&self) -> usize {
+        self.online.len()
+    }
+
+    /// Socket ids of all members, in the order they joined.
+    pub fn socket_ids(&self) -> Vec<SocketId> {
+        let mut ids: Vec<_> =
+            self.members.iter().map(|(session, member)| (member.joined_at, *session, &member.socket_id)).collect();
+        ids.sort_unstable_by_key(|(joined_at, session, _)| (*joined_at, *session));
+        ids.into_iter().map(|(_, _, id)| id.clone()).collect()
+    }
+
+    /// Users online, newest first, at most `max`.
+    pub fn users(&self, max: usize) -> Vec<Arc<Profile>> {
+        let mut users: Vec<_> = self.online.values().collect();
+        users.sort_unstable_by_key(|online| std::cmp::Reverse(online.arrival));
+        users.into_iter().take(max).map(|online| online.profile.clone()).collect()
+    }
+}

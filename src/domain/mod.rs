@@ -1,0 +1,33 @@
+//! What a live room decides, without knowing how.
+//!
+//! Everything here is a value or a function of values: no actor, no database, no JSON, no clock and
+//! no randomness. A room is stepped with commands and the current [`Timestamp`] and answers with
+//! [`Effect`]s that `actors::live_room` performs in order. `tests/room_scripts.rs` runs rooms as
+//! transcripts on exactly this code.
+
+mod bucket;
+mod comment;
+mod disconnect;
+mod event;
+mod gift;
+mod ids;
+mod ledger;
+mod live;
+mod member;
+mod reject;
+mod room;
+
+pub use bucket::{Bucket, BucketRate};
+pub use comment::{Comment, CommentText, CommentTextError};
+pub use disconnect::Disconnect;
+pub use event::{Effect, Lane, LaneOf, Position, Presence, PresenceAction, Reply, RoomEvent, Sequenced};
+pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
+pub use ids::{
+    AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, Offset, ReplyTo, RequestId, SessionId, SocketId,
+    Timestamp, UserId,
+};
+pub use ledger::{LedgerEntry, RoomLedger};
+pub use live::{Live, LiveStatus};
+pub use member::{Member, MemberList, Profile};
+pub use reject::Reject;
+pub use room::{Caller, JoinRequest, Room, RoomSettings, StoreFailed};

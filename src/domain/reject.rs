@@ -1,0 +1,40 @@
+//! Why a command is refused. The session lives on.
+
+/// A refusal is a value: it is answered, never logged as an error. Words and codes are the
+/// protocol's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// No token where one is needed.
+    Unauthorized,
+    TokenInvalid,
+    TokenExpired,
+    UserDisabled,
+    LiveNotFound,
+    LiveNotStarted,
+    LiveEnded,
+    GiftNotFound,
+    CoinsInsufficient,
+    NotInRoom,
+    RateLimited {
+        retry_after_ms: u64,
+    },
+    CommentTooLong {
+        chars_max: usize,
+    },
+    /// The comment is no text, or empty.
+    CommentRefused,
+    /// The `request_id` was used before with other content.
+    DuplicateConflict,
+    Busy {
+        retry_after_ms: u64,
+    },
+    /// `what` names the field and what was expected of it.
+    BadRequest {
+        what: &'static str,
+    },
+}
+
+impl Reject {
+    /// The busy answer where nothing better is known about when to come back.
+    pub const BUSY: Reject = Reject::Busy { retry_after_ms: 1_000 };
+}

@@ -1,0 +1,507 @@
+//! One live room: every decision about members, comments, gifts and presence.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::{
+    AckId, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
+    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position, Presence,
+    PresenceAction, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId,
+    Timestamp, UserId,
+};
+
+/// The limits a room lives by; each is a configuration key.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomSettings {
+    /// Comments of one user; the streamer is exempt.
+    pub comment_rate: BucketRate,
+    /// Joins of the whole room.
+    pub join_rate: BucketRate,
+    /// Up to this many users, presence lists everybody; above, the newest this many and no clients.
+    pub presence_users_max: usize,
+    /// How long a user whose connection dropped stays online.
+    pub leave_grace_ms: i64,
+    /// How long a comment's `request_id` is remembered.
+    pub dedupe_ms: i64,
+    /// How many are remembered at most; beyond, the oldest is forgotten early.
+    pub dedupe_max: usize,
+    /// Gifts that may wait for their commit at once; beyond, `busy`.
+    pub gifts_in_flight_max: usize,
+}
+
+/// A session asking to become a member.
+#[derive(Debug, Clone)]
+pub struct JoinRequest<H> {
+    pub session: SessionId,
+    pub profile: Arc<Profile>,
+    pub socket_id: SocketId,
+    pub handle: H,
+    pub ack: AckId,
+}
+
+/// Who sends a command, and how to answer it.
+#[derive(Debug, Clone)]
+pub struct Caller<H> {
+    pub session: SessionId,
+    /// The user the command was verified for. A session whose token now names another user than
+    /// the one it joined as is no member until it joins again.
+    pub user: UserId,
+    pub to: ReplyTo<H>,
+}
+
+/// The store did not take a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFailed {
+    /// Try again later.
+    Busy,
+    /// The row itself was refused (its author is gone, say): trying again is useless.
+    Refused,
+}
+
+/// A comment that was accepted and whose sender waits for the commit.
+#[derive(Debug)]
+struct PendingComment<H> {
+    waiters: Vec<ReplyTo<H>>,
+    offset: Option<Offset>,
+    stored: bool,
+    key: Option<(UserId, RequestId)>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    comment_id: CommentId,
+    text: CommentText,
+    /// Filled in when the comment got its place.
+    offset: Option<Offset>,
+    at: Timestamp,
+}
+
+/// How many retries of one pending comment are answered with it; a client has no use for more.
+const WAITERS_MAX: usize = 8;
+/// Announced gifts whose place is remembered, so that a retried gift is answered with it.
+const ANNOUNCED_MAX: usize = 1_024;
+/// Rate limiters kept before those that are full again are thrown out.
+const LIMITERS_BEFORE_SWEEP: usize = 1_024;
+
+/// The state of one live room on one node. `H` is how to reach a session.
+#[derive(Debug)]
+pub struct Room<H> {
+    live: Live,
+    settings: RoomSettings,
+    members: MemberList<H>,
+    ledger: RoomLedger,
+    position: Position,
+    opened_at: Timestamp,
+    joins: Bucket,
+    limiters: HashMap<UserId, Bucket>,
+    remembered: HashMap<(UserId, RequestId), Remembered>,
+    /// Keys of `remembered`, oldest first.
+    remembered_order: VecDeque<(Timestamp, UserId, RequestId)>,
+    pending_comments: HashMap<CommentId, PendingComment<H>>,
+    next_ticket: u64,
+    /// Gifts on their way to the books, by ticket.
+    committing: HashMap<u64, (Arc<GiftOrder>, ReplyTo<H>)>,
+    /// Committed gifts that wait for their place in the order.
+    announcing: HashMap<GiftRecordId, (Coins, Vec<ReplyTo<H>>)>,
+    announced: HashMap<GiftRecordId, Offset>,
+    announced_order: VecDeque<GiftRecordId>,
+    /// The highest record id that `announced` has forgotten.
+    announced_floor: Option<GiftRecordId>,
+}
+
+impl<H: Clone> Room<H> {
+    /// Opens a room for `live`. `recent` are stored comments that carry a `request_id` and are
+    /// younger than the dedupe window, oldest first: a retry is recognised across a restart.
+    pub fn open(live: Live, position: Position, recent: Vec<Comment>, settings: RoomSettings, now: Timestamp) -> Self {
+        let mut room = Self {
+            ledger: RoomLedger::open(live.coin),
+            live,
+            settings,
+            members: MemberList::default(),
+            position,
+            opened_at: now,
+            joins: Bucket::default(),
+            limiters: HashMap::new(),
+            remembered: HashMap::new(),
+            remembered_order: VecDeque::new(),
+            pending_comments: HashMap::new(),
+            next_ticket: 0,
+            committing: HashMap::new(),
+            announcing: HashMap::new(),
+            announced: HashMap::new(),
+            announced_order: VecDeque::new(),
+            announced_floor: None,
+        };
+        for comment in recent {
+            if let Some(request_id) = comment.request_id {
+                room.remember(comment.author.id, request_id, comment.id, comment.text, comment.at);
+            }
+        }
+        room
+    }
+
+    /// Makes a session a member. Joining again renews it and is announced again, without duplicates.
+    pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
+        self.live.status.require_open()?;
+        self.joins.take(self.settings.join_rate, now).map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
+        let JoinRequest { session, profile, socket_id, handle, ack } = request;
+        let user = profile.id;
+        let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
+        let displaced = self.members.join(session, profile.clone(), member);
+        let mut effects = vec![
+            Effect::Attach { session, handle: handle.clone() },
+            Effect::Reply {
+                to: ReplyTo { handle, ack },
+                result: Ok(Reply::Joined {
+                    position: self.position.clone(),
+                    recovered: false,
+                    count: self.members.users_count(),
+                    live: Box::new(self.live.clone()),
+                }),
+            },
+        ];
+        if let Some(gone) = displaced {
+            effects.push(Effect::Announce(self.presence(PresenceAction::Leave, gone)));
+        }
+        effects.push(Effect::Announce(self.presence(PresenceAction::Join, profile)));
+        effects.push(Effect::RecordView(user));
+        Ok(effects)
+    }
+
+    /// A member says good-bye. Works in any status; for a stranger there is nothing to do and
+    /// nobody to tell.
+    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>) -> Vec<Effect<H>> {
+        let mut effects = self.remove(session);
+        effects.push(Effect::Reply { to, result: Ok(Reply::Left { live_id: self.live.id }) });
+        effects
+    }
+
+    /// A member is removed at once, without an answer: its account was disabled, say.
+    pub fn remove(&mut self, session: SessionId) -> Vec<Effect<H>> {
+        let Some((member, gone)) = self.members.leave(session) else { return Vec::new() };
+        let mut effects = vec![Effect::Detach { session, handle: member.handle }];
+        if let Some(profile) = gone {
+            effects.push(Effect::Announce(self.presence(PresenceAction::Leave, profile)));
+        }
+        effects
+    }
+
+    /// A member's connection is gone without a good-bye: it is announced when the grace has passed
+    /// and the user did not come back ([`Room::tick`]).
+    pub fn lose(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
+        match self.members.lose(session, now.plus_ms(self.settings.leave_grace_ms)) {
+            Some(member) => vec![Effect::Detach { session, handle: member.handle }],
+            None => Vec::new(),
+        }
+    }
+
+    /// Announces those whose grace has passed.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let gone = self.members.expire(now);
+        gone.into_iter().map(|profile| Effect::Announce(self.presence(PresenceAction::Leave, profile))).collect()
+    }
+
+    /// When [`Room::tick`] has something to do next.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.members.next_expiry()
+    }
+
+    /// Whether `caller` may comment or give here now, before anything else about the command is
+    /// looked at.
+    pub fn admit(&self, caller: &Caller<H>) -> Result<(), Reject> {
+        self.live.status.require_open()?;
+        self.author(caller).map(|_| ())
+    }
+
+    /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
+    /// and after fan-out there is nobody left to say no to. The sender is answered when the comment
+    /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]).
+    pub fn post_comment(
+        &mut self,
+        caller: Caller<H>,
+        text: CommentText,
+        request_id: Option<RequestId>,
+        id: CommentId,
+        now: Timestamp,
+    ) -> Result<Vec<Effect<H>>, Reject> {
+        self.live.status.require_open()?;
+        let author = self.author(&caller)?;
+        let key = request_id.clone().map(|request_id| (author.id, request_id));
+        self.forget_old(now);
+        if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, &caller.to)) {
+            return answer;
+        }
+        if author.id != self.live.owner {
+            self.sweep_limiters(now);
+            let limiter = self.limiters.entry(author.id).or_default();
+            limiter
+                .take(self.settings.comment_rate, now)
+                .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
+        }
+        if let Some((user, request_id)) = key.clone() {
+            self.remember(user, request_id, id, text.clone(), now);
+        }
+        self.pending_comments.insert(id, PendingComment { waiters: vec![caller.to], offset: None, stored: false, key });
+        let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
+        Ok(vec![Effect::StoreComment(comment.clone()), Effect::Publish(RoomEvent::Comment(comment))])
+    }
+
+    /// The answer to a command seen before, or `None` if this one is new.
+    fn answer_retry(
+        &mut self,
+        key: &(UserId, RequestId),
+        text: &CommentText,
+        to: &ReplyTo<H>,
+    ) -> Option<Result<Vec<Effect<H>>, Reject>> {
+        let known = self.remembered.get(key)?;
+        if known.text != *text {
+            return Some(Err(Reject::DuplicateConflict));
+        }
+        if let Some(pending) = self.pending_comments.get_mut(&known.comment_id) {
+            if pending.waiters.len() == WAITERS_MAX {
+                return Some(Err(Reject::BUSY));
+            }
+            pending.waiters.push(to.clone());
+            return Some(Ok(Vec::new()));
+        }
+        let reply = Reply::Commented { comment_id: known.comment_id, offset: known.offset };
+        Some(Ok(vec![Effect::Reply { to: to.clone(), result: Ok(reply) }]))
+    }
+
+    /// An event got its place. Called for every event in order, before it is handed to the members.
+    /// The answers that waited for the place follow the event.
+    pub fn ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
+        self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
+        match &sequenced.event {
+            RoomEvent::Comment(comment) => {
+                if let Some(pending) = self.pending_comments.get_mut(&comment.id) {
+                    pending.offset = Some(sequenced.offset);
+                }
+                self.answer_comment(comment.id)
+            }
+            RoomEvent::Gift { receipt, .. } => {
+                self.note_announced(receipt.record_id, sequenced.offset);
+                let Some((coin, waiters)) = self.announcing.remove(&receipt.record_id) else { return Vec::new() };
+                let reply = Reply::Gifted { record_id: receipt.record_id, offset: Some(sequenced.offset), coin };
+                waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+            }
+            RoomEvent::Live { .. } => Vec::new(),
+        }
+    }
+
+    /// The store answered for a comment.
+    pub fn comment_stored(&mut self, id: CommentId, result: Result<(), StoreFailed>) -> Vec<Effect<H>> {
+        match result {
+            Ok(()) => {
+                if let Some(pending) = self.pending_comments.get_mut(&id) {
+                    pending.stored = true;
+                }
+                self.answer_comment(id)
+            }
+            Err(failed) => {
+                let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
+                // A retry is a new comment: this one was not kept.
+                if let Some(key) = pending.key {
+                    self.remembered.remove(&key);
+                }
+                let reject = match failed {
+                    StoreFailed::Busy => Reject::BUSY,
+                    StoreFailed::Refused => Reject::CommentRefused,
+                };
+                pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Err(reject) }).collect()
+            }
+        }
+    }
+
+    fn answer_comment(&mut self, id: CommentId) -> Vec<Effect<H>> {
+        let Some(pending) = self.pending_comments.get(&id) else { return Vec::new() };
+        if !pending.stored || pending.offset.is_none() {
+            return Vec::new();
+        }
+        let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
+        if let Some(known) = pending.key.and_then(|key| self.remembered.get_mut(&key)) {
+            known.offset = pending.offset;
+        }
+        let reply = Reply::Commented { comment_id: id, offset: pending.offset };
+        pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+    }
+
+    /// Decides whether a gift may go to the books. It is told to nobody before it comes back from
+    /// there ([`Room::gift_settled`]).
+    pub fn send_gift(
+        &mut self,
+        caller: Caller<H>,
+        gift: Option<Arc<Gift>>,
+        count: GiftCount,
+        request_id: RequestId,
+        now: Timestamp,
+    ) -> Result<Vec<Effect<H>>, Reject> {
+        self.live.status.require_open()?;
+        let giver = self.author(&caller)?;
+        let gift = gift.ok_or(Reject::GiftNotFound)?;
+        if self.committing.len() >= self.settings.gifts_in_flight_max {
+            return Err(Reject::BUSY);
+        }
+        let order = Arc::new(GiftOrder { live_id: self.live.id, giver, gift, count, request_id, at: now });
+        self.next_ticket += 1;
+        self.committing.insert(self.next_ticket, (order.clone(), caller.to));
+        Ok(vec![Effect::CommitGift { ticket: self.next_ticket, order }])
+    }
+
+    /// The books answered for a gift.
+    ///
+    /// A duplicate is announced only if this room should have done so and did not: when a commit's
+    /// answer was lost and the order was committed again under the same `request_id`.
+    pub fn gift_settled(&mut self, ticket: u64, result: Result<GiftReceipt, GiftRefusal>) -> Vec<Effect<H>> {
+        let Some((order, to)) = self.committing.remove(&ticket) else { return Vec::new() };
+        let receipt = match result {
+            Ok(receipt) => receipt,
+            Err(refusal) => return vec![Effect::Reply { to, result: Err(refusal.into()) }],
+        };
+        if let Some((_, waiters)) = self.announcing.get_mut(&receipt.record_id) {
+            waiters.push(to);
+            return Vec::new();
+        }
+        let told_before = self.announced.contains_key(&receipt.record_id)
+            || self.announced_floor.is_some_and(|floor| receipt.record_id <= floor)
+            || receipt.at < self.opened_at;
+        if receipt.duplicate && told_before {
+            let offset = self.announced.get(&receipt.record_id).copied();
+            let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
+            return vec![Effect::Reply { to, result: Ok(reply) }];
+        }
+        let entry =
+            LedgerEntry { record_id: receipt.record_id, giver: order.giver.id, amount: receipt.total, at: receipt.at };
+        self.ledger.post(entry, receipt.live_coin);
+        self.live.coin = self.ledger.total();
+        self.announcing.insert(receipt.record_id, (receipt.giver_coin, vec![to]));
+        vec![Effect::Publish(RoomEvent::Gift { order, receipt })]
+    }
+
+    /// The live's row changed: its streamer started, paused, ended or renamed it.
+    pub fn live_changed(&mut self, status: LiveStatus, title: String) -> Vec<Effect<H>> {
+        if self.live.status == status && self.live.title == title {
+            return Vec::new();
+        }
+        self.live.status = status;
+        self.live.title = title;
+        let event = RoomEvent::Live { live_id: self.live.id, status, title: self.live.title.as_str().into() };
+        vec![Effect::Publish(event)]
+    }
+
+    /// The count of views went up by commits of this room.
+    pub fn views_recorded(&mut self, look_count: i64) {
+        self.live.look_count = self.live.look_count.max(look_count);
+    }
+
+    /// Whether nobody is here and nothing is on its way, so that forgetting the room loses nothing.
+    pub fn is_idle(&self) -> bool {
+        self.members.users_count() == 0
+            && self.pending_comments.is_empty()
+            && self.committing.is_empty()
+            && self.announcing.is_empty()
+    }
+
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    pub fn members(&self) -> &MemberList<H> {
+        &self.members
+    }
+
+    pub fn ledger(&self) -> &RoomLedger {
+        &self.ledger
+    }
+
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Commands accepted and not yet answered for by the store.
+    pub fn in_flight_count(&self) -> usize {
+        self.pending_comments.len() + self.committing.len()
+    }
+
+    fn author(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
+        let member = self.members.get(caller.session).ok_or(Reject::NotInRoom)?;
+        if member.user != caller.user {
+            return Err(Reject::NotInRoom);
+        }
+        self.members.profile(member.user).cloned().ok_or(Reject::NotInRoom)
+    }
+
+    fn presence(&self, action: PresenceAction, user: Arc<Profile>) -> Presence {
+        let count = self.members.users_count();
+        let users_max = self.settings.presence_users_max;
+        Presence {
+            live_id: self.live.id,
+            action,
+            user,
+            clients: if count <= users_max { self.members.socket_ids() } else { Vec::new() },
+            users: (action == PresenceAction::Join).then(|| self.members.users(users_max)),
+            count,
+        }
+    }
+
+    fn remember(
+        &mut self,
+        user: UserId,
+        request_id: RequestId,
+        comment_id: CommentId,
+        text: CommentText,
+        at: Timestamp,
+    ) {
+        if self.remembered_order.len() >= self.settings.dedupe_max {
+            self.forget_oldest();
+        }
+        self.remembered_order.push_back((at, user, request_id.clone()));
+        self.remembered.insert((user, request_id), Remembered { comment_id, text, offset: None, at });
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
+        while self.remembered_order.front().is_some_and(|(at, ..)| now.since(*at) >= self.settings.dedupe_ms) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((at, user, request_id)) = self.remembered_order.pop_front() {
+            let key = (user, request_id);
+            // A key that failed and was used again is in the order twice; only its own entry goes.
+            if self.remembered.get(&key).is_some_and(|known| known.at == at) {
+                self.remembered.remove(&key);
+            }
+        }
+    }
+
+    fn sweep_limiters(&mut self, now: Timestamp) {
+        if self.limiters.len() >= LIMITERS_BEFORE_SWEEP.max(2 * self.members.users_count()) {
+            self.limiters.retain(|_, limiter| !limiter.is_full(now));
+        }
+    }
+
+    fn note_announced(&mut self, record_id: GiftRecordId, offset: Offset) {
+        if self.announced_order.len() == ANNOUNCED_MAX
+            && let Some(oldest) = self.announced_order.pop_front()
+        {
+            self.announced.remove(&oldest);
+            self.announced_floor = self.announced_floor.max(Some(oldest));
+        }
+        self.announced_order.push_back(record_id);
+        self.announced.insert(record_id, offset);
+    }
+}
+
+impl From<GiftRefusal> for Reject {
+    fn from(refusal: GiftRefusal) -> Self {
+        match refusal {
+            GiftRefusal::CoinsInsufficient => Reject::CoinsInsufficient,
+            GiftRefusal::Conflict => Reject::DuplicateConflict,
+            GiftRefusal::UserDisabled => Reject::UserDisabled,
+            GiftRefusal::LiveEnded => Reject::LiveEnded,
+            GiftRefusal::GiftNotFound => Reject::GiftNotFound,
+            GiftRefusal::Busy => Reject::BUSY,
+        }
+    }
+}

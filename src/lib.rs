@@ -1,0 +1,3 @@
+//! liveroom: a realtime live-room server.
+
+pub mod domain;
