@@ -1,3 +1,4 @@
 //! liveroom: a realtime live-room server.
 
 pub mod domain;
+pub mod protocol;

@@ -1,0 +1,283 @@
+//! What a client asked for, as far as bytes can tell.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::domain::{AckId, GiftCount, GiftId, LiveId, Position, RequestId};
+
+/// One command, decoded but not yet believed.
+///
+/// Faults in single fields are kept as values, because the wire contract fixes the order in which
+/// they are reported: first the token, then the live, then the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCommand {
+    pub ack: AckId,
+    pub token: TokenField,
+    /// `None` unless the id was a positive integer or a string of its digits.
+    pub live_id: Option<LiveId>,
+    pub kind: CommandKind,
+}
+
+/// The `token` of a payload.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenField {
+    /// Not there, empty, null, or the payload is no object.
+    Missing,
+    /// There, but no string.
+    Malformed,
+    Present(String),
+}
+
+impl fmt::Debug for TokenField {
+    /// A token is a password: it is not shown, not even by accident.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenField::Missing => "Missing",
+            TokenField::Malformed => "Malformed",
+            TokenField::Present(_) => "Present(***)",
+        })
+    }
+}
+
+/// A field that is there but wrong: its name and what was expected.
+pub type FieldFault = &'static str;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandKind {
+    Join {
+        /// Where the client left off; a malformed position is the same as none.
+        since: Option<Position>,
+    },
+    Leave,
+    Comment {
+        /// `None` if `data` is no string.
+        text: Option<String>,
+        request_id: Result<Option<RequestId>, FieldFault>,
+    },
+    Gift {
+        /// `None` unless the id was a positive integer or a string of its digits.
+        gift_id: Option<GiftId>,
+        count: Result<GiftCount, FieldFault>,
+        request_id: Result<Option<RequestId>, FieldFault>,
+    },
+    /// Plain JSON only: replaces the session's token.
+    Auth,
+}
+
+/// What a decoder made of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    Command(ClientCommand),
+    /// Well-formed, but no event we know. Socket.IO ignores it; plain JSON answers `bad_request`.
+    UnknownEvent {
+        ack: AckId,
+    },
+    /// Recognisable enough to be answered with `bad_request`, not enough to be a command: too
+    /// large, too deep, no JSON.
+    Malformed {
+        ack: AckId,
+        what: FieldFault,
+    },
+}
+
+/// Longest `epoch` a client may claim to have seen, in bytes; ours are far shorter.
+const EPOCH_BYTES_MAX: usize = 64;
+
+/// Reads an event that both dialects have. `payload` is its first argument; anything but an object
+/// counts as an empty one, so that it is the missing token that is reported.
+pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId) -> Decoded {
+    let mut fields = into_fields(payload);
+    let kind = match event {
+        "joinLive" => CommandKind::Join { since: fields.get("since").and_then(position) },
+        "leaveLive" => CommandKind::Leave,
+        "comment" => CommandKind::Comment { text: take_string(&mut fields, "data"), request_id: request_id(&fields) },
+        "gift" => CommandKind::Gift {
+            gift_id: fields.get("gift_id").and_then(integer).and_then(GiftId::new),
+            count: gift_count(&fields),
+            request_id: request_id(&fields),
+        },
+        _ => return Decoded::UnknownEvent { ack },
+    };
+    let live_id = fields.get("live_id").and_then(integer).and_then(LiveId::new);
+    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, kind })
+}
+
+/// Reads the `auth` event, which only plain JSON has: a Socket.IO payload carries its own token.
+pub(super) fn decode_auth(payload: Option<Value>, ack: AckId) -> Decoded {
+    let token = take_token(&mut into_fields(payload));
+    Decoded::Command(ClientCommand { ack, token, live_id: None, kind: CommandKind::Auth })
+}
+
+fn into_fields(payload: Option<Value>) -> Map<String, Value> {
+    match payload {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// A JSON integer or a string of nothing but decimal digits, within 64 bits. The system this
+/// replaces took `"7abc"` and `[7,8]` for 7.
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn take_string(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match fields.get_mut(name).map(Value::take) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn take_token(fields: &mut Map<String, Value>) -> TokenField {
+    match fields.get_mut("token").map(Value::take) {
+        None | Some(Value::Null) => TokenField::Missing,
+        Some(Value::String(token)) if token.is_empty() => TokenField::Missing,
+        Some(Value::String(token)) => TokenField::Present(token),
+        Some(_) => TokenField::Malformed,
+    }
+}
+
+fn position(since: &Value) -> Option<Position> {
+    let epoch = since.get("epoch")?.as_str().filter(|epoch| epoch.len() <= EPOCH_BYTES_MAX)?;
+    Some(Position { epoch: epoch.into(), offset: since.get("offset")?.as_u64()? })
+}
+
+fn gift_count(fields: &Map<String, Value>) -> Result<GiftCount, FieldFault> {
+    match fields.get("num") {
+        None | Some(Value::Null) => Ok(GiftCount::ONE),
+        Some(num) => integer(num).and_then(GiftCount::new).ok_or("num: an integer from 1 to 999"),
+    }
+}
+
+fn request_id(fields: &Map<String, Value>) -> Result<Option<RequestId>, FieldFault> {
+    match fields.get("request_id") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_str().and_then(RequestId::parse) {
+            Some(request_id) => Ok(Some(request_id)),
+            None => Err("request_id: 1 to 64 of A-Z a-z 0-9 _ -"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn command(event: &str, payload: Value) -> ClientCommand {
+        match decode_event(event, Some(payload), AckId::None) {
+            Decoded::Command(command) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ids_are_positive_integers_or_their_digits() {
+        let seven = LiveId::new(7);
+        for (live_id, expected) in [
+            (json!(7), seven),
+            (json!("7"), seven),
+            (json!("07"), seven),
+            (json!(i64::MAX), LiveId::new(i64::MAX)),
+            (json!(0), None),
+            (json!(-7), None),
+            (json!(7.5), None),
+            (json!(7.0), None),
+            (json!(u64::MAX), None),
+            (json!("9223372036854775808"), None),
+            (json!(""), None),
+            (json!("+7"), None),
+            (json!("-7"), None),
+            (json!(" 7"), None),
+            (json!("7abc"), None),
+            (json!("７"), None),
+            (json!([7]), None),
+            (json!({"a": 7}), None),
+            (json!(true), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(command("joinLive", json!({"live_id": live_id})).live_id, expected, "{live_id}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_missing_malformed_or_present() {
+        for (payload, expected) in [
+            (json!({}), TokenField::Missing),
+            (json!({"token": null}), TokenField::Missing),
+            (json!({"token": ""}), TokenField::Missing),
+            (json!([1, 2]), TokenField::Missing),
+            (json!("hello"), TokenField::Missing),
+            (json!({"token": 5}), TokenField::Malformed),
+            (json!({"token": {"a": 1}}), TokenField::Malformed),
+            (json!({"token": "t"}), TokenField::Present("t".into())),
+        ] {
+            assert_eq!(command("leaveLive", payload.clone()).token, expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let shown = format!("{:?}", command("leaveLive", json!({"token": "secret"})));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn gift_count_defaults_to_one_and_ends_at_999() {
+        for (num, expected) in [
+            (json!(null), Some(1)),
+            (json!(1), Some(1)),
+            (json!("12"), Some(12)),
+            (json!(999), Some(999)),
+            (json!(1000), None),
+            (json!(0), None),
+            (json!(1.5), None),
+            (json!("1.5"), None),
+            (json!([]), None),
+        ] {
+            let CommandKind::Gift { count, .. } = command("gift", json!({"num": num})).kind else { panic!() };
+            assert_eq!(count.ok().map(GiftCount::get), expected, "{num}");
+        }
+        let CommandKind::Gift { count, .. } = command("gift", json!({})).kind else { panic!() };
+        assert_eq!(count, Ok(GiftCount::ONE));
+    }
+
+    #[test]
+    fn a_wrong_request_id_is_a_fault_and_a_missing_one_is_not() {
+        for (request_id, fits) in [
+            (json!(null), true),
+            (json!("c-1_A"), true),
+            (json!(""), false),
+            (json!("a b"), false),
+            (json!("x".repeat(65)), false),
+            (json!(1), false),
+        ] {
+            let CommandKind::Comment { request_id: read, .. } =
+                command("comment", json!({"request_id": request_id})).kind
+            else {
+                panic!()
+            };
+            assert_eq!(read.is_ok(), fits, "{request_id}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_position_is_no_position() {
+        for (since, fits) in [
+            (json!({"epoch": "e", "offset": 3}), true),
+            (json!({"epoch": "e", "offset": -3}), false),
+            (json!({"epoch": "e".repeat(65), "offset": 3}), false),
+            (json!({"epoch": 1, "offset": 3}), false),
+            (json!("e:3"), false),
+        ] {
+            let CommandKind::Join { since: read } = command("joinLive", json!({"since": since})).kind else { panic!() };
+            assert_eq!(read.is_some(), fits, "{since}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Bytes to types and back. The only home of wire names, error texts and codes.
+//!
+//! Pure functions and small state machines: no actor, no socket, no clock. Where a format comes
+//! from elsewhere its source is named at the function.
+//!
+//! A text from a client goes down: [`engineio`] takes packets out of a frame or a POST body,
+//! [`socketio`] takes events out of messages, or [`plain_json`] does both for `/ws`; [`command`]
+//! reads what the event asks for. What a room says goes up through [`codec`], answers through
+//! [`reply`], both in the words of [`refusal`].
+
+pub mod codec;
+pub mod command;
+pub mod engineio;
+mod engineio_v3;
+mod engineio_v4;
+pub mod payload;
+pub mod plain_json;
+pub mod refusal;
+pub mod reply;
+pub mod socketio;
+
+pub use codec::{Codec, Dialect, event_text, fail_text, kicked_text, presence_text};
+pub use command::{ClientCommand, CommandKind, Decoded, FieldFault, TokenField};
+pub use engineio::{EnginePacket, EngineVersion};
+pub use payload::PayloadLimits;
+pub use refusal::{Refusal, close_frame};
+pub use reply::{done_text, reply_text};
+pub use socketio::{SocketIoDecoder, SocketIoInput};
