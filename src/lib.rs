@@ -1,4 +1,6 @@
 //! liveroom: a realtime live-room server.
 
+pub mod clock;
+pub mod cluster;
 pub mod domain;
-pub mod protocol;
+pub mod storage;

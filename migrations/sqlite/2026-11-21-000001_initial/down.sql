@@ -1,0 +1,9 @@
+DROP TABLE gift_records;
+DROP TABLE ledger_entries;
+DROP TABLE ledger_transfers;
+DROP TABLE comments;
+DROP TABLE gifts;
+DROP TABLE live_views;
+DROP TABLE lives;
+DROP TABLE session_tokens;
+DROP TABLE users;

@@ -1,0 +1,320 @@
+//! What a batch does to the books, decided without a database.
+//!
+//! Both databases read what a batch touches ([`Wanted`] into [`Known`]) under locks that last until
+//! the commit, decide here, write after write, and then apply the sums in a few statements. So a
+//! batch costs a handful of statements, its writes still take effect one after the other, and both
+//! databases agree by construction. A write that cannot be taken becomes an answer here and never
+//! an error that would take the rest of the batch with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use diesel::Queryable;
+
+use super::error::is_storable;
+use super::{StoreError, Write, WriteOutcome};
+use crate::domain::{
+    Coins, Comment, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId, StoreFailed, Timestamp,
+    UserId,
+};
+
+/// The rows a batch depends on. Ordered, because locks are taken in this order.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// Users whose balance may move: locked.
+    pub givers: BTreeSet<i64>,
+    /// Users that need only exist.
+    pub people: BTreeSet<i64>,
+    /// Lives whose totals may move: locked, after the givers.
+    pub totals: BTreeSet<i64>,
+    /// Lives that need only exist.
+    pub lives: BTreeSet<i64>,
+    pub gifts: BTreeSet<i64>,
+    /// Gifts are recognised by giver and request.
+    pub requests: BTreeSet<(i64, RequestId)>,
+    pub comments: BTreeSet<i64>,
+    pub views: BTreeSet<(i64, i64)>,
+}
+
+impl Wanted {
+    pub fn by(batch: &[Write]) -> Self {
+        let mut wanted = Self::default();
+        for write in batch {
+            match write {
+                Write::Comment(comment) => {
+                    wanted.people.insert(comment.author.id.get());
+                    wanted.lives.insert(comment.live_id.get());
+                    wanted.comments.insert(comment.id.get());
+                }
+                Write::Gift(order) => {
+                    wanted.givers.insert(order.giver.id.get());
+                    wanted.totals.insert(order.live_id.get());
+                    wanted.gifts.insert(order.gift.id.get());
+                    wanted.requests.insert((order.giver.id.get(), order.request_id.clone()));
+                }
+                Write::View { live_id, user_id } => {
+                    wanted.people.insert(user_id.get());
+                    wanted.totals.insert(live_id.get());
+                    wanted.views.insert((live_id.get(), user_id.get()));
+                }
+            }
+        }
+        wanted.people.retain(|user| !wanted.givers.contains(user));
+        wanted.lives.retain(|live| !wanted.totals.contains(live));
+        wanted
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct KnownUser {
+    pub coin: i64,
+    pub enabled: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct KnownLive {
+    pub coin: i64,
+    pub look_count: i64,
+    /// On air or paused.
+    pub open: bool,
+}
+
+/// A gift committed before, by an earlier batch.
+#[derive(Queryable, Clone, Copy)]
+pub(super) struct KnownGift {
+    pub record_id: i64,
+    pub live_id: i64,
+    pub gift_id: i64,
+    pub count: i64,
+    pub total: i64,
+    pub giver_coin: i64,
+    pub live_coin: i64,
+    pub at: i64,
+}
+
+#[derive(Queryable, PartialEq, Eq)]
+pub(super) struct KnownComment {
+    pub live_id: i64,
+    pub user_id: i64,
+    pub content: String,
+}
+
+impl KnownComment {
+    fn of(comment: &Comment) -> Self {
+        Self {
+            live_id: comment.live_id.get(),
+            user_id: comment.author.id.get(),
+            content: comment.text.as_str().to_owned(),
+        }
+    }
+}
+
+/// What the database says of [`Wanted`]; what is not there does not exist.
+#[derive(Default)]
+pub(super) struct Known {
+    pub users: HashMap<i64, KnownUser>,
+    pub lives: HashMap<i64, KnownLive>,
+    pub gifts: HashSet<i64>,
+    pub requests: HashMap<(i64, RequestId), KnownGift>,
+    pub comments: HashMap<i64, KnownComment>,
+    pub views: HashSet<(i64, i64)>,
+}
+
+/// A gift to be written.
+pub(super) struct NewGift {
+    pub order: Arc<GiftOrder>,
+    pub total: i64,
+    pub giver_coin: i64,
+    pub live_coin: i64,
+}
+
+/// What a batch adds to one live's row.
+#[derive(Default, Clone, Copy)]
+pub(super) struct LiveGain {
+    pub coin: i64,
+    pub views: i64,
+}
+
+/// What a batch takes from one user's row.
+#[derive(Default, Clone, Copy)]
+pub(super) struct UserSpend {
+    pub coin: i64,
+    /// The latest gift.
+    pub at: i64,
+}
+
+enum Answer {
+    Ready(WriteOutcome),
+    /// The gift at this place of [`Plan::gifts`], whose record has no id yet.
+    Gift {
+        place: usize,
+        duplicate: bool,
+    },
+}
+
+/// What to write for a batch, in this order, and what to answer once it is written.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub comments: Vec<Arc<Comment>>,
+    pub views: Vec<(LiveId, UserId)>,
+    pub gifts: Vec<NewGift>,
+    /// In id order, as the locks were taken.
+    pub spends: BTreeMap<i64, UserSpend>,
+    pub gains: BTreeMap<i64, LiveGain>,
+    answers: Vec<Answer>,
+    requests: HashMap<(i64, RequestId), usize>,
+}
+
+impl Plan {
+    pub fn decide(batch: &[Write], known: &mut Known) -> Self {
+        let mut plan = Self::default();
+        for write in batch {
+            let answer = match write {
+                Write::Comment(comment) => plan.comment(comment, known),
+                Write::Gift(order) => plan.gift(order, known),
+                Write::View { live_id, user_id } => plan.view(*live_id, *user_id, known),
+            };
+            plan.answers.push(answer);
+        }
+        plan
+    }
+
+    /// The answers, given the ids that the new gift records got, in the order of [`Plan::gifts`].
+    pub fn answers(self, record_ids: &[i64]) -> Result<Vec<WriteOutcome>, StoreError> {
+        let gifts = self.gifts;
+        self.answers
+            .into_iter()
+            .map(|answer| match answer {
+                Answer::Ready(outcome) => Ok(outcome),
+                Answer::Gift { place, duplicate } => {
+                    let gift = &gifts[place];
+                    let record_id = record_ids
+                        .get(place)
+                        .and_then(|id| GiftRecordId::new(*id))
+                        .ok_or_else(|| StoreError::Fault("a gift record got no id".into()))?;
+                    Ok(WriteOutcome::Gift(Ok(GiftReceipt {
+                        record_id,
+                        total: Coins::new(gift.total),
+                        giver_coin: Coins::new(gift.giver_coin),
+                        live_coin: Coins::new(gift.live_coin),
+                        at: gift.order.at,
+                        duplicate,
+                    })))
+                }
+            })
+            .collect()
+    }
+
+    fn comment(&mut self, comment: &Arc<Comment>, known: &mut Known) -> Answer {
+        Answer::Ready(WriteOutcome::Comment(self.take_comment(comment, known)))
+    }
+
+    fn take_comment(&mut self, comment: &Arc<Comment>, known: &mut Known) -> Result<(), StoreFailed> {
+        if let Some(stored) = known.comments.get(&comment.id.get()) {
+            // Two nodes made the same id in the same millisecond: the sender tries again with a new one.
+            return if *stored == KnownComment::of(comment) { Ok(()) } else { Err(StoreFailed::Busy) };
+        }
+        let author_known = known.users.contains_key(&comment.author.id.get());
+        let live_known = known.lives.contains_key(&comment.live_id.get());
+        if !author_known || !live_known || !is_storable(comment.text.as_str()) {
+            return Err(StoreFailed::Refused);
+        }
+        known.comments.insert(comment.id.get(), KnownComment::of(comment));
+        self.comments.push(comment.clone());
+        Ok(())
+    }
+
+    fn view(&mut self, live_id: LiveId, user_id: UserId, known: &mut Known) -> Answer {
+        Answer::Ready(WriteOutcome::View(self.take_view(live_id, user_id, known)))
+    }
+
+    fn take_view(&mut self, live_id: LiveId, user_id: UserId, known: &mut Known) -> Option<i64> {
+        let live = known.lives.get_mut(&live_id.get())?;
+        if !known.users.contains_key(&user_id.get()) || !known.views.insert((live_id.get(), user_id.get())) {
+            return None;
+        }
+        live.look_count = live.look_count.saturating_add(1);
+        self.views.push((live_id, user_id));
+        self.gains.entry(live_id.get()).or_default().views += 1;
+        Some(live.look_count)
+    }
+
+    fn gift(&mut self, order: &Arc<GiftOrder>, known: &mut Known) -> Answer {
+        let key = (order.giver.id.get(), order.request_id.clone());
+        if let Some(&place) = self.requests.get(&key) {
+            let same = is_same_gift(order, &self.gifts[place].order);
+            return if same { Answer::Gift { place, duplicate: true } } else { refused(GiftRefusal::Conflict) };
+        }
+        if let Some(record) = known.requests.get(&key) {
+            return Answer::Ready(WriteOutcome::Gift(earlier_receipt(order, record)));
+        }
+        match self.take_gift(order, known) {
+            Ok(place) => {
+                self.requests.insert(key, place);
+                Answer::Gift { place, duplicate: false }
+            }
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// Moves the coins; returns the gift's place in [`Plan::gifts`]. The refusals are in the order
+    /// in which the wire contract reports them.
+    fn take_gift(&mut self, order: &Arc<GiftOrder>, known: &mut Known) -> Result<usize, GiftRefusal> {
+        let giver = known.users.get_mut(&order.giver.id.get()).filter(|giver| giver.enabled);
+        let giver = giver.ok_or(GiftRefusal::UserDisabled)?;
+        let live = known.lives.get_mut(&order.live_id.get()).filter(|live| live.open);
+        let live = live.ok_or(GiftRefusal::LiveEnded)?;
+        if !known.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
+            return Err(GiftRefusal::GiftNotFound);
+        }
+        let total = order.gift.price.checked_mul(order.count.get()).ok_or(GiftRefusal::CoinsInsufficient)?.get();
+        if giver.coin < total {
+            return Err(GiftRefusal::CoinsInsufficient);
+        }
+        // A total beyond 64 bits is as impossible to pay as one beyond the balance.
+        let live_coin = live.coin.checked_add(total).ok_or(GiftRefusal::CoinsInsufficient)?;
+        giver.coin -= total;
+        live.coin = live_coin;
+
+        let spend = self.spends.entry(order.giver.id.get()).or_default();
+        spend.coin += total;
+        spend.at = spend.at.max(order.at.0);
+        let gain = self.gains.entry(order.live_id.get()).or_default();
+        gain.coin += total;
+        self.gifts.push(NewGift { order: order.clone(), total, giver_coin: giver.coin, live_coin });
+        Ok(self.gifts.len() - 1)
+    }
+}
+
+/// Every planned change of a balance found its row as it was when the plan was made. Anything else
+/// means that the locks do not hold what they promise: nothing of the batch is kept then.
+pub(super) fn require_all(changed: usize, planned: usize) -> Result<(), StoreError> {
+    if changed == planned {
+        return Ok(());
+    }
+    Err(StoreError::Fault(format!("a batch changed {changed} balances instead of {planned}")))
+}
+
+fn refused(refusal: GiftRefusal) -> Answer {
+    Answer::Ready(WriteOutcome::Gift(Err(refusal)))
+}
+
+/// The price is left out: a retry may come after the catalogue changed it.
+fn is_same_gift(one: &GiftOrder, other: &GiftOrder) -> bool {
+    one.live_id == other.live_id && one.gift.id == other.gift.id && one.count == other.count
+}
+
+fn earlier_receipt(order: &GiftOrder, record: &KnownGift) -> Result<GiftReceipt, GiftRefusal> {
+    let same = record.live_id == order.live_id.get()
+        && record.gift_id == order.gift.id.get()
+        && record.count == order.count.get();
+    let record_id = GiftRecordId::new(record.record_id).filter(|_| same).ok_or(GiftRefusal::Conflict)?;
+    Ok(GiftReceipt {
+        record_id,
+        total: Coins::new(record.total),
+        giver_coin: Coins::new(record.giver_coin),
+        live_coin: Coins::new(record.live_coin),
+        at: Timestamp(record.at),
+        duplicate: true,
+    })
+}

@@ -1,0 +1,243 @@
+//! Durable rows, behind one trait with two implementations.
+//!
+//! The only users of diesel are in this folder. There is no business rule here beyond a WHERE
+//! clause: the store says what the books say, the domain says what it means.
+
+mod audit;
+mod audit_rules;
+mod batch;
+mod error;
+mod postgres;
+mod rows;
+mod schema;
+mod sqlite;
+#[cfg(test)]
+pub mod testing;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::{
+    Coins, Comment, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus, RequestId,
+    StoreFailed, Timestamp, UserId,
+};
+
+pub use audit::{AuditFault, AuditReport};
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;
+
+/// What went wrong below the SQL. Logged once, by whoever handles it; never shown to a client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, a timeout, a full disk: the same call may succeed later.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// The database and this program disagree; retrying is useless.
+    #[error("store fault: {0}")]
+    Fault(String),
+}
+
+/// What both databases need to know besides where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Connections that read at once (SQLite, which writes through one more), or connections in all
+    /// (PostgreSQL).
+    pub connections_max: u32,
+    /// How long a call waits for a connection, for another process's transaction or for a row.
+    pub wait_ms: u32,
+    /// How long one statement may run in PostgreSQL; the audit is exempt. SQLite cannot say.
+    pub statement_ms: u32,
+    /// Calls waiting for a connection; one more is refused as unavailable.
+    pub queue_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { connections_max: 4, wait_ms: 5_000, statement_ms: 10_000, queue_max: 1_024 }
+    }
+}
+
+/// Opens the database that `url` names and brings it up to date: `sqlite://path/to/file`, or
+/// `postgres://` and `postgresql://` as PostgreSQL knows them.
+pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        return Ok(Arc::new(SqliteStore::open(Path::new(path), options).await?));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(PostgresStore::connect(url, options).await?));
+    }
+    // Not repeated in the message: it may hold a password.
+    Err(StoreError::Fault("store url starts with none of sqlite://, postgres://, postgresql://".into()))
+}
+
+/// The result of one store call.
+pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// An account as the API shows it. Carries no password hash: that never leaves [`Store::credentials`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub username: String,
+    pub nickname: Option<String>,
+    pub avatar: Option<String>,
+    pub coin: Coins,
+    /// False: disabled by an operator.
+    pub enabled: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A user and what its login is checked against.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub user: User,
+    /// Argon2id in PHC string format.
+    pub password_hash: String,
+}
+
+/// A live as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRow {
+    pub live: Live,
+    pub cover: String,
+    /// Name of the stream at the media server: 20 of `[0-9a-zA-Z]`.
+    pub key: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A catalogue item as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiftRow {
+    pub gift: Gift,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// One thing a room asks to be made durable.
+#[derive(Debug, Clone)]
+pub enum Write {
+    Comment(Arc<Comment>),
+    Gift(Arc<GiftOrder>),
+    /// This user was seen in this live; counted once, ever.
+    View {
+        live_id: LiveId,
+        user_id: UserId,
+    },
+}
+
+/// What became of one [`Write`], in the order of the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteOutcome {
+    Comment(Result<(), StoreFailed>),
+    Gift(Result<GiftReceipt, GiftRefusal>),
+    /// The live's look_count after it; `None` if it had been counted before or the live is gone.
+    View(Option<i64>),
+}
+
+/// A change of a balance by an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoinGrant {
+    pub user_id: UserId,
+    /// Positive adds, negative takes; never 0.
+    pub delta: Coins,
+    pub request_id: RequestId,
+    pub at: Timestamp,
+}
+
+/// What the books say of a [`CoinGrant`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantOutcome {
+    /// `duplicate`: it had been granted before under this `request_id`, nothing moved now; `coin`
+    /// is the balance right after the original grant.
+    Granted {
+        coin: Coins,
+        duplicate: bool,
+    },
+    UserNotFound,
+    /// The balance would become negative or leave 64 bits.
+    CoinsInsufficient,
+    /// The `request_id` was used before with another user or delta.
+    Conflict,
+}
+
+/// Totals of one live's gifts as the books have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LiveLedger {
+    pub gifts_count: i64,
+    pub coins: Coins,
+}
+
+/// The outcome of a status change asked for by a streamer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatusChange {
+    Changed(LiveRow),
+    /// Unknown, or not the owner's.
+    NotFound,
+    AlreadyEnded,
+}
+
+/// Rows that last. Both implementations pass `tests/store_contract.rs`.
+///
+/// Every method is one transaction. A returned future runs to its end even if the caller stops
+/// waiting for it.
+pub trait Store: Send + Sync {
+    /// Adds an account; `None` if the username is taken.
+    fn create_user(
+        &self,
+        username: String,
+        nickname: Option<String>,
+        password_hash: String,
+        at: Timestamp,
+    ) -> Stored<'_, Option<User>>;
+    fn user(&self, id: UserId) -> Stored<'_, Option<User>>;
+    fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>>;
+    /// Enables or disables an account; `None` if it is unknown.
+    fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>>;
+
+    /// Makes `token_digest` the user's only current token; `None` leaves it without one.
+    fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
+    /// The digest of the user's current token.
+    fn token(&self, user: UserId) -> Stored<'_, Option<String>>;
+
+    fn create_live(
+        &self,
+        owner: UserId,
+        title: String,
+        cover: String,
+        key: String,
+        at: Timestamp,
+    ) -> Stored<'_, LiveRow>;
+    fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>>;
+    /// Page `page` (from 1) of `per_page` lives in id order.
+    fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>>;
+    /// Sets the status if `owner` owns the live and it has not ended.
+    fn set_live_status(&self, id: LiveId, owner: UserId, status: LiveStatus, at: Timestamp)
+    -> Stored<'_, StatusChange>;
+
+    /// The whole catalogue in id order.
+    fn gifts(&self) -> Stored<'_, Vec<GiftRow>>;
+    fn create_gift(&self, name: String, image: String, price: Coins, at: Timestamp) -> Stored<'_, GiftRow>;
+    fn gift(&self, id: GiftId) -> Stored<'_, Option<GiftRow>>;
+
+    /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
+    /// the newest `max` of them.
+    fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>>;
+
+    /// Makes a whole batch durable in one transaction and answers each write, in order. Writes
+    /// take effect as if done one after the other. `Err` means that nothing of the batch is known
+    /// to be durable; committing it again is safe, since gifts are idempotent by `request_id`,
+    /// comments by id and views by user.
+    fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>>;
+
+    /// Grants or takes coins, once per `request_id`.
+    fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome>;
+    fn live_ledger(&self, live_id: LiveId) -> Stored<'_, LiveLedger>;
+    /// Recomputes the books from their entries.
+    fn audit(&self) -> Stored<'_, AuditReport>;
+
+    /// Succeeds when a transaction could be made now.
+    fn ping(&self) -> Stored<'_, ()>;
+}

@@ -1,0 +1,93 @@
+//! Users and their current tokens.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::Conn;
+use crate::domain::{Timestamp, UserId};
+use crate::storage::error::{is_storable, require_storable};
+use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
+use crate::storage::schema::{session_tokens, users};
+use crate::storage::{Credentials, StoreError, User};
+
+pub async fn create(
+    conn: &mut Conn,
+    username: String,
+    nickname: Option<String>,
+    password_hash: String,
+    at: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    require_storable(&[&username, nickname.as_deref().unwrap_or_default(), &password_hash])?;
+    let row = diesel::insert_into(users::table)
+        .values((
+            users::username.eq(username),
+            users::nickname.eq(nickname),
+            users::password_hash.eq(password_hash),
+            users::created_at.eq(at.0),
+            users::updated_at.eq(at.0),
+        ))
+        .on_conflict_do_nothing()
+        .returning(UserRecord::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.map(User::try_from).transpose()
+}
+
+pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
+    let row = users::table.find(id.get()).select(UserRecord::as_select()).first(conn).await.optional()?;
+    row.map(User::try_from).transpose()
+}
+
+pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Credentials>, StoreError> {
+    if !is_storable(&username) {
+        return Ok(None);
+    }
+    let row = users::table
+        .filter(users::username.eq(username))
+        .select(UserRecord::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(Credentials::try_from).transpose()
+}
+
+pub async fn set_enabled(
+    conn: &mut Conn,
+    id: UserId,
+    enabled: bool,
+    at: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    let status = if enabled { USER_ENABLED } else { USER_DISABLED };
+    let row = diesel::update(users::table.find(id.get()))
+        .set((users::status.eq(status), users::updated_at.eq(at.0)))
+        .returning(UserRecord::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.map(User::try_from).transpose()
+}
+
+pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {
+    let Some(digest) = digest else {
+        diesel::delete(session_tokens::table.find(user.get())).execute(conn).await?;
+        return Ok(());
+    };
+    require_storable(&[&digest])?;
+    diesel::insert_into(session_tokens::table)
+        .values((
+            session_tokens::user_id.eq(user.get()),
+            session_tokens::digest.eq(&digest),
+            session_tokens::created_at.eq(at.0),
+        ))
+        .on_conflict(session_tokens::user_id)
+        .do_update()
+        .set((session_tokens::digest.eq(&digest), session_tokens::created_at.eq(at.0)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<String>, StoreError> {
+    Ok(session_tokens::table.find(user.get()).select(session_tokens::digest).first(conn).await.optional()?)
+}

@@ -1,0 +1,117 @@
+//! Lives, and what was said and given in them.
+
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::Conn;
+use crate::domain::{Coins, Comment, LiveId, LiveStatus, Timestamp, UserId};
+use crate::storage::error::require_storable;
+use crate::storage::rows::{CommentRecord, LiveRecord};
+use crate::storage::schema::{comments, gift_records, lives, users};
+use crate::storage::{LiveLedger, LiveRow, StatusChange, StoreError};
+
+pub async fn create(
+    conn: &mut Conn,
+    owner: UserId,
+    title: String,
+    cover: String,
+    key: String,
+    at: Timestamp,
+) -> Result<LiveRow, StoreError> {
+    require_storable(&[&title, &cover, &key])?;
+    diesel::insert_into(lives::table)
+        .values((
+            lives::user_id.eq(owner.get()),
+            lives::title.eq(title),
+            lives::cover.eq(cover),
+            lives::key.eq(key),
+            lives::created_at.eq(at.0),
+            lives::updated_at.eq(at.0),
+        ))
+        .returning(LiveRecord::as_returning())
+        .get_result(conn)
+        .await?
+        .try_into()
+}
+
+pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, StoreError> {
+    let row = lives::table.find(id.get()).select(LiveRecord::as_select()).first(conn).await.optional()?;
+    row.map(LiveRow::try_from).transpose()
+}
+
+pub async fn page(conn: &mut Conn, page: u32, per_page: u32) -> Result<Vec<LiveRow>, StoreError> {
+    let before = i64::from(page.saturating_sub(1)) * i64::from(per_page);
+    let rows = lives::table
+        .order(lives::id)
+        .offset(before)
+        .limit(i64::from(per_page))
+        .select(LiveRecord::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(LiveRow::try_from).collect()
+}
+
+pub async fn set_status(
+    conn: &mut Conn,
+    id: LiveId,
+    owner: UserId,
+    status: LiveStatus,
+    at: Timestamp,
+) -> Result<StatusChange, StoreError> {
+    let owned = lives::table.filter(lives::id.eq(id.get()).and(lives::user_id.eq(owner.get())));
+    let changed = diesel::update(owned.filter(lives::status.ne(LiveStatus::Ended.code())))
+        .set((lives::status.eq(status.code()), lives::updated_at.eq(at.0)))
+        .returning(LiveRecord::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    if let Some(row) = changed {
+        return Ok(StatusChange::Changed(row.try_into()?));
+    }
+    let found = owned.select(lives::id).first::<i64>(conn).await.optional()?;
+    Ok(if found.is_some() { StatusChange::AlreadyEnded } else { StatusChange::NotFound })
+}
+
+pub async fn recent_comments(
+    conn: &mut Conn,
+    live_id: LiveId,
+    since: Timestamp,
+    max: u32,
+) -> Result<Vec<Comment>, StoreError> {
+    let mut rows: Vec<CommentRecord> = comments::table
+        .inner_join(users::table)
+        .filter(comments::live_id.eq(live_id.get()))
+        .filter(comments::created_at.ge(since.0))
+        .filter(comments::request_id.is_not_null())
+        .order((comments::created_at.desc(), comments::id.desc()))
+        .limit(i64::from(max))
+        .select((
+            comments::id,
+            comments::live_id,
+            comments::content,
+            comments::request_id,
+            comments::created_at,
+            users::id,
+            users::username,
+            users::nickname,
+            users::avatar,
+        ))
+        .load(conn)
+        .await?;
+    rows.reverse();
+    rows.into_iter().map(Comment::try_from).collect()
+}
+
+/// The sum is the live's own total, which the audit proves equal to that of its gifts.
+pub async fn ledger(conn: &mut Conn, live_id: LiveId) -> Result<LiveLedger, StoreError> {
+    let gifts_of_live = gift_records::table
+        .filter(gift_records::live_id.eq(lives::id))
+        .select(count_star())
+        .single_value()
+        .assume_not_null();
+    let totals: Option<(i64, i64)> =
+        lives::table.find(live_id.get()).select((gifts_of_live, lives::coin)).first(conn).await.optional()?;
+    Ok(totals
+        .map_or_else(LiveLedger::default, |(gifts_count, coin)| LiveLedger { gifts_count, coins: Coins::new(coin) }))
+}

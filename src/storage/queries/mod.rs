@@ -1,0 +1,124 @@
+//! Every query that both databases understand, written once.
+//!
+//! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
+//! `Backend` (the store), `Conn` (its connection), `lock_user_coin` and `commit_batch` (what the
+//! dialects do not share). The methods of the store are one line each: which access, which query.
+
+mod accounts;
+mod audit;
+mod catalogue;
+mod grants;
+mod lives;
+
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt;
+
+use super::{Backend, Conn, commit_batch};
+use crate::domain::{Coins, Comment, GiftId, LiveId, LiveStatus, Timestamp, UserId};
+use crate::storage::{
+    AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored, User,
+    Write, WriteOutcome,
+};
+
+impl Store for Backend {
+    fn create_user(
+        &self,
+        username: String,
+        nickname: Option<String>,
+        password_hash: String,
+        at: Timestamp,
+    ) -> Stored<'_, Option<User>> {
+        self.write(move |conn| accounts::create(conn, username, nickname, password_hash, at).boxed())
+    }
+
+    fn user(&self, id: UserId) -> Stored<'_, Option<User>> {
+        self.read(move |conn| accounts::by_id(conn, id).boxed())
+    }
+
+    fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>> {
+        self.read(move |conn| accounts::credentials(conn, username).boxed())
+    }
+
+    fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>> {
+        self.write(move |conn| accounts::set_enabled(conn, id, enabled, at).boxed())
+    }
+
+    fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()> {
+        self.write(move |conn| accounts::set_token(conn, user, token_digest, at).boxed())
+    }
+
+    fn token(&self, user: UserId) -> Stored<'_, Option<String>> {
+        self.read(move |conn| accounts::token(conn, user).boxed())
+    }
+
+    fn create_live(
+        &self,
+        owner: UserId,
+        title: String,
+        cover: String,
+        key: String,
+        at: Timestamp,
+    ) -> Stored<'_, LiveRow> {
+        self.write(move |conn| lives::create(conn, owner, title, cover, key, at).boxed())
+    }
+
+    fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>> {
+        self.read(move |conn| lives::by_id(conn, id).boxed())
+    }
+
+    fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>> {
+        self.read(move |conn| lives::page(conn, page, per_page).boxed())
+    }
+
+    fn set_live_status(
+        &self,
+        id: LiveId,
+        owner: UserId,
+        status: LiveStatus,
+        at: Timestamp,
+    ) -> Stored<'_, StatusChange> {
+        self.write(move |conn| lives::set_status(conn, id, owner, status, at).boxed())
+    }
+
+    fn gifts(&self) -> Stored<'_, Vec<GiftRow>> {
+        self.read(move |conn| catalogue::all(conn).boxed())
+    }
+
+    fn create_gift(&self, name: String, image: String, price: Coins, at: Timestamp) -> Stored<'_, GiftRow> {
+        self.write(move |conn| catalogue::create(conn, name, image, price, at).boxed())
+    }
+
+    fn gift(&self, id: GiftId) -> Stored<'_, Option<GiftRow>> {
+        self.read(move |conn| catalogue::by_id(conn, id).boxed())
+    }
+
+    fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>> {
+        self.read(move |conn| lives::recent_comments(conn, live_id, since, max).boxed())
+    }
+
+    fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {
+        self.write(move |conn| commit_batch(conn, batch).boxed())
+    }
+
+    fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome> {
+        self.write(move |conn| grants::grant(conn, grant).boxed())
+    }
+
+    fn live_ledger(&self, live_id: LiveId) -> Stored<'_, LiveLedger> {
+        self.read(move |conn| lives::ledger(conn, live_id).boxed())
+    }
+
+    fn audit(&self) -> Stored<'_, AuditReport> {
+        self.snapshot(move |conn| audit::audit(conn).boxed())
+    }
+
+    fn ping(&self) -> Stored<'_, ()> {
+        self.write(move |conn| {
+            async move {
+                diesel::sql_query("SELECT 1").execute(conn).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+    }
+}

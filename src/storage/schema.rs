@@ -1,0 +1,128 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    comments (id) {
+        id -> Int8,
+        live_id -> Int8,
+        user_id -> Int8,
+        content -> Text,
+        request_id -> Nullable<Text>,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
+    gift_records (id) {
+        id -> Int8,
+        transfer_id -> Int8,
+        live_id -> Int8,
+        user_id -> Int8,
+        gift_id -> Int8,
+        num -> Int8,
+        price -> Int8,
+        total -> Int8,
+        live_coin_after -> Int8,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
+    gifts (id) {
+        id -> Int8,
+        name -> Text,
+        image -> Text,
+        coin -> Int8,
+        created_at -> Int8,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
+    ledger_entries (id) {
+        id -> Int8,
+        transfer_id -> Int8,
+        account -> Text,
+        account_id -> Int8,
+        amount -> Int8,
+    }
+}
+
+diesel::table! {
+    ledger_transfers (id) {
+        id -> Int8,
+        kind -> Text,
+        user_id -> Int8,
+        request_id -> Text,
+        user_coin_after -> Int8,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
+    live_views (live_id, user_id) {
+        live_id -> Int8,
+        user_id -> Int8,
+    }
+}
+
+diesel::table! {
+    lives (id) {
+        id -> Int8,
+        user_id -> Int8,
+        title -> Text,
+        cover -> Text,
+        key -> Text,
+        status -> Int2,
+        coin -> Int8,
+        look_count -> Int8,
+        created_at -> Int8,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
+    session_tokens (user_id) {
+        user_id -> Int8,
+        digest -> Text,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Int8,
+        username -> Text,
+        nickname -> Nullable<Text>,
+        avatar -> Nullable<Text>,
+        password_hash -> Text,
+        coin -> Int8,
+        status -> Int2,
+        created_at -> Int8,
+        updated_at -> Int8,
+    }
+}
+
+diesel::joinable!(comments -> lives (live_id));
+diesel::joinable!(comments -> users (user_id));
+diesel::joinable!(gift_records -> gifts (gift_id));
+diesel::joinable!(gift_records -> ledger_transfers (transfer_id));
+diesel::joinable!(gift_records -> lives (live_id));
+diesel::joinable!(gift_records -> users (user_id));
+diesel::joinable!(ledger_entries -> ledger_transfers (transfer_id));
+diesel::joinable!(ledger_transfers -> users (user_id));
+diesel::joinable!(live_views -> lives (live_id));
+diesel::joinable!(live_views -> users (user_id));
+diesel::joinable!(lives -> users (user_id));
+diesel::joinable!(session_tokens -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    comments,
+    gift_records,
+    gifts,
+    ledger_entries,
+    ledger_transfers,
+    live_views,
+    lives,
+    session_tokens,
+    users,
+);

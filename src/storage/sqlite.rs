@@ -1,0 +1,215 @@
+//! The embedded store: one SQLite file.
+//!
+//! SQLite has one writer at a time, whatever one does; several writing connections only make it
+//! wait and starve. So one thread owns the one connection that writes, and a few more threads own
+//! one reading connection each, which in WAL mode no writer delays.
+
+mod batch;
+mod worker;
+
+#[expect(clippy::duplicate_mod, reason = "the same source for each database is the point of it")]
+#[path = "queries/mod.rs"]
+mod queries;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection};
+use diesel::prelude::*;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_async::{AsyncConnection, RunQueryDsl, TransactionManager};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use self::batch::commit_batch;
+use self::worker::Worker;
+use super::error::migration_error;
+use super::schema::users;
+use super::{StoreError, StoreOptions, Stored};
+use crate::domain::UserId;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// How long to wait before the file is tried again while another process converts it to WAL.
+const OPEN_RETRY: Duration = Duration::from_millis(20);
+
+type Backend = SqliteStore;
+type Conn = SyncConnectionWrapper<SqliteConnection, InPlace>;
+
+/// Runs SQLite on the calling thread: a [`Worker`]'s, which is there to be blocked.
+struct InPlace;
+
+impl SpawnBlocking for InPlace {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        std::future::ready(Ok(task())).boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// How a query uses its connection.
+#[derive(Clone, Copy)]
+enum Access {
+    /// One statement, or statements that need not agree.
+    Read,
+    /// A transaction that reads the books as they were at its start.
+    Snapshot,
+    /// A transaction that holds the write lock from its start, so that it never has to give up
+    /// half way.
+    Write,
+}
+
+impl Access {
+    const fn begin(self) -> Option<&'static str> {
+        match self {
+            Self::Read => None,
+            Self::Snapshot => Some("BEGIN"),
+            Self::Write => Some("BEGIN IMMEDIATE"),
+        }
+    }
+}
+
+/// A store in one file on this machine.
+pub struct SqliteStore {
+    // Dropped before the writer, so that the last to close the file is the one that may write to it
+    // and folds the WAL in.
+    readers: Worker,
+    writer: Worker,
+}
+
+impl SqliteStore {
+    /// Opens or creates the file, and its folder, and runs the migrations it lacks. Another process
+    /// may have it open: its transactions are waited for.
+    pub async fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let (opened_tx, opened) = oneshot::channel();
+        let path = path.to_owned();
+        std::thread::Builder::new()
+            .name("store-open".into())
+            .spawn(move || {
+                // Nobody left to tell: then nobody wants the store either.
+                let _ = opened_tx.send(Self::open_blocking(&path, &options));
+            })
+            .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
+        opened.await.map_err(|_| StoreError::Fault("opening the store panicked".into()))?
+    }
+
+    fn open_blocking(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
+        }
+        let url = file_url(path)?;
+        let wait_ms = options.wait_ms;
+        migrate(&url, wait_ms)?;
+
+        let writer_url = url.clone();
+        let writer = Worker::start("store-writer", 1, options.queue_max, move || connect(&writer_url, wait_ms, false))?;
+        let readers_count = options.connections_max.max(1);
+        let readers =
+            Worker::start("store-reader", readers_count, options.queue_max, move || connect(&url, wait_ms, true))?;
+        Ok(Self { readers, writer })
+    }
+
+    fn read<T, F>(&self, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.readers.run(Access::Read, query)
+    }
+
+    fn snapshot<T, F>(&self, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.readers.run(Access::Snapshot, query)
+    }
+
+    fn write<T, F>(&self, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.writer.run(Access::Write, query)
+    }
+}
+
+/// diesel takes a text; a leading `./` keeps a name such as `file:x` a name.
+fn file_url(path: &Path) -> Result<String, StoreError> {
+    let path = if path.is_absolute() { path.to_owned() } else { PathBuf::from(".").join(path) };
+    path.into_os_string().into_string().map_err(|_| StoreError::Fault("the path of the database is not UTF-8".into()))
+}
+
+/// Converts a new file to WAL and runs the migrations, each process in its turn.
+fn migrate(url: &str, wait_ms: u32) -> Result<(), StoreError> {
+    let mut conn = establish(url, wait_ms)?;
+    conn.immediate_transaction(|conn| {
+        conn.run_pending_migrations(MIGRATIONS).map_err(|error| migration_error(&*error))?;
+        Ok(())
+    })
+}
+
+/// A connection with our settings. The conversion to WAL fails at once, without waiting, while
+/// another process does it; so it is tried again.
+fn establish(url: &str, wait_ms: u32) -> Result<SqliteConnection, StoreError> {
+    let deadline = Instant::now() + Duration::from_millis(wait_ms.into());
+    loop {
+        let mut conn = SqliteConnection::establish(url)?;
+        conn.batch_execute(&format!("PRAGMA busy_timeout = {wait_ms}"))?;
+        // FULL: what was acknowledged survives a power cut. The size limit keeps the WAL of one
+        // long read from staying on disk for ever.
+        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                        PRAGMA journal_size_limit = 67108864; PRAGMA recursive_triggers = ON";
+        match conn.batch_execute(settings).map_err(StoreError::from) {
+            Ok(()) => return Ok(conn),
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(OPEN_RETRY),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn connect(url: &str, wait_ms: u32, read_only: bool) -> Result<Conn, StoreError> {
+    let mut conn = establish(url, wait_ms)?;
+    if read_only {
+        conn.batch_execute("PRAGMA query_only = ON")?;
+    }
+    Ok(SyncConnectionWrapper::with_runtime(conn, InPlace))
+}
+
+async fn perform<T, F>(conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    type Transaction = <Conn as AsyncConnection>::TransactionManager;
+
+    let Some(begin) = access.begin() else { return query(conn).await };
+    conn.spawn_blocking(move |conn| AnsiTransactionManager::begin_transaction_sql(conn, begin)).await?;
+    match query(conn).await {
+        Ok(value) => {
+            Transaction::commit_transaction(conn).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to tell. If this one fails too, the connection counts as
+            // broken and its worker replaces it.
+            let _ = Transaction::rollback_transaction(conn).await;
+            Err(error)
+        }
+    }
+}
+
+/// The balance of a user. There is nothing to lock: the transaction holds the write lock.
+async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
+    Ok(users::table.find(user.get()).select(users::coin).first(conn).await.optional()?)
+}

@@ -1,0 +1,23 @@
+//! For tests of those above the store.
+
+use std::path::Path;
+
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+
+/// Holds a SQLite database's write lock, so that no commit gets through, as a store that hangs
+/// would.
+pub struct WriteLock(SqliteConnection);
+
+impl WriteLock {
+    pub fn take(path: &Path) -> Self {
+        let mut connection = SqliteConnection::establish(&path.display().to_string()).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE").unwrap();
+        Self(connection)
+    }
+
+    pub fn release(mut self) {
+        self.0.batch_execute("COMMIT").unwrap();
+    }
+}

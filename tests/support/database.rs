@@ -1,0 +1,167 @@
+//! An empty database of either kind, as tests of the store see it.
+
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+
+#[path = "postgres.rs"]
+mod postgres;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+use liveroom::domain::*;
+use liveroom::storage::{self, CoinGrant, GrantOutcome, Store, StoreError, StoreOptions, User, Write, WriteOutcome};
+use tempfile::TempDir;
+
+use postgres::Postgres;
+
+/// What keeps the database there.
+enum Kind {
+    Sqlite { _dir: TempDir },
+    Postgres(Arc<Postgres>),
+}
+
+/// Makes each test of the list one test on each database.
+macro_rules! contract {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::database::on_sqlite(super::$name); })*
+        }
+        mod postgresql {
+            $(#[test] fn $name() { super::database::on_postgres(super::$name); })*
+        }
+    };
+}
+
+/// A database with a store open on it.
+pub struct Database {
+    pub store: Arc<dyn Store>,
+    pub url: String,
+    kind: Kind,
+}
+
+pub const NOW: Timestamp = Timestamp(1_795_294_582_778);
+
+/// Runs a test on a new SQLite file.
+pub fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
+    block_on(async {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite://{}/new/folder/liveroom.db", dir.path().display());
+        let store = open(&url).await.unwrap();
+        test(Database { store, url, kind: Kind::Sqlite { _dir: dir } }).await;
+    });
+}
+
+/// Runs a test on a new PostgreSQL database, or says why not.
+pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
+    let server = match Postgres::shared() {
+        Ok(server) => server,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    block_on(async {
+        let url = server.create_database();
+        let store = open(&url).await.unwrap();
+        test(Database { store, url, kind: Kind::Postgres(server) }).await;
+    });
+}
+
+fn block_on<F: Future<Output = ()>>(test: F) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// Waits longer than any test makes it wait, on a machine however busy.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    storage::open(url, StoreOptions { wait_ms: 30_000, ..StoreOptions::default() }).await
+}
+
+impl Database {
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.kind, Kind::Sqlite { .. })
+    }
+
+    /// Runs statements behind the store's back, without foreign keys in the way.
+    pub fn execute(&self, sql: &str) -> Result<(), String> {
+        match &self.kind {
+            Kind::Sqlite { .. } => {
+                let path = self.url.trim_start_matches("sqlite://");
+                let mut conn = SqliteConnection::establish(path).map_err(|error| error.to_string())?;
+                conn.batch_execute("PRAGMA busy_timeout = 2000; PRAGMA foreign_keys = OFF")
+                    .map_err(|error| error.to_string())?;
+                conn.batch_execute(sql).map_err(|error| error.to_string())
+            }
+            Kind::Postgres(server) => server.execute(&self.url, sql),
+        }
+    }
+
+    pub async fn user(&self, username: &str, coin: i64) -> User {
+        let created = self.store.create_user(username.into(), None, "$argon2id$".into(), NOW).await.unwrap();
+        let user = created.expect("a new username");
+        if coin > 0 {
+            let granted = self.grant(user.id, coin, &format!("start-{username}")).await;
+            assert_eq!(granted, GrantOutcome::Granted { coin: Coins::new(coin), duplicate: false });
+        }
+        self.store.user(user.id).await.unwrap().unwrap()
+    }
+
+    pub async fn grant(&self, user_id: UserId, delta: i64, request_id: &str) -> GrantOutcome {
+        let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request(request_id), at: NOW };
+        self.store.grant(grant).await.unwrap()
+    }
+
+    pub async fn live(&self, owner: UserId, key: &str) -> LiveId {
+        let row = self.store.create_live(owner, "title".into(), "cover.png".into(), key.into(), NOW).await.unwrap();
+        self.store.set_live_status(row.live.id, owner, LiveStatus::OnAir, NOW).await.unwrap();
+        row.live.id
+    }
+
+    pub async fn gift(&self, price: i64) -> Arc<Gift> {
+        let row = self.store.create_gift("rose".into(), "/rose.png".into(), Coins::new(price), NOW).await.unwrap();
+        Arc::new(row.gift)
+    }
+
+    pub async fn coin(&self, user: UserId) -> i64 {
+        self.store.user(user).await.unwrap().unwrap().coin.get()
+    }
+
+    pub async fn commit_one(&self, write: Write) -> WriteOutcome {
+        let mut outcomes = self.store.commit(vec![write]).await.unwrap();
+        assert_eq!(outcomes.len(), 1);
+        outcomes.remove(0)
+    }
+
+    pub async fn give(&self, order: GiftOrder) -> Result<GiftReceipt, GiftRefusal> {
+        match self.commit_one(Write::Gift(Arc::new(order))).await {
+            WriteOutcome::Gift(result) => result,
+            other => panic!("not the outcome of a gift: {other:?}"),
+        }
+    }
+
+    pub async fn assert_books_balance(&self) {
+        let report = self.store.audit().await.unwrap();
+        assert!(report.balanced(), "{:#?}", report.faults);
+    }
+}
+
+pub fn request(id: &str) -> RequestId {
+    RequestId::parse(id).unwrap()
+}
+
+pub fn profile(id: UserId) -> Arc<Profile> {
+    Arc::new(Profile { id, name: "name".into(), avatar: None })
+}
+
+pub fn order(live_id: LiveId, giver: UserId, gift: &Arc<Gift>, count: i64, request_id: &str) -> GiftOrder {
+    GiftOrder {
+        live_id,
+        giver: profile(giver),
+        gift: gift.clone(),
+        count: GiftCount::new(count).unwrap(),
+        request_id: request(request_id),
+        at: NOW,
+    }
+}

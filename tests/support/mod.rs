@@ -1,0 +1,254 @@
+//! What tests of the running program share: a server of their own on a free port in a folder of
+//! its own, and clients that speak to it.
+//!
+//! Everything is blocking and bounded by [`PATIENCE`]: a test that waits for something says what
+//! for, and fails with that when it does not come.
+
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+
+pub mod http;
+pub mod ws;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use http::Answer;
+pub use ws::Ws;
+
+/// The longest a test waits for anything. Far above what anything takes, so that a busy machine
+/// does not fail a test, and far below a human's patience.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
+pub const JWT_SECRET: &str = "test-secret-test-secret-test-secret-0123";
+
+/// A liveroom process. Stopped when dropped, its folder removed with it.
+pub struct TestServer {
+    dir: TempDir,
+    env: Vec<(String, String)>,
+    child: Child,
+    port: u16,
+}
+
+/// An account with a token, ready to speak.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub id: i64,
+    pub name: String,
+    pub token: String,
+}
+
+impl TestServer {
+    /// Starts a server with the limits that hinder tests raised; `env` overrides any key, as
+    /// `("LIVEROOM__SECTION__KEY", "value")`.
+    pub fn start(env: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let database = format!("sqlite://{}", dir.path().join("liveroom.db").display());
+        let defaults = [
+            ("LIVEROOM__SERVER__PORT", "0"),
+            ("LIVEROOM__SERVER__WORKERS", "2"),
+            ("LIVEROOM__SERVER__ROOM_THREADS", "2"),
+            ("LIVEROOM__STORE__URL", database.as_str()),
+            ("LIVEROOM__AUTH__JWT_SECRET", JWT_SECRET),
+            ("LIVEROOM__ADMIN__TOKEN", ADMIN_TOKEN),
+            ("LIVEROOM__LIMITS__LOGINS_PER_MIN", "100000"),
+            ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "10000"),
+        ];
+        let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (child, port) = spawn(dir.path(), &all);
+        Self { dir, env: all, child, port }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The SQLite file, if the server was started on it.
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("liveroom.db")
+    }
+
+    /// SIGKILL: nothing gets to say good-bye.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server was running");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Sends a signal by name, such as `TERM` or `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success(), "signal {name}");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait_for_exit(&mut self) -> std::process::ExitStatus {
+        eventually("the server exits", || self.child.try_wait().expect("a child can be waited for"))
+    }
+
+    /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
+    pub fn restart(&mut self) {
+        let (child, port) = spawn(self.dir.path(), &self.env);
+        self.child = child;
+        self.port = port;
+    }
+
+    /// Runs the program once with the server's configuration, for `audit` and the like.
+    pub fn run(&self, args: &[&str]) -> std::process::Output {
+        command(self.dir.path(), &self.env).args(args).output().expect("the program runs")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        http::request(self.port, "GET", path, &[], None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        http::request(self.port, "POST", path, &[], Some(body))
+    }
+
+    /// Asks as `user`.
+    pub fn post_as(&self, user: &User, path: &str, body: &Value) -> Answer {
+        http::request(self.port, "POST", path, &[("token", &user.token)], Some(body))
+    }
+
+    pub fn get_as(&self, user: &User, path: &str) -> Answer {
+        http::request(self.port, "GET", path, &[("token", &user.token)], None)
+    }
+
+    pub fn admin_get(&self, path: &str) -> Answer {
+        http::request(self.port, "GET", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], None)
+    }
+
+    pub fn admin_post(&self, path: &str, body: &Value) -> Answer {
+        http::request(self.port, "POST", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], Some(body))
+    }
+
+    /// Registers `name` (5 to 20 characters) and logs it in.
+    pub fn user(&self, name: &str) -> User {
+        let password = "correct horse";
+        self.post("/api/reg", &json!({"username": name, "password": password, "repassword": password})).ok();
+        self.login(name)
+    }
+
+    /// Logs in a user made by [`TestServer::user`]; the token before is no longer good.
+    pub fn login(&self, name: &str) -> User {
+        let user = self.post("/api/login", &json!({"username": name, "password": "correct horse"})).ok();
+        User {
+            id: user["id"].as_i64().expect("an id"),
+            name: name.to_owned(),
+            token: user["token"].as_str().expect("a token").to_owned(),
+        }
+    }
+
+    /// A user with coins.
+    pub fn rich_user(&self, name: &str, coins: i64) -> User {
+        let user = self.user(name);
+        let grant = json!({"delta": coins, "request_id": format!("seed-{name}")});
+        self.admin_post(&format!("/admin/users/{}/coins", user.id), &grant).ok();
+        user
+    }
+
+    pub fn balance(&self, user: &User) -> i64 {
+        self.get_as(user, "/api/user/info").ok()["coin"].as_i64().expect("a balance")
+    }
+
+    /// A live of `owner`, on air.
+    pub fn live(&self, owner: &User) -> i64 {
+        let id = self.scheduled_live(owner);
+        self.change_status(owner, id, "play");
+        id
+    }
+
+    /// A live of `owner`, not started.
+    pub fn scheduled_live(&self, owner: &User) -> i64 {
+        let created = self.post_as(owner, "/api/live/create", &json!({"title": "a live", "cover": "/c.png"})).ok();
+        created["data"]["id"].as_i64().expect("an id")
+    }
+
+    /// `play`, `pause` or `stop`.
+    pub fn change_status(&self, owner: &User, live_id: i64, kind: &str) {
+        self.post_as(owner, "/api/live/changestatus", &json!({"id": live_id, "type": kind})).ok();
+    }
+
+    pub fn gift(&self, name: &str, price: i64) -> i64 {
+        let gift = json!({"name": name, "image": "/public/gift/flower.png", "coin": price});
+        self.admin_post("/admin/gifts", &gift).ok()["id"].as_i64().expect("an id")
+    }
+
+    /// Fails unless the running server proves its books.
+    pub fn assert_books_balance(&self) {
+        let proof = self.admin_get("/admin/ledger/proof").ok();
+        assert_eq!(proof["balanced"], json!(true), "{proof}");
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(dir: &Path, env: &Vec<(String, String)>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroom"));
+    command.current_dir(dir).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("RUST_LOG", std::env::var_os("RUST_LOG").unwrap_or_else(|| "warn".into()));
+    for (key, value) in env {
+        command.env(key, value);
+    }
+    command
+}
+
+/// Starts `serve` and reads the port it says it listens on.
+fn spawn(dir: &Path, env: &Vec<(String, String)>) -> (Child, u16) {
+    let mut child = command(dir, env).arg("serve").stdout(Stdio::piped()).spawn().expect("the server starts");
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let (found, port) = mpsc::channel();
+    // Reads on until the end, so that the server never blocks on a full pipe.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                let port = address.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+                // Nobody waits for a second line.
+                let _ = found.send(port);
+            }
+        }
+    });
+    match port.recv_timeout(PATIENCE) {
+        Ok(Some(port)) => (child, port),
+        outcome => {
+            let _ = child.kill();
+            panic!("the server did not say where it listens: {outcome:?}");
+        }
+    }
+}
+
+/// Waits for `attempt` to find what it looks for.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

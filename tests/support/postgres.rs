@@ -1,0 +1,156 @@
+//! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped.
+
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Far above what a start takes on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running server. Tests that run at the same time share one; each has a database of its own.
+pub struct Postgres {
+    programs: PathBuf,
+    dir: TempDir,
+    port: u16,
+    server: Child,
+    databases: AtomicUsize,
+}
+
+static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+
+impl Postgres {
+    /// The server of this process, started if none runs; `Err` says why there can be none here.
+    pub fn shared() -> Result<Arc<Self>, String> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = shared.upgrade() {
+            return Ok(running);
+        }
+        let programs = find_programs().ok_or("no PostgreSQL server is installed")?;
+        let started = Arc::new(Self::start(programs)?);
+        *shared = Arc::downgrade(&started);
+        Ok(started)
+    }
+
+    fn start(programs: PathBuf) -> Result<Self, String> {
+        let dir = TempDir::new().expect("a folder for the database");
+        let account = server_account(dir.path())?;
+        let data = dir.path().join("data");
+        let mut initdb = Command::new(programs.join("initdb"));
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--pgdata"]).arg(&data);
+        let made = run(as_account(&mut initdb, account).current_dir(dir.path()));
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+
+        let port = free_port();
+        let mut server = Command::new(programs.join("postgres"));
+        server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c"]);
+        server.arg(format!("unix_socket_directories={}", dir.path().display())).args(["-p", &port.to_string()]);
+        let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
+        let server = as_account(&mut server, account)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file twice"))
+            .stderr(log)
+            .spawn()
+            .expect("postgres starts");
+        let mut started = Self { programs, dir, port, server, databases: AtomicUsize::new(0) };
+        started.wait_until_ready();
+        Ok(started)
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + START_MAX;
+        while !run(self.client("pg_isready").arg("--quiet")).status.success() {
+            let ended = self.server.try_wait().expect("the state of the server").is_some();
+            if ended || Instant::now() > deadline {
+                let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+                panic!("postgres did not start:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub fn create_database(&self) -> String {
+        let name = format!("liveroom_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let made = run(self.client("createdb").arg(&name));
+        assert!(made.status.success(), "createdb: {}", String::from_utf8_lossy(&made.stderr));
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs statements outside the store; `Err` is what the server said.
+    pub fn execute(&self, url: &str, sql: &str) -> Result<(), String> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
+        let done = run(&mut psql);
+        if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut client = Command::new(self.programs.join(program));
+        client.args(["--host=127.0.0.1", "--username=postgres", "--port", &self.port.to_string()]);
+        client
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGQUIT to the postmaster ends all its processes at once. The folder goes with it.
+        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Where the programs of the newest installed server are. Not by way of PATH alone, because
+/// distributions keep `initdb` out of it.
+fn find_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort_by_key(|folder| {
+        let version = folder.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        version.and_then(|name| name.parse::<u32>().ok())
+    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders.into_iter().rev().chain(std::env::split_paths(&path)).find(|folder| {
+        ["initdb", "postgres", "psql", "createdb", "pg_isready"].iter().all(|program| folder.join(program).is_file())
+    })
+}
+
+/// PostgreSQL refuses to run as root: then it runs as the account its package made, which also gets
+/// the folder. `None`: as we are.
+fn server_account(dir: &Path) -> Result<Option<(u32, u32)>, String> {
+    if std::fs::metadata("/proc/self").map_or(true, |own| own.uid() != 0) {
+        return Ok(None);
+    }
+    let id = |flag| {
+        let asked = Command::new("id").args([flag, "postgres"]).output().ok()?;
+        String::from_utf8(asked.stdout).ok()?.trim().parse::<u32>().ok()
+    };
+    let (Some(user), Some(group)) = (id("-u"), id("-g")) else {
+        return Err("running as root, and there is no account `postgres` to run the server".into());
+    };
+    chown(dir, Some(user), Some(group)).expect("the folder changes hands");
+    Ok(Some((user, group)))
+}
+
+fn as_account(command: &mut Command, account: Option<(u32, u32)>) -> &mut Command {
+    match account {
+        Some((user, group)) => command.uid(user).gid(group),
+        None => command,
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

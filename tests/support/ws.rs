@@ -1,0 +1,159 @@
+//! A client of `/ws`, blocking.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+use super::{PATIENCE, TestServer, User};
+
+/// One connection. Frames that were read while waiting for another are kept.
+pub struct Ws {
+    socket: WebSocket<TcpStream>,
+    kept: VecDeque<Value>,
+    next_id: i64,
+    closed: Option<(u16, String)>,
+}
+
+impl Ws {
+    /// Connects as `user`.
+    pub fn connect(server: &TestServer, user: &User) -> Self {
+        Self::connect_with(server, &user.token)
+    }
+
+    /// Connects with whatever is in `token`.
+    pub fn connect_with(server: &TestServer, token: &str) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
+        stream.set_nodelay(true).expect("an option can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        let url = format!("ws://127.0.0.1:{}/ws?token={token}", server.port());
+        let (socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
+        Self { socket, kept: VecDeque::new(), next_id: 1, closed: None }
+    }
+
+    /// Joins a live and waits for the answer.
+    pub fn join(&mut self, live_id: i64) -> Value {
+        let joined = self.ask("joinLive", json!({"live_id": live_id}));
+        assert_eq!(joined["ok"], json!(true), "{joined}");
+        joined
+    }
+
+    /// Sends a command and waits for its answer.
+    pub fn ask(&mut self, event: &str, data: Value) -> Value {
+        let id = self.send(event, data);
+        self.answer(id)
+    }
+
+    /// Sends a command and returns its id.
+    pub fn send(&mut self, event: &str, data: Value) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_text(&json!({"id": id, "event": event, "data": data}).to_string());
+        id
+    }
+
+    pub fn send_text(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).expect("the server reads");
+    }
+
+    pub fn socket(&mut self) -> &mut WebSocket<TcpStream> {
+        &mut self.socket
+    }
+
+    /// Waits for the answer to the command with this id.
+    pub fn answer(&mut self, id: i64) -> Value {
+        self.wait_for(&format!("the answer to {id}"), |frame| frame["id"] == json!(id))
+    }
+
+    /// Waits for an event of this name and returns its payload.
+    pub fn event(&mut self, name: &str) -> Value {
+        self.event_where(name, |_| true)
+    }
+
+    /// Waits for an event of this name that `wanted` accepts, and returns its payload.
+    pub fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for(name, |frame| frame["event"] == json!(name) && wanted(&frame["data"]))["data"].take()
+    }
+
+    /// Waits for a frame that `wanted` accepts; the others stay for later.
+    pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.kept.iter().position(&wanted) {
+            return self.kept.remove(at).expect("the position was found");
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "waited too long for {what}; kept: {:?}", self.kept);
+            match self.read() {
+                Some(frame) if wanted(&frame) => return frame,
+                Some(frame) => self.kept.push_back(frame),
+                None => panic!("closed with {:?} while waiting for {what}; kept: {:?}", self.closed, self.kept),
+            }
+        }
+    }
+
+    /// All frames that were there before the server answered one more command: what has not come by
+    /// then was not sent before it.
+    pub fn so_far(&mut self) -> Vec<Value> {
+        let id = self.send("leaveLive", json!({"live_id": 0}));
+        let answer = self.answer(id);
+        assert_eq!(answer["ok"], json!(false), "{answer}");
+        self.kept.drain(..).collect()
+    }
+
+    /// Waits for the server to close, and returns its code and reason.
+    pub fn wait_for_close(&mut self) -> (u16, String) {
+        while let Some(frame) = self.read() {
+            self.kept.push_back(frame);
+        }
+        self.closed.clone().expect("read() ended, so the close is known")
+    }
+
+    /// Frames kept while waiting for others.
+    pub fn kept(&self) -> impl Iterator<Item = &Value> {
+        self.kept.iter()
+    }
+
+    /// The next text frame, or `None` when the connection is closed.
+    pub fn read(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => {
+                    return Some(serde_json::from_str(&text).expect("the server sends JSON"));
+                }
+                Ok(Message::Close(frame)) => {
+                    let closed = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                    self.closed.get_or_insert(closed.unwrap_or((1005, String::new())));
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::ConnectionClosed) => {
+                    self.closed.get_or_insert((1005, String::new()));
+                    return None;
+                }
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("nothing came for {PATIENCE:?}; kept: {:?}", self.kept);
+                }
+                Err(_) => {
+                    self.closed.get_or_insert((1006, String::new()));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Whether nothing but what is kept comes for `quiet`.
+    pub fn is_quiet_for(&mut self, quiet: Duration) -> bool {
+        self.socket.get_ref().set_read_timeout(Some(quiet)).expect("a time limit can be set");
+        let outcome = self.socket.read();
+        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        match outcome {
+            Ok(Message::Text(text)) => {
+                self.kept.push_back(serde_json::from_str(&text).expect("the server sends JSON"));
+                false
+            }
+            Err(tungstenite::Error::Io(error)) => error.kind() == std::io::ErrorKind::WouldBlock,
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+}
