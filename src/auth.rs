@@ -1,0 +1,195 @@
+//! Tokens: who a session is. The only user of jsonwebtoken.
+//!
+//! A token is a JWT, and to be good it must also be the user's current one in the [`TokenStore`]:
+//! a signature alone cannot be taken back, a place in the store can. That makes each login replace
+//! the one before, and logout immediate.
+
+mod passwords;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use log::warn;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::cluster::TokenStore;
+use crate::domain::{Profile, Reject, Timestamp, UserId};
+use crate::storage::{Store, StoreError, User};
+
+pub use passwords::{PASSWORD_BYTES_MAX, PasswordError, Passwords};
+
+/// Bytes of a token at most. Ours take about 200; those of the replaced system carry the whole user
+/// row and stay below 1,000. Anything longer is refused before it costs a signature check.
+pub const TOKEN_BYTES_MAX: usize = 4_096;
+
+/// A verified user, and until when to believe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub profile: Arc<Profile>,
+    /// When the token's own `exp` passes; `None` if it carries none.
+    pub expires_at: Option<Timestamp>,
+    pub verified_at: Timestamp,
+}
+
+/// Why a token makes no identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No JWT, another signature or algorithm, or no longer the user's current token.
+    #[error("token invalid")]
+    Invalid,
+    #[error("token expired")]
+    Expired,
+    #[error("user gone")]
+    UserGone,
+    #[error("user disabled")]
+    Disabled,
+    /// The store did not answer, so nothing is known. Logged where it happened.
+    #[error("token could not be checked")]
+    Unavailable,
+}
+
+impl From<AuthError> for Reject {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => Reject::TokenInvalid,
+            AuthError::Expired => Reject::TokenExpired,
+            AuthError::UserGone | AuthError::Disabled => Reject::UserDisabled,
+            AuthError::Unavailable => Reject::BUSY,
+        }
+    }
+}
+
+/// What our tokens say.
+#[derive(Debug, Serialize)]
+struct IssuedClaims<'a> {
+    id: i64,
+    username: &'a str,
+    /// Seconds since the Unix epoch, as is `exp`.
+    iat: i64,
+    exp: i64,
+    /// Makes two tokens of one user differ even within the same second.
+    jti: String,
+}
+
+/// What is read of any token. Other claims are ignored: tokens of an existing account service carry
+/// whatever that service likes.
+#[derive(Debug, Deserialize)]
+struct ReadClaims {
+    id: i64,
+    /// Seconds since the Unix epoch, with a fraction if the issuer likes (RFC 7519, NumericDate).
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+/// Issues, verifies and revokes tokens.
+pub struct Auth {
+    encoding_key: EncodingKey,
+    decoding_key: DecodingKey,
+    validation: Validation,
+    token_ttl_s: i64,
+    tokens: Arc<dyn TokenStore>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Auth {
+    /// `token_ttl_s` is the life of the tokens issued here; others live as long as they say.
+    pub fn new(
+        jwt_secret: &str,
+        token_ttl_s: i64,
+        tokens: Arc<dyn TokenStore>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        // The algorithm is pinned: a token does not choose how it is checked. Its times are compared
+        // here and not by the library, with our clock and without leeway: who issues and who checks
+        // are one machine or kept in step, and a minute of grace would outlive a revocation.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.required_spec_claims.clear();
+        validation.leeway = 0;
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        Self {
+            encoding_key: EncodingKey::from_secret(jwt_secret.as_bytes()),
+            decoding_key: DecodingKey::from_secret(jwt_secret.as_bytes()),
+            validation,
+            token_ttl_s,
+            tokens,
+            store,
+            clock,
+        }
+    }
+
+    /// A new token for `user`. It is good for nothing until it is the current one; see
+    /// [`Auth::start_session`].
+    pub fn issue(&self, user: &User) -> String {
+        let issued_s = self.clock.now().0.div_euclid(1_000);
+        let claims = IssuedClaims {
+            id: user.id.get(),
+            username: &user.username,
+            iat: issued_s,
+            exp: issued_s.saturating_add(self.token_ttl_s),
+            jti: format!("{:032x}", rand::random::<u128>()),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding_key)
+            .expect("HMAC takes a key of any length and the claims are plain JSON")
+    }
+
+    /// Issues a token and makes it the user's only current one.
+    pub async fn start_session(&self, user: &User) -> Result<String, StoreError> {
+        let token = self.issue(user);
+        self.tokens.replace(user.id, &token, self.clock.now()).await?;
+        Ok(token)
+    }
+
+    /// Leaves the user without a current token.
+    pub async fn end_session(&self, user: UserId) -> Result<(), StoreError> {
+        self.tokens.clear(user, self.clock.now()).await
+    }
+
+    /// The part that needs no store: whose token it is and when it expires.
+    pub fn decode(&self, token: &str) -> Result<(UserId, Option<Timestamp>), AuthError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(AuthError::Invalid);
+        }
+        let claims = jsonwebtoken::decode::<ReadClaims>(token, &self.decoding_key, &self.validation)
+            .map_err(|_| AuthError::Invalid)?
+            .claims;
+        let user = UserId::new(claims.id).ok_or(AuthError::Invalid)?;
+        let now = self.clock.now();
+        let expires_at = claims.exp.map(timestamp_of_numeric_date);
+        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(AuthError::Expired);
+        }
+        if claims.nbf.map(timestamp_of_numeric_date).is_some_and(|not_before| not_before > now) {
+            return Err(AuthError::Invalid);
+        }
+        Ok((user, expires_at))
+    }
+
+    /// Checks everything, in the order clients are told: the token by itself (signature, then
+    /// `exp`), whether it is still the current one, and last the account behind it.
+    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        let (user_id, expires_at) = self.decode(token)?;
+        let unavailable = |error: StoreError| {
+            warn!("token not checked: user_id={user_id} error={error}");
+            AuthError::Unavailable
+        };
+        if !self.tokens.is_current(user_id, token).await.map_err(unavailable)? {
+            return Err(AuthError::Invalid);
+        }
+        let user = self.store.user(user_id).await.map_err(unavailable)?.ok_or(AuthError::UserGone)?;
+        if !user.enabled {
+            return Err(AuthError::Disabled);
+        }
+        let name = user.nickname.filter(|nickname| !nickname.is_empty()).unwrap_or(user.username);
+        let profile = Arc::new(Profile { id: user.id, name, avatar: user.avatar });
+        Ok(Identity { profile, expires_at, verified_at: self.clock.now() })
+    }
+}
+
+/// Saturates: a date beyond what milliseconds can say is as good as for ever.
+fn timestamp_of_numeric_date(seconds: f64) -> Timestamp {
+    Timestamp((seconds * 1_000.0) as i64)
+}

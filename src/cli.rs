@@ -1,0 +1,115 @@
+//! The command line: what can be asked for, and how it is explained.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::domain::UserId;
+
+/// A realtime live-room server: presence, comments and gifts over Socket.IO and plain WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(version, disable_help_subcommand = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Configuration file [default: config.toml of the working directory, if there is one]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  liveroom demo                             a filled room to look at, on http://127.0.0.1:7001
+  LIVEROOM__SERVER__PORT=8080 liveroom      any key of config.toml as LIVEROOM__SECTION__KEY
+  liveroom --config /etc/liveroom.toml config check";
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the server until SIGTERM or Ctrl-C; the default
+    Serve,
+    /// Run the server with users, gifts and a busy room, and print how to look at it
+    Demo {
+        /// Port to listen on, 0 for any free one [default: server.port]
+        #[arg(long)]
+        port: Option<u16>,
+        /// Where the demonstration keeps its database
+        #[arg(long, value_name = "DIR", default_value = "data/demo")]
+        data: PathBuf,
+    },
+    /// Recompute the books; exit status 1 and the offending rows if they are wrong
+    Audit,
+    /// Bring the database to this version's schema and stop
+    Migrate,
+    /// Print a token for a user, which replaces the user's current one
+    Token {
+        #[arg(value_parser = parse_user_id)]
+        user_id: UserId,
+        /// Seconds the token is good for [default: auth.token_ttl_s]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        ttl: Option<u32>,
+    },
+    /// Work with the configuration
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigAction {
+    /// Print the configuration in effect and where each value came from; exit status 2 if it is faulty
+    Check,
+}
+
+impl Cli {
+    /// What was asked for; serving, if nothing was.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or(Command::Serve)
+    }
+}
+
+fn parse_user_id(text: &str) -> Result<UserId, String> {
+    text.parse().ok().and_then(UserId::new).ok_or_else(|| "a user id is a positive integer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        <Cli as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_serve() {
+        assert_eq!(parse("liveroom").map(|cli| cli.command()).ok(), Some(Command::Serve));
+    }
+
+    #[test]
+    fn file_may_be_named_before_or_after_the_command() {
+        for line in ["liveroom --config a.toml config check", "liveroom config check --config a.toml"] {
+            let cli = parse(line).expect(line);
+            assert_eq!(cli.config, Some(PathBuf::from("a.toml")));
+            assert_eq!(cli.command(), Command::Config { action: ConfigAction::Check });
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in
+            ["token", "token 0", "token -1", "token x", "token 1 --ttl 0", "demo --port 65536", "conifg", "config"]
+        {
+            assert!(parse(&format!("liveroom {line}")).is_err(), "{line}");
+        }
+    }
+}

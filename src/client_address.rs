@@ -1,0 +1,114 @@
+//! Whose address a request comes from when proxies stand in front.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::Network;
+
+/// Proxies in one chain at most; what is claimed beyond is not looked at.
+const HOPS_MAX: usize = 32;
+
+/// The address of the client: the peer, or, if the peer is a trusted proxy, the last hop that
+/// `X-Forwarded-For` names and that is none.
+///
+/// Read from the right, because each proxy appends the peer it saw: everything left of the first
+/// untrusted hop is the client's own claim. `forwarded_for` are the header's values in order.
+pub fn client_address<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[Network],
+) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+    let mut client = peer.to_canonical();
+    let hops = forwarded_for.rev().flat_map(|value| value.rsplit(','));
+    for hop in hops.take(HOPS_MAX) {
+        if !is_trusted(client) {
+            break;
+        }
+        match parse_hop(hop.trim()) {
+            Some(address) => client = address.to_canonical(),
+            // A trusted proxy wrote something odd: it is the last we know of.
+            None => break,
+        }
+    }
+    client
+}
+
+/// Some proxies add the port: `192.0.2.1:5000`, `[2001:db8::1]:5000`.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// What one client is likely to own, as a key for limits: an IPv4 address, or the /64 of an IPv6
+/// address, of which everyone has more than can be counted.
+pub fn limit_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+/// The address of peers that have none, such as those of a Unix socket: they share one limit.
+pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded_for: &[&str], trusted: &[&str]) -> String {
+        let trusted: Vec<Network> = trusted.iter().map(|range| Network::parse(range).unwrap()).collect();
+        client_address(peer.parse().unwrap(), forwarded_for.iter().copied(), &trusted).to_string()
+    }
+
+    #[test]
+    fn header_of_an_untrusted_peer_is_ignored() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"], &[]), "203.0.113.9");
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"], &["10.0.0.0/8"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn last_untrusted_hop_is_the_client() {
+        let trusted = ["127.0.0.1", "10.0.0.0/8"];
+        assert_eq!(client("127.0.0.1", &["198.51.100.1"], &trusted), "198.51.100.1");
+        assert_eq!(client("127.0.0.1", &["1.1.1.1, 198.51.100.1, 10.2.3.4"], &trusted), "198.51.100.1");
+        assert_eq!(client("127.0.0.1", &["1.1.1.1", "198.51.100.1", "10.2.3.4"], &trusted), "198.51.100.1");
+    }
+
+    #[test]
+    fn chain_of_trusted_hops_ends_at_its_first() {
+        assert_eq!(client("127.0.0.1", &["10.1.1.1, 10.2.2.2"], &["127.0.0.1", "10.0.0.0/8"]), "10.1.1.1");
+        assert_eq!(client("127.0.0.1", &[], &["127.0.0.1"]), "127.0.0.1");
+    }
+
+    #[test]
+    fn odd_hops_end_the_search() {
+        assert_eq!(client("127.0.0.1", &["1.1.1.1, unknown, 10.2.2.2"], &["127.0.0.1", "10.0.0.0/8"]), "10.2.2.2");
+        assert_eq!(client("127.0.0.1", &[""], &["127.0.0.1"]), "127.0.0.1");
+    }
+
+    #[test]
+    fn ports_brackets_and_mapped_addresses_are_understood() {
+        assert_eq!(client("::ffff:127.0.0.1", &["192.0.2.1:5000"], &["127.0.0.1"]), "192.0.2.1");
+        assert_eq!(client("::1", &["[2001:db8::1]:5000"], &["::1"]), "2001:db8::1");
+        assert_eq!(client("::1", &["[2001:db8::1]"], &["::1"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn ranges_end_where_they_say() {
+        let range = Network::parse;
+        assert!(range("0.0.0.0/0").unwrap().contains("203.0.113.9".parse().unwrap()));
+        assert!(range("2001:db8::/32").unwrap().contains("2001:db8:1::1".parse().unwrap()));
+        assert!(!range("10.0.0.0/9").unwrap().contains("10.128.0.0".parse().unwrap()));
+        for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "localhost", "10.0.0.0/x"] {
+            assert_eq!(range(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_ipv6_client_is_one_limit() {
+        let key = |text: &str| limit_key(text.parse().unwrap());
+        assert_eq!(key("2001:db8:0:1::1"), key("2001:db8:0:1:ffff::2"));
+        assert_ne!(key("2001:db8:0:1::1"), key("2001:db8:0:2::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Values that are each permitted, and still do not go together.
+
+use super::fault::ConfigFault;
+use super::reader::Reader;
+use super::table::{Config, DEVELOPMENT_JWT_SECRET};
+use crate::limits::{COMMENT_CHAR_BYTES_MAX, COMMENT_OVERHEAD_BYTES, JWT_SECRET_BYTES_MIN, OUTBOX_FRAMES_MIN};
+
+/// `key` must be as `expected`, given the value of `other`.
+struct Relation {
+    key: (&'static str, &'static str),
+    other: (&'static str, &'static str),
+    holds: fn(&Config) -> bool,
+    expected: fn(&Config) -> String,
+}
+
+const RELATIONS: [Relation; 6] = [
+    Relation {
+        key: ("auth", "jwt_secret"),
+        other: ("server", "host"),
+        holds: |config| {
+            let secret = config.auth.jwt_secret.expose();
+            let public = !config.server.host.to_canonical().is_loopback();
+            !public || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
+        },
+        expected: |_| format!("a secret of its own of at least {JWT_SECRET_BYTES_MIN} bytes on a public address"),
+    },
+    // Between two pings a healthy peer may be silent.
+    Relation {
+        key: ("websocket", "idle_timeout_ms"),
+        other: ("websocket", "ping_interval_ms"),
+        holds: |config| config.websocket.idle_timeout_ms > config.websocket.ping_interval_ms,
+        expected: |config| format!("more than {}", config.websocket.ping_interval_ms),
+    },
+    Relation {
+        key: ("outbox", "bytes_max"),
+        other: ("limits", "frame_bytes"),
+        holds: |config| config.outbox.bytes_max >= OUTBOX_FRAMES_MIN * config.limits.frame_bytes,
+        expected: |config| format!("at least {}", OUTBOX_FRAMES_MIN * config.limits.frame_bytes),
+    },
+    Relation {
+        key: ("limits", "frame_bytes"),
+        other: ("limits", "command_bytes"),
+        holds: |config| config.limits.frame_bytes >= config.limits.command_bytes,
+        expected: |config| format!("at least {}", config.limits.command_bytes),
+    },
+    // A command that may be sent must pass by polling too.
+    Relation {
+        key: ("engineio", "max_payload_bytes"),
+        other: ("limits", "command_bytes"),
+        holds: |config| config.engineio.max_payload_bytes >= config.limits.command_bytes,
+        expected: |config| format!("at least {}", config.limits.command_bytes),
+    },
+    // A comment that may be written must also get through, however its client escapes it.
+    Relation {
+        key: ("limits", "command_bytes"),
+        other: ("limits", "comment_chars"),
+        holds: |config| config.limits.command_bytes >= comment_command_bytes(config),
+        expected: |config| format!("at least {}", comment_command_bytes(config)),
+    },
+];
+
+/// The largest command that carries a permitted comment.
+fn comment_command_bytes(config: &Config) -> usize {
+    config.limits.comment_chars * COMMENT_CHAR_BYTES_MAX + COMMENT_OVERHEAD_BYTES
+}
+
+/// Reports each relation that does not hold. One that rests on a value refused before is skipped,
+/// since the default that stands in for it was never asked for.
+pub(super) fn check(config: &Config, reader: &mut Reader) {
+    for relation in &RELATIONS {
+        let entries = [relation.key, relation.other].map(|(section, name)| reader.entry(section, name));
+        let [Some(entry), Some(other)] = entries else { continue };
+        if entry.faulty || other.faulty || (relation.holds)(config) {
+            continue;
+        }
+        let at = reader.place(entry.key, entry.origin);
+        let found = format!("{} with {} = {}", entry.shown, other.key, other.shown);
+        reader.faults.push(ConfigFault { at, found, expected: (relation.expected)(config) });
+    }
+}

@@ -1,0 +1,197 @@
+//! The table of keys: each key with its type, default and permitted values, once.
+//!
+//! What a key is for, and what too high or too low costs, is told to operators in `config.toml`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::reader::{Key, Reader};
+use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
+use crate::limits::{
+    ADMIN_TOKEN_CHARS_MIN, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX,
+    JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX,
+    RATE_MAX, TIMEOUT_MS_MAX,
+};
+
+/// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
+pub const DEVELOPMENT_JWT_SECRET: &str = "liveroom-development-secret-not-for-production";
+
+/// Makes one struct per section and [`Config`] of them all, each read key by key.
+/// A line is `key: type = default, permitted;`.
+macro_rules! sections {
+    ($($(#[$section_doc:meta])* $section:ident: $Section:ident {
+        $($(#[$doc:meta])* $key:ident: $type:ty = $default:expr, $permitted:expr;)+
+    })+) => {
+        $(
+            $(#[$section_doc])*
+            #[derive(Debug, Clone, PartialEq, Eq)]
+            pub struct $Section {
+                $($(#[$doc])* pub $key: $type,)+
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($key: $default,)+ }
+                }
+            }
+
+            impl $Section {
+                fn read(reader: &mut Reader) -> Self {
+                    let default = Self::default();
+                    Self {
+                        $($key: reader.read(
+                            Key { section: stringify!($section), name: stringify!($key) },
+                            default.$key,
+                            &$permitted,
+                        ),)+
+                    }
+                }
+            }
+        )+
+
+        /// Everything an operator may choose.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct Config {
+            $($(#[$section_doc])* pub $section: $Section,)+
+        }
+
+        impl Config {
+            pub(super) fn read(reader: &mut Reader) -> Self {
+                Self { $($section: $Section::read(reader),)+ }
+            }
+        }
+    };
+}
+
+sections! {
+    /// Where it listens, on how many threads, and whom it believes.
+    server: ServerConfig {
+        host: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST), ();
+        /// 0: any free port.
+        port: u16 = 7001, 0..=u16::MAX;
+        /// HTTP workers, each with a hub.
+        workers: ThreadCount = ThreadCount::PER_CORE, ();
+        /// Arbiters that rooms are spread over.
+        room_threads: ThreadCount = ThreadCount::PER_CORE, ();
+        /// Origins that browsers may call from; `*` is any.
+        allowed_origins: Vec<String> = vec!["*".to_owned()], ORIGIN;
+        /// Peers whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<Network> = Vec::new(), ();
+        drain_timeout_ms: u32 = 10_000, 0..=TIMEOUT_MS_MAX;
+    }
+
+    /// Tokens.
+    auth: AuthConfig {
+        jwt_secret: Secret = Secret::new(DEVELOPMENT_JWT_SECRET), NOT_EMPTY;
+        token_ttl_s: u32 = 604_800, 1..=315_360_000;
+        /// A later `/ws` connection of the same user ends the earlier one.
+        single_device: bool = false, ();
+        /// How old a session's verdict on its token may be.
+        recheck_ms: u32 = 5_000, 100..=TIMEOUT_MS_MAX;
+    }
+
+    /// The operators' API.
+    admin: AdminConfig {
+        /// Empty: the API is off.
+        token: Secret = Secret::new(""), ADMIN_TOKEN;
+    }
+
+    /// The media server that carries the pictures.
+    media: MediaConfig {
+        secret: Secret = Secret::new("nodemedia2017privatekey"), NOT_EMPTY;
+    }
+
+    /// Where rows are kept.
+    store: StoreConfig {
+        url: StoreUrl = StoreUrl::new("sqlite://data/liveroom.db"), ();
+        /// Connections that read (SQLite, beside one that writes), or all (PostgreSQL).
+        pool_size: u32 = 4, 1..=256;
+    }
+
+    /// What several nodes share.
+    cluster: ClusterConfig {
+        /// Empty: this process alone. A secret because it may carry a password.
+        redis_url: Secret = Secret::new(""), ONE_NODE;
+    }
+
+    /// Heartbeat and sizes of Engine.IO, as told to clients in the handshake.
+    engineio: EngineioConfig {
+        ping_interval_ms: u32 = 25_000, 50..=PING_INTERVAL_MS_MAX;
+        ping_timeout_ms: u32 = 20_000, 50..=PING_INTERVAL_MS_MAX;
+        upgrade_timeout_ms: u32 = 10_000, 50..=TIMEOUT_MS_MAX;
+        /// A session without a valid command is closed after this.
+        connect_timeout_ms: u32 = 45_000, 50..=TIMEOUT_MS_MAX;
+        max_payload_bytes: usize = 1_000_000, 1_024..=PAYLOAD_BYTES_MAX;
+    }
+
+    /// Heartbeat of plain WebSocket.
+    websocket: WebsocketConfig {
+        ping_interval_ms: u32 = 25_000, 50..=PING_INTERVAL_MS_MAX;
+        idle_timeout_ms: u32 = 60_000, 100..=IDLE_TIMEOUT_MS_MAX;
+    }
+
+    /// Who is shown as online.
+    presence: PresenceConfig {
+        leave_grace_ms: u32 = 30_000, 0..=TIMEOUT_MS_MAX;
+        users_max: usize = 200, 1..=1_000;
+    }
+
+    /// How long rooms live and what they remember.
+    rooms: RoomsConfig {
+        idle_retire_ms: u32 = 120_000, 100..=86_400_000;
+        history_events_max: usize = 300, 0..=10_000;
+        history_ms: u32 = 120_000, 0..=3_600_000;
+    }
+
+    /// What may wait for a slow member.
+    outbox: OutboxConfig {
+        packets_max: usize = 256, 16..=65_536;
+        bytes_max: usize = 262_144, 4_096..=OUTBOX_BYTES_MAX;
+        slow_after_ms: u32 = 5_000, 100..=TIMEOUT_MS_MAX;
+    }
+
+    /// What clients may ask for.
+    limits: LimitsConfig {
+        frame_bytes: usize = 65_536, 1_024..=FRAME_BYTES_MAX;
+        command_bytes: usize = 8_192, 1_024..=COMMAND_BYTES_MAX;
+        json_depth: usize = 16, 4..=JSON_DEPTH_MAX;
+        comment_chars: usize = 200, 1..=COMMENT_CHARS_MAX;
+        comment_burst: u32 = 10, 1..=RATE_MAX;
+        comments_per_30s: u32 = 20, 1..=RATE_MAX;
+        command_burst: u32 = 50, 1..=RATE_MAX;
+        commands_per_s: u32 = 20, 1..=RATE_MAX;
+        /// Read and checked; has no effect until the crowd lane is sampled.
+        crowd_events_per_s: u32 = 40, 1..=RATE_MAX;
+        rooms_per_session: usize = 8, 1..=1_024;
+        joins_per_s: u32 = 200, 1..=RATE_MAX;
+        join_burst: u32 = 1_000, 1..=RATE_MAX;
+        connections: usize = 100_000, 1..=CONNECTIONS_MAX;
+        connections_per_address: usize = 200, 1..=CONNECTIONS_MAX;
+        connections_per_s: u32 = 1_000, 1..=RATE_MAX;
+        /// Per account; an address gets twice this in ten minutes.
+        logins_per_min: u32 = 5, 1..=RATE_MAX;
+        persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;
+        ledger_batch: usize = 512, 1..=LEDGER_BATCH_MAX;
+        gifts_in_flight: usize = 1_024, 1..=65_536;
+    }
+}
+
+const NOT_EMPTY: TextRule = TextRule { expected: "a text that is not empty", holds: |text| !text.is_empty() };
+
+const ADMIN_TOKEN: TextRule = TextRule {
+    expected: "nothing, or at least 16 characters without spaces",
+    holds: |text| {
+        let long_enough = text.chars().count() >= ADMIN_TOKEN_CHARS_MIN;
+        text.is_empty() || (long_enough && text.chars().all(|c| c.is_ascii_graphic()))
+    },
+};
+
+const ONE_NODE: TextRule =
+    TextRule { expected: "nothing: this version runs on one node and knows no Redis", holds: str::is_empty };
+
+const ORIGIN: TextRule = TextRule { expected: "`*` or an origin such as https://example.com", holds: is_origin };
+
+/// A scheme, a host and perhaps a port; browsers send no more than that, so more would never match.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']))
+}
