@@ -1,0 +1,166 @@
+//! What a room does with each message: ask the domain, perform the effects.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use log::debug;
+
+use crate::actors::registry::{RoomResumed, RoomRetired};
+use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
+use crate::domain::{Caller, Effect, JoinRequest, Reject, ReplyTo};
+use crate::storage::WriteOutcome;
+
+use super::{
+    Delivered, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
+    WriteTicket, WritesDone,
+};
+
+type Decision = Result<Vec<Effect<Arc<SessionPort>>>, Reject>;
+
+impl LiveRoom {
+    fn decide(&mut self, command: RoomCommand) -> (ReplyTo<Arc<SessionPort>>, Decision) {
+        let RoomCommand { port, profile, ack, kind, .. } = command;
+        let session = port.outlet.session;
+        let to = ReplyTo { handle: port.clone(), ack: ack.clone() };
+        let caller = Caller { session, user: profile.id, to: to.clone() };
+        let now = self.now();
+        let decision = match kind {
+            RoomCommandKind::Join => {
+                let socket_id = port.outlet.socket_id.clone();
+                self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack }, now)
+            }
+            RoomCommandKind::Leave => Ok(self.room.leave(session, to.clone())),
+            RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {
+                let id = self.services.comment_ids.next(now);
+                let (text, request_id) = (text?, request_id?);
+                self.comments.count(now);
+                self.room.post_comment(caller, text, request_id, id, now)
+            }),
+            RoomCommandKind::Gift { gift_id, count, request_id } => self.room.admit(&caller).and_then(|()| {
+                let gift = gift_id.and_then(|id| self.services.catalogue.get(id));
+                self.gifts.count(now);
+                self.room.send_gift(caller, gift, count?, request_id?, now)
+            }),
+        };
+        (to, decision)
+    }
+}
+
+impl Handler<RoomCommand> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, command: RoomCommand, ctx: &mut Context<Self>) {
+        if self.retired {
+            let session = command.port.session.clone();
+            #[expect(clippy::disallowed_methods, reason = "one per command, and the command must not get lost")]
+            session.do_send(CommandBounced { live_id: self.live_id, command });
+            return;
+        }
+        let stamp = command.stamp;
+        let (to, decision) = self.decide(command);
+        match decision {
+            Ok(effects) => self.perform(effects),
+            Err(reject) => self.reject(&to, reject),
+        }
+        let session = to.handle.outlet.session;
+        if self.room.members().get(session).is_none() {
+            let lost = MembershipLost { live_id: self.live_id, stamp };
+            if to.handle.session.try_send(lost).is_err() {
+                // It keeps the room in its list and will say good-bye to it, which does no harm.
+                debug!("session too busy to hear it is no member: session_id={session}");
+            }
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<MemberGone> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, gone: MemberGone, ctx: &mut Context<Self>) {
+        let effects =
+            if gone.at_once { self.room.remove(gone.session) } else { self.room.lose(gone.session, self.now()) };
+        self.perform(effects);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<LiveChanged> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, changed: LiveChanged, ctx: &mut Context<Self>) {
+        let effects = self.room.live_changed(changed.status, changed.title);
+        self.perform(effects);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<WritesDone> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, done: WritesDone, ctx: &mut Context<Self>) {
+        for (ticket, outcome) in done.0 {
+            let effects = match (ticket, outcome) {
+                (WriteTicket::Comment(id), WriteOutcome::Comment(result)) => self.room.comment_stored(id, result),
+                (WriteTicket::Gift(ticket), WriteOutcome::Gift(result)) => self.room.gift_settled(ticket, result),
+                (WriteTicket::View, WriteOutcome::View(look_count)) => {
+                    if let Some(look_count) = look_count {
+                        self.room.views_recorded(look_count);
+                    }
+                    Vec::new()
+                }
+                (ticket, outcome) => {
+                    log::error!("store answered another write: ticket={ticket:?} outcome={outcome:?}");
+                    Vec::new()
+                }
+            };
+            self.perform(effects);
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Delivered> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, delivered: Delivered, ctx: &mut Context<Self>) {
+        for sequenced in delivered.0 {
+            let effects = self.tell(sequenced);
+            self.perform(effects);
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<StopRoom> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, _: StopRoom, ctx: &mut Context<Self>) {
+        let (live_id, generation) = (self.live_id, self.generation);
+        #[expect(clippy::disallowed_methods, reason = "the registry waits for exactly one answer")]
+        if self.room.is_idle() {
+            self.registry.do_send(RoomRetired { live_id, generation });
+            self.retire(ctx);
+        } else {
+            self.registry.do_send(RoomResumed { live_id, generation });
+        }
+    }
+}
+
+impl Handler<Observe> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, observe: Observe, _: &mut Context<Self>) {
+        // Whoever asked may have stopped waiting.
+        let _ = observe.0.send(self.stats());
+    }
+}
+
+impl Handler<ObserveDetail> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, observe: ObserveDetail, _: &mut Context<Self>) {
+        // Whoever asked may have stopped waiting.
+        let _ = observe.0.send(self.detail());
+    }
+}

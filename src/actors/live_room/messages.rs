@@ -1,0 +1,100 @@
+//! All a live room accepts.
+
+use std::sync::Arc;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::actors::session::SessionPort;
+use crate::domain::{
+    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Profile, Reject, RequestId, Sequenced, SessionId,
+};
+use crate::storage::WriteOutcome;
+
+use super::{RoomDetail, RoomStats};
+
+/// From a session: a member, or somebody who wants to be one, asks for something. Full mailbox: the
+/// session answers `busy`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomCommand {
+    pub port: Arc<SessionPort>,
+    /// The user the command was verified for.
+    pub profile: Arc<Profile>,
+    pub ack: AckId,
+    /// The session's count of its commands, echoed in `MembershipLost`.
+    pub stamp: u64,
+    pub kind: RoomCommandKind,
+}
+
+/// What is asked. Faults of single fields come along as values: who is told what, and in which
+/// order, is decided where the live's status and the membership are known.
+#[derive(Debug)]
+pub enum RoomCommandKind {
+    Join,
+    Leave,
+    Comment {
+        text: Result<CommentText, Reject>,
+        request_id: Result<Option<RequestId>, Reject>,
+    },
+    Gift {
+        gift_id: Option<GiftId>,
+        count: Result<GiftCount, Reject>,
+        /// The client's, or one the session made: every gift is idempotent.
+        request_id: Result<RequestId, Reject>,
+    },
+}
+
+/// From a session that ended. Sent past the bound: there is one per membership.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MemberGone {
+    pub session: SessionId,
+    /// True when we ended it for good (disabled, kicked): presence ends now and not after the grace.
+    pub at_once: bool,
+}
+
+/// From the registry: the row of the live changed. Sent past the bound: streamers and operators
+/// are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LiveChanged {
+    pub status: LiveStatus,
+    pub title: String,
+}
+
+/// What a write was about, echoed by the persister.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteTicket {
+    Comment(CommentId),
+    Gift(u64),
+    View,
+}
+
+/// From the persister: what became of this room's writes of one batch. Sent past the bound: each
+/// was counted against the persister's queue.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WritesDone(pub Vec<(WriteTicket, WriteOutcome)>);
+
+/// From the broker: events that got their place later or on another node. Sent past the bound: the
+/// broker bounds what is under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Delivered(pub Vec<Sequenced>);
+
+/// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent past the bound: one
+/// per `RoomIdle`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopRoom;
+
+/// From HTTP: show yourself. Full mailbox: the asker is told so.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Observe(pub oneshot::Sender<RoomStats>);
+
+/// From HTTP: show everything. Full mailbox: the asker is told so.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ObserveDetail(pub oneshot::Sender<RoomDetail>);

@@ -1,0 +1,279 @@
+//! One actor per live room: it owns the room's state on this node, performs what
+//! [`crate::domain::Room`] decides, and is replaced by the registry if it dies.
+
+mod effects;
+mod fan_out;
+mod handlers;
+mod messages;
+mod rate;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use log::{error, info, warn};
+
+use crate::actors::persister::{PersisterPort, RoomPersister};
+use crate::actors::registry::{Registry, RoomIdle, RoomStopped};
+use crate::actors::session::{MembershipLost, SessionPort};
+use crate::catalogue::GiftCatalogue;
+use crate::clock::Clock;
+use crate::cluster::{Broker, RoomLog};
+use crate::comment_ids::CommentIds;
+use crate::domain::{Comment, Disconnect, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp};
+
+use fan_out::FanOut;
+use rate::RateMeter;
+
+pub use messages::{
+    Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom, WriteTicket,
+    WritesDone,
+};
+pub use stats::{MemberView, RoomDetail, RoomStats};
+
+/// Commands that may wait for a room: a second's worth of the fastest room. Full: `busy`.
+pub const ROOM_MAILBOX: usize = 4_096;
+
+/// Housekeeping: leave grace, members whose transport died unnoticed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How soon a batch that found a hub full is offered again.
+const FLUSH_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a stopped room still sends back commands that were on their way to it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What every room of a node shares.
+#[derive(Clone)]
+pub struct RoomServices {
+    pub settings: RoomSettings,
+    /// Nobody here for this long: the room asks to be stopped.
+    pub idle_retire: Duration,
+    pub broker: Arc<dyn Broker>,
+    pub persister: PersisterPort,
+    pub catalogue: Arc<GiftCatalogue>,
+    pub comment_ids: Arc<CommentIds>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A live room on this node.
+pub struct LiveRoom {
+    live_id: LiveId,
+    /// Tells this life of the room from those before it.
+    generation: u64,
+    room: Room<Arc<SessionPort>>,
+    log: Box<dyn RoomLog>,
+    fan_out: FanOut,
+    persister: RoomPersister,
+    services: RoomServices,
+    registry: Addr<Registry>,
+    opened_at: Timestamp,
+    comments: RateMeter,
+    gifts: RateMeter,
+    grace_timer: Option<(Timestamp, SpawnHandle)>,
+    idle_timer: Option<SpawnHandle>,
+    flush_pending: bool,
+    /// Stopped by the registry: what still arrives is sent back.
+    retired: bool,
+}
+
+impl LiveRoom {
+    /// Starts a room in `arbiter`. `recent` as in [`Room::open`].
+    pub fn start_in(
+        arbiter: &ArbiterHandle,
+        live: Live,
+        recent: Vec<Comment>,
+        generation: u64,
+        services: RoomServices,
+        registry: Addr<Registry>,
+    ) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            ctx.set_mailbox_capacity(ROOM_MAILBOX);
+            let live_id = live.id;
+            let now = services.clock.now();
+            let own = ctx.address();
+            #[expect(clippy::disallowed_methods, reason = "the broker bounds what is under way")]
+            let delivered = Box::new(move |events| own.do_send(Delivered(events)));
+            let log = services.broker.open(live_id, delivered);
+            Self {
+                live_id,
+                generation,
+                room: Room::open(live, log.position(), recent, services.settings, now),
+                log,
+                fan_out: FanOut::new(live_id),
+                persister: services.persister.for_room(ctx.address()),
+                services,
+                registry,
+                opened_at: now,
+                comments: RateMeter::default(),
+                gifts: RateMeter::default(),
+                grace_timer: None,
+                idle_timer: None,
+                flush_pending: false,
+                retired: false,
+            }
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.services.clock.now()
+    }
+
+    /// What every handler ends with: hand over what gathered, and see to the timers.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.flush(ctx);
+        self.arm_grace_timer(ctx);
+        self.arm_idle_timer(ctx);
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        let flushed = self.fan_out.flush();
+        if !flushed.overrun.is_empty() {
+            self.cut_overrun(&flushed.overrun);
+        }
+        if flushed.again && !self.flush_pending {
+            self.flush_pending = true;
+            ctx.run_later(FLUSH_AGAIN, |room, ctx| {
+                room.flush_pending = false;
+                room.flush(ctx);
+            });
+        }
+    }
+
+    /// A worker that does not take our batches any more: its members of this room must reconnect.
+    fn cut_overrun(&mut self, hub_ids: &[usize]) {
+        let cut = self.room.members().iter().filter(|(_, member)| hub_ids.contains(&member.handle.hub_id));
+        let cut_count = cut.inspect(|(_, member)| member.handle.outlet.outbox.cut(Disconnect::Slow)).count();
+        error!("worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}", self.live_id);
+    }
+
+    fn arm_grace_timer(&mut self, ctx: &mut Context<Self>) {
+        let deadline = self.room.next_deadline();
+        if self.grace_timer.map(|(at, _)| at) == deadline {
+            return;
+        }
+        if let Some((_, timer)) = self.grace_timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(at) = deadline {
+            // One millisecond more, so that the clock has certainly reached the deadline.
+            let wait = Duration::from_millis(at.since(self.now()).unsigned_abs() + 1);
+            let timer = ctx.run_later(wait, |room, ctx| {
+                room.grace_timer = None;
+                room.tick(ctx);
+            });
+            self.grace_timer = Some((at, timer));
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        // A session tells its rooms when it ends. Should that ever get lost, its closed outbox tells.
+        let closed = |(session, member): (SessionId, &Member<Arc<SessionPort>>)| {
+            (member.handle.outlet.outbox.closed().is_some() && !member.handle.session.connected()).then_some(session)
+        };
+        let dead: Vec<SessionId> = self.room.members().iter().filter_map(closed).collect();
+        for session in dead {
+            let effects = self.room.lose(session, now);
+            self.perform(effects);
+        }
+        let effects = self.room.tick(now);
+        self.perform(effects);
+        self.settle(ctx);
+    }
+
+    fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {
+        let idle = self.room.is_idle() && !self.retired;
+        match (idle, self.idle_timer) {
+            (true, None) => {
+                let timer = ctx.run_later(self.services.idle_retire, |room, _| {
+                    room.idle_timer = None;
+                    let idle = RoomIdle { live_id: room.live_id, generation: room.generation };
+                    if room.room.is_idle() && room.registry.try_send(idle).is_err() {
+                        warn!("registry full, room stays: live_id={}", room.live_id);
+                    }
+                });
+                self.idle_timer = Some(timer);
+            }
+            (false, Some(timer)) => {
+                ctx.cancel_future(timer);
+                self.idle_timer = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn retire(&mut self, ctx: &mut Context<Self>) {
+        self.retired = true;
+        info!("room retired: live_id={} generation={}", self.live_id, self.generation);
+        ctx.run_later(LINGER, |_, ctx| ctx.stop());
+    }
+
+    fn stats(&self) -> RoomStats {
+        let now = self.now();
+        RoomStats {
+            live: self.room.live().clone(),
+            members_count: self.room.members().members_count(),
+            users_count: self.room.members().users_count(),
+            comments_per_s: self.comments.per_s(now),
+            gifts_per_s: self.gifts.per_s(now),
+            coins_posted: self.room.ledger().posted(),
+            history_count: self.log.recent_count(),
+            position: self.room.position().clone(),
+            in_flight_count: self.room.in_flight_count(),
+            opened_at: self.opened_at,
+        }
+    }
+
+    fn detail(&self) -> RoomDetail {
+        let mut members: Vec<MemberView> =
+            self.room.members().iter().filter_map(|entry| self.member_view(entry)).collect();
+        members.sort_unstable_by_key(|member| (member.joined_at, member.session_id));
+        members.truncate(RoomDetail::MEMBERS_MAX);
+        let mut events = self.log.recent();
+        events.drain(..events.len().saturating_sub(RoomDetail::EVENTS_MAX));
+        RoomDetail { stats: self.stats(), members, events, ledger: self.room.ledger().recent().copied().collect() }
+    }
+
+    fn member_view(&self, (session_id, member): (SessionId, &Member<Arc<SessionPort>>)) -> Option<MemberView> {
+        let (queued_packets, queued_bytes) = member.handle.outlet.outbox.queued();
+        Some(MemberView {
+            session_id,
+            socket_id: member.socket_id.clone(),
+            user: self.room.members().profile(member.user)?.clone(),
+            joined_at: member.joined_at,
+            queued_packets,
+            queued_bytes,
+        })
+    }
+}
+
+impl Actor for LiveRoom {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        info!("room opened: live_id={} generation={}", self.live_id, self.generation);
+        ctx.run_interval(TICK, Self::tick);
+        self.arm_idle_timer(ctx);
+    }
+
+    /// Also runs while a panic unwinds: then there are members left, who are told.
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        if !self.retired {
+            error!("room died: live_id={} generation={}", self.live_id, self.generation);
+            for (_, member) in self.room.members().iter() {
+                let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
+                #[expect(clippy::disallowed_methods, reason = "once per membership, and it must arrive")]
+                member.handle.session.do_send(lost);
+            }
+            self.fan_out.room_gone();
+            self.fan_out.flush();
+        }
+        let stopped = RoomStopped { live_id: self.live_id, generation: self.generation };
+        #[expect(clippy::disallowed_methods, reason = "once per room, and the registry must hear it")]
+        self.registry.do_send(stopped);
+    }
+}

@@ -1,0 +1,21 @@
+//! The actors: they perform what the domain decides, and decide nothing themselves.
+//!
+//! Who talks to whom: a `Session` asks the registry once for a room and then sends the room its
+//! commands; a room hands each worker's hub its batches and the persister its writes; the persister
+//! answers the room. Nobody waits for anybody: an answer is a message of its own, or travels as a
+//! packet through the hub. Every mailbox is bounded and filled with `try_send` on a stored address;
+//! what happens when it is full stands beside each message.
+
+pub mod ask;
+pub mod hub;
+pub mod live_room;
+pub mod persister;
+pub mod registry;
+pub mod session;
+#[cfg(test)]
+mod testing;
+
+pub use ask::AskError;
+pub use live_room::{MemberView, RoomDetail, RoomStats};
+pub use registry::Rooms;
+pub use session::{Session, SessionDirectory};

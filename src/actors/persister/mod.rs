@@ -1,0 +1,310 @@
+//! Turns what rooms decide into batched transactions (group commit).
+//!
+//! While one commit is under way the next batch gathers, so there is no fixed delay when it is
+//! calm and the cost of a commit is shared when it is not. Writes become durable in the order they
+//! were submitted, one batch at a time.
+//!
+//! When the store is away, comments and views wait and are tried again until it is back; gifts are
+//! refused at once, and those already under way after [`GIFT_PATIENCE`]: whether such a gift was
+//! committed is found out by sending it again with the same `request_id`.
+
+mod messages;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use log::{error, info, warn};
+use tokio::sync::oneshot;
+
+use crate::actors::live_room::{LiveRoom, WriteTicket, WritesDone};
+use crate::domain::{GiftRefusal, StoreFailed};
+use crate::storage::{Store, StoreError, Write, WriteOutcome};
+
+pub use messages::{Flush, Submit};
+
+/// How long a gift whose commit failed is tried again before its giver is told `busy`.
+const GIFT_PATIENCE: Duration = Duration::from_secs(5);
+/// The first wait after a failed commit; doubled each time.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// How much a persister takes.
+#[derive(Debug, Clone, Copy)]
+pub struct PersisterLimits {
+    /// Writes submitted and not yet answered; beyond, they are refused.
+    pub queue_max: usize,
+    /// Writes in one transaction.
+    pub batch_max: usize,
+}
+
+/// What the persister and those who submit to it share.
+#[derive(Debug)]
+struct Gauge {
+    queue_max: usize,
+    /// Submitted and not yet answered.
+    queued: AtomicUsize,
+    /// False from a failed commit until one succeeds.
+    healthy: AtomicBool,
+}
+
+/// The way to the persister for everybody but rooms.
+#[derive(Clone)]
+pub struct PersisterPort {
+    persister: Addr<Persister>,
+    gauge: Arc<Gauge>,
+}
+
+impl PersisterPort {
+    /// A room's own way to the persister.
+    pub fn for_room(&self, room: Addr<LiveRoom>) -> RoomPersister {
+        RoomPersister { port: self.clone(), room }
+    }
+
+    /// Writes submitted and not yet answered.
+    pub fn queued_count(&self) -> usize {
+        self.gauge.queued.load(Ordering::Relaxed)
+    }
+
+    /// False while the store is away.
+    pub fn healthy(&self) -> bool {
+        self.gauge.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything submitted so far is durable. The caller bounds the wait.
+    pub async fn flush(&self) {
+        let (reply, flushed) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "sent once, when the node drains")]
+        self.persister.do_send(Flush(reply));
+        // A persister that is gone has nothing left to flush.
+        let _ = flushed.await;
+    }
+}
+
+/// A room's way to the persister.
+pub struct RoomPersister {
+    port: PersisterPort,
+    room: Addr<LiveRoom>,
+}
+
+impl RoomPersister {
+    /// Submits a write; the room hears of it as [`WritesDone`]. `Err` when the queue is full, or
+    /// for a gift while the store is away: then nothing was taken.
+    pub fn submit(&self, write: Write, ticket: WriteTicket) -> Result<(), GiftRefusal> {
+        let gauge = &self.port.gauge;
+        if matches!(write, Write::Gift(_)) && !gauge.healthy.load(Ordering::Relaxed) {
+            return Err(GiftRefusal::Busy);
+        }
+        let room_left = |queued: usize| (queued < gauge.queue_max).then_some(queued + 1);
+        if gauge.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left).is_err() {
+            return Err(GiftRefusal::Busy);
+        }
+        let submit = Submit { write, ticket, room: self.room.clone() };
+        if self.port.persister.try_send(submit).is_err() {
+            gauge.queued.fetch_sub(1, Ordering::Relaxed);
+            return Err(GiftRefusal::Busy);
+        }
+        Ok(())
+    }
+}
+
+/// The actor in front of the store. There is one, on a thread of its own.
+pub struct Persister {
+    store: Arc<dyn Store>,
+    limits: PersisterLimits,
+    gauge: Arc<Gauge>,
+    queue: VecDeque<Submit>,
+    committing: bool,
+    retry_wait: Duration,
+    /// When the batch that is being retried failed first.
+    failing_since: Option<Instant>,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+impl Persister {
+    pub fn start_in(arbiter: &ArbiterHandle, store: Arc<dyn Store>, limits: PersisterLimits) -> PersisterPort {
+        let gauge = Arc::new(Gauge {
+            queue_max: limits.queue_max,
+            queued: AtomicUsize::new(0),
+            healthy: AtomicBool::new(true),
+        });
+        let shared = gauge.clone();
+        let persister = Self::start_in_arbiter(arbiter, move |ctx| {
+            // The gauge bounds what is under way; the mailbox only has to hold all of it.
+            ctx.set_mailbox_capacity(limits.queue_max);
+            Self {
+                store,
+                limits,
+                gauge: shared,
+                queue: VecDeque::new(),
+                committing: false,
+                retry_wait: RETRY_FIRST,
+                failing_since: None,
+                flushes: Vec::new(),
+            }
+        });
+        PersisterPort { persister, gauge }
+    }
+
+    fn commit_next(&mut self, ctx: &mut Context<Self>) {
+        if self.committing {
+            return;
+        }
+        if self.queue.is_empty() {
+            if !self.gauge.healthy.load(Ordering::Relaxed) {
+                self.probe(ctx);
+                return;
+            }
+            for flushed in self.flushes.drain(..) {
+                // Whoever drains may have run out of patience.
+                let _ = flushed.send(());
+            }
+            return;
+        }
+        self.committing = true;
+        let batch: Vec<Submit> = self.queue.drain(..self.queue.len().min(self.limits.batch_max)).collect();
+        let writes = batch.iter().map(|submit| submit.write.clone()).collect();
+        let store = self.store.clone();
+        let commit = async move { store.commit(writes).await }.into_actor(self).map(|result, persister, ctx| {
+            persister.committed(batch, result, ctx);
+        });
+        ctx.spawn(commit);
+    }
+
+    fn committed(
+        &mut self,
+        batch: Vec<Submit>,
+        result: Result<Vec<WriteOutcome>, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        match result {
+            Ok(outcomes) => {
+                if self.failing_since.take().is_some() {
+                    info!("store is back: queued={}", self.gauge.queued.load(Ordering::Relaxed));
+                }
+                self.gauge.healthy.store(true, Ordering::Relaxed);
+                self.retry_wait = RETRY_FIRST;
+                self.answer(batch.into_iter().zip(outcomes));
+                self.committing = false;
+                self.commit_next(ctx);
+            }
+            Err(StoreError::Fault(fault)) if batch.len() > 1 => {
+                // Something in it is more than the store can swallow: find out what, one by one.
+                error!("batch refused, committing one by one: writes={} error={fault}", batch.len());
+                self.commit_singly(batch, ctx);
+            }
+            Err(fault) => self.retry(batch, &fault, ctx),
+        }
+    }
+
+    /// With nothing left to retry, finds out by itself when the store is back: gifts are refused
+    /// until then, so nobody else would.
+    fn probe(&mut self, ctx: &mut Context<Self>) {
+        self.committing = true;
+        let store = self.store.clone();
+        let ping = async move { store.ping().await }.into_actor(self).map(|result, persister, ctx| match result {
+            Ok(()) => persister.committed(Vec::new(), Ok(Vec::new()), ctx),
+            Err(fault) => persister.retry(Vec::new(), &fault, ctx),
+        });
+        ctx.spawn(ping);
+    }
+
+    fn commit_singly(&mut self, batch: Vec<Submit>, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let singly = async move {
+            let mut done = Vec::with_capacity(batch.len());
+            for submit in batch {
+                let result = store.commit(vec![submit.write.clone()]).await;
+                let outcome = match result.map(|mut outcomes| outcomes.pop()) {
+                    Ok(Some(outcome)) => outcome,
+                    Ok(None) => refused(&submit.write),
+                    Err(fault) => {
+                        error!("write refused: ticket={:?} error={fault}", submit.ticket);
+                        refused(&submit.write)
+                    }
+                };
+                done.push((submit, outcome));
+            }
+            done
+        };
+        ctx.spawn(singly.into_actor(self).map(|done, persister, ctx| {
+            persister.answer(done);
+            persister.committing = false;
+            persister.commit_next(ctx);
+        }));
+    }
+
+    /// Puts a failed batch back in front, without gifts that have waited long enough, and comes
+    /// back later.
+    fn retry(&mut self, batch: Vec<Submit>, fault: &StoreError, ctx: &mut Context<Self>) {
+        let failing_since = *self.failing_since.get_or_insert_with(|| {
+            error!("store is away, gifts are refused and comments wait: error={fault}");
+            Instant::now()
+        });
+        self.gauge.healthy.store(false, Ordering::Relaxed);
+        let out_of_patience = failing_since.elapsed() >= GIFT_PATIENCE;
+        let (given_up, kept): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|submit| out_of_patience && matches!(submit.write, Write::Gift(_)));
+        if !given_up.is_empty() {
+            warn!("gifts answered busy: gifts={}", given_up.len());
+        }
+        self.answer(given_up.into_iter().map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))));
+        for submit in kept.into_iter().rev() {
+            self.queue.push_front(submit);
+        }
+        ctx.run_later(self.retry_wait, |persister, ctx| {
+            persister.committing = false;
+            persister.commit_next(ctx);
+        });
+        self.retry_wait = (self.retry_wait * 2).min(RETRY_MAX);
+    }
+
+    /// Answers each room once for all its writes of a batch.
+    fn answer(&mut self, done: impl IntoIterator<Item = (Submit, WriteOutcome)>) {
+        let mut by_room: Vec<(Addr<LiveRoom>, Vec<(WriteTicket, WriteOutcome)>)> = Vec::new();
+        for (submit, outcome) in done {
+            self.gauge.queued.fetch_sub(1, Ordering::Relaxed);
+            match by_room.iter_mut().find(|(room, _)| *room == submit.room) {
+                Some((_, answers)) => answers.push((submit.ticket, outcome)),
+                None => by_room.push((submit.room, vec![(submit.ticket, outcome)])),
+            }
+        }
+        for (room, answers) in by_room {
+            #[expect(clippy::disallowed_methods, reason = "each answer was counted against the queue's bound")]
+            room.do_send(WritesDone(answers));
+        }
+    }
+}
+
+/// The outcome of a write that the store cannot swallow.
+fn refused(write: &Write) -> WriteOutcome {
+    match write {
+        Write::Comment(_) => WriteOutcome::Comment(Err(StoreFailed::Refused)),
+        Write::Gift(_) => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
+        Write::View { .. } => WriteOutcome::View(None),
+    }
+}
+
+impl Actor for Persister {
+    type Context = Context<Self>;
+}
+
+impl Handler<Submit> for Persister {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
+        self.queue.push_back(submit);
+        self.commit_next(ctx);
+    }
+}
+
+impl Handler<Flush> for Persister {
+    type Result = ();
+
+    fn handle(&mut self, flush: Flush, ctx: &mut Context<Self>) {
+        self.flushes.push(flush.0);
+        self.commit_next(ctx);
+    }
+}

@@ -1,0 +1,66 @@
+//! All the registry accepts.
+
+use actix::{Addr, Message};
+use tokio::sync::oneshot;
+
+use crate::actors::live_room::LiveRoom;
+use crate::domain::{LiveId, LiveStatus, Reject};
+
+/// The answer to [`Locate`].
+pub type Located = Result<Addr<LiveRoom>, Reject>;
+
+/// From a session: which actor is this room? Opens it if need be. Full mailbox: the session answers
+/// `busy`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Locate {
+    pub live_id: LiveId,
+    pub reply: oneshot::Sender<Located>,
+}
+
+/// From a room: nobody has been here for a while. Full mailbox: the room stays and asks later.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomIdle {
+    pub live_id: LiveId,
+    pub generation: u64,
+}
+
+/// From a room, in answer to `StopRoom`: forget me. Sent past the bound: one per `StopRoom`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomRetired {
+    pub live_id: LiveId,
+    pub generation: u64,
+}
+
+/// From a room, in answer to `StopRoom`: somebody came meanwhile. Sent past the bound: one per
+/// `StopRoom`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomResumed {
+    pub live_id: LiveId,
+    pub generation: u64,
+}
+
+/// From a room that is no more, dead or retired. Sent past the bound: once per room.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomStopped {
+    pub live_id: LiveId,
+    pub generation: u64,
+}
+
+/// From HTTP: the row of a live changed. Sent past the bound: streamers and operators are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LiveRowChanged {
+    pub live_id: LiveId,
+    pub status: LiveStatus,
+    pub title: String,
+}
+
+/// From HTTP: the rooms that are open now, in id order. Full mailbox: the asker is told so.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OpenRooms(pub oneshot::Sender<Vec<(LiveId, Addr<LiveRoom>)>>);

@@ -1,0 +1,275 @@
+//! The registry: one room per live, opened at the first join, stopped when idle, replaced when it
+//! died. It is asked once per join and is never on the path of a comment.
+//!
+//! An entry goes `Loading → Open → Stopping → (forgotten)`. Only the registry stops a room, and only
+//! after the room agreed that it is idle, so a join cannot meet a dying room; and a room that died
+//! is known by its generation, so late news of it cannot touch its successor.
+
+mod messages;
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use log::{error, warn};
+use tokio::sync::oneshot;
+
+use crate::actors::live_room::{LiveChanged, LiveRoom, RoomServices, StopRoom};
+use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject};
+use crate::storage::{LiveRow, Store, StoreError};
+
+pub use messages::{LiveRowChanged, Locate, Located, OpenRooms, RoomIdle, RoomResumed, RoomRetired, RoomStopped};
+pub use rooms::Rooms;
+
+/// Requests that may wait for the registry. Full: `busy`.
+pub const REGISTRY_MAILBOX: usize = 8_192;
+/// Rooms that may be loading at once; beyond, `busy`.
+const LOADING_MAX: usize = 256;
+/// Sessions that may wait for one room to open; beyond, `busy`.
+const WAITING_MAX: usize = 4_096;
+
+type Waiting = Vec<oneshot::Sender<Located>>;
+
+enum Entry {
+    /// The store is being asked.
+    Loading {
+        waiting: Waiting,
+        /// What the row became meanwhile, which the load may have missed.
+        changed: Option<(LiveStatus, String)>,
+    },
+    Open {
+        room: Addr<LiveRoom>,
+        generation: u64,
+    },
+    /// The room was asked to stop and has not answered.
+    Stopping {
+        room: Addr<LiveRoom>,
+        generation: u64,
+        waiting: Waiting,
+    },
+}
+
+/// What a room starts from.
+struct LoadedLive {
+    row: LiveRow,
+    recent: Vec<Comment>,
+}
+
+/// Live rooms by id, and the threads they run on.
+pub struct Registry {
+    rooms: BTreeMap<LiveId, Entry>,
+    loading_count: usize,
+    next_generation: u64,
+    arbiters: Vec<ArbiterHandle>,
+    store: Arc<dyn Store>,
+    services: RoomServices,
+    deaths_count: u64,
+}
+
+impl Registry {
+    /// Starts the registry on the calling thread; rooms go to `arbiters`, at least one.
+    pub fn start_here(arbiters: Vec<ArbiterHandle>, store: Arc<dyn Store>, services: RoomServices) -> Addr<Self> {
+        assert!(!arbiters.is_empty(), "rooms need a thread to run on");
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(REGISTRY_MAILBOX);
+            Self {
+                rooms: BTreeMap::new(),
+                loading_count: 0,
+                next_generation: 1,
+                arbiters,
+                store,
+                services,
+                deaths_count: 0,
+            }
+        })
+    }
+
+    fn load(&mut self, live_id: LiveId, waiting: Waiting, ctx: &mut Context<Self>) {
+        if self.loading_count >= LOADING_MAX {
+            answer_all(waiting, &Err(Reject::BUSY));
+            return;
+        }
+        self.loading_count += 1;
+        self.rooms.insert(live_id, Entry::Loading { waiting, changed: None });
+        let store = self.store.clone();
+        let settings = self.services.settings;
+        let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
+        let recent_max = u32::try_from(settings.dedupe_max).unwrap_or(u32::MAX);
+        let load = async move {
+            let Some(row) = store.live(live_id).await? else { return Ok(None) };
+            // Nothing is said in a room that is not open, so there is nothing to recognise again.
+            let recent = match row.live.status.require_open() {
+                Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
+                Err(_) => Vec::new(),
+            };
+            Ok(Some(LoadedLive { row, recent }))
+        };
+        let loaded = load.into_actor(self).map(move |result, registry, ctx| {
+            registry.loaded(live_id, result, ctx);
+        });
+        ctx.spawn(loaded);
+    }
+
+    fn loaded(&mut self, live_id: LiveId, result: Result<Option<LoadedLive>, StoreError>, ctx: &mut Context<Self>) {
+        self.loading_count -= 1;
+        let Some(Entry::Loading { waiting, changed }) = self.rooms.remove(&live_id) else { return };
+        let located = match result {
+            Ok(Some(LoadedLive { row, recent })) => {
+                let live = match changed {
+                    Some((status, title)) => Live { status, title, ..row.live },
+                    None => row.live,
+                };
+                Ok(self.open(live, recent, ctx))
+            }
+            Ok(None) => Err(Reject::LiveNotFound),
+            Err(fault) => {
+                error!("room not loaded: live_id={live_id} error={fault}");
+                Err(Reject::BUSY)
+            }
+        };
+        answer_all(waiting, &located);
+    }
+
+    fn open(&mut self, live: Live, recent: Vec<Comment>, ctx: &mut Context<Self>) -> Addr<LiveRoom> {
+        let live_id = live.id;
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
+        let arbiter = &self.arbiters[thread];
+        let room = LiveRoom::start_in(arbiter, live, recent, generation, self.services.clone(), ctx.address());
+        self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation });
+        room
+    }
+
+    /// Ends the entry of one life of a room; whoever waits gets the next life.
+    fn forget(&mut self, live_id: LiveId, generation: u64, ctx: &mut Context<Self>) -> bool {
+        let known = match self.rooms.get(&live_id) {
+            Some(Entry::Open { generation, .. } | Entry::Stopping { generation, .. }) => *generation,
+            Some(Entry::Loading { .. }) | None => return false,
+        };
+        if known != generation {
+            return false;
+        }
+        if let Some(Entry::Stopping { waiting, .. }) = self.rooms.remove(&live_id)
+            && !waiting.is_empty()
+        {
+            self.load(live_id, waiting, ctx);
+        }
+        true
+    }
+}
+
+fn answer_all(waiting: Waiting, located: &Located) {
+    for reply in waiting {
+        // Whoever asked may be gone.
+        let _ = reply.send(located.clone());
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+}
+
+impl Handler<Locate> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, locate: Locate, ctx: &mut Context<Self>) {
+        let Locate { live_id, reply } = locate;
+        match self.rooms.get_mut(&live_id) {
+            // A room whose thread is gone tells nobody that it stopped.
+            Some(Entry::Open { room, .. }) if room.connected() => {
+                let _ = reply.send(Ok(room.clone()));
+            }
+            Some(Entry::Loading { waiting, .. } | Entry::Stopping { waiting, .. }) => {
+                if waiting.len() < WAITING_MAX {
+                    waiting.push(reply);
+                } else {
+                    let _ = reply.send(Err(Reject::BUSY));
+                }
+            }
+            Some(Entry::Open { .. }) | None => self.load(live_id, vec![reply], ctx),
+        }
+    }
+}
+
+impl Handler<RoomIdle> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, idle: RoomIdle, _: &mut Context<Self>) {
+        let Some(entry) = self.rooms.get_mut(&idle.live_id) else { return };
+        let Entry::Open { room, generation } = entry else { return };
+        if *generation != idle.generation {
+            return;
+        }
+        let (room, generation) = (room.clone(), *generation);
+        #[expect(clippy::disallowed_methods, reason = "one per idle room, and it must arrive")]
+        room.do_send(StopRoom);
+        *entry = Entry::Stopping { room, generation, waiting: Vec::new() };
+    }
+}
+
+impl Handler<RoomRetired> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, retired: RoomRetired, ctx: &mut Context<Self>) {
+        self.forget(retired.live_id, retired.generation, ctx);
+    }
+}
+
+impl Handler<RoomResumed> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, resumed: RoomResumed, _: &mut Context<Self>) {
+        let Some(Entry::Stopping { generation, .. }) = self.rooms.get(&resumed.live_id) else { return };
+        if *generation != resumed.generation {
+            return;
+        }
+        if let Some(Entry::Stopping { room, generation, waiting }) = self.rooms.remove(&resumed.live_id) {
+            answer_all(waiting, &Ok(room.clone()));
+            self.rooms.insert(resumed.live_id, Entry::Open { room, generation });
+        }
+    }
+}
+
+impl Handler<RoomStopped> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, stopped: RoomStopped, ctx: &mut Context<Self>) {
+        // A retired room was forgotten when it agreed to stop; what is still known here died.
+        if self.forget(stopped.live_id, stopped.generation, ctx) {
+            self.deaths_count += 1;
+            warn!("room lost: live_id={} deaths={}", stopped.live_id, self.deaths_count);
+        }
+    }
+}
+
+impl Handler<LiveRowChanged> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, row: LiveRowChanged, _: &mut Context<Self>) {
+        match self.rooms.get_mut(&row.live_id) {
+            Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
+                #[expect(clippy::disallowed_methods, reason = "streamers and operators are few")]
+                room.do_send(LiveChanged { status: row.status, title: row.title });
+            }
+            Some(Entry::Loading { changed, .. }) => *changed = Some((row.status, row.title)),
+            None => {}
+        }
+    }
+}
+
+impl Handler<OpenRooms> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, ask: OpenRooms, _: &mut Context<Self>) {
+        let open = self.rooms.iter().filter_map(|(live_id, entry)| match entry {
+            Entry::Open { room, .. } | Entry::Stopping { room, .. } => Some((*live_id, room.clone())),
+            Entry::Loading { .. } => None,
+        });
+        // Whoever asked may have stopped waiting.
+        let _ = ask.0.send(open.collect());
+    }
+}

@@ -1,0 +1,72 @@
+//! The registry as the rest of the program sees it.
+
+use actix::Addr;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+
+use crate::actors::ask::{AskError, answer};
+use crate::actors::live_room::{LiveRoom, Observe, ObserveDetail, RoomDetail, RoomStats};
+use crate::domain::{LiveId, LiveStatus, Reject};
+
+use super::{LiveRowChanged, Locate, Located, OpenRooms, Registry};
+
+/// A way to the live rooms of this node. Clone it and keep it: a mailbox is bounded only for an
+/// address that is kept.
+#[derive(Clone)]
+pub struct Rooms {
+    registry: Addr<Registry>,
+}
+
+impl Rooms {
+    pub fn new(registry: Addr<Registry>) -> Self {
+        Self { registry }
+    }
+
+    /// The room of a live, opened if need be.
+    pub async fn locate(&self, live_id: LiveId) -> Located {
+        let (reply, located) = oneshot::channel();
+        if self.registry.try_send(Locate { live_id, reply }).is_err() {
+            return Err(Reject::BUSY);
+        }
+        answer(located).await.unwrap_or(Err(Reject::BUSY))
+    }
+
+    /// Tells the room, if it is open, that the row of its live changed.
+    pub fn live_changed(&self, live_id: LiveId, status: LiveStatus, title: String) {
+        #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
+        self.registry.do_send(LiveRowChanged { live_id, status, title });
+    }
+
+    /// All open rooms at a glance, in id order. A room that does not answer in time is left out.
+    pub async fn overview(&self) -> Result<Vec<RoomStats>, AskError> {
+        let asked = self.open_rooms().await?.into_iter().filter_map(|(_, room)| {
+            let (reply, stats) = oneshot::channel();
+            room.try_send(Observe(reply)).ok().map(|()| answer(stats))
+        });
+        Ok(join_all(asked).await.into_iter().flatten().collect())
+    }
+
+    /// One room in full; `None` if it is not open.
+    pub async fn detail(&self, live_id: LiveId) -> Result<Option<RoomDetail>, AskError> {
+        let Some(room) = self.find(live_id).await? else { return Ok(None) };
+        let (reply, detail) = oneshot::channel();
+        room.try_send(ObserveDetail(reply)).map_err(|_| AskError::Closed)?;
+        answer(detail).await.map(Some)
+    }
+
+    /// Whether the registry answers.
+    pub async fn ping(&self) -> Result<(), AskError> {
+        self.open_rooms().await.map(|_| ())
+    }
+
+    async fn find(&self, live_id: LiveId) -> Result<Option<Addr<LiveRoom>>, AskError> {
+        let rooms = self.open_rooms().await?;
+        Ok(rooms.into_iter().find(|(id, _)| *id == live_id).map(|(_, room)| room))
+    }
+
+    async fn open_rooms(&self) -> Result<Vec<(LiveId, Addr<LiveRoom>)>, AskError> {
+        let (reply, rooms) = oneshot::channel();
+        self.registry.try_send(OpenRooms(reply)).map_err(|_| AskError::Closed)?;
+        answer(rooms).await
+    }
+}

@@ -1,0 +1,100 @@
+//! Rooms that die, idle and come back.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use serde_json::json;
+
+use crate::actors::live_room::LiveRoom;
+use crate::actors::testing::{Node, NodeOptions};
+use crate::domain::{LiveId, Reject};
+
+/// A fault in a room, on purpose.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Panic;
+
+impl Handler<Panic> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+        panic!("a test asked for it");
+    }
+}
+
+#[actix::test]
+async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_told() {
+    let node = Node::start(NodeOptions::default()).await;
+    let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
+    let first = alice.join().await;
+    bob.join().await;
+    let room = node.rooms.locate(node.live).await.unwrap();
+
+    room.try_send(Panic).unwrap();
+
+    for guest in [&mut alice, &mut bob] {
+        let kicked = guest.event("kicked").await;
+        assert_eq!(kicked["code"], json!("room_restarted"), "{kicked}");
+    }
+    let refused = alice.ask(2, "comment", json!({"data": "anybody?"})).await;
+    assert_eq!(refused["code"], json!("not_in_room"), "{refused}");
+    let second = alice.join().await;
+    assert_ne!(second["epoch"], first["epoch"]);
+    assert_eq!(second["count"], json!(1));
+    let answer = alice.ask(3, "comment", json!({"data": "still here"})).await;
+    assert_eq!((&answer["ok"], &answer["offset"]), (&json!(true), &json!(1)), "{answer}");
+}
+
+#[actix::test]
+async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
+    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(30), ..NodeOptions::default() }).await;
+    let mut alice = node.guest("alice").await;
+    let first = alice.join().await;
+    let left = alice.ask(2, "leaveLive", json!({})).await;
+    assert_eq!(left["ok"], json!(true));
+
+    let mut patience = 1_000;
+    while !node.rooms.overview().await.unwrap().is_empty() {
+        patience -= 1;
+        assert!(patience > 0, "the room is never retired");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let second = alice.join().await;
+    assert_ne!(second["epoch"], first["epoch"]);
+}
+
+#[actix::test]
+async fn a_room_with_members_is_never_retired() {
+    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(10), ..NodeOptions::default() }).await;
+    let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
+    let first = alice.join().await;
+    // Bob comes and goes, which makes the room look at whether it is idle each time.
+    for _ in 0..20 {
+        assert_eq!(bob.join().await["epoch"], first["epoch"]);
+        bob.ask(2, "leaveLive", json!({})).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[actix::test]
+async fn commands_that_meet_a_retiring_room_all_get_an_answer() {
+    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(1), ..NodeOptions::default() }).await;
+    let mut alice = node.guest("alice").await;
+    // Each round lands somewhere else in the room's retirement; none may be lost.
+    for round in 0..200 {
+        let id = 10 + 2 * round;
+        let joined = alice.ask(id, "joinLive", json!({})).await;
+        assert_eq!(joined["ok"], json!(true), "round {round}: {joined}");
+        let left = alice.ask(id + 1, "leaveLive", json!({})).await;
+        assert_eq!(left["ok"], json!(true), "round {round}: {left}");
+    }
+}
+
+#[actix::test]
+async fn an_unknown_live_has_no_room() {
+    let node = Node::start(NodeOptions::default()).await;
+    let located = node.rooms.locate(LiveId::new(404).unwrap()).await;
+    assert_eq!(located.map(|_| ()), Err(Reject::LiveNotFound));
+    assert!(node.rooms.overview().await.unwrap().is_empty());
+}

@@ -1,0 +1,294 @@
+//! From a decoded command to the room it is meant for: limiter, token, room, in the order in which
+//! the wire contract reports their faults.
+//!
+//! A command whose token or room is known goes through in one step. Otherwise the session waits for
+//! the answer without blocking, and later commands queue behind it.
+
+use std::time::Instant;
+
+use actix::prelude::*;
+
+use crate::actors::live_room::{LiveRoom, RoomCommand, RoomCommandKind};
+use crate::actors::registry::Located;
+use crate::auth::{AuthError, Identity};
+use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId};
+use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
+use crate::protocol::socketio::connect_packet;
+use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
+
+use super::{RoomLink, Session, Verified};
+
+impl Session {
+    /// The first thing a session does: Engine.IO 3 is greeted unasked, `/ws` must prove who it is.
+    pub(super) fn open(&mut self, ctx: &mut Context<Self>) {
+        match self.codec() {
+            Codec::SocketIoV2 => self.say(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
+            Codec::SocketIoV4 => {}
+            Codec::PlainJson => {
+                let token = self.token.clone().unwrap_or_default();
+                self.verify(token, ctx, Self::connected);
+            }
+        }
+    }
+
+    fn connected(&mut self, verdict: Result<(), AuthError>, ctx: &mut Context<Self>) {
+        match verdict {
+            Ok(()) => {
+                self.proved = true;
+                if self.settings().single_device
+                    && let Some(verified) = &self.verified
+                {
+                    let (user, own) = (verified.identity.profile.id, self.port.outlet.session);
+                    self.services.directory.revoke_others(user, Some(own), Disconnect::OtherDevice);
+                }
+            }
+            Err(error) => self.refuse_identity(error, ctx),
+        }
+    }
+
+    /// Ends the session because its token is no good.
+    pub(super) fn refuse_identity(&mut self, error: AuthError, ctx: &mut Context<Self>) {
+        let (reason, fail) = match error {
+            AuthError::Invalid => (Disconnect::Unauthorized, TOKEN_INVALID),
+            AuthError::Expired => (Disconnect::Unauthorized, TOKEN_EXPIRED),
+            AuthError::UserGone => (Disconnect::Unauthorized, USER_UNKNOWN),
+            AuthError::Disabled => (Disconnect::Disabled, USER_DISABLED),
+            AuthError::Unavailable => return self.end(Disconnect::Overloaded, ctx),
+        };
+        self.refuse_user(reason, error.into(), fail, ctx);
+    }
+
+    /// Ends the session because somebody else decided so.
+    pub(super) fn revoked(&mut self, reason: Disconnect, ctx: &mut Context<Self>) {
+        match reason {
+            Disconnect::Unauthorized => self.refuse_identity(AuthError::Invalid, ctx),
+            Disconnect::Disabled => self.refuse_identity(AuthError::Disabled, ctx),
+            // One device is about `/ws` connections, as in the replaced system.
+            Disconnect::OtherDevice if self.codec() != Codec::PlainJson => {}
+            Disconnect::OtherDevice => self.refuse_user(reason, Reject::Unauthorized, OTHER_DEVICE, ctx),
+            other => self.end(other, ctx),
+        }
+    }
+
+    /// Takes in what a decoder made of a text.
+    pub(super) fn decoded(&mut self, decoded: Decoded, ctx: &mut Context<Self>) {
+        let (ack, what) = match decoded {
+            Decoded::Command(command) => {
+                if self.let_through(&command.ack, ctx) {
+                    self.waiting.push_back(command);
+                    self.pump(ctx);
+                }
+                return;
+            }
+            Decoded::UnknownEvent { ack } => (ack, "event: not a known one"),
+            Decoded::Malformed { ack, what } => (ack, what),
+        };
+        if !self.let_through(&ack, ctx) {
+            return;
+        }
+        // Socket.IO ignores what it does not know, unless somebody waits for the answer.
+        let silent = what.starts_with("event:") && self.decoder.is_some() && ack == AckId::None;
+        if !silent {
+            self.reject(&ack, Reject::BadRequest { what });
+        }
+    }
+
+    /// The limiter of commands. Who goes on although refused is disconnected.
+    fn let_through(&mut self, ack: &AckId, ctx: &mut Context<Self>) -> bool {
+        let rate = self.settings().command_rate;
+        match self.limiter.take(rate, self.services.clock.now()) {
+            Ok(()) => {
+                self.excess = 0;
+                true
+            }
+            Err(retry_after_ms) => {
+                self.excess += 1;
+                if self.excess > rate.burst {
+                    self.end(Disconnect::Policy, ctx);
+                } else {
+                    self.reject(ack, Reject::RateLimited { retry_after_ms });
+                }
+                false
+            }
+        }
+    }
+
+    /// Carries out waiting commands until one has to wait for an answer.
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        while !self.busy && !self.ended {
+            let Some(command) = self.waiting.pop_front() else { return };
+            self.carry_out(command, ctx);
+        }
+    }
+
+    fn carry_out(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
+        let token = match (&command.token, &self.token, &command.kind) {
+            (TokenField::Present(token), ..) => token.clone(),
+            (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
+            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own.clone(),
+            (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
+        };
+        if self.knows(&token) {
+            return self.authorized(command, ctx);
+        }
+        self.verify(token, ctx, move |session, verdict, ctx| match verdict {
+            Ok(()) => session.authorized(command, ctx),
+            Err(error) => session.reject(&command.ack, error.into()),
+        });
+    }
+
+    /// Whether the verdict on `token` is known, good and fresh.
+    fn knows(&self, token: &str) -> bool {
+        self.verified.as_ref().is_some_and(|verified| {
+            let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
+            verified.token == token && !expired && verified.checked.elapsed() < self.settings().recheck
+        })
+    }
+
+    /// Asks for the verdict on `token`; commands wait meanwhile.
+    fn verify(
+        &mut self,
+        token: String,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, Result<(), AuthError>, &mut Context<Self>) + 'static,
+    ) {
+        self.busy = true;
+        let auth = self.services.auth.clone();
+        let verdict = async move {
+            let verdict = auth.verify(&token).await;
+            (token, verdict)
+        };
+        ctx.spawn(verdict.into_actor(self).map(|(token, verdict), session, ctx| {
+            session.busy = false;
+            if session.ended {
+                return;
+            }
+            let verdict = verdict.map(|identity| session.identify(token, identity));
+            then(session, verdict, ctx);
+            session.pump(ctx);
+        }));
+    }
+
+    fn identify(&mut self, token: String, identity: Identity) {
+        let (user, own) = (identity.profile.id, self.port.outlet.session);
+        let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
+        if known != Some(user) {
+            if let Some(before) = known {
+                self.services.directory.forget(before, own);
+            }
+            self.services.directory.identify(user, own);
+        }
+        self.verified = Some(Verified { token, identity, checked: Instant::now() });
+    }
+
+    /// Asks again whether the session's user may go on.
+    pub(super) fn recheck(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        if let Some(verified) = &self.verified {
+            let token = verified.token.clone();
+            self.verify(token, ctx, |session, verdict, ctx| match verdict {
+                // Nothing is known while the store is away, and nobody is thrown out for that.
+                Ok(()) | Err(AuthError::Unavailable) => {}
+                Err(error) => session.refuse_identity(error, ctx),
+            });
+        }
+    }
+
+    fn authorized(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
+        let Some(verified) = &self.verified else { return self.reject(&command.ack, Reject::Unauthorized) };
+        self.proved = true;
+        if matches!(command.kind, CommandKind::Auth) {
+            self.token = Some(verified.token.clone());
+            if let Some(text) = done_text(self.codec().dialect(), &command.ack) {
+                self.say(&text);
+            }
+            return;
+        }
+        let Some(live_id) = command.live_id else { return self.reject(&command.ack, Reject::LiveNotFound) };
+        let profile = verified.identity.profile.clone();
+        let joining = matches!(command.kind, CommandKind::Join { .. });
+        if joining && !self.rooms.contains_key(&live_id) && self.rooms.len() >= self.settings().rooms_max {
+            return self.reject(&command.ack, Reject::BadRequest { what: "live_id: too many rooms joined" });
+        }
+        let Some(kind) = self.room_command(command.kind) else { return };
+        self.commands_count += 1;
+        let command =
+            RoomCommand { port: self.port.clone(), profile, ack: command.ack, stamp: self.commands_count, kind };
+        match self.rooms.get(&live_id).map(|link| link.room.clone()) {
+            Some(room) => self.send(live_id, room, command, ctx),
+            None => self.locate(live_id, command, ctx),
+        }
+    }
+
+    fn room_command(&self, kind: CommandKind) -> Option<RoomCommandKind> {
+        let fault = |what: FieldFault| Reject::BadRequest { what };
+        Some(match kind {
+            CommandKind::Join { since: _ } => RoomCommandKind::Join,
+            CommandKind::Leave => RoomCommandKind::Leave,
+            CommandKind::Comment { text, request_id } => {
+                RoomCommandKind::Comment { text: self.comment_text(text), request_id: request_id.map_err(fault) }
+            }
+            CommandKind::Gift { gift_id, count, request_id } => RoomCommandKind::Gift {
+                gift_id,
+                count: count.map_err(fault),
+                request_id: request_id.map(|given| given.unwrap_or_else(unasked_request_id)).map_err(fault),
+            },
+            CommandKind::Auth => return None,
+        })
+    }
+
+    fn comment_text(&self, text: Option<String>) -> Result<CommentText, Reject> {
+        let text = text.ok_or(Reject::CommentRefused)?;
+        CommentText::parse(&text, self.settings().comment_chars_max).map_err(|error| match error {
+            CommentTextError::Empty => Reject::CommentRefused,
+            CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
+        })
+    }
+
+    /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
+    pub(super) fn locate(&mut self, live_id: LiveId, command: RoomCommand, ctx: &mut Context<Self>) {
+        self.busy = true;
+        let rooms = self.services.rooms.clone();
+        let located = async move { rooms.locate(live_id).await };
+        ctx.spawn(located.into_actor(self).map(move |located: Located, session, ctx| {
+            session.busy = false;
+            if session.ended {
+                return;
+            }
+            match located {
+                Ok(room) => session.deliver(live_id, room, command),
+                Err(reject) => session.reject(&command.ack, reject),
+            }
+            session.pump(ctx);
+        }));
+    }
+
+    /// Sends a command to a room believed to be alive; one that is not is asked for again.
+    fn send(&mut self, live_id: LiveId, room: Addr<LiveRoom>, command: RoomCommand, ctx: &mut Context<Self>) {
+        if room.connected() {
+            self.deliver(live_id, room, command);
+        } else {
+            self.rooms.remove(&live_id);
+            self.locate(live_id, command, ctx);
+        }
+    }
+
+    fn deliver(&mut self, live_id: LiveId, room: Addr<LiveRoom>, command: RoomCommand) {
+        let joining = matches!(command.kind, RoomCommandKind::Join).then_some(command.stamp);
+        if let Err(refused) = room.try_send(command) {
+            let command = refused.into_inner();
+            self.reject(&command.ack, Reject::BUSY);
+        } else if let Some(joined_by) = joining {
+            self.rooms.insert(live_id, RoomLink { room, joined_by });
+        }
+    }
+}
+
+/// A name for a gift whose client gave it none, so that the store never meets a nameless one: 128
+/// random bits.
+fn unasked_request_id() -> RequestId {
+    let name = format!("auto-{:032x}", rand::random::<u128>());
+    RequestId::parse(&name).expect("a prefix and hexadecimal digits are a request id")
+}

@@ -1,0 +1,86 @@
+//! Which sessions a user has on this node, so that a verdict on the user reaches them at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use actix::Addr;
+
+use crate::domain::{Disconnect, SessionId, UserId};
+
+use super::{Revoked, Session};
+
+#[derive(Default)]
+struct Sessions {
+    all: HashMap<SessionId, Addr<Session>>,
+    by_user: HashMap<UserId, HashSet<SessionId>>,
+}
+
+/// The sessions of this node. Touched when a session begins, learns who it is, or ends; never for a
+/// command. As large as the gate lets sessions in.
+#[derive(Default)]
+pub struct SessionDirectory {
+    next_id: AtomicU64,
+    sessions: Mutex<Sessions>,
+}
+
+impl SessionDirectory {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        // Every change under the lock is a few map operations, so a poisoned lock guards whole state.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sessions of this node, whoever they are.
+    pub fn sessions_count(&self) -> usize {
+        self.lock().all.len()
+    }
+
+    /// Ends all sessions of a user for the given reason. Returns how many there were.
+    pub fn revoke(&self, user: UserId, reason: Disconnect) -> usize {
+        self.revoke_others(user, None, reason)
+    }
+
+    /// Ends all sessions of a user but one.
+    pub fn revoke_others(&self, user: UserId, except: Option<SessionId>, reason: Disconnect) -> usize {
+        let sessions = self.lock();
+        let Some(ids) = sessions.by_user.get(&user) else { return 0 };
+        let others = ids.iter().filter(|id| Some(**id) != except);
+        revoke_all(others.filter_map(|id| sessions.all.get(id)), reason)
+    }
+
+    /// Ends every session: the node drains.
+    pub fn end_all(&self, reason: Disconnect) -> usize {
+        revoke_all(self.lock().all.values(), reason)
+    }
+
+    pub(super) fn next_id(&self) -> SessionId {
+        SessionId(self.next_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(super) fn begin(&self, id: SessionId, session: Addr<Session>) {
+        self.lock().all.insert(id, session);
+    }
+
+    pub(super) fn identify(&self, user: UserId, id: SessionId) {
+        self.lock().by_user.entry(user).or_default().insert(id);
+    }
+
+    pub(super) fn forget(&self, user: UserId, id: SessionId) {
+        let mut sessions = self.lock();
+        if let Some(ids) = sessions.by_user.get_mut(&user) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                sessions.by_user.remove(&user);
+            }
+        }
+    }
+
+    pub(super) fn end(&self, id: SessionId) {
+        self.lock().all.remove(&id);
+    }
+}
+
+fn revoke_all<'a>(sessions: impl Iterator<Item = &'a Addr<Session>>, reason: Disconnect) -> usize {
+    #[expect(clippy::disallowed_methods, reason = "a verdict must arrive, and comes once")]
+    sessions.map(|session| session.do_send(Revoked(reason))).count()
+}

@@ -1,0 +1,110 @@
+//! What a session does with each message.
+
+use std::time::Instant;
+
+use actix::prelude::*;
+use log::debug;
+
+use crate::domain::{AckId, Disconnect};
+use crate::protocol::engineio::PONG;
+use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
+use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
+
+use super::{CommandBounced, Inbound, MembershipLost, Received, Revoked, Session, TransportGone};
+
+impl Handler<Received> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Received(inbound): Received, ctx: &mut Context<Self>) {
+        if self.ended {
+            return;
+        }
+        self.last_heard = Instant::now();
+        match (inbound, &mut self.decoder) {
+            (Inbound::Text(text), Some(decoder)) => match decoder.text(&text) {
+                Ok(input) => self.socket_io(input, ctx),
+                Err(fault) => self.refuse_packet(&fault, ctx),
+            },
+            (Inbound::Binary(_), Some(decoder)) => match decoder.attachment() {
+                Ok(input) => self.socket_io(input, ctx),
+                Err(fault) => self.refuse_packet(&fault, ctx),
+            },
+            (Inbound::Text(text), None) => {
+                let decoded = plain_json::decode(&text, self.settings().payload);
+                self.decoded(decoded, ctx);
+            }
+            (Inbound::Binary(_), None) => {
+                self.decoded(Decoded::Malformed { ack: AckId::None, what: "frame: commands are text" }, ctx);
+            }
+            (Inbound::Ping(data), _) => self.say(&format!("{PONG}{data}")),
+            (Inbound::Pong, _) => {}
+        }
+    }
+}
+
+impl Session {
+    fn socket_io(&mut self, input: SocketIoInput, ctx: &mut Context<Self>) {
+        let version = match self.codec() {
+            Codec::SocketIoV2 => EngineVersion::V3,
+            Codec::SocketIoV4 | Codec::PlainJson => EngineVersion::V4,
+        };
+        match input {
+            SocketIoInput::Connect { namespace } if namespace == ROOT_NAMESPACE => {
+                self.connected = true;
+                self.say(&connect_packet(version, &self.port.outlet.socket_id));
+            }
+            SocketIoInput::Connect { namespace } => self.say(&connect_error(version, &namespace)),
+            // The client closes its transport next; until then it is out of its rooms, after the
+            // grace, like anybody whose connection is gone.
+            SocketIoInput::Disconnect => self.end(Disconnect::ByClient, ctx),
+            SocketIoInput::Event(_) if !self.connected => self.end(Disconnect::Policy, ctx),
+            SocketIoInput::Event(decoded) => self.decoded(decoded, ctx),
+            SocketIoInput::Nothing => {}
+        }
+    }
+
+    fn refuse_packet(&mut self, fault: &dyn std::error::Error, ctx: &mut Context<Self>) {
+        debug!("packet refused: session_id={} error={fault}", self.port.outlet.session);
+        self.end(Disconnect::Policy, ctx);
+    }
+}
+
+impl Handler<TransportGone> for Session {
+    type Result = ();
+
+    fn handle(&mut self, gone: TransportGone, ctx: &mut Context<Self>) {
+        self.end(gone.0, ctx);
+    }
+}
+
+impl Handler<Revoked> for Session {
+    type Result = ();
+
+    fn handle(&mut self, revoked: Revoked, ctx: &mut Context<Self>) {
+        if !self.ended {
+            self.revoked(revoked.0, ctx);
+        }
+    }
+}
+
+impl Handler<MembershipLost> for Session {
+    type Result = ();
+
+    fn handle(&mut self, lost: MembershipLost, _: &mut Context<Self>) {
+        // News of an earlier command than the latest join is no news.
+        if self.rooms.get(&lost.live_id).is_some_and(|link| link.joined_by <= lost.stamp) {
+            self.rooms.remove(&lost.live_id);
+        }
+    }
+}
+
+impl Handler<CommandBounced> for Session {
+    type Result = ();
+
+    fn handle(&mut self, bounced: CommandBounced, ctx: &mut Context<Self>) {
+        if !self.ended {
+            self.rooms.remove(&bounced.live_id);
+            self.locate(bounced.live_id, bounced.command, ctx);
+        }
+    }
+}

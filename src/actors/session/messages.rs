@@ -1,0 +1,55 @@
+//! All a session accepts.
+
+use actix::Message;
+use bytes::Bytes;
+
+use crate::actors::live_room::RoomCommand;
+use crate::domain::{Disconnect, LiveId};
+
+/// From a transport: what a client sent. The transport waits for it to be handled before it reads
+/// on, so one is under way per connection and the mailbox never fills with it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Received(pub Inbound);
+
+/// One thing a client sent, without the transport's framing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inbound {
+    /// A Socket.IO packet (an Engine.IO message without its type), or a plain JSON command.
+    Text(String),
+    /// An attachment of a Socket.IO packet, or a binary frame where text belongs.
+    Binary(Bytes),
+    /// An Engine.IO 3 heartbeat with its data, which is sent back.
+    Ping(String),
+    /// A sign of life: an Engine.IO 4 answer to our ping, or any WebSocket control frame.
+    Pong,
+}
+
+/// From a transport: the connection is over. Sent past the bound: once per session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TransportGone(pub Disconnect);
+
+/// From the directory: this session's user may not go on. Sent past the bound: it must arrive
+/// within a second, and there are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Revoked(pub Disconnect);
+
+/// From a room: after your command number `stamp` you are no member here. Full mailbox: the session
+/// keeps the room in its list and says good-bye to it in the end, which does no harm.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MembershipLost {
+    pub live_id: LiveId,
+    pub stamp: u64,
+}
+
+/// From a room that was stopped while a command was on its way: ask the registry again. Sent past
+/// the bound: it is the session's own command coming back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CommandBounced {
+    pub live_id: LiveId,
+    pub command: RoomCommand,
+}

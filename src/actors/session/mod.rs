@@ -1,0 +1,248 @@
+//! One actor per session, whatever its transport: it knows who the session is, keeps its deadlines
+//! and limits, and forwards its commands to rooms.
+//!
+//! It lives on the worker thread that accepted it. Nothing a room says passes through it: that goes
+//! from the room's hub straight into the outbox. So a session whose peer stopped reading still
+//! hears, checks and ends.
+
+mod commands;
+mod deadlines;
+mod directory;
+mod handlers;
+mod messages;
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use log::debug;
+
+use crate::actors::hub::{Hub, Outlet};
+use crate::actors::live_room::{LiveRoom, MemberGone};
+use crate::actors::registry::Rooms;
+use crate::auth::{Auth, Identity};
+use crate::clock::Clock;
+use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId};
+use crate::outbox::{Outbox, Packet};
+use crate::protocol::socketio::DISCONNECT;
+use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
+
+pub use directory::SessionDirectory;
+pub use messages::{CommandBounced, Inbound, MembershipLost, Received, Revoked, TransportGone};
+
+/// Messages from rooms and the directory that may wait. What a client sends does not wait here: its
+/// transport reads on when the session is done with what it read.
+pub const SESSION_MAILBOX: usize = 64;
+
+/// The limits and deadlines of every session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionSettings {
+    pub command_rate: BucketRate,
+    pub rooms_max: usize,
+    pub comment_chars_max: usize,
+    pub payload: PayloadLimits,
+    /// Engine.IO: between two heartbeats, and how long an answer may take.
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    /// Engine.IO: a session without a valid command for this long after it began is closed.
+    pub connect_timeout: Duration,
+    /// Plain WebSocket: between two protocol-level pings, and how long a peer may be silent.
+    pub ws_ping_interval: Duration,
+    pub ws_idle_timeout: Duration,
+    /// A verdict on a token is asked for again when it is this old.
+    pub recheck: Duration,
+    /// A user's new `/ws` connection ends the one before.
+    pub single_device: bool,
+}
+
+/// What every session of a node shares.
+pub struct SessionServices {
+    pub auth: Arc<Auth>,
+    pub rooms: Rooms,
+    pub directory: Arc<SessionDirectory>,
+    pub settings: SessionSettings,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The hub of a worker thread.
+#[derive(Clone)]
+pub struct WorkerHub {
+    pub id: usize,
+    pub hub: Addr<Hub>,
+}
+
+/// How rooms reach a session: its outlet through the hub of its thread, and the actor itself for
+/// the few things that are not packets.
+#[derive(Debug)]
+pub struct SessionPort {
+    pub hub_id: usize,
+    pub hub: Addr<Hub>,
+    pub session: Addr<Session>,
+    pub outlet: Arc<Outlet>,
+}
+
+/// What a transport brings to begin a session.
+pub struct SessionStart {
+    pub codec: Codec,
+    /// The name others see. For Engine.IO 3 it is the sid.
+    pub socket_id: SocketId,
+    pub outbox: Arc<Outbox>,
+    pub hub: WorkerHub,
+    pub services: Arc<SessionServices>,
+    /// `/ws` only: the token the connection came with.
+    pub token: Option<String>,
+    /// Dropped when the session ends: seats in the limits, the entry in a table.
+    pub seat: Box<dyn Any + Send>,
+}
+
+/// Who the session is, for one token.
+struct Verified {
+    token: String,
+    identity: Identity,
+    checked: Instant,
+}
+
+/// A room this session may be a member of.
+struct RoomLink {
+    room: Addr<LiveRoom>,
+    /// The number of the latest join; older news of the membership is no news.
+    joined_by: u64,
+}
+
+/// A session.
+pub struct Session {
+    port: Arc<SessionPort>,
+    services: Arc<SessionServices>,
+    decoder: Option<SocketIoDecoder>,
+    /// `/ws`: the token that serves all commands. Socket.IO commands bring their own.
+    token: Option<String>,
+    verified: Option<Verified>,
+    /// Commands that wait for the one before: a sender's commands keep their order. As long as the
+    /// burst at most, since each was let through by the limiter.
+    waiting: VecDeque<ClientCommand>,
+    /// A command is waiting for its verdict or its room.
+    busy: bool,
+    rooms: HashMap<LiveId, RoomLink>,
+    commands_count: u64,
+    limiter: Bucket,
+    /// Commands refused by the limiter since it last let one through.
+    excess: u32,
+    /// Whether any command was ever valid; `/ws` sessions prove themselves at connect.
+    proved: bool,
+    /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
+    connected: bool,
+    last_heard: Instant,
+    ended: bool,
+    _seat: Box<dyn Any + Send>,
+}
+
+impl Session {
+    /// Begins a session on the calling thread.
+    pub fn begin(start: SessionStart) -> Addr<Self> {
+        let SessionStart { codec, socket_id, outbox, hub, services, token, seat } = start;
+        let outlet = Arc::new(Outlet { session: services.directory.next_id(), socket_id, codec, outbox });
+        Self::create(move |ctx| {
+            ctx.set_mailbox_capacity(SESSION_MAILBOX);
+            let payload = services.settings.payload;
+            let decoder = match codec {
+                Codec::SocketIoV2 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
+                Codec::SocketIoV4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
+                Codec::PlainJson => None,
+            };
+            Self {
+                port: Arc::new(SessionPort { hub_id: hub.id, hub: hub.hub, session: ctx.address(), outlet }),
+                services,
+                decoder,
+                token,
+                verified: None,
+                waiting: VecDeque::new(),
+                busy: false,
+                rooms: HashMap::new(),
+                commands_count: 0,
+                limiter: Bucket::default(),
+                excess: 0,
+                proved: false,
+                connected: codec != Codec::SocketIoV4,
+                last_heard: Instant::now(),
+                ended: false,
+                _seat: seat,
+            }
+        })
+    }
+
+    fn codec(&self) -> Codec {
+        self.port.outlet.codec
+    }
+
+    fn settings(&self) -> &SessionSettings {
+        &self.services.settings
+    }
+
+    /// Sends text past the rooms: what only this session is told, in no order with events.
+    fn say(&self, text: &str) {
+        self.port.outlet.outbox.push(Packet::text(text, Lane::Money));
+    }
+
+    fn reject(&self, ack: &AckId, reject: Reject) {
+        let outlet = &self.port.outlet;
+        let now = self.services.clock.now();
+        if let Some(text) = reply_text(outlet.codec.dialect(), &outlet.socket_id, ack, &Err(reject), now) {
+            self.say(&text);
+        }
+    }
+
+    /// Ends the session because its user may not go on, in the words of its dialect.
+    fn refuse_user(&mut self, reason: Disconnect, reject: Reject, fail: &str, ctx: &mut Context<Self>) {
+        match self.codec() {
+            Codec::PlainJson => self.say(&fail_text(fail)),
+            Codec::SocketIoV2 | Codec::SocketIoV4 => self.reject(&AckId::None, reject),
+        }
+        self.end(reason, ctx);
+    }
+
+    /// Ends the session: its rooms are told, and the transport follows the closed outbox.
+    fn end(&mut self, reason: Disconnect, ctx: &mut Context<Self>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        debug!("session ended: session_id={} reason={reason:?}", self.port.outlet.session);
+        if self.decoder.is_some() && reason != Disconnect::ByClient {
+            self.say(DISCONNECT);
+        }
+        self.port.outlet.outbox.close(reason);
+        self.leave_rooms(matches!(reason, Disconnect::Disabled | Disconnect::Kicked | Disconnect::Unauthorized));
+        ctx.stop();
+    }
+
+    fn leave_rooms(&mut self, at_once: bool) {
+        let session = self.port.outlet.session;
+        for link in self.rooms.drain().map(|(_, link)| link) {
+            #[expect(clippy::disallowed_methods, reason = "one per membership, and it must arrive")]
+            link.room.do_send(MemberGone { session, at_once });
+        }
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.services.directory.begin(self.port.outlet.session, ctx.address());
+        self.open(ctx);
+        self.arm_deadlines(ctx);
+    }
+
+    /// Also runs while a panic unwinds: whatever ended the session, its rooms and its transport
+    /// learn of it.
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.port.outlet.outbox.close(Disconnect::Fault);
+        self.leave_rooms(false);
+        if let Some(verified) = self.verified.take() {
+            self.services.directory.forget(verified.identity.profile.id, self.port.outlet.session);
+        }
+        self.services.directory.end(self.port.outlet.session);
+    }
+}

@@ -1,0 +1,203 @@
+//! A node small enough for unit tests: real actors over a real SQLite file, sessions without a
+//! socket.
+
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::hub::Hub;
+use super::live_room::RoomServices;
+use super::persister::{Persister, PersisterLimits, PersisterPort};
+use super::registry::{Registry, Rooms};
+use super::session::{
+    Inbound, Received, Session, SessionDirectory, SessionServices, SessionSettings, SessionStart, WorkerHub,
+};
+use crate::auth::Auth;
+use crate::catalogue::GiftCatalogue;
+use crate::clock::{Clock, SystemClock};
+use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
+use crate::comment_ids::CommentIds;
+use crate::domain::{BucketRate, Coins, GiftId, LiveId, LiveStatus, RequestId, RoomSettings};
+use crate::outbox::{Outbox, OutboxLimits};
+use crate::protocol::{Codec, PayloadLimits};
+use crate::storage::{CoinGrant, SqliteStore, Store, StoreOptions};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PLENTY: BucketRate = BucketRate { burst: 10_000, refill: 10_000, per_ms: 1_000 };
+
+/// What a test may want to be otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeOptions {
+    pub idle_retire: Duration,
+    pub queue_max: usize,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { idle_retire: Duration::from_secs(600), queue_max: 64 }
+    }
+}
+
+pub struct Node {
+    dir: TempDir,
+    pub store: Arc<dyn Store>,
+    pub rooms: Rooms,
+    pub persister: PersisterPort,
+    pub services: Arc<SessionServices>,
+    pub live: LiveId,
+    pub gift: GiftId,
+    hub: WorkerHub,
+}
+
+impl Node {
+    pub async fn start(options: NodeOptions) -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default()).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let now = clock.now();
+        let owner = store.create_user("owner".into(), None, String::new(), now).await.unwrap().unwrap().id;
+        let row = store.create_live(owner, "a live".into(), "/c.png".into(), "k".repeat(20), now).await.unwrap();
+        let live = row.live.id;
+        store.set_live_status(live, owner, LiveStatus::OnAir, now).await.unwrap();
+        let gift = store.create_gift("rose".into(), "/rose.svg".into(), Coins::new(7), now).await.unwrap().gift.id;
+        let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
+        let tokens = Arc::new(StoreTokens::new(store.clone()));
+        let auth = Arc::new(Auth::new("a secret of a test", 3_600, tokens, store.clone(), clock.clone()));
+        let arbiter = Arbiter::new().handle();
+        let limits = PersisterLimits { queue_max: options.queue_max, batch_max: 512 };
+        let persister = Persister::start_in(&arbiter, store.clone(), limits);
+        let history = HistoryLimits { events_max: 300, age_ms: 120_000 };
+        let room_services = RoomServices {
+            settings: RoomSettings {
+                comment_rate: PLENTY,
+                join_rate: PLENTY,
+                presence_users_max: 200,
+                leave_grace_ms: 20,
+                dedupe_ms: 300_000,
+                dedupe_max: 100,
+                gifts_in_flight_max: 100,
+            },
+            idle_retire: options.idle_retire,
+            broker: Arc::new(MemoryBroker::new(history, clock.clone())),
+            persister: persister.clone(),
+            catalogue,
+            comment_ids: Arc::new(CommentIds::new(0)),
+            clock: clock.clone(),
+        };
+        let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
+        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services));
+        let minute = Duration::from_secs(60);
+        let services = Arc::new(SessionServices {
+            auth,
+            rooms: rooms.clone(),
+            directory: Arc::new(SessionDirectory::default()),
+            settings: SessionSettings {
+                command_rate: PLENTY,
+                rooms_max: 8,
+                comment_chars_max: 200,
+                payload: PayloadLimits::DEFAULT,
+                ping_interval: minute,
+                ping_timeout: minute,
+                connect_timeout: minute,
+                ws_ping_interval: minute,
+                ws_idle_timeout: minute,
+                recheck: minute,
+                single_device: false,
+            },
+            clock,
+        });
+        let hub = WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) };
+        Self { dir, store, rooms, persister, services, live, gift, hub }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("liveroom.db")
+    }
+
+    /// A plain JSON session of a new user with 100 coins.
+    pub async fn guest(&self, name: &str) -> Guest {
+        let now = self.services.clock.now();
+        let user = self.store.create_user(name.into(), None, String::new(), now).await.unwrap().unwrap();
+        let request_id = RequestId::parse(&format!("seed-{name}")).unwrap();
+        let grant = CoinGrant { user_id: user.id, delta: Coins::new(100), request_id, at: now };
+        self.store.grant(grant).await.unwrap();
+        let token = self.services.auth.start_session(&user).await.unwrap();
+        let outbox = Outbox::new(OutboxLimits { packets_max: 256, bytes_max: 262_144 });
+        let session = Session::begin(SessionStart {
+            codec: Codec::PlainJson,
+            socket_id: name.into(),
+            outbox: outbox.clone(),
+            hub: self.hub.clone(),
+            services: self.services.clone(),
+            token: Some(token),
+            seat: Box::new(()),
+        });
+        Guest { session, outbox, live: self.live, read: Vec::new() }
+    }
+}
+
+pub struct Guest {
+    pub session: Addr<Session>,
+    pub outbox: Arc<Outbox>,
+    live: LiveId,
+    read: Vec<Value>,
+}
+
+impl Guest {
+    pub async fn say(&self, id: i64, event: &str, mut data: Value) {
+        data["live_id"] = json!(self.live.get());
+        let text = json!({"id": id, "event": event, "data": data}).to_string();
+        #[expect(clippy::disallowed_methods, reason = "one at a time, as every transport does")]
+        self.session.send(Received(Inbound::Text(text))).await.unwrap();
+    }
+
+    /// Says something and waits for the answer.
+    pub async fn ask(&mut self, id: i64, event: &str, data: Value) -> Value {
+        self.say(id, event, data).await;
+        self.wait_for(|frame| frame["id"] == json!(id)).await
+    }
+
+    pub async fn join(&mut self) -> Value {
+        let joined = self.ask(1, "joinLive", json!({})).await;
+        assert_eq!(joined["ok"], json!(true), "{joined}");
+        joined
+    }
+
+    /// Waits for an event of this name and returns its payload.
+    pub async fn event(&mut self, name: &str) -> Value {
+        self.wait_for(|frame| frame["event"] == json!(name)).await["data"].take()
+    }
+
+    /// Waits for a frame that `wanted` accepts; the others stay for later.
+    pub async fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            if let Some(at) = self.read.iter().position(&wanted) {
+                return self.read.remove(at);
+            }
+            let mut packets = Vec::new();
+            let drained = poll_fn(|cx| self.outbox.poll_drain(cx, usize::MAX, &mut packets));
+            let drained = timeout(PATIENCE, drained).await;
+            let drained = drained.unwrap_or_else(|_| panic!("waited too long; read so far: {:?}", self.read));
+            drained.unwrap_or_else(|reason| panic!("session ended: {reason:?}; read so far: {:?}", self.read));
+            let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
+            self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
+        }
+    }
+
+    /// Everything that arrived so far and nobody waited for.
+    pub fn unread(&mut self) -> Vec<Value> {
+        let mut packets = Vec::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        while let std::task::Poll::Ready(Ok(())) = self.outbox.poll_drain(&mut cx, usize::MAX, &mut packets) {}
+        let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
+        self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
+        std::mem::take(&mut self.read)
+    }
+}

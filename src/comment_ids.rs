@@ -1,0 +1,61 @@
+//! Ids of comments, made before their rows exist.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::{CommentId, Timestamp};
+
+/// Ids count milliseconds from here (2025-01-01 UTC), so that 41 bits of them last until 2094.
+const EPOCH_MS: i64 = 1_735_689_600_000;
+/// Ids of one millisecond before the next one is borrowed from.
+const SEQUENCE_BITS: u32 = 12;
+/// Room for the node's number beside the sequence.
+const NODE_BITS: u32 = 10;
+
+/// Makes ids that rise with time and are unique on this node: milliseconds, node, sequence.
+#[derive(Debug)]
+pub struct CommentIds {
+    node: u64,
+    /// Milliseconds and sequence of the latest id.
+    latest: AtomicU64,
+}
+
+impl CommentIds {
+    /// `node` tells ids of several nodes apart; only its low ten bits count.
+    pub fn new(node: u64) -> Self {
+        Self { node: node & ((1 << NODE_BITS) - 1), latest: AtomicU64::new(0) }
+    }
+
+    /// The next id: after all before it, even if the clock went back.
+    pub fn next(&self, now: Timestamp) -> CommentId {
+        let floor = (now.0 - EPOCH_MS).max(1).unsigned_abs() << SEQUENCE_BITS;
+        let after = |latest: u64| floor.max(latest + 1);
+        let latest = self.latest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |latest| Some(after(latest)));
+        let id = after(latest.unwrap_or_else(|latest| latest));
+        let (ms, sequence) = (id >> SEQUENCE_BITS, id & ((1 << SEQUENCE_BITS) - 1));
+        let packed = (ms << (NODE_BITS + SEQUENCE_BITS)) | (self.node << SEQUENCE_BITS) | sequence;
+        // 41 bits of milliseconds keep the sign bit clear until 2094; the mask keeps it clear for ever.
+        CommentId::new((packed & (i64::MAX as u64)) as i64).unwrap_or(CommentId::FIRST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_rise_even_when_the_clock_stands_or_goes_back() {
+        let ids = CommentIds::new(3);
+        let times = [EPOCH_MS + 5_000, EPOCH_MS + 5_000, EPOCH_MS + 4_000, EPOCH_MS + 6_000];
+        let made: Vec<i64> = times.iter().map(|ms| ids.next(Timestamp(*ms)).get()).collect();
+        assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
+        assert_eq!(made[0] >> 22, 5_000);
+        assert_eq!((made[0] >> 12) & 0x3FF, 3);
+    }
+
+    #[test]
+    fn ids_are_unique_within_a_millisecond_and_beyond_its_share() {
+        let ids = CommentIds::new(0);
+        let made: std::collections::HashSet<_> = (0..10_000).map(|_| ids.next(Timestamp(EPOCH_MS + 1))).collect();
+        assert_eq!(made.len(), 10_000);
+    }
+}
