@@ -13,13 +13,13 @@ pub struct BucketRate {
 }
 
 impl BucketRate {
-    /// Milliseconds that one take costs, at least 1.
-    fn cost_ms(self) -> i64 {
-        (i64::from(self.per_ms) / i64::from(self.refill.max(1))).max(1)
+    /// Microseconds that one take costs, at least 1: in milliseconds 600 a second would be 1,000.
+    fn cost_us(self) -> i64 {
+        (i64::from(self.per_ms) * 1_000 / i64::from(self.refill.max(1))).max(1)
     }
 
-    fn full_ms(self) -> i64 {
-        self.cost_ms() * i64::from(self.burst.max(1))
+    fn full_us(self) -> i64 {
+        self.cost_us().saturating_mul(i64::from(self.burst.max(1)))
     }
 }
 
@@ -27,28 +27,33 @@ impl BucketRate {
 /// may run ahead of now by no more than the burst (the generic cell rate algorithm).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
-    paid_until: Timestamp,
+    paid_until_us: i64,
 }
 
 impl Bucket {
     /// Takes one, or says in how many milliseconds (at least 1) one will be there.
     pub fn take(&mut self, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
+        let now_us = in_us(now);
         // A clock that jumped back must not lock anyone out for longer than an empty bucket would.
-        let paid_until = self.paid_until.max(now).min(now.plus_ms(rate.full_ms()));
-        let after = paid_until.plus_ms(rate.cost_ms());
-        let ahead = after.since(now);
-        if ahead > rate.full_ms() {
-            self.paid_until = paid_until;
-            return Err((ahead - rate.full_ms()).unsigned_abs().max(1));
+        let paid_until_us = self.paid_until_us.max(now_us).min(now_us.saturating_add(rate.full_us()));
+        let after_us = paid_until_us.saturating_add(rate.cost_us());
+        let short_us = after_us.saturating_sub(now_us).saturating_sub(rate.full_us());
+        if short_us > 0 {
+            self.paid_until_us = paid_until_us;
+            return Err(short_us.unsigned_abs().div_ceil(1_000));
         }
-        self.paid_until = after;
+        self.paid_until_us = after_us;
         Ok(())
     }
 
     /// Whether the bucket is full again, that is, forgetting it changes nothing.
     pub fn is_full(&self, now: Timestamp) -> bool {
-        self.paid_until <= now
+        self.paid_until_us <= in_us(now)
     }
+}
+
+fn in_us(at: Timestamp) -> i64 {
+    at.0.saturating_mul(1_000)
 }
 
 #[cfg(test)]
@@ -69,6 +74,23 @@ mod tests {
         assert_eq!(bucket.take(RATE, now.plus_ms(500)), Ok(()));
         assert!(!bucket.is_full(now.plus_ms(500)));
         assert!(bucket.is_full(now.plus_ms(2_000)));
+    }
+
+    #[test]
+    fn rates_that_no_millisecond_divides_are_kept() {
+        let rate = BucketRate { burst: 1, refill: 600, per_ms: 1_000 };
+        let mut bucket = Bucket::default();
+        let taken = (0..10_000).filter(|ms| bucket.take(rate, Timestamp(1_000_000 + ms)).is_ok()).count();
+        // A caller that tries each millisecond can take every second one, and no more.
+        assert_eq!(taken, 5_000);
+    }
+
+    #[test]
+    fn a_rate_above_one_a_millisecond_is_kept() {
+        let rate = BucketRate { burst: 1_000, refill: 3_000, per_ms: 1_000 };
+        let mut bucket = Bucket::default();
+        let taken = (0..50_000).filter(|tenth_ms| bucket.take(rate, Timestamp(1_000_000 + tenth_ms / 10)).is_ok());
+        assert!((16_000..=16_020).contains(&taken.count()), "1,000 at once and 3,000 a second for 5 s");
     }
 
     #[test]

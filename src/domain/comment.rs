@@ -12,15 +12,22 @@ pub struct CommentText(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommentTextError {
     Empty,
-    TooLong { chars_max: usize },
+    /// It contains U+0000, which not every store can keep: refused here, before anybody saw it.
+    Nul,
+    TooLong {
+        chars_max: usize,
+    },
 }
 
 impl CommentText {
-    /// Takes any Unicode text of 1 to `chars_max` code points that is not all white space. Nothing
-    /// is trimmed or cut: a text passes unchanged or not at all.
+    /// Takes any Unicode text of 1 to `chars_max` code points that is not all white space and has no
+    /// U+0000. Nothing is trimmed or cut: a text passes unchanged or not at all.
     pub fn parse(text: &str, chars_max: usize) -> Result<Self, CommentTextError> {
         if text.chars().all(char::is_whitespace) {
             return Err(CommentTextError::Empty);
+        }
+        if text.contains('\0') {
+            return Err(CommentTextError::Nul);
         }
         // A code point is at most four bytes, so most texts need no count.
         if text.len() > chars_max && text.chars().count() > chars_max {
@@ -59,5 +66,6 @@ mod tests {
     fn text_is_kept_as_sent_or_refused() {
         assert_eq!(CommentText::parse("  <b>a</b> ", 200).unwrap().as_str(), "  <b>a</b> ");
         assert_eq!(CommentText::parse(" \u{3000}\n", 200), Err(CommentTextError::Empty));
+        assert_eq!(CommentText::parse("a\0b", 200), Err(CommentTextError::Nul));
     }
 }

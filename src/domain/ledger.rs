@@ -71,3 +71,53 @@ impl RoomLedger {
         self.recent.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(record: i64, amount: i64) -> LedgerEntry {
+        LedgerEntry {
+            record_id: GiftRecordId::new(record).unwrap(),
+            giver: UserId::FIRST,
+            amount: Coins::new(amount),
+            at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn total_follows_the_commits_and_never_goes_back() {
+        let mut ledger = RoomLedger::open(Coins::new(100));
+        ledger.post(entry(2, 5), Coins::new(112));
+        ledger.post(entry(1, 7), Coins::new(107));
+        assert_eq!((ledger.total(), ledger.posted(), ledger.entries_count()), (Coins::new(112), Coins::new(12), 2));
+        // Another node gave 88 in between.
+        ledger.post(entry(3, 1), Coins::new(201));
+        assert_eq!((ledger.total(), ledger.posted()), (Coins::new(201), Coins::new(13)));
+    }
+
+    #[test]
+    fn only_the_newest_entries_are_kept_and_all_are_counted() {
+        let mut ledger = RoomLedger::open(Coins::ZERO);
+        let entries_count = RoomLedger::RECENT_MAX as i64 + 3;
+        for record in 1..=entries_count {
+            ledger.post(entry(record, 1), Coins::new(record));
+        }
+        let kept: Vec<_> = ledger.recent().map(|entry| entry.record_id.get()).collect();
+        assert_eq!(kept, (4..=entries_count).collect::<Vec<_>>());
+        assert_eq!((ledger.entries_count(), ledger.posted()), (entries_count as u64, Coins::new(entries_count)));
+    }
+
+    #[test]
+    fn a_total_up_to_the_last_coin_fits() {
+        let mut ledger = RoomLedger::open(Coins::new(i64::MAX - 1));
+        ledger.post(entry(1, 1), Coins::new(i64::MAX));
+        assert_eq!(ledger.total(), Coins::new(i64::MAX));
+    }
+
+    #[test]
+    #[should_panic(expected = "a gift moves at least one coin")]
+    fn a_gift_of_nothing_is_a_fault_of_ours() {
+        RoomLedger::open(Coins::ZERO).post(entry(1, 0), Coins::ZERO);
+    }
+}

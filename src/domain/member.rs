@@ -165,3 +165,91 @@ impl<H> MemberList<H> {
         users.into_iter().take(max).map(|online| online.profile.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE_ENDS: Timestamp = Timestamp(30_000);
+
+    fn join(list: &mut MemberList<()>, session: u64, user: i64) -> Option<UserId> {
+        let id = UserId::new(user).unwrap();
+        let profile = Arc::new(Profile { id, name: format!("user {user}"), avatar: None });
+        let socket_id = format!("s{session}").into();
+        let member = Member { user: id, socket_id, handle: (), joined_at: Timestamp(0) };
+        list.join(SessionId(session), profile, member).map(|gone| gone.id)
+    }
+
+    fn users(list: &MemberList<()>) -> Vec<i64> {
+        list.users(usize::MAX).iter().map(|profile| profile.id.get()).collect()
+    }
+
+    #[test]
+    fn users_are_listed_newest_first_and_a_second_tab_does_not_move_one() {
+        let mut list = MemberList::default();
+        for (session, user) in [(1, 10), (2, 20), (3, 30), (4, 10)] {
+            assert_eq!(join(&mut list, session, user), None);
+        }
+        assert_eq!(users(&list), [30, 20, 10]);
+        assert_eq!(list.users(1).len(), 1);
+        assert_eq!((list.members_count(), list.users_count()), (4, 3));
+        assert_eq!(list.socket_ids().iter().map(|id| &**id).collect::<Vec<_>>(), ["s1", "s2", "s3", "s4"]);
+    }
+
+    #[test]
+    fn a_later_join_brings_the_newest_profile() {
+        let mut list = MemberList::default();
+        join(&mut list, 1, 10);
+        let renamed = Arc::new(Profile { id: UserId::new(10).unwrap(), name: "new".into(), avatar: None });
+        let member = Member { user: renamed.id, socket_id: "s2".into(), handle: (), joined_at: Timestamp(0) };
+        list.join(SessionId(2), renamed.clone(), member);
+        assert_eq!(list.profile(renamed.id), Some(&renamed));
+    }
+
+    #[test]
+    fn a_session_that_changes_hands_takes_its_last_user_offline() {
+        let mut list = MemberList::default();
+        join(&mut list, 1, 10);
+        assert_eq!(join(&mut list, 1, 20), UserId::new(10));
+        assert_eq!(users(&list), [20]);
+        join(&mut list, 2, 20);
+        assert_eq!(join(&mut list, 1, 10), None, "user 20 is still there in session 2");
+        assert_eq!(users(&list), [10, 20]);
+    }
+
+    #[test]
+    fn only_the_last_lost_connection_starts_a_grace() {
+        let mut list = MemberList::default();
+        join(&mut list, 1, 10);
+        join(&mut list, 2, 10);
+        assert!(list.lose(SessionId(1), GRACE_ENDS).is_some());
+        assert_eq!(list.next_expiry(), None);
+        assert!(list.lose(SessionId(2), GRACE_ENDS).is_some());
+        assert!(list.lose(SessionId(2), GRACE_ENDS).is_none());
+        assert_eq!(list.next_expiry(), Some(GRACE_ENDS));
+        assert_eq!((list.members_count(), list.users_count()), (0, 1));
+        assert!(list.expire(GRACE_ENDS.plus_ms(-1)).is_empty());
+        assert_eq!(list.expire(GRACE_ENDS).len(), 1);
+        assert_eq!((list.users_count(), list.next_expiry()), (0, None));
+    }
+
+    #[test]
+    fn a_user_who_comes_back_has_no_grace_left_to_expire() {
+        let mut list = MemberList::default();
+        join(&mut list, 1, 10);
+        list.lose(SessionId(1), GRACE_ENDS);
+        join(&mut list, 2, 10);
+        assert_eq!(list.next_expiry(), None);
+        assert!(list.expire(Timestamp(i64::MAX)).is_empty());
+        let (_, gone) = list.leave(SessionId(2)).unwrap();
+        assert_eq!(gone.map(|profile| profile.id), UserId::new(10));
+    }
+
+    #[test]
+    fn strangers_neither_leave_nor_get_lost() {
+        let mut list = MemberList::<()>::default();
+        assert!(list.leave(SessionId(1)).is_none());
+        assert!(list.lose(SessionId(1), GRACE_ENDS).is_none());
+        assert_eq!(list.next_expiry(), None);
+    }
+}

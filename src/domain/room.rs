@@ -95,8 +95,9 @@ pub struct Room<H> {
     joins: Bucket,
     limiters: HashMap<UserId, Bucket>,
     remembered: HashMap<(UserId, RequestId), Remembered>,
-    /// Keys of `remembered`, oldest first.
-    remembered_order: VecDeque<(Timestamp, UserId, RequestId)>,
+    /// What went into `remembered`, oldest first. An entry whose key now belongs to a later comment
+    /// means nothing.
+    remembered_order: VecDeque<(CommentId, (UserId, RequestId))>,
     pending_comments: HashMap<CommentId, PendingComment<H>>,
     next_ticket: u64,
     /// Gifts on their way to the books, by ticket.
@@ -147,8 +148,12 @@ impl<H: Clone> Room<H> {
         let JoinRequest { session, profile, socket_id, handle, ack } = request;
         let user = profile.id;
         let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
+        let renewed = self.members.get(session).map(|member| member.handle.clone());
         let displaced = self.members.join(session, profile.clone(), member);
-        let mut effects = vec![
+        let mut effects = Vec::with_capacity(6);
+        // Every attach has its detach, so that whoever counts them does not count a member twice.
+        effects.extend(renewed.map(|handle| Effect::Detach { session, handle }));
+        effects.extend([
             Effect::Attach { session, handle: handle.clone() },
             Effect::Reply {
                 to: ReplyTo { handle, ack },
@@ -159,7 +164,7 @@ impl<H: Clone> Room<H> {
                     live: Box::new(self.live.clone()),
                 }),
             },
-        ];
+        ]);
         if let Some(gone) = displaced {
             effects.push(Effect::Announce(self.presence(PresenceAction::Leave, gone)));
         }
@@ -206,11 +211,21 @@ impl<H: Clone> Room<H> {
         self.members.next_expiry()
     }
 
-    /// Whether `caller` may comment or give here now, before anything else about the command is
-    /// looked at.
+    /// Whether `caller` may comment here now, before anything else about the command is looked at.
     pub fn admit(&self, caller: &Caller<H>) -> Result<(), Reject> {
         self.live.status.require_open()?;
         self.author(caller).map(|_| ())
+    }
+
+    /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
+    /// the retry of a gift that was committed before the end, and only the books know. They refuse
+    /// a new one.
+    pub fn admit_gift(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
+        match self.live.status {
+            LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
+            LiveStatus::OnAir | LiveStatus::Paused => self.author(caller),
+            LiveStatus::Ended => self.author(caller).map_err(|_| Reject::LiveEnded),
+        }
     }
 
     /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
@@ -302,7 +317,7 @@ impl<H: Clone> Room<H> {
                 let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
                 // A retry is a new comment: this one was not kept.
                 if let Some(key) = pending.key {
-                    self.remembered.remove(&key);
+                    self.forget(id, &key);
                 }
                 let reject = match failed {
                     StoreFailed::Busy => Reject::BUSY,
@@ -319,7 +334,10 @@ impl<H: Clone> Room<H> {
             return Vec::new();
         }
         let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
-        if let Some(known) = pending.key.and_then(|key| self.remembered.get_mut(&key)) {
+        // The key may have been forgotten early and belong to a later comment by now.
+        if let Some(known) = pending.key.and_then(|key| self.remembered.get_mut(&key))
+            && known.comment_id == id
+        {
             known.offset = pending.offset;
         }
         let reply = Reply::Commented { comment_id: id, offset: pending.offset };
@@ -336,9 +354,11 @@ impl<H: Clone> Room<H> {
         request_id: RequestId,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
-        self.live.status.require_open()?;
-        let giver = self.author(&caller)?;
-        let gift = gift.ok_or(Reject::GiftNotFound)?;
+        let giver = self.admit_gift(&caller)?;
+        let gift = gift.ok_or(match self.live.status {
+            LiveStatus::Ended => Reject::LiveEnded,
+            LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => Reject::GiftNotFound,
+        })?;
         if self.committing.len() >= self.settings.gifts_in_flight_max {
             return Err(Reject::BUSY);
         }
@@ -378,8 +398,10 @@ impl<H: Clone> Room<H> {
         vec![Effect::Publish(RoomEvent::Gift { order, receipt })]
     }
 
-    /// The live's row changed: its streamer started, paused, ended or renamed it.
+    /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
+    /// same time may be reported in any order, so an end is never taken back.
     pub fn live_changed(&mut self, status: LiveStatus, title: String) -> Vec<Effect<H>> {
+        let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
         if self.live.status == status && self.live.title == title {
             return Vec::new();
         }
@@ -434,11 +456,13 @@ impl<H: Clone> Room<H> {
     fn presence(&self, action: PresenceAction, user: Arc<Profile>) -> Presence {
         let count = self.members.users_count();
         let users_max = self.settings.presence_users_max;
+        // Few users can have many sessions, and this goes to all of them.
+        let listed = count <= users_max && self.members.members_count() <= users_max;
         Presence {
             live_id: self.live.id,
             action,
             user,
-            clients: if count <= users_max { self.members.socket_ids() } else { Vec::new() },
+            clients: if listed { self.members.socket_ids() } else { Vec::new() },
             users: (action == PresenceAction::Join).then(|| self.members.users(users_max)),
             count,
         }
@@ -455,23 +479,33 @@ impl<H: Clone> Room<H> {
         if self.remembered_order.len() >= self.settings.dedupe_max {
             self.forget_oldest();
         }
-        self.remembered_order.push_back((at, user, request_id.clone()));
+        self.remembered_order.push_back((comment_id, (user, request_id.clone())));
         self.remembered.insert((user, request_id), Remembered { comment_id, text, offset: None, at });
     }
 
+    /// Forgets what is older than the window. A comment that still waits for the store is never too
+    /// old: until it is answered, a retry must find it.
     fn forget_old(&mut self, now: Timestamp) {
-        while self.remembered_order.front().is_some_and(|(at, ..)| now.since(*at) >= self.settings.dedupe_ms) {
+        while let Some((comment_id, key)) = self.remembered_order.front() {
+            let known = self.remembered.get(key).filter(|known| known.comment_id == *comment_id);
+            let fresh = known.is_some_and(|known| now.since(known.at) < self.settings.dedupe_ms);
+            if fresh || self.pending_comments.contains_key(comment_id) {
+                return;
+            }
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((at, user, request_id)) = self.remembered_order.pop_front() {
-            let key = (user, request_id);
-            // A key that failed and was used again is in the order twice; only its own entry goes.
-            if self.remembered.get(&key).is_some_and(|known| known.at == at) {
-                self.remembered.remove(&key);
-            }
+        if let Some((comment_id, key)) = self.remembered_order.pop_front() {
+            self.forget(comment_id, &key);
+        }
+    }
+
+    /// Forgets a key, unless it belongs to another comment by now.
+    fn forget(&mut self, comment_id: CommentId, key: &(UserId, RequestId)) {
+        if self.remembered.get(key).is_some_and(|known| known.comment_id == comment_id) {
+            self.remembered.remove(key);
         }
     }
 

@@ -213,3 +213,64 @@ where
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
     Ok(users::table.find(user.get()).select(users::coin).first(conn).await.optional()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::storage::{Store, User};
+
+    async fn open_in(dir: &tempfile::TempDir) -> SqliteStore {
+        SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default()).await.unwrap()
+    }
+
+    async fn add_user(store: &SqliteStore, number: usize) -> Result<Option<User>, StoreError> {
+        store.create_user(format!("user{number}"), Some("n".repeat(10_000)), "hash".into(), Timestamp(0)).await
+    }
+
+    async fn set_pages_max(store: &SqliteStore, pages_max: u32) {
+        let pragma = format!("PRAGMA max_page_count = {pages_max}");
+        let set = store.writer.run(Access::Read, move |conn| {
+            async move { Ok(conn.spawn_blocking(move |conn| conn.batch_execute(&pragma)).await?) }.boxed()
+        });
+        set.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let store = open_in(&dir).await;
+        // SQLite takes a limit below the present size as the present size.
+        set_pages_max(&store, 1).await;
+        let mut stored = 0;
+        let refused = loop {
+            match add_user(&store, stored).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+        set_pages_max(&store, 1_000_000).await;
+        assert!(add_user(&store, stored).await.unwrap().is_some());
+        for number in 0..=stored {
+            assert!(store.credentials(format!("user{number}")).await.unwrap().is_some(), "user{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_that_panics_fails_alone() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let store = open_in(&dir).await;
+        let failed = store
+            .write::<(), _>(|conn| {
+                async move {
+                    diesel::delete(users::table).execute(conn).await?;
+                    panic!("on purpose")
+                }
+                .boxed()
+            })
+            .await;
+        assert!(matches!(failed, Err(StoreError::Fault(_))), "{failed:?}");
+        assert!(add_user(&store, 1).await.unwrap().is_some());
+    }
+}

@@ -36,7 +36,7 @@ impl LiveRoom {
                 self.comments.count(now);
                 self.room.post_comment(caller, text, request_id, id, now)
             }),
-            RoomCommandKind::Gift { gift_id, count, request_id } => self.room.admit(&caller).and_then(|()| {
+            RoomCommandKind::Gift { gift_id, count, request_id } => self.room.admit_gift(&caller).and_then(|_| {
                 let gift = gift_id.and_then(|id| self.services.catalogue.get(id));
                 self.gifts.count(now);
                 self.room.send_gift(caller, gift, count?, request_id?, now)

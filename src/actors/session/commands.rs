@@ -242,7 +242,7 @@ impl Session {
     fn comment_text(&self, text: Option<String>) -> Result<CommentText, Reject> {
         let text = text.ok_or(Reject::CommentRefused)?;
         CommentText::parse(&text, self.settings().comment_chars_max).map_err(|error| match error {
-            CommentTextError::Empty => Reject::CommentRefused,
+            CommentTextError::Empty | CommentTextError::Nul => Reject::CommentRefused,
             CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
         })
     }

@@ -1,0 +1,464 @@
+//! Random interleavings of everything that can happen to a room, and what must hold whatever they
+//! are. Around the room stand a store, books and a broker that answer late, in any order, with
+//! failures, or so that the answer is lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use liveroom::domain::{
+    AckId, BucketRate, Caller, Coins, CommentId, CommentText, Effect, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
+    GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Offset, Position, Presence, PresenceAction,
+    Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed,
+    Timestamp, UserId,
+};
+use proptest::prelude::*;
+
+#[path = "room_properties/step.rs"]
+mod step;
+
+use step::{SESSIONS, Settling, Step};
+
+const OPENING: Coins = Coins::new(1_000);
+const SETTINGS: RoomSettings = RoomSettings {
+    comment_rate: BucketRate { burst: 5, refill: 2, per_ms: 3_000 },
+    join_rate: BucketRate { burst: 6, refill: 2, per_ms: 1_000 },
+    presence_users_max: 2,
+    leave_grace_ms: 30_000,
+    dedupe_ms: 300_000,
+    dedupe_max: 1_000,
+    gifts_in_flight_max: 3,
+};
+
+/// The books, as the store keeps them: one record for each giver and request id.
+#[derive(Default)]
+struct Books {
+    records: HashMap<(UserId, RequestId), (GiftReceipt, GiftId)>,
+    given: Coins,
+}
+
+impl Books {
+    fn commit(&mut self, order: &GiftOrder) -> Result<GiftReceipt, GiftRefusal> {
+        let key = (order.giver.id, order.request_id.clone());
+        if let Some((receipt, gift)) = self.records.get(&key) {
+            let receipt = GiftReceipt { duplicate: true, ..*receipt };
+            return if *gift == order.gift.id { Ok(receipt) } else { Err(GiftRefusal::Conflict) };
+        }
+        self.given = self.given.checked_add(order.gift.price).expect("small numbers");
+        let receipt = GiftReceipt {
+            record_id: GiftRecordId::new(self.records.len() as i64 + 1).expect("positive"),
+            total: order.gift.price,
+            giver_coin: Coins::new(50),
+            live_coin: OPENING.checked_add(self.given).expect("small numbers"),
+            at: order.at,
+            duplicate: false,
+        };
+        self.records.insert(key, (receipt, order.gift.id));
+        Ok(receipt)
+    }
+}
+
+/// The room, what surrounds it, and a model of what must be so.
+struct World {
+    room: Room<u64>,
+    now: Timestamp,
+    broker_elsewhere: bool,
+    store_full: bool,
+    books: Books,
+    storing: Vec<CommentId>,
+    settling: BTreeMap<u64, Arc<GiftOrder>>,
+    unplaced: VecDeque<RoomEvent>,
+
+    last_offset: Offset,
+    comments_count: i64,
+    asked_count: i64,
+    answered: HashSet<i64>,
+    submitted: HashSet<CommentId>,
+    stored: HashSet<CommentId>,
+    told_comments: HashMap<CommentId, Offset>,
+    told_gifts: HashMap<GiftRecordId, Offset>,
+    told_coins: i64,
+    /// The newest comment under each request id that did not fail, and when it was posted.
+    kept: HashMap<(UserId, RequestId), (CommentId, Timestamp)>,
+    sessions: BTreeMap<u64, UserId>,
+    lingering: BTreeMap<UserId, Timestamp>,
+    attached: BTreeSet<u64>,
+    /// Who is online according to the announcements.
+    announced: BTreeSet<UserId>,
+}
+
+impl World {
+    fn new(broker_elsewhere: bool) -> Self {
+        let now = Timestamp(1_000_000);
+        let (id, owner, title) = (LiveId::FIRST, user_id(0), "show".to_owned());
+        let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: OPENING, look_count: 0 };
+        Self {
+            room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), SETTINGS, now),
+            now,
+            broker_elsewhere,
+            store_full: false,
+            books: Books::default(),
+            storing: Vec::new(),
+            settling: BTreeMap::new(),
+            unplaced: VecDeque::new(),
+            last_offset: 0,
+            comments_count: 0,
+            asked_count: 0,
+            answered: HashSet::new(),
+            submitted: HashSet::new(),
+            stored: HashSet::new(),
+            told_comments: HashMap::new(),
+            told_gifts: HashMap::new(),
+            told_coins: 0,
+            kept: HashMap::new(),
+            sessions: BTreeMap::new(),
+            lingering: BTreeMap::new(),
+            attached: BTreeSet::new(),
+            announced: BTreeSet::new(),
+        }
+    }
+
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Join { session, user } => self.join(session, user_id(user)),
+            Step::Leave { session } => {
+                let to = self.ask(session);
+                self.forget(session);
+                let effects = self.room.leave(SessionId(session), to);
+                self.perform(effects);
+            }
+            Step::Lose { session } => {
+                if let Some(user) = self.sessions.remove(&session)
+                    && !self.sessions.values().any(|other| *other == user)
+                {
+                    self.lingering.insert(user, self.now.plus_ms(SETTINGS.leave_grace_ms));
+                }
+                let effects = self.room.lose(SessionId(session), self.now);
+                self.perform(effects);
+            }
+            Step::Remove { session } => {
+                self.forget(session);
+                let effects = self.room.remove(SessionId(session));
+                self.perform(effects);
+            }
+            Step::Comment { session, user, text, request } => self.comment(session, user_id(user), text, request),
+            Step::Gift { session, user, price, request } => self.gift(session, user_id(user), price, request),
+            Step::Store { which, answer } if !self.storing.is_empty() => {
+                let id = self.storing.remove(which.index(self.storing.len()));
+                self.store_answers(id, answer);
+            }
+            Step::StoreFull(full) => self.store_full = full,
+            Step::Books { which, answer } if !self.settling.is_empty() => {
+                let ticket = *which.get(&self.settling.keys().collect::<Vec<_>>());
+                self.books_answer(*ticket, answer);
+            }
+            Step::Place => self.place_next(),
+            Step::Wait { ms } => self.wait(ms),
+            Step::WaitOut => self.wait(SETTINGS.dedupe_ms),
+            Step::Status(status) => {
+                let effects = self.room.live_changed(status, "show".into());
+                self.perform(effects);
+            }
+            Step::Store { .. } | Step::Books { .. } => {}
+        }
+        self.check();
+    }
+
+    /// A command with an answer of its own.
+    fn ask(&mut self, session: u64) -> ReplyTo<u64> {
+        self.asked_count += 1;
+        ReplyTo { handle: session, ack: AckId::Number(self.asked_count) }
+    }
+
+    fn decide(&mut self, to: &ReplyTo<u64>, decision: Result<Vec<Effect<u64>>, Reject>) {
+        match decision {
+            Ok(effects) => self.perform(effects),
+            Err(reject) => self.hear_answer(to, &Err(reject)),
+        }
+    }
+
+    fn join(&mut self, session: u64, user: UserId) {
+        let to = self.ask(session);
+        let profile = profile(user);
+        let socket_id = format!("s{session}").into();
+        let request =
+            JoinRequest { session: SessionId(session), profile, socket_id, handle: session, ack: to.ack.clone() };
+        let decision = self.room.join(request, self.now);
+        if decision.is_ok() {
+            self.sessions.insert(session, user);
+            self.lingering.remove(&user);
+        }
+        self.decide(&to, decision);
+    }
+
+    fn forget(&mut self, session: u64) {
+        self.sessions.remove(&session);
+    }
+
+    fn comment(&mut self, session: u64, user: UserId, text: u8, request: Option<u8>) {
+        let to = self.ask(session);
+        let caller = Caller { session: SessionId(session), user, to: to.clone() };
+        self.comments_count += 1;
+        let id = CommentId::new(self.comments_count).expect("positive");
+        let text = CommentText::parse(["one", "two"][usize::from(text)], 200).expect("short");
+        let decision = self.room.post_comment(caller, text, request.map(request_id), id, self.now);
+        if let Err(Reject::RateLimited { retry_after_ms }) = decision {
+            assert_ne!(user, self.room.live().owner, "the streamer is exempt");
+            assert!((1..=1_500).contains(&retry_after_ms), "{retry_after_ms}");
+        }
+        if self.sessions.get(&session) != Some(&user) {
+            assert!(matches!(decision, Err(Reject::NotInRoom)), "a stranger spoke");
+        }
+        self.decide(&to, decision);
+    }
+
+    fn gift(&mut self, session: u64, user: UserId, price: u8, request: u8) {
+        let to = self.ask(session);
+        let caller = Caller { session: SessionId(session), user, to: to.clone() };
+        // The third gift is not in the catalogue.
+        let gift = GiftId::new(i64::from(price) + 1).filter(|_| price < 2).map(|id| {
+            Arc::new(Gift { id, name: "rose".into(), image: String::new(), price: Coins::new(7 + i64::from(price)) })
+        });
+        let decision = self.room.send_gift(caller, gift, GiftCount::ONE, request_id(request), self.now);
+        self.decide(&to, decision);
+    }
+
+    fn store_answers(&mut self, id: CommentId, answer: Result<(), StoreFailed>) {
+        match answer {
+            Ok(()) => drop(self.stored.insert(id)),
+            Err(_) => self.kept.retain(|_, (kept, _)| *kept != id),
+        }
+        let effects = self.room.comment_stored(id, answer);
+        self.perform(effects);
+    }
+
+    fn books_answer(&mut self, ticket: u64, answer: Settling) {
+        let Some(order) = self.settling.remove(&ticket) else { return };
+        let result = match answer {
+            Settling::Honest => self.books.commit(&order),
+            Settling::Lost => self.books.commit(&order).and(Err(GiftRefusal::Busy)),
+            Settling::Refused(refusal) => Err(refusal),
+        };
+        let effects = self.room.gift_settled(ticket, result);
+        self.perform(effects);
+    }
+
+    fn place_next(&mut self) {
+        if let Some(event) = self.unplaced.pop_front() {
+            self.place(event);
+        }
+    }
+
+    fn wait(&mut self, ms: i64) {
+        self.now = self.now.plus_ms(ms);
+        self.lingering.retain(|_, at| *at > self.now);
+        let effects = self.room.tick(self.now);
+        self.perform(effects);
+    }
+
+    /// Everybody who owes an answer gives it.
+    fn settle(&mut self) {
+        while let Some(id) = self.storing.pop() {
+            self.store_answers(id, Ok(()));
+        }
+        while let Some(ticket) = self.settling.keys().next().copied() {
+            self.books_answer(ticket, Settling::Honest);
+        }
+        while !self.unplaced.is_empty() {
+            self.place_next();
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect<u64>>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Attach { session, .. } => assert!(self.attached.insert(session.0), "attached twice"),
+                Effect::Detach { session, .. } => assert!(self.attached.remove(&session.0), "detached a stranger"),
+                Effect::Announce(presence) => self.hear(&presence),
+                Effect::Reply { to, result } => self.hear_answer(&to, &result),
+                Effect::Publish(event) if self.broker_elsewhere => self.unplaced.push_back(event),
+                Effect::Publish(event) => self.place(event),
+                Effect::StoreComment(comment) if self.store_full => {
+                    effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy)).into_iter();
+                }
+                Effect::StoreComment(comment) => {
+                    assert!(self.submitted.insert(comment.id), "stored twice: c{}", comment.id);
+                    self.storing.push(comment.id);
+                    let Some(request_id) = comment.request_id.clone() else { continue };
+                    let twin = self.kept.insert((comment.author.id, request_id), (comment.id, self.now));
+                    let forgotten = twin
+                        .is_none_or(|(id, at)| self.stored.contains(&id) && self.now.since(at) >= SETTINGS.dedupe_ms);
+                    assert!(forgotten, "one command had two effects");
+                }
+                Effect::CommitGift { ticket, order } => {
+                    assert!(self.settling.insert(ticket, order).is_none(), "a ticket was used twice");
+                    assert!(self.settling.len() <= SETTINGS.gifts_in_flight_max);
+                }
+                Effect::RecordView(user) => assert!(self.sessions.values().any(|online| *online == user)),
+            }
+        }
+    }
+
+    fn place(&mut self, event: RoomEvent) {
+        self.last_offset += 1;
+        let sequenced = Sequenced { epoch: "e".into(), offset: self.last_offset, event };
+        let effects = self.room.ordered(&sequenced);
+        match &sequenced.event {
+            RoomEvent::Comment(comment) => {
+                assert!(self.submitted.contains(&comment.id), "told before it was submitted");
+                let earlier = self.told_comments.insert(comment.id, self.last_offset);
+                assert_eq!(earlier, None, "a comment was told twice");
+            }
+            RoomEvent::Gift { receipt, .. } => {
+                let earlier = self.told_gifts.insert(receipt.record_id, self.last_offset);
+                assert_eq!(earlier, None, "a gift was told twice");
+                self.told_coins += receipt.total.get();
+            }
+            RoomEvent::Live { .. } => {}
+        }
+        self.perform(effects);
+    }
+
+    /// Follows the announcements as a client does.
+    fn hear(&mut self, presence: &Presence) {
+        match presence.action {
+            PresenceAction::Join => self.announced.insert(presence.user.id),
+            PresenceAction::Leave => self.announced.remove(&presence.user.id),
+        };
+        assert_eq!(presence.count, self.online().len());
+        let shown_max = SETTINGS.presence_users_max;
+        if let Some(users) = &presence.users {
+            assert_eq!(users.len(), presence.count.min(shown_max));
+        }
+        let clients_count = if self.sessions.len().max(presence.count) > shown_max { 0 } else { self.sessions.len() };
+        assert_eq!(presence.clients.len(), clients_count);
+    }
+
+    /// What has been told is in the told maps by now: an event goes out before its answer.
+    fn hear_answer(&mut self, to: &ReplyTo<u64>, result: &Result<Reply, Reject>) {
+        let AckId::Number(ack) = to.ack else { panic!("every command here has an ack") };
+        assert!(self.answered.insert(ack), "a command was answered twice");
+        match result {
+            Ok(Reply::Commented { comment_id, offset }) => {
+                assert!(self.stored.contains(comment_id), "accepted before the commit");
+                assert!(offset.is_some(), "accepted before it had its place");
+                assert_eq!(self.told_comments.get(comment_id), offset.as_ref());
+            }
+            Ok(Reply::Gifted { record_id, offset, .. }) => {
+                assert!(offset.is_some(), "accepted before it had its place");
+                assert_eq!(self.told_gifts.get(record_id), offset.as_ref());
+            }
+            Ok(Reply::Joined { position, count, .. }) => {
+                assert_eq!((position.offset, *count), (self.last_offset, self.online().len()));
+            }
+            Ok(Reply::Left { .. }) | Err(_) => {}
+        }
+    }
+
+    fn online(&self) -> BTreeSet<UserId> {
+        self.sessions.values().chain(self.lingering.keys()).copied().collect()
+    }
+
+    /// What holds after every step.
+    fn check(&self) {
+        assert_eq!(self.attached, self.sessions.keys().copied().collect());
+        assert_eq!(self.room.members().members_count(), self.sessions.len());
+        assert_eq!(self.room.members().users_count(), self.online().len());
+        assert_eq!(self.announced, self.online());
+        assert_eq!(self.room.next_deadline(), self.lingering.values().min().copied());
+        assert_eq!(self.room.position().offset, self.last_offset);
+        let ledger = self.room.ledger();
+        assert!(OPENING.get() + ledger.posted().get() <= ledger.total().get());
+        assert!(ledger.total().get() <= OPENING.get() + self.books.given.get());
+        let waiting = self.unplaced.iter().filter_map(|event| match event {
+            RoomEvent::Gift { receipt, .. } => Some(receipt.total.get()),
+            _ => None,
+        });
+        assert_eq!(ledger.posted().get(), self.told_coins + waiting.sum::<i64>());
+    }
+
+    /// What holds once everybody has answered and left.
+    fn check_settled(&mut self) {
+        self.settle();
+        self.store_full = false;
+        for session in 0..SESSIONS {
+            self.run(Step::Leave { session });
+        }
+        self.wait(SETTINGS.leave_grace_ms);
+        self.check();
+        assert_eq!(self.answered.len() as i64, self.asked_count, "a command was not answered");
+        assert!(self.announced.is_empty(), "ghosts: {:?}", self.announced);
+        assert_eq!(self.room.in_flight_count(), 0);
+        assert!(self.room.is_idle());
+    }
+
+    /// Every giver whose answer was lost asks again: then all that the books hold is told.
+    fn check_retried(&mut self) {
+        self.wait(60_000);
+        let wanted: Vec<_> =
+            self.books.records.iter().map(|((user, id), (_, gift))| (*user, id.clone(), *gift)).collect();
+        for (user, request_id, gift_id) in wanted {
+            self.wait(1_000);
+            self.join(0, user);
+            let to = self.ask(0);
+            let caller = Caller { session: SessionId(0), user, to: to.clone() };
+            let price = Coins::new(6 + gift_id.get());
+            let gift = Arc::new(Gift { id: gift_id, name: "rose".into(), image: String::new(), price });
+            let decision = self.room.send_gift(caller, Some(gift), GiftCount::ONE, request_id, self.now);
+            self.decide(&to, decision);
+            self.settle();
+        }
+        assert_eq!(self.told_gifts.len(), self.books.records.len());
+        assert_eq!(self.room.ledger().posted(), self.books.given);
+        assert_eq!(Some(self.room.ledger().total()), OPENING.checked_add(self.books.given));
+    }
+}
+
+fn user_id(user: u8) -> UserId {
+    UserId::new(i64::from(user) + 1).expect("positive")
+}
+
+fn request_id(request: u8) -> RequestId {
+    RequestId::parse(&format!("r{request}")).expect("plain")
+}
+
+fn profile(id: UserId) -> Arc<Profile> {
+    Arc::new(Profile { id, name: format!("user {id}"), avatar: None })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn promises_hold_whatever_happens(elsewhere in any::<bool>(), steps in prop::collection::vec(step::step(), 1..120)) {
+        let mut world = World::new(elsewhere);
+        for step in steps {
+            world.run(step);
+        }
+        world.check_settled();
+        world.check_retried();
+    }
+}
+
+/// The room has no way to show its maps; its debug form lists them all.
+#[test]
+fn what_a_room_keeps_does_not_grow_with_those_who_came_and_went() {
+    let mut world = World::new(false);
+    let mut size_after = |rounds: std::ops::Range<i64>| {
+        for round in rounds {
+            let user = UserId::new(round + 1).expect("positive");
+            world.join(0, user);
+            let request = Some((round % 200) as u8);
+            world.comment(0, user, 0, request);
+            world.gift(0, user, 0, (round % 200) as u8);
+            world.settle();
+            world.run(Step::Leave { session: 0 });
+            world.wait(1_000);
+        }
+        format!("{:?}", world.room).len()
+    };
+    let size = size_after(0..2_000);
+    let later = size_after(2_000..6_000);
+    // Numbers get longer; nothing else may.
+    assert!(later < size + size / 10, "{size} bytes after 2,000 members, {later} after 6,000");
+}

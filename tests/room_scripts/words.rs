@@ -1,0 +1,132 @@
+//! The words of one command, and the words for single values.
+
+use std::collections::VecDeque;
+use std::str::FromStr;
+
+use liveroom::domain::{LiveStatus, Offset, Reject, RequestId};
+
+/// Words not yet used. `key=value` words may stand anywhere after the verb.
+pub struct Words {
+    plain: VecDeque<String>,
+    keyed: Vec<(String, String)>,
+}
+
+impl Words {
+    /// Words are parted by spaces; "…" is one word, whatever is in it.
+    pub fn split(line: &str) -> Result<Self, String> {
+        let mut words = Self { plain: VecDeque::new(), keyed: Vec::new() };
+        let mut rest = line.trim_start();
+        while !rest.is_empty() {
+            let end;
+            if let Some(quoted) = rest.strip_prefix('"') {
+                let length = quoted.find('"').ok_or("a quote is not closed")?;
+                words.plain.push_back(quoted[..length].into());
+                end = length + 2;
+            } else {
+                end = rest.find(' ').unwrap_or(rest.len());
+                match rest[..end].split_once('=') {
+                    Some((key, value)) => words.keyed.push((key.into(), value.into())),
+                    None => words.plain.push_back(rest[..end].into()),
+                }
+            }
+            rest = rest[end..].trim_start();
+        }
+        Ok(words)
+    }
+
+    pub fn next(&mut self, wanted: &str) -> Result<String, String> {
+        self.optional().ok_or_else(|| format!("{wanted} is missing"))
+    }
+
+    pub fn optional(&mut self) -> Option<String> {
+        self.plain.pop_front()
+    }
+
+    pub fn key(&mut self, key: &str) -> Option<String> {
+        let place = self.keyed.iter().position(|(known, _)| known == key)?;
+        Some(self.keyed.remove(place).1)
+    }
+
+    pub fn number<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, String> {
+        self.key(key).map(|value| number(&value)).transpose()
+    }
+
+    pub fn request_id(&mut self) -> Result<Option<RequestId>, String> {
+        self.key("id").map(|id| RequestId::parse(&id).ok_or(format!("{id} is no request id"))).transpose()
+    }
+
+    /// The number in a word such as `c7`.
+    pub fn label(&mut self, letter: char) -> Result<i64, String> {
+        let word = self.next("a label")?;
+        number(word.strip_prefix(letter).ok_or(format!("{word} does not start with {letter}"))?)
+    }
+
+    /// Whether the word is there, anywhere.
+    pub fn flag(&mut self, flag: &str) -> bool {
+        let place = self.plain.iter().position(|word| word == flag);
+        place.and_then(|place| self.plain.remove(place)).is_some()
+    }
+
+    /// `Err` if there are words that nobody asked for.
+    pub fn end(self) -> Result<(), String> {
+        match (self.plain.front(), self.keyed.first()) {
+            (None, None) => Ok(()),
+            (Some(word), _) | (None, Some((word, _))) => Err(format!("what is {word} for?")),
+        }
+    }
+}
+
+pub fn number<T: FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("{word} is no number that fits"))
+}
+
+/// `250ms`, `30s`, `1.5s` or `5m`.
+pub fn duration_ms(word: &str) -> Result<i64, String> {
+    let (amount, unit_ms) = if let Some(amount) = word.strip_suffix("ms") {
+        (amount, 1.0)
+    } else if let Some(amount) = word.strip_suffix('s') {
+        (amount, 1_000.0)
+    } else if let Some(amount) = word.strip_suffix('m') {
+        (amount, 60_000.0)
+    } else {
+        return Err(format!("{word} is no duration"));
+    };
+    Ok((number::<f64>(amount)? * unit_ms) as i64)
+}
+
+const STATUSES: [(LiveStatus, &str); 4] = [
+    (LiveStatus::Scheduled, "scheduled"),
+    (LiveStatus::OnAir, "on_air"),
+    (LiveStatus::Paused, "paused"),
+    (LiveStatus::Ended, "ended"),
+];
+
+pub fn status(word: &str) -> Result<LiveStatus, String> {
+    let known = STATUSES.iter().find(|(_, name)| *name == word);
+    known.map(|(status, _)| *status).ok_or(format!("{word} is no status"))
+}
+
+pub fn status_word(status: LiveStatus) -> &'static str {
+    STATUSES.iter().find(|(known, _)| *known == status).map_or("?", |(_, name)| name)
+}
+
+pub fn place(offset: Option<Offset>) -> String {
+    offset.map_or("-".into(), |offset| offset.to_string())
+}
+
+pub fn reject(reject: Reject) -> String {
+    match reject {
+        Reject::LiveNotStarted => "live_not_started".into(),
+        Reject::LiveEnded => "live_ended".into(),
+        Reject::UserDisabled => "user_disabled".into(),
+        Reject::GiftNotFound => "gift_not_found".into(),
+        Reject::CoinsInsufficient => "coins_insufficient".into(),
+        Reject::NotInRoom => "not_in_room".into(),
+        Reject::CommentRefused => "comment_refused".into(),
+        Reject::DuplicateConflict => "duplicate_conflict".into(),
+        Reject::RateLimited { retry_after_ms } => format!("rate_limited retry_after_ms={retry_after_ms}"),
+        Reject::Busy { retry_after_ms } => format!("busy retry_after_ms={retry_after_ms}"),
+        // The rest is decided before a room is asked.
+        other => format!("{other:?}"),
+    }
+}
