@@ -1,6 +1,88 @@
 //! liveroom: a realtime live-room server.
+//!
+//! Viewers and streamers join a live room, see who is online, send comments (弹幕) and gifts that
+//! cost coins; every change reaches the whole room at once, and the coins are exact.
+//!
+//! # The map
+//!
+//! ```text
+//!  socket.io 2, 3, 4 clients     plain WebSocket clients       operators, HTTP API
+//!    polling | websocket               /ws?token=                /api  /admin  /
+//!           \      |                       /                           |
+//!            transport   frames <-> packets                           http
+//!                  \               /                                   |
+//!                   actors::session   who it is, limits, deadlines     |
+//!                         |  join, leave, comment, gift                |
+//!                   actors::registry  opens, stops, replaces rooms     |
+//!                         |                                            |
+//!                   actors::live_room  asks domain::Room, performs its effects
+//!                    |            |                 |                  |
+//!          actors::hub      actors::persister    cluster::Broker       |
+//!          one per worker   group commit         order of events       |
+//!                |                |                                    |
+//!             outbox           storage: SQLite | PostgreSQL  <---------+
+//! ```
+//!
+//! | layer | knows | does not know |
+//! |---|---|---|
+//! | [`domain`] | what a room decides: [`domain::Room`] is stepped with commands and time | actors, JSON, databases, the clock |
+//! | [`protocol`] | bytes and types: every wire name, error text, code | sockets, actors |
+//! | [`outbox`] | one session's bounded queue, the slow-member policy | what a packet means |
+//! | [`actors`] | who holds which state, and in which order effects happen | rules |
+//! | [`storage`], [`cluster`] | rows; order of events and current tokens | rules beyond a WHERE clause |
+//! | [`transport`], [`http`] | frames, requests | commands and events; rules |
+//! | [`app`] | which parts are in use, and in which order they start and stop | everything else |
+//!
+//! `tests/tidy.rs` holds the imports to this table.
+//!
+//! # The life of a comment
+//!
+//! Read each file once, in this order:
+//!
+//! 1. `transport/ws.rs` takes a text frame off the socket and hands it to the session; it reads on
+//!    when the session is done with it.
+//! 2. `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a [`protocol::ClientCommand`].
+//! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
+//!    (`auth.rs`), finds the room and sends it a `RoomCommand`.
+//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`: [`domain::Room::post_comment`] decides
+//!    and returns effects.
+//! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
+//!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
+//!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order,
+//!    and `actors/live_room/fan_out.rs` hands it to each worker's hub.
+//! 6. `actors/hub` encodes it once per dialect and pushes the same bytes into each member's
+//!    `outbox.rs`, from where `transport/ws.rs` writes them.
+//! 7. When the batch is durable (`storage/sqlite`), the persister tells the room, and the room
+//!    answers the sender, through the same hub: an answer means durable, and never overtakes its
+//!    event.
+//!
+//! A gift differs in one step: it is committed before anybody is told. `Room::send_gift` only asks
+//! for the commit; one transaction debits the giver (`WHERE coin >= price`), credits the live and
+//! writes the ledger; [`domain::Room::gift_settled`] then publishes it.
+//!
+//! # Promises, and where they are kept
+//!
+//! * Everybody in a room sees the same events in the same order, counted without a gap inside an
+//!   epoch: one [`cluster::RoomLog`] per room, one way to the members.
+//! * An acknowledged comment or gift is durable: answers wait for the commit.
+//! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
+//!   back from the store when a room opens), unique in the store for gifts.
+//! * Coins are exact: double entry, append-only, balances that the database refuses to let go
+//!   negative; `liveroom audit` recomputes all of it.
+//! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in
+//!   `config.toml` where it can be chosen and beside the constant where it cannot.
+//! * A fault stays where it is: a room that panics is replaced at the next join and its members are
+//!   told; a session that floods, stalls or lies ends alone.
+//!
+//! # What is not here yet
+//!
+//! Several nodes and Redis, sampling of the crowd lane, recovery of missed events after a
+//! reconnect, and the presence ladder above 200 users. The seams are: [`cluster::Broker`] may order
+//! events later and elsewhere, every packet carries its [`domain::Lane`], `joinLive` reads `since`,
+//! and presence above its threshold is already constant in size.
 
 pub mod actors;
+pub mod app;
 pub mod auth;
 pub mod catalogue;
 pub mod cli;
@@ -9,8 +91,11 @@ pub mod clock;
 pub mod cluster;
 pub mod comment_ids;
 pub mod config;
+pub mod demo;
 pub mod domain;
+pub mod http;
 pub mod limits;
 pub mod outbox;
 pub mod protocol;
 pub mod storage;
+pub mod transport;

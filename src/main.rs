@@ -1,3 +1,111 @@
-//! The program.
+//! The `liveroom` program: reads the command line, does what it says, and answers with its exit
+//! status: 0 done, 1 failed (or the books are wrong), 2 the configuration is faulty.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use liveroom::app::{self, App};
+use liveroom::cli::{Cli, Command, ConfigAction};
+use liveroom::clock::{Clock, SystemClock};
+use liveroom::config::{Config, LoadedConfig};
+use liveroom::demo::{self, Demo};
+use liveroom::domain::UserId;
+use log::info;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Why a command failed, for people.
+type Failure = Box<dyn std::error::Error>;
+
+const FAILED: u8 = 1;
+const CONFIG_FAULTY: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let loaded = match LoadedConfig::load(cli.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(CONFIG_FAULTY);
+        }
+    };
+    match actix::System::new().block_on(run(cli.command(), loaded)) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("liveroom: {failure}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn run(command: Command, loaded: LoadedConfig) -> Result<ExitCode, Failure> {
+    let config = &loaded.config;
+    match command {
+        Command::Serve => serve(config).await?,
+        Command::Demo { port, data } => run_demo(demo::configure(loaded.config, port, &data)).await?,
+        Command::Audit => return audit(config).await,
+        Command::Migrate => {
+            app::open_store(config).await?;
+            println!("the schema is up to date");
+        }
+        Command::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
+        Command::Config { action: ConfigAction::Check } => print!("{loaded}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let app = App::start(config).await?;
+    println!("liveroom listening on http://{}", app.address());
+    stop_signal().await?;
+    app.drain().await;
+    Ok(())
+}
+
+async fn run_demo(config: Config) -> Result<(), Failure> {
+    let app = App::start(&config).await?;
+    let demo = Demo::start(&app).await?;
+    println!("{}", demo.welcome(&app, &config));
+    stop_signal().await?;
+    drop(demo);
+    app.drain().await;
+    Ok(())
+}
+
+async fn stop_signal() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!("stopping: signal={name}");
+    Ok(())
+}
+
+async fn audit(config: &Config) -> Result<ExitCode, Failure> {
+    let report = app::open_store(config).await?.audit().await?;
+    println!(
+        "transfers={} entries={} gifts={} users_coin={} lives_coin={} granted_coin={}",
+        report.transfers_count,
+        report.entries_count,
+        report.gifts_count,
+        report.users_coin,
+        report.lives_coin,
+        report.granted_coin
+    );
+    for fault in &report.faults {
+        println!("{fault}");
+    }
+    println!("{}", if report.balanced() { "the books balance" } else { "THE BOOKS DO NOT BALANCE" });
+    Ok(if report.balanced() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+async fn print_token(config: &Config, user_id: UserId, ttl_s: Option<u32>) -> Result<(), Failure> {
+    let store = app::open_store(config).await?;
+    let user = store.user(user_id).await?.ok_or_else(|| format!("no user {user_id}"))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ttl_s = ttl_s.unwrap_or(config.auth.token_ttl_s);
+    println!("{}", app::authority(config, ttl_s, &store, &clock).start_session(&user).await?);
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! The composition root: the only place that knows which store, broker and limits are in force,
+//! and in which order things start and stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::dev::ServerHandle;
+use actix_web::{App as WebApp, HttpServer, web};
+use log::{error, info, warn};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::actors::hub::Hub;
+use crate::actors::live_room::RoomServices;
+use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
+use crate::actors::registry::Registry;
+use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
+use crate::actors::{Rooms, SessionDirectory};
+use crate::auth::{Auth, Passwords};
+use crate::catalogue::GiftCatalogue;
+use crate::clock::{Clock, SystemClock};
+use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
+use crate::comment_ids::CommentIds;
+use crate::config::Config;
+use crate::domain::{BucketRate, Disconnect, RoomSettings};
+use crate::http::{self, ApiSettings, ApiState, LoginLimiter};
+use crate::outbox::OutboxLimits;
+use crate::protocol::PayloadLimits;
+use crate::storage::{self, Store, StoreError, StoreOptions};
+use crate::transport::{self, TransportSettings, TransportState};
+
+/// How long a comment's `request_id` is remembered, and how many of one room.
+const DEDUPE_MS: i64 = 300_000;
+const DEDUPE_MAX: usize = 8_192;
+
+/// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
+const BACKLOG: u32 = 4_096;
+/// Connections of one worker beyond those that the gate counts: HTTP requests and refusals.
+const CONNECTIONS_SPARE: usize = 1_024;
+
+/// Why the node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+}
+
+/// A running node.
+pub struct App {
+    address: SocketAddr,
+    server: ServerHandle,
+    drain_timeout: Duration,
+    persister: PersisterPort,
+    store: Arc<dyn Store>,
+    sessions: Arc<SessionServices>,
+    catalogue: Arc<GiftCatalogue>,
+}
+
+impl App {
+    /// Starts everything, in the order of dependence: store, actors, sockets. Must be called on an
+    /// actix system.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        raise_file_limit();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(config).await?;
+        let catalogue = GiftCatalogue::load(store.clone()).await?;
+        let auth = authority(config, config.auth.token_ttl_s, &store, &clock);
+
+        let persister = Persister::start_in(
+            &Arbiter::new().handle(),
+            store.clone(),
+            PersisterLimits { queue_max: config.limits.persister_queue, batch_max: config.limits.ledger_batch },
+        );
+        let history =
+            HistoryLimits { events_max: config.rooms.history_events_max, age_ms: i64::from(config.rooms.history_ms) };
+        let room_services = RoomServices {
+            settings: room_settings(config),
+            idle_retire: ms(config.rooms.idle_retire_ms),
+            broker: Arc::new(MemoryBroker::new(history, clock.clone())),
+            persister: persister.clone(),
+            catalogue: catalogue.clone(),
+            comment_ids: Arc::new(CommentIds::new(0)),
+            clock: clock.clone(),
+        };
+        let arbiters = (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
+        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services));
+        let directory = Arc::new(SessionDirectory::default());
+        let sessions = Arc::new(SessionServices {
+            auth: auth.clone(),
+            rooms: rooms.clone(),
+            directory: directory.clone(),
+            settings: session_settings(config),
+            clock: clock.clone(),
+        });
+
+        let api = ApiState {
+            store: store.clone(),
+            auth,
+            passwords: Arc::new(Passwords::new(config.server.workers.get())),
+            catalogue: catalogue.clone(),
+            rooms,
+            sessions: directory,
+            clock,
+            login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
+            settings: Arc::new(api_settings(config)),
+        };
+        let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
+        let (address, server) = listen(config, api, transport)?;
+        Ok(Self {
+            address,
+            server,
+            drain_timeout: ms(config.server.drain_timeout_ms),
+            persister,
+            store,
+            sessions,
+            catalogue,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub fn sessions(&self) -> &Arc<SessionServices> {
+        &self.sessions
+    }
+
+    pub fn catalogue(&self) -> &Arc<GiftCatalogue> {
+        &self.catalogue
+    }
+
+    /// Stops in the order in which nothing acked is lost: no new connections, sessions are told to
+    /// come back elsewhere, what rooms decided becomes durable, sockets close.
+    pub async fn drain(self) {
+        let deadline = Instant::now() + self.drain_timeout;
+        self.server.pause().await;
+        let told = self.sessions.directory.end_all(Disconnect::Shutdown);
+        info!("draining: sessions={told}");
+        while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
+            sleep(Duration::from_millis(10)).await;
+        }
+        // What sessions sent last is in the rooms' mailboxes now, and from there it goes to the
+        // persister; a flush that comes back empty-handed twice has seen it all.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let flushed = timeout(left, async {
+            self.persister.flush().await;
+            sleep(Duration::from_millis(50)).await;
+            self.persister.flush().await;
+        });
+        if flushed.await.is_err() {
+            error!("drained without the store: writes_lost={}", self.persister.queued_count());
+        }
+        self.server.stop(true).await;
+        info!("drained");
+    }
+}
+
+/// Opens the configured database and brings it up to date. Also used by the command line.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let options = StoreOptions { connections_max: config.store.pool_size, ..StoreOptions::default() };
+    storage::open(config.store.url.expose(), options).await
+}
+
+/// Who issues and checks tokens. Also used by the command line.
+pub fn authority(config: &Config, token_ttl_s: u32, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Arc<Auth> {
+    Arc::new(Auth::new(
+        config.auth.jwt_secret.expose(),
+        i64::from(token_ttl_s),
+        Arc::new(StoreTokens::new(store.clone())),
+        store.clone(),
+        clock.clone(),
+    ))
+}
+
+fn listen(
+    config: &Config,
+    api: ApiState,
+    transport: web::Data<TransportState>,
+) -> Result<(SocketAddr, ServerHandle), StartError> {
+    let wanted = SocketAddr::new(config.server.host, config.server.port);
+    let slow_after = ms(config.outbox.slow_after_ms);
+    let hubs_count = Arc::new(AtomicUsize::new(0));
+    let server = HttpServer::new(move || {
+        // The factory runs once on each worker thread: this is where the thread gets its hub.
+        let id = hubs_count.fetch_add(1, Ordering::Relaxed);
+        let hub = WorkerHub { id, hub: Hub::start_here(slow_after) };
+        WebApp::new()
+            .app_data(web::Data::new(hub))
+            .configure(|cfg| transport::configure(cfg, &transport))
+            .configure(|cfg| http::configure(cfg, &api))
+    })
+    .workers(config.server.workers.get())
+    .backlog(BACKLOG)
+    .max_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
+    .on_connect(transport::on_connect)
+    .tcp_nodelay(true)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .bind(wanted)
+    .map_err(|source| StartError::Listen { address: wanted, source })?;
+    let address = server.addrs().first().copied().unwrap_or(wanted);
+    let running = server.run();
+    let handle = running.handle();
+    actix_rt::spawn(async move {
+        if let Err(fault) = running.await {
+            error!("server stopped: error={fault}");
+        }
+    });
+    Ok((address, handle))
+}
+
+/// A connection takes up to two descriptors, and the usual soft limit is 1,024 in all.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => info!("open files: limit={limit}"),
+        Err(fault) => warn!("open files limit not raised: error={fault}"),
+    }
+}
+
+fn ms(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
+}
+
+fn room_settings(config: &Config) -> RoomSettings {
+    let limits = &config.limits;
+    RoomSettings {
+        comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
+        join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
+        presence_users_max: config.presence.users_max,
+        leave_grace_ms: i64::from(config.presence.leave_grace_ms),
+        dedupe_ms: DEDUPE_MS,
+        dedupe_max: DEDUPE_MAX,
+        gifts_in_flight_max: limits.gifts_in_flight,
+    }
+}
+
+fn session_settings(config: &Config) -> SessionSettings {
+    let limits = &config.limits;
+    SessionSettings {
+        command_rate: BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 },
+        rooms_max: limits.rooms_per_session,
+        comment_chars_max: limits.comment_chars,
+        payload: PayloadLimits { bytes_max: limits.command_bytes, depth_max: limits.json_depth },
+        ping_interval: ms(config.engineio.ping_interval_ms),
+        ping_timeout: ms(config.engineio.ping_timeout_ms),
+        connect_timeout: ms(config.engineio.connect_timeout_ms),
+        ws_ping_interval: ms(config.websocket.ping_interval_ms),
+        ws_idle_timeout: ms(config.websocket.idle_timeout_ms),
+        recheck: ms(config.auth.recheck_ms),
+        single_device: config.auth.single_device,
+    }
+}
+
+fn api_settings(config: &Config) -> ApiSettings {
+    let admin_token = config.admin.token.expose();
+    ApiSettings {
+        admin_token: (!admin_token.is_empty()).then(|| admin_token.to_owned()),
+        media_secret: config.media.secret.expose().to_owned(),
+        allowed_origins: config.server.allowed_origins.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
+}
+
+fn transport_settings(config: &Config) -> TransportSettings {
+    TransportSettings {
+        outbox: OutboxLimits { packets_max: config.outbox.packets_max, bytes_max: config.outbox.bytes_max },
+        frame_bytes_max: config.limits.frame_bytes,
+        payload_bytes_max: config.engineio.max_payload_bytes,
+        ping_interval: ms(config.engineio.ping_interval_ms),
+        ping_timeout: ms(config.engineio.ping_timeout_ms),
+        upgrade_timeout: ms(config.engineio.upgrade_timeout_ms),
+        allowed_origins: config.server.allowed_origins.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        connections_max: config.limits.connections,
+        connections_per_address_max: config.limits.connections_per_address,
+        connections_per_s_max: config.limits.connections_per_s,
+    }
+}

@@ -1,0 +1,166 @@
+//! `liveroom demo`: something to look at within a second of starting.
+//!
+//! Fills an empty database with users, gifts and lives, opens a room and lets a few guests talk and
+//! give in it. A guest is a session like any other, only without a socket: what it says passes the
+//! token check, the limits, the room and the books.
+
+mod guests;
+mod lines;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use log::info;
+
+use crate::app::App;
+use crate::auth::{PasswordError, Passwords};
+use crate::config::{Config, Secret, StoreUrl};
+use crate::domain::{Coins, LiveStatus, RequestId, Timestamp, UserId};
+use crate::http::DEMO_GIFTS;
+use crate::storage::{CoinGrant, LiveRow, Store, StoreError, User};
+
+use guests::Guests;
+
+/// The password of every demo account. They hold play money and the demo listens on loopback.
+const PASSWORD: &str = "liveroom";
+const STREAMER: (&str, &str) = ("streamer", "小美");
+const VIEWERS: [(&str, &str); 2] = [("viewer1", "阿伟"), ("viewer2", "Lin")];
+const GUESTS: [(&str, &str); 6] = [
+    ("guest1", "橘子汽水"),
+    ("guest2", "Momo"),
+    ("guest3", "夜航船"),
+    ("guest4", "Kai"),
+    ("guest5", "云朵收集者"),
+    ("guest6", "Sunny"),
+];
+const LIVES: [(&str, bool); 3] = [
+    ("深夜电台 · Late night radio", true),
+    ("周末音乐会 · Weekend concert", false),
+    ("手冲咖啡课 · Coffee class", false),
+];
+/// Everybody starts with this much.
+const COINS: i64 = 100_000;
+
+/// Why the demo could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("password not hashed: {0}")]
+    Password(#[from] PasswordError),
+    #[error("the demo's database is not one: {0}")]
+    Database(&'static str),
+}
+
+/// The configuration of a demo: its own database, and an admin token if there is none.
+pub fn configure(mut config: Config, port: Option<u16>, data: &Path) -> Config {
+    config.store.url = StoreUrl::sqlite(&data.join("liveroom.db"));
+    if let Some(port) = port {
+        config.server.port = port;
+    }
+    if config.admin.token.is_empty() {
+        config.admin.token = Secret::new(format!("{:032x}", rand::random::<u128>()));
+    }
+    config
+}
+
+/// A demo that is going on; over when dropped.
+pub struct Demo {
+    room: LiveRow,
+    _guests: Guests,
+}
+
+impl Demo {
+    /// Fills the database as far as it is empty, and lets the guests in.
+    pub async fn start(app: &App) -> Result<Self, DemoError> {
+        let store = app.store();
+        let now = app.sessions().clock.now();
+        let filler = Filler { store, now, password_hash: Passwords::new(1).hash(PASSWORD.to_owned()).await? };
+        let streamer = filler.user(STREAMER).await?;
+        for viewer in VIEWERS {
+            filler.user(viewer).await?;
+        }
+        let mut guests = Vec::new();
+        for guest in GUESTS {
+            guests.push(filler.user(guest).await?);
+        }
+        filler.gifts().await?;
+        app.catalogue().refresh().await?;
+        let room = filler.lives(streamer.id).await?;
+        let gifts = app.catalogue().rows().into_iter().map(|row| row.gift.id).collect();
+        info!("demo room open: live_id={} guests={}", room.live.id, guests.len());
+        let guests = Guests::start(app.sessions().clone(), room.live.id, gifts, guests);
+        Ok(Self { room, _guests: guests })
+    }
+
+    /// What to print: where to look, and as whom.
+    pub fn welcome(&self, app: &App, config: &Config) -> String {
+        let url = format!("http://{}", app.address());
+        format!(
+            "liveroom listening on {url}\n\n  \
+             open      {url}/\n  \
+             log in    {} (owns \"{}\"), {} or {}\n  \
+             password  {PASSWORD}\n  \
+             admin     curl -H 'Authorization: Bearer {}' {url}/admin/rooms\n",
+            STREAMER.0,
+            self.room.live.title,
+            VIEWERS[0].0,
+            VIEWERS[1].0,
+            config.admin.token.expose(),
+        )
+    }
+}
+
+/// Adds what is missing, so that starting the demo again finds everything as it was left.
+struct Filler<'a> {
+    store: &'a Arc<dyn Store>,
+    now: Timestamp,
+    password_hash: String,
+}
+
+impl Filler<'_> {
+    async fn user(&self, (username, nickname): (&str, &str)) -> Result<User, DemoError> {
+        let created = self
+            .store
+            .create_user(username.into(), Some(nickname.into()), self.password_hash.clone(), self.now)
+            .await?;
+        let user = match created {
+            Some(user) => user,
+            None => {
+                let known = self.store.credentials(username.into()).await?;
+                known.ok_or(DemoError::Database("a username is taken by nobody"))?.user
+            }
+        };
+        let request_id = RequestId::parse(&format!("demo-{username}")).ok_or(DemoError::Database("a bad username"))?;
+        let grant = CoinGrant { user_id: user.id, delta: Coins::new(COINS), request_id, at: self.now };
+        self.store.grant(grant).await?;
+        Ok(user)
+    }
+
+    async fn gifts(&self) -> Result<(), DemoError> {
+        if self.store.gifts().await?.is_empty() {
+            for (name, image, price) in DEMO_GIFTS {
+                self.store.create_gift(name.into(), image.into(), Coins::new(price), self.now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the live that the guests go to: the streamer's first that has not ended.
+    async fn lives(&self, owner: UserId) -> Result<LiveRow, DemoError> {
+        let open = |lives: Vec<LiveRow>| {
+            lives.into_iter().find(|row| row.live.owner == owner && row.live.status.require_open().is_ok())
+        };
+        if let Some(row) = open(self.store.lives(1, 100).await?) {
+            return Ok(row);
+        }
+        for (title, on_air) in LIVES {
+            let key = format!("{:020x}", u128::from(rand::random::<u64>()));
+            let row = self.store.create_live(owner, title.into(), "/favicon.ico".into(), key, self.now).await?;
+            if on_air {
+                self.store.set_live_status(row.live.id, owner, LiveStatus::OnAir, self.now).await?;
+            }
+        }
+        open(self.store.lives(1, 100).await?).ok_or(DemoError::Database("a live that was just started is not on air"))
+    }
+}

@@ -1,0 +1,167 @@
+//! The operators' API: look into rooms, correct balances, disable users, add gifts, prove the books.
+
+use std::borrow::Cow;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, ResponseError, web};
+use log::info;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::domain::{Coins, Disconnect, LiveId, RequestId, UserId};
+use crate::storage::{CoinGrant, GrantOutcome};
+
+use super::ApiState;
+use super::admin_views::{GrantView, LedgerProofView, RoomDetailView, RoomStatsView};
+use super::error::{Answer, ApiError, ok};
+use super::fields::{Body, positive_digits};
+use super::views::{GiftView, UserView};
+
+const GIFT_NAME_CHARS_MAX: usize = 50;
+const GIFT_IMAGE_CHARS_MAX: usize = 500;
+
+const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
+const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
+
+/// Lets only operators through. Without a configured token there is no admin API at all: it
+/// answers as if its URLs did not exist.
+pub async fn require_operator(
+    state: web::Data<ApiState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let refusal = match &state.settings.admin_token {
+        None => ApiError::UnknownRoute,
+        Some(expected) if !bearer_of(&request).is_some_and(|found| same_token(found, expected)) => ApiError::NoOperator,
+        Some(_) => return Ok(next.call(request).await?.map_into_boxed_body()),
+    };
+    Ok(request.into_response(refusal.error_response()))
+}
+
+fn bearer_of(request: &ServiceRequest) -> Option<&str> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Compares digests, so that the time taken says nothing about how much of a guess was right.
+fn same_token(found: &str, expected: &str) -> bool {
+    Sha256::digest(found) == Sha256::digest(expected)
+}
+
+/// GET /admin/rooms: the rooms open on this node, by live.
+pub async fn rooms(state: web::Data<ApiState>) -> Answer {
+    let rooms = state.rooms.overview().await?;
+    ok(rooms.into_iter().map(RoomStatsView::from).collect::<Vec<_>>())
+}
+
+/// GET /admin/rooms/{live_id}: one room in full, with what the books say beside what the room says.
+pub async fn room(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
+    let detail = state.rooms.detail(live_id).await?.ok_or(ROOM_NOT_OPEN)?;
+    let books = state.store.live_ledger(live_id).await?;
+    ok(RoomDetailView::new(detail, books))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantBody {
+    delta: i64,
+    request_id: String,
+}
+
+/// POST /admin/users/{id}/coins: adds coins, or takes them when `delta` is negative, once per
+/// `request_id`.
+pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+    let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
+    let GrantBody { delta, request_id } = body.json()?;
+    if delta == 0 {
+        return Err(invalid("delta must not be 0"));
+    }
+    let request_id =
+        RequestId::parse(&request_id).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))?;
+    let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request_id.clone(), at: state.clock.now() };
+    match state.store.grant(grant).await? {
+        GrantOutcome::Granted { coin, duplicate } => {
+            info!("coins granted: user_id={user_id} delta={delta} request_id={request_id} duplicate={duplicate}");
+            ok(GrantView { user_id: user_id.get(), coin: coin.get(), duplicate })
+        }
+        GrantOutcome::UserNotFound => Err(USER_NOT_FOUND),
+        GrantOutcome::CoinsInsufficient => Err(ApiError::Refused("the balance would leave its range")),
+        GrantOutcome::Conflict => Err(ApiError::Conflict("request_id was used before with another user or delta")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserStatusBody {
+    status: u8,
+}
+
+/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again.
+pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+    let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
+    let enabled = match body.json::<UserStatusBody>()?.status {
+        0 => false,
+        1 => true,
+        _ => return Err(invalid("status must be 0 or 1")),
+    };
+    let user = state.store.set_user_enabled(user_id, enabled, state.clock.now()).await?.ok_or(USER_NOT_FOUND)?;
+    if !enabled {
+        // Sessions first: they must end even if the store fails now. The token is already worthless,
+        // since every check asks for the account's status too.
+        state.sessions.revoke(user_id, Disconnect::Disabled);
+        state.auth.end_session(user_id).await?;
+    }
+    info!("user status set: user_id={user_id} enabled={enabled}");
+    ok(UserView::from(user))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GiftBody {
+    name: String,
+    image: String,
+    coin: i64,
+}
+
+/// POST /admin/gifts: adds a gift to the catalogue, on offer at once.
+pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
+    let GiftBody { name, image, coin } = body.json()?;
+    if !is_text(&name, GIFT_NAME_CHARS_MAX) {
+        return Err(invalid("name must be 1 to 50 characters"));
+    }
+    if !is_text(&image, GIFT_IMAGE_CHARS_MAX) {
+        return Err(invalid("image must be 1 to 500 characters"));
+    }
+    if coin < 1 {
+        return Err(invalid("coin must be at least 1"));
+    }
+    if state.catalogue.is_full() {
+        return Err(ApiError::Conflict("the catalogue is full"));
+    }
+    let row = state.store.create_gift(name, image, Coins::new(coin), state.clock.now()).await?;
+    state.catalogue.insert(row.clone());
+    info!("gift created: gift_id={} price={coin}", row.gift.id);
+    ok(GiftView::from(row))
+}
+
+/// GET /admin/ledger/proof: recomputes the books. 200 also when they do not balance, for then the
+/// answer is the faults and not an error; `balanced` says which.
+pub async fn prove_ledger(state: web::Data<ApiState>) -> Answer {
+    ok(LedgerProofView::from(state.store.audit().await?))
+}
+
+fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64) -> Option<T>) -> Option<T> {
+    request.match_info().get(segment).and_then(positive_digits).and_then(new)
+}
+
+fn is_text(text: &str, chars_max: usize) -> bool {
+    !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
+}
+
+fn invalid(text: &'static str) -> ApiError {
+    ApiError::Invalid(Cow::Borrowed(text))
+}

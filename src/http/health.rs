@@ -1,0 +1,42 @@
+//! Whether the process lives, and whether it can do its work.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use log::warn;
+use serde_json::json;
+
+use super::ApiState;
+
+/// How long a part may take to answer before it counts as failing.
+const PART_WAIT: Duration = Duration::from_secs(2);
+
+/// GET /healthz: the process answers. Restart it if it does not.
+pub async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+/// GET /readyz: the store takes transactions and the rooms answer. Send no clients here if not.
+pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
+    let store = async {
+        let pinged = tokio::time::timeout(PART_WAIT, state.store.ping()).await;
+        pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+    };
+    let rooms = async {
+        let pinged = tokio::time::timeout(PART_WAIT, state.rooms.ping()).await;
+        pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+    };
+    let (store, rooms) = futures_util::future::join(store, rooms).await;
+    let mut failing = Vec::new();
+    for (part, result) in [("store", store), ("rooms", rooms)] {
+        if let Err(error) = result {
+            warn!("not ready: part={part} error={error}");
+            failing.push(part);
+        }
+    }
+    if failing.is_empty() {
+        HttpResponse::Ok().json(json!({"status": "ready"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": failing}))
+    }
+}

@@ -1,0 +1,81 @@
+//! Lives: create, start, pause, end, list, read.
+
+use std::borrow::Cow;
+
+use actix_web::{HttpRequest, web};
+use rand::RngExt;
+use rand::distr::Alphanumeric;
+
+use crate::domain::{LiveId, LiveStatus};
+use crate::storage::StatusChange;
+
+use super::ApiState;
+use super::error::{Answer, ApiError, ok};
+use super::fields::{Body, at_most_chars, positive_digits};
+use super::media;
+use super::signed_in::SignedIn;
+use super::views::{LiveView, LiveWithOwnerView, SignedView};
+
+const TITLE_CHARS_MAX: usize = 100;
+const COVER_CHARS_MAX: usize = 500;
+/// 20 of 62 characters: 119 bits, so no two lives ever get the same.
+const KEY_CHARS: usize = 20;
+const PER_PAGE: u32 = 10;
+
+const LIVE_NOT_FOUND: ApiError = ApiError::Refused("该直播间不存在");
+
+/// POST /api/live/create
+pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: Body) -> Answer {
+    let fields = body.fields()?;
+    let title = at_most_chars(fields.text("title", "直播间标题")?, TITLE_CHARS_MAX, "直播间标题")?;
+    let cover = at_most_chars(fields.text("cover", "直播间封面")?, COVER_CHARS_MAX, "直播间封面")?;
+    let key: String = rand::rng().sample_iter(Alphanumeric).take(KEY_CHARS).map(char::from).collect();
+    let now = state.clock.now();
+    let sign = media::sign(&key, &state.settings.media_secret, now);
+    let row = state.store.create_live(identity.profile.id, title.to_owned(), cover.to_owned(), key, now).await?;
+    ok(SignedView { data: LiveView::from(row), sign: Some(sign) })
+}
+
+/// POST /api/live/changestatus
+pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: Body) -> Answer {
+    let fields = body.fields()?;
+    let id = LiveId::new(fields.positive("id", "直播间ID")?).ok_or(LIVE_NOT_FOUND)?;
+    let status = match fields.text("type", "直播间状态")? {
+        "play" => LiveStatus::OnAir,
+        "pause" => LiveStatus::Paused,
+        "stop" => LiveStatus::Ended,
+        _ => return Err(ApiError::Invalid(Cow::Borrowed("直播间状态 格式不正确"))),
+    };
+    match state.store.set_live_status(id, identity.profile.id, status, state.clock.now()).await? {
+        StatusChange::Changed(row) => {
+            state.rooms.live_changed(id, row.live.status, row.live.title);
+            ok("ok")
+        }
+        StatusChange::NotFound => Err(LIVE_NOT_FOUND),
+        StatusChange::AlreadyEnded => Err(ApiError::Refused("该直播间已结束")),
+    }
+}
+
+/// GET /api/live/list/{page}
+pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let page = path_number(&request, "page").ok_or(ApiError::Invalid(Cow::Borrowed("页码 格式不正确")))?;
+    let page = u32::try_from(page).unwrap_or(u32::MAX);
+    let rows = state.store.lives(page, PER_PAGE).await?;
+    ok(rows.into_iter().map(LiveView::from).collect::<Vec<_>>())
+}
+
+/// GET /api/live/read/{id}
+pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let id = path_number(&request, "id").ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
+    let id = LiveId::new(id).ok_or(LIVE_NOT_FOUND)?;
+    let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
+    let owner = state.store.user(row.live.owner).await?;
+    let sign = (row.live.status != LiveStatus::Ended)
+        .then(|| media::sign(&row.key, &state.settings.media_secret, state.clock.now()));
+    ok(SignedView { data: LiveWithOwnerView { live: row.into(), user: owner.map(Into::into) }, sign })
+}
+
+/// A segment of the path that must be a positive integer.
+fn path_number(request: &HttpRequest, segment: &str) -> Option<i64> {
+    request.match_info().get(segment).and_then(positive_digits)
+}

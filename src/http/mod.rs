@@ -1,0 +1,59 @@
+//! The HTTP API: what is not a session.
+//!
+//! Handlers extract, call and map the error; the whole URL table is `routes.rs`, what each failure
+//! looks like is `error.rs`. Wire names and shapes of the replaced system's API live in `views.rs`.
+
+mod admin;
+mod admin_views;
+mod cors;
+mod error;
+mod fields;
+mod gifts;
+mod health;
+mod lives;
+mod login_limiter;
+mod media;
+mod page;
+mod routes;
+mod signed_in;
+mod users;
+mod views;
+
+use std::sync::Arc;
+
+use crate::actors::{Rooms, SessionDirectory};
+use crate::auth::{Auth, Passwords};
+use crate::catalogue::GiftCatalogue;
+use crate::clock::Clock;
+use crate::config::Network;
+use crate::storage::Store;
+
+pub use login_limiter::LoginLimiter;
+pub use page::DEMO_GIFTS;
+pub use routes::configure;
+
+/// What handlers work with. One is made per process and cloned per worker thread.
+#[derive(Clone)]
+pub struct ApiState {
+    pub store: Arc<dyn Store>,
+    pub auth: Arc<Auth>,
+    pub passwords: Arc<Passwords>,
+    pub catalogue: Arc<GiftCatalogue>,
+    pub rooms: Rooms,
+    pub sessions: Arc<SessionDirectory>,
+    pub clock: Arc<dyn Clock>,
+    pub login_limiter: Arc<LoginLimiter>,
+    pub settings: Arc<ApiSettings>,
+}
+
+/// What configuration says about the API. Holds secrets, hence no `Debug`.
+pub struct ApiSettings {
+    /// What operators present as `Authorization: Bearer`; `None` turns the admin API off.
+    pub admin_token: Option<String>,
+    /// Shared with the media server, which checks push and play signs with it.
+    pub media_secret: String,
+    /// Origins whose pages may call `/api`; `*` is any.
+    pub allowed_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+}

@@ -1,0 +1,41 @@
+// The line to write a comment in.
+
+import { byId } from "./dom.js";
+
+/** The server refuses longer comments; it counts code points, as this does. */
+const CHARS_MAX = 200;
+const CHARS_SHOWN_FROM = 150;
+
+export class Composer {
+  #input = byId("comment-input");
+  #left = byId("comment-left");
+  #send = byId("comment-send");
+  #open = false;
+
+  /** `onComment(text)` gets what is ready to be sent. */
+  constructor(onComment) {
+    this.#input.addEventListener("input", () => this.#draw());
+    byId("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = this.#input.value.trim();
+      if (this.#send.disabled || text === "") return;
+      this.#input.value = "";
+      this.#draw();
+      onComment(text);
+    });
+  }
+
+  setOpen(open) {
+    this.#open = open;
+    this.#input.disabled = !open;
+    this.#draw();
+  }
+
+  #draw() {
+    const chars = [...this.#input.value.trim()].length;
+    this.#left.hidden = chars < CHARS_SHOWN_FROM;
+    this.#left.textContent = CHARS_MAX - chars;
+    this.#left.classList.toggle("over", chars > CHARS_MAX);
+    this.#send.disabled = !this.#open || chars > CHARS_MAX;
+  }
+}

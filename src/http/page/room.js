@@ -1,0 +1,339 @@
+// One room: joins it, keeps its place in the order of events, and hands events to what draws them.
+
+import { api, ApiError, token } from "./api.js";
+import { Chat } from "./chat.js";
+import { Composer } from "./composer.js";
+import { Controls } from "./controls.js";
+import { Danmaku } from "./danmaku.js";
+import { avatar, byId, hueOf, rollTo, toast } from "./dom.js";
+import { GiftDock, GiftShow } from "./gifts.js";
+import { formatCount, onLanguageChange, refusalText, t } from "./i18n.js";
+import { newRequestId, Outbox } from "./outbox.js";
+import { OwnComments } from "./own_comments.js";
+import { Presence } from "./presence.js";
+import { ConnectionLost, LiveSocket } from "./socket.js";
+import { Stage } from "./stage.js";
+
+const SCHEDULED = 0;
+const PAUSED = 2;
+const ENDED = 3;
+/** How often a room that has not started is looked at. */
+const START_POLL_MS = 3_000;
+const RATE_SHOWN_MS = 5_000;
+const RETRY_MS_DEFAULT = 2_000;
+
+export class Room {
+  #account;
+  #showConnection;
+  #chat = new Chat();
+  #presence = new Presence();
+  #danmaku = new Danmaku(byId("danmaku"));
+  #stage = new Stage(byId("stage-canvas"));
+  #giftShow = new GiftShow(this.#stage);
+  #composer = new Composer((text) => this.#comment(text, newRequestId()));
+  #controls = new Controls((status) => this.#setStatus(status));
+  #dock;
+  #gifts = [];
+  #socket = null;
+  #outbox = null;
+  #ownComments = null;
+  #live = null;
+  /** Where we are in the room's events; `since` of the next join. */
+  #position = null;
+  #startTimer = 0;
+  #joinTimer = 0;
+  #rateTimer = 0;
+  /** Counts visits: what was asked for in an earlier one is ignored when it arrives. */
+  #visit = 0;
+
+  /** `showConnection(state, {retryMs})` draws the state of the connection. */
+  constructor(account, showConnection) {
+    this.#account = account;
+    this.#showConnection = showConnection;
+    this.#dock = new GiftDock((gift, num) => this.#give(gift, num), () => this.#spendable());
+    account.onChange(() => this.#dock.refresh());
+    onLanguageChange(() => {
+      this.#dock.show(this.#gifts);
+      this.#presence.draw();
+      if (this.#live) this.#drawStatus();
+    });
+    byId("danmaku-toggle").addEventListener("click", ({ currentTarget }) => {
+      this.#danmaku.enabled = !this.#danmaku.enabled;
+      currentTarget.setAttribute("aria-pressed", String(this.#danmaku.enabled));
+      if (!this.#danmaku.enabled) this.#danmaku.clear();
+    });
+  }
+
+  async open(liveId) {
+    this.close();
+    const visit = ++this.#visit;
+    this.#stage.start(hueOf(`room-${liveId}`));
+    try {
+      const [{ data: live, sign }, gifts] = await Promise.all([api.live(liveId), api.gifts()]);
+      if (visit !== this.#visit) return;
+      this.#gifts = gifts;
+      this.#enter(live, sign);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (visit !== this.#visit) return;
+      if (error.status === 0 || error.status >= 500) this.#startTimer = setTimeout(() => this.open(liveId), START_POLL_MS);
+      this.#notice(refusalText(error));
+    }
+  }
+
+  /** Leaves the room; the connection goes with it. */
+  close() {
+    this.#visit++;
+    for (const timer of [this.#startTimer, this.#joinTimer, this.#rateTimer]) clearTimeout(timer);
+    if (this.#socket && this.#live) this.#socket.request("leaveLive", { live_id: this.#live.id }).catch(() => {});
+    this.#disconnect();
+    const outbox = this.#outbox;
+    this.#outbox = null;
+    outbox?.refuseAll({ ok: false, code: "not_in_room" });
+    this.#live = null;
+    this.#stage.stop();
+    this.#danmaku.clear();
+    this.#giftShow.clear();
+    this.#chat.clear();
+    this.#controls.open(null, null);
+    this.#composer.setOpen(false);
+    this.#notice(null);
+    byId("stage-orb").replaceChildren();
+    byId("rate").hidden = true;
+  }
+
+  reconnect() {
+    this.#socket?.reconnect();
+  }
+
+  drawPresence() {
+    this.#presence.draw();
+  }
+
+  #enter(live, sign) {
+    this.#live = live;
+    this.#position = null;
+    this.#ownComments = new OwnComments(this.#chat);
+    this.#outbox = new Outbox((event, data) => this.#socket?.request(event, data) ?? Promise.reject(new ConnectionLost()), () => this.#join());
+    this.#presence.open(this.#account.user, live.user_id);
+    this.#dock.show(this.#gifts);
+    this.#controls.open(this.#isStreamer() ? live : null, sign);
+    const streamer = { id: live.user_id, name: live.user?.username, avatar: live.user?.avatar };
+    byId("streamer-avatar").replaceChildren(avatar(streamer));
+    byId("stage-orb").replaceChildren(avatar(streamer));
+    byId("streamer-name").textContent = streamer.name ?? "";
+    delete byId("live-coin").dataset.value;
+    this.#setFacts(live);
+    this.#setStatus(live.status);
+  }
+
+  #isStreamer() {
+    return this.#live?.user_id === this.#account.user?.id;
+  }
+
+  #isOpen() {
+    return this.#live !== null && this.#live.status !== SCHEDULED && this.#live.status !== ENDED;
+  }
+
+  #spendable() {
+    return this.#isOpen() ? this.#account.spendable : 0;
+  }
+
+  #setFacts({ title = this.#live.title, coin = this.#live.coin, look_count = this.#live.look_count }) {
+    // Gifts only add, and an answer may overtake an event.
+    Object.assign(this.#live, { title, coin: Math.max(coin, this.#live.coin), look_count });
+    byId("live-title").textContent = title;
+    document.title = `${title} · liveroom`;
+    byId("look-count").textContent = formatCount(look_count);
+    rollTo(byId("live-coin"), this.#live.coin, formatCount);
+  }
+
+  #setStatus(status) {
+    if (!this.#live) return;
+    this.#live.status = status;
+    this.#drawStatus();
+    clearTimeout(this.#startTimer);
+    if (status === SCHEDULED) {
+      this.#startTimer = setTimeout(() => this.#waitForStart(), START_POLL_MS);
+    } else if (status === ENDED) {
+      this.#outbox.refuseAll({ ok: false, code: "live_ended" });
+      this.#disconnect();
+    } else if (!this.#socket) {
+      this.#connect();
+    }
+  }
+
+  #drawStatus() {
+    const { status, look_count, coin } = this.#live;
+    byId("stage").dataset.status = status;
+    byId("live-status").dataset.status = status;
+    byId("live-status").textContent = t(`status${status}`);
+    this.#controls.draw();
+    this.#composer.setOpen(this.#isOpen());
+    this.#dock.refresh();
+    if (status === SCHEDULED) this.#notice(t("notice0"), t(this.#isStreamer() ? "notice0Owner" : "notice0Text"));
+    else if (status === PAUSED) this.#notice(t("notice2"), t("notice2Text"));
+    else if (status === ENDED) this.#notice(t("notice3"), t("notice3Text", { views: formatCount(look_count), coins: formatCount(coin) }));
+    else this.#notice(null);
+  }
+
+  #notice(title, text = "") {
+    byId("stage-notice").hidden = title === null;
+    byId("stage-notice-title").textContent = title ?? "";
+    byId("stage-notice-text").textContent = text;
+  }
+
+  async #waitForStart() {
+    const visit = this.#visit;
+    const answer = await api.live(this.#live.id).catch(() => null);
+    if (visit === this.#visit && this.#live.status === SCHEDULED) this.#setStatus(answer?.data.status ?? SCHEDULED);
+  }
+
+  #connect() {
+    this.#socket = new LiveSocket(token.get(), {
+      onState: (state, details) => {
+        if (state !== "open") this.#outbox?.suspend();
+        this.#showConnection(state, details);
+      },
+      onOpen: () => this.#join(),
+      onEvent: (name, data) => this.#receive(name, data),
+      onFail: (text) => toast(refusalText({ message: text }), { tone: "bad" }),
+      onFinal: (code) => (code === 3009 ? this.#notice(t("kicked"), t("kickedText")) : this.#account.refresh()),
+    });
+    this.#socket.connect();
+  }
+
+  #disconnect() {
+    this.#socket?.close();
+    this.#socket = null;
+    this.#showConnection("none", {});
+  }
+
+  async #join() {
+    const visit = this.#visit;
+    clearTimeout(this.#joinTimer);
+    let answer;
+    try {
+      answer = await this.#socket.request("joinLive", { live_id: this.#live.id, ...(this.#position && { since: this.#position }) });
+    } catch (error) {
+      // The socket says when it is open again.
+      if (error instanceof ConnectionLost) return;
+      throw error;
+    }
+    if (visit !== this.#visit || !this.#socket) return;
+    if (!answer.ok) return this.#joinRefused(answer);
+    const { epoch, offset, recovered, count, live } = answer;
+    const missed = this.#position && (this.#position.epoch !== epoch || this.#position.offset < offset);
+    if (missed && !recovered) this.#chat.system(t("gapNotice"));
+    // When recovering, the missed events follow, and each moves the position itself.
+    if (!recovered) this.#position = { epoch, offset };
+    this.#presence.setCount(count);
+    this.#setFacts(live ?? {});
+    if (live && live.status !== this.#live.status) this.#setStatus(live.status);
+    this.#outbox.resume();
+    // Coins may have been added while we were away.
+    this.#account.refresh();
+  }
+
+  #joinRefused(answer) {
+    if (answer.code === "live_not_started") return this.#setStatus(SCHEDULED), this.#disconnect();
+    if (answer.code === "live_ended") return this.#setStatus(ENDED);
+    if (answer.code === "rate_limited" || answer.code === "busy") {
+      this.#joinTimer = setTimeout(() => this.#socket && this.#join(), answer.retry_after_ms ?? RETRY_MS_DEFAULT);
+      return toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms ?? RETRY_MS_DEFAULT });
+    }
+    this.#notice(refusalText(answer));
+    this.#disconnect();
+    if (["unauthorized", "token_invalid", "token_expired", "user_disabled"].includes(answer.code)) this.#account.forget();
+  }
+
+  #receive(name, data) {
+    if (!this.#live || (data.live_id !== undefined && Number(data.live_id) !== this.#live.id)) return;
+    if (Number.isInteger(data.offset)) {
+      const known = this.#position;
+      if (known?.epoch === data.epoch && data.offset <= known.offset) return;
+      this.#position = { epoch: data.epoch, offset: data.offset };
+    }
+    switch (name) {
+      case "online": return this.#online(data);
+      case "comment": return this.#commented(data);
+      case "gift": return this.#gifted(data);
+      case "live": return this.#setFacts({ title: data.title }), this.#setStatus(data.status);
+      case "notice": return this.#chat.system(data.text, "notice");
+      case "removed": return this.#chat.remove(data.id);
+      case "rate": return this.#rate(data);
+      case "kicked": return this.#kicked();
+      case "error": return toast(refusalText(data), { tone: "bad", retryAfterMs: data.retry_after_ms });
+    }
+  }
+
+  #online(data) {
+    const isNew = this.#presence.update(data);
+    if (isNew) this.#chat.entered(data.user);
+  }
+
+  #commented({ id, user, content }) {
+    const own = user.id === this.#account.user?.id;
+    const streamer = user.id === this.#live.user_id;
+    this.#danmaku.push(content, { own, tone: streamer ? "streamer-says" : "" });
+    this.#stage.excite(0.05);
+    const line = { id, user, content, streamer };
+    if (own) this.#ownComments.announced(line);
+    else this.#chat.comment(line);
+  }
+
+  #gifted(data) {
+    const user = data.user ?? { name: data.username, avatar: data.avatar };
+    const price = this.#gifts.find((gift) => gift.id === data.gift_id)?.coin ?? 0;
+    const gift = { user, giftId: data.gift_id, name: data.gift_name, image: data.gift_image, num: data.num, coins: price * data.num };
+    this.#giftShow.arrive(gift);
+    this.#chat.gift(gift);
+    if (Number.isFinite(data.live_coin)) this.#setFacts({ coin: data.live_coin });
+  }
+
+  #rate({ shown, total }) {
+    byId("rate").textContent = t("rate", { shown, total });
+    byId("rate").hidden = false;
+    clearTimeout(this.#rateTimer);
+    this.#rateTimer = setTimeout(() => { byId("rate").hidden = true; }, RATE_SHOWN_MS);
+  }
+
+  #kicked() {
+    this.#outbox.refuseAll({ ok: false, code: "banned" });
+    this.#disconnect();
+    this.#composer.setOpen(false);
+    this.#notice(t("kicked"), t("kickedText"));
+  }
+
+  #comment(text, requestId) {
+    const line = { user: this.#account.profile, content: text, streamer: this.#isStreamer() };
+    // A refused comment had no effect, and one whose fate is unknown must keep its id: both retry with the same.
+    const receipt = this.#ownComments.sent({ ...line, retry: () => this.#outbox && this.#comment(text, requestId) });
+    this.#outbox.submit("comment", { live_id: this.#live.id, data: text, request_id: requestId }, {
+      done: (answer) => {
+        receipt.answered(answer);
+        if (!answer.ok) this.#refused(answer);
+      },
+    });
+  }
+
+  #give(gift, num) {
+    const coins = gift.coin * num;
+    this.#account.reserve(coins);
+    this.#outbox.submit("gift", { live_id: this.#live.id, gift_id: gift.id, num, request_id: newRequestId() }, {
+      broken: () => toast(t("giftUnknown"), { key: "gift-unknown" }),
+      done: (answer) => {
+        this.#account.release(coins);
+        if (answer.ok) this.#account.setCoin(answer.coin);
+        else this.#refused(answer);
+      },
+    });
+  }
+
+  #refused(answer) {
+    // Leaving the room settles what was still waiting; that is no news to the reader.
+    if (!this.#outbox) return;
+    toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms, key: answer.code });
+    if (answer.code === "coins_insufficient") this.#account.refresh();
+  }
+}

@@ -1,0 +1,41 @@
+//! The user behind a request.
+
+use std::collections::HashMap;
+
+use actix_web::{FromRequest, HttpRequest, dev, web};
+use futures_util::future::LocalBoxFuture;
+
+use crate::auth::Identity;
+
+use super::ApiState;
+use super::error::ApiError;
+
+/// Present in a handler's arguments: the request carries a good token, in the header `token` or in
+/// the query.
+pub struct SignedIn(pub Identity);
+
+impl FromRequest for SignedIn {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let token = token_of(request);
+        let state = request.app_data::<web::Data<ApiState>>().cloned();
+        Box::pin(async move {
+            let token = token.ok_or(ApiError::Unauthorized)?;
+            let state = state.ok_or_else(|| ApiError::Fault("routes are configured without state".to_owned()))?;
+            Ok(Self(state.auth.verify(&token).await?))
+        })
+    }
+}
+
+fn token_of(request: &HttpRequest) -> Option<String> {
+    let present = |token: &String| !token.is_empty();
+    let header = request.headers().get("token");
+    // A header that is no text is a token all the same, only not a good one.
+    let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    header.filter(present).or_else(|| {
+        let query = web::Query::<HashMap<String, String>>::from_query(request.query_string()).ok()?;
+        query.into_inner().remove("token").filter(present)
+    })
+}

@@ -1,0 +1,150 @@
+//! Rows as the API shows them: names, order and formats of the system this replaces.
+
+use chrono::DateTime;
+use serde::Serialize;
+
+use crate::domain::Timestamp;
+use crate::storage::{GiftRow, LiveRow, User};
+
+/// `2026-11-21 08:05:09`, UTC.
+fn created_time(at: Timestamp) -> String {
+    DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `2026-11-21T08:05:09.120Z`
+fn updated_time(at: Timestamp) -> String {
+    DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+#[derive(Serialize)]
+pub struct UserView {
+    id: i64,
+    username: String,
+    nickname: Option<String>,
+    avatar: Option<String>,
+    coin: i64,
+    status: u8,
+    created_time: String,
+    updated_time: String,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.get(),
+            username: user.username,
+            nickname: user.nickname,
+            avatar: user.avatar,
+            coin: user.coin.get(),
+            status: u8::from(user.enabled),
+            created_time: created_time(user.created_at),
+            updated_time: updated_time(user.updated_at),
+        }
+    }
+}
+
+/// What a login answers with.
+#[derive(Serialize)]
+pub struct SessionView {
+    #[serde(flatten)]
+    pub user: UserView,
+    pub token: String,
+}
+
+#[derive(Serialize)]
+pub struct LiveView {
+    id: i64,
+    title: String,
+    cover: String,
+    user_id: i64,
+    /// The replaced system's ORM listed the owner twice, and clients read either.
+    #[serde(rename = "userId")]
+    user_id_again: i64,
+    look_count: i64,
+    coin: i64,
+    key: String,
+    status: i16,
+    created_time: String,
+    updated_time: String,
+}
+
+impl From<LiveRow> for LiveView {
+    fn from(row: LiveRow) -> Self {
+        Self {
+            id: row.live.id.get(),
+            title: row.live.title,
+            cover: row.cover,
+            user_id: row.live.owner.get(),
+            user_id_again: row.live.owner.get(),
+            look_count: row.live.look_count,
+            coin: row.live.coin.get(),
+            key: row.key,
+            status: row.live.status.code(),
+            created_time: created_time(row.created_at),
+            updated_time: updated_time(row.updated_at),
+        }
+    }
+}
+
+/// A live and the sign to push or play it.
+#[derive(Serialize)]
+pub struct SignedView<T> {
+    pub data: T,
+    /// `None` once the live has ended.
+    pub sign: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct LiveWithOwnerView {
+    #[serde(flatten)]
+    pub live: LiveView,
+    pub user: Option<OwnerView>,
+}
+
+#[derive(Serialize)]
+pub struct OwnerView {
+    id: i64,
+    username: String,
+    avatar: Option<String>,
+}
+
+impl From<User> for OwnerView {
+    fn from(user: User) -> Self {
+        Self { id: user.id.get(), username: user.username, avatar: user.avatar }
+    }
+}
+
+#[derive(Serialize)]
+pub struct GiftView {
+    id: i64,
+    name: String,
+    image: String,
+    coin: i64,
+    created_time: String,
+    updated_time: String,
+}
+
+impl From<GiftRow> for GiftView {
+    fn from(row: GiftRow) -> Self {
+        Self {
+            id: row.gift.id.get(),
+            name: row.gift.name,
+            image: row.gift.image,
+            coin: row.gift.price.get(),
+            created_time: created_time(row.created_at),
+            updated_time: updated_time(row.updated_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_in_two_formats() {
+        let at = Timestamp(1_795_248_309_120);
+        assert_eq!(created_time(at), "2026-11-21 08:05:09");
+        assert_eq!(updated_time(at), "2026-11-21T08:05:09.120Z");
+    }
+}

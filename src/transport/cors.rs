@@ -1,0 +1,84 @@
+//! Which pages of other origins may use Engine.IO, told as each revision's server tells it.
+
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::protocol::EngineVersion;
+
+/// Whether a page of this origin is welcome. Programs that are no pages send none.
+pub(super) fn is_allowed(origin: Option<&HeaderValue>, allowed: &[String]) -> bool {
+    let Some(origin) = origin else { return true };
+    allowed.iter().any(|entry| entry == "*" || entry.as_bytes() == origin.as_bytes())
+}
+
+/// Lets the page that asked read the answer.
+pub(super) fn allow(request: &HttpRequest, version: EngineVersion, allowed: &[String], headers: &mut HeaderMap) {
+    let origin = request.headers().get(ORIGIN);
+    if !is_allowed(origin, allowed) {
+        return;
+    }
+    match (version, origin) {
+        (EngineVersion::V3, None) => headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        (_, origin) => {
+            if let Some(origin) = origin {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.append(VARY, HeaderValue::from_static("Origin"));
+            }
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
+        }
+    };
+}
+
+/// Answers a preflight.
+pub(super) fn preflight(request: &HttpRequest) -> HttpResponse {
+    let asked = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
+    let headers = asked.cloned().unwrap_or(HeaderValue::from_static("Content-Type"));
+    HttpResponse::NoContent()
+        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"))
+        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, headers))
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn headers(version: EngineVersion, origin: Option<&'static str>, allowed: &[&str]) -> Vec<(String, String)> {
+        let mut request = TestRequest::default();
+        if let Some(origin) = origin {
+            request = request.insert_header((ORIGIN, origin));
+        }
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        let mut headers = HeaderMap::new();
+        allow(&request.to_http_request(), version, &allowed, &mut headers);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn programs_are_told_what_their_revision_tells_them() {
+        assert_eq!(headers(EngineVersion::V3, None, &["*"]), [pair("access-control-allow-origin", "*")]);
+        assert_eq!(headers(EngineVersion::V4, None, &["*"]), [pair("access-control-allow-credentials", "true")]);
+    }
+
+    #[test]
+    fn only_pages_of_allowed_origins_may_read() {
+        for version in [EngineVersion::V3, EngineVersion::V4] {
+            for allowed in ["*", "https://live.example"] {
+                let headers = headers(version, Some("https://live.example"), &[allowed]);
+                assert!(headers.contains(&pair("access-control-allow-origin", "https://live.example")));
+                assert!(headers.contains(&pair("access-control-allow-credentials", "true")));
+            }
+            assert_eq!(headers(version, Some("https://other.example"), &["https://live.example"]), []);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `/socket.io/`: what a request asks of Engine.IO, and how a session begins.
+//!
+//! The order of checks and their errors are those of engine.io's `Server.verify`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{CONTENT_TYPE, ORIGIN, UPGRADE};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::sync::oneshot;
+
+use super::table::{EngineEntry, random_sid};
+use super::ws::{Framing, Opening, Peer};
+use super::{Refused, TransportState, cors, overloaded, polling, upgrade};
+use crate::actors::Session;
+use crate::actors::session::{Inbound, SessionStart, WorkerHub};
+use crate::domain::{Disconnect, Lane};
+use crate::outbox::{Outbox, Packet};
+use crate::protocol::engineio::{EngineError, Handshake, open_packet};
+use crate::protocol::{EnginePacket, EngineVersion};
+
+#[derive(Debug, Deserialize)]
+struct EngineQuery {
+    #[serde(rename = "EIO")]
+    eio: Option<String>,
+    transport: Option<String>,
+    sid: Option<String>,
+    /// JSONP, which we do not speak.
+    j: Option<IgnoredAny>,
+}
+
+/// What a request wants.
+enum Asked {
+    OpenPolling(EngineVersion),
+    OpenWebSocket(EngineVersion),
+    Poll(Arc<EngineEntry>),
+    Post(Arc<EngineEntry>),
+    Upgrade(Arc<EngineEntry>),
+}
+
+impl Asked {
+    fn read(request: &HttpRequest, query: &EngineQuery, state: &TransportState) -> Result<Self, EngineError> {
+        let is_websocket = match query.transport.as_deref() {
+            Some("polling") => false,
+            Some("websocket") => true,
+            _ => return Err(EngineError::UnknownTransport),
+        };
+        let is_upgrade = request.headers().contains_key(UPGRADE);
+        if is_websocket && !cors::is_allowed(request.headers().get(ORIGIN), &state.settings.allowed_origins) {
+            return Err(EngineError::Forbidden);
+        }
+        if let Some(sid) = &query.sid {
+            let entry = state.table.get(sid).ok_or(EngineError::UnknownSid)?;
+            return match (is_websocket, request.method()) {
+                (true, &Method::GET) if is_upgrade => Ok(Self::Upgrade(entry)),
+                (false, &Method::GET) if query.j.is_none() => Ok(Self::Poll(entry)),
+                (false, &Method::POST) if query.j.is_none() => Ok(Self::Post(entry)),
+                _ => Err(EngineError::BadRequest),
+            };
+        }
+        if request.method() != Method::GET {
+            return Err(EngineError::BadHandshakeMethod);
+        }
+        if is_websocket && !is_upgrade || query.j.is_some() {
+            return Err(EngineError::BadRequest);
+        }
+        let version = EngineVersion::from_query(query.eio.as_deref())?;
+        Ok(if is_websocket { Self::OpenWebSocket(version) } else { Self::OpenPolling(version) })
+    }
+}
+
+/// Any request to `/socket.io/`.
+pub(super) async fn serve(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<TransportState>,
+    hub: web::Data<WorkerHub>,
+) -> HttpResponse {
+    let query = web::Query::<EngineQuery>::from_query(request.query_string()).map(web::Query::into_inner);
+    let eio = query.as_ref().ok().and_then(|query| query.eio.as_deref());
+    // An answer that refuses the version is told in the newest.
+    let version = EngineVersion::from_query(eio).unwrap_or(EngineVersion::V4);
+    let asked = query.map_err(|_| EngineError::BadRequest);
+    let mut response = if request.method() == Method::OPTIONS {
+        cors::preflight(&request)
+    } else {
+        match asked.and_then(|query| Asked::read(&request, &query, &state)) {
+            Ok(Asked::OpenPolling(version)) => open_polling(&request, version, &state, &hub),
+            Ok(Asked::OpenWebSocket(version)) => open_websocket(&request, payload, version, &state, &hub),
+            Ok(Asked::Poll(entry)) => polling::poll(&entry, &state).await,
+            Ok(Asked::Post(entry)) => polling::post(&request, payload, &entry, &state).await,
+            Ok(Asked::Upgrade(entry)) => upgrade::upgrade(&request, payload, &entry, &state),
+            Err(error) => refusal(error),
+        }
+    };
+    cors::allow(&request, version, &state.settings.allowed_origins, response.headers_mut());
+    response
+}
+
+/// The answer to a request that is refused, as engine.io words it.
+pub(super) fn refusal(error: EngineError) -> HttpResponse {
+    let status = match error {
+        EngineError::Forbidden => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    HttpResponse::build(status).insert_header((CONTENT_TYPE, "application/json")).body(error.body())
+}
+
+/// engine.io has no word for a full house; a session it does not allow is forbidden.
+fn full(refused: Refused) -> HttpResponse {
+    overloaded(refused).content_type("application/json").body(EngineError::Forbidden.body())
+}
+
+/// Ids of a new session: its sid, and its name in rooms. Revision 3 has one for both; in revision 4
+/// others learn the name, so it must not be the sid, which is all it takes to speak for a session.
+fn new_ids(version: EngineVersion) -> (Arc<str>, Arc<str>) {
+    let sid = random_sid();
+    let socket_id = match version {
+        EngineVersion::V3 => sid.clone(),
+        EngineVersion::V4 => random_sid(),
+    };
+    (sid, socket_id)
+}
+
+fn opening_packet(version: EngineVersion, sid: &str, upgrade: bool, state: &TransportState) -> String {
+    let handshake = Handshake {
+        sid,
+        upgrade,
+        ping_interval_ms: millis(state.settings.ping_interval),
+        ping_timeout_ms: millis(state.settings.ping_timeout),
+        payload_bytes_max: state.settings.payload_bytes_max,
+    };
+    open_packet(version, &handshake)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn open_polling(
+    request: &HttpRequest,
+    version: EngineVersion,
+    state: &TransportState,
+    hub: &WorkerHub,
+) -> HttpResponse {
+    let seat = match state.admit(request) {
+        Ok(seat) => seat,
+        Err(refused) => return full(refused),
+    };
+    let (sid, socket_id) = new_ids(version);
+    let outbox = Outbox::new(state.settings.outbox);
+    let (place, over) = state.table.place(sid.clone());
+    let session = Session::begin(SessionStart {
+        codec: version.codec(),
+        socket_id,
+        outbox: outbox.clone(),
+        hub: hub.clone(),
+        services: state.services.clone(),
+        token: None,
+        seat: Box::new((seat, place)),
+    });
+    // Before anything else runs on this thread, so before the session could end.
+    state.table.insert(sid.clone(), version, outbox, session, over);
+    let packet = opening_packet(version, &sid, true, state);
+    polling::answer(version, &sid, &[packet.as_bytes()])
+}
+
+fn open_websocket(
+    request: &HttpRequest,
+    payload: web::Payload,
+    version: EngineVersion,
+    state: &TransportState,
+    hub: &WorkerHub,
+) -> HttpResponse {
+    let socket = match Opening::begin(request, payload, state) {
+        Ok(socket) => socket,
+        Err(error) => return HttpResponse::from_error(error),
+    };
+    let seat = match state.admit(request) {
+        Ok(seat) => seat,
+        Err(refused) => return full(refused),
+    };
+    let (sid, socket_id) = new_ids(version);
+    let outbox = Outbox::new(state.settings.outbox);
+    // Before the session begins, since it may have something to say at once.
+    outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Lane::Money));
+    let (alive, over) = oneshot::channel();
+    let session = Session::begin(SessionStart {
+        codec: version.codec(),
+        socket_id,
+        outbox: outbox.clone(),
+        hub: hub.clone(),
+        services: state.services.clone(),
+        token: None,
+        seat: Box::new((seat, alive)),
+    });
+    socket.serve(Peer { framing: Framing::Engine(version), session, outbox }, over)
+}
+
+/// What a packet brings to the session, or the end of it.
+pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Result<Inbound, Disconnect> {
+    match (packet, version) {
+        (EnginePacket::Close, _) => Err(Disconnect::ByClient),
+        (EnginePacket::Ping { probe }, EngineVersion::V3) => {
+            Ok(Inbound::Ping(if probe { "probe" } else { "" }.to_owned()))
+        }
+        // In revision 4 the server pings.
+        (EnginePacket::Ping { .. }, EngineVersion::V4) => Err(Disconnect::Policy),
+        (EnginePacket::Message(text), _) => Ok(Inbound::Text(text.to_owned())),
+        (EnginePacket::Binary, _) => Ok(Inbound::Binary(Bytes::new())),
+        (EnginePacket::Pong | EnginePacket::Upgrade | EnginePacket::Noop, _) => Ok(Inbound::Pong),
+    }
+}

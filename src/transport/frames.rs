@@ -1,0 +1,226 @@
+//! What a WebSocket peer sends: frames put together to messages, within one limit.
+
+use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt;
+
+use crate::domain::Disconnect;
+
+/// A message, or a control frame between two.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Text(String),
+    Binary(Bytes),
+    Ping(Bytes),
+    Pong,
+    /// With the peer's code, if it gave one.
+    Close(Option<u16>),
+}
+
+/// A message whose frames are not all here.
+struct Partial {
+    is_text: bool,
+    bytes: BytesMut,
+}
+
+/// Reads one peer. After an error the frames are out of step, and only [`Frames::discard`] makes
+/// sense.
+pub(super) struct Frames {
+    payload: Payload,
+    buffer: BytesMut,
+    partial: Option<Partial>,
+    /// Of a frame, and of a message of several.
+    message_bytes_max: usize,
+}
+
+impl Frames {
+    pub(super) fn new(payload: Payload, message_bytes_max: usize) -> Self {
+        Self { payload, buffer: BytesMut::new(), partial: None, message_bytes_max }
+    }
+
+    /// The next message, or why there is none. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Message, Disconnect> {
+        loop {
+            // The parser would wait for all of a frame, and hold it, before it looks at its size.
+            if declared_bytes(&self.buffer).is_some_and(|bytes| bytes > self.message_bytes_max as u64) {
+                return Err(Disconnect::TooBig);
+            }
+            match Parser::parse(&mut self.buffer, true, self.message_bytes_max) {
+                Ok(Some((is_last, opcode, payload))) => {
+                    if let Some(message) = self.take(is_last, opcode, payload.unwrap_or_default())? {
+                        return Ok(message);
+                    }
+                }
+                Ok(None) => match self.payload.next().await {
+                    Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
+                    Some(Err(_)) | None => return Err(Disconnect::ByClient),
+                },
+                Err(ProtocolError::Overflow) => return Err(Disconnect::TooBig),
+                Err(_) => return Err(Disconnect::Policy),
+            }
+        }
+    }
+
+    /// Throws away what the peer sends until it sends no more.
+    pub(super) async fn discard(&mut self) {
+        self.buffer = BytesMut::new();
+        while let Some(Ok(_)) = self.payload.next().await {}
+    }
+
+    /// Takes a frame; returns the message that it is or completes.
+    fn take(&mut self, is_last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Disconnect> {
+        let partial = match (opcode, self.partial.take()) {
+            (OpCode::Text | OpCode::Binary, None) => Partial { is_text: opcode == OpCode::Text, bytes: payload },
+            (OpCode::Continue, Some(mut partial)) => {
+                if partial.bytes.len() + payload.len() > self.message_bytes_max {
+                    return Err(Disconnect::TooBig);
+                }
+                partial.bytes.extend_from_slice(&payload);
+                partial
+            }
+            (OpCode::Ping | OpCode::Pong | OpCode::Close, partial) if is_last => {
+                self.partial = partial;
+                return control(opcode, payload).map(Some);
+            }
+            // A fragment of nothing, a message within another, a control frame in pieces.
+            _ => return Err(Disconnect::Policy),
+        };
+        if !is_last {
+            self.partial = Some(partial);
+            return Ok(None);
+        }
+        if !partial.is_text {
+            return Ok(Some(Message::Binary(partial.bytes.freeze())));
+        }
+        match std::str::from_utf8(&partial.bytes) {
+            Ok(text) => Ok(Some(Message::Text(text.to_owned()))),
+            Err(_) => Err(Disconnect::InvalidText),
+        }
+    }
+}
+
+fn control(opcode: OpCode, payload: BytesMut) -> Result<Message, Disconnect> {
+    match opcode {
+        OpCode::Ping => Ok(Message::Ping(payload.freeze())),
+        OpCode::Close => {
+            let reason = Parser::try_parse_close_payload(&payload).map_err(|_| Disconnect::Policy)?;
+            Ok(Message::Close(reason.map(|reason| reason.code.into())))
+        }
+        _ => Ok(Message::Pong),
+    }
+}
+
+/// The length that the frame at the start of `buffer` says it has (RFC 6455, section 5.2), once that
+/// is here.
+fn declared_bytes(buffer: &[u8]) -> Option<u64> {
+    let (header, rest) = buffer.split_at_checked(2)?;
+    match header[1] & 0x7F {
+        126 => rest.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))),
+        127 => rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)),
+        len => Some(u64::from(len)),
+    }
+}
+
+/// A close frame as servers send it; without a code it is empty.
+pub(super) fn close_frame(code: Option<u16>, reason: &str) -> Bytes {
+    let description = (!reason.is_empty()).then(|| reason.to_owned());
+    let reason = code.map(|code| CloseReason { code: CloseCode::from(code), description });
+    let mut frame = BytesMut::new();
+    Parser::write_close(&mut frame, reason, false);
+    frame.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 1_000;
+
+    /// A frame with an all-zero mask, which leaves the payload as it is.
+    fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first_byte];
+        match payload.len() {
+            len @ 0..=125 => frame.push(0x80 | len as u8),
+            len => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    async fn read(chunks: Vec<Vec<u8>>) -> Vec<Result<Message, Disconnect>> {
+        let stream = futures_util::stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))));
+        let payload: actix_web::dev::Payload = actix_http::Payload::Stream { payload: Box::pin(stream) };
+        let request = actix_web::test::TestRequest::default().to_http_request();
+        let payload = <Payload as actix_web::FromRequest>::from_request(&request, &mut { payload }).await.unwrap();
+        let mut frames = Frames::new(payload, MAX);
+        let mut messages = Vec::new();
+        loop {
+            let next = frames.next().await;
+            let is_last = next.is_err();
+            messages.push(next);
+            if is_last {
+                return messages;
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn messages_come_whole_whatever_their_pieces() {
+        let mut bytes = frame(0x01, "世".as_bytes().split_at(1).0);
+        bytes.extend(frame(0x89, b"between"));
+        bytes.extend(frame(0x00, b"\xB8"));
+        bytes.extend(frame(0x80, b"\x96!"));
+        bytes.extend(frame(0x82, b"\xff"));
+        bytes.extend(frame(0x88, &1000_u16.to_be_bytes()));
+        let expected = vec![
+            Ok(Message::Ping(Bytes::from_static(b"between"))),
+            Ok(Message::Text("世!".to_owned())),
+            Ok(Message::Binary(Bytes::from_static(b"\xff"))),
+            Ok(Message::Close(Some(1000))),
+            Err(Disconnect::ByClient),
+        ];
+        assert_eq!(read(vec![bytes.clone()]).await, expected);
+        assert_eq!(read(bytes.chunks(1).map(<[u8]>::to_vec).collect()).await, expected);
+    }
+
+    #[actix_web::test]
+    async fn what_is_too_big_is_refused_before_it_is_here() {
+        let fits = frame(0x81, &[b'x'; MAX]);
+        assert!(matches!(read(vec![fits]).await[0], Ok(Message::Text(_))));
+        let mut header = vec![0x81, 0x80 | 127];
+        header.extend_from_slice(&(1_u64 << 62).to_be_bytes());
+        assert_eq!(read(vec![header.clone()]).await, [Err(Disconnect::TooBig)]);
+        header[2] = 0xff;
+        assert_eq!(read(vec![header]).await, [Err(Disconnect::TooBig)]);
+        let pieces = vec![frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 600])];
+        assert_eq!(read(pieces).await, [Err(Disconnect::TooBig)]);
+    }
+
+    #[actix_web::test]
+    async fn broken_frames_are_refused() {
+        assert_eq!(read(vec![frame(0x81, b"\xff")]).await, [Err(Disconnect::InvalidText)]);
+        assert_eq!(read(vec![vec![0x81, 1, b'x']]).await, [Err(Disconnect::Policy)], "unmasked");
+        for (name, bytes) in [
+            ("opcode", frame(0x83, b"")),
+            ("reserved bit", frame(0xC1, b"")),
+            ("continuation of nothing", frame(0x80, b"")),
+            ("fragmented control frame", frame(0x09, b"")),
+            ("long control frame", frame(0x89, &[0; 126])),
+            ("half a close code", frame(0x88, &[3])),
+        ] {
+            assert_eq!(read(vec![bytes]).await, [Err(Disconnect::Policy)], "{name}");
+        }
+        let twice = vec![frame(0x01, b"a"), frame(0x01, b"b")];
+        assert_eq!(read(twice).await, [Err(Disconnect::Policy)]);
+    }
+
+    #[test]
+    fn close_frames_are_as_rfc_6455_has_them() {
+        assert_eq!(close_frame(None, "").as_ref(), [0x88, 0]);
+        assert_eq!(close_frame(Some(3008), "too slow").as_ref(), b"\x88\x0a\x0b\xc0too slow");
+    }
+}

@@ -1,0 +1,118 @@
+//! Transports: HTTP requests and WebSocket connections on one side, sessions on the other.
+//!
+//! They frame packets and know nothing of what is in them. A session is an actor that may outlive
+//! any connection, so no transport is an actor: what a client sends goes to its session one message
+//! at a time, each awaited before the next is read, which is the backpressure; what it is to
+//! receive waits in its [`Outbox`](crate::outbox::Outbox), and whatever carries the session at the
+//! moment drains it: [`ws`] or [`polling`], the latter possibly on other threads each time.
+
+mod connection;
+mod cors;
+mod engine;
+mod frames;
+mod gate;
+mod polling;
+mod table;
+mod upgrade;
+mod ws;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::http::header::{RETRY_AFTER, X_FORWARDED_FOR};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+
+use crate::actors::Session;
+use crate::actors::session::{Inbound, Received, SessionServices, TransportGone};
+use crate::client_address::{NO_ADDRESS, client_address, limit_key};
+use crate::config::Network;
+use crate::domain::{BucketRate, Disconnect};
+use crate::outbox::OutboxLimits;
+
+use gate::{Gate, GateLimits, Refused, Seat};
+use table::EngineTable;
+
+pub use connection::on_connect;
+
+/// The limits of transports.
+#[derive(Debug, Clone)]
+pub struct TransportSettings {
+    pub outbox: OutboxLimits,
+    /// Largest WebSocket message, in bytes.
+    pub frame_bytes_max: usize,
+    /// Largest polling body in either direction, in bytes.
+    pub payload_bytes_max: usize,
+    /// What clients are told of heartbeats, and how they are kept by their sessions.
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    /// How long a WebSocket may take to take over from polling.
+    pub upgrade_timeout: Duration,
+    /// Origins whose pages may use `/socket.io/`; `*` is all.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose word on the client's address counts.
+    pub trusted_proxies: Vec<Network>,
+    /// Sessions of this node, of one address, and new ones in a second.
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub connections_per_s_max: u32,
+}
+
+/// What all workers' transports share.
+pub struct TransportState {
+    services: Arc<SessionServices>,
+    settings: TransportSettings,
+    gate: Arc<Gate>,
+    table: Arc<EngineTable>,
+}
+
+impl TransportState {
+    pub fn new(services: Arc<SessionServices>, settings: TransportSettings) -> Self {
+        let per_s = settings.connections_per_s_max;
+        let gate = Gate::new(GateLimits {
+            sessions_max: settings.connections_max,
+            sessions_per_address_max: settings.connections_per_address_max,
+            arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
+        });
+        Self { services, settings, gate, table: Arc::default() }
+    }
+
+    /// Takes a seat for a new session.
+    fn admit(&self, request: &HttpRequest) -> Result<Seat, Refused> {
+        let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
+        let forwarded: Vec<&str> =
+            request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
+        let client = client_address(peer, forwarded.into_iter(), &self.settings.trusted_proxies);
+        self.gate.try_enter(limit_key(client), self.services.clock.now())
+    }
+}
+
+/// Mounts `/ws` and `/socket.io/`. Each worker's [`WorkerHub`](crate::actors::session::WorkerHub)
+/// must be among the app's data, and [`on_connect`] set on the server.
+pub fn configure(config: &mut web::ServiceConfig, state: &web::Data<TransportState>) {
+    config
+        .app_data(state.clone())
+        .service(web::resource("/ws").route(web::get().to(ws::plain)))
+        .service(web::resource(["/socket.io/", "/socket.io"]).route(web::route().to(engine::serve)));
+}
+
+/// The answer to a request for which there is no seat.
+fn overloaded(refused: Refused) -> HttpResponseBuilder {
+    let mut response = HttpResponse::ServiceUnavailable();
+    response.insert_header((RETRY_AFTER, refused.retry_after_ms.div_ceil(1_000)));
+    response
+}
+
+/// Hands the session one thing its client sent and waits until it is handled. Returns whether the
+/// session is still there.
+async fn deliver(session: &Addr<Session>, inbound: Inbound) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "awaited one at a time: this is the backpressure of a connection")]
+    let handled = session.send(Received(inbound));
+    handled.await.is_ok()
+}
+
+/// Tells the session that its transport is over. More than once does no harm.
+fn gone(session: &Addr<Session>, reason: Disconnect) {
+    #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
+    session.do_send(TransportGone(reason));
+}

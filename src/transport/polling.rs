@@ -1,0 +1,151 @@
+//! Polling: a session carried by a sequence of HTTP requests, each possibly on another connection
+//! and another worker thread. A GET hangs until there is something to say; POSTs bring packets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
+use actix_web::rt::time::timeout;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use super::engine::{inbound, refusal};
+use super::table::{EngineEntry, NotNow, Polled};
+use super::{TransportState, deliver, gone};
+use crate::actors::session::Inbound;
+use crate::domain::Disconnect;
+use crate::outbox::Packet;
+use crate::protocol::EngineVersion;
+use crate::protocol::engineio::{
+    CLOSE, EngineError, EngineParseError, NOOP, PayloadKind, decode_payload, encode_payload,
+};
+
+/// How long the body of one POST may take: the largest allowed by default, at 20 kB/s. Heartbeats
+/// of the session do not wait for it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// `GET ?sid=`: answers with what waits for the session, or with the first thing that will.
+pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> HttpResponse {
+    let guard = match entry.begin_poll() {
+        Ok(guard) => guard,
+        Err(not_now) => return not_now.refuse(entry),
+    };
+    let packets = match guard.wait(state.settings.payload_bytes_max).await {
+        Polled::Packets(packets) => packets,
+        Polled::Released => return answer(entry.version, &entry.sid, &[NOOP.as_bytes()]),
+        Polled::Ended => return answer(entry.version, &entry.sid, &[CLOSE.as_bytes()]),
+    };
+    let mut packets: Vec<Bytes> = packets.iter().filter_map(Packet::payload).collect();
+    let ended = entry.outbox.closed().is_some_and(|reason| reason != Disconnect::ByClient);
+    if ended && entry.outbox.queued().0 == 0 {
+        // The client need not come back for it.
+        packets.push(Bytes::from_static(CLOSE.as_bytes()));
+    }
+    answer(entry.version, &entry.sid, &packets)
+}
+
+/// `POST ?sid=`: takes packets to the session.
+pub(super) async fn post(
+    request: &HttpRequest,
+    payload: web::Payload,
+    entry: &Arc<EngineEntry>,
+    state: &TransportState,
+) -> HttpResponse {
+    let _guard = match entry.begin_post() {
+        Ok(guard) => guard,
+        Err(not_now) => return not_now.refuse(entry),
+    };
+    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let kind = match content_type {
+        Some(b"application/octet-stream") => PayloadKind::Binary,
+        _ => PayloadKind::Text,
+    };
+    let body = match timeout(BODY_TIMEOUT, read_body(request, payload, state.settings.payload_bytes_max)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(BodyFault::TooBig)) => return HttpResponse::PayloadTooLarge().finish(),
+        Ok(Err(BodyFault::Broken)) => return end(entry, Disconnect::ByClient),
+        Err(_) => return end(entry, Disconnect::PingTimeout),
+    };
+    match take_packets(entry, kind, &body).await {
+        Ok(()) => {}
+        Err(Disconnect::ByClient) => gone(&entry.session, Disconnect::ByClient),
+        Err(reason) => return end(entry, reason),
+    }
+    polling_headers(HttpResponse::Ok(), entry.version, &entry.sid).content_type("text/html").body("ok")
+}
+
+/// Hands the session the packets of a body, in order, one at a time.
+async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Result<(), Disconnect> {
+    if entry.version == EngineVersion::V4 && kind == PayloadKind::Binary {
+        return Err(Disconnect::Policy);
+    }
+    let broken = |_: EngineParseError| Disconnect::Policy;
+    let mut alive_told = false;
+    for packet in decode_payload(entry.version, kind, body).map_err(broken)? {
+        let inbound = inbound(entry.version, packet.map_err(broken)?)?;
+        // One sign of life is as good as half a million.
+        let alive = inbound == Inbound::Pong;
+        if alive && alive_told {
+            continue;
+        }
+        alive_told = alive;
+        if !deliver(&entry.session, inbound).await {
+            // The session is over, and whatever else the client had to say is not heard.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+enum BodyFault {
+    TooBig,
+    /// The connection failed before the body was whole.
+    Broken,
+}
+
+async fn read_body(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<Bytes, BodyFault> {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > bytes_max as u64) {
+        return Err(BodyFault::TooBig);
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| BodyFault::Broken)?;
+        if body.len() + chunk.len() > bytes_max {
+            return Err(BodyFault::TooBig);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Ends the session because of what its client did.
+fn end(entry: &EngineEntry, reason: Disconnect) -> HttpResponse {
+    gone(&entry.session, reason);
+    refusal(EngineError::BadRequest)
+}
+
+impl NotNow {
+    fn refuse(self, entry: &EngineEntry) -> HttpResponse {
+        match self {
+            Self::Overlap => end(entry, Disconnect::Policy),
+            Self::OtherCarrier => refusal(EngineError::BadRequest),
+        }
+    }
+}
+
+/// Answers a poll or a handshake.
+pub(super) fn answer(version: EngineVersion, sid: &str, packets: &[impl AsRef<[u8]>]) -> HttpResponse {
+    polling_headers(HttpResponse::Ok(), version, sid)
+        .content_type("text/plain; charset=UTF-8")
+        .body(encode_payload(version, packets))
+}
+
+fn polling_headers(mut response: HttpResponseBuilder, version: EngineVersion, sid: &str) -> HttpResponseBuilder {
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    if version == EngineVersion::V3 {
+        response.insert_header((SET_COOKIE, format!("io={sid}; Path=/; HttpOnly; SameSite=Strict")));
+    }
+    response
+}

@@ -1,0 +1,337 @@
+//! The Engine.IO sessions that began by polling, by their sid.
+//!
+//! Each request of such a session may come on another connection and another worker thread, so this
+//! is what they share. Sessions that began on a WebSocket have one connection for good and are not
+//! in here.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use actix_web::rt::time::sleep;
+use tokio::sync::oneshot;
+
+use crate::actors::Session;
+use crate::domain::Disconnect;
+use crate::outbox::{Outbox, Packet};
+use crate::protocol::EngineVersion;
+
+/// How long a session that ended is still known, so that requests which crossed its end on the way
+/// are answered as part of it and not as unknown.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Ended sessions that are still known at most; the oldest are forgotten first.
+const LINGERING_MAX: usize = 4_096;
+
+/// While a client probes a WebSocket, the longest that its poll hangs: it goes over only once its
+/// last poll was answered. The interval at which engine.io looks.
+const RELEASE: Duration = Duration::from_millis(100);
+
+/// Sids of engine.io have this many characters.
+const SID_CHARS: usize = 20;
+
+/// A name nobody can guess: 120 random bits in 20 characters of the URL-safe base64 alphabet.
+pub(super) fn random_sid() -> Arc<str> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = rand::random::<u128>();
+    let mut sid = String::with_capacity(SID_CHARS);
+    for _ in 0..SID_CHARS {
+        sid.push(char::from(ALPHABET[(bits & 63) as usize]));
+        bits >>= 6;
+    }
+    sid.into()
+}
+
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    Polling,
+    /// Polling still, while a WebSocket asks to take over. `answered`: its probe was.
+    Probing {
+        answered: bool,
+    },
+    WebSocket,
+}
+
+#[derive(Debug)]
+struct State {
+    carrier: Carrier,
+    /// A GET hangs.
+    polling: bool,
+    /// A POST is being read.
+    posting: bool,
+    /// Resolves when the session has ended; for the WebSocket that takes over.
+    over: Option<oneshot::Receiver<()>>,
+}
+
+/// The request meets another of its kind, or a session that left polling behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotNow {
+    /// The client breaks the protocol; engine.io ends such a session.
+    Overlap,
+    /// The session is carried by a WebSocket, or about to be.
+    OtherCarrier,
+}
+
+/// What a poll is answered with.
+#[derive(Debug)]
+pub(super) enum Polled {
+    Packets(Vec<Packet>),
+    /// Nothing to say, but the poll must not hang any longer.
+    Released,
+    /// The session is over.
+    Ended,
+}
+
+/// One session, as its requests see it.
+pub(super) struct EngineEntry {
+    pub(super) sid: Arc<str>,
+    pub(super) version: EngineVersion,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) session: Addr<Session>,
+    state: Mutex<State>,
+}
+
+impl EngineEntry {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is a few assignments, so a poisoned lock guards whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a poll: one at a time, as long as polling carries the session.
+    pub(super) fn begin_poll(self: &Arc<Self>) -> Result<PollGuard, NotNow> {
+        let mut state = self.lock();
+        if state.carrier == Carrier::WebSocket {
+            return Err(NotNow::OtherCarrier);
+        }
+        if std::mem::replace(&mut state.polling, true) {
+            return Err(NotNow::Overlap);
+        }
+        Ok(PollGuard(self.clone()))
+    }
+
+    /// Begins a POST: one at a time, as long as polling carries the session.
+    pub(super) fn begin_post(self: &Arc<Self>) -> Result<PostGuard, NotNow> {
+        let mut state = self.lock();
+        if state.carrier == Carrier::WebSocket {
+            return Err(NotNow::OtherCarrier);
+        }
+        if std::mem::replace(&mut state.posting, true) {
+            return Err(NotNow::Overlap);
+        }
+        Ok(PostGuard(self.clone()))
+    }
+
+    /// Begins an upgrade: one at a time, and once.
+    pub(super) fn begin_probe(self: &Arc<Self>) -> Result<ProbeGuard, NotNow> {
+        let mut state = self.lock();
+        if state.carrier != Carrier::Polling {
+            return Err(NotNow::OtherCarrier);
+        }
+        state.carrier = Carrier::Probing { answered: false };
+        Ok(ProbeGuard(self.clone()))
+    }
+
+    /// Waits for something to answer a poll with, at most about `bytes_max` bytes of it.
+    async fn polled(&self, bytes_max: usize) -> Polled {
+        let mut release = pin!(None);
+        let mut hung = false;
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            // The lock is held while the outbox is drained: what a poll took before the carrier
+            // changed is on its way before anything the WebSocket takes.
+            let state = self.lock();
+            if state.carrier == Carrier::WebSocket {
+                return Poll::Ready(Polled::Released);
+            }
+            let mut packets = Vec::new();
+            match self.outbox.poll_drain(cx, bytes_max, &mut packets) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Polled::Packets(packets)),
+                // A client that said good-bye while its poll hung expects it to be let go.
+                Poll::Ready(Err(Disconnect::ByClient)) if hung => return Poll::Ready(Polled::Released),
+                Poll::Ready(Err(_)) => return Poll::Ready(Polled::Ended),
+                Poll::Pending => hung = true,
+            }
+            if state.carrier == (Carrier::Probing { answered: true }) {
+                if release.is_none() {
+                    release.set(Some(sleep(RELEASE)));
+                }
+                if let Some(release) = release.as_mut().as_pin_mut() {
+                    return release.poll(cx).map(|()| Polled::Released);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// A poll in progress. Dropped before its answer is ready, it ends the session: the client went
+/// away.
+pub(super) struct PollGuard(Arc<EngineEntry>);
+
+impl PollGuard {
+    pub(super) async fn wait(self, bytes_max: usize) -> Polled {
+        struct Unanswered<'a>(Option<&'a EngineEntry>);
+        impl Drop for Unanswered<'_> {
+            fn drop(&mut self) {
+                if let Some(entry) = self.0 {
+                    super::gone(&entry.session, Disconnect::ByClient);
+                }
+            }
+        }
+        let mut unanswered = Unanswered(Some(&self.0));
+        let polled = self.0.polled(bytes_max).await;
+        unanswered.0 = None;
+        polled
+    }
+}
+
+impl Drop for PollGuard {
+    fn drop(&mut self) {
+        self.0.lock().polling = false;
+    }
+}
+
+/// A POST in progress.
+pub(super) struct PostGuard(Arc<EngineEntry>);
+
+impl Drop for PostGuard {
+    fn drop(&mut self) {
+        self.0.lock().posting = false;
+    }
+}
+
+/// An upgrade in progress. Dropped before it is done, it leaves the session to polling.
+pub(super) struct ProbeGuard(Arc<EngineEntry>);
+
+impl ProbeGuard {
+    pub(super) fn entry(&self) -> &Arc<EngineEntry> {
+        &self.0
+    }
+
+    /// The probe was answered: a hanging poll is released.
+    pub(super) fn answered(&self) {
+        self.0.lock().carrier = Carrier::Probing { answered: true };
+        self.0.outbox.nudge();
+    }
+
+    /// From here on the WebSocket carries the session. Returns what resolves when the session has
+    /// ended, unless it already has.
+    pub(super) fn complete(self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.0.lock();
+        let over = state.over.take().filter(|_| self.0.outbox.closed().is_none())?;
+        state.carrier = Carrier::WebSocket;
+        drop(state);
+        // A poll that still hangs finds that it is no longer asked for.
+        self.0.outbox.nudge();
+        Some(over)
+    }
+}
+
+impl Drop for ProbeGuard {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if state.carrier != Carrier::WebSocket {
+            state.carrier = Carrier::Polling;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Entries {
+    by_sid: HashMap<Arc<str>, Arc<EngineEntry>>,
+    /// Those that ended, oldest first.
+    lingering: VecDeque<(Instant, Arc<str>)>,
+}
+
+impl Entries {
+    /// Forgets who lingered long enough. Done when sessions come and go, so an idle node may know
+    /// some for longer, up to [`LINGERING_MAX`].
+    fn forget_old(&mut self) {
+        while let Some((since, _)) = self.lingering.front()
+            && (self.lingering.len() > LINGERING_MAX || since.elapsed() > LINGER)
+        {
+            if let Some((_, sid)) = self.lingering.pop_front() {
+                self.by_sid.remove(&sid);
+            }
+        }
+    }
+}
+
+/// All sessions that began by polling. The lock is held for one look into a map.
+#[derive(Default)]
+pub struct EngineTable {
+    entries: Mutex<Entries>,
+}
+
+impl EngineTable {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Every change under the lock is a map operation, so a poisoned lock guards whole state.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the guard whose drop tells that the session `sid` ended.
+    pub(super) fn place(self: &Arc<Self>, sid: Arc<str>) -> (Place, oneshot::Receiver<()>) {
+        let (alive, over) = oneshot::channel();
+        (Place { table: self.clone(), sid, _alive: alive }, over)
+    }
+
+    pub(super) fn insert(
+        &self,
+        sid: Arc<str>,
+        version: EngineVersion,
+        outbox: Arc<Outbox>,
+        session: Addr<Session>,
+        over: oneshot::Receiver<()>,
+    ) {
+        let state = State { carrier: Carrier::Polling, polling: false, posting: false, over: Some(over) };
+        let entry = EngineEntry { sid: sid.clone(), version, outbox, session, state: Mutex::new(state) };
+        let mut entries = self.lock();
+        entries.forget_old();
+        entries.by_sid.insert(sid, Arc::new(entry));
+    }
+
+    pub(super) fn get(&self, sid: &str) -> Option<Arc<EngineEntry>> {
+        self.lock().by_sid.get(sid).cloned()
+    }
+
+    fn end(&self, sid: &Arc<str>) {
+        let mut entries = self.lock();
+        let carrier = entries.by_sid.get(sid).map(|entry| entry.lock().carrier);
+        if carrier == Some(Carrier::WebSocket) {
+            entries.by_sid.remove(sid);
+        } else {
+            entries.lingering.push_back((Instant::now(), sid.clone()));
+        }
+        entries.forget_old();
+    }
+}
+
+/// The session's place in the table: dropped when it ends.
+pub(super) struct Place {
+    table: Arc<EngineTable>,
+    sid: Arc<str>,
+    _alive: oneshot::Sender<()>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.end(&self.sid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sids_are_twenty_characters_and_differ() {
+        let (one, other) = (random_sid(), random_sid());
+        assert_eq!(one.len(), SID_CHARS);
+        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,68 @@
+//! GET /admin/rooms and GET /admin/rooms/{live_id}. Rooms with members are looked at where clients
+//! join them; here a room is opened without any.
+
+use std::time::Duration;
+
+use liveroom::domain::LiveStatus;
+use serde_json::{Value, json};
+
+use super::harness::{NOW, TestApi};
+
+/// An open room of alice's live, and her token.
+async fn open_room(api: &TestApi) -> String {
+    let (owner, token) = api.user("alice").await;
+    let live_id = api.live(owner, LiveStatus::OnAir).await.live.id;
+    assert!(api.state.rooms.locate(live_id).await.is_ok());
+    token
+}
+
+fn stats(epoch: &Value, status: i64, offset: u64) -> Value {
+    json!({
+        "live_id": 1, "title": "title", "owner_id": 1, "status": status, "members": 0, "users": 0,
+        "comments_per_s": 0.0, "gifts_per_s": 0.0, "coin": 0, "coins_posted": 0, "look_count": 0,
+        "history_length": offset, "epoch": epoch, "offset": offset, "in_flight": 0, "opened_at": NOW.0,
+    })
+}
+
+#[actix_web::test]
+async fn no_room_is_open_before_somebody_joins() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    api.live(owner, LiveStatus::OnAir).await;
+    api.admin_get("/admin/rooms").await.assert_ok(json!([]));
+    for id in ["1", "0", "abc"] {
+        api.admin_get(&format!("/admin/rooms/{id}")).await.assert_fail(404, "room not open");
+    }
+}
+
+#[actix_web::test]
+async fn open_rooms_are_listed() {
+    let api = TestApi::start().await;
+    open_room(&api).await;
+    let reply = api.admin_get("/admin/rooms").await;
+    let epoch = reply.json()["data"][0]["epoch"].clone();
+    assert!(epoch.as_str().is_some_and(|epoch| !epoch.is_empty()));
+    reply.assert_ok(json!([stats(&epoch, 1, 0)]));
+}
+
+#[actix_web::test]
+async fn change_of_status_is_an_event_of_the_open_room() {
+    let api = TestApi::start().await;
+    let token = open_room(&api).await;
+    api.post_as(&token, "/api/live/changestatus", json!({"id": 1, "type": "pause"})).await.assert_ok(json!("ok"));
+    // The room hears of it a moment after the streamer was answered.
+    let mut reply = api.admin_get("/admin/rooms/1").await;
+    for _ in 0..500 {
+        if reply.json()["data"]["offset"] == 1 {
+            break;
+        }
+        actix_web::rt::time::sleep(Duration::from_millis(10)).await;
+        reply = api.admin_get("/admin/rooms/1").await;
+    }
+    let epoch = reply.json()["data"]["epoch"].clone();
+    let mut expected = stats(&epoch, 2, 1);
+    expected["members_list"] = json!([]);
+    expected["events"] = json!([{"epoch": epoch, "offset": 1, "event": "live", "status": 2, "title": "title"}]);
+    expected["ledger"] = json!({"coins": 0, "gifts": 0, "room_coins": 0, "recent": []});
+    reply.assert_ok(expected);
+}

@@ -1,0 +1,65 @@
+//! POST /api/live/changestatus
+
+use liveroom::domain::LiveStatus;
+use serde_json::json;
+
+use super::harness::TestApi;
+
+const URL: &str = "/api/live/changestatus";
+
+#[actix_web::test]
+async fn owner_starts_pauses_and_ends() {
+    let api = TestApi::start().await;
+    let (owner, token) = api.user("alice").await;
+    let id = api.live(owner, LiveStatus::Scheduled).await.live.id;
+    let steps = [
+        ("play", LiveStatus::OnAir),
+        ("pause", LiveStatus::Paused),
+        ("play", LiveStatus::OnAir),
+        ("stop", LiveStatus::Ended),
+    ];
+    for (kind, status) in steps {
+        api.post_as(&token, URL, json!({"id": id.get(), "type": kind})).await.assert_ok(json!("ok"));
+        assert_eq!(api.row(id).await.live.status, status);
+    }
+    api.post_as(&token, URL, json!({"id": id.get(), "type": "play"})).await.assert_fail(400, "该直播间已结束");
+}
+
+#[actix_web::test]
+async fn id_may_be_digits() {
+    let api = TestApi::start().await;
+    let (owner, token) = api.user("alice").await;
+    let id = api.live(owner, LiveStatus::Scheduled).await.live.id;
+    api.post_as(&token, URL, json!({"id": id.to_string(), "type": "play"})).await.assert_ok(json!("ok"));
+}
+
+#[actix_web::test]
+async fn lives_of_others_are_as_unknown_as_those_that_are_not() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    let (_, token) = api.user("mallory").await;
+    let id = api.live(owner, LiveStatus::OnAir).await.live.id;
+    for id in [id.get(), 999, i64::MAX] {
+        api.post_as(&token, URL, json!({"id": id, "type": "stop"})).await.assert_fail(400, "该直播间不存在");
+    }
+    assert_eq!(api.row(id).await.live.status, LiveStatus::OnAir);
+}
+
+#[actix_web::test]
+async fn fields_are_needed_and_checked() {
+    let api = TestApi::start().await;
+    let (_, token) = api.user("alice").await;
+    let cases = [
+        (json!({"type": "play"}), "直播间ID不能为空"),
+        (json!({"id": "7abc", "type": "play"}), "直播间ID 格式不正确"),
+        (json!({"id": [7, 8], "type": "play"}), "直播间ID 格式不正确"),
+        (json!({"id": 0, "type": "play"}), "直播间ID 格式不正确"),
+        (json!({"id": 1.5, "type": "play"}), "直播间ID 格式不正确"),
+        (json!({"id": 1}), "直播间状态不能为空"),
+        (json!({"id": 1, "type": "rewind"}), "直播间状态 格式不正确"),
+    ];
+    for (body, text) in cases {
+        api.post_as(&token, URL, body).await.assert_fail(422, text);
+    }
+    api.post(URL, json!({"id": 1, "type": "play"})).await.assert_fail(400, "您没有权限访问该接口");
+}

@@ -1,0 +1,42 @@
+//! GET /api/live/list/{page}
+
+use liveroom::domain::LiveStatus;
+use serde_json::json;
+
+use super::harness::TestApi;
+
+#[actix_web::test]
+async fn ten_lives_a_page_in_id_order() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    for _ in 0..12 {
+        api.live(owner, LiveStatus::Scheduled).await;
+    }
+    let mut ids = Vec::new();
+    for page in ["1", "2", "3", "99999999999999999999"] {
+        let reply = api.get(&format!("/api/live/list/{page}")).await.json();
+        let lives = reply["data"].as_array().expect("a list").clone();
+        ids.push(lives.iter().map(|live| live["id"].as_i64().expect("an id")).collect::<Vec<_>>());
+    }
+    assert_eq!(ids, [(1..=10).collect(), vec![11, 12], vec![], vec![]]);
+}
+
+#[actix_web::test]
+async fn live_in_a_list_is_shown_whole() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    let row = api.live(owner, LiveStatus::OnAir).await;
+    api.get("/api/live/list/1").await.assert_ok(json!([{
+        "id": 1, "title": "title", "cover": "/c.png", "user_id": 1, "userId": 1, "look_count": 0, "coin": 0,
+        "key": row.key, "status": 1, "created_time": "2026-11-21 08:05:09",
+        "updated_time": "2026-11-21T08:05:09.120Z",
+    }]));
+}
+
+#[actix_web::test]
+async fn page_is_a_positive_integer() {
+    let api = TestApi::start().await;
+    for page in ["0", "-1", "1.5", "abc", "1a", "%31%FF"] {
+        api.get(&format!("/api/live/list/{page}")).await.assert_fail(422, "页码 格式不正确");
+    }
+}

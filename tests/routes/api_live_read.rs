@@ -1,0 +1,43 @@
+//! GET /api/live/read/{id}
+
+use liveroom::domain::LiveStatus;
+use serde_json::Value;
+
+use super::harness::TestApi;
+
+#[actix_web::test]
+async fn live_comes_with_its_owner_and_a_sign() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    let key = api.live(owner, LiveStatus::OnAir).await.key;
+    let reply = api.get("/api/live/read/1").await;
+    let body = reply.json();
+    let sign = body["data"]["sign"].as_str().expect("a sign");
+    assert!(sign.starts_with("1795348309-"), "{sign}");
+    assert_eq!(
+        reply.body,
+        format!(
+            r#"{{"msg":"ok","data":{{"data":{{"id":1,"title":"title","cover":"/c.png","user_id":1,"userId":1,"look_count":0,"coin":0,"key":"{key}","status":1,"created_time":"2026-11-21 08:05:09","updated_time":"2026-11-21T08:05:09.120Z","user":{{"id":1,"username":"alice","avatar":null}}}},"sign":"{sign}"}}}}"#
+        )
+    );
+}
+
+#[actix_web::test]
+async fn ended_live_has_no_sign() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    api.live(owner, LiveStatus::Ended).await;
+    let body = api.get("/api/live/read/1").await.json();
+    assert_eq!((&body["data"]["data"]["status"], &body["data"]["sign"]), (&Value::from(3), &Value::Null));
+}
+
+#[actix_web::test]
+async fn unknown_live_is_refused_and_a_wrong_id_is_invalid() {
+    let api = TestApi::start().await;
+    for id in ["1", "99999999999999999999"] {
+        api.get(&format!("/api/live/read/{id}")).await.assert_fail(400, "该直播间不存在");
+    }
+    for id in ["0", "7abc", "-1"] {
+        api.get(&format!("/api/live/read/{id}")).await.assert_fail(422, "直播间ID 格式不正确");
+    }
+}

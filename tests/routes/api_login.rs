@@ -1,0 +1,90 @@
+//! POST /api/login
+
+use actix_web::test::TestRequest;
+use serde_json::{Value, json};
+
+use super::harness::{Setup, TestApi};
+
+async fn register(api: &TestApi, username: &str) {
+    let body = json!({"username": username, "password": "secret", "repassword": "secret"});
+    assert_eq!(api.post("/api/reg", body).await.status, 200);
+}
+
+fn credentials(username: &str, password: &str) -> Value {
+    json!({"username": username, "password": password})
+}
+
+#[actix_web::test]
+async fn login_answers_with_the_user_and_a_token_that_works() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    let reply = api.post("/api/login", credentials("alice", "secret")).await;
+    let token = reply.json()["data"]["token"].as_str().expect("a token").to_owned();
+    assert_eq!(
+        reply.body,
+        format!(
+            r#"{{"msg":"ok","data":{{"id":1,"username":"alice","nickname":null,"avatar":null,"coin":0,"status":1,"created_time":"2026-11-21 08:05:09","updated_time":"2026-11-21T08:05:09.120Z","token":"{token}"}}}}"#
+        )
+    );
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert_eq!(api.get_as(&token, "/api/user/info").await.status, 200);
+}
+
+#[actix_web::test]
+async fn later_login_replaces_the_token() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let reply = api.post("/api/login", credentials("alice", "secret")).await;
+        tokens.push(reply.json()["data"]["token"].as_str().expect("a token").to_owned());
+    }
+    api.get_as(&tokens[0], "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
+    assert_eq!(api.get_as(&tokens[1], "/api/user/info").await.status, 200);
+}
+
+#[actix_web::test]
+async fn wrong_name_and_wrong_password_are_told_apart() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    api.post("/api/login", credentials("nobody", "secret")).await.assert_fail(400, "该用户不存在");
+    api.post("/api/login", credentials("alice", "Secret")).await.assert_fail(400, "密码错误");
+    api.post("/api/login", json!({"password": "secret"})).await.assert_fail(422, "用户名不能为空");
+    api.post("/api/login", json!({"username": "alice"})).await.assert_fail(422, "密码不能为空");
+}
+
+#[actix_web::test]
+async fn disabled_user_gets_no_token() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    api.admin_post("/admin/users/1", json!({"status": 0})).await;
+    api.post("/api/login", credentials("alice", "wrong!")).await.assert_fail(400, "密码错误");
+    api.post("/api/login", credentials("alice", "secret")).await.assert_fail(400, "你已被禁用");
+}
+
+#[actix_web::test]
+async fn sixth_attempt_within_a_minute_waits() {
+    let api = TestApi::start().await;
+    for _ in 0..5 {
+        api.post("/api/login", credentials("alice", "guess")).await.assert_fail(400, "该用户不存在");
+    }
+    let reply = api.post("/api/login", credentials("alice", "guess")).await;
+    reply.assert_fail(429, "登录过于频繁，请稍后再试");
+    assert_eq!(reply.header("retry-after"), Some("12"));
+    api.clock.advance_ms(12_000);
+    api.post("/api/login", credentials("alice", "guess")).await.assert_fail(400, "该用户不存在");
+}
+
+#[actix_web::test]
+async fn address_behind_a_trusted_proxy_is_the_clients() {
+    let setup = Setup { logins_per_min: 1, trusted_proxies: &["127.0.0.1"], ..Setup::default() };
+    let api = TestApi::start_with(setup).await;
+    let attempt = |username: &'static str, client: &'static str| {
+        let request = TestRequest::post().uri("/api/login").peer_addr("127.0.0.1:4000".parse().unwrap());
+        api.call(request.insert_header(("x-forwarded-for", client)).set_json(credentials(username, "guess")))
+    };
+    attempt("user1", "192.0.2.1").await.assert_fail(400, "该用户不存在");
+    attempt("user2", "192.0.2.1").await.assert_fail(400, "该用户不存在");
+    attempt("user3", "192.0.2.1").await.assert_fail(429, "登录过于频繁，请稍后再试");
+    attempt("user3", "192.0.2.2").await.assert_fail(400, "该用户不存在");
+}

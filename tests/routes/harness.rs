@@ -1,0 +1,215 @@
+//! An API to call, with a clock that stands still.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix_web::App;
+use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use liveroom::actors::live_room::RoomServices;
+use liveroom::actors::persister::{Persister, PersisterLimits};
+use liveroom::actors::registry::Registry;
+use liveroom::actors::{Rooms, SessionDirectory};
+use liveroom::auth::{Auth, Passwords};
+use liveroom::catalogue::GiftCatalogue;
+use liveroom::clock::Clock;
+use liveroom::cluster::{HistoryLimits, MemoryBroker, StoreTokens, TokenStore};
+use liveroom::comment_ids::CommentIds;
+use liveroom::config::Network;
+use liveroom::domain::{BucketRate, LiveId, LiveStatus, RoomSettings, Timestamp, UserId};
+use liveroom::http::{ApiSettings, ApiState, LoginLimiter, configure};
+use liveroom::storage::{self, LiveRow, Store, StoreOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
+pub const MEDIA_SECRET: &str = "nodemedia2017privatekey";
+pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
+/// 2026-11-21 08:05:09.120 UTC
+pub const NOW: Timestamp = Timestamp(1_795_248_309_120);
+
+/// More than any test of the API asks of a room.
+const RATE: BucketRate = BucketRate { burst: 100, refill: 100, per_ms: 1_000 };
+
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn advance_ms(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// How an API differs from the usual one.
+pub struct Setup {
+    pub admin_token: Option<&'static str>,
+    pub logins_per_min: u32,
+    pub allowed_origins: &'static [&'static str],
+    pub trusted_proxies: &'static [&'static str],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { admin_token: Some(ADMIN_TOKEN), logins_per_min: 5, allowed_origins: &["*"], trusted_proxies: &[] }
+    }
+}
+
+pub struct TestApi {
+    pub state: ApiState,
+    pub clock: Arc<TestClock>,
+    /// What decides which token is current, to be told of tokens issued elsewhere.
+    pub tokens: Arc<dyn TokenStore>,
+    _folder: TempDir,
+}
+
+/// What came back, with the body as text so that the order of fields counts.
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("answers are JSON")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("headers are text"))
+    }
+
+    #[track_caller]
+    pub fn assert_ok(&self, data: Value) {
+        assert_eq!((self.status, self.json()), (200, json!({"msg": "ok", "data": data})));
+    }
+
+    #[track_caller]
+    pub fn assert_fail(&self, status: u16, text: &str) {
+        assert_eq!((self.status, self.json()), (status, json!({"msg": "fail", "data": text})));
+    }
+}
+
+impl TestApi {
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("liveroom.db").display());
+        let store = storage::open(&url, StoreOptions::default()).await.unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(NOW.0)));
+        let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
+        let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
+        let state = ApiState {
+            auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
+            passwords: Arc::new(Passwords::new(2)),
+            rooms: start_rooms(store.clone(), catalogue.clone(), clock.clone()),
+            catalogue,
+            sessions: Arc::new(SessionDirectory::default()),
+            clock: clock.clone(),
+            login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
+            settings: Arc::new(ApiSettings {
+                admin_token: setup.admin_token.map(str::to_owned),
+                media_secret: MEDIA_SECRET.to_owned(),
+                allowed_origins: setup.allowed_origins.iter().map(|&origin| origin.to_owned()).collect(),
+                trusted_proxies: setup.trusted_proxies.iter().map(|network| Network::parse(network).unwrap()).collect(),
+            }),
+            store,
+        };
+        Self { state, clock, tokens, _folder: folder }
+    }
+
+    pub async fn call(&self, request: TestRequest) -> Reply {
+        let app = init_service(App::new().configure(|cfg| configure(cfg, &self.state))).await;
+        let response = call_service(&app, request.to_request()).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
+        Reply { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(TestRequest::get().uri(path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.call(TestRequest::post().uri(path).set_json(body)).await
+    }
+
+    pub async fn get_as(&self, token: &str, path: &str) -> Reply {
+        self.call(TestRequest::get().uri(path).insert_header(("token", token))).await
+    }
+
+    pub async fn post_as(&self, token: &str, path: &str, body: Value) -> Reply {
+        self.call(TestRequest::post().uri(path).insert_header(("token", token)).set_json(body)).await
+    }
+
+    pub async fn admin_get(&self, path: &str) -> Reply {
+        self.call(TestRequest::get().uri(path).insert_header(bearer(ADMIN_TOKEN))).await
+    }
+
+    pub async fn admin_post(&self, path: &str, body: Value) -> Reply {
+        self.call(TestRequest::post().uri(path).insert_header(bearer(ADMIN_TOKEN)).set_json(body)).await
+    }
+
+    /// An account with a current token, without the cost of a password.
+    pub async fn user(&self, username: &str) -> (UserId, String) {
+        let created = self.state.store.create_user(username.to_owned(), None, "none".to_owned(), NOW).await;
+        let user = created.unwrap().expect("the name is free");
+        let token = self.state.auth.start_session(&user).await.unwrap();
+        (user.id, token)
+    }
+
+    /// A live, past the API.
+    pub async fn live(&self, owner: UserId, status: LiveStatus) -> LiveRow {
+        let key = format!("{:020}", next_key(&self.state).await);
+        let row = self.state.store.create_live(owner, "title".into(), "/c.png".into(), key, NOW).await.unwrap();
+        if status != LiveStatus::Scheduled {
+            self.state.store.set_live_status(row.live.id, owner, status, NOW).await.unwrap();
+        }
+        self.row(row.live.id).await
+    }
+
+    pub async fn row(&self, id: LiveId) -> LiveRow {
+        self.state.store.live(id).await.unwrap().expect("the live exists")
+    }
+}
+
+/// The rooms of a node, as in production but on the threads of the test.
+fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<TestClock>) -> Rooms {
+    let thread = Arbiter::current();
+    let services = RoomServices {
+        settings: RoomSettings {
+            comment_rate: RATE,
+            join_rate: RATE,
+            presence_users_max: 200,
+            leave_grace_ms: 30_000,
+            dedupe_ms: 300_000,
+            dedupe_max: 100,
+            gifts_in_flight_max: 100,
+        },
+        idle_retire: Duration::from_secs(120),
+        broker: Arc::new(MemoryBroker::new(HistoryLimits { events_max: 300, age_ms: 120_000 }, clock.clone())),
+        persister: Persister::start_in(&thread, store.clone(), PersisterLimits { queue_max: 100, batch_max: 10 }),
+        catalogue,
+        comment_ids: Arc::new(CommentIds::new(0)),
+        clock,
+    };
+    Rooms::new(Registry::start_here(vec![thread], store, services))
+}
+
+/// Keys are unique: the count of lives so far.
+async fn next_key(state: &ApiState) -> usize {
+    state.store.lives(1, 1_000).await.unwrap().len()
+}
+
+pub fn bearer(token: &str) -> (HeaderName, String) {
+    (HeaderName::from_static("authorization"), format!("Bearer {token}"))
+}

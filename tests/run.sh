@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Runs all tests, and first installs what they need and this Debian machine lacks:
+#   apt    gcc, libc6-dev      to compile the SQLite that is built in
+#          nodejs, npm         for the Socket.IO clients of JavaScript and the browser test
+#          chromium            for the browser test
+#          postgresql          for the store tests, which start a private server of their own
+#          python3, -venv      for the Socket.IO client of Python
+#   npm    the clients of tests/clients/package-lock.json, into tests/clients/node_modules
+#   pip    the client of tests/clients/requirements.txt, into target/test-venv
+# What is there is left alone, so a second run installs nothing. Arguments go to `cargo test`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'tests/run.sh: %s\n' "$*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        say "cannot install packages: run this as root, install sudo, or run: $*"
+        exit 1
+    fi
+}
+
+has_libc_headers() { [ -e /usr/include/stdio.h ]; }
+has_postgresql() { has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_venv() { has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
+
+install_packages() {
+    local missing=()
+    has cc || missing+=(gcc)
+    has_libc_headers || missing+=(libc6-dev)
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    has chromium || missing+=(chromium)
+    has_postgresql || missing+=(postgresql)
+    has_venv || missing+=(python3 python3-venv)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! has apt-get; then
+        say "missing, and not a Debian machine: install the likes of ${missing[*]}, then run this again"
+        exit 1
+    fi
+    say "installing with apt: ${missing[*]}"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# A folder made by an installer is current while its stamp holds the checksum of what it was made from.
+is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$(checksum "$2")" ]; }
+checksum() { sha256sum <"$1"; }
+
+install_javascript_clients() {
+    local lock=tests/clients/package-lock.json stamp=tests/clients/node_modules/.installed
+    is_current "$stamp" "$lock" && return 0
+    say "installing with npm: the clients of $lock"
+    (cd tests/clients && npm ci --no-audit --no-fund --loglevel=error)
+    checksum "$lock" >"$stamp"
+}
+
+install_python_client() {
+    local wanted=tests/clients/requirements.txt venv=target/test-venv
+    is_current "$venv/.installed" "$wanted" && return 0
+    say "installing with pip: the client of $wanted"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+    checksum "$wanted" >"$venv/.installed"
+}
+
+if ! has cargo; then
+    say "cargo is missing. Install Rust with rustup (https://rustup.rs), open a new shell and run this again."
+    exit 1
+fi
+install_packages
+install_javascript_clients
+install_python_client
+cargo test --locked "$@"

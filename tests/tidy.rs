@@ -1,0 +1,376 @@
+//! Rules about the repository itself, read from its files: who may import whom, and what no file
+//! may contain. Each test lists all offenders.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// May import whatever it likes.
+const ANYTHING: &[&str] = &["*"];
+
+/// Each module at the top of `src/` and what it may import; a module that is not here may not be.
+/// Nothing but the composition root itself imports `app`.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("limits", &[]),
+    ("config", &["limits"]),
+    ("clock", &["domain"]),
+    ("comment_ids", &["domain"]),
+    ("metrics", &["domain"]),
+    ("protocol", &["domain"]),
+    ("outbox", &["domain"]),
+    ("storage", &["domain"]),
+    ("cluster", &["domain", "storage", "clock"]),
+    ("catalogue", &["domain", "storage"]),
+    ("auth", &["domain", "storage", "cluster", "clock"]),
+    (
+        "actors",
+        &[
+            "domain",
+            "protocol",
+            "outbox",
+            "auth",
+            "storage",
+            "cluster",
+            "catalogue",
+            "comment_ids",
+            "config",
+            "limits",
+            "clock",
+        ],
+    ),
+    ("client_address", &["config"]),
+    ("transport", &["actors", "outbox", "protocol", "domain", "limits", "config", "auth", "client_address", "clock"]),
+    (
+        "http",
+        &[
+            "actors",
+            "storage",
+            "auth",
+            "catalogue",
+            "domain",
+            "protocol",
+            "config",
+            "limits",
+            "clock",
+            "client_address",
+        ],
+    ),
+    ("app", ANYTHING),
+    ("demo", ANYTHING),
+    ("cli", ANYTHING),
+    ("main", ANYTHING),
+    ("lib", ANYTHING),
+];
+
+/// Those that may import `app`.
+const ABOVE_APP: &[&str] = &["app", "demo", "main", "lib"];
+
+/// Those that may print: they talk to a terminal.
+const PRINTERS: &[&str] = &["app", "demo", "cli", "main"];
+
+/// Crates that are named in one place only.
+const CONFINED_CRATES: &[(&str, &str)] = &[
+    ("diesel", "src/storage/"),
+    ("diesel_async", "src/storage/"),
+    ("diesel_migrations", "src/storage/"),
+    ("jsonwebtoken", "src/auth"),
+    ("actix_web_actors", "src/transport/ws.rs"),
+];
+
+/// What the pure core must not know: the world, its clock and its dice.
+const NOT_IN_DOMAIN: &[&str] =
+    &["actix", "actix_web", "diesel", "serde", "serde_json", "tokio", "rand", "log", "SystemTime", "Instant"];
+
+const LINES_MAX: usize = 600;
+
+/// Folders that are not ours, or are recorded as they are.
+const SKIPPED_FOLDERS: &[&str] = &["node_modules", "transcripts", "target", ".git"];
+
+/// One file of the repository.
+struct Source {
+    /// From the root, with forward slashes.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// The top module it belongs to: `domain` for `src/domain/room.rs`.
+    fn module(&self) -> &str {
+        let inside = self.path.trim_start_matches("src/");
+        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+    }
+
+    /// How many modules deep it is: 1 for `src/outbox.rs` and `src/domain/mod.rs`.
+    fn depth(&self) -> usize {
+        let parts = self.path.trim_start_matches("src/").split('/').count();
+        if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+    }
+
+    /// Its code without comments and without the unit tests at its end, which may reach anywhere.
+    fn code(&self) -> String {
+        let production = self.text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = production.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// The top modules that its code names.
+    fn imports(&self) -> BTreeSet<String> {
+        let code = self.code();
+        let mut names = BTreeSet::new();
+        for (at, _) in code.match_indices("crate::") {
+            names.extend(names_after(&code[at + "crate::".len()..]));
+        }
+        // `super::` may climb to the top as well.
+        let climb = "super::".repeat(self.depth());
+        for (at, _) in code.match_indices(&climb) {
+            names.extend(names_after(&code[at + climb.len()..]));
+        }
+        names
+    }
+}
+
+/// The first word of a path, or of each path in a group: `a::b` and `{a::b, c}`.
+fn names_after(path: &str) -> Vec<String> {
+    let word = |text: &str| text.trim_start().chars().take_while(|c| is_word(*c)).collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let (mut level, mut names) = (0_usize, vec![word(group)]);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' if level == 0 => break,
+            '}' => level -= 1,
+            ',' if level == 0 => names.push(word(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Whether `word` stands in `text` by itself, not as a part of a longer word.
+fn names_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].chars().next_back().is_some_and(is_word)
+            && !text[at + word.len()..].chars().next().is_some_and(is_word)
+    })
+}
+
+/// Whether code takes something from the crate: `name::` or `use name`.
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        let whole = !before.chars().next_back().is_some_and(|c| is_word(c) || c == ':');
+        whole && (after.starts_with("::") || (before.ends_with("use ") && !after.starts_with(is_word)))
+    })
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("a folder of the repository can be listed").path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if SKIPPED_FOLDERS.contains(&name.as_str()) || name.starts_with(".venv") => {}
+            true => collect(&path, files),
+            false => files.push(path),
+        }
+    }
+}
+
+/// The files below `folder` that end like one of `extensions`, in order.
+fn sources(folder: &str, extensions: &[&str]) -> Vec<Source> {
+    let mut files = Vec::new();
+    collect(&root().join(folder), &mut files);
+    files.sort();
+    let wanted =
+        |path: &PathBuf| path.extension().is_some_and(|it| extensions.contains(&it.to_string_lossy().as_ref()));
+    let read = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).expect("sources are UTF-8"),
+        path: path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/"),
+    };
+    files.into_iter().filter(wanted).map(read).collect()
+}
+
+fn rust_sources() -> Vec<Source> {
+    let sources = sources("src", &["rs"]);
+    assert!(sources.len() > 10, "found only {} files below src", sources.len());
+    sources
+}
+
+/// Everything that people wrote and read.
+fn written_files() -> Vec<Source> {
+    let mut files = sources("src", &["rs", "js", "css", "html"]);
+    files.extend(sources("tests", &["rs", "js", "mjs", "py", "sh", "txt"]));
+    files.extend(sources("migrations", &["sql"]));
+    for name in ["Cargo.toml", "config.toml", "diesel.toml", "README.md", "CHANGELOG.md", ".clippy.toml", ".deny.toml"]
+    {
+        if let Ok(text) = fs::read_to_string(root().join(name)) {
+            files.push(Source { path: name.to_owned(), text });
+        }
+    }
+    files
+}
+
+#[track_caller]
+fn assert_none(rule: &str, offenders: Vec<String>) {
+    assert!(offenders.is_empty(), "{rule}:\n  {}", offenders.join("\n  "));
+}
+
+#[test]
+fn modules_import_only_what_is_below_them() {
+    let mut offenders = Vec::new();
+    for source in rust_sources() {
+        let module = source.module();
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            offenders.push(format!("{}: module {module} has no layer", source.path));
+            continue;
+        };
+        for import in source.imports() {
+            // Words that are no module of ours are macros, types of the file itself, or std.
+            let is_module = LAYERS.iter().any(|(name, _)| *name == import);
+            let app_from_below = import == "app" && !ABOVE_APP.contains(&module);
+            let permitted = import == module || *allowed == ANYTHING || allowed.contains(&import.as_str());
+            if is_module && (!permitted || app_from_below) {
+                offenders.push(format!("{}: imports {import}", source.path));
+            }
+        }
+    }
+    assert_none("a layer reaches up or sideways", offenders);
+}
+
+#[test]
+fn domain_knows_neither_the_world_nor_its_clock() {
+    let mut offenders = Vec::new();
+    for source in rust_sources().iter().filter(|source| source.module() == "domain") {
+        let code = source.code();
+        for name in NOT_IN_DOMAIN {
+            let type_name = name.starts_with(char::is_uppercase);
+            if if type_name { names_word(&code, name) } else { names_crate(&code, name) } {
+                offenders.push(format!("{}: names {name}", source.path));
+            }
+        }
+    }
+    assert_none("the core is not pure", offenders);
+}
+
+#[test]
+fn confined_crates_are_named_in_one_place() {
+    let mut offenders = Vec::new();
+    for source in rust_sources() {
+        for (name, place) in CONFINED_CRATES {
+            if !source.path.starts_with(place) && names_crate(&source.code(), name) {
+                offenders.push(format!("{}: names {name}, which belongs to {place}", source.path));
+            }
+        }
+    }
+    assert_none("a crate leaks", offenders);
+}
+
+#[test]
+fn every_migration_exists_for_both_databases_and_both_ways() {
+    let names = |database: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(root().join("migrations").join(database)).expect("a folder of migrations");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    };
+    let (sqlite, postgresql) = (names("sqlite"), names("postgresql"));
+    let mut offenders: Vec<String> =
+        sqlite.symmetric_difference(&postgresql).map(|name| format!("{name}: for one database only")).collect();
+    for name in sqlite.union(&postgresql) {
+        let dated = name.len() > 11
+            && name.char_indices().take(11).all(|(at, c)| match at {
+                4 | 7 | 10 => c == '-',
+                _ => c.is_ascii_digit(),
+            });
+        if !dated {
+            offenders.push(format!("{name}: not named YYYY-MM-DD-…"));
+        }
+        for (database, direction) in
+            [("sqlite", "up"), ("sqlite", "down"), ("postgresql", "up"), ("postgresql", "down")]
+        {
+            let path = format!("migrations/{database}/{name}/{direction}.sql");
+            if !fs::read_to_string(root().join(&path)).is_ok_and(|sql| !sql.trim().is_empty()) {
+                offenders.push(format!("{path}: missing or empty"));
+            }
+        }
+    }
+    assert!(!sqlite.is_empty(), "no migrations");
+    assert_none("migrations are not in pairs", offenders);
+}
+
+#[test]
+fn files_are_small_enough_to_be_read() {
+    let long = sources("src", &["rs", "js", "css", "html"]).into_iter().filter_map(|source| {
+        let lines = source.text.lines().count();
+        (lines > LINES_MAX).then(|| format!("{}: {lines} lines", source.path))
+    });
+    assert_none("longer than 600 lines", long.collect());
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent = rust_sources().into_iter().filter(|source| {
+        let generated = source.text.starts_with("// @generated");
+        !generated && !source.text.starts_with("//!")
+    });
+    assert_none("does not start with `//!`", silent.map(|source| source.path).collect());
+}
+
+#[test]
+fn nothing_unfinished_is_left_and_only_the_command_line_prints() {
+    // In pieces, so that this file does not find itself.
+    let unfinished = ["todo", "unimplemented", "dbg"].map(|name| format!("{name}!("));
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    let print = ["print", "ln!("].concat();
+    let mut offenders = Vec::new();
+    for source in written_files() {
+        let may_print = !source.path.starts_with("src/") || PRINTERS.contains(&source.module());
+        for (number, line) in source.text.lines().enumerate() {
+            let macros = unfinished.iter().filter(|name| source.is_rust() && line.contains(name.as_str()));
+            let marked = marks.iter().filter(|mark| names_word(line, mark));
+            let printed = (source.is_rust() && !may_print && line.contains(&print)).then_some(&print);
+            for found in macros.chain(marked).chain(printed) {
+                offenders.push(format!("{}:{}: {found}", source.path, number + 1));
+            }
+        }
+    }
+    assert_none("left over", offenders);
+}
+
+#[test]
+fn lines_have_no_tabs_and_no_trailing_space() {
+    let mut offenders = Vec::new();
+    for source in written_files() {
+        for (number, line) in source.text.lines().enumerate() {
+            if line.contains('\t') || line.ends_with(' ') {
+                offenders.push(format!("{}:{}", source.path, number + 1));
+            }
+        }
+        if !source.text.is_empty() && !source.text.ends_with('\n') {
+            offenders.push(format!("{}: no newline at its end", source.path));
+        }
+    }
+    assert_none("white space", offenders);
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() }.imports();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(source("src/a.rs", "use crate::domain::{B, C};\n// crate::http\n"), set(&["domain"]));
+    assert_eq!(source("src/a.rs", "use crate::{actors::{x, y}, http, domain::z};"), set(&["actors", "http", "domain"]));
+    assert_eq!(source("src/a.rs", "fn f() { crate::app::start() }"), set(&["app"]));
+    assert_eq!(source("src/a/b.rs", "use super::c;\nuse super::super::app;"), set(&["app"]));
+    assert_eq!(source("src/a/mod.rs", "use super::app;\n#[cfg(test)]\nmod tests { use crate::x; }"), set(&["app"]));
+}
