@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use support::{TestServer, User, Ws};
+use support::{PASSWORD, TestServer, User, Ws};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 const PLAYWRIGHT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/node_modules/playwright-core");
@@ -26,8 +26,6 @@ const GIFTS: [(&str, &str, i64); 6] = [
     ("火箭", "rocket", 520),
 ];
 
-/// What [`TestServer::user`] gives everybody.
-const PASSWORD: &str = "correct horse";
 const VIEWER_COINS: i64 = 1_000;
 /// The script gives two roses, one of them with its answer lost, three hearts and a crown.
 const SPENT_COINS: i64 = 2 + 3 * 5 + 188;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs all tests, and first installs what they need and this Debian machine lacks:
-#   apt    gcc, libc6-dev      to compile the SQLite that is built in
-#          nodejs, npm         for the Socket.IO clients of JavaScript and the browser test
-#          chromium            for the browser test
-#          postgresql          for the store tests, which start a private server of their own
-#          python3, -venv      for the Socket.IO client of Python
+#   apt    gcc, libc6-dev             to compile the SQLite that is built in
+#          nodejs, npm                for the Socket.IO clients of JavaScript and the browser test
+#          chromium, a Chinese font   for the browser test and its picture
+#          postgresql                 for the store tests, which start a private server of their own
+#          python3, python3-venv      for the Socket.IO clients of Python
 #   npm    the clients of tests/clients/package-lock.json, into tests/clients/node_modules
-#   pip    the client of tests/clients/requirements.txt, into target/test-venv
+#   pip    the clients of tests/clients/requirements*.txt, into target/test-venv*
 # What is there is left alone, so a second run installs nothing. Arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +27,7 @@ as_root() {
 
 has_libc_headers() { [ -e /usr/include/stdio.h ]; }
 has_postgresql() { has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_chinese_font() { has fc-list && [ -n "$(fc-list :lang=zh)" ]; }
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
 install_packages() {
@@ -36,6 +37,7 @@ install_packages() {
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
     has chromium || missing+=(chromium)
+    has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
     has_postgresql || missing+=(postgresql)
     has_venv || missing+=(python3 python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -60,8 +62,9 @@ install_javascript_clients() {
     checksum "$lock" >"$stamp"
 }
 
+# Two revisions of one client cannot share a folder.
 install_python_client() {
-    local wanted=tests/clients/requirements.txt venv=target/test-venv
+    local wanted=$1 venv=$2
     is_current "$venv/.installed" "$wanted" && return 0
     say "installing with pip: the client of $wanted"
     python3 -m venv --clear "$venv"
@@ -75,5 +78,6 @@ if ! has cargo; then
 fi
 install_packages
 install_javascript_clients
-install_python_client
+install_python_client tests/clients/requirements.txt target/test-venv
+install_python_client tests/clients/requirements-eio3.txt target/test-venv-eio3
 cargo test --locked "$@"

@@ -245,7 +245,6 @@ async fn a_comment_is_stored_once_and_strangers_comments_are_refused(db: Databas
                 good.clone(),
                 comment(2, live, UserId::new(99).unwrap(), "stranger", None),
                 comment(3, LiveId::new(99).unwrap(), alice, "nowhere", None),
-                comment(4, live, alice, "nul \0 inside", None),
                 good.clone(),
                 comment(1, live, alice, "another one", None),
                 comment(5, live, alice, "last", None),
@@ -256,7 +255,7 @@ async fn a_comment_is_stored_once_and_strangers_comments_are_refused(db: Databas
         .await
         .unwrap();
     let (ok, refused, busy) = (Ok(()), Err(StoreFailed::Refused), Err(StoreFailed::Busy));
-    assert_eq!(outcomes, [ok, refused, refused, refused, ok, busy, ok].map(WriteOutcome::Comment));
+    assert_eq!(outcomes, [ok, refused, refused, ok, busy, ok].map(WriteOutcome::Comment));
     let again = db.commit_one(Write::Comment(Arc::new(good.clone()))).await;
     assert_eq!(again, WriteOutcome::Comment(Ok(())));
     let kept = db.store.recent_comments(live, NOW, 10).await.unwrap();

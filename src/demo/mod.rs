@@ -33,10 +33,11 @@ const GUESTS: [(&str, &str); 6] = [
     ("guest5", "云朵收集者"),
     ("guest6", "Sunny"),
 ];
-const LIVES: [(&str, bool); 3] = [
-    ("深夜电台 · Late night radio", true),
-    ("周末音乐会 · Weekend concert", false),
-    ("手冲咖啡课 · Coffee class", false),
+/// Title, cover, and whether it is on air.
+const LIVES: [(&str, &str, bool); 3] = [
+    ("深夜电台 · Late night radio", "/assets/covers/aurora.svg", true),
+    ("周末音乐会 · Weekend concert", "/assets/covers/neon.svg", false),
+    ("手冲咖啡课 · Coffee class", "/assets/covers/sunset.svg", false),
 ];
 /// Everybody starts with this much.
 const COINS: i64 = 100_000;
@@ -154,9 +155,9 @@ impl Filler<'_> {
         if let Some(row) = open(self.store.lives(1, 100).await?) {
             return Ok(row);
         }
-        for (title, on_air) in LIVES {
+        for (title, cover, on_air) in LIVES {
             let key = format!("{:020x}", u128::from(rand::random::<u64>()));
-            let row = self.store.create_live(owner, title.into(), "/favicon.ico".into(), key, self.now).await?;
+            let row = self.store.create_live(owner, title.into(), cover.into(), key, self.now).await?;
             if on_air {
                 self.store.set_live_status(row.live.id, owner, LiveStatus::OnAir, self.now).await?;
             }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use diesel::Queryable;
 
-use super::error::is_storable;
 use super::{StoreError, Write, WriteOutcome};
 use crate::domain::{
     Coins, Comment, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId, StoreFailed, Timestamp,
@@ -216,7 +215,7 @@ impl Plan {
         }
         let author_known = known.users.contains_key(&comment.author.id.get());
         let live_known = known.lives.contains_key(&comment.live_id.get());
-        if !author_known || !live_known || !is_storable(comment.text.as_str()) {
+        if !author_known || !live_known {
             return Err(StoreFailed::Refused);
         }
         known.comments.insert(comment.id.get(), KnownComment::of(comment));

@@ -51,10 +51,16 @@ impl Frames {
                         return Ok(message);
                     }
                 }
-                Ok(None) => match self.payload.next().await {
-                    Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                    Some(Err(_)) | None => return Err(Disconnect::ByClient),
-                },
+                Ok(None) => {
+                    if self.buffer.is_empty() {
+                        // An idle peer holds no memory.
+                        self.buffer = BytesMut::new();
+                    }
+                    match self.payload.next().await {
+                        Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
+                        Some(Err(_)) | None => return Err(Disconnect::ByClient),
+                    }
+                }
                 Err(ProtocolError::Overflow) => return Err(Disconnect::TooBig),
                 Err(_) => return Err(Disconnect::Policy),
             }

@@ -34,7 +34,10 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
     let packets = match guard.wait(state.settings.payload_bytes_max).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry.version, &entry.sid, &[NOOP.as_bytes()]),
-        Polled::Ended => return answer(entry.version, &entry.sid, &[CLOSE.as_bytes()]),
+        Polled::Ended => {
+            tell_closed(entry);
+            return answer(entry.version, &entry.sid, &[CLOSE.as_bytes()]);
+        }
     };
     let mut packets: Vec<Bytes> = packets.iter().filter_map(Packet::payload).collect();
     let ended = entry.outbox.closed().is_some_and(|reason| reason != Disconnect::ByClient);
@@ -56,6 +59,7 @@ pub(super) async fn post(
         Ok(guard) => guard,
         Err(not_now) => return not_now.refuse(entry),
     };
+    tell_closed(entry);
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
     let kind = match content_type {
         Some(b"application/octet-stream") => PayloadKind::Binary,
@@ -96,6 +100,14 @@ async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Re
         }
     }
     Ok(())
+}
+
+/// Ends a session whose outbox somebody else closed, such as the hub on a slow member. To one that
+/// ended by itself it is no news.
+fn tell_closed(entry: &EngineEntry) {
+    if let Some(reason) = entry.outbox.closed() {
+        gone(&entry.session, reason);
+    }
 }
 
 enum BodyFault {

@@ -165,7 +165,7 @@ struct Wishes {
 /// The reading side's end of what it shares with the [`FrameStream`]; both are on one thread.
 struct Link {
     wishes: Rc<RefCell<Wishes>>,
-    /// Resolves when the close frame was written, or the connection failed.
+    /// Resolves when the close frame was handed to the server, or the connection failed.
     closing: oneshot::Receiver<()>,
     /// Dropped to end the stream.
     _reading: oneshot::Sender<()>,
@@ -246,16 +246,39 @@ pub(super) struct Socket {
     link: Link,
 }
 
+/// How the peer can be heard after the session is done with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It will answer our close frame with its own.
+    InStep,
+    /// It may, but its frames cannot be told apart any more.
+    OutOfStep,
+    /// It said good-bye or hung up.
+    Ended,
+}
+
 /// How reading came to an end.
 struct Stopped {
     reason: Disconnect,
-    /// The peer sent a close frame; with its code.
-    closed: Option<Option<u16>>,
+    hearing: Hearing,
+    /// The code of the peer's close frame, which may have none, if that was the end.
+    echo: Option<Option<u16>>,
 }
 
-impl From<Disconnect> for Stopped {
-    fn from(reason: Disconnect) -> Self {
-        Self { reason, closed: None }
+impl Stopped {
+    fn new(reason: Disconnect, hearing: Hearing) -> Self {
+        Self { reason, hearing, echo: None }
+    }
+
+    /// It was our side that ended.
+    fn over(outbox: &Outbox) -> Self {
+        Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), Hearing::InStep)
+    }
+
+    /// No more frames.
+    fn unheard(reason: Disconnect) -> Self {
+        let hearing = if reason == Disconnect::ByClient { Hearing::Ended } else { Hearing::OutOfStep };
+        Self::new(reason, hearing)
     }
 }
 
@@ -271,47 +294,48 @@ impl Socket {
     pub(super) async fn carry(mut self, peer: Peer, over: oneshot::Receiver<()>) {
         peer.outbox.attach_socket(self.open.socket.clone());
         let stopped = tokio::select! {
-            stopped = read(&mut self.frames, &peer) => Some(stopped),
-            _ = over => None,
+            stopped = read(&mut self.frames, &peer) => stopped,
+            _ = over => Stopped::over(&peer.outbox),
+            // Somebody else closed the outbox, such as the hub on a slow member.
+            _ = &mut self.link.closing => Stopped::over(&peer.outbox),
         };
-        if let Some(stopped) = &stopped {
-            self.link.wishes.borrow_mut().echo = stopped.closed;
-            gone(&peer.session, stopped.reason);
-        }
-        // Nobody waits for these any longer; the session ends by itself.
+        self.link.wishes.borrow_mut().echo = stopped.echo;
+        gone(&peer.session, stopped.reason);
+        // The session ends by itself now, and nothing of it is needed here.
         drop(peer);
-        self.close(stopped).await;
+        self.close(stopped.hearing).await;
     }
 
     /// Ends a connection that carries no session: after what `outbox` holds, for the given reason.
     pub(super) async fn refuse(self, outbox: &Outbox, reason: Disconnect) {
         outbox.close(reason);
-        self.close(Some(reason.into())).await;
+        self.close(Hearing::OutOfStep).await;
     }
 
     /// Waits until both sides have said good-bye, within limits, and cuts the connection.
-    async fn close(mut self, stopped: Option<Stopped>) {
-        let socket = self.open.socket.clone();
-        let (in_step, closed) = match &stopped {
-            Some(Stopped { reason, closed }) => (*reason == Disconnect::ByClient, closed.is_some()),
-            None => (true, false),
-        };
-        let time_max = if in_step { LAST_WORDS } else { LAST_WORDS_UNHEARD };
+    async fn close(mut self, hearing: Hearing) {
         let heard = async {
-            if !in_step {
+            match hearing {
+                Hearing::InStep => while !matches!(self.frames.next().await, Ok(Message::Close(_)) | Err(_)) {},
                 // Bytes left unread would make the kernel reset the connection, and with it the
                 // close frame on its way.
-                self.frames.discard().await;
-            } else if !closed {
-                while !matches!(self.frames.next().await, Ok(Message::Close(_)) | Err(_)) {}
+                Hearing::OutOfStep => self.frames.discard().await,
+                Hearing::Ended => {}
             }
         };
-        let farewell = futures_util::future::join(heard, &mut self.link.closing);
+        let said = async {
+            if !self.link.closing.is_terminated() {
+                // Either it was said, or the connection is gone and never will be.
+                let _ = (&mut self.link.closing).await;
+            }
+        };
+        let time_max = if hearing == Hearing::OutOfStep { LAST_WORDS_UNHEARD } else { LAST_WORDS };
         tokio::select! {
-            _ = timeout(time_max, farewell) => {}
+            // Whether in time or not, this is the end.
+            _ = timeout(time_max, futures_util::future::join(heard, said)) => {}
             _ = &mut self.open.gone => {}
         }
-        socket.kill();
+        self.open.socket.kill();
     }
 }
 
@@ -319,7 +343,9 @@ impl Socket {
 async fn read(frames: &mut Frames, peer: &Peer) -> Stopped {
     loop {
         let inbound = match frames.next().await {
-            Ok(Message::Close(code)) => return Stopped { reason: Disconnect::ByClient, closed: Some(code) },
+            Ok(Message::Close(code)) => {
+                return Stopped { reason: Disconnect::ByClient, hearing: Hearing::Ended, echo: Some(code) };
+            }
             Ok(Message::Ping(data)) => {
                 peer.outbox.push(Packet::control(Control::Pong, &data));
                 Inbound::Pong
@@ -327,12 +353,13 @@ async fn read(frames: &mut Frames, peer: &Peer) -> Stopped {
             Ok(Message::Pong) => Inbound::Pong,
             Ok(message) => match peer.framing.unwrap(message) {
                 Ok(inbound) => inbound,
-                Err(reason) => return reason.into(),
+                Err(reason) => return Stopped::new(reason, Hearing::InStep),
             },
-            Err(reason) => return reason.into(),
+            Err(reason) => return Stopped::unheard(reason),
         };
-        if !deliver(&peer.session, inbound).await {
-            return Disconnect::ByClient.into();
+        // A peer that sends on but takes nothing must not keep a session whose outbox overflowed.
+        if !deliver(&peer.session, inbound).await || peer.outbox.closed().is_some() {
+            return Stopped::over(&peer.outbox);
         }
     }
 }

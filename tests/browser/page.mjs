@@ -137,7 +137,7 @@ async function run(browser) {
   await grand.click();
   await viewer.locator(".gift-banner .combo", { hasText: "×3" }).waitFor();
   await viewer.locator(".gift-flight.grand").waitFor({ state: "attached" });
-  await viewer.waitForTimeout(1_300);
+  await viewer.waitForTimeout(600);
   await viewer.screenshot({ path: SCREENSHOT });
   const left = before - price - spent;
   await expectCoins(viewer, left);

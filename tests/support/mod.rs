@@ -28,6 +28,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 pub const JWT_SECRET: &str = "test-secret-test-secret-test-secret-0123";
 
+/// The password of every [`User`].
+pub const PASSWORD: &str = "correct horse";
+
 /// A liveroom process. Stopped when dropped, its folder removed with it.
 pub struct TestServer {
     dir: TempDir,
@@ -142,14 +145,13 @@ impl TestServer {
 
     /// Registers `name` (5 to 20 characters) and logs it in.
     pub fn user(&self, name: &str) -> User {
-        let password = "correct horse";
-        self.post("/api/reg", &json!({"username": name, "password": password, "repassword": password})).ok();
+        self.post("/api/reg", &json!({"username": name, "password": PASSWORD, "repassword": PASSWORD})).ok();
         self.login(name)
     }
 
     /// Logs in a user made by [`TestServer::user`]; the token before is no longer good.
     pub fn login(&self, name: &str) -> User {
-        let user = self.post("/api/login", &json!({"username": name, "password": "correct horse"})).ok();
+        let user = self.post("/api/login", &json!({"username": name, "password": PASSWORD})).ok();
         User {
             id: user["id"].as_i64().expect("an id"),
             name: name.to_owned(),
