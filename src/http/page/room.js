@@ -268,6 +268,8 @@ export class Room {
   }
 
   #online(data) {
+    // Everybody here has looked, and views are counted a moment later than joins.
+    if (data.count > this.#live.look_count) this.#setFacts({ look_count: data.count });
     const isNew = this.#presence.update(data);
     if (isNew) this.#chat.entered(data.user);
   }
