@@ -204,6 +204,8 @@ fn listen(
     .max_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
     .on_connect(transport::on_connect)
     .tcp_nodelay(true)
+    // Else nobody notices that the client of a hanging poll is gone.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(1)
     .disable_signals()
     .bind(wanted)

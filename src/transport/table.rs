@@ -110,7 +110,7 @@ impl EngineEntry {
         if std::mem::replace(&mut state.polling, true) {
             return Err(NotNow::Overlap);
         }
-        Ok(PollGuard(self.clone()))
+        Ok(PollGuard { entry: self.clone(), answered: false })
     }
 
     /// Begins a POST: one at a time, as long as polling carries the session.
@@ -168,30 +168,29 @@ impl EngineEntry {
     }
 }
 
-/// A poll in progress. Dropped before its answer is ready, it ends the session: the client went
+/// A poll in progress. Dropped before it has an answer, it ends the session, whose client went
 /// away.
-pub(super) struct PollGuard(Arc<EngineEntry>);
+pub(super) struct PollGuard {
+    entry: Arc<EngineEntry>,
+    answered: bool,
+}
 
 impl PollGuard {
-    pub(super) async fn wait(self, bytes_max: usize) -> Polled {
-        struct Unanswered<'a>(Option<&'a EngineEntry>);
-        impl Drop for Unanswered<'_> {
-            fn drop(&mut self) {
-                if let Some(entry) = self.0 {
-                    super::gone(&entry.session, Disconnect::ByClient);
-                }
-            }
-        }
-        let mut unanswered = Unanswered(Some(&self.0));
-        let polled = self.0.polled(bytes_max).await;
-        unanswered.0 = None;
+    pub(super) async fn wait(mut self, bytes_max: usize) -> Polled {
+        let polled = self.entry.polled(bytes_max).await;
+        self.answered = true;
         polled
     }
 }
 
 impl Drop for PollGuard {
     fn drop(&mut self) {
-        self.0.lock().polling = false;
+        let mut state = self.entry.lock();
+        state.polling = false;
+        // A session on a WebSocket no longer depends on polls.
+        if !self.answered && state.carrier != Carrier::WebSocket {
+            super::gone(&self.entry.session, Disconnect::ByClient);
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! The only file that names actix-web-actors, and only for its handshake. Its actor context is not
 //! used, because a peer that stops reading freezes it: the actor is polled as part of the response
 //! body, and the body only while the socket takes bytes. Here the session is an actor elsewhere,
-//! the body is a plain stream that drains the session's outbox, and a task reads the peer. Each of
-//! the three ends without the others' help.
+//! the body is a plain stream that drains the session's outbox, and a task reads the peer. The task
+//! depends on neither: once the session or the peer is done, it cuts the connection after a time,
+//! whatever state the body is in.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -91,7 +92,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// What a text or binary message brings, or the end of the session.
-    fn unwrap(self, message: Message) -> Result<Inbound, Disconnect> {
+    fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
         let broken = |_: EngineParseError| Disconnect::Policy;
         match (self, message) {
             (_, Message::Ping(_) | Message::Pong | Message::Close(_)) => Ok(Inbound::Pong),
@@ -351,7 +352,7 @@ async fn read(frames: &mut Frames, peer: &Peer) -> Stopped {
                 Inbound::Pong
             }
             Ok(Message::Pong) => Inbound::Pong,
-            Ok(message) => match peer.framing.unwrap(message) {
+            Ok(message) => match peer.framing.decode(message) {
                 Ok(inbound) => inbound,
                 Err(reason) => return Stopped::new(reason, Hearing::InStep),
             },

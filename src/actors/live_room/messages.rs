@@ -71,11 +71,14 @@ pub enum WriteTicket {
     View,
 }
 
+/// What became of writes, in the order they were submitted.
+pub type Answers = Vec<(WriteTicket, WriteOutcome)>;
+
 /// From the persister: what became of this room's writes of one batch. Sent past the bound: each
 /// was counted against the persister's queue.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct WritesDone(pub Vec<(WriteTicket, WriteOutcome)>);
+pub struct WritesDone(pub Answers);
 
 /// From the broker: events that got their place later or on another node. Sent past the bound: the
 /// broker bounds what is under way.

@@ -29,8 +29,8 @@ use fan_out::FanOut;
 use rate::RateMeter;
 
 pub use messages::{
-    Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom, WriteTicket,
-    WritesDone,
+    Answers, Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
+    WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};
 

@@ -10,7 +10,7 @@
 
 mod messages;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use actix::prelude::*;
 use log::{error, info, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{LiveRoom, WriteTicket, WritesDone};
+use crate::actors::live_room::{Answers, LiveRoom, WriteTicket, WritesDone};
 use crate::domain::{GiftRefusal, StoreFailed};
 use crate::storage::{Store, StoreError, Write, WriteOutcome};
 
@@ -263,13 +263,11 @@ impl Persister {
 
     /// Answers each room once for all its writes of a batch.
     fn answer(&mut self, done: impl IntoIterator<Item = (Submit, WriteOutcome)>) {
-        let mut by_room: Vec<(Addr<LiveRoom>, Vec<(WriteTicket, WriteOutcome)>)> = Vec::new();
+        #[expect(clippy::mutable_key_type, reason = "an address is compared and hashed by identity")]
+        let mut by_room: HashMap<Addr<LiveRoom>, Answers> = HashMap::new();
         for (submit, outcome) in done {
             self.gauge.queued.fetch_sub(1, Ordering::Relaxed);
-            match by_room.iter_mut().find(|(room, _)| *room == submit.room) {
-                Some((_, answers)) => answers.push((submit.ticket, outcome)),
-                None => by_room.push((submit.room, vec![(submit.ticket, outcome)])),
-            }
+            by_room.entry(submit.room).or_default().push((submit.ticket, outcome));
         }
         for (room, answers) in by_room {
             #[expect(clippy::disallowed_methods, reason = "each answer was counted against the queue's bound")]

@@ -65,7 +65,10 @@ impl Session {
     }
 
     fn check_silence(&mut self, silence_max: Duration, ctx: &mut Context<Self>) {
-        if self.last_heard.elapsed() > silence_max {
+        // Whoever cut the outbox leaves the rest to us, should the transport not notice.
+        if let Some(reason) = self.port.outlet.outbox.closed() {
+            self.end(reason, ctx);
+        } else if self.last_heard.elapsed() > silence_max {
             self.end(Disconnect::PingTimeout, ctx);
         }
     }

@@ -1,0 +1,13 @@
+//! Transports of a running server, spoken to in raw bytes: what real clients do, and what they would
+//! never do.
+
+mod support;
+
+mod transports {
+    mod client;
+    mod engine;
+    mod hostile;
+    mod polling;
+    mod slow;
+    mod upgrade;
+}

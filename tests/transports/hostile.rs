@@ -1,0 +1,145 @@
+//! WebSocket bytes that no client library sends.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::client::{RawSocket, frame};
+use crate::support::{TestServer, User, Ws};
+
+fn plain(server: &TestServer, user: &User) -> RawSocket {
+    RawSocket::connect(server.port(), &format!("/ws?token={}", user.token))
+}
+
+#[test]
+fn broken_frames_have_their_close_codes() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let mut huge = vec![0x81, 0x80 | 127];
+    huge.extend_from_slice(&(1_u64 << 40).to_be_bytes());
+    let mut endless = vec![0x81, 0x80 | 127];
+    endless.extend_from_slice(&u64::MAX.to_be_bytes());
+    for (name, bytes, code) in [
+        ("too big", frame(0x81, &[b'x'; 65_537]), 1009),
+        ("says it is huge", huge, 1009),
+        ("says it is endless", endless, 1009),
+        ("too big in pieces", [frame(0x01, &[b'x'; 40_000]), frame(0x80, &[b'x'; 40_000])].concat(), 1009),
+        ("no utf-8", frame(0x81, b"\xff\xfe"), 1007),
+        ("no utf-8 in pieces", [frame(0x01, b"{\xe4"), frame(0x80, b"}")].concat(), 1007),
+        ("unmasked", vec![0x81, 2, b'{', b'}'], 1008),
+        ("unknown opcode", frame(0x83, b""), 1008),
+        ("reserved bit", frame(0xC1, b"{}"), 1008),
+        ("continuation of nothing", frame(0x80, b"{}"), 1008),
+        ("message in a message", [frame(0x01, b"{"), frame(0x81, b"{}")].concat(), 1008),
+        ("control frame in pieces", frame(0x09, b""), 1008),
+        ("long control frame", frame(0x89, &[0; 126]), 1008),
+        ("half a close code", frame(0x88, &[3]), 1008),
+        ("reserved close code", frame(0x88, &1005_u16.to_be_bytes()), 1008),
+    ] {
+        let mut socket = plain(&server, &alice);
+        socket.send(&bytes);
+        assert_eq!(socket.close_code(), Some(code), "{name}");
+    }
+}
+
+#[test]
+fn good_byes_are_answered_in_kind() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    for (payload, code) in
+        [(Vec::new(), None), (1000_u16.to_be_bytes().to_vec(), Some(1000)), (b"\x0f\xa0bye".to_vec(), Some(4000))]
+    {
+        let mut socket = plain(&server, &alice);
+        socket.send(&frame(0x88, &payload));
+        let began = Instant::now();
+        assert_eq!(socket.close_code(), code);
+        assert!(began.elapsed() < Duration::from_secs(1), "the server hangs up at once");
+    }
+}
+
+#[test]
+fn fragments_and_pings_between_them_are_one_command() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let live_id = server.live(&alice);
+    let mut socket = plain(&server, &alice);
+    let command = json!({"id": "世", "event": "joinLive", "data": {"live_id": live_id}}).to_string();
+    let bytes = command.as_bytes();
+    let mut sent = frame(0x01, &bytes[..8]);
+    sent.extend(frame(0x89, b"still there?"));
+    for byte in &bytes[8..] {
+        sent.extend(frame(0x00, &[*byte]));
+    }
+    sent.extend(frame(0x80, b""));
+    for chunk in sent.chunks(7) {
+        socket.send(chunk);
+    }
+    let pong = socket.read().expect("a pong");
+    assert_eq!((pong.opcode, pong.payload.as_slice()), (0xA, b"still there?" as &[u8]));
+    loop {
+        let frame = socket.read().expect("the answer");
+        let text: Value = serde_json::from_slice(&frame.payload).expect("JSON");
+        if text["id"] == json!("世") {
+            assert_eq!(text["ok"], json!(true), "{text}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn binary_is_answered_and_harmless() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let mut socket = plain(&server, &alice);
+    socket.send(&frame(0x82, &[0xff; 100]));
+    let answer = socket.read().expect("an answer");
+    let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
+    assert_eq!(answer["data"]["code"], json!("bad_request"), "{answer}");
+}
+
+#[test]
+fn a_flood_of_frames_ends_its_sender_and_nobody_else() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let live_id = server.live(&alice);
+    let mut bystander = Ws::connect(&server, &alice);
+    bystander.join(live_id);
+    let mut socket = plain(&server, &alice);
+    socket.send(&frame(0x81, br#"{"event":"joinLive","data":{"live_id":1}}"#).repeat(10_000));
+    assert_eq!(socket.close_code(), Some(1008));
+    let joined = bystander.join(live_id);
+    assert_eq!(joined["ok"], json!(true));
+}
+
+#[test]
+fn who_does_not_answer_a_close_frame_is_cut_all_the_same() {
+    let server = TestServer::start(&[]);
+    // No token: refused with last words and a close frame, which this client ignores.
+    let mut socket = RawSocket::connect(server.port(), "/ws");
+    let began = Instant::now();
+    let words = socket.read().expect("last words");
+    assert_eq!(String::from_utf8_lossy(&words.payload), r#"{"msg":"fail","data":"Token 令牌不合法!"}"#);
+    assert_eq!(socket.read().expect("a close frame").close_code(), Some(3000));
+    assert_eq!(socket.read(), None);
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+}
+
+#[test]
+fn silent_peers_are_closed() {
+    let server = TestServer::start(&[
+        ("LIVEROOM__WEBSOCKET__PING_INTERVAL_MS", "100"),
+        ("LIVEROOM__WEBSOCKET__IDLE_TIMEOUT_MS", "500"),
+    ]);
+    let alice = server.user("alice");
+    let mut socket = plain(&server, &alice);
+    // Pings come, and are not answered.
+    assert_eq!(socket.read().expect("a ping").opcode, 9);
+    assert_eq!(socket.close_code(), Some(3408));
+}
+
+#[test]
+fn requests_that_are_no_handshake_are_refused() {
+    let server = TestServer::start(&[]);
+    assert_eq!(server.get("/ws?token=x").status, 400);
+    assert_eq!(server.post("/ws?token=x", &json!({})).status, 405);
+}
