@@ -1,6 +1,7 @@
 //! The `liveroom` program: reads the command line, does what it says, and answers with its exit
 //! status: 0 done, 1 failed (or the books are wrong), 2 the configuration is faulty.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ async fn run(command: Command, loaded: LoadedConfig) -> Result<ExitCode, Failure
             println!("the schema is up to date");
         }
         Command::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
-        Command::Config { action: ConfigAction::Check } => print!("{loaded}"),
+        Command::Config { action: ConfigAction::Check } => write!(io::stdout(), "{loaded}")?,
     }
     Ok(ExitCode::SUCCESS)
 }

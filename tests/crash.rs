@@ -1,5 +1,7 @@
 //! What is left when the process dies without a word.
 
+#[path = "support/postgres.rs"]
+mod postgres;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use postgres::Postgres;
 use serde_json::{Value, json};
 use support::{PATIENCE, TestServer, User, Ws, eventually};
 
@@ -42,7 +45,24 @@ fn give(mut ws: Ws, live: i64, gift: i64, giver: usize, acked: &AtomicUsize) -> 
 
 #[test]
 fn a_kill_in_the_middle_of_a_thousand_gifts_loses_none_that_was_acked_and_leaves_the_books_exact() {
-    let mut server = TestServer::start(&[("LIVEROOM__LIMITS__COMMANDS_PER_S", "100000")]);
+    kill_in_the_middle_of_a_thousand_gifts(&[]);
+}
+
+#[test]
+fn the_same_holds_on_postgresql() {
+    match Postgres::shared() {
+        Ok(postgres) => {
+            let url = postgres.create_database();
+            kill_in_the_middle_of_a_thousand_gifts(&[("LIVEROOM__STORE__URL", &url)]);
+        }
+        Err(reason) => println!("skipped: {reason}"),
+    }
+}
+
+fn kill_in_the_middle_of_a_thousand_gifts(env: &[(&str, &str)]) {
+    let mut all = vec![("LIVEROOM__LIMITS__COMMANDS_PER_S", "100000")];
+    all.extend(env);
+    let mut server = TestServer::start(&all);
     let streamer = server.user("streamer");
     let live = server.live(&streamer);
     let gift = server.gift("flower", PRICE);

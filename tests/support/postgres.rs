@@ -1,5 +1,7 @@
 //! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped.
 
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
