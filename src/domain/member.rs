@@ -1,6 +1,6 @@
 //! Who is in a room: sessions as members, users as presence.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{SessionId, SocketId, Timestamp, UserId};
@@ -40,13 +40,23 @@ struct Online {
 pub struct MemberList<H> {
     members: HashMap<SessionId, Member<H>>,
     online: HashMap<UserId, Online>,
-    arrivals: u64,
-    lingering_count: usize,
+    arrivals_count: u64,
+    /// `online` by arrival: a join is told to a large room with its newest users, and must not cost a
+    /// sort of all of them.
+    by_arrival: BTreeMap<u64, UserId>,
+    /// Those of `online` with a `leaves_at`, by it: a room asks for the next one after each message.
+    lingering: BTreeSet<(Timestamp, UserId)>,
 }
 
 impl<H> Default for MemberList<H> {
     fn default() -> Self {
-        Self { members: HashMap::new(), online: HashMap::new(), arrivals: 0, lingering_count: 0 }
+        Self {
+            members: HashMap::new(),
+            online: HashMap::new(),
+            arrivals_count: 0,
+            by_arrival: BTreeMap::new(),
+            lingering: BTreeSet::new(),
+        }
     }
 }
 
@@ -60,13 +70,14 @@ impl<H> MemberList<H> {
             self.release(old.user, None);
         }
         let online = self.online.entry(user).or_insert_with(|| {
-            self.arrivals += 1;
-            Online { profile: profile.clone(), arrival: self.arrivals, sessions_count: 0, leaves_at: None }
+            self.arrivals_count += 1;
+            self.by_arrival.insert(self.arrivals_count, user);
+            Online { profile: profile.clone(), arrival: self.arrivals_count, sessions_count: 0, leaves_at: None }
         });
         online.profile = profile;
         online.sessions_count += 1;
-        if online.leaves_at.take().is_some() {
-            self.lingering_count -= 1;
+        if let Some(at) = online.leaves_at.take() {
+            self.lingering.remove(&(at, user));
         }
         self.drop_absent(replaced?.user)
     }
@@ -89,34 +100,36 @@ impl<H> MemberList<H> {
 
     /// Ends the presence of users whose grace is over, oldest arrival first.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Profile>> {
-        if self.lingering_count == 0 {
-            return Vec::new();
+        let mut gone = Vec::new();
+        while let Some(&(at, user)) = self.lingering.first()
+            && at <= now
+        {
+            self.lingering.pop_first();
+            gone.extend(self.forget(user));
         }
-        let mut gone: Vec<_> = self
-            .online
-            .iter()
-            .filter(|(_, online)| online.leaves_at.is_some_and(|at| at <= now))
-            .map(|(user, online)| (online.arrival, *user))
-            .collect();
-        gone.sort_unstable();
-        self.lingering_count -= gone.len();
-        gone.into_iter().filter_map(|(_, user)| self.online.remove(&user)).map(|online| online.profile).collect()
+        gone.sort_unstable_by_key(|online| online.arrival);
+        gone.into_iter().map(|online| online.profile).collect()
     }
 
     /// When the next grace ends.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        if self.lingering_count == 0 {
-            return None;
-        }
-        self.online.values().filter_map(|online| online.leaves_at).min()
+        self.lingering.first().map(|(at, _)| *at)
+    }
+
+    fn forget(&mut self, user: UserId) -> Option<Online> {
+        let online = self.online.remove(&user)?;
+        self.by_arrival.remove(&online.arrival);
+        Some(online)
     }
 
     fn release(&mut self, user: UserId, leaves_at: Option<Timestamp>) {
         if let Some(online) = self.online.get_mut(&user) {
             online.sessions_count -= 1;
-            if online.sessions_count == 0 && leaves_at.is_some() {
+            if online.sessions_count == 0
+                && let Some(at) = leaves_at
+            {
                 online.leaves_at = leaves_at;
-                self.lingering_count += 1;
+                self.lingering.insert((at, user));
             }
         }
     }
@@ -126,7 +139,7 @@ impl<H> MemberList<H> {
         if online.sessions_count > 0 || online.leaves_at.is_some() {
             return None;
         }
-        self.online.remove(&user).map(|online| online.profile)
+        self.forget(user).map(|online| online.profile)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -160,9 +173,8 @@ impl<H> MemberList<H> {
 
     /// Users online, newest first, at most `max`.
     pub fn users(&self, max: usize) -> Vec<Arc<Profile>> {
-        let mut users: Vec<_> = self.online.values().collect();
-        users.sort_unstable_by_key(|online| std::cmp::Reverse(online.arrival));
-        users.into_iter().take(max).map(|online| online.profile.clone()).collect()
+        let newest = self.by_arrival.values().rev().take(max);
+        newest.filter_map(|user| self.profile(*user).cloned()).collect()
     }
 }
 
@@ -243,6 +255,22 @@ mod tests {
         assert!(list.expire(Timestamp(i64::MAX)).is_empty());
         let (_, gone) = list.leave(SessionId(2)).unwrap();
         assert_eq!(gone.map(|profile| profile.id), UserId::new(10));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_who_are_gone() {
+        let mut list = MemberList::default();
+        for (session, user) in [(1, 10), (2, 20), (3, 30), (4, 30)] {
+            join(&mut list, session, user);
+        }
+        list.leave(SessionId(1));
+        list.lose(SessionId(2), GRACE_ENDS);
+        list.lose(SessionId(3), GRACE_ENDS);
+        join(&mut list, 4, 40);
+        list.leave(SessionId(4));
+        list.expire(GRACE_ENDS);
+        assert!(list.members.is_empty() && list.online.is_empty());
+        assert!(list.by_arrival.is_empty() && list.lingering.is_empty());
     }
 
     #[test]

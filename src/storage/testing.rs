@@ -21,3 +21,13 @@ impl WriteLock {
         self.0.batch_execute("COMMIT").unwrap();
     }
 }
+
+/// Makes the store fail, for good, on every comment that says `content`.
+pub fn poison_comments(path: &Path, content: &str) {
+    let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let trigger = format!(
+        "PRAGMA busy_timeout = 20000; CREATE TRIGGER poison BEFORE INSERT ON comments WHEN NEW.content = '{content}' \
+         BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
+    );
+    conn.batch_execute(&trigger).unwrap();
+}

@@ -71,6 +71,24 @@ fn websocket_only_sessions_open_on_the_socket() {
 }
 
 #[test]
+fn a_version_4_client_that_answers_each_ping_at_once_stays() {
+    let server = TestServer::start(&[
+        ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "100"),
+        ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "100"),
+    ]);
+    let mut socket =
+        EngineSocket::connect(server.port(), "/socket.io/?EIO=4&transport=websocket").expect("a handshake");
+    socket.read().expect("the open packet");
+    socket.send("40");
+    socket.read().expect("the answer to CONNECT");
+    for _ in 0..20 {
+        assert_eq!(socket.read().as_deref(), Some("2"));
+        socket.send("3");
+    }
+    socket.close();
+}
+
+#[test]
 fn refusals_are_engine_ios() {
     let server = TestServer::start(SERVER);
     let sid = Poller::open(&server, Eio::V4).sid;

@@ -143,3 +143,17 @@ fn requests_that_are_no_handshake_are_refused() {
     assert_eq!(server.get("/ws?token=x").status, 400);
     assert_eq!(server.post("/ws?token=x", &json!({})).status, 405);
 }
+
+#[test]
+fn a_steady_flood_ends_its_sender_too() {
+    let server =
+        TestServer::start(&[("LIVEROOM__LIMITS__COMMAND_BURST", "10"), ("LIVEROOM__LIMITS__COMMANDS_PER_S", "20")]);
+    let alice = server.user("alice");
+    let mut socket = RawSocket::connect(server.port(), &format!("/ws?token={}", alice.token));
+    // Twenty times the limit: one passes every now and then, and must not excuse the others.
+    for _ in 0..400 {
+        socket.send_text(r#"{"event":"leaveLive","data":{"live_id":404}}"#);
+        std::thread::sleep(std::time::Duration::from_micros(2_500));
+    }
+    assert_eq!(socket.close_code(), Some(1008));
+}

@@ -262,18 +262,22 @@ impl Actor for LiveRoom {
 
     /// Also runs while a panic unwinds: then there are members left, who are told.
     fn stopped(&mut self, _: &mut Context<Self>) {
-        if !self.retired {
-            error!("room died: live_id={} generation={}", self.live_id, self.generation);
-            for (_, member) in self.room.members().iter() {
-                let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
-                #[expect(clippy::disallowed_methods, reason = "once per membership, and it must arrive")]
-                member.handle.session.do_send(lost);
-            }
-            self.fan_out.room_gone();
-            self.fan_out.flush();
-        }
+        // Before the members: whoever hears of the end asks the registry, which must not name us
+        // again, for what is sent to us now is never answered. Our successor starts on this thread,
+        // so after this function.
         let stopped = RoomStopped { live_id: self.live_id, generation: self.generation };
         #[expect(clippy::disallowed_methods, reason = "once per room, and the registry must hear it")]
         self.registry.do_send(stopped);
+        if self.retired {
+            return;
+        }
+        error!("room died: live_id={} generation={}", self.live_id, self.generation);
+        for (_, member) in self.room.members().iter() {
+            let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
+            #[expect(clippy::disallowed_methods, reason = "once per membership, and it must arrive")]
+            member.handle.session.do_send(lost);
+        }
+        self.fan_out.room_gone();
+        self.fan_out.flush();
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::actors::testing::{Node, NodeOptions};
-use crate::storage::testing::WriteLock;
+use crate::storage::testing::{WriteLock, poison_comments};
 
 #[actix::test]
 async fn a_gift_is_told_to_nobody_before_it_is_committed() {
@@ -136,4 +136,21 @@ async fn a_detail_shows_members_events_and_coins() {
     assert_eq!(detail.members[0].user.name, "alice");
     assert_eq!(detail.events.len(), 1);
     assert_eq!(detail.ledger[0].amount.get(), 7);
+}
+
+#[actix::test]
+async fn a_comment_that_the_store_cannot_swallow_is_refused_and_holds_up_nobody() {
+    let node = Node::start(NodeOptions::default()).await;
+    let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
+    alice.join().await;
+    bob.join().await;
+    node.persister.flush().await;
+    poison_comments(&node.database(), "poison");
+
+    // Alone in its batch, and nothing else on its way.
+    let refused = alice.ask(2, "comment", json!({"data": "poison"})).await;
+
+    assert_eq!(refused["code"], json!("comment_refused"), "{refused}");
+    let given = bob.ask(3, "gift", json!({"gift_id": node.gift.get()})).await;
+    assert_eq!(given["ok"], json!(true), "{given}");
 }

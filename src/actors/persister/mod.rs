@@ -190,8 +190,9 @@ impl Persister {
                 self.committing = false;
                 self.commit_next(ctx);
             }
-            Err(StoreError::Fault(fault)) if batch.len() > 1 => {
-                // Something in it is more than the store can swallow: find out what, one by one.
+            Err(StoreError::Fault(fault)) if !batch.is_empty() => {
+                // Something in it is more than the store can swallow: find out what, one by one. Also
+                // with one write alone, which else would be tried for ever and hold up all others.
                 error!("batch refused, committing one by one: writes={} error={fault}", batch.len());
                 self.commit_singly(batch, ctx);
             }
@@ -211,26 +212,34 @@ impl Persister {
         ctx.spawn(ping);
     }
 
+    /// Commits writes one by one. A fault is the answer to the write that has it; if the store goes
+    /// away meanwhile, the rest waits for it like any batch.
     fn commit_singly(&mut self, batch: Vec<Submit>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let singly = async move {
             let mut done = Vec::with_capacity(batch.len());
-            for submit in batch {
-                let result = store.commit(vec![submit.write.clone()]).await;
-                let outcome = match result.map(|mut outcomes| outcomes.pop()) {
-                    Ok(Some(outcome)) => outcome,
-                    Ok(None) => refused(&submit.write),
-                    Err(fault) => {
+            let mut left = VecDeque::from(batch);
+            while let Some(submit) = left.pop_front() {
+                let outcome = match store.commit(vec![submit.write.clone()]).await {
+                    Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| refused(&submit.write)),
+                    Err(StoreError::Fault(fault)) => {
                         error!("write refused: ticket={:?} error={fault}", submit.ticket);
                         refused(&submit.write)
+                    }
+                    Err(away) => {
+                        left.push_front(submit);
+                        return (done, Some((Vec::from(left), away)));
                     }
                 };
                 done.push((submit, outcome));
             }
-            done
+            (done, None)
         };
-        ctx.spawn(singly.into_actor(self).map(|done, persister, ctx| {
+        ctx.spawn(singly.into_actor(self).map(|(done, stopped), persister, ctx| {
             persister.answer(done);
+            if let Some((left, away)) = stopped {
+                return persister.retry(left, &away, ctx);
+            }
             persister.committing = false;
             persister.commit_next(ctx);
         }));

@@ -1,13 +1,19 @@
 //! All the registry accepts.
 
+use std::sync::Arc;
+
 use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::live_room::LiveRoom;
 use crate::domain::{LiveId, LiveStatus, Reject};
 
+/// The way to a room. Shared and not cloned: the bound of a mailbox holds back an address that has
+/// filled it, and a fresh clone has filled nothing yet.
+pub type RoomAddr = Arc<Addr<LiveRoom>>;
+
 /// The answer to [`Locate`].
-pub type Located = Result<Addr<LiveRoom>, Reject>;
+pub type Located = Result<RoomAddr, Reject>;
 
 /// From a session: which actor is this room? Opens it if need be. Full mailbox: the session answers
 /// `busy`.
@@ -63,4 +69,4 @@ pub struct LiveRowChanged {
 /// From HTTP: the rooms that are open now, in id order. Full mailbox: the asker is told so.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct OpenRooms(pub oneshot::Sender<Vec<(LiveId, Addr<LiveRoom>)>>);
+pub struct OpenRooms(pub oneshot::Sender<Vec<(LiveId, RoomAddr)>>);

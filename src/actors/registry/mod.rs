@@ -21,7 +21,9 @@ use crate::actors::live_room::{LiveChanged, LiveRoom, RoomServices, StopRoom};
 use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject};
 use crate::storage::{LiveRow, Store, StoreError};
 
-pub use messages::{LiveRowChanged, Locate, Located, OpenRooms, RoomIdle, RoomResumed, RoomRetired, RoomStopped};
+pub use messages::{
+    LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+};
 pub use rooms::Rooms;
 
 /// Requests that may wait for the registry. Full: `busy`.
@@ -41,12 +43,12 @@ enum Entry {
         changed: Option<(LiveStatus, String)>,
     },
     Open {
-        room: Addr<LiveRoom>,
+        room: RoomAddr,
         generation: u64,
     },
     /// The room was asked to stop and has not answered.
     Stopping {
-        room: Addr<LiveRoom>,
+        room: RoomAddr,
         generation: u64,
         waiting: Waiting,
     },
@@ -133,13 +135,14 @@ impl Registry {
         answer_all(waiting, &located);
     }
 
-    fn open(&mut self, live: Live, recent: Vec<Comment>, ctx: &mut Context<Self>) -> Addr<LiveRoom> {
+    fn open(&mut self, live: Live, recent: Vec<Comment>, ctx: &mut Context<Self>) -> RoomAddr {
         let live_id = live.id;
         let generation = self.next_generation;
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
         let room = LiveRoom::start_in(arbiter, live, recent, generation, self.services.clone(), ctx.address());
+        let room = Arc::new(room);
         self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation });
         room
     }

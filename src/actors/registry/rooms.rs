@@ -5,10 +5,10 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
-use crate::actors::live_room::{LiveRoom, Observe, ObserveDetail, RoomDetail, RoomStats};
+use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::domain::{LiveId, LiveStatus, Reject};
 
-use super::{LiveRowChanged, Locate, Located, OpenRooms, Registry};
+use super::{LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
 
 /// A way to the live rooms of this node. Clone it and keep it: a mailbox is bounded only for an
 /// address that is kept.
@@ -59,12 +59,12 @@ impl Rooms {
         self.open_rooms().await.map(|_| ())
     }
 
-    async fn find(&self, live_id: LiveId) -> Result<Option<Addr<LiveRoom>>, AskError> {
+    async fn find(&self, live_id: LiveId) -> Result<Option<RoomAddr>, AskError> {
         let rooms = self.open_rooms().await?;
         Ok(rooms.into_iter().find(|(id, _)| *id == live_id).map(|(_, room)| room))
     }
 
-    async fn open_rooms(&self) -> Result<Vec<(LiveId, Addr<LiveRoom>)>, AskError> {
+    async fn open_rooms(&self) -> Result<Vec<(LiveId, RoomAddr)>, AskError> {
         let (reply, rooms) = oneshot::channel();
         self.registry.try_send(OpenRooms(reply)).map_err(|_| AskError::Closed)?;
         answer(rooms).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use serde_json::json;
 
-use crate::actors::live_room::LiveRoom;
+use crate::actors::live_room::{LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, NodeOptions};
 use crate::domain::{LiveId, Reject};
 
@@ -43,6 +43,36 @@ async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_tol
     assert_eq!(second["count"], json!(1));
     let answer = alice.ask(3, "comment", json!({"data": "still here"})).await;
     assert_eq!((&answer["ok"], &answer["offset"]), (&json!(true), &json!(1)), "{answer}");
+}
+
+/// Holds a room until the sender is dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Hold(std::sync::mpsc::Receiver<()>);
+
+impl Handler<Hold> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, held: Hold, _: &mut Context<Self>) {
+        let _ = held.0.recv();
+    }
+}
+
+#[actix::test]
+async fn a_room_that_is_behind_takes_no_more_than_its_mailbox_holds() {
+    let node = Node::start(NodeOptions::default()).await;
+    let mut alice = node.guest("alice").await;
+    alice.join().await;
+    let (release, hold) = std::sync::mpsc::channel();
+    node.rooms.locate(node.live).await.unwrap().try_send(Hold(hold)).unwrap();
+
+    for id in 0..ROOM_MAILBOX as i64 + 10 {
+        alice.say(100 + id, "leaveLive", json!({})).await;
+    }
+
+    let busy = alice.wait_for(|frame| frame["ok"] == json!(false)).await;
+    assert_eq!(busy["code"], json!("busy"), "{busy}");
+    drop(release);
 }
 
 #[actix::test]

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use actix::prelude::*;
 
-use crate::actors::live_room::{LiveRoom, RoomCommand, RoomCommandKind};
-use crate::actors::registry::Located;
+use crate::actors::live_room::{RoomCommand, RoomCommandKind};
+use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
@@ -93,12 +93,13 @@ impl Session {
         }
     }
 
-    /// The limiter of commands. Who goes on although refused is disconnected.
+    /// The limiter of commands. Who goes on although refused is disconnected: one refusal is forgiven
+    /// for each command that is let through, so that no flood lives on in the gaps of the limit.
     fn let_through(&mut self, ack: &AckId, ctx: &mut Context<Self>) -> bool {
         let rate = self.settings().command_rate;
         match self.limiter.take(rate, self.services.clock.now()) {
             Ok(()) => {
-                self.excess = 0;
+                self.excess = self.excess.saturating_sub(1);
                 true
             }
             Err(retry_after_ms) => {
@@ -250,8 +251,9 @@ impl Session {
     /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
     pub(super) fn locate(&mut self, live_id: LiveId, command: RoomCommand, ctx: &mut Context<Self>) {
         self.busy = true;
-        let rooms = self.services.rooms.clone();
-        let located = async move { rooms.locate(live_id).await };
+        // Not a clone of the way to the registry: its mailbox would have no bound for that.
+        let services = self.services.clone();
+        let located = async move { services.rooms.locate(live_id).await };
         ctx.spawn(located.into_actor(self).map(move |located: Located, session, ctx| {
             session.busy = false;
             if session.ended {
@@ -266,7 +268,7 @@ impl Session {
     }
 
     /// Sends a command to a room believed to be alive; one that is not is asked for again.
-    fn send(&mut self, live_id: LiveId, room: Addr<LiveRoom>, command: RoomCommand, ctx: &mut Context<Self>) {
+    fn send(&mut self, live_id: LiveId, room: RoomAddr, command: RoomCommand, ctx: &mut Context<Self>) {
         if room.connected() {
             self.deliver(live_id, room, command);
         } else {
@@ -275,7 +277,7 @@ impl Session {
         }
     }
 
-    fn deliver(&mut self, live_id: LiveId, room: Addr<LiveRoom>, command: RoomCommand) {
+    fn deliver(&mut self, live_id: LiveId, room: RoomAddr, command: RoomCommand) {
         let joining = matches!(command.kind, RoomCommandKind::Join).then_some(command.stamp);
         if let Err(refused) = room.try_send(command) {
             let command = refused.into_inner();

@@ -3,7 +3,7 @@
 //! Timers starve behind a flood of messages, so every check compares instants and none relies on
 //! having fired in time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -29,10 +29,12 @@ impl Session {
             }
             Codec::SocketIoV4 => {
                 ctx.run_interval(settings.ping_interval, move |session, ctx| {
+                    let pinged_at = Instant::now();
                     session.say(PING);
-                    // The answer is whatever was heard last by the time it is due.
+                    // Whatever was heard since is an answer. How long ago that was says nothing: a
+                    // peer answers at once, and this timer is never early.
                     ctx.run_later(settings.ping_timeout, move |session, ctx| {
-                        session.check_silence(settings.ping_timeout, ctx);
+                        session.expect_life(session.last_heard >= pinged_at, ctx);
                     });
                 });
             }
@@ -65,10 +67,14 @@ impl Session {
     }
 
     fn check_silence(&mut self, silence_max: Duration, ctx: &mut Context<Self>) {
+        self.expect_life(self.last_heard.elapsed() <= silence_max, ctx);
+    }
+
+    fn expect_life(&mut self, heard: bool, ctx: &mut Context<Self>) {
         // Whoever cut the outbox leaves the rest to us, should the transport not notice.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             self.end(reason, ctx);
-        } else if self.last_heard.elapsed() > silence_max {
+        } else if !heard {
             self.end(Disconnect::PingTimeout, ctx);
         }
     }

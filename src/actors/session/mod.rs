@@ -20,8 +20,8 @@ use actix::prelude::*;
 use log::debug;
 
 use crate::actors::hub::{Hub, Outlet};
-use crate::actors::live_room::{LiveRoom, MemberGone};
-use crate::actors::registry::Rooms;
+use crate::actors::live_room::MemberGone;
+use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
 use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId};
@@ -106,7 +106,7 @@ struct Verified {
 
 /// A room this session may be a member of.
 struct RoomLink {
-    room: Addr<LiveRoom>,
+    room: RoomAddr,
     /// The number of the latest join; older news of the membership is no news.
     joined_by: u64,
 }
@@ -127,7 +127,7 @@ pub struct Session {
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
     limiter: Bucket,
-    /// Commands refused by the limiter since it last let one through.
+    /// Commands refused by the limiter, less those it let through since.
     excess: u32,
     /// Whether any command was ever valid; `/ws` sessions prove themselves at connect.
     proved: bool,
