@@ -81,6 +81,9 @@
 //! events later and elsewhere, every packet carries its [`domain::Lane`], `joinLive` reads `since`,
 //! and presence above its threshold is already constant in size.
 
+// What cannot fail is proved by an `expect` that says why; all else is an error value.
+#![warn(clippy::unwrap_used)]
+
 pub mod actors;
 pub mod app;
 pub mod auth;

@@ -54,6 +54,7 @@ pub(super) fn hold(request: &HttpRequest) -> io::Result<OpenSocket> {
     let connection = request
         .conn_data::<Connection>()
         .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no tcp connection"))?;
+    #[expect(unsafe_code, reason = "the server hands out no borrow of its socket, only its number")]
     // SAFETY: the server owns the descriptor and keeps it open while it handles a request of it,
     // which is now; the borrow ends with this statement.
     let fd = unsafe { BorrowedFd::borrow_raw(connection.fd) }.try_clone_to_owned()?;

@@ -184,17 +184,24 @@ impl Client {
         Self { cell, user, socket_id: None, child, orders, notes, kept: VecDeque::new(), next_ack: 1 }
     }
 
-    /// Waits until it is connected over the transport of its cell; again after a reconnect.
-    pub fn connected(&mut self) {
+    /// Waits until it is connected, over any transport, and returns which.
+    pub fn opened(&mut self) -> String {
         let note = self.wait_for("connect", |note| note["note"] == "connect");
         self.socket_id = note["id"].as_str().map(str::to_owned);
-        if self.cell.transport == Transport::Default {
-            if note["transport"] != "websocket" {
+        note["transport"].as_str().expect("a transport has a name").to_owned()
+    }
+
+    /// Waits until it is connected over the transport of its cell; again after a reconnect.
+    pub fn connected(&mut self) {
+        let transport = self.opened();
+        match self.cell.transport {
+            Transport::Polling => assert_eq!(transport, "polling", "{}", self.cell),
+            Transport::Websocket => assert_eq!(transport, "websocket", "{}", self.cell),
+            // python-socketio upgrades before it says that it is connected.
+            Transport::Default if transport == "websocket" => {}
+            Transport::Default => {
                 self.wait_for("upgrade", |note| note["note"] == "upgrade" && note["transport"] == "websocket");
             }
-        } else {
-            let expected = if self.cell.transport == Transport::Polling { "polling" } else { "websocket" };
-            assert_eq!(note["transport"], expected, "{}", self.cell);
         }
     }
 
@@ -296,7 +303,10 @@ impl Client {
             match self.notes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(note) if wanted(&note) => return note,
                 Ok(note) => self.kept.push_back(note),
-                Err(error) => panic!("{}: no {what}: {error}; kept: {:?}", self.cell, self.kept),
+                Err(error) => {
+                    let kept: Vec<_> = self.kept.iter().map(Value::to_string).collect();
+                    panic!("{}: no {what}: {error}; kept:\n{}", self.cell, kept.join("\n"));
+                }
             }
         }
     }
