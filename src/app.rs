@@ -32,9 +32,10 @@ use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::transport::{self, TransportSettings, TransportState};
 
-/// How long a comment's `request_id` is remembered, and how many of one room.
+/// How long a comment's `request_id` is remembered, and how many of one room: enough for the crowd's
+/// 40 comments a second and the streamer's beside them.
 const DEDUPE_MS: i64 = 300_000;
-const DEDUPE_MAX: usize = 8_192;
+const DEDUPE_MAX: usize = 16_384;
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
 const BACKLOG: u32 = 4_096;

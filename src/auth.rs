@@ -29,7 +29,6 @@ pub struct Identity {
     pub profile: Arc<Profile>,
     /// When the token's own `exp` passes; `None` if it carries none.
     pub expires_at: Option<Timestamp>,
-    pub verified_at: Timestamp,
 }
 
 /// Why a token makes no identity.
@@ -185,7 +184,7 @@ impl Auth {
         }
         let name = user.nickname.filter(|nickname| !nickname.is_empty()).unwrap_or(user.username);
         let profile = Arc::new(Profile { id: user.id, name, avatar: user.avatar });
-        Ok(Identity { profile, expires_at, verified_at: self.clock.now() })
+        Ok(Identity { profile, expires_at })
     }
 }
 

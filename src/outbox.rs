@@ -17,6 +17,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::domain::{Disconnect, Lane};
 
+/// How much is drained at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    pub packets_max: usize,
+    /// About: one packet that is larger goes alone.
+    pub bytes_max: usize,
+}
+
+impl Portion {
+    pub const ALL: Portion = Portion { packets_max: usize::MAX, bytes_max: usize::MAX };
+}
+
 /// A WebSocket opcode a server sends (RFC 6455, section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -186,13 +198,13 @@ impl Outbox {
         pushed
     }
 
-    /// Moves at least one waiting packet, and more up to about `bytes_max` bytes, into `into`. When
-    /// the outbox is empty: waits, or says why the session ended. One drainer at a time: the last
-    /// to poll is woken.
+    /// Moves at least one waiting packet, and more as far as `portion` goes, into `into`. When the
+    /// outbox is empty: waits, or says why the session ended. One drainer at a time: the last to
+    /// poll is woken.
     pub fn poll_drain(
         &self,
         cx: &mut Context<'_>,
-        bytes_max: usize,
+        portion: Portion,
         into: &mut Vec<Packet>,
     ) -> Poll<Result<(), Disconnect>> {
         let mut inner = self.lock();
@@ -206,13 +218,14 @@ impl Outbox {
             }
             return Poll::Pending;
         }
-        let mut taken = 0;
+        let (mut packets, mut bytes) = (0, 0);
         while let Some(packet) = inner.queue.front() {
             let len = packet.frame.len();
-            if taken > 0 && taken + len > bytes_max {
+            if packets > 0 && (packets == portion.packets_max || bytes + len > portion.bytes_max) {
                 break;
             }
-            taken += len;
+            packets += 1;
+            bytes += len;
             inner.bytes -= len;
             into.extend(inner.queue.pop_front());
         }
@@ -342,7 +355,7 @@ mod tests {
     fn drain(outbox: &Outbox) -> Vec<String> {
         let mut packets = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok(())) = outbox.poll_drain(&mut cx, usize::MAX, &mut packets) {}
+        while let Poll::Ready(Ok(())) = outbox.poll_drain(&mut cx, Portion::ALL, &mut packets) {}
         let payloads = packets.iter().filter_map(Packet::payload);
         payloads.map(|payload| String::from_utf8(payload.to_vec()).unwrap()).collect()
     }
@@ -397,6 +410,23 @@ mod tests {
     }
 
     #[test]
+    fn a_portion_is_bounded_in_packets_and_bytes_but_never_empty() {
+        let outbox = Outbox::new(LIMITS);
+        for text in ["a", "b", "c", "large", "d"] {
+            outbox.push(Packet::text(text, Lane::Crowd));
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut portions = Vec::new();
+        for _ in 0..4 {
+            let mut packets = Vec::new();
+            let portion = Portion { packets_max: 2, bytes_max: 6 };
+            assert_eq!(outbox.poll_drain(&mut cx, portion, &mut packets), Poll::Ready(Ok(())));
+            portions.push(packets.len());
+        }
+        assert_eq!(portions, [2, 1, 1, 1]);
+    }
+
+    #[test]
     fn what_was_queued_before_the_close_is_still_drained() {
         let outbox = Outbox::new(LIMITS);
         outbox.push(Packet::text("bye", Lane::Money));
@@ -404,6 +434,6 @@ mod tests {
         outbox.close(Disconnect::Fault);
         assert_eq!(drain(&outbox), ["bye"]);
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(outbox.poll_drain(&mut cx, 1, &mut Vec::new()), Poll::Ready(Err(Disconnect::Kicked)));
+        assert_eq!(outbox.poll_drain(&mut cx, Portion::ALL, &mut Vec::new()), Poll::Ready(Err(Disconnect::Kicked)));
     }
 }

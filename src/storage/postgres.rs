@@ -127,6 +127,16 @@ impl PostgresStore {
     {
         self.perform(Access::Write, query)
     }
+
+    /// A write that everybody else's writes make way for. The pool serves in order, so here it only
+    /// waits its turn.
+    fn write_first<T, F>(&self, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.write(query)
+    }
 }
 
 fn no_connection(error: RunError) -> StoreError {

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use self::batch::commit_batch;
-use self::worker::Worker;
+use self::worker::{Turn, Worker};
 use super::error::migration_error;
 use super::schema::users;
 use super::{StoreError, StoreOptions, Stored};
@@ -125,7 +125,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.readers.run(Access::Read, query)
+        self.readers.run(Turn::InOrder, Access::Read, query)
     }
 
     fn snapshot<T, F>(&self, query: F) -> Stored<'static, T>
@@ -133,7 +133,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.readers.run(Access::Snapshot, query)
+        self.readers.run(Turn::InOrder, Access::Snapshot, query)
     }
 
     fn write<T, F>(&self, query: F) -> Stored<'static, T>
@@ -141,7 +141,16 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.writer.run(Access::Write, query)
+        self.writer.run(Turn::InOrder, Access::Write, query)
+    }
+
+    /// A write that everybody else's writes make way for.
+    fn write_first<T, F>(&self, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.writer.run(Turn::First, Access::Write, query)
     }
 }
 
@@ -230,7 +239,7 @@ mod tests {
 
     async fn set_pages_max(store: &SqliteStore, pages_max: u32) {
         let pragma = format!("PRAGMA max_page_count = {pages_max}");
-        let set = store.writer.run(Access::Read, move |conn| {
+        let set = store.writer.run(Turn::InOrder, Access::Read, move |conn| {
             async move { Ok(conn.spawn_blocking(move |conn| conn.batch_execute(&pragma)).await?) }.boxed()
         });
         set.await.unwrap();

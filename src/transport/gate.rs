@@ -16,6 +16,9 @@ pub struct GateLimits {
     pub sessions_per_address_max: usize,
     /// New sessions of this node.
     pub arrivals: BucketRate,
+    /// New sessions of one address: less than those of the node, or one client that comes and goes
+    /// could keep everybody else out.
+    pub arrivals_per_address: BucketRate,
 }
 
 /// No room for another session, now.
@@ -27,10 +30,18 @@ pub struct Refused {
 #[derive(Debug, Default)]
 struct Inner {
     seats_taken: usize,
-    /// Only addresses with a seat, so no more of them than seats.
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, Address>,
     arrivals: Bucket,
 }
+
+#[derive(Debug, Default)]
+struct Address {
+    seats_taken: usize,
+    arrivals: Bucket,
+}
+
+/// Addresses remembered before those without a seat and with a full bucket are forgotten.
+const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
 
 /// Counts the sessions of this node, whatever their transport: a client that polls is one session
 /// over many connections.
@@ -54,15 +65,29 @@ impl Gate {
     /// to own.
     pub fn try_enter(self: &Arc<Self>, address: IpAddr, now: Timestamp) -> Result<Seat, Refused> {
         let mut inner = self.lock();
-        let from_address = inner.by_address.get(&address).copied().unwrap_or(0);
-        if inner.seats_taken >= self.limits.sessions_max || from_address >= self.limits.sessions_per_address_max {
-            return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
+        inner.sweep(now);
+        let Inner { seats_taken, by_address, arrivals } = &mut *inner;
+        let from_address = by_address.entry(address).or_default();
+        let refused = |retry_after_ms| Refused { retry_after_ms };
+        if *seats_taken >= self.limits.sessions_max || from_address.seats_taken >= self.limits.sessions_per_address_max
+        {
+            return Err(refused(OVERLOADED_RETRY_AFTER_MS));
         }
-        // Asked last, so that who is refused anyway does not slow others down.
-        inner.arrivals.take(self.limits.arrivals, now).map_err(|retry_after_ms| Refused { retry_after_ms })?;
-        inner.seats_taken += 1;
-        inner.by_address.insert(address, from_address + 1);
+        // The node's bucket is asked last, so that who is refused anyway does not slow others down.
+        from_address.arrivals.take(self.limits.arrivals_per_address, now).map_err(refused)?;
+        arrivals.take(self.limits.arrivals, now).map_err(refused)?;
+        *seats_taken += 1;
+        from_address.seats_taken += 1;
         Ok(Seat { gate: self.clone(), address })
+    }
+}
+
+impl Inner {
+    /// At most twice as many addresses are kept as there is a reason for.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.by_address.len() >= ADDRESSES_BEFORE_SWEEP.max(2 * self.seats_taken) {
+            self.by_address.retain(|_, address| address.seats_taken > 0 || !address.arrivals.is_full(now));
+        }
     }
 }
 
@@ -77,11 +102,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.gate.lock();
         inner.seats_taken -= 1;
-        if let Some(count) = inner.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                inner.by_address.remove(&self.address);
-            }
+        if let Some(address) = inner.by_address.get_mut(&self.address) {
+            address.seats_taken -= 1;
         }
     }
 }
@@ -94,7 +116,8 @@ mod tests {
 
     fn gate(sessions_max: usize, sessions_per_address_max: usize, burst: u32) -> Arc<Gate> {
         let arrivals = BucketRate { burst, refill: 10, per_ms: 1_000 };
-        Gate::new(GateLimits { sessions_max, sessions_per_address_max, arrivals })
+        let arrivals_per_address = BucketRate { burst: 100, refill: 1, per_ms: 1_000 };
+        Gate::new(GateLimits { sessions_max, sessions_per_address_max, arrivals, arrivals_per_address })
     }
 
     fn address(last: u8) -> IpAddr {
@@ -116,11 +139,22 @@ mod tests {
 
     #[test]
     fn addresses_without_a_seat_are_forgotten() {
-        let gate = gate(1_000, 1, 1_000);
-        for last in 0..=255 {
-            drop(gate.try_enter(address(last), NOW).unwrap());
+        let gate = gate(10_000, 1, 100_000);
+        for first in 0..20 {
+            for last in 0..=255 {
+                let address = [192, 0, first, last].into();
+                drop(gate.try_enter(address, NOW.plus_ms(10_000 * i64::from(first))).unwrap());
+            }
         }
-        assert!(gate.lock().by_address.is_empty());
+        assert!(gate.lock().by_address.len() <= ADDRESSES_BEFORE_SWEEP);
+    }
+
+    #[test]
+    fn an_address_that_comes_and_goes_keeps_nobody_else_out() {
+        let gate = gate(1_000, 1_000, 200);
+        let came = (0..1_000).filter(|_| gate.try_enter(address(1), NOW).is_ok()).count();
+        assert_eq!(came, 100);
+        assert!(gate.try_enter(address(2), NOW).is_ok());
     }
 
     #[test]

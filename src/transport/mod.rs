@@ -69,10 +69,13 @@ pub struct TransportState {
 impl TransportState {
     pub fn new(services: Arc<SessionServices>, settings: TransportSettings) -> Self {
         let per_s = settings.connections_per_s_max;
+        // Whoever may hold so many sessions may open as many at once.
+        let per_address = u32::try_from(settings.connections_per_address_max).unwrap_or(u32::MAX);
         let gate = Gate::new(GateLimits {
             sessions_max: settings.connections_max,
             sessions_per_address_max: settings.connections_per_address_max,
             arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
+            arrivals_per_address: BucketRate { burst: per_address, refill: per_address, per_ms: 1_000 },
         });
         Self { services, settings, gate, table: Arc::default() }
     }

@@ -15,33 +15,44 @@ use super::table::{EngineEntry, NotNow, Polled};
 use super::{TransportState, deliver, gone};
 use crate::actors::session::Inbound;
 use crate::domain::Disconnect;
-use crate::outbox::Packet;
+use crate::outbox::{Packet, Portion};
 use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{
     CLOSE, EngineError, EngineParseError, NOOP, PayloadKind, decode_payload, encode_payload,
 };
+
+/// Packets in the answer to one poll. python-socketio disconnects on a seventeenth, and the last may
+/// be followed by the close packet; the client polls again at once for the rest.
+const POLL_PACKETS_MAX: usize = 15;
 
 /// How long the body of one POST may take: the largest allowed by default, at 20 kB/s. Heartbeats
 /// of the session do not wait for it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GET ?sid=`: answers with what waits for the session, or with the first thing that will.
+///
+/// A client that should come back is not sent the close packet but told that its sid is gone:
+/// socket.io-client comes back after either, python-socketio only after the latter.
 pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> HttpResponse {
     let guard = match entry.begin_poll() {
         Ok(guard) => guard,
         Err(not_now) => return not_now.refuse(entry),
     };
-    let packets = match guard.wait(state.settings.payload_bytes_max).await {
+    let portion = Portion { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
+    let packets = match guard.wait(portion).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry.version, &entry.sid, &[NOOP.as_bytes()]),
-        Polled::Ended => {
+        Polled::Ended(reason) => {
             tell_closed(entry);
+            if reason.reconnect() {
+                return refusal(EngineError::UnknownSid);
+            }
             return answer(entry.version, &entry.sid, &[CLOSE.as_bytes()]);
         }
     };
     let mut packets: Vec<Bytes> = packets.iter().filter_map(Packet::payload).collect();
-    let ended = entry.outbox.closed().is_some_and(|reason| reason != Disconnect::ByClient);
-    if ended && entry.outbox.queued().0 == 0 {
+    let for_good = entry.outbox.closed().is_some_and(|reason| reason != Disconnect::ByClient && !reason.reconnect());
+    if for_good && entry.outbox.queued().0 == 0 {
         // The client need not come back for it.
         packets.push(Bytes::from_static(CLOSE.as_bytes()));
     }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::Session;
 use crate::domain::Disconnect;
-use crate::outbox::{Outbox, Packet};
+use crate::outbox::{Outbox, Packet, Portion};
 use crate::protocol::EngineVersion;
 
 /// How long a session that ended is still known, so that requests which crossed its end on the way
@@ -83,7 +83,7 @@ pub(super) enum Polled {
     /// Nothing to say, but the poll must not hang any longer.
     Released,
     /// The session is over.
-    Ended,
+    Ended(Disconnect),
 }
 
 /// One session, as its requests see it.
@@ -135,8 +135,8 @@ impl EngineEntry {
         Ok(ProbeGuard(self.clone()))
     }
 
-    /// Waits for something to answer a poll with, at most about `bytes_max` bytes of it.
-    async fn polled(&self, bytes_max: usize) -> Polled {
+    /// Waits for something to answer a poll with, and takes a portion of it.
+    async fn polled(&self, portion: Portion) -> Polled {
         let mut release = pin!(None);
         let mut hung = false;
         std::future::poll_fn(|cx: &mut Context<'_>| {
@@ -147,11 +147,11 @@ impl EngineEntry {
                 return Poll::Ready(Polled::Released);
             }
             let mut packets = Vec::new();
-            match self.outbox.poll_drain(cx, bytes_max, &mut packets) {
+            match self.outbox.poll_drain(cx, portion, &mut packets) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Polled::Packets(packets)),
                 // A client that said good-bye while its poll hung expects it to be let go.
                 Poll::Ready(Err(Disconnect::ByClient)) if hung => return Poll::Ready(Polled::Released),
-                Poll::Ready(Err(_)) => return Poll::Ready(Polled::Ended),
+                Poll::Ready(Err(reason)) => return Poll::Ready(Polled::Ended(reason)),
                 Poll::Pending => hung = true,
             }
             if state.carrier == (Carrier::Probing { answered: true }) {
@@ -176,8 +176,8 @@ pub(super) struct PollGuard {
 }
 
 impl PollGuard {
-    pub(super) async fn wait(mut self, bytes_max: usize) -> Polled {
-        let polled = self.entry.polled(bytes_max).await;
+    pub(super) async fn wait(mut self, portion: Portion) -> Polled {
+        let polled = self.entry.polled(portion).await;
         self.answered = true;
         polled
     }

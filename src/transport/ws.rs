@@ -31,13 +31,13 @@ use super::{TransportState, deliver, gone, overloaded};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::Disconnect;
-use crate::outbox::{Control, Outbox, Packet};
+use crate::outbox::{Control, Outbox, Packet, Portion};
 use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
 use crate::protocol::{Codec, EngineVersion};
 
-/// Bytes taken from the outbox at once. What is taken and not yet written counts towards no bound,
+/// Taken from the outbox at once. What is taken and not yet written counts towards no bound,
 /// so it is small; writes are as large as the server's own buffer.
-const DRAIN_BYTES: usize = 16 << 10;
+const PORTION: Portion = Portion { packets_max: usize::MAX, bytes_max: 16 << 10 };
 
 /// After the session ended, the time that its last packets and the closing handshake may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -222,7 +222,7 @@ impl Stream for FrameStream {
                 return self.reading.poll_unpin(cx).map(|_| None);
             }
             let mut packets = Vec::new();
-            match self.outbox.poll_drain(cx, DRAIN_BYTES, &mut packets) {
+            match self.outbox.poll_drain(cx, PORTION, &mut packets) {
                 Poll::Ready(Ok(())) => self.packets = packets.into_iter(),
                 Poll::Ready(Err(reason)) => {
                     self.closed = true;

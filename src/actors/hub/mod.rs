@@ -65,12 +65,16 @@ impl Hub {
     }
 
     fn tell_all(&mut self, live_id: LiveId, encoded: &Encoded) {
-        let Some(outlets) = self.rooms.get(&live_id) else { return };
-        for outlet in outlets.values() {
-            if outlet.outbox.push(encoded.packet(outlet.codec.dialect())) == Pushed::Full {
-                self.slow.entry(outlet.session).or_insert_with(|| outlet.clone());
+        let Some(outlets) = self.rooms.get_mut(&live_id) else { return };
+        // Sessions that are over are dropped here too: a room that gave up a batch, or died while
+        // this hub was full, never says so.
+        outlets.retain(|session, outlet| {
+            let pushed = outlet.outbox.push(encoded.packet(outlet.codec.dialect()));
+            if pushed == Pushed::Full {
+                self.slow.entry(*session).or_insert_with(|| outlet.clone());
             }
-        }
+            pushed != Pushed::Closed
+        });
     }
 
     /// The room ended without saying good-bye to its members: they may join again, which opens it
@@ -87,12 +91,14 @@ impl Hub {
         self.slow.retain(|session, outlet| {
             let outbox = &outlet.outbox;
             if outbox.closed().is_some() {
-                // Its last words had their time: a transport still blocked on its peer is freed.
-                if outbox.full_for().is_none_or(|full| full > slow_after + LAST_WORDS) {
+                // Its last words had their time: a transport still blocked on its peer is freed. One
+                // that was not full when it ended is not blocked.
+                let blocked_for = outbox.full_for();
+                let is_over = blocked_for.is_some_and(|full| full > slow_after + LAST_WORDS);
+                if is_over {
                     outbox.kill_socket();
-                    return false;
                 }
-                return true;
+                return blocked_for.is_some() && !is_over;
             }
             match outbox.full_for() {
                 None => false,

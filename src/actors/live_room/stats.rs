@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{Coins, LedgerEntry, Live, Position, Profile, Sequenced, SessionId, SocketId, Timestamp};
 
-/// One room at a glance. Cheap to make: the room refreshes it as it works.
+/// One room at a glance, made when somebody asks.
 #[derive(Debug, Clone)]
 pub struct RoomStats {
     pub live: Live,

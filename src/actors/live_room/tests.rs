@@ -98,6 +98,22 @@ async fn the_directory_ends_the_sessions_of_a_user_and_their_memberships() {
 }
 
 #[actix::test]
+async fn a_session_that_becomes_another_user_is_no_ghost_of_the_one_before() {
+    let node = Node::start(NodeOptions::default()).await;
+    let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
+    alice.join().await;
+    bob.join().await;
+    let other = node.store.create_user("carol".into(), None, String::new(), node.services.clock.now()).await;
+    let token = node.services.auth.start_session(&other.unwrap().unwrap()).await.unwrap();
+
+    let refused = bob.ask(2, "comment", json!({"token": token, "data": "who am I?"})).await;
+
+    assert_eq!(refused["code"], json!("not_in_room"), "{refused}");
+    let leave = alice.wait_for(|frame| frame["data"]["action"] == json!("leave")).await;
+    assert_eq!(leave["data"]["user"]["name"], json!("bobby"));
+}
+
+#[actix::test]
 async fn comments_of_one_sender_keep_their_order_and_all_members_see_the_same() {
     let node = Node::start(NodeOptions { queue_max: 1_000, ..NodeOptions::default() }).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
@@ -153,4 +169,18 @@ async fn a_comment_that_the_store_cannot_swallow_is_refused_and_holds_up_nobody(
     assert_eq!(refused["code"], json!("comment_refused"), "{refused}");
     let given = bob.ask(3, "gift", json!({"gift_id": node.gift.get()})).await;
     assert_eq!(given["ok"], json!(true), "{given}");
+}
+
+#[actix::test]
+async fn who_comes_while_the_node_drains_is_sent_away() {
+    let node = Node::start(NodeOptions::default()).await;
+    assert_eq!(node.services.directory.end_all(crate::domain::Disconnect::Shutdown), 0);
+    let late = node.guest("alice").await;
+    let mut patience = 1_000;
+    while late.outbox.closed().is_none() && patience > 0 {
+        patience -= 1;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(late.outbox.closed(), Some(crate::domain::Disconnect::Shutdown));
+    assert_eq!(node.services.directory.sessions_count(), 0);
 }

@@ -68,11 +68,6 @@ impl PersisterPort {
         self.gauge.queued.load(Ordering::Relaxed)
     }
 
-    /// False while the store is away.
-    pub fn healthy(&self) -> bool {
-        self.gauge.healthy.load(Ordering::Relaxed)
-    }
-
     /// Waits until everything submitted so far is durable. The caller bounds the wait.
     pub async fn flush(&self) {
         let (reply, flushed) = oneshot::channel();

@@ -121,8 +121,9 @@ impl Registry {
         let located = match result {
             Ok(Some(LoadedLive { row, recent })) => {
                 let live = match changed {
-                    Some((status, title)) => Live { status, title, ..row.live },
-                    None => row.live,
+                    // Changes may be reported in any order; an end is never taken back.
+                    Some((status, title)) if row.live.status != LiveStatus::Ended => Live { status, title, ..row.live },
+                    _ => row.live,
                 };
                 Ok(self.open(live, recent, ctx))
             }
@@ -258,6 +259,7 @@ impl Handler<LiveRowChanged> for Registry {
                 #[expect(clippy::disallowed_methods, reason = "streamers and operators are few")]
                 room.do_send(LiveChanged { status: row.status, title: row.title });
             }
+            Some(Entry::Loading { changed: Some((LiveStatus::Ended, _)), .. }) => {}
             Some(Entry::Loading { changed, .. }) => *changed = Some((row.status, row.title)),
             None => {}
         }

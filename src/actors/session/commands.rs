@@ -7,11 +7,13 @@
 use std::time::Instant;
 
 use actix::prelude::*;
+use tokio::time::timeout;
 
+use crate::actors::ask::ASK_TIMEOUT;
 use crate::actors::live_room::{RoomCommand, RoomCommandKind};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
-use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId};
+use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId, UserId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
@@ -116,7 +118,7 @@ impl Session {
 
     /// Carries out waiting commands until one has to wait for an answer.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
-        while !self.busy && !self.ended {
+        while self.awaited == 0 && !self.ended {
             let Some(command) = self.waiting.pop_front() else { return };
             self.carry_out(command, ctx);
         }
@@ -153,29 +155,50 @@ impl Session {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, Result<(), AuthError>, &mut Context<Self>) + 'static,
     ) {
-        self.busy = true;
+        self.awaited += 1;
         let auth = self.services.auth.clone();
+        self.claim(auth.decode(&token).ok().map(|(user, _)| user));
         let verdict = async move {
-            let verdict = auth.verify(&token).await;
+            // A store that hangs must not hold the session, and the commands behind this one, for ever.
+            let verdict = timeout(ASK_TIMEOUT, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
         ctx.spawn(verdict.into_actor(self).map(|(token, verdict), session, ctx| {
-            session.busy = false;
+            session.awaited -= 1;
             if session.ended {
                 return;
             }
             let verdict = verdict.map(|identity| session.identify(token, identity));
+            session.claim(None);
             then(session, verdict, ctx);
             session.pump(ctx);
         }));
     }
 
+    /// Lists the session under the user it claims to be, and no more under the one before.
+    fn claim(&mut self, user: Option<UserId>) {
+        let (own, directory) = (self.port.outlet.session, &self.services.directory);
+        if let Some(user) = user {
+            directory.identify(user, own);
+        }
+        let verified = self.verified.as_ref().map(|verified| verified.identity.profile.id);
+        if let Some(before) = std::mem::replace(&mut self.claimed, user)
+            && Some(before) != user
+            && Some(before) != verified
+        {
+            directory.forget(before, own);
+        }
+    }
+
+    /// A session of another user from here on is in none of the rooms of the one before: nothing
+    /// that befalls that user would reach it any more.
     fn identify(&mut self, token: String, identity: Identity) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
         if known != Some(user) {
             if let Some(before) = known {
                 self.services.directory.forget(before, own);
+                self.leave_rooms(true);
             }
             self.services.directory.identify(user, own);
         }
@@ -184,7 +207,7 @@ impl Session {
 
     /// Asks again whether the session's user may go on.
     pub(super) fn recheck(&mut self, ctx: &mut Context<Self>) {
-        if self.busy {
+        if self.awaited > 0 {
             return;
         }
         if let Some(verified) = &self.verified {
@@ -250,12 +273,12 @@ impl Session {
 
     /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
     pub(super) fn locate(&mut self, live_id: LiveId, command: RoomCommand, ctx: &mut Context<Self>) {
-        self.busy = true;
+        self.awaited += 1;
         // Not a clone of the way to the registry: its mailbox would have no bound for that.
         let services = self.services.clone();
         let located = async move { services.rooms.locate(live_id).await };
         ctx.spawn(located.into_actor(self).map(move |located: Located, session, ctx| {
-            session.busy = false;
+            session.awaited -= 1;
             if session.ended {
                 return;
             }

@@ -12,6 +12,8 @@ use super::{Revoked, Session};
 
 #[derive(Default)]
 struct Sessions {
+    /// Set when the node drains: nobody begins any more.
+    over: Option<Disconnect>,
     all: HashMap<SessionId, Addr<Session>>,
     by_user: HashMap<UserId, HashSet<SessionId>>,
 }
@@ -48,17 +50,23 @@ impl SessionDirectory {
         revoke_all(others.filter_map(|id| sessions.all.get(id)), reason)
     }
 
-    /// Ends every session: the node drains.
+    /// Ends every session, and those that begin from now on: the node drains, and clients that are
+    /// told to come back elsewhere still have connections to here.
     pub fn end_all(&self, reason: Disconnect) -> usize {
-        revoke_all(self.lock().all.values(), reason)
+        let mut sessions = self.lock();
+        sessions.over = Some(reason);
+        revoke_all(sessions.all.values(), reason)
     }
 
     pub(super) fn next_id(&self) -> SessionId {
         SessionId(self.next_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    pub(super) fn begin(&self, id: SessionId, session: Addr<Session>) {
-        self.lock().all.insert(id, session);
+    /// Returns why the session must not begin, if so.
+    pub(super) fn begin(&self, id: SessionId, session: Addr<Session>) -> Option<Disconnect> {
+        let mut sessions = self.lock();
+        sessions.all.insert(id, session);
+        sessions.over
     }
 
     pub(super) fn identify(&self, user: UserId, id: SessionId) {

@@ -24,7 +24,7 @@ use crate::actors::live_room::MemberGone;
 use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
-use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId};
+use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
@@ -119,11 +119,16 @@ pub struct Session {
     /// `/ws`: the token that serves all commands. Socket.IO commands bring their own.
     token: Option<String>,
     verified: Option<Verified>,
-    /// Commands that wait for the one before: a sender's commands keep their order. As long as the
-    /// burst at most, since each was let through by the limiter.
+    /// Whose token is being checked: a verdict on that user must reach us even if it comes between
+    /// our question and its answer.
+    claimed: Option<UserId>,
+    /// Commands that wait for the one before: a sender's commands keep their order. Each was let
+    /// through by the limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
+    /// at most, which bounds how many there are.
     waiting: VecDeque<ClientCommand>,
-    /// A command is waiting for its verdict or its room.
-    busy: bool,
+    /// Answers on their way: a verdict on a token, or the room of a command. While there are any,
+    /// commands wait.
+    awaited: u32,
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
     limiter: Bucket,
@@ -157,8 +162,9 @@ impl Session {
                 decoder,
                 token,
                 verified: None,
+                claimed: None,
                 waiting: VecDeque::new(),
-                busy: false,
+                awaited: 0,
                 rooms: HashMap::new(),
                 commands_count: 0,
                 limiter: Bucket::default(),
@@ -209,7 +215,9 @@ impl Session {
         }
         self.ended = true;
         debug!("session ended: session_id={} reason={reason:?}", self.port.outlet.session);
-        if self.decoder.is_some() && reason != Disconnect::ByClient {
+        // A Socket.IO client that is told so stays away for good; one that only loses its transport
+        // comes back by itself.
+        if self.decoder.is_some() && reason != Disconnect::ByClient && !reason.reconnect() {
             self.say(DISCONNECT);
         }
         self.port.outlet.outbox.close(reason);
@@ -230,7 +238,9 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.services.directory.begin(self.port.outlet.session, ctx.address());
+        if let Some(reason) = self.services.directory.begin(self.port.outlet.session, ctx.address()) {
+            return self.end(reason, ctx);
+        }
         self.open(ctx);
         self.arm_deadlines(ctx);
     }
@@ -240,8 +250,9 @@ impl Actor for Session {
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.port.outlet.outbox.close(Disconnect::Fault);
         self.leave_rooms(false);
-        if let Some(verified) = self.verified.take() {
-            self.services.directory.forget(verified.identity.profile.id, self.port.outlet.session);
+        let verified = self.verified.take().map(|verified| verified.identity.profile.id);
+        for user in [verified, self.claimed.take()].into_iter().flatten() {
+            self.services.directory.forget(user, self.port.outlet.session);
         }
         self.services.directory.end(self.port.outlet.session);
     }

@@ -97,7 +97,7 @@ impl Store for Backend {
     }
 
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {
-        self.write(move |conn| commit_batch(conn, batch).boxed())
+        self.write_first(move |conn| commit_batch(conn, batch).boxed())
     }
 
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome> {

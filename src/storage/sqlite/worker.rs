@@ -1,8 +1,9 @@
-//! Threads that own a connection each and take calls from one bounded queue.
+//! Threads that own a connection each and take calls from one bounded queue, in which commits of
+//! rooms go first.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use diesel_async::{AsyncConnection, TransactionManager};
@@ -18,9 +19,75 @@ use crate::storage::{StoreError, Stored};
 type Job = Box<dyn FnOnce(Result<&mut Conn, StoreError>) + Send>;
 type Connect = dyn Fn() -> Result<Conn, StoreError> + Send + Sync;
 
+/// When a call is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Before all that are only in order: a commit that rooms wait for must not queue behind
+    /// whatever anybody asks over HTTP, nor be refused because of it.
+    First,
+    InOrder,
+}
+
+#[derive(Default)]
+struct Waiting {
+    first: VecDeque<Job>,
+    in_order: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    /// Calls that may wait in each turn.
+    jobs_max: usize,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Every change under the lock is one operation of a list, so a poisoned lock guards whole state.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, turn: Turn, job: Job) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        let jobs = match turn {
+            Turn::First => &mut waiting.first,
+            Turn::InOrder => &mut waiting.in_order,
+        };
+        if jobs.len() >= self.jobs_max {
+            return Err(StoreError::Unavailable("the queue of the store is full".into()));
+        }
+        jobs.push_back(job);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the next call; `None` when the worker is dropped and all calls are done.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = waiting.first.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = waiting.in_order.pop_front() {
+                return Some(job);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
 /// Dropped, it finishes the calls it has taken and closes its connections.
 pub(super) struct Worker {
-    jobs: Option<SyncSender<Job>>,
+    queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -31,11 +98,10 @@ impl Worker {
         queue_max: usize,
         connect: impl Fn() -> Result<Conn, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let (jobs, queue) = sync_channel(queue_max);
-        let queue = Arc::new(Mutex::new(queue));
+        let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), jobs_max: queue_max });
         let connect: Arc<Connect> = Arc::new(connect);
         // Kept from the start: if a thread cannot be made, dropping it stops those before.
-        let mut worker = Self { jobs: Some(jobs), threads: Vec::new() };
+        let mut worker = Self { queue: queue.clone(), threads: Vec::new() };
         for _ in 0..threads_count {
             let conn = connect()?;
             let (queue, connect) = (queue.clone(), connect.clone());
@@ -49,7 +115,7 @@ impl Worker {
     }
 
     /// Queues a query at once; the future only waits for its result.
-    pub(super) fn run<T, F>(&self, access: Access, query: F) -> Stored<'static, T>
+    pub(super) fn run<T, F>(&self, turn: Turn, access: Access, query: F) -> Stored<'static, T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
@@ -64,13 +130,7 @@ impl Worker {
             // Nobody waits any more: the work is done all the same.
             let _ = done_tx.send(result);
         });
-        let queued = match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(StoreError::Unavailable("the queue of the store is full".into())),
-            Some(Err(TrySendError::Disconnected(_))) | None => {
-                Err(StoreError::Unavailable("the threads of the store are gone".into()))
-            }
-        };
+        let queued = self.queue.push(turn, job);
         async move {
             queued?;
             done.await.map_err(|_| StoreError::Fault("a query panicked".into()))?
@@ -81,7 +141,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.queue.close();
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so.
             let _ = thread.join();
@@ -89,12 +149,9 @@ impl Drop for Worker {
     }
 }
 
-fn serve(queue: &Mutex<Receiver<Job>>, conn: Conn, connect: &Connect) {
+fn serve(queue: &Queue, conn: Conn, connect: &Connect) {
     let mut conn = Some(conn);
-    loop {
-        // The lock is held while waiting: one thread waits for a call, the others for the lock.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+    while let Some(job) = queue.next() {
         let mut open = match conn.take().map_or_else(connect, Ok) {
             Ok(open) => open,
             Err(error) => {
