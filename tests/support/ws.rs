@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -117,7 +117,10 @@ impl Ws {
 
     /// The next text frame, or `None` when the connection is closed.
     pub fn read(&mut self) -> Option<Value> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            // Heartbeats alone are no answer.
+            assert!(Instant::now() < deadline, "nothing but heartbeats came; kept: {:?}", self.kept);
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("the server sends JSON"));
@@ -139,21 +142,6 @@ impl Ws {
                     return None;
                 }
             }
-        }
-    }
-
-    /// Whether nothing but what is kept comes for `quiet`.
-    pub fn is_quiet_for(&mut self, quiet: Duration) -> bool {
-        self.socket.get_ref().set_read_timeout(Some(quiet)).expect("a time limit can be set");
-        let outcome = self.socket.read();
-        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        match outcome {
-            Ok(Message::Text(text)) => {
-                self.kept.push_back(serde_json::from_str(&text).expect("the server sends JSON"));
-                false
-            }
-            Err(tungstenite::Error::Io(error)) => error.kind() == std::io::ErrorKind::WouldBlock,
-            other => panic!("unexpected: {other:?}"),
         }
     }
 }

@@ -138,13 +138,18 @@ impl Poller {
         socket
     }
 
-    /// Joins a live and polls until the answer is there.
+    /// Joins a live and polls until the answer is there, and the news of it, which may come apart.
     pub fn join(&self, user: &User, live_id: i64) {
         let join = json!(["joinLive", {"live_id": live_id, "token": user.token}]);
         assert_eq!(self.post(&[&format!("420{join}")]).text(), "ok");
         let deadline = Instant::now() + PATIENCE;
-        while !self.poll().iter().any(|packet| packet.starts_with("430")) {
-            assert!(Instant::now() < deadline, "no answer to joinLive");
+        let (mut answered, mut told) = (false, false);
+        while !answered || !told {
+            assert!(Instant::now() < deadline, "joinLive: answered {answered}, told {told}");
+            for packet in self.poll() {
+                answered |= packet.starts_with("430");
+                told |= packet.starts_with("42[\"online\"");
+            }
         }
     }
 }
