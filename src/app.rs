@@ -26,7 +26,7 @@ use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{BucketRate, Disconnect, RoomSettings};
-use crate::http::{self, ApiSettings, ApiState, LoginLimiter};
+use crate::http::{self, ApiSettings, ApiState, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -85,7 +85,8 @@ impl App {
             broker: Arc::new(MemoryBroker::new(history, clock.clone())),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
-            comment_ids: Arc::new(CommentIds::new(0)),
+            // Until nodes agree on their numbers, chance tells two processes on one database apart.
+            comment_ids: Arc::new(CommentIds::new(rand::random())),
             clock: clock.clone(),
         };
         let arbiters = (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
@@ -108,6 +109,7 @@ impl App {
             sessions: directory,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
+            readiness: Arc::new(Readiness::default()),
             settings: Arc::new(api_settings(config)),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));

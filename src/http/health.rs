@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
 use log::warn;
@@ -16,8 +16,37 @@ pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
+/// How long a verdict is good. The question costs a write, so how often it is asked must not be
+/// for those to choose who send requests.
+const VERDICT_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// The latest verdict on the parts of this node.
+#[derive(Default)]
+pub struct Readiness(tokio::sync::Mutex<Option<Verdict>>);
+
+struct Verdict {
+    failing: Vec<&'static str>,
+    reached: Instant,
+}
+
 /// GET /readyz: the store takes transactions and the rooms answer. Send no clients here if not.
 pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
+    // Whoever comes while the parts are asked waits for their answer.
+    let mut latest = state.readiness.0.lock().await;
+    let verdict = match latest.take() {
+        Some(verdict) if verdict.reached.elapsed() < VERDICT_AGE_MAX => verdict,
+        _ => Verdict { failing: ask_parts(&state).await, reached: Instant::now() },
+    };
+    let verdict = latest.insert(verdict);
+    if verdict.failing.is_empty() {
+        HttpResponse::Ok().json(json!({"status": "ready"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": verdict.failing}))
+    }
+}
+
+/// Names of the parts that do not work.
+async fn ask_parts(state: &ApiState) -> Vec<&'static str> {
     let store = async {
         let pinged = tokio::time::timeout(PART_WAIT, state.store.ping()).await;
         pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
@@ -34,9 +63,5 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
             failing.push(part);
         }
     }
-    if failing.is_empty() {
-        HttpResponse::Ok().json(json!({"status": "ready"}))
-    } else {
-        HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": failing}))
-    }
+    failing
 }

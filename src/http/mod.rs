@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::Network;
 use crate::storage::Store;
 
+pub use health::Readiness;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
 pub use routes::configure;
@@ -43,6 +44,7 @@ pub struct ApiState {
     pub sessions: Arc<SessionDirectory>,
     pub clock: Arc<dyn Clock>,
     pub login_limiter: Arc<LoginLimiter>,
+    pub readiness: Arc<Readiness>,
     pub settings: Arc<ApiSettings>,
 }
 

@@ -238,6 +238,7 @@ pub trait Store: Send + Sync {
     /// Recomputes the books from their entries.
     fn audit(&self) -> Stored<'_, AuditReport>;
 
-    /// Succeeds when a transaction could be made now.
+    /// Succeeds when a transaction became durable now. It writes, though nothing new: a full disk
+    /// still reads and still begins transactions.
     fn ping(&self) -> Stored<'_, ()>;
 }

@@ -29,6 +29,9 @@ use crate::domain::UserId;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
+/// A transaction with an id of its own writes its commit to the log, and waits for the disk.
+const WRITE_NOTHING_NEW: &str = "SELECT pg_current_xact_id()";
+
 /// The advisory lock under which migrations run: "liveroom" in ASCII.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"liveroom");
 

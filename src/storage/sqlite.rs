@@ -32,6 +32,9 @@ use crate::domain::UserId;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
+/// Writes a page of the file without changing anything that anybody reads.
+const WRITE_NOTHING_NEW: &str = "PRAGMA user_version = 0";
+
 /// How long to wait before the file is tried again while another process converts it to WAL.
 const OPEN_RETRY: Duration = Duration::from_millis(20);
 

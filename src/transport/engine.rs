@@ -54,7 +54,7 @@ impl Asked {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
-            let entry = state.table.get(sid).ok_or(EngineError::UnknownSid)?;
+            let entry = state.table.get(sid, state.client_key(request)).ok_or(EngineError::UnknownSid)?;
             return match (is_websocket, request.method()) {
                 (true, &Method::GET) if is_upgrade => Ok(Self::Upgrade(entry)),
                 (false, &Method::GET) if query.j.is_none() => Ok(Self::Poll(entry)),
@@ -164,7 +164,7 @@ fn open_polling(
         seat: Box::new((seat, place)),
     });
     // Before anything else runs on this thread, so before the session could end.
-    state.table.insert(sid.clone(), version, outbox, session, over);
+    state.table.insert(sid.clone(), version, state.client_key(request), outbox, session, over);
     let packet = opening_packet(version, &sid, true, state);
     polling::answer(version, &sid, &[packet.as_bytes()])
 }

@@ -70,7 +70,10 @@ impl Frames {
     /// Throws away what the peer sends until it sends no more.
     pub(super) async fn discard(&mut self) {
         self.buffer = BytesMut::new();
-        while let Some(Ok(_)) = self.payload.next().await {}
+        while let Some(Ok(_)) = self.payload.next().await {
+            // There may always be more, and others on this thread have their turn too.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Takes a frame; returns the message that it is or completes.

@@ -16,6 +16,7 @@ mod table;
 mod upgrade;
 mod ws;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,11 +83,16 @@ impl TransportState {
 
     /// Takes a seat for a new session.
     fn admit(&self, request: &HttpRequest) -> Result<Seat, Refused> {
+        self.gate.try_enter(self.client_key(request), self.services.clock.now())
+    }
+
+    /// Where a request comes from: what one client is likely to own.
+    fn client_key(&self, request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
         let forwarded: Vec<&str> =
             request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
         let client = client_address(peer, forwarded.into_iter(), &self.settings.trusted_proxies);
-        self.gate.try_enter(limit_key(client), self.services.clock.now())
+        limit_key(client)
     }
 }
 

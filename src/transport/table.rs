@@ -5,6 +5,7 @@
 //! in here.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -90,6 +91,8 @@ pub(super) enum Polled {
 pub(super) struct EngineEntry {
     pub(super) sid: Arc<str>,
     pub(super) version: EngineVersion,
+    /// Where its handshake came from.
+    address: IpAddr,
     pub(super) outbox: Arc<Outbox>,
     pub(super) session: Addr<Session>,
     state: Mutex<State>,
@@ -282,19 +285,24 @@ impl EngineTable {
         &self,
         sid: Arc<str>,
         version: EngineVersion,
+        address: IpAddr,
         outbox: Arc<Outbox>,
         session: Addr<Session>,
         over: oneshot::Receiver<()>,
     ) {
         let state = State { carrier: Carrier::Polling, polling: false, posting: false, over: Some(over) };
-        let entry = EngineEntry { sid: sid.clone(), version, outbox, session, state: Mutex::new(state) };
+        let entry = EngineEntry { sid: sid.clone(), version, address, outbox, session, state: Mutex::new(state) };
         let mut entries = self.lock();
         entries.forget_old();
         entries.by_sid.insert(sid, Arc::new(entry));
     }
 
-    pub(super) fn get(&self, sid: &str) -> Option<Arc<EngineEntry>> {
-        self.lock().by_sid.get(sid).cloned()
+    /// The session `sid`, for a request that comes from `address`. A sid of revision 3 is no secret:
+    /// it is the socket id, which all in a room are told. So whoever knows it must also come from
+    /// where its owner came from, or a member could read and close the sessions of the others.
+    pub(super) fn get(&self, sid: &str, address: IpAddr) -> Option<Arc<EngineEntry>> {
+        let entry = self.lock().by_sid.get(sid).cloned();
+        entry.filter(|entry| entry.version == EngineVersion::V4 || entry.address == address)
     }
 
     fn end(&self, sid: &Arc<str>) {

@@ -317,7 +317,13 @@ impl Socket {
     async fn close(mut self, hearing: Hearing) {
         let heard = async {
             match hearing {
-                Hearing::InStep => while !matches!(self.frames.next().await, Ok(Message::Close(_)) | Err(_)) {},
+                Hearing::InStep => {
+                    while !matches!(self.frames.next().await, Ok(Message::Close(_)) | Err(_)) {
+                        // No session slows the reading down any more: without this, others on this
+                        // thread would starve behind a peer that floods.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 // Bytes left unread would make the kernel reset the connection, and with it the
                 // close frame on its way.
                 Hearing::OutOfStep => self.frames.discard().await,

@@ -19,7 +19,7 @@ use liveroom::cluster::{HistoryLimits, MemoryBroker, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::Network;
 use liveroom::domain::{BucketRate, LiveId, LiveStatus, RoomSettings, Timestamp, UserId};
-use liveroom::http::{ApiSettings, ApiState, LoginLimiter, configure};
+use liveroom::http::{ApiSettings, ApiState, LoginLimiter, Readiness, configure};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -116,6 +116,7 @@ impl TestApi {
             sessions: Arc::new(SessionDirectory::default()),
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
+            readiness: Arc::new(Readiness::default()),
             settings: Arc::new(ApiSettings {
                 admin_token: setup.admin_token.map(str::to_owned),
                 media_secret: MEDIA_SECRET.to_owned(),

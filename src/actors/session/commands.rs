@@ -95,25 +95,28 @@ impl Session {
         }
     }
 
-    /// The limiter of commands. Who goes on although refused is disconnected: one refusal is forgiven
-    /// for each command that is let through, so that no flood lives on in the gaps of the limit.
+    /// Whether a command may pass the limiter. One that may not is answered.
     fn let_through(&mut self, ack: &AckId, ctx: &mut Context<Self>) -> bool {
-        let rate = self.settings().command_rate;
-        match self.limiter.take(rate, self.services.clock.now()) {
-            Ok(()) => {
-                self.excess = self.excess.saturating_sub(1);
-                true
-            }
-            Err(retry_after_ms) => {
-                self.excess += 1;
-                if self.excess > rate.burst {
-                    self.end(Disconnect::Policy, ctx);
-                } else {
-                    self.reject(ack, Reject::RateLimited { retry_after_ms });
-                }
-                false
-            }
+        let taken = self.take_from_limiter(ctx);
+        if let Err(retry_after_ms) = taken
+            && !self.ended
+        {
+            self.reject(ack, Reject::RateLimited { retry_after_ms });
         }
+        taken.is_ok()
+    }
+
+    /// The limiter of everything a client sends: heartbeats cost a wake-up and an answer too. Who
+    /// goes on although refused is disconnected: one refusal is forgiven for each command that is
+    /// let through, so that no flood lives on in the gaps of the limit.
+    pub(super) fn take_from_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
+        let rate = self.settings().command_rate;
+        let taken = self.limiter.take(rate, self.services.clock.now());
+        self.excess = if taken.is_ok() { self.excess.saturating_sub(1) } else { self.excess + 1 };
+        if self.excess > rate.burst {
+            self.end(Disconnect::Policy, ctx);
+        }
+        taken
     }
 
     /// Carries out waiting commands until one has to wait for an answer.

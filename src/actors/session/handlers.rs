@@ -19,6 +19,10 @@ impl Handler<Received> for Session {
         if self.ended {
             return;
         }
+        // Whoever cut the outbox leaves the rest to us: nobody is left to hear the answers.
+        if let Some(reason) = self.port.outlet.outbox.closed() {
+            return self.end(reason, ctx);
+        }
         self.last_heard = Instant::now();
         match (inbound, &mut self.decoder) {
             (Inbound::Text(text), Some(decoder)) => match decoder.text(&text) {
@@ -36,8 +40,15 @@ impl Handler<Received> for Session {
             (Inbound::Binary(_), None) => {
                 self.decoded(Decoded::Malformed { ack: AckId::None, what: "frame: commands are text" }, ctx);
             }
-            (Inbound::Ping(data), _) => self.say(&format!("{PONG}{data}")),
-            (Inbound::Pong, _) => {}
+            (Inbound::Ping(data), _) => {
+                if self.take_from_limiter(ctx).is_ok() {
+                    self.say(&format!("{PONG}{data}"));
+                }
+            }
+            (Inbound::Pong, _) => {
+                // Being heard was all; only a flood of them has a consequence, and that is taken.
+                let _ = self.take_from_limiter(ctx);
+            }
         }
     }
 }
@@ -48,6 +59,10 @@ impl Session {
             Codec::SocketIoV2 => EngineVersion::V3,
             Codec::SocketIoV4 | Codec::PlainJson => EngineVersion::V4,
         };
+        // Commands have their turn with the limiter where their fault can be answered.
+        if !matches!(input, SocketIoInput::Event(_)) && self.take_from_limiter(ctx).is_err() {
+            return;
+        }
         match input {
             SocketIoInput::Connect { namespace } if namespace == ROOT_NAMESPACE => {
                 self.connected = true;

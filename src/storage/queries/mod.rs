@@ -1,8 +1,8 @@
 //! Every query that both databases understand, written once.
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
-//! `Backend` (the store), `Conn` (its connection), `lock_user_coin` and `commit_batch` (what the
-//! dialects do not share). The methods of the store are one line each: which access, which query.
+//! `Backend` (the store), `Conn` (its connection), `lock_user_coin`, `commit_batch` and
+//! `WRITE_NOTHING_NEW` (what the dialects do not share). The methods of the store are one line each: which access, which query.
 
 mod accounts;
 mod audit;
@@ -13,7 +13,7 @@ mod lives;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
-use super::{Backend, Conn, commit_batch};
+use super::{Backend, Conn, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{Coins, Comment, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
     AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored, User,
@@ -115,7 +115,7 @@ impl Store for Backend {
     fn ping(&self) -> Stored<'_, ()> {
         self.write(move |conn| {
             async move {
-                diesel::sql_query("SELECT 1").execute(conn).await?;
+                diesel::sql_query(WRITE_NOTHING_NEW).execute(conn).await?;
                 Ok(())
             }
             .boxed()

@@ -1,0 +1,13 @@
+//! Attacks on a running server. Each test does harm as well as it can, and then asserts what the
+//! attacker was told and that nobody else noticed.
+
+mod support;
+
+mod hostile {
+    mod bystanders;
+    mod commands;
+    mod http;
+    mod sessions;
+    mod store;
+    mod tokens;
+}

@@ -1,0 +1,114 @@
+//! Tokens that were never issued, or are no longer good.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::bystanders::Bystanders;
+use crate::support::{JWT_SECRET, TestServer, Ws};
+
+const REFUSED: &str = "Token 令牌不合法!";
+
+fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
+        .expect("claims are JSON")
+}
+
+#[test]
+fn forged_tokens_open_nothing() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let (header, rest) = alice.token.split_once('.').expect("three parts");
+    let (claims, signature) = rest.split_once('.').expect("three parts");
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+    let forged = [
+        (format!("{none}.{claims}."), "no algorithm"),
+        (format!("{none}.{claims}.{signature}"), "no algorithm, with a signature"),
+        (format!("{header}.{claims}."), "no signature"),
+        (format!("{header}.{claims}.{}", &signature[1..]), "half a signature"),
+        (signed(Algorithm::HS512, JWT_SECRET, &json!({"id": alice.id})), "another algorithm"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({"id": alice.id})), "signed, but not the current one"),
+        (signed(Algorithm::HS256, "", &json!({"id": alice.id})), "an empty secret"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({})), "nobody's"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({"id": alice.id.to_string()})), "an id of another type"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({"id": -1})), "a negative id"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({"id": i64::MAX})), "the largest id"),
+        (signed(Algorithm::HS256, JWT_SECRET, &json!({"id": 1e300})), "an id out of range"),
+        (format!("{}{}", alice.token, "A".repeat(30_000)), "a huge one"),
+        ("..".to_owned(), "dots"),
+        (String::new(), "an empty one"),
+    ];
+    for (token, name) in &forged {
+        let mut ws = Ws::connect_with(&server, token);
+        let words = ws.read().expect("last words");
+        assert_eq!(words, json!({"msg": "fail", "data": REFUSED}), "{name}");
+        assert_eq!(ws.wait_for_close().0, 3000, "{name}");
+        let mut ws = Ws::connect(&server, &alice);
+        let answer = ws.ask("auth", json!({"token": token}));
+        assert_eq!(answer["ok"], json!(false), "{name}: {answer}");
+    }
+    Ws::connect(&server, &alice).join(server.live(&alice));
+}
+
+#[test]
+fn a_token_that_was_replaced_or_taken_back_ends_its_sessions_at_once() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let bob = server.user("bobby");
+    let mut bystanders = Bystanders::meet(&server, &bob);
+    let live_id = server.live(&alice);
+    let mut first = Ws::connect(&server, &alice);
+    first.join(live_id);
+    let again = server.login("alice");
+    assert_eq!(first.wait_for_close().0, 3000, "a later login");
+    let mut second = Ws::connect(&server, &again);
+    second.join(live_id);
+    assert_eq!(server.post_as(&alice, "/api/logout", &json!({})).status, 400, "the old token ends nothing");
+    second.join(live_id);
+    server.post_as(&again, "/api/logout", &json!({})).ok();
+    assert_eq!(second.wait_for_close().0, 3000, "a logout");
+    bystanders.assert_unharmed(&server, "logins and logouts of others");
+}
+
+#[test]
+fn a_session_speaks_for_the_user_who_joined_and_for_no_other() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let bob = server.user("bobby");
+    let live_id = server.live(&alice);
+    let mut ws = Ws::connect(&server, &alice);
+    ws.join(live_id);
+    let borrowed = ws.ask("comment", json!({"live_id": live_id, "token": bob.token, "data": "who am I"}));
+    assert_eq!(borrowed["code"], json!("not_in_room"), "{borrowed}");
+    assert_eq!(ws.ask("auth", json!({"token": bob.token}))["ok"], json!(true));
+    let other = ws.ask("comment", json!({"live_id": live_id, "data": "who am I"}));
+    assert_eq!(other["code"], json!("not_in_room"), "{other}");
+}
+
+#[test]
+fn a_flood_of_logins_leaves_the_rooms_their_time() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let mut bystanders = Bystanders::meet(&server, &alice);
+    std::thread::scope(|scope| {
+        let attackers: Vec<_> = (0..16)
+            .map(|n| {
+                let server = &server;
+                scope.spawn(move || {
+                    let guess = json!({"username": format!("nobody{n}"), "password": "guess"});
+                    (0..3).map(|_| server.post("/api/login", &guess).status).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        while attackers.iter().any(|attacker| !attacker.is_finished()) {
+            // Slower than the limits of an honest client, which bystanders are.
+            std::thread::sleep(Duration::from_millis(100));
+            bystanders.assert_unharmed(&server, "logins");
+        }
+        for attacker in attackers {
+            let statuses = attacker.join().expect("an attacker is answered");
+            assert!(statuses.iter().all(|status| matches!(status, 400 | 503)), "{statuses:?}");
+        }
+    });
+}
