@@ -1,0 +1,302 @@
+//! What the server says, and what it means for the promises.
+
+use std::io;
+
+use memchr::memmem;
+use serde_json::Value;
+
+use super::schedule::Action;
+use super::{Driver, Seat, io_code};
+use crate::client::{Heard, connection, frames, speech};
+use crate::commands::{CommandKind, Fate};
+use crate::judge;
+use crate::room_log::{Content, MARK, Sight, presence_of, read_mark};
+use crate::track::Arrival;
+
+/// A refused join is tried again after so long, if the server gives no hint.
+const JOIN_AGAIN_MS: u64 = 1_000;
+
+impl Driver<'_> {
+    /// The WebSocket is open: greet, or speak at once.
+    pub(super) fn on_upgraded(&mut self, index: usize, now_ns: u64) -> io::Result<()> {
+        self.stats.connections += 1;
+        let kind = self.members[index].kind;
+        if kind.is_plain() {
+            self.join(index, now_ns);
+        } else if let (Some(greeting), Some(conn)) = (connection::greeting(kind), self.members[index].conn.as_mut()) {
+            conn.send_text(greeting)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn on_frame(&mut self, index: usize, opcode: u8, payload: &[u8], now_ns: u64) -> Result<(), String> {
+        match opcode {
+            frames::TEXT => self.on_text(index, payload, now_ns),
+            frames::PING => match self.members[index].conn.as_mut() {
+                Some(conn) => conn.send(frames::PONG, payload).map_err(|error| io_code(&error)),
+                None => Ok(()),
+            },
+            frames::PONG | frames::BINARY => Ok(()),
+            frames::CLOSE => {
+                let code = payload.first_chunk::<2>().map_or(1005, |code| u16::from_be_bytes(*code));
+                Err(format!("close_{code}"))
+            }
+            _ => {
+                self.offences.add(judge::WIRE, || format!("member {index} got a frame of opcode {opcode}"));
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) -> Result<(), String> {
+        let kind = self.members[index].kind;
+        let heard = kind.hear(text);
+        if self.script.target.templates.is_some() && matches!(heard, Heard::Event { .. } | Heard::Unknown) {
+            self.on_marked(index, text, now_ns);
+            return Ok(());
+        }
+        match heard {
+            Heard::Event { name, body } => match speech::offset_of(body) {
+                Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
+                None => self.on_state(index, name, body),
+            },
+            Heard::Answer { ack, body } => self.on_answer(index, ack, body, now_ns),
+            Heard::Connected => {
+                if self.members[index].seat == Seat::Connecting {
+                    self.join(index, now_ns);
+                }
+            }
+            Heard::Opened(_) => {
+                if kind == crate::client::Kind::SocketIoV3 {
+                    let session = self.members[index].session;
+                    self.schedule.add(now_ns, Action::Ping { member: index, session });
+                }
+            }
+            Heard::Ping => {
+                let outcome = self.members[index].conn.as_mut().map_or(Ok(()), |conn| conn.send_text("3"));
+                outcome.map_err(|error| io_code(&error))?;
+            }
+            Heard::Pong => {}
+            Heard::Fail(_) => self.refuse("connect_refused_by_server"),
+            Heard::Unknown => self.offences.add(judge::WIRE, || {
+                let start = String::from_utf8_lossy(&text[..text.len().min(60)]).into_owned();
+                format!("member {index} got a text that is no event and no answer: {start}")
+            }),
+        }
+        Ok(())
+    }
+
+    /// An event with a place in the room's order.
+    #[inline]
+    fn on_numbered(&mut self, index: usize, name: &[u8], offset: u64, body: &[u8], now_ns: u64) {
+        let member = &mut self.members[index];
+        let room = &mut self.rooms[member.room];
+        self.stats.deliveries += 1;
+        room.deliveries += 1;
+        self.last_heard_ns = now_ns;
+        let sight = room.log.hear(room.live_id, name, offset, body);
+        if !matches!(sight, Sight::Known | Sight::First) {
+            self.on_wrong_event(index, offset, &sight);
+            return;
+        }
+        match member.track.arrive(offset) {
+            Arrival::InOrder => {}
+            // Whether it is a loss shows at the end: it may be late.
+            Arrival::Skipped { .. } => {}
+            Arrival::Late => {
+                self.offences.add(judge::ORDER, || format!("member {index} got offset {offset} after later ones"))
+            }
+            Arrival::Again => {
+                self.offences.add(judge::DUPLICATED, || format!("member {index} got offset {offset} twice"));
+                return;
+            }
+            Arrival::Outside => {
+                self.offences
+                    .add(judge::ISOLATED, || format!("member {index} got offset {offset} while outside the room"));
+                return;
+            }
+        }
+        if sight == Sight::First {
+            self.on_first_sight(index, offset);
+        }
+        let Some(event) = self.rooms[self.members[index].room].log.get(offset) else { return };
+        if event.intended_ns != u64::MAX && event.sender != index as u32 {
+            self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
+        }
+    }
+
+    #[cold]
+    fn on_wrong_event(&mut self, index: usize, offset: u64, sight: &Sight) {
+        match sight {
+            Sight::Foreign { live_id } => self.offences.add(judge::ISOLATED, || {
+                format!("member {index} got offset {offset} of room {live_id}, where it is not")
+            }),
+            Sight::Different => self
+                .offences
+                .add(judge::ORDER, || format!("member {index} got at offset {offset} another event than others")),
+            Sight::Impossible(what) => {
+                self.offences.add(judge::GAPS, || format!("member {index} got offset {offset}: {what}"));
+            }
+            Sight::Unreadable | Sight::First | Sight::Known => {
+                self.offences
+                    .add(judge::WIRE, || format!("member {index} got an event at {offset} without its fields"));
+            }
+        }
+    }
+
+    /// The first member heard an event: what was asked is now announced.
+    #[cold]
+    fn on_first_sight(&mut self, index: usize, offset: u64) {
+        let room_index = self.members[index].room;
+        let Some(event) = self.rooms[room_index].log.get_mut(offset) else { return };
+        let Content::Comment { command: Some(number), .. } = &event.content else { return };
+        let number = *number;
+        let Some(command) = self.commands.get_mut(number) else { return };
+        event.intended_ns = command.intended_ns;
+        event.sender = command.member;
+        if command.room as usize != room_index {
+            self.offences.add(judge::ISOLATED, || format!("comment {number} was announced in another room"));
+        }
+        if let Some(before) = command.announced.replace(offset) {
+            self.offences.add(judge::DUPLICATED, || format!("comment {number} was announced at {before} and {offset}"));
+        }
+    }
+
+    /// An event that has no place: the latest replaces the one before.
+    fn on_state(&mut self, index: usize, name: &[u8], body: &[u8]) {
+        match name {
+            b"online" => {
+                let Some((count, live_id)) = presence_of(body) else {
+                    self.offences.add(judge::WIRE, || format!("member {index} got presence without count or live_id"));
+                    return;
+                };
+                let member = &mut self.members[index];
+                if live_id == self.rooms[member.room].live_id {
+                    member.track.online = Some(count);
+                } else {
+                    self.offences.add(judge::ISOLATED, || format!("member {index} got presence of room {live_id}"));
+                }
+            }
+            b"rate" => {}
+            // Refusals without a command: `kicked`, `error`, and the one named by the socket id.
+            _ => {
+                let code = serde_json::from_slice::<Value>(body).ok();
+                let code = code.as_ref().and_then(|body| body["code"].as_str().or(body["data"]["payload"].as_str()));
+                self.refuse(code.unwrap_or("unknown_event"));
+            }
+        }
+    }
+
+    fn on_answer(&mut self, index: usize, ack: u64, body: &[u8], now_ns: u64) {
+        let number = usize::try_from(ack).unwrap_or(usize::MAX);
+        let Some(place) = self.members[index].pending.iter().position(|it| *it == number) else {
+            self.offences
+                .add(judge::ANSWERED, || format!("member {index} got an answer to {ack}, which it did not wait for"));
+            return;
+        };
+        self.members[index].pending.swap_remove(place);
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(command) = self.commands.get_mut(number) else { return };
+        let kind = command.kind;
+        if matches!(kind, CommandKind::Comment | CommandKind::Gift { .. }) {
+            self.stats.ack_latency.record_ns(now_ns.saturating_sub(command.intended_ns));
+        }
+        if answer["ok"] == true {
+            command.fate = fate_of(&answer);
+            self.on_accepted(index, kind, &answer, now_ns);
+        } else {
+            command.fate = Fate::Refused;
+            self.on_refused(index, kind, &answer);
+        }
+    }
+
+    fn on_accepted(&mut self, index: usize, kind: CommandKind, answer: &Value, now_ns: u64) {
+        match kind {
+            CommandKind::Join => {
+                let offset = answer["offset"].as_u64().unwrap_or_default();
+                let room_index = self.members[index].room;
+                if !self.rooms[room_index].log.joined_at(answer["epoch"].as_str().unwrap_or_default(), offset) {
+                    self.offences.add(judge::GAPS, || format!("member {index} joined in another epoch than others"));
+                }
+                let resumed = self.members[index].resume_from.take().filter(|_| answer["recovered"] == true);
+                self.enter(index, resumed.unwrap_or(offset), answer["count"].as_u64(), now_ns);
+            }
+            CommandKind::Leave => {
+                self.exit(index);
+                self.members[index].seat = Seat::Out;
+                let (session, after_ns) = (self.members[index].session, self.rejoin_after_ns(self.members[index].room));
+                self.plan_return(index, session, after_ns);
+            }
+            CommandKind::Comment | CommandKind::Gift { .. } => {}
+        }
+    }
+
+    fn on_refused(&mut self, index: usize, kind: CommandKind, answer: &Value) {
+        self.refuse(answer["code"].as_str().unwrap_or("refused_without_code"));
+        let session = self.members[index].session;
+        match kind {
+            CommandKind::Join => {
+                self.members[index].seat = Seat::Out;
+                let after_ms = answer["retry_after_ms"].as_u64().unwrap_or(JOIN_AGAIN_MS);
+                self.plan_return(index, session, after_ms.saturating_mul(1_000_000));
+            }
+            // Still in: as before it asked.
+            CommandKind::Leave => self.members[index].seat = Seat::In,
+            CommandKind::Comment | CommandKind::Gift { .. } => {}
+        }
+    }
+
+    /// Any text of a server that is driven by templates: what carries a mark is a comment. Its place
+    /// is the order in which the room first heard it.
+    fn on_marked(&mut self, index: usize, text: &[u8], now_ns: u64) {
+        if memmem::find(text, MARK.as_bytes()).is_none() {
+            return;
+        }
+        let Some(number) = read_mark(text) else { return };
+        let Some(command) = self.commands.get(number) else { return };
+        let room_index = self.members[index].room;
+        if command.room as usize != room_index {
+            self.offences.add(judge::ISOLATED, || format!("member {index} got comment {number} of another room"));
+            return;
+        }
+        let offset = match command.announced {
+            Some(offset) => offset,
+            None => self.rooms[room_index].log.append_marked(number),
+        };
+        self.stats.deliveries += 1;
+        self.rooms[room_index].deliveries += 1;
+        self.last_heard_ns = now_ns;
+        match self.members[index].track.arrive(offset) {
+            Arrival::InOrder | Arrival::Skipped { .. } => {}
+            Arrival::Late => {
+                self.offences.add(judge::ORDER, || format!("member {index} got comment {number} after later ones"))
+            }
+            Arrival::Again => {
+                self.offences.add(judge::DUPLICATED, || format!("member {index} got comment {number} twice"));
+                return;
+            }
+            Arrival::Outside => return,
+        }
+        if self.commands.get(number).is_some_and(|command| command.announced.is_none()) {
+            self.on_first_sight(index, offset);
+        }
+        let Some(event) = self.rooms[room_index].log.get(offset) else { return };
+        if event.sender != index as u32 {
+            self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
+        }
+    }
+}
+
+fn fate_of(answer: &Value) -> Fate {
+    if answer["status"] == "sampled_out" {
+        return Fate::SampledOut;
+    }
+    let id = match (&answer["comment_id"], &answer["gift_record_id"]) {
+        (Value::String(id), _) => id.clone(),
+        (_, Value::Number(id)) => id.to_string(),
+        _ => String::new(),
+    };
+    Fate::Accepted { id, offset: answer["offset"].as_u64() }
+}

@@ -1,0 +1,98 @@
+//! One member: who it is, where it stands, how it reads.
+
+use crate::client::{Connection, Kind};
+use crate::track::Track;
+
+/// Where a member stands with its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// Not connected.
+    Away,
+    /// Connecting, until it may speak.
+    Connecting,
+    /// Asked to join.
+    Joining,
+    In,
+    /// Asked to leave.
+    Leaving,
+    /// Connected, but not in the room.
+    Out,
+}
+
+/// How fast a member reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    Full,
+    Slow {
+        bytes_per_s: u64,
+    },
+    /// Nothing, once it is in.
+    Stopped,
+}
+
+pub struct Member {
+    pub room: usize,
+    /// Which of the world's users it is; `None` is the owner of the lives.
+    pub user: Option<usize>,
+    pub kind: Kind,
+    pub reading: Reading,
+    pub seat: Seat,
+    pub conn: Option<Connection>,
+    /// Counts connections, so that what was planned for an earlier one is dropped.
+    pub session: u32,
+    pub track: Track,
+    /// Numbers of commands that wait for their answer.
+    pub pending: Vec<usize>,
+    /// Its place in the room's list of members that are in.
+    pub slot: usize,
+    /// Where it left off, if it is to resume there.
+    pub resume_from: Option<u64>,
+    pub has_been_in: bool,
+    /// A slow or stopped reader, now or before: nobody promised it every comment.
+    pub may_miss_crowd: bool,
+}
+
+impl Member {
+    pub fn new(room: usize, user: Option<usize>, kind: Kind, reading: Reading) -> Self {
+        Self {
+            room,
+            user,
+            kind,
+            reading,
+            seat: Seat::Away,
+            conn: None,
+            session: 0,
+            track: Track::default(),
+            pending: Vec::new(),
+            slot: usize::MAX,
+            resume_from: None,
+            has_been_in: false,
+            may_miss_crowd: reading != Reading::Full,
+        }
+    }
+
+    /// Whether its bytes are read as they come.
+    pub fn reads_at_once(&self) -> bool {
+        match self.reading {
+            Reading::Full => true,
+            // They read the handshake and the answer to the join like everybody.
+            Reading::Slow { .. } | Reading::Stopped => !matches!(self.seat, Seat::In | Seat::Leaving),
+        }
+    }
+}
+
+/// One room as its members see it.
+pub struct Room {
+    pub live_id: i64,
+    /// Which `[[room]]` of the script it is.
+    pub plan: usize,
+    pub log: crate::room_log::RoomLog,
+    /// Its members, joined or not.
+    pub members: std::ops::Range<usize>,
+    /// Those that are in.
+    pub joined: Vec<usize>,
+    pub joined_peak: usize,
+    pub deliveries: u64,
+    /// The streamer asked to end it.
+    pub is_ended: bool,
+}

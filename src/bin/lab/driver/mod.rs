@@ -1,0 +1,320 @@
+//! Drives the members of a run: one thread, one epoll, one queue of things to do.
+//!
+//! The loop reads sockets in large pieces and walks frame heads in place; per delivery it costs a
+//! comparison with what other members heard and one count in a histogram. So one core takes in
+//! what several cores of a server send.
+
+mod act;
+mod hear;
+mod member;
+mod rooms;
+mod schedule;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::client::{Connection, Pump, Source, frames};
+use crate::commands::Commands;
+use crate::judge::{self, Offences};
+use crate::progress::Progress;
+use crate::rng::Rng;
+use crate::script::Script;
+use crate::stats::Stats;
+use crate::world::{Account, World};
+
+pub use member::{Member, Reading, Room, Seat};
+use schedule::{Phases, Schedule};
+
+/// One read takes in at most so much; shared by all connections.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Reads from one connection in a row, before others get their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// Socket reports handled between looks at the clock.
+const REPORTS_AT_ONCE: usize = 64;
+
+const TIMER: Token = Token(usize::MAX);
+
+/// What the driver asks of the thread that speaks HTTP meanwhile: room and new status.
+pub type Errand = (usize, &'static str);
+
+pub struct Driver<'a> {
+    script: &'a Script,
+    world: &'a World,
+    pub members: Vec<Member>,
+    pub rooms: Vec<Room>,
+    pub commands: Commands,
+    pub offences: Offences,
+    /// Refusals and closes, by code.
+    pub refusals: BTreeMap<String, u64>,
+    pub stats: Stats,
+    phases: Phases,
+    schedule: Schedule,
+    rng: Rng,
+    poll: Poll,
+    timer: OwnedFd,
+    timer_set_for: u64,
+    started: Instant,
+    /// `None` once the run is over.
+    errands: Option<mpsc::Sender<Errand>>,
+    progress: Progress,
+    /// Members with more to read than one turn took.
+    unread: Vec<usize>,
+    buffer: Vec<u8>,
+    connections_made: usize,
+    /// When the latest event with an offset came.
+    last_heard_ns: u64,
+}
+
+impl<'a> Driver<'a> {
+    pub fn new(
+        script: &'a Script,
+        world: &'a World,
+        seed: u64,
+        errands: mpsc::Sender<Errand>,
+        progress: Progress,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let mut driver = Self {
+            script,
+            world,
+            members: Vec::new(),
+            rooms: Vec::new(),
+            commands: Commands::default(),
+            offences: Offences::default(),
+            refusals: BTreeMap::new(),
+            stats: Stats::default(),
+            phases: Phases::new(&script.phases),
+            schedule: Schedule::default(),
+            rng: Rng::new(seed),
+            poll,
+            timer,
+            timer_set_for: 0,
+            started: Instant::now(),
+            errands: Some(errands),
+            progress,
+            unread: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            connections_made: 0,
+            last_heard_ns: 0,
+        };
+        driver.populate();
+        Ok(driver)
+    }
+
+    /// Runs the script to its end and until everything has arrived, or the time for that is up.
+    /// Returns its length in seconds, from the first connect to the last receipt.
+    pub fn run(&mut self) -> io::Result<f64> {
+        self.started = Instant::now();
+        let end_ns = self.phases.end_ns();
+        let give_up_ns = end_ns + self.script.script.settle.as_nanos() as u64;
+        let mut events = Events::with_capacity(1024);
+        loop {
+            self.act_until_now();
+            let now = self.now_ns();
+            if now >= end_ns && (now >= give_up_ns || self.is_settled(now)) {
+                break;
+            }
+            let limit = if now < end_ns { end_ns } else { now + settle::LOOK_NS };
+            self.wait(&mut events, limit.min(self.schedule.next_ns().unwrap_or(u64::MAX)))?;
+            let reports: Vec<_> = events.iter().filter(|event| event.token() != TIMER).map(Report::from).collect();
+            for batch in reports.chunks(REPORTS_AT_ONCE) {
+                for report in batch {
+                    self.on_report(report);
+                }
+                self.act_until_now();
+            }
+            for member in std::mem::take(&mut self.unread) {
+                self.pump(member);
+            }
+        }
+        let last_ns = self.last_heard_ns.max(end_ns.min(self.now_ns()));
+        self.tick();
+        self.progress.finish();
+        Ok(last_ns as f64 / 1e9)
+    }
+
+    /// No streamer asks for anything any more.
+    pub fn end_errands(&mut self) {
+        self.errands = None;
+    }
+
+    pub fn account(&self, member: usize) -> &'a Account {
+        self.members[member].user.map_or(&self.world.owner, |user| &self.world.users[user])
+    }
+
+    /// Says good-bye for everybody.
+    pub fn close_all(&mut self) {
+        for member in &mut self.members {
+            if let Some(mut conn) = member.conn.take() {
+                conn.close();
+            }
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// Waits for sockets, but not beyond `until_ns`. A timer of its own, because epoll's timeout
+    /// counts in whole milliseconds and a comment may be due in tens of microseconds.
+    fn wait(&mut self, events: &mut Events, until_ns: u64) -> io::Result<()> {
+        let now = self.now_ns();
+        let timeout = if until_ns <= now || !self.unread.is_empty() { Some(Duration::ZERO) } else { None };
+        if timeout.is_none() && self.timer_set_for != until_ns {
+            let length = Duration::from_nanos((until_ns - now).max(1));
+            let at = Timespec { tv_sec: length.as_secs() as i64, tv_nsec: i64::from(length.subsec_nanos()) };
+            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: once, it_value: at })?;
+            self.timer_set_for = until_ns;
+        }
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn act_until_now(&mut self) {
+        while let Some((at_ns, action)) = self.schedule.pop_due(self.now_ns()) {
+            self.act(at_ns, action);
+        }
+    }
+
+    fn on_report(&mut self, report: &Report) {
+        let index = report.member;
+        if report.writable {
+            let outcome = self.members[index].conn.as_mut().map_or(Ok(()), Connection::on_writable);
+            if let Err(error) = outcome {
+                self.lose(index, &io_code(&error));
+                return;
+            }
+        }
+        if report.readable {
+            // A reader that was cut off wakes up: the close code is behind what it did not read.
+            if report.ended && !self.members[index].reads_at_once() {
+                self.members[index].reading = Reading::Full;
+            }
+            if self.members[index].reads_at_once() {
+                self.pump(index);
+            }
+        }
+    }
+
+    /// Reads what there is for a member.
+    fn pump(&mut self, index: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = self.pump_into(index, &mut buffer, READ_BYTES, READS_IN_A_ROW);
+        self.buffer = buffer;
+        if let Err(code) = outcome {
+            self.lose(index, &code);
+        }
+    }
+
+    /// Reads at most `reads` times `bytes_max`. An error is the code the connection ended with.
+    fn pump_into(&mut self, index: usize, buffer: &mut Vec<u8>, bytes_max: usize, reads: usize) -> Result<(), String> {
+        for _ in 0..reads {
+            let Some(conn) = self.members[index].conn.as_mut() else { return Ok(()) };
+            let (filled, pump) = conn.fill(buffer, bytes_max).map_err(|error| io_code(&error))?;
+            let now_ns = self.now_ns();
+            self.stats.bytes += filled as u64;
+            let used = self.take_in(index, &buffer[..filled], now_ns)?;
+            if let Some(conn) = self.members[index].conn.as_mut() {
+                conn.keep(&buffer[used..filled]);
+                // What is kept is counted when it is read together with the rest.
+                self.stats.bytes -= (filled - used) as u64;
+            }
+            match pump {
+                Pump::Drained => return Ok(()),
+                Pump::Ended => return Err("close_1006".to_owned()),
+                Pump::More => {}
+            }
+        }
+        if self.members[index].reads_at_once() {
+            self.unread.push(index);
+        }
+        Ok(())
+    }
+
+    /// Handles whole frames and returns how many bytes they took.
+    fn take_in(&mut self, index: usize, bytes: &[u8], now_ns: u64) -> Result<usize, String> {
+        let mut at = 0;
+        let Some(conn) = self.members[index].conn.as_mut() else { return Ok(0) };
+        if !conn.is_upgraded() {
+            match conn.read_head(bytes)? {
+                None => return Ok(0),
+                Some(used) => at = used,
+            }
+            self.on_upgraded(index, now_ns).map_err(|error| io_code(&error))?;
+        }
+        loop {
+            match frames::next(&bytes[at..]) {
+                frames::Step::Partial => return Ok(at),
+                frames::Step::Faulty(what) => {
+                    self.offences.add(judge::WIRE, || format!("member {index} got {what}"));
+                    return Err("close_1002".to_owned());
+                }
+                frames::Step::Frame { opcode, payload, used } => {
+                    at += used;
+                    self.stats.frames += 1;
+                    self.on_frame(index, opcode, payload, now_ns)?;
+                }
+            }
+        }
+    }
+
+    /// Starts a connection for a member that has none.
+    fn connect(&mut self, index: usize) {
+        let token = &self.account(index).token;
+        let templates = self.script.target.templates.as_ref();
+        let (ws_path, socketio_path) = templates.map_or(("/ws", "/socket.io/"), |it| (&it.path, &it.socketio_path));
+        let member = &mut self.members[index];
+        let path = member.kind.path(token, ws_path, socketio_path);
+        let source = Source { index: self.connections_made, slow: member.reading != Reading::Full };
+        self.connections_made += 1;
+        match Connection::start(self.world.base.address, source, &path, self.poll.registry(), Token(index)) {
+            Ok(conn) => {
+                member.session += 1;
+                member.conn = Some(conn);
+                member.seat = Seat::Connecting;
+            }
+            Err(error) => self.lose(index, &io_code(&error)),
+        }
+    }
+}
+
+/// What epoll said of one socket.
+struct Report {
+    member: usize,
+    readable: bool,
+    writable: bool,
+    ended: bool,
+}
+
+impl From<&mio::event::Event> for Report {
+    fn from(event: &mio::event::Event) -> Self {
+        let ended = event.is_read_closed() || event.is_error();
+        Self { member: event.token().0, readable: event.is_readable() || ended, writable: event.is_writable(), ended }
+    }
+}
+
+/// A stable word for what the socket said.
+fn io_code(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect_refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "close_1006".to_owned(),
+        kind => format!("socket_{kind:?}").to_ascii_lowercase(),
+    }
+}

@@ -1,0 +1,51 @@
+//! Whether everything that was asked has happened and everybody has heard of it.
+
+use std::collections::HashSet;
+
+use super::{Driver, Reading, Seat};
+
+/// How often to look, once the script has ended.
+pub(super) const LOOK_NS: u64 = 20_000_000;
+
+/// Nothing may come for so long before a run counts as over: duplicates come late.
+const QUIET_NS: u64 = 300_000_000;
+
+impl Driver<'_> {
+    pub(super) fn is_settled(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.last_heard_ns.max(self.phases.end_ns())) > QUIET_NS
+            && !self
+                .members
+                .iter()
+                .any(|member| matches!(member.seat, Seat::Connecting | Seat::Joining | Seat::Leaving))
+            && self.rooms.iter().enumerate().all(|(room, _)| self.lagging(room).next().is_none())
+            && self.rooms.iter().enumerate().all(|(room, _)| self.misled(room).next().is_none())
+            && !self.commands.is_any_pending()
+    }
+
+    /// Members that read as fast as they can and have not heard the room's newest event.
+    pub fn lagging(&self, room: usize) -> impl Iterator<Item = usize> {
+        let last = self.rooms[room].log.last();
+        self.attentive(room).filter(move |member| self.members[*member].track.position() != Some(last))
+    }
+
+    /// Members that believe another number of users online than there are, and what they believe.
+    pub fn misled(&self, room: usize) -> impl Iterator<Item = (usize, u64)> {
+        let truth = self.users_online(room);
+        let believed = move |member: usize| self.members[member].track.online.map(|online| (member, online));
+        self.attentive(room).filter_map(believed).filter(move |(_, online)| *online != truth)
+    }
+
+    /// Users with at least one member in the room.
+    pub fn users_online(&self, room: usize) -> u64 {
+        let users: HashSet<_> = self.rooms[room].joined.iter().map(|member| self.members[*member].user).collect();
+        users.len() as u64
+    }
+
+    fn attentive(&self, room: usize) -> impl Iterator<Item = usize> {
+        self.rooms[room]
+            .joined
+            .iter()
+            .copied()
+            .filter(|member| self.members[*member].reading == Reading::Full && !self.members[*member].may_miss_crowd)
+    }
+}

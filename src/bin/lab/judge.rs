@@ -1,0 +1,62 @@
+//! Broken promises, as they are seen: counted by the name of the check they fail.
+
+use std::collections::BTreeMap;
+
+use crate::outcome::Check;
+
+/// Texts kept per check; the rest is only counted.
+const SHOWN_MAX: usize = 5;
+
+pub const CONNECTED: &str = "everybody_got_in";
+pub const ANSWERED: &str = "every_command_answered_once";
+pub const COMMENT_LOST: &str = "no_acked_comment_lost";
+pub const GIFT_LOST: &str = "no_acked_gift_lost";
+pub const DUPLICATED: &str = "nothing_duplicated";
+pub const ORDER: &str = "same_order_for_all";
+pub const GAPS: &str = "offsets_without_gaps";
+pub const ISOLATED: &str = "nobody_hears_another_room";
+pub const MONEY: &str = "gift_money_exact";
+pub const PRESENCE: &str = "presence_converges";
+pub const REFUSALS: &str = "only_expected_refusals";
+pub const WIRE: &str = "frames_are_well_formed";
+
+/// All checks, in the order they are reported.
+const ALL: &[&str] =
+    &[CONNECTED, ANSWERED, COMMENT_LOST, GIFT_LOST, DUPLICATED, ORDER, GAPS, ISOLATED, MONEY, PRESENCE, REFUSALS, WIRE];
+
+/// What was seen to be wrong.
+#[derive(Debug, Default)]
+pub struct Offences {
+    by_check: BTreeMap<&'static str, Offence>,
+}
+
+#[derive(Debug, Default)]
+struct Offence {
+    count: u64,
+    first: Vec<String>,
+}
+
+impl Offences {
+    /// Notes one offence; `describe` is called only if it will be shown.
+    pub fn add(&mut self, check: &'static str, describe: impl FnOnce() -> String) {
+        let offence = self.by_check.entry(check).or_default();
+        offence.count += 1;
+        if offence.first.len() < SHOWN_MAX {
+            offence.first.push(describe());
+        }
+    }
+
+    /// The verdict of every check. `passed` says in words what was counted where nothing is wrong.
+    pub fn verdicts(&self, passed: impl Fn(&str) -> String) -> Vec<Check> {
+        let verdict = |name: &&'static str| match self.by_check.get(name) {
+            None => Check { name: (*name).to_owned(), passed: true, detail: passed(name) },
+            Some(offence) => {
+                let more = offence.count.saturating_sub(offence.first.len() as u64);
+                let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+                let detail = format!("{}{more}", offence.first.join("; "));
+                Check { name: (*name).to_owned(), passed: false, detail }
+            }
+        };
+        ALL.iter().map(verdict).collect()
+    }
+}

@@ -1,0 +1,38 @@
+//! What people read after a run: a summary for the terminal, a page with charts, and the ratios
+//! between two runs. All three are functions of outcomes, and do no I/O.
+
+mod beside_floor;
+mod chart;
+mod compare;
+mod format;
+mod html;
+mod page;
+#[cfg(test)]
+pub mod sample;
+mod summary;
+mod timeline;
+
+pub use compare::compare;
+pub use html::html;
+pub use summary::summary;
+
+use crate::outcome::{Check, Outcome};
+
+/// Whether each promise and each objective was kept.
+fn passed(outcome: &Outcome) -> bool {
+    all_checks(outcome).all(|check| check.passed)
+}
+
+fn all_checks(outcome: &Outcome) -> impl Iterator<Item = &Check> {
+    outcome.checks.iter().chain(&outcome.objectives)
+}
+
+/// The verdict in one sentence, such as `8 of 9 promises and 2 of 2 objectives kept`.
+fn verdict(outcome: &Outcome) -> String {
+    let kept = |checks: &[Check]| checks.iter().filter(|check| check.passed).count();
+    let promises = format!("{} of {} promises", kept(&outcome.checks), outcome.checks.len());
+    match outcome.objectives.as_slice() {
+        [] => format!("{promises} kept"),
+        objectives => format!("{promises} and {} of {} objectives kept", kept(objectives), objectives.len()),
+    }
+}

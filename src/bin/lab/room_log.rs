@@ -1,0 +1,259 @@
+//! What a room said, pieced together from what its members heard.
+//!
+//! The first member that hears an event has it parsed and kept; every later one only compares
+//! bytes. So each delivery is verified in full for the price of a comparison.
+
+use serde::Deserialize;
+
+use crate::client::speech;
+
+/// A jump of offsets above this is taken for nonsense rather than for a gap.
+const JUMP_MAX: u64 = 1_000_000;
+
+/// The events of one room, by offset.
+#[derive(Debug, Default)]
+pub struct RoomLog {
+    /// The offset before the first event that could be heard.
+    base: Option<u64>,
+    epoch: Option<Box<str>>,
+    events: Vec<Option<RoomEvent>>,
+}
+
+#[derive(Debug)]
+pub struct RoomEvent {
+    body: Box<[u8]>,
+    pub content: Content,
+    /// When its sender should have sent it, for latency; `u64::MAX` if that is unknown.
+    pub intended_ns: u64,
+    /// The member who sent it.
+    pub sender: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// `command` is the number its text is marked with.
+    Comment {
+        id: String,
+        command: Option<usize>,
+    },
+    Gift {
+        id: String,
+        user_id: i64,
+        coins: i64,
+        live_coin: i64,
+    },
+    /// State changes and whatever else has an offset.
+    Other,
+}
+
+impl Content {
+    /// Whether a server may drop it for a member that does not keep up.
+    pub fn is_crowd(&self) -> bool {
+        matches!(self, Content::Comment { .. })
+    }
+}
+
+/// What hearing an event said about it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Nobody had heard it.
+    First,
+    /// As others heard it.
+    Known,
+    /// Others heard something else at this offset.
+    Different,
+    /// Of another room.
+    Foreign {
+        live_id: i64,
+    },
+    /// No event of this room can have this epoch or offset.
+    Impossible(&'static str),
+    Unreadable,
+}
+
+/// As much of a recoverable event as the lab reads. Whatever else it has is its own affair.
+#[derive(Deserialize)]
+struct Body {
+    live_id: i64,
+    epoch: String,
+    #[serde(default)]
+    id: Option<serde_json::Value>,
+    #[serde(default)]
+    content: String,
+    #[serde(default)]
+    user: Option<User>,
+    #[serde(default)]
+    num: i64,
+    #[serde(default)]
+    gift_coin: i64,
+    #[serde(default)]
+    live_coin: i64,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: i64,
+}
+
+impl RoomLog {
+    /// A member joined at `offset`. The first to do so says where the log begins.
+    pub fn joined_at(&mut self, epoch: &str, offset: u64) -> bool {
+        self.base.get_or_insert(offset);
+        &**self.epoch.get_or_insert_with(|| epoch.into()) == epoch
+    }
+
+    pub fn epoch(&self) -> Option<&str> {
+        self.epoch.as_deref()
+    }
+
+    /// Gives the next place to a comment that a server without offsets announced.
+    pub fn append_marked(&mut self, number: usize) -> u64 {
+        let content = Content::Comment { id: String::new(), command: Some(number) };
+        self.events.push(Some(RoomEvent { body: Box::default(), content, intended_ns: u64::MAX, sender: u32::MAX }));
+        self.last()
+    }
+
+    pub fn base(&self) -> u64 {
+        self.base.unwrap_or_default()
+    }
+
+    /// The offset of the newest event heard by anybody.
+    pub fn last(&self) -> u64 {
+        self.base() + self.events.len() as u64
+    }
+
+    #[inline]
+    pub fn get(&self, offset: u64) -> Option<&RoomEvent> {
+        self.events.get(offset.checked_sub(self.base() + 1)? as usize)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, offset: u64) -> Option<&mut RoomEvent> {
+        let index = offset.checked_sub(self.base() + 1)? as usize;
+        self.events.get_mut(index)?.as_mut()
+    }
+
+    /// All events heard, with their offsets.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &RoomEvent)> {
+        let first = self.base() + 1;
+        self.events.iter().enumerate().filter_map(move |(at, event)| event.as_ref().map(|it| (first + at as u64, it)))
+    }
+
+    /// One member of the room `live_id` heard `body` at `offset`.
+    #[inline]
+    pub fn hear(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
+        match self.get(offset) {
+            Some(event) if *event.body == *body => Sight::Known,
+            _ => self.hear_unknown(live_id, name, offset, body),
+        }
+    }
+
+    #[cold]
+    fn hear_unknown(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
+        let Ok(read) = serde_json::from_slice::<Body>(body) else { return Sight::Unreadable };
+        if read.live_id != live_id {
+            return Sight::Foreign { live_id: read.live_id };
+        }
+        if self.epoch.as_deref().is_some_and(|epoch| epoch != read.epoch) {
+            return Sight::Impossible("another epoch");
+        }
+        let Some(index) = offset.checked_sub(self.base() + 1) else {
+            return Sight::Impossible("an offset from before the room's first member");
+        };
+        if index > self.events.len() as u64 + JUMP_MAX {
+            return Sight::Impossible("an offset a million ahead");
+        }
+        let index = index as usize;
+        if self.events.len() <= index {
+            self.events.resize_with(index + 1, || None);
+        }
+        let content = content_of(name, &read);
+        match &self.events[index] {
+            // The same event in other words is the same event: dialects may differ in spacing.
+            Some(event) if event.content == content && content != Content::Other => Sight::Known,
+            Some(_) => Sight::Different,
+            None => {
+                let event = RoomEvent { body: body.into(), content, intended_ns: u64::MAX, sender: u32::MAX };
+                self.events[index] = Some(event);
+                Sight::First
+            }
+        }
+    }
+}
+
+fn content_of(name: &[u8], body: &Body) -> Content {
+    let id = match &body.id {
+        Some(serde_json::Value::String(id)) => id.clone(),
+        Some(id) => id.to_string(),
+        None => String::new(),
+    };
+    match name {
+        b"comment" => Content::Comment { id, command: read_mark(body.content.as_bytes()) },
+        b"gift" => Content::Gift {
+            id,
+            user_id: body.user.as_ref().map_or(0, |user| user.id),
+            coins: body.gift_coin.saturating_mul(body.num),
+            live_coin: body.live_coin,
+        },
+        _ => Content::Other,
+    }
+}
+
+/// Starts every text the lab sends, followed by the command's number and a space.
+pub const MARK: &str = "lab#";
+
+/// The number a text is marked with.
+pub fn read_mark(text: &[u8]) -> Option<usize> {
+    let rest = &text[memchr::memmem::find(text, MARK.as_bytes())? + MARK.len()..];
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+}
+
+/// The online count of a presence event, and which room it is of.
+pub fn presence_of(body: &[u8]) -> Option<(u64, i64)> {
+    let count = speech::last_number(body, b"\"count\"")?;
+    let live_id = speech::last_number(body, b"\"live_id\"")?;
+    Some((count, i64::try_from(live_id).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comment(live_id: i64, epoch: &str, offset: u64, text: &str) -> Vec<u8> {
+        format!(
+            r#"{{"user":{{"id":5,"name":"n"}},"content":"{text}","id":"9{offset}","live_id":{live_id},"epoch":"{epoch}","offset":{offset}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn each_event_is_read_once_and_compared_after() {
+        let mut log = RoomLog::default();
+        assert!(log.joined_at("e", 4));
+        let body = comment(2, "e", 5, "lab#17 hello");
+        assert_eq!(log.hear(2, b"comment", 5, &body), Sight::First);
+        assert_eq!(log.hear(2, b"comment", 5, &body), Sight::Known);
+        assert_eq!(log.get(5).unwrap().content, Content::Comment { id: "95".into(), command: Some(17) });
+        assert_eq!(log.hear(2, b"comment", 5, &comment(2, "e", 5, "lab#18 other")), Sight::Different);
+        assert_eq!(log.last(), 5);
+    }
+
+    #[test]
+    fn events_that_cannot_be_of_this_room_are_told() {
+        let mut log = RoomLog::default();
+        assert!(log.joined_at("e", 4));
+        assert!(!log.joined_at("f", 4));
+        assert_eq!(log.hear(2, b"comment", 5, &comment(3, "e", 5, "x")), Sight::Foreign { live_id: 3 });
+        assert!(matches!(log.hear(2, b"comment", 5, &comment(2, "f", 5, "x")), Sight::Impossible(_)));
+        assert!(matches!(log.hear(2, b"comment", 4, &comment(2, "e", 4, "x")), Sight::Impossible(_)));
+        assert!(matches!(log.hear(2, b"comment", 9_000_000, &comment(2, "e", 9_000_000, "x")), Sight::Impossible(_)));
+        assert_eq!(log.hear(2, b"comment", 5, b"{"), Sight::Unreadable);
+    }
+
+    #[test]
+    fn presence_is_read_from_its_end() {
+        let body =
+            br#"{"clients":["count"],"action":"join","user":{"id":1,"name":"\"count\":9"},"count":3,"live_id":7}"#;
+        assert_eq!(presence_of(body), Some((3, 7)));
+    }
+}

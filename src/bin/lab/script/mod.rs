@@ -1,0 +1,388 @@
+//! The language of load scripts: rooms, who is in them, and what they do.
+//!
+//! `tests/load/README.md` explains it by examples; this is its grammar. A script that is wrong is
+//! refused with the line, the key and what was expected.
+
+mod fault;
+mod target;
+mod units;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use fault::ScriptFault;
+pub use target::{Target, Templates};
+
+/// Members of one script at most: what one machine has ports and memory for.
+const MEMBERS_MAX: usize = 500_000;
+
+/// Longest comment a script may ask for, in bytes. Above what servers accept, so that refusals can
+/// be driven too.
+const COMMENT_BYTES_MAX: usize = 16_384;
+
+/// A whole script, believed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    pub script: Header,
+    #[serde(default)]
+    pub target: Target,
+    #[serde(rename = "room")]
+    pub rooms: Vec<RoomPlan>,
+    /// In order; without any, one phase as long as `script.duration`.
+    #[serde(default, rename = "phase")]
+    pub phases: Vec<Phase>,
+    #[serde(default)]
+    pub objective: Objective,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    pub name: String,
+    /// Repeats a run exactly: who speaks when, who leaves, what is said.
+    #[serde(default)]
+    pub seed: u64,
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub duration: Option<Duration>,
+    /// How long answers, the last events and presence may take to arrive once everybody is silent.
+    #[serde(default = "default_settle", deserialize_with = "units::duration")]
+    pub settle: Duration,
+    /// Codes that commands of this script may be refused with, and closes such as `close_3008`.
+    #[serde(default)]
+    pub expected_refusals: BTreeSet<String>,
+}
+
+/// Rooms that are alike.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomPlan {
+    pub name: String,
+    /// So many rooms like this one.
+    #[serde(default = "one")]
+    pub count: usize,
+    pub members: Spanned<Members>,
+    /// Accounts that the members share, as tabs of one user do; by default at most 20.
+    pub users: Option<Spanned<usize>>,
+    /// Over how long the members come.
+    #[serde(default, deserialize_with = "units::duration")]
+    pub ramp: Duration,
+    pub comments: Option<Comments>,
+    pub gifts: Option<Spanned<Gifts>>,
+    pub churn: Option<Churn>,
+    pub slow_readers: Option<Spanned<SlowReaders>>,
+    /// Members that read nothing at all once they are in.
+    #[serde(default)]
+    pub stopped_readers: usize,
+    pub streamer: Option<Spanned<Streamer>>,
+}
+
+/// Members by client kind.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// Plain WebSocket, one JSON object per frame.
+    #[serde(default)]
+    pub plain: usize,
+    /// socket.io-client 3 and 4.
+    #[serde(default)]
+    pub socketio_v4: usize,
+    /// socket.io-client 2.
+    #[serde(default)]
+    pub socketio_v3: usize,
+}
+
+impl Members {
+    pub fn total(&self) -> usize {
+        self.plain.saturating_add(self.socketio_v4).saturating_add(self.socketio_v3)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comments {
+    /// Per second in the whole room.
+    #[serde(deserialize_with = "units::rate")]
+    pub rate: f64,
+    /// Length of the text; the mark that identifies it takes about a dozen.
+    #[serde(default = "default_comment_bytes")]
+    pub bytes: Spanned<usize>,
+    #[serde(default)]
+    pub text: TextSource,
+    #[serde(default)]
+    pub senders: Senders,
+    /// Share of comments that are sent a second time with the same `request_id`.
+    #[serde(default, deserialize_with = "units::share")]
+    pub retry: f64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextSource {
+    #[default]
+    Words,
+    Chinese,
+    Emoji,
+    /// Quotes, backslashes, line breaks: what needs escaping in JSON.
+    Escapes,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Senders {
+    /// Members in turn, at random.
+    #[default]
+    Anyone,
+    /// The streamer, whom servers do not rate-limit.
+    Streamer,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gifts {
+    #[serde(deserialize_with = "units::rate")]
+    pub rate: f64,
+    /// Prices to choose from.
+    #[serde(default = "default_catalogue")]
+    pub catalogue: Vec<i64>,
+    /// Coins each giver gets before the run.
+    pub balance: i64,
+    /// Gifts are given 1 to so many at a time.
+    #[serde(default = "one_i64")]
+    pub num_max: i64,
+    #[serde(default, deserialize_with = "units::share")]
+    pub retry: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// Members per second who leave the room politely.
+    #[serde(default, deserialize_with = "units::rate")]
+    pub leave_per_s: f64,
+    /// Members per second whose connection is cut without a good-bye.
+    #[serde(default, deserialize_with = "units::rate")]
+    pub cut_per_s: f64,
+    #[serde(default = "default_rejoin", deserialize_with = "units::duration")]
+    pub rejoin_after: Duration,
+    /// Whether a member who comes back asks for what it missed.
+    #[serde(default)]
+    pub resume: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowReaders {
+    pub members: usize,
+    pub bytes_per_s: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Streamer {
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub pause_at: Option<Duration>,
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub resume_at: Option<Duration>,
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub end_at: Option<Duration>,
+}
+
+/// A stretch of time in which the rooms' rates are multiplied.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    pub name: String,
+    #[serde(deserialize_with = "units::duration")]
+    pub duration: Duration,
+    #[serde(default = "one_f64", deserialize_with = "units::rate")]
+    pub comments: f64,
+    #[serde(default = "one_f64", deserialize_with = "units::rate")]
+    pub gifts: f64,
+    #[serde(default = "one_f64", deserialize_with = "units::rate")]
+    pub churn: f64,
+}
+
+/// What the script's author wants of the server, beyond its promises.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objective {
+    #[serde(default, deserialize_with = "units::some_bound")]
+    pub p50_ms: Option<f64>,
+    #[serde(default, deserialize_with = "units::some_bound")]
+    pub p99_ms: Option<f64>,
+    #[serde(default, deserialize_with = "units::some_bound")]
+    pub p999_ms: Option<f64>,
+    #[serde(default, deserialize_with = "units::some_bound")]
+    pub deliveries_per_s: Option<f64>,
+    /// Share of crowd events that members may lose, as servers do under overload; none by default.
+    #[serde(default, deserialize_with = "units::some_bound")]
+    pub loss: Option<f64>,
+}
+
+fn default_settle() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_rejoin() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_comment_bytes() -> Spanned<usize> {
+    Spanned::new(0..0, 40)
+}
+
+fn default_catalogue() -> Vec<i64> {
+    vec![1, 10, 66]
+}
+
+fn one() -> usize {
+    1
+}
+
+fn one_i64() -> i64 {
+    1
+}
+
+fn one_f64() -> f64 {
+    1.0
+}
+
+/// How many accounts a room's members share unless the script says. Registering costs a server a
+/// password hash each.
+const USERS_DEFAULT: usize = 20;
+
+impl RoomPlan {
+    pub fn members_count(&self) -> usize {
+        self.members.get_ref().total()
+    }
+
+    pub fn users_count(&self) -> usize {
+        let members = self.members_count();
+        self.users.as_ref().map_or(members.min(USERS_DEFAULT), |users| *users.get_ref())
+    }
+
+    /// Whether a streamer sits in the room besides the members.
+    pub fn has_streamer(&self) -> bool {
+        self.streamer.is_some() || self.comments.as_ref().is_some_and(|it| it.senders == Senders::Streamer)
+    }
+
+    pub fn ends(&self) -> bool {
+        self.streamer.as_ref().is_some_and(|streamer| streamer.get_ref().end_at.is_some())
+    }
+}
+
+impl Script {
+    /// Reads the script at `path`, and its text as it was.
+    pub fn load(path: &Path) -> Result<(Self, String), ScriptFault> {
+        let text = std::fs::read_to_string(path).map_err(|error| ScriptFault::unreadable(path, &error))?;
+        match Self::parse(&text) {
+            Ok(script) => Ok((script, text)),
+            Err(fault) => Err(fault.in_file(path)),
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, ScriptFault> {
+        let mut script: Script = toml::from_str(text).map_err(|error| ScriptFault::from_toml(&error, text))?;
+        script.check(text)?;
+        if script.phases.is_empty() {
+            let duration = script.script.duration.unwrap_or_default();
+            script.phases.push(Phase { name: "all".to_owned(), duration, comments: 1.0, gifts: 1.0, churn: 1.0 });
+        }
+        Ok(script)
+    }
+
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// What single keys cannot know: how they go together.
+    fn check(&self, text: &str) -> Result<(), ScriptFault> {
+        let header = || ScriptFault::find(text, "[script]");
+        match (self.script.duration, self.phases.is_empty()) {
+            (None, true) => return Err(header().because("expected script.duration, or [[phase]] tables with theirs")),
+            (Some(_), false) => {
+                return Err(header()
+                    .because("expected either script.duration or [[phase]] tables: the phases' sum is the duration"));
+            }
+            _ => {}
+        }
+        if self.rooms.is_empty() {
+            return Err(header().because("expected at least one [[room]]"));
+        }
+        let total = self
+            .rooms
+            .iter()
+            .map(|room| room.members_count().saturating_mul(room.count))
+            .fold(0, usize::saturating_add);
+        if total > MEMBERS_MAX {
+            return Err(header().because(format!("expected at most {MEMBERS_MAX} members in all rooms, found {total}")));
+        }
+        self.rooms.iter().try_for_each(|room| room.check(text, self.script.duration))
+    }
+}
+
+impl RoomPlan {
+    fn check(&self, text: &str, duration: Option<Duration>) -> Result<(), ScriptFault> {
+        let members = self.members_count();
+        let at = |span: std::ops::Range<usize>, what: String| Err(ScriptFault::at(text, span).because(what));
+        let room = &self.name;
+        if members == 0 || self.count == 0 {
+            return at(self.members.span(), format!("room {room}: expected at least one member and a count from 1"));
+        }
+        if let Some(users) = &self.users
+            && !(1..=members).contains(users.get_ref())
+        {
+            return at(users.span(), format!("room {room}: users: expected 1 to {members}, the number of its members"));
+        }
+        let slow = self.slow_readers.as_ref().map_or(0, |slow| slow.get_ref().members);
+        if slow.saturating_add(self.stopped_readers) > members {
+            return at(
+                self.members.span(),
+                format!("room {room}: expected at least as many members as slow and stopped readers"),
+            );
+        }
+        if let Some(comments) = &self.comments
+            && !(1..=COMMENT_BYTES_MAX).contains(comments.bytes.get_ref())
+        {
+            return at(
+                comments.bytes.span(),
+                format!("room {room}: comments.bytes: expected 1 to {COMMENT_BYTES_MAX}"),
+            );
+        }
+        if let Some(gifts) = &self.gifts {
+            let Gifts { catalogue, balance, num_max, .. } = gifts.get_ref();
+            let prices_good =
+                !catalogue.is_empty() && catalogue.iter().all(|price| (1..=1_000_000_000).contains(price));
+            if !prices_good || *balance < 0 || !(1..=999).contains(num_max) {
+                return at(
+                    gifts.span(),
+                    format!(
+                        "room {room}: gifts: expected a catalogue of prices from 1, a balance from 0, num_max from 1 to 999"
+                    ),
+                );
+            }
+        }
+        if let Some(streamer) = &self.streamer {
+            let Streamer { pause_at, resume_at, end_at } = streamer.get_ref();
+            let times: Vec<Duration> = [pause_at, resume_at, end_at].into_iter().flatten().copied().collect();
+            let late = duration.is_some_and(|duration| times.iter().any(|at| *at > duration));
+            if !times.is_sorted() || late || (resume_at.is_some() && pause_at.is_none()) {
+                return at(
+                    streamer.span(),
+                    format!(
+                        "room {room}: streamer: expected pause_at before resume_at before end_at, within the duration"
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

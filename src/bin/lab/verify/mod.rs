@@ -1,0 +1,197 @@
+//! Whether the promises held: what was asked, what was answered, what everybody heard, and what the
+//! books say, held against each other once the run is over.
+
+mod money;
+mod receipts;
+
+use std::collections::BTreeSet;
+
+use crate::commands::Fate;
+use crate::driver::Driver;
+use crate::judge;
+use crate::outcome::{Check, Percentiles, RoomOutcome, Totals};
+use crate::room_log::Content;
+use crate::script::Script;
+use crate::world::World;
+
+/// What a run proved.
+pub struct Verdict {
+    pub checks: Vec<Check>,
+    pub objectives: Vec<Check>,
+    pub rooms: Vec<RoomOutcome>,
+    pub totals: Totals,
+    pub latency: Percentiles,
+    pub ack_latency: Percentiles,
+}
+
+/// Judges a run that is over; the server is still there to show its books.
+pub fn verdict(
+    driver: &mut Driver,
+    world: &World,
+    script: &Script,
+    duration_s: f64,
+    errand_faults: &[String],
+) -> Verdict {
+    let loss_allowed = script.objective.loss.unwrap_or_default();
+    let receipts = receipts::check(driver, loss_allowed);
+    money::check(driver, world);
+    check_entrances(driver);
+    check_answers(driver);
+    check_presence(driver);
+    check_refusals(driver, script, errand_faults);
+
+    let accepted = |is_gift: bool| {
+        let kind = |it: &crate::commands::CommandKind| match it {
+            crate::commands::CommandKind::Comment => !is_gift,
+            crate::commands::CommandKind::Gift { .. } => is_gift,
+            _ => false,
+        };
+        driver.commands.iter().filter(|(_, it)| kind(&it.kind) && matches!(it.fate, Fate::Accepted { .. })).count()
+            as u64
+    };
+    let (stats, rooms) = (&driver.stats, rooms_of(driver, world));
+    let totals = Totals {
+        connections: stats.connections,
+        connect_failures: stats.connect_failures,
+        joins: stats.joins,
+        comments_sent: stats.comments_sent,
+        comments_acked: accepted(false),
+        gifts_sent: stats.gifts_sent,
+        gifts_acked: accepted(true),
+        deliveries: stats.deliveries,
+        deliveries_per_s: stats.deliveries as f64 / duration_s.max(1e-9),
+        bytes_received: stats.bytes,
+        expected_deliveries: receipts.expected,
+        lost_deliveries: receipts.lost,
+    };
+    let latency = stats.latency.percentiles();
+    Verdict {
+        checks: driver.offences.verdicts(|check| passed(check, &totals, &receipts, rooms.len())),
+        objectives: objectives(script, &latency, &totals, &receipts),
+        ack_latency: stats.ack_latency.percentiles(),
+        latency,
+        totals,
+        rooms,
+    }
+}
+
+/// What was counted where nothing was wrong.
+fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: usize) -> String {
+    match check {
+        judge::CONNECTED => format!("{} connections, {} joins", totals.connections, totals.joins),
+        judge::ANSWERED => format!("{} comments and gifts", totals.comments_sent + totals.gifts_sent),
+        judge::COMMENT_LOST => format!("{} acked comments, heard by all that were there", totals.comments_acked),
+        judge::GIFT_LOST => format!("{} acked gifts, heard by all that were there", totals.gifts_acked),
+        judge::GAPS => format!("{} of {} deliveries missing", receipts.lost, receipts.expected),
+        judge::DUPLICATED | judge::ORDER => format!("{} deliveries, each compared with the others'", totals.deliveries),
+        judge::ISOLATED => format!("{rooms} rooms"),
+        judge::MONEY => format!("{} acked gifts in the books", totals.gifts_acked),
+        _ => "as it should be".to_owned(),
+    }
+}
+
+fn check_entrances(driver: &mut Driver) {
+    for index in 0..driver.members.len() {
+        if !driver.members[index].has_been_in {
+            driver.offences.add(judge::CONNECTED, || format!("member {index} never got into its room"));
+        }
+    }
+}
+
+fn check_answers(driver: &mut Driver) {
+    for (number, command) in driver.commands.iter() {
+        if command.fate == Fate::Pending {
+            let (kind, member) = (command.kind, command.member);
+            driver
+                .offences
+                .add(judge::ANSWERED, || format!("command {number} of member {member} has no answer: {kind:?}"));
+        }
+    }
+}
+
+fn check_presence(driver: &mut Driver) {
+    for room in 0..driver.rooms.len() {
+        let truth = driver.users_online(room);
+        let misled: Vec<(usize, u64)> = driver.misled(room).collect();
+        for (member, online) in misled {
+            driver.offences.add(judge::PRESENCE, || {
+                format!("member {member} believes {online} users online, where there are {truth}")
+            });
+        }
+    }
+}
+
+fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]) {
+    let mut expected: BTreeSet<&str> = script.script.expected_refusals.iter().map(String::as_str).collect();
+    if script.rooms.iter().any(|room| room.ends()) {
+        expected.insert("live_ended");
+    }
+    for (code, count) in &driver.refusals {
+        if !expected.contains(code.as_str()) {
+            driver.offences.add(judge::REFUSALS, || format!("{code} ×{count}"));
+        }
+    }
+    for fault in errand_faults {
+        driver.offences.add(judge::REFUSALS, || fault.clone());
+    }
+}
+
+fn rooms_of(driver: &Driver, world: &World) -> Vec<RoomOutcome> {
+    let outcome = |(room, site): (&crate::driver::Room, &crate::world::RoomSite)| {
+        let mut outcome = RoomOutcome {
+            name: site.name.clone(),
+            live_id: site.live_id,
+            members_peak: room.joined_peak as u64,
+            first_offset: room.log.base() + 1,
+            last_offset: room.log.last(),
+            deliveries: room.deliveries,
+            ..RoomOutcome::default()
+        };
+        for (_, event) in room.log.iter() {
+            match &event.content {
+                Content::Comment { .. } => outcome.comments += 1,
+                Content::Gift { coins, .. } => {
+                    outcome.gifts += 1;
+                    outcome.coins = outcome.coins.saturating_add(*coins);
+                }
+                Content::Other => {}
+            }
+        }
+        outcome
+    };
+    driver.rooms.iter().zip(&world.rooms).map(outcome).collect()
+}
+
+fn objectives(script: &Script, latency: &Percentiles, totals: &Totals, receipts: &receipts::Receipts) -> Vec<Check> {
+    let wanted = &script.objective;
+    let at_most = |name: &str, found: f64, bound: Option<f64>| {
+        bound.map(|bound| Check {
+            name: name.to_owned(),
+            // Without a single latency there is nothing that could meet an objective on it.
+            passed: found <= bound && latency.count > 0,
+            detail: format!("{found:.2}, wanted at most {bound}"),
+        })
+    };
+    let latencies = [
+        at_most("p50_ms", latency.p50, wanted.p50_ms),
+        at_most("p99_ms", latency.p99, wanted.p99_ms),
+        at_most("p999_ms", latency.p999, wanted.p999_ms),
+    ];
+    let rate = wanted.deliveries_per_s.map(|bound| Check {
+        name: "deliveries_per_s".to_owned(),
+        passed: totals.deliveries_per_s >= bound,
+        detail: format!("{:.0}, wanted at least {bound}", totals.deliveries_per_s),
+    });
+    let loss = wanted.loss.map(|bound| Check {
+        name: "loss".to_owned(),
+        passed: receipts.crowd_loss() <= bound,
+        detail: format!(
+            "crowd {:.6}, wanted at most {bound}; money {} of {}; slow readers missed {}",
+            receipts.crowd_loss(),
+            receipts.money_lost,
+            receipts.expected,
+            receipts.missed_by_slow
+        ),
+    });
+    latencies.into_iter().flatten().chain(rate).chain(loss).collect()
+}

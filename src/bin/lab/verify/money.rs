@@ -1,0 +1,124 @@
+//! Whether coins are where the gifts say: balances, lives and the server's own proof.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::commands::{CommandKind, Fate};
+use crate::driver::Driver;
+use crate::judge;
+use crate::room_log::Content;
+use crate::world::World;
+
+/// What must have moved, and what may have: a gift whose giver's connection was cut before the
+/// answer came, and that nobody was there to hear, may or may not have been given.
+#[derive(Debug, Default, Clone, Copy)]
+struct Moved {
+    certain: i64,
+    possible: i64,
+}
+
+impl Moved {
+    fn explains(self, coins: i64) -> bool {
+        (self.certain..=self.certain.saturating_add(self.possible)).contains(&coins)
+    }
+
+    fn words(self) -> String {
+        match self.possible {
+            0 => format!("{}", self.certain),
+            possible => format!("{} to {}", self.certain, self.certain.saturating_add(possible)),
+        }
+    }
+}
+
+pub fn check(driver: &mut Driver, world: &World) {
+    if world.gifts.is_empty() {
+        return;
+    }
+    check_totals_told(driver);
+    let (by_room, by_user) = moved(driver, world);
+    for (room, site) in world.rooms.iter().enumerate() {
+        let expected = by_room.get(&room).copied().unwrap_or_default();
+        match world.live_coins(site.live_id) {
+            Ok(coins) if expected.explains(coins) => {}
+            Ok(coins) => driver.offences.add(judge::MONEY, || {
+                format!("live {} has {coins} coins, its gifts make {}", site.live_id, expected.words())
+            }),
+            Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
+        }
+    }
+    for (user, account) in world.users.iter().enumerate() {
+        let Some(before) = account.coins_before else { continue };
+        let expected = by_user.get(&account.id).copied().unwrap_or_default();
+        match world.balance(account) {
+            Ok(after) if expected.explains(before - after) => {}
+            Ok(after) => driver.offences.add(judge::MONEY, || {
+                format!("user {user} spent {}, its gifts cost {}", before - after, expected.words())
+            }),
+            Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
+        }
+    }
+    match world.ledger_proof() {
+        Some(Ok(proof)) if proof["balanced"] == true => {}
+        Some(Ok(proof)) => {
+            driver.offences.add(judge::MONEY, || format!("the server's own proof fails: {}", proof["faults"]))
+        }
+        Some(Err(fault)) => driver.offences.add(judge::MONEY, || fault.to_string()),
+        None => {}
+    }
+}
+
+/// Coins by room, and by user id.
+fn moved(driver: &Driver, world: &World) -> (BTreeMap<usize, Moved>, BTreeMap<i64, Moved>) {
+    let (mut by_room, mut by_user) = (BTreeMap::<usize, Moved>::new(), BTreeMap::<i64, Moved>::new());
+    let mut counted: HashSet<&str> = HashSet::new();
+    let mut add = |room: usize, user: i64, certain: i64, possible: i64| {
+        for moved in [by_room.entry(room).or_default(), by_user.entry(user).or_default()] {
+            moved.certain = moved.certain.saturating_add(certain);
+            moved.possible = moved.possible.saturating_add(possible);
+        }
+    };
+    for (_, command) in driver.commands.iter() {
+        let CommandKind::Gift { gift, num } = command.kind else { continue };
+        let coins = world.gifts[gift].price.saturating_mul(num);
+        let user = driver.account(command.member as usize).id;
+        match &command.fate {
+            Fate::Accepted { id, .. } if counted.insert(id) => add(command.room as usize, user, coins, 0),
+            Fate::Unknown if command.retry_of.is_none() => add(command.room as usize, user, 0, coins),
+            _ => {}
+        }
+    }
+    // What was announced did happen, whether or not its giver was still there for the answer.
+    for (room, state) in driver.rooms.iter().enumerate() {
+        for (_, event) in state.log.iter() {
+            if let Content::Gift { id, user_id, coins, .. } = &event.content
+                && counted.insert(id)
+            {
+                add(room, *user_id, *coins, coins.saturating_neg());
+            }
+        }
+    }
+    (by_room, by_user)
+}
+
+/// Each gift told the live's total after it: the one before plus its own coins.
+fn check_totals_told(driver: &mut Driver) {
+    for room in &driver.rooms {
+        let mut total: Option<i64> = None;
+        let mut next = 0;
+        for (offset, event) in room.log.iter() {
+            // After a hole the total is anybody's guess until the next gift.
+            if offset != next {
+                total = (room.log.base() == 0 && next == 0).then_some(0);
+            }
+            next = offset + 1;
+            let Content::Gift { coins, live_coin, id, .. } = &event.content else { continue };
+            if let Some(total) = total
+                && total.saturating_add(*coins) != *live_coin
+            {
+                driver.offences.add(judge::MONEY, || {
+                    format!("gift {id} of {coins} coins told a total of {live_coin} after one of {total}")
+                });
+            }
+            total = Some(*live_coin);
+        }
+    }
+}
