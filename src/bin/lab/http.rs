@@ -20,12 +20,17 @@ pub struct Base {
     pub address: SocketAddr,
 }
 
+/// A request that was not answered well.
 #[derive(Debug)]
-pub struct HttpFault(String);
+pub struct HttpFault {
+    /// `None` if there was no answer.
+    pub status: Option<u16>,
+    what: String,
+}
 
 impl fmt::Display for HttpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -51,13 +56,14 @@ impl Base {
 
     /// The `data` of a good answer; a refusal is a fault with its text.
     fn ask(&self, method: &str, path: &str, header: (&str, &str), body: Option<&Value>) -> Result<Value, HttpFault> {
-        let fault = |what: String| HttpFault(format!("{method} {path}: {what}"));
-        let (status, text) = self.exchange(method, path, header, body).map_err(|error| fault(error.to_string()))?;
-        let mut answer: Value =
-            serde_json::from_slice(&text).map_err(|_| fault(format!("status {status}, no JSON")))?;
-        match (status, answer["msg"].as_str()) {
-            (200, Some("ok")) => Ok(answer["data"].take()),
-            _ => Err(fault(format!("status {status}: {}", answer["data"]))),
+        let fault = |status, what: String| HttpFault { status, what: format!("{method} {path}: {what}") };
+        let (status, text) =
+            self.exchange(method, path, header, body).map_err(|error| fault(None, error.to_string()))?;
+        let answer: Option<Value> = serde_json::from_slice(&text).ok();
+        match (status, answer) {
+            (200, Some(mut answer)) if answer["msg"] == "ok" => Ok(answer["data"].take()),
+            (_, Some(answer)) => Err(fault(Some(status), format!("status {status}: {}", answer["data"]))),
+            (_, None) => Err(fault(Some(status), format!("status {status}, no JSON"))),
         }
     }
 

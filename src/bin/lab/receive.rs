@@ -31,14 +31,18 @@ pub struct Received {
     pub frame_bytes: usize,
 }
 
-/// Receives on `sockets` connections for about `seconds`, and a second more to begin with.
+/// Members come in at this pace, which the writer admits one by one.
+const ADMITTED_PER_S: f64 = 1_000.0;
+
+/// Receives on `sockets` connections for about `seconds` once everybody is in.
 pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let base = Base::parse(&format!("http://{}", listener.local_addr()?))?;
+    let ramp_s = sockets as f64 / ADMITTED_PER_S;
     let script = Script::parse(&format!(
         "[script]\nname = \"receive\"\nduration = \"{:.3}s\"\nsettle = \"0s\"\n\
-         [[room]]\nname = \"room\"\nmembers = {{ plain = {sockets} }}\nusers = 1\n",
-        seconds + 1.0
+         [[room]]\nname = \"room\"\nmembers = {{ plain = {sockets} }}\nusers = 1\nramp = \"{ramp_s:.3}s\"\n",
+        ramp_s + 1.0 + seconds
     ))?;
     let world = World {
         base,
@@ -56,7 +60,9 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
     driver.run()?;
     let cpu_s = (thread_cpu() - cpu_before).as_secs_f64();
     let frames = driver.stats.deliveries;
-    let mut rates: Vec<f64> = driver.stats.series.iter().skip(1).map(|point| point.deliveries_per_s).collect();
+    let busy = driver.stats.series.iter().map(|point| point.deliveries_per_s).filter(|rate| *rate > 0.0);
+    // The first busy second is a part of one.
+    let mut rates: Vec<f64> = busy.skip(1).collect();
     rates.sort_by(f64::total_cmp);
     let frames_per_s = rates.get(rates.len() / 2).copied().unwrap_or_default();
     // Closing the sockets ends the writer.

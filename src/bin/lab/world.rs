@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,10 @@ use crate::script::Script;
 /// Accounts are made by so many requests at a time: each costs the server a password hash, and
 /// more would only queue.
 const REGISTRATIONS_AT_ONCE: usize = 4;
+
+/// How often, and how long apart, a busy server is asked again.
+const BUSY_TRIES: usize = 60;
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 const PASSWORD: &str = "liveroom-lab-password";
 
@@ -73,7 +78,8 @@ impl World {
         world.owner = accounts.remove(0);
         world.users = accounts;
         for index in 0..world.rooms.len() {
-            world.rooms[index].live_id = world.create_live(&world.rooms[index].name)?;
+            let title = format!("{}: {}", script.script.name, world.rooms[index].name);
+            world.rooms[index].live_id = world.create_live(&title)?;
         }
         world.create_gifts(script)?;
         world.grant_coins(script)?;
@@ -108,13 +114,24 @@ impl World {
     fn account(&self, name: &str) -> Result<Account, HttpFault> {
         let registration = json!({"username": name, "password": PASSWORD, "repassword": PASSWORD});
         // The account may be there from an earlier run; whether it is ours shows when logging in.
-        let _ = self.base.post("/api/reg", NO_HEADER, &registration);
-        let user = self.base.post("/api/login", NO_HEADER, &json!({"username": name, "password": PASSWORD}))?;
+        let _ = self.post_patiently("/api/reg", &registration);
+        let user = self.post_patiently("/api/login", &json!({"username": name, "password": PASSWORD}))?;
         Ok(Account {
             id: user["id"].as_i64().unwrap_or_default(),
             token: user["token"].as_str().unwrap_or_default().to_owned(),
             coins_before: None,
         })
+    }
+
+    /// A server whose password hashes queue up says so, and is asked again.
+    fn post_patiently(&self, path: &str, body: &Value) -> Result<Value, HttpFault> {
+        for _ in 1..BUSY_TRIES {
+            match self.base.post(path, NO_HEADER, body) {
+                Err(fault) if fault.status == Some(503) => thread::sleep(BUSY_PAUSE),
+                outcome => return outcome,
+            }
+        }
+        self.base.post(path, NO_HEADER, body)
     }
 
     fn create_live(&self, title: &str) -> Result<i64, HttpFault> {

@@ -43,6 +43,7 @@ pub struct Script {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
+    /// The lives of the run are titled with it.
     pub name: String,
     /// Repeats a run exactly: who speaks when, who leaves, what is said.
     #[serde(default)]
@@ -294,10 +295,6 @@ impl Script {
             script.phases.push(Phase { name: "all".to_owned(), duration, comments: 1.0, gifts: 1.0, churn: 1.0 });
         }
         Ok(script)
-    }
-
-    pub fn duration(&self) -> Duration {
-        self.phases.iter().map(|phase| phase.duration).sum()
     }
 
     /// What single keys cannot know: how they go together.

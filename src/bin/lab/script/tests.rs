@@ -21,7 +21,7 @@ fn fault_of(from: &str, to: &str) -> String {
 #[test]
 fn a_short_script_is_enough() {
     let script = Script::parse(GOOD).unwrap();
-    assert_eq!(script.duration(), Duration::from_secs(10));
+    assert_eq!(script.phases[0].duration, Duration::from_secs(10));
     assert_eq!(script.rooms[0].members_count(), 3);
     assert_eq!(script.rooms[0].users_count(), 3);
     assert!(!script.rooms[0].has_streamer());

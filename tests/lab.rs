@@ -1,0 +1,156 @@
+//! The load lab judges rightly: an honest server passes, and one that breaks a promise fails by the
+//! check that is named after it.
+//!
+//! The broken servers are the real one behind a proxy that spoils its frames.
+
+#[path = "lab/proxy.rs"]
+mod proxy;
+#[allow(unused_imports, reason = "its WebSocket client is for other tests: the lab is the client here")]
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use proxy::{Fault, Proxy};
+use serde_json::Value;
+use support::{ADMIN_TOKEN, TestServer};
+
+/// Two rooms of plain members, since the proxy spoils plain frames; short, since there are many.
+const SCRIPT: &str = r#"
+[script]
+name = "judged"
+seed = 7
+duration = "2s"
+settle = "3s"
+
+[[room]]
+name = "room"
+count = 2
+members = { plain = 4 }
+users = 3
+comments = { rate = 10 }
+gifts = { rate = 4, catalogue = [1, 10], balance = 100000 }
+"#;
+
+fn server() -> TestServer {
+    TestServer::start(&[
+        ("LIVEROOM__LIMITS__COMMENT_BURST", "1000"),
+        ("LIVEROOM__LIMITS__COMMENTS_PER_30S", "1000"),
+        ("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "500"),
+    ])
+}
+
+/// Runs a script against a port and returns what was found out.
+fn run(script: &Path, port: u16, folder: &Path) -> (Output, Value) {
+    let json = folder.join("out.json");
+    let html = folder.join("out.html");
+    let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab"))
+        .arg("run")
+        .arg(script)
+        .args(["--url", &format!("http://127.0.0.1:{port}"), "--admin-token", ADMIN_TOKEN, "--quiet"])
+        .arg("--json")
+        .arg(&json)
+        .arg("--html")
+        .arg(&html)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the lab runs");
+    let text = std::fs::read_to_string(&json).unwrap_or_else(|_| panic!("no outcome: {output:?}"));
+    assert!(std::fs::read_to_string(&html).is_ok_and(|page| page.contains("</html>")));
+    (output, serde_json::from_str(&text).expect("the outcome is JSON"))
+}
+
+fn failed_checks(outcome: &Value) -> Vec<String> {
+    let lists = ["checks", "objectives"].into_iter().filter_map(|list| outcome[list].as_array());
+    let failed = lists.flatten().filter(|check| check["passed"] == false);
+    failed.map(|check| format!("{}: {}", check["name"].as_str().unwrap_or("?"), check["detail"])).collect()
+}
+
+/// Runs [`SCRIPT`] against a server spoiled by `fault`: the named checks must fail.
+fn caught_by(fault: Fault, checks: &[&str]) {
+    let server = server();
+    let proxy = Proxy::start(server.port(), fault);
+    let script = server.dir().join("judged.toml");
+    std::fs::write(&script, SCRIPT).expect("the folder is ours");
+    let (output, outcome) = run(&script, proxy.port(), server.dir());
+    let failed = failed_checks(&outcome);
+    assert!(proxy.has_struck(), "the proxy spoiled nothing: {outcome}");
+    assert_eq!(output.status.code(), Some(1), "{failed:?}");
+    for check in checks {
+        assert!(failed.iter().any(|it| it.starts_with(check)), "{check} is not among {failed:?}");
+    }
+}
+
+#[test]
+fn smoke_script_passes() {
+    let server = server();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/load/smoke.toml");
+    let (output, outcome) = run(&script, server.port(), server.dir());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+    assert!(output.status.success(), "{output:?}");
+    for count in ["comments_acked", "gifts_acked", "deliveries", "joins"] {
+        assert!(outcome["totals"][count].as_u64() > Some(0), "{count}: {}", outcome["totals"]);
+    }
+    server.assert_books_balance();
+}
+
+#[test]
+fn an_untouched_proxy_changes_no_verdict() {
+    let server = server();
+    let proxy = Proxy::start(server.port(), Fault::None);
+    let script = server.dir().join("judged.toml");
+    std::fs::write(&script, SCRIPT).expect("the folder is ours");
+    let (_, outcome) = run(&script, proxy.port(), server.dir());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+}
+
+#[test]
+fn reordered_events_are_caught() {
+    caught_by(Fault::Reorder, &["same_order_for_all"]);
+}
+
+#[test]
+fn lost_events_are_caught() {
+    caught_by(Fault::Drop, &["no_acked_comment_lost", "offsets_without_gaps"]);
+}
+
+#[test]
+fn a_lost_gift_is_caught() {
+    caught_by(Fault::DropGift, &["no_acked_gift_lost"]);
+}
+
+#[test]
+fn repeated_events_are_caught() {
+    caught_by(Fault::Repeat, &["nothing_duplicated"]);
+}
+
+#[test]
+fn a_wrong_online_count_is_caught() {
+    caught_by(Fault::Miscount, &["presence_converges"]);
+}
+
+#[test]
+fn wrong_money_is_caught() {
+    caught_by(Fault::WrongPrice, &["gift_money_exact"]);
+}
+
+#[test]
+fn events_of_another_room_are_caught() {
+    caught_by(Fault::Leak, &["nobody_hears_another_room"]);
+}
+
+#[test]
+fn an_answer_that_never_comes_is_caught() {
+    caught_by(Fault::DropAnswer, &["every_command_answered_once"]);
+}
+
+#[test]
+fn a_wrong_script_is_refused_with_its_line() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let script = folder.path().join("wrong.toml");
+    std::fs::write(&script, "[script]\nname = \"x\"\nduration = \"soon\"\n").expect("the folder is ours");
+    let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab")).arg("run").arg(&script).output().expect("it runs");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("wrong.toml:3:") && words.contains("a time of at most a day"), "{words}");
+}
