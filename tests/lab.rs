@@ -3,6 +3,8 @@
 //!
 //! The broken servers are the real one behind a proxy that spoils its frames.
 
+#[path = "lab/foreign.rs"]
+mod foreign;
 #[path = "lab/proxy.rs"]
 mod proxy;
 #[allow(unused_imports, reason = "its WebSocket client is for other tests: the lab is the client here")]
@@ -142,6 +144,41 @@ fn events_of_another_room_are_caught() {
 #[test]
 fn an_answer_that_never_comes_is_caught() {
     caught_by(Fault::DropAnswer, &["every_command_answered_once"]);
+}
+
+/// For a server that is not ours and has neither answers nor offsets.
+const FOREIGN_SCRIPT: &str = r#"
+[script]
+name = "foreign"
+duration = "1s"
+settle = "1s"
+
+[target.templates]
+path = "/rooms/{live_id}"
+join = "hello from {member}"
+comment = '{"say":"{text}"}'
+
+[[room]]
+name = "room"
+count = 2
+members = { plain = 4 }
+comments = { rate = 20, text = "escapes" }
+"#;
+
+#[test]
+fn a_server_of_another_kind_is_driven_by_templates() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let script = folder.path().join("foreign.toml");
+    std::fs::write(&script, FOREIGN_SCRIPT).expect("the folder is ours");
+    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+    assert!(output.status.success(), "{output:?}");
+    assert!(outcome["latency"]["count"].as_u64() > Some(0), "{}", outcome["totals"]);
+
+    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Forgetful), folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let failed = failed_checks(&outcome);
+    assert!(failed.iter().any(|it| it.starts_with("offsets_without_gaps")), "{failed:?}");
 }
 
 #[test]

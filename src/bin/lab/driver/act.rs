@@ -139,7 +139,7 @@ impl Driver<'_> {
         }
     }
 
-    fn fill(&self, template: &str, index: usize, number: usize, request_id: &str, text: &str) -> String {
+    pub(super) fn fill(&self, template: &str, index: usize, number: usize, request_id: &str, text: &str) -> String {
         let escaped = serde_json::to_string(text).unwrap_or_default();
         let live_id = self.rooms[self.members[index].room].live_id;
         template

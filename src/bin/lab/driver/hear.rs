@@ -95,7 +95,9 @@ impl Driver<'_> {
         let room = &mut self.rooms[member.room];
         self.stats.deliveries += 1;
         room.deliveries += 1;
-        self.last_heard_ns = now_ns;
+        if !member.may_miss_crowd {
+            self.last_heard_ns = now_ns;
+        }
         let sight = room.log.hear(room.live_id, name, offset, body);
         if !matches!(sight, Sight::Known | Sight::First) {
             self.on_wrong_event(index, offset, &sight);
@@ -121,8 +123,10 @@ impl Driver<'_> {
         if sight == Sight::First {
             self.on_first_sight(index, offset);
         }
-        let Some(event) = self.rooms[self.members[index].room].log.get(offset) else { return };
-        if event.intended_ns != u64::MAX && event.sender != index as u32 {
+        let member = &self.members[index];
+        let Some(event) = self.rooms[member.room].log.get(offset) else { return };
+        // What a slow reader waits for it waits for by its own choice.
+        if event.intended_ns != u64::MAX && event.sender != index as u32 && !member.may_miss_crowd {
             self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
         }
     }

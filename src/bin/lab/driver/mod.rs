@@ -73,7 +73,7 @@ pub struct Driver<'a> {
     unread: Vec<usize>,
     buffer: Vec<u8>,
     connections_made: usize,
-    /// When the latest event with an offset came.
+    /// When the latest event came to a member that reads as fast as it can.
     last_heard_ns: u64,
 }
 
@@ -278,10 +278,15 @@ impl<'a> Driver<'a> {
     /// Starts a connection for a member that has none.
     fn connect(&mut self, index: usize) {
         let token = &self.account(index).token;
-        let templates = self.script.target.templates.as_ref();
-        let (ws_path, socketio_path) = templates.map_or(("/ws", "/socket.io/"), |it| (&it.path, &it.socketio_path));
+        let kind = self.members[index].kind;
+        let path = match &self.script.target.templates {
+            None => kind.path(token, "/ws", "/socket.io/"),
+            Some(templates) => {
+                let path = kind.path("", &templates.path, &templates.socketio_path);
+                self.fill(&path, index, 0, "", "")
+            }
+        };
         let member = &mut self.members[index];
-        let path = member.kind.path(token, ws_path, socketio_path);
         let source = Source { index: self.connections_made, slow: member.reading != Reading::Full };
         self.connections_made += 1;
         match Connection::start(self.world.base.address, source, &path, self.poll.registry(), Token(index)) {
