@@ -63,7 +63,7 @@ fn serve(stream: TcpStream, rooms: &Rooms, manner: Manner) -> Option<()> {
         let room = rooms.entry(name.clone()).or_default();
         room.said += 1;
         for (index, member) in room.members.iter_mut().enumerate() {
-            let forgets = manner == Manner::Forgetful && index == 0 && room.said % 7 == 0;
+            let forgets = manner == Manner::Forgetful && index == 0 && room.said.is_multiple_of(7);
             if !forgets {
                 // Members that are gone are found by their readers.
                 let _ = member.send(Message::Text(text.clone()));
