@@ -74,6 +74,12 @@
 //! * A fault stays where it is: a room that panics is replaced at the next join and its members are
 //!   told; a session that floods, stalls or lies ends alone.
 //!
+//! # The lab
+//!
+//! `src/bin/lab` is a second program, `liveroom-lab`: it plays rooms from `tests/load/*.toml` against
+//! a server and verifies what every member hears. It imports nothing of this crate, so that it judges
+//! the wire and not our idea of it.
+//!
 //! # What is not here yet
 //!
 //! Several nodes and Redis, sampling of the crowd lane, recovery of missed events after a

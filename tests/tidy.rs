@@ -86,7 +86,7 @@ const NOT_IN_DOMAIN: &[&str] =
 const LAB: &str = "src/bin/lab/";
 
 /// The lab's modules that may print.
-const LAB_PRINTERS: &[&str] = &["src/bin/lab/main.rs", "src/bin/lab/progress.rs"];
+const LAB_PRINTERS: &[&str] = &["src/bin/lab/main.rs", "src/bin/lab/progress.rs", "src/bin/lab/run.rs"];
 
 const LINES_MAX: usize = 600;
 
