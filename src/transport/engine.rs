@@ -154,6 +154,7 @@ fn open_polling(
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.settings.outbox);
     let (place, over) = state.table.place(sid.clone());
+    let address = seat.address();
     let session = Session::begin(SessionStart {
         codec: version.codec(),
         socket_id,
@@ -164,7 +165,7 @@ fn open_polling(
         seat: Box::new((seat, place)),
     });
     // Before anything else runs on this thread, so before the session could end.
-    state.table.insert(sid.clone(), version, state.client_key(request), outbox, session, over);
+    state.table.insert(sid.clone(), version, address, outbox, session, over);
     let packet = opening_packet(version, &sid, true, state);
     polling::answer(version, &sid, &[packet.as_bytes()])
 }

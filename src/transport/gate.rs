@@ -98,6 +98,13 @@ pub struct Seat {
     address: IpAddr,
 }
 
+impl Seat {
+    /// Where its session came from, as the gate counts it.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.gate.lock();

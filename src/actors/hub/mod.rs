@@ -41,11 +41,13 @@ pub struct Outlet {
     pub outbox: Arc<Outbox>,
 }
 
+/// Outlets seen at their bound, until they have room again or are gone.
+type SlowOutlets = HashMap<SessionId, Arc<Outlet>>;
+
 /// The outlets of one worker thread, by room.
 pub struct Hub {
     rooms: HashMap<LiveId, HashMap<SessionId, Arc<Outlet>>>,
-    /// Outlets seen at their bound, until they have room again or are gone.
-    slow: HashMap<SessionId, Arc<Outlet>>,
+    slow: SlowOutlets,
     slow_after: Duration,
 }
 
@@ -58,22 +60,13 @@ impl Hub {
         })
     }
 
-    fn push(&mut self, outlet: &Arc<Outlet>, packet: Packet) {
-        if outlet.outbox.push(packet) == Pushed::Full {
-            self.slow.entry(outlet.session).or_insert_with(|| outlet.clone());
-        }
-    }
-
     fn tell_all(&mut self, live_id: LiveId, encoded: &Encoded) {
         let Some(outlets) = self.rooms.get_mut(&live_id) else { return };
         // Sessions that are over are dropped here too: a room that gave up a batch, or died while
         // this hub was full, never says so.
-        outlets.retain(|session, outlet| {
-            let pushed = outlet.outbox.push(encoded.packet(outlet.codec.dialect()));
-            if pushed == Pushed::Full {
-                self.slow.entry(*session).or_insert_with(|| outlet.clone());
-            }
-            pushed != Pushed::Closed
+        outlets.retain(|_, outlet| {
+            let packet = encoded.packet(outlet.codec.dialect());
+            push(&mut self.slow, outlet, packet) != Pushed::Closed
         });
     }
 
@@ -82,7 +75,7 @@ impl Hub {
     fn room_gone(&mut self, live_id: LiveId) {
         for outlet in self.rooms.remove(&live_id).into_iter().flat_map(HashMap::into_values) {
             let text = kicked_text(outlet.codec.dialect(), live_id, "room_restarted", None);
-            self.push(&outlet, Packet::text(&text, Lane::Money));
+            push(&mut self.slow, &outlet, Packet::text(&text, Lane::Money));
         }
     }
 
@@ -117,6 +110,15 @@ impl Hub {
     }
 }
 
+/// Queues a packet, and remembers who is at the bound.
+fn push(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, packet: Packet) -> Pushed {
+    let pushed = outlet.outbox.push(packet);
+    if pushed == Pushed::Full {
+        slow.entry(outlet.session).or_insert_with(|| outlet.clone());
+    }
+    pushed
+}
+
 impl Actor for Hub {
     type Context = Context<Self>;
 
@@ -144,7 +146,9 @@ impl Handler<HubBatch> for Hub {
                     }
                 }
                 HubItem::All(encoded) => self.tell_all(live_id, &encoded),
-                HubItem::One(outlet, packet) => self.push(&outlet, packet),
+                HubItem::One(outlet, packet) => {
+                    push(&mut self.slow, &outlet, packet);
+                }
                 HubItem::RoomGone => self.room_gone(live_id),
             }
         }

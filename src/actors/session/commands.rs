@@ -74,24 +74,25 @@ impl Session {
 
     /// Takes in what a decoder made of a text.
     pub(super) fn decoded(&mut self, decoded: Decoded, ctx: &mut Context<Self>) {
-        let (ack, what) = match decoded {
+        match decoded {
             Decoded::Command(command) => {
                 if self.let_through(&command.ack, ctx) {
                     self.waiting.push_back(command);
                     self.pump(ctx);
                 }
-                return;
             }
-            Decoded::UnknownEvent { ack } => (ack, "event: not a known one"),
-            Decoded::Malformed { ack, what } => (ack, what),
-        };
-        if !self.let_through(&ack, ctx) {
-            return;
-        }
-        // Socket.IO ignores what it does not know, unless somebody waits for the answer.
-        let silent = what.starts_with("event:") && self.decoder.is_some() && ack == AckId::None;
-        if !silent {
-            self.reject(&ack, Reject::BadRequest { what });
+            Decoded::UnknownEvent { ack } => {
+                // Socket.IO ignores what it does not know, unless somebody waits for the answer.
+                let silent = self.decoder.is_some() && ack == AckId::None;
+                if self.let_through(&ack, ctx) && !silent {
+                    self.reject(&ack, Reject::BadRequest { what: "event: not a known one" });
+                }
+            }
+            Decoded::Malformed { ack, what } => {
+                if self.let_through(&ack, ctx) {
+                    self.reject(&ack, Reject::BadRequest { what });
+                }
+            }
         }
     }
 
@@ -129,15 +130,15 @@ impl Session {
 
     fn carry_out(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
         let token = match (&command.token, &self.token, &command.kind) {
-            (TokenField::Present(token), ..) => token.clone(),
+            (TokenField::Present(token), ..) => token,
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
-            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own.clone(),
+            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own,
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
-        if self.knows(&token) {
+        if self.knows(token) {
             return self.authorized(command, ctx);
         }
-        self.verify(token, ctx, move |session, verdict, ctx| match verdict {
+        self.verify(token.clone(), ctx, move |session, verdict, ctx| match verdict {
             Ok(()) => session.authorized(command, ctx),
             Err(error) => session.reject(&command.ack, error.into()),
         });
