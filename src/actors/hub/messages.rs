@@ -26,6 +26,8 @@ pub enum HubItem {
     Detach(SessionId),
     All(Arc<Encoded>),
     One(Arc<Outlet>, Packet),
+    /// For one, of what others are told too: its bytes are shared.
+    Shared(Arc<Outlet>, Arc<Encoded>),
     /// The room died; all its outlets here are told and forgotten.
     RoomGone,
 }

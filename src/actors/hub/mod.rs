@@ -149,6 +149,9 @@ impl Handler<HubBatch> for Hub {
                 HubItem::One(outlet, packet) => {
                     push(&mut self.slow, &outlet, packet);
                 }
+                HubItem::Shared(outlet, encoded) => {
+                    push(&mut self.slow, &outlet, encoded.packet(outlet.codec.dialect()));
+                }
                 HubItem::RoomGone => self.room_gone(live_id),
             }
         }

@@ -68,6 +68,12 @@ impl FanOut {
         self.link(port).waiting.push(HubItem::One(outlet, packet));
     }
 
+    /// Tells one what others are told too, such as a replayed event or the state of the room.
+    pub fn shared(&mut self, port: &SessionPort, encoded: Arc<Encoded>) {
+        let outlet = port.outlet.clone();
+        self.link(port).waiting.push(HubItem::Shared(outlet, encoded));
+    }
+
     pub fn all(&mut self, encoded: Encoded) {
         let encoded = Arc::new(encoded);
         for link in self.links.values_mut().filter(|link| link.outlets_count > 0) {
