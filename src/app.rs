@@ -2,19 +2,23 @@
 //! and in which order things start and stop.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_web::dev::ServerHandle;
-use actix_web::{App as WebApp, HttpServer, web};
+use actix_http::HttpService;
+use actix_server::{Server, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::{App as WebApp, web};
 use log::{error, info, warn};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::hub::Hub;
-use crate::actors::live_room::RoomServices;
+use crate::actors::live_room::{RoomServices, WindowSettings};
 use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use crate::actors::registry::Registry;
 use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
@@ -38,9 +42,12 @@ const DEDUPE_MS: i64 = 300_000;
 const DEDUPE_MAX: usize = 16_384;
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
-const BACKLOG: u32 = 4_096;
+const BACKLOG: i32 = 4_096;
 /// Connections of one worker beyond those that the gate counts: HTTP requests and refusals.
 const CONNECTIONS_SPARE: usize = 1_024;
+
+/// What clients have to answer our good-bye when the node stops.
+const GOOD_BYES: Duration = Duration::from_secs(1);
 
 /// Why the node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,7 @@ pub struct App {
     persister: PersisterPort,
     store: Arc<dyn Store>,
     sessions: Arc<SessionServices>,
+    transport: web::Data<TransportState>,
     catalogue: Arc<GiftCatalogue>,
 }
 
@@ -81,6 +89,7 @@ impl App {
             HistoryLimits { events_max: config.rooms.history_events_max, age_ms: i64::from(config.rooms.history_ms) };
         let room_services = RoomServices {
             settings: room_settings(config),
+            window: window_settings(config),
             idle_retire: ms(config.rooms.idle_retire_ms),
             broker: Arc::new(MemoryBroker::new(history, clock.clone())),
             persister: persister.clone(),
@@ -113,7 +122,7 @@ impl App {
             settings: Arc::new(api_settings(config)),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
-        let (address, server) = listen(config, api, transport)?;
+        let (address, server) = listen(config, api, transport.clone())?;
         Ok(Self {
             address,
             server,
@@ -121,6 +130,7 @@ impl App {
             persister,
             store,
             sessions,
+            transport,
             catalogue,
         })
     }
@@ -163,6 +173,11 @@ impl App {
         if flushed.await.is_err() {
             error!("drained without the store: writes_lost={}", self.persister.queued_count());
         }
+        // Sockets whose session is over say good-bye; the worker threads end with the server.
+        let good_byes = Instant::now() + GOOD_BYES;
+        while self.transport.sockets_count() > 0 && Instant::now() < good_byes {
+            sleep(Duration::from_millis(10)).await;
+        }
         self.server.stop(true).await;
         info!("drained");
     }
@@ -191,29 +206,43 @@ fn listen(
     transport: web::Data<TransportState>,
 ) -> Result<(SocketAddr, ServerHandle), StartError> {
     let wanted = SocketAddr::new(config.server.host, config.server.port);
+    let no_listener = |source| StartError::Listen { address: wanted, source };
+    let listener = bind(wanted).map_err(no_listener)?;
+    let address = listener.local_addr().map_err(no_listener)?;
     let slow_after = ms(config.outbox.slow_after_ms);
     let hubs_count = Arc::new(AtomicUsize::new(0));
-    let server = HttpServer::new(move || {
-        // The factory runs once on each worker thread: this is where the thread gets its hub.
-        let id = hubs_count.fetch_add(1, Ordering::Relaxed);
-        let hub = WorkerHub { id, hub: Hub::start_here(slow_after) };
-        WebApp::new()
-            .app_data(web::Data::new(hub))
-            .configure(|cfg| transport::configure(cfg, &transport))
-            .configure(|cfg| http::configure(cfg, &api))
-    })
-    .workers(config.server.workers.get())
-    .backlog(BACKLOG)
-    .max_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
-    .on_connect(transport::on_connect)
-    .tcp_nodelay(true)
-    // Else nobody notices that the client of a hanging poll is gone.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .bind(wanted)
-    .map_err(|source| StartError::Listen { address: wanted, source })?;
-    let address = server.addrs().first().copied().unwrap_or(wanted);
+    // What actix-web's HttpServer does, but for one thing that it has no word for: the connection of
+    // a WebSocket is handed over whole.
+    let server = Server::build()
+        .workers(config.server.workers.get())
+        .max_concurrent_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
+        .shutdown_timeout(1)
+        .disable_signals()
+        .listen("liveroom", listener, move || {
+            // Runs once on each worker thread: this is where the thread gets its hub.
+            let id = hubs_count.fetch_add(1, Ordering::Relaxed);
+            let hub = WorkerHub { id, hub: Hub::start_here(slow_after) };
+            let web_app = WebApp::new()
+                .app_data(web::Data::new(hub.clone()))
+                .configure(|cfg| transport::configure(cfg, &transport))
+                .configure(|cfg| http::configure(cfg, &api))
+                .into_factory()
+                .map_err(|fault: actix_web::Error| fault.error_response());
+            let transport = transport.clone();
+            let upgrades = fn_service(move |(request, connection)| {
+                transport::upgrade(request, connection, transport.clone(), hub.clone())
+            });
+            HttpService::build()
+                .tcp_nodelay(true)
+                // Else nobody notices that the client of a hanging poll is gone.
+                .h1_allow_half_closed(false)
+                .local_addr(address)
+                .upgrade(upgrades)
+                // What it would know of our own address, only `url_for` would ask for.
+                .finish(map_config(web_app, |()| AppConfig::default()))
+                .tcp()
+        })
+        .map_err(no_listener)?;
     let running = server.run();
     let handle = running.handle();
     actix_rt::spawn(async move {
@@ -224,7 +253,16 @@ fn listen(
     Ok((address, handle))
 }
 
-/// A connection takes up to two descriptors, and the usual soft limit is 1,024 in all.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A server that is started again need not wait for the connections of the one before.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A connection takes a descriptor, and the usual soft limit is 1,024 in all.
 fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => info!("open files: limit={limit}"),
@@ -246,6 +284,15 @@ fn room_settings(config: &Config) -> RoomSettings {
         dedupe_ms: DEDUPE_MS,
         dedupe_max: DEDUPE_MAX,
         gifts_in_flight_max: limits.gifts_in_flight,
+    }
+}
+
+fn window_settings(config: &Config) -> WindowSettings {
+    let fanout = &config.fanout;
+    WindowSettings {
+        small_room_max: ms(fanout.window_ms),
+        big_room_max: ms(fanout.big_room_window_ms),
+        calm_deliveries_per_s: fanout.calm_deliveries_per_s,
     }
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::hub::Hub;
-use super::live_room::RoomServices;
+use super::live_room::{RoomServices, WindowSettings};
 use super::persister::{Persister, PersisterLimits, PersisterPort};
 use super::registry::{Registry, Rooms};
 use super::session::{
@@ -83,6 +83,11 @@ impl Node {
                 dedupe_ms: 300_000,
                 dedupe_max: 100,
                 gifts_in_flight_max: 100,
+            },
+            window: WindowSettings {
+                small_room_max: Duration::from_millis(50),
+                big_room_max: Duration::from_millis(200),
+                calm_deliveries_per_s: 12_500,
             },
             idle_retire: options.idle_retire,
             broker: Arc::new(MemoryBroker::new(history, clock.clone())),

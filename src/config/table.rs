@@ -142,6 +142,15 @@ sections! {
         history_ms: u32 = 120_000, 0..=3_600_000;
     }
 
+    /// How long loud rooms gather before they tell their members.
+    fanout: FanoutConfig {
+        /// Up to 1,000 members.
+        window_ms: u32 = 50, 0..=1_000;
+        /// From 10,000 members on.
+        big_room_window_ms: u32 = 200, 0..=1_000;
+        calm_deliveries_per_s: u32 = 12_500, 1..=RATE_MAX;
+    }
+
     /// What may wait for a slow member.
     outbox: OutboxConfig {
         packets_max: usize = 256, 16..=65_536;

@@ -1,10 +1,11 @@
 //! Which pages of other origins may use Engine.IO, told as each revision's server tells it.
 
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
-use actix_web::{HttpRequest, HttpResponse};
 
 use crate::protocol::EngineVersion;
 
@@ -15,8 +16,8 @@ pub(super) fn is_allowed(origin: Option<&HeaderValue>, allowed: &[String]) -> bo
 }
 
 /// Lets the page that asked read the answer.
-pub(super) fn allow(request: &HttpRequest, version: EngineVersion, allowed: &[String], headers: &mut HeaderMap) {
-    let origin = request.headers().get(ORIGIN);
+pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[String], headers: &mut HeaderMap) {
+    let origin = head.headers().get(ORIGIN);
     if !is_allowed(origin, allowed) {
         return;
     }
@@ -33,8 +34,8 @@ pub(super) fn allow(request: &HttpRequest, version: EngineVersion, allowed: &[St
 }
 
 /// Answers a preflight.
-pub(super) fn preflight(request: &HttpRequest) -> HttpResponse {
-    let asked = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
+pub(super) fn preflight(head: &RequestHead) -> HttpResponse {
+    let asked = head.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
     let headers = asked.cloned().unwrap_or(HeaderValue::from_static("Content-Type"));
     HttpResponse::NoContent()
         .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"))
@@ -55,7 +56,7 @@ mod tests {
         }
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let mut headers = HeaderMap::new();
-        allow(&request.to_http_request(), version, &allowed, &mut headers);
+        allow(request.to_http_request().head(), version, &allowed, &mut headers);
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
     }

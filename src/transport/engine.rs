@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{CONTENT_TYPE, ORIGIN, UPGRADE};
+use actix_http::RequestHead;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN, UPGRADE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -13,9 +14,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 
+use super::probe::Probe;
+use super::socket::{Framing, Peer};
 use super::table::{EngineEntry, random_sid};
-use super::ws::{Framing, Opening, Peer};
-use super::{Refused, TransportState, cors, overloaded, polling, upgrade};
+use super::upgrades::Carry;
+use super::{Refusal, Refused, TransportState, cors, overloaded, polling, ws};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::{Disconnect, Lane};
@@ -43,26 +46,26 @@ enum Asked {
 }
 
 impl Asked {
-    fn read(request: &HttpRequest, query: &EngineQuery, state: &TransportState) -> Result<Self, EngineError> {
+    fn read(head: &RequestHead, query: &EngineQuery, state: &TransportState) -> Result<Self, EngineError> {
         let is_websocket = match query.transport.as_deref() {
             Some("polling") => false,
             Some("websocket") => true,
             _ => return Err(EngineError::UnknownTransport),
         };
-        let is_upgrade = request.headers().contains_key(UPGRADE);
-        if is_websocket && !cors::is_allowed(request.headers().get(ORIGIN), &state.settings.allowed_origins) {
+        let is_upgrade = head.headers().contains_key(UPGRADE);
+        if is_websocket && !cors::is_allowed(head.headers().get(ORIGIN), &state.settings.allowed_origins) {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
-            let entry = state.table.get(sid, state.client_key(request)).ok_or(EngineError::UnknownSid)?;
-            return match (is_websocket, request.method()) {
+            let entry = state.table.get(sid, state.client_key(head)).ok_or(EngineError::UnknownSid)?;
+            return match (is_websocket, &head.method) {
                 (true, &Method::GET) if is_upgrade => Ok(Self::Upgrade(entry)),
                 (false, &Method::GET) if query.j.is_none() => Ok(Self::Poll(entry)),
                 (false, &Method::POST) if query.j.is_none() => Ok(Self::Post(entry)),
                 _ => Err(EngineError::BadRequest),
             };
         }
-        if request.method() != Method::GET {
+        if head.method != Method::GET {
             return Err(EngineError::BadHandshakeMethod);
         }
         if is_websocket && !is_upgrade || query.j.is_some() {
@@ -73,32 +76,73 @@ impl Asked {
     }
 }
 
-/// Any request to `/socket.io/`.
+fn read_query(head: &RequestHead) -> Result<EngineQuery, EngineError> {
+    let query = web::Query::<EngineQuery>::from_query(head.uri.query().unwrap_or_default());
+    query.map(web::Query::into_inner).map_err(|_| EngineError::BadRequest)
+}
+
+/// What every answer to a request says about pages of other origins.
+pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> HeaderMap {
+    let eio = read_query(head).ok().and_then(|query| query.eio);
+    // An answer that refuses the version is told in the newest.
+    let version = EngineVersion::from_query(eio.as_deref()).unwrap_or(EngineVersion::V4);
+    let mut headers = HeaderMap::new();
+    cors::allow(head, version, &state.settings.allowed_origins, &mut headers);
+    headers
+}
+
+/// Any request to `/socket.io/` that is no WebSocket.
 pub(super) async fn serve(
     request: HttpRequest,
     payload: web::Payload,
     state: web::Data<TransportState>,
     hub: web::Data<WorkerHub>,
 ) -> HttpResponse {
-    let query = web::Query::<EngineQuery>::from_query(request.query_string()).map(web::Query::into_inner);
-    let eio = query.as_ref().ok().and_then(|query| query.eio.as_deref());
-    // An answer that refuses the version is told in the newest.
-    let version = EngineVersion::from_query(eio).unwrap_or(EngineVersion::V4);
-    let asked = query.map_err(|_| EngineError::BadRequest);
-    let mut response = if request.method() == Method::OPTIONS {
-        cors::preflight(&request)
+    let head = request.head();
+    let headers = answer_headers(head, &state);
+    let mut response = if head.method == Method::OPTIONS {
+        cors::preflight(head)
     } else {
-        match asked.and_then(|query| Asked::read(&request, &query, &state)) {
-            Ok(Asked::OpenPolling(version)) => open_polling(&request, version, &state, &hub),
-            Ok(Asked::OpenWebSocket(version)) => open_websocket(&request, payload, version, &state, &hub),
+        match read_query(head).and_then(|query| Asked::read(head, &query, &state)) {
+            Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub),
             Ok(Asked::Poll(entry)) => polling::poll(&entry, &state).await,
             Ok(Asked::Post(entry)) => polling::post(&request, payload, &entry, &state).await,
-            Ok(Asked::Upgrade(entry)) => upgrade::upgrade(&request, payload, &entry, &state),
+            Ok(Asked::OpenWebSocket(_) | Asked::Upgrade(_)) => ws::refuse(request.clone()).await,
             Err(error) => refusal(error),
         }
     };
-    cors::allow(&request, version, &state.settings.allowed_origins, response.headers_mut());
+    headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
     response
+}
+
+/// What a WebSocket to `/socket.io/` is for.
+pub(super) enum AskedOfSocket {
+    Open(EngineVersion),
+    Upgrade(Arc<EngineEntry>),
+}
+
+pub(super) fn ask_websocket(head: &RequestHead, state: &TransportState) -> Result<AskedOfSocket, Refusal> {
+    match read_query(head).and_then(|query| Asked::read(head, &query, state)) {
+        Ok(Asked::OpenWebSocket(version)) => Ok(AskedOfSocket::Open(version)),
+        Ok(Asked::Upgrade(entry)) => Ok(AskedOfSocket::Upgrade(entry)),
+        Ok(Asked::OpenPolling(_) | Asked::Poll(_) | Asked::Post(_)) => Err(Box::new(refusal(EngineError::BadRequest))),
+        Err(error) => Err(Box::new(refusal(error))),
+    }
+}
+
+/// Begins what was asked for.
+pub(super) fn open_websocket(
+    head: &RequestHead,
+    asked: AskedOfSocket,
+    state: &TransportState,
+    hub: &WorkerHub,
+) -> Result<Carry, Refusal> {
+    match asked {
+        AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(Carry::Session),
+        AskedOfSocket::Upgrade(entry) => Probe::begin(&entry, state.settings.upgrade_timeout)
+            .map(Carry::Probe)
+            .map_err(|error| Box::new(refusal(error))),
+    }
 }
 
 /// The answer to a request that is refused, as engine.io words it.
@@ -141,13 +185,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn open_polling(
-    request: &HttpRequest,
-    version: EngineVersion,
-    state: &TransportState,
-    hub: &WorkerHub,
-) -> HttpResponse {
-    let seat = match state.admit(request) {
+fn open_polling(head: &RequestHead, version: EngineVersion, state: &TransportState, hub: &WorkerHub) -> HttpResponse {
+    let seat = match state.admit(head) {
         Ok(seat) => seat,
         Err(refused) => return full(refused),
     };
@@ -170,21 +209,13 @@ fn open_polling(
     polling::answer(version, &sid, &[packet.as_bytes()])
 }
 
-fn open_websocket(
-    request: &HttpRequest,
-    payload: web::Payload,
+fn open_session(
+    head: &RequestHead,
     version: EngineVersion,
     state: &TransportState,
     hub: &WorkerHub,
-) -> HttpResponse {
-    let socket = match Opening::begin(request, payload, state) {
-        Ok(socket) => socket,
-        Err(error) => return HttpResponse::from_error(error),
-    };
-    let seat = match state.admit(request) {
-        Ok(seat) => seat,
-        Err(refused) => return full(refused),
-    };
+) -> Result<Peer, Refusal> {
+    let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.settings.outbox);
     // Before the session begins, since it may have something to say at once.
@@ -199,7 +230,7 @@ fn open_websocket(
         token: None,
         seat: Box::new((seat, alive)),
     });
-    socket.serve(Peer { framing: Framing::Engine(version), session, outbox }, over)
+    Ok(Peer { framing: Framing::Engine(version), session, outbox, over })
 }
 
 /// What a packet brings to the session, or the end of it.

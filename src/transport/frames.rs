@@ -1,8 +1,7 @@
 //! What a WebSocket peer sends: frames put together to messages, within one limit.
 
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
 
 use crate::domain::Disconnect;
 
@@ -17,29 +16,44 @@ pub(super) enum Message {
     Close(Option<u16>),
 }
 
+/// Room made for one read: a few commands.
+const READ_BYTES: usize = 2_048;
+
 /// A message whose frames are not all here.
 struct Partial {
     is_text: bool,
     bytes: BytesMut,
 }
 
-/// Reads one peer. After an error the frames are out of step, and only [`Frames::discard`] makes
-/// sense.
+/// The bytes of one peer, on their way to be messages. After an error its frames are out of step.
 pub(super) struct Frames {
-    payload: Payload,
     buffer: BytesMut,
-    partial: Option<Partial>,
+    partial: Option<Box<Partial>>,
     /// Of a frame, and of a message of several.
     message_bytes_max: usize,
 }
 
 impl Frames {
-    pub(super) fn new(payload: Payload, message_bytes_max: usize) -> Self {
-        Self { payload, buffer: BytesMut::new(), partial: None, message_bytes_max }
+    /// `first`: what came with the handshake.
+    pub(super) fn new(first: BytesMut, message_bytes_max: usize) -> Self {
+        Self { buffer: first, partial: None, message_bytes_max }
     }
 
-    /// The next message, or why there is none. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Message, Disconnect> {
+    /// Where to read into.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        self.buffer.reserve(READ_BYTES);
+        &mut self.buffer
+    }
+
+    /// An idle peer holds no memory.
+    pub(super) fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// The next message, if it is here.
+    pub(super) fn next(&mut self) -> Result<Option<Message>, Disconnect> {
         loop {
             // The parser would wait for all of a frame, and hold it, before it looks at its size.
             if declared_bytes(&self.buffer).is_some_and(|bytes| bytes > self.message_bytes_max as u64) {
@@ -48,38 +62,22 @@ impl Frames {
             match Parser::parse(&mut self.buffer, true, self.message_bytes_max) {
                 Ok(Some((is_last, opcode, payload))) => {
                     if let Some(message) = self.take(is_last, opcode, payload.unwrap_or_default())? {
-                        return Ok(message);
+                        return Ok(Some(message));
                     }
                 }
-                Ok(None) => {
-                    if self.buffer.is_empty() {
-                        // An idle peer holds no memory.
-                        self.buffer = BytesMut::new();
-                    }
-                    match self.payload.next().await {
-                        Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                        Some(Err(_)) | None => return Err(Disconnect::ByClient),
-                    }
-                }
+                Ok(None) => return Ok(None),
                 Err(ProtocolError::Overflow) => return Err(Disconnect::TooBig),
                 Err(_) => return Err(Disconnect::Policy),
             }
         }
     }
 
-    /// Throws away what the peer sends until it sends no more.
-    pub(super) async fn discard(&mut self) {
-        self.buffer = BytesMut::new();
-        while let Some(Ok(_)) = self.payload.next().await {
-            // There may always be more, and others on this thread have their turn too.
-            tokio::task::yield_now().await;
-        }
-    }
-
     /// Takes a frame; returns the message that it is or completes.
     fn take(&mut self, is_last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Disconnect> {
         let partial = match (opcode, self.partial.take()) {
-            (OpCode::Text | OpCode::Binary, None) => Partial { is_text: opcode == OpCode::Text, bytes: payload },
+            (OpCode::Text | OpCode::Binary, None) => {
+                Box::new(Partial { is_text: opcode == OpCode::Text, bytes: payload })
+            }
             (OpCode::Continue, Some(mut partial)) => {
                 if partial.bytes.len() + payload.len() > self.message_bytes_max {
                     return Err(Disconnect::TooBig);
@@ -160,25 +158,26 @@ mod tests {
         frame
     }
 
-    async fn read(chunks: Vec<Vec<u8>>) -> Vec<Result<Message, Disconnect>> {
-        let stream = futures_util::stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))));
-        let payload: actix_web::dev::Payload = actix_http::Payload::Stream { payload: Box::pin(stream) };
-        let request = actix_web::test::TestRequest::default().to_http_request();
-        let payload = <Payload as actix_web::FromRequest>::from_request(&request, &mut { payload }).await.unwrap();
-        let mut frames = Frames::new(payload, MAX);
+    fn read(chunks: Vec<Vec<u8>>) -> Vec<Result<Message, Disconnect>> {
+        let mut frames = Frames::new(BytesMut::new(), MAX);
         let mut messages = Vec::new();
-        loop {
-            let next = frames.next().await;
-            let is_last = next.is_err();
-            messages.push(next);
-            if is_last {
-                return messages;
+        for chunk in chunks {
+            frames.buffer().extend_from_slice(&chunk);
+            while let Some(next) = frames.next().transpose() {
+                let is_last = next.is_err();
+                messages.push(next);
+                if is_last {
+                    return messages;
+                }
             }
         }
+        frames.release();
+        assert_eq!(frames.buffer.capacity(), 0, "memory held for an idle peer");
+        messages
     }
 
-    #[actix_web::test]
-    async fn messages_come_whole_whatever_their_pieces() {
+    #[test]
+    fn messages_come_whole_whatever_their_pieces() {
         let mut bytes = frame(0x01, "世".as_bytes().split_at(1).0);
         bytes.extend(frame(0x89, b"between"));
         bytes.extend(frame(0x00, b"\xB8"));
@@ -190,29 +189,28 @@ mod tests {
             Ok(Message::Text("世!".to_owned())),
             Ok(Message::Binary(Bytes::from_static(b"\xff"))),
             Ok(Message::Close(Some(1000))),
-            Err(Disconnect::ByClient),
         ];
-        assert_eq!(read(vec![bytes.clone()]).await, expected);
-        assert_eq!(read(bytes.chunks(1).map(<[u8]>::to_vec).collect()).await, expected);
+        assert_eq!(read(vec![bytes.clone()]), expected);
+        assert_eq!(read(bytes.chunks(1).map(<[u8]>::to_vec).collect()), expected);
     }
 
-    #[actix_web::test]
-    async fn what_is_too_big_is_refused_before_it_is_here() {
+    #[test]
+    fn what_is_too_big_is_refused_before_it_is_here() {
         let fits = frame(0x81, &[b'x'; MAX]);
-        assert!(matches!(read(vec![fits]).await[0], Ok(Message::Text(_))));
+        assert!(matches!(read(vec![fits])[0], Ok(Message::Text(_))));
         let mut header = vec![0x81, 0x80 | 127];
         header.extend_from_slice(&(1_u64 << 62).to_be_bytes());
-        assert_eq!(read(vec![header.clone()]).await, [Err(Disconnect::TooBig)]);
+        assert_eq!(read(vec![header.clone()]), [Err(Disconnect::TooBig)]);
         header[2] = 0xff;
-        assert_eq!(read(vec![header]).await, [Err(Disconnect::TooBig)]);
+        assert_eq!(read(vec![header]), [Err(Disconnect::TooBig)]);
         let pieces = vec![frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 600])];
-        assert_eq!(read(pieces).await, [Err(Disconnect::TooBig)]);
+        assert_eq!(read(pieces), [Err(Disconnect::TooBig)]);
     }
 
-    #[actix_web::test]
-    async fn broken_frames_are_refused() {
-        assert_eq!(read(vec![frame(0x81, b"\xff")]).await, [Err(Disconnect::InvalidText)]);
-        assert_eq!(read(vec![vec![0x81, 1, b'x']]).await, [Err(Disconnect::Policy)], "unmasked");
+    #[test]
+    fn broken_frames_are_refused() {
+        assert_eq!(read(vec![frame(0x81, b"\xff")]), [Err(Disconnect::InvalidText)]);
+        assert_eq!(read(vec![vec![0x81, 1, b'x']]), [Err(Disconnect::Policy)], "unmasked");
         for (name, bytes) in [
             ("opcode", frame(0x83, b"")),
             ("reserved bit", frame(0xC1, b"")),
@@ -221,10 +219,10 @@ mod tests {
             ("long control frame", frame(0x89, &[0; 126])),
             ("half a close code", frame(0x88, &[3])),
         ] {
-            assert_eq!(read(vec![bytes]).await, [Err(Disconnect::Policy)], "{name}");
+            assert_eq!(read(vec![bytes]), [Err(Disconnect::Policy)], "{name}");
         }
         let twice = vec![frame(0x01, b"a"), frame(0x01, b"b")];
-        assert_eq!(read(twice).await, [Err(Disconnect::Policy)]);
+        assert_eq!(read(twice), [Err(Disconnect::Policy)]);
     }
 
     #[test]

@@ -4,25 +4,29 @@
 //! any connection, so no transport is an actor: what a client sends goes to its session one message
 //! at a time, each awaited before the next is read, which is the backpressure; what it is to
 //! receive waits in its [`Outbox`](crate::outbox::Outbox), and whatever carries the session at the
-//! moment drains it: [`ws`] or [`polling`], the latter possibly on other threads each time.
+//! moment takes it from there: a [`socket`], which the outbox writes to by itself, or [`polling`],
+//! possibly on other threads each time.
 
-mod connection;
 mod cors;
 mod engine;
 mod frames;
 mod gate;
 mod polling;
+mod probe;
+mod socket;
 mod table;
-mod upgrade;
+mod upgrades;
 mod ws;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
+use actix_http::RequestHead;
 use actix_web::http::header::{RETRY_AFTER, X_FORWARDED_FOR};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 use crate::actors::Session;
 use crate::actors::session::{Inbound, Received, SessionServices, TransportGone};
@@ -34,7 +38,7 @@ use crate::outbox::OutboxLimits;
 use gate::{Gate, GateLimits, Refused, Seat};
 use table::EngineTable;
 
-pub use connection::on_connect;
+pub use upgrades::upgrade;
 
 /// The limits of transports.
 #[derive(Debug, Clone)]
@@ -65,6 +69,7 @@ pub struct TransportState {
     settings: TransportSettings,
     gate: Arc<Gate>,
     table: Arc<EngineTable>,
+    sockets_count: Arc<AtomicUsize>,
 }
 
 impl TransportState {
@@ -78,32 +83,40 @@ impl TransportState {
             arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
             arrivals_per_address: BucketRate { burst: per_address, refill: per_address, per_ms: 1_000 },
         });
-        Self { services, settings, gate, table: Arc::default() }
+        Self { services, settings, gate, table: Arc::default(), sockets_count: Arc::default() }
+    }
+
+    /// WebSockets that are open, those included whose session ended and that say good-bye.
+    pub fn sockets_count(&self) -> usize {
+        self.sockets_count.load(Ordering::Relaxed)
     }
 
     /// Takes a seat for a new session.
-    fn admit(&self, request: &HttpRequest) -> Result<Seat, Refused> {
-        self.gate.try_enter(self.client_key(request), self.services.clock.now())
+    fn admit(&self, head: &RequestHead) -> Result<Seat, Refused> {
+        self.gate.try_enter(self.client_key(head), self.services.clock.now())
     }
 
     /// Where a request comes from: what one client is likely to own.
-    fn client_key(&self, request: &HttpRequest) -> IpAddr {
-        let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
+    fn client_key(&self, head: &RequestHead) -> IpAddr {
+        let peer = head.peer_addr.map_or(NO_ADDRESS, |peer| peer.ip());
         let forwarded: Vec<&str> =
-            request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
+            head.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
         let client = client_address(peer, forwarded.into_iter(), &self.settings.trusted_proxies);
         limit_key(client)
     }
 }
 
 /// Mounts `/ws` and `/socket.io/`. Each worker's [`WorkerHub`](crate::actors::session::WorkerHub)
-/// must be among the app's data, and [`on_connect`] set on the server.
+/// must be among the app's data, and [`upgrade`] be the server's service for upgrades.
 pub fn configure(config: &mut web::ServiceConfig, state: &web::Data<TransportState>) {
     config
         .app_data(state.clone())
-        .service(web::resource("/ws").route(web::get().to(ws::plain)))
+        .service(web::resource("/ws").route(web::get().to(ws::refuse)))
         .service(web::resource(["/socket.io/", "/socket.io"]).route(web::route().to(engine::serve)));
 }
+
+/// The answer to a request that is turned away.
+type Refusal = Box<HttpResponse>;
 
 /// The answer to a request for which there is no seat.
 fn overloaded(refused: Refused) -> HttpResponseBuilder {

@@ -1,9 +1,9 @@
 //! Something for all members, encoded at most once per wire form.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::domain::{Lane, Presence, Sequenced};
-use crate::outbox::Packet;
+use crate::outbox::{Packet, Run, Standing, StateKey};
 use crate::protocol::{Dialect, event_text, presence_text};
 
 /// What all members of a room are told. The first hub that needs a wire form makes it, the others
@@ -11,7 +11,7 @@ use crate::protocol::{Dialect, event_text, presence_text};
 #[derive(Debug)]
 pub struct Encoded {
     what: What,
-    lane: Lane,
+    standing: Standing,
     packets: [OnceLock<Packet>; Dialect::COUNT],
 }
 
@@ -23,15 +23,18 @@ enum What {
 
 impl Encoded {
     pub fn event(sequenced: Sequenced, lane: Lane) -> Self {
-        Self::new(What::Event(sequenced), lane)
+        Self::new(What::Event(sequenced), lane.into())
     }
 
+    /// A presence that lists the users says all there is to know, so a member that is behind needs
+    /// the latest only.
     pub fn presence(presence: Presence) -> Self {
-        Self::new(What::Presence(presence), Lane::Crowd)
+        let state = presence.users.is_some().then_some(StateKey(presence.live_id.get().unsigned_abs()));
+        Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
     }
 
-    fn new(what: What, lane: Lane) -> Self {
-        Self { what, lane, packets: Default::default() }
+    fn new(what: What, standing: Standing) -> Self {
+        Self { what, standing, packets: Default::default() }
     }
 
     /// The packet in the form that `dialect` speaks.
@@ -41,8 +44,40 @@ impl Encoded {
                 What::Event(sequenced) => event_text(dialect, sequenced),
                 What::Presence(presence) => presence_text(dialect, presence),
             };
-            Packet::text(&text, self.lane)
+            Packet::text(&text, self.standing)
         });
         packet.clone()
+    }
+}
+
+/// What a room gathered for all its members until it handed it over: in each wire form one run of
+/// frames, made by the first hub that needs it.
+#[derive(Debug)]
+pub struct Gathered {
+    told: Vec<Arc<Encoded>>,
+    runs: [OnceLock<Option<Run>>; Dialect::COUNT],
+}
+
+impl Gathered {
+    pub fn new(told: Vec<Arc<Encoded>>) -> Self {
+        Self { told, runs: Default::default() }
+    }
+
+    /// How many things are told.
+    pub fn len(&self) -> usize {
+        self.told.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// All of it in the form that `dialect` speaks; `None` if there is nothing.
+    pub fn run(&self, dialect: Dialect) -> Option<&Run> {
+        let make = || {
+            let packets: Vec<Packet> = self.told.iter().map(|encoded| encoded.packet(dialect)).collect();
+            Run::of(&packets)
+        };
+        self.runs[dialect.index()].get_or_init(make).as_ref()
     }
 }

@@ -7,15 +7,18 @@ use actix::Message;
 use crate::domain::{LiveId, SessionId};
 use crate::outbox::Packet;
 
-use super::{Encoded, Outlet};
+use super::{Encoded, Gathered, Outlet};
 
-/// From a room: what its members on this thread should receive, in order. A full mailbox leaves the
-/// batch with the room, which sends it with its next one.
+/// From a room: what its members on this thread should receive. A full mailbox leaves the batch with
+/// the room, which sends it again later.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct HubBatch {
     pub live_id: LiveId,
-    pub items: Vec<HubItem>,
+    /// What all are told, in order.
+    pub gathered: Arc<Gathered>,
+    /// What else happened, in order, each with how much of `gathered` was told before.
+    pub items: Vec<(usize, HubItem)>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,7 +27,6 @@ pub enum HubItem {
     Attach(Arc<Outlet>),
     /// From here on it does not.
     Detach(SessionId),
-    All(Arc<Encoded>),
     One(Arc<Outlet>, Packet),
     /// For one, of what others are told too: its bytes are shared.
     Shared(Arc<Outlet>, Arc<Encoded>),

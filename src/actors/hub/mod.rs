@@ -9,6 +9,7 @@ mod encoded;
 mod messages;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::domain::{Disconnect, Lane, LiveId, SessionId, SocketId};
 use crate::outbox::{Outbox, Packet, Pushed};
 use crate::protocol::{Codec, kicked_text};
 
-pub use encoded::Encoded;
+pub use encoded::{Encoded, Gathered};
 pub use messages::{HubBatch, HubItem};
 
 /// Batches that may wait for a hub. A room that meets a full hub keeps its batch and tries again
@@ -46,7 +47,7 @@ type SlowOutlets = HashMap<SessionId, Arc<Outlet>>;
 
 /// The outlets of one worker thread, by room.
 pub struct Hub {
-    rooms: HashMap<LiveId, HashMap<SessionId, Arc<Outlet>>>,
+    rooms: HashMap<LiveId, Outlets>,
     slow: SlowOutlets,
     slow_after: Duration,
 }
@@ -58,16 +59,6 @@ impl Hub {
             ctx.set_mailbox_capacity(HUB_MAILBOX);
             Self { rooms: HashMap::new(), slow: HashMap::new(), slow_after }
         })
-    }
-
-    fn tell_all(&mut self, live_id: LiveId, encoded: &Encoded) {
-        let Some(outlets) = self.rooms.get_mut(&live_id) else { return };
-        // Sessions that are over are dropped here too: a room that gave up a batch, or died while
-        // this hub was full, never says so.
-        outlets.retain(|_, outlet| {
-            let packet = encoded.packet(outlet.codec.dialect());
-            push(&mut self.slow, outlet, packet) != Pushed::Closed
-        });
     }
 
     /// The room ended without saying good-bye to its members: they may join again, which opens it
@@ -110,13 +101,16 @@ impl Hub {
     }
 }
 
-/// Queues a packet, and remembers who is at the bound.
-fn push(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, packet: Packet) -> Pushed {
+fn push(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, packet: Packet) {
     let pushed = outlet.outbox.push(packet);
+    watch(slow, outlet, pushed);
+}
+
+/// Remembers who is at the bound.
+fn watch(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, pushed: Pushed) {
     if pushed == Pushed::Full {
         slow.entry(outlet.session).or_insert_with(|| outlet.clone());
     }
-    pushed
 }
 
 impl Actor for Hub {
@@ -131,29 +125,104 @@ impl Handler<HubBatch> for Hub {
     type Result = ();
 
     fn handle(&mut self, batch: HubBatch, _: &mut Context<Self>) {
-        let live_id = batch.live_id;
-        for item in batch.items {
-            match item {
-                HubItem::Attach(outlet) => {
-                    self.rooms.entry(live_id).or_default().insert(outlet.session, outlet);
-                }
-                HubItem::Detach(session) => {
-                    if let Some(outlets) = self.rooms.get_mut(&live_id) {
-                        outlets.remove(&session);
-                        if outlets.is_empty() {
-                            self.rooms.remove(&live_id);
-                        }
+        let HubBatch { live_id, gathered, items } = batch;
+        let mut pass = Pass { gathered: &gathered, late: HashMap::new(), answers: Vec::new(), slow: &mut self.slow };
+        let mut gone = false;
+        if !items.is_empty() {
+            let outlets = self.rooms.entry(live_id).or_default();
+            for (told, item) in items {
+                match item {
+                    HubItem::Attach(outlet) => pass.attach(outlets, told, outlet),
+                    HubItem::Detach(session) => pass.detach(outlets, told, session),
+                    HubItem::One(outlet, packet) => pass.answer(outlets, told, outlet, packet),
+                    HubItem::Shared(outlet, encoded) => {
+                        let packet = encoded.packet(outlet.codec.dialect());
+                        pass.answer(outlets, told, outlet, packet);
                     }
+                    HubItem::RoomGone => gone = true,
                 }
-                HubItem::All(encoded) => self.tell_all(live_id, &encoded),
-                HubItem::One(outlet, packet) => {
-                    push(&mut self.slow, &outlet, packet);
-                }
-                HubItem::Shared(outlet, encoded) => {
-                    push(&mut self.slow, &outlet, encoded.packet(outlet.codec.dialect()));
-                }
-                HubItem::RoomGone => self.room_gone(live_id),
             }
+        }
+        if let Some(outlets) = self.rooms.get_mut(&live_id) {
+            pass.tell(outlets);
+            if outlets.is_empty() {
+                self.rooms.remove(&live_id);
+            }
+        }
+        if gone {
+            self.room_gone(live_id);
+        }
+    }
+}
+
+type Outlets = HashMap<SessionId, Arc<Outlet>>;
+
+/// One batch on its way through a room's outlets: everybody gets all that was gathered in one piece,
+/// and yet no member gets an event from before it joined, an answer before the event it speaks of,
+/// or anything after it left.
+struct Pass<'a> {
+    gathered: &'a Gathered,
+    /// Those who attached within the batch, with how much had been told by then.
+    late: HashMap<SessionId, usize>,
+    /// What is said to single members after what is told to all.
+    answers: Vec<(Arc<Outlet>, Packet)>,
+    slow: &'a mut SlowOutlets,
+}
+
+impl Pass<'_> {
+    fn attach(&mut self, outlets: &mut Outlets, told: usize, outlet: Arc<Outlet>) {
+        if told > 0 {
+            self.late.insert(outlet.session, told);
+        }
+        outlets.insert(outlet.session, outlet);
+    }
+
+    fn detach(&mut self, outlets: &mut Outlets, told: usize, session: SessionId) {
+        if let Some(outlet) = outlets.remove(&session) {
+            let since = self.late.remove(&session).unwrap_or(0);
+            self.tell_part(&outlet, since..told);
+        }
+    }
+
+    /// At once if that is its place in the member's order, else after what is told to all. An answer
+    /// may be overtaken by later events, but not overtake earlier ones.
+    fn answer(&mut self, outlets: &Outlets, told: usize, outlet: Arc<Outlet>, packet: Packet) {
+        let since = self.late.get(&outlet.session).copied().unwrap_or(0);
+        if since == told || !outlets.contains_key(&outlet.session) {
+            push(self.slow, &outlet, packet);
+        } else {
+            self.answers.push((outlet, packet));
+        }
+    }
+
+    /// Ends the pass: everybody is told what was gathered, and then what remains to be answered.
+    fn tell(self, outlets: &mut Outlets) {
+        if !self.gathered.is_empty() {
+            // Sessions that are over are dropped here too: a room that gave up a batch, or died while
+            // this hub was full, never says so.
+            outlets.retain(|session, outlet| {
+                let Some(run) = self.gathered.run(outlet.codec.dialect()) else { return true };
+                let since = self.late.get(session).copied().unwrap_or(0);
+                let pushed = if since == 0 {
+                    outlet.outbox.push_run(run)
+                } else if since < run.len() {
+                    outlet.outbox.push_run(&run.slice(since..run.len()))
+                } else {
+                    Pushed::Queued
+                };
+                watch(self.slow, outlet, pushed);
+                pushed != Pushed::Closed
+            });
+        }
+        for (outlet, packet) in self.answers {
+            push(self.slow, &outlet, packet);
+        }
+    }
+
+    fn tell_part(&mut self, outlet: &Arc<Outlet>, part: Range<usize>) {
+        if let Some(run) = self.gathered.run(outlet.codec.dialect()).filter(|_| !part.is_empty()) {
+            let pushed = outlet.outbox.push_run(&run.slice(part));
+            watch(self.slow, outlet, pushed);
         }
     }
 }

@@ -1,18 +1,23 @@
-//! From one room to the hubs: whatever gathered since the last flush is one message per worker.
+//! From one room to the hubs: whatever gathered since the last flush is one message per worker, and
+//! what all are told is the same piece of memory in each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::actors::hub::{Encoded, Hub, HubBatch, HubItem};
+use crate::actors::hub::{Encoded, Gathered, Hub, HubBatch, HubItem};
 use crate::actors::session::SessionPort;
 use crate::domain::LiveId;
 use crate::outbox::Packet;
 
-/// Items that may wait for one hub whose mailbox is full. A worker that far behind cannot be served:
-/// beyond, the room's members there are cut with `slow`.
+/// Events and items that may wait for one hub whose mailbox is full. A worker that far behind cannot
+/// be served: beyond, the room's members there are cut with `slow`.
 const BACKLOG_MAX: usize = 16_384;
+
+/// Gathered events after which a room does not wait for the end of its window: what is gathered is
+/// one piece of memory for each wire form.
+pub const GATHERED_MAX: usize = 4_096;
 
 /// What became of a flush.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,7 @@ pub struct Flushed {
 /// The way from a room to its members.
 pub struct FanOut {
     live_id: LiveId,
+    gathered: Vec<Arc<Encoded>>,
     links: BTreeMap<usize, HubLink>,
 }
 
@@ -33,79 +39,95 @@ struct HubLink {
     /// Our own clone, kept: only then does its mailbox have a bound for us.
     hub: Addr<Hub>,
     outlets_count: usize,
-    waiting: Vec<HubItem>,
+    /// With how much was gathered before.
+    items: Vec<(usize, HubItem)>,
+    /// Batches that its mailbox had no place for, oldest first.
+    backlog: VecDeque<HubBatch>,
 }
 
 impl FanOut {
     pub fn new(live_id: LiveId) -> Self {
-        Self { live_id, links: BTreeMap::new() }
+        Self { live_id, gathered: Vec::new(), links: BTreeMap::new() }
     }
 
-    fn link(&mut self, port: &SessionPort) -> &mut HubLink {
-        self.links.entry(port.hub_id).or_insert_with(|| HubLink {
+    /// Queues an item for the hub of `port`. Returns how many outlets the room has there.
+    fn item(&mut self, port: &SessionPort, item: HubItem) -> &mut usize {
+        let told = self.gathered.len();
+        let link = self.links.entry(port.hub_id).or_insert_with(|| HubLink {
             hub: port.hub.clone(),
             outlets_count: 0,
-            waiting: Vec::new(),
-        })
+            items: Vec::new(),
+            backlog: VecDeque::new(),
+        });
+        link.items.push((told, item));
+        &mut link.outlets_count
     }
 
     pub fn attach(&mut self, port: &SessionPort) {
-        let outlet = port.outlet.clone();
-        let link = self.link(port);
-        link.outlets_count += 1;
-        link.waiting.push(HubItem::Attach(outlet));
+        *self.item(port, HubItem::Attach(port.outlet.clone())) += 1;
     }
 
     pub fn detach(&mut self, port: &SessionPort) {
-        let session = port.outlet.session;
-        let link = self.link(port);
-        link.outlets_count = link.outlets_count.saturating_sub(1);
-        link.waiting.push(HubItem::Detach(session));
+        let outlets_count = self.item(port, HubItem::Detach(port.outlet.session));
+        *outlets_count = outlets_count.saturating_sub(1);
     }
 
     pub fn one(&mut self, port: &SessionPort, packet: Packet) {
-        let outlet = port.outlet.clone();
-        self.link(port).waiting.push(HubItem::One(outlet, packet));
+        self.item(port, HubItem::One(port.outlet.clone(), packet));
     }
 
     /// Tells one what others are told too, such as a replayed event or the state of the room.
     pub fn shared(&mut self, port: &SessionPort, encoded: Arc<Encoded>) {
-        let outlet = port.outlet.clone();
-        self.link(port).waiting.push(HubItem::Shared(outlet, encoded));
+        self.item(port, HubItem::Shared(port.outlet.clone(), encoded));
     }
 
-    pub fn all(&mut self, encoded: Encoded) {
-        let encoded = Arc::new(encoded);
-        for link in self.links.values_mut().filter(|link| link.outlets_count > 0) {
-            link.waiting.push(HubItem::All(encoded.clone()));
-        }
+    pub fn all(&mut self, encoded: impl Into<Arc<Encoded>>) {
+        self.gathered.push(encoded.into());
     }
 
     /// Tells all hubs that the room is no more.
     pub fn room_gone(&mut self) {
         for link in self.links.values_mut() {
-            link.waiting.push(HubItem::RoomGone);
+            link.items.push((self.gathered.len(), HubItem::RoomGone));
         }
     }
 
-    /// Hands each hub what waits for it.
+    /// Events gathered for all since the last flush.
+    pub fn gathered_count(&self) -> usize {
+        self.gathered.len()
+    }
+
+    /// Whether there is anything to flush.
+    pub fn is_empty(&self) -> bool {
+        self.gathered.is_empty() && self.links.values().all(|link| link.items.is_empty() && link.backlog.is_empty())
+    }
+
+    /// Hands each hub what gathered for it.
     pub fn flush(&mut self) -> Flushed {
         let mut flushed = Flushed::default();
+        let gathered = Arc::new(Gathered::new(std::mem::take(&mut self.gathered)));
         for (hub_id, link) in &mut self.links {
-            if link.waiting.is_empty() {
-                continue;
+            // A hub without outlets has nobody to tell.
+            if !link.items.is_empty() || (link.outlets_count > 0 && !gathered.is_empty()) {
+                let items = std::mem::take(&mut link.items);
+                link.backlog.push_back(HubBatch { live_id: self.live_id, gathered: gathered.clone(), items });
             }
-            let batch = HubBatch { live_id: self.live_id, items: std::mem::take(&mut link.waiting) };
-            match link.hub.try_send(batch) {
-                Ok(()) => {}
-                Err(SendError::Full(batch)) if batch.items.len() <= BACKLOG_MAX => {
-                    link.waiting = batch.items;
-                    flushed.again = true;
+            while let Some(batch) = link.backlog.pop_front() {
+                match link.hub.try_send(batch) {
+                    Ok(()) => {}
+                    Err(SendError::Full(batch)) => {
+                        link.backlog.push_front(batch);
+                        break;
+                    }
+                    // The worker is gone, and its sockets with it.
+                    Err(SendError::Closed(_)) => link.backlog.clear(),
                 }
-                Err(SendError::Full(_)) => flushed.overrun.push(*hub_id),
-                // The worker is gone, and its sockets with it.
-                Err(SendError::Closed(_)) => {}
             }
+            if link.backlog.iter().map(|batch| batch.gathered.len() + batch.items.len()).sum::<usize>() > BACKLOG_MAX {
+                link.backlog.clear();
+                flushed.overrun.push(*hub_id);
+            }
+            flushed.again |= !link.backlog.is_empty();
         }
         flushed
     }

@@ -9,6 +9,7 @@ mod rate;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,16 @@ use crate::cluster::{Broker, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::domain::{Comment, Disconnect, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp};
 
-use fan_out::FanOut;
+use fan_out::{FanOut, GATHERED_MAX};
 use rate::RateMeter;
+use window::FlushWindow;
 
 pub use messages::{
     Answers, Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
     WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};
+pub use window::WindowSettings;
 
 /// Commands that may wait for a room: a second's worth of the fastest room. Full: `busy`.
 pub const ROOM_MAILBOX: usize = 4_096;
@@ -50,6 +53,7 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RoomServices {
     pub settings: RoomSettings,
+    pub window: WindowSettings,
     /// Nobody here for this long: the room asks to be stopped.
     pub idle_retire: Duration,
     pub broker: Arc<dyn Broker>,
@@ -67,6 +71,7 @@ pub struct LiveRoom {
     room: Room<Arc<SessionPort>>,
     log: Box<dyn RoomLog>,
     fan_out: FanOut,
+    window: FlushWindow,
     persister: RoomPersister,
     services: RoomServices,
     registry: Addr<Registry>,
@@ -104,6 +109,7 @@ impl LiveRoom {
                 room: Room::open(live, log.position(), recent, services.settings, now),
                 log,
                 fan_out: FanOut::new(live_id),
+                window: FlushWindow::new(services.window, now),
                 persister: services.persister.for_room(ctx.address()),
                 services,
                 registry,
@@ -129,17 +135,36 @@ impl LiveRoom {
         self.arm_idle_timer(ctx);
     }
 
+    /// Hands over what gathered, or sees to it that this happens when the window ends.
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        let overfull = self.fan_out.gathered_count() >= GATHERED_MAX;
+        if self.fan_out.is_empty() || (self.flush_pending && !overfull) {
+            return;
+        }
+        let wait = self.window.wait(self.room.members().members_count(), self.now());
+        if wait.is_zero() || overfull { self.flush_now(ctx) } else { self.flush_later(wait, ctx) }
+    }
+
+    fn flush_later(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        if self.flush_pending {
+            return;
+        }
+        self.flush_pending = true;
+        ctx.run_later(wait, |room, ctx| {
+            room.flush_pending = false;
+            room.flush_now(ctx);
+        });
+    }
+
+    fn flush_now(&mut self, ctx: &mut Context<Self>) {
+        let members_count = self.room.members().members_count();
+        self.window.flushed(self.fan_out.gathered_count(), members_count, self.now());
         let flushed = self.fan_out.flush();
         if !flushed.overrun.is_empty() {
             self.cut_overrun(&flushed.overrun);
         }
-        if flushed.again && !self.flush_pending {
-            self.flush_pending = true;
-            ctx.run_later(FLUSH_AGAIN, |room, ctx| {
-                room.flush_pending = false;
-                room.flush(ctx);
-            });
+        if flushed.again {
+            self.flush_later(FLUSH_AGAIN, ctx);
         }
     }
 

@@ -1,0 +1,119 @@
+//! How long a room gathers before it tells its members: not at all while it is calm, longer the more
+//! there is to tell.
+//!
+//! Nearly all that a delivery costs is the system call that writes it, and one call takes what
+//! gathered as well as one event. So a room that is loud waits a moment and writes once; a room that
+//! is calm has nothing to gain, and its events go out at once.
+
+use std::time::Duration;
+
+use crate::domain::Timestamp;
+
+/// When gathering begins and how far it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowSettings {
+    /// Longest, up to [`SMALL_ROOM`] members.
+    pub small_room_max: Duration,
+    /// Longest, from [`BIG_ROOM`] members on; between the two it grows with the members.
+    pub big_room_max: Duration,
+    /// Events times members per second, up to which the window is zero.
+    pub calm_deliveries_per_s: u32,
+}
+
+/// Members up to which a room is small.
+const SMALL_ROOM: usize = 1_000;
+/// Members from which on a room is big.
+const BIG_ROOM: usize = 10_000;
+/// The window is at its longest at this many times the calm load.
+const LOUD: f64 = 4.0;
+/// How fast what was is forgotten.
+const MEMORY_MS: f64 = 250.0;
+
+/// The load of one room, and the window that follows from it.
+#[derive(Debug)]
+pub struct FlushWindow {
+    settings: WindowSettings,
+    deliveries_per_s: f64,
+    flushed_at: Timestamp,
+}
+
+impl FlushWindow {
+    pub fn new(settings: WindowSettings, now: Timestamp) -> Self {
+        Self { settings, deliveries_per_s: 0.0, flushed_at: now }
+    }
+
+    /// How long to wait with what gathered: zero is not at all.
+    pub fn wait(&self, members_count: usize, now: Timestamp) -> Duration {
+        let since = Duration::from_millis(now.since(self.flushed_at).unsigned_abs());
+        self.length(members_count, now).saturating_sub(since)
+    }
+
+    /// Notes a flush of so many events.
+    pub fn flushed(&mut self, events_count: usize, members_count: usize, now: Timestamp) {
+        self.deliveries_per_s = self.load(now) + (events_count * members_count) as f64 * 1_000.0 / MEMORY_MS;
+        self.flushed_at = now;
+    }
+
+    /// Deliveries per second now, what is long ago counting less.
+    fn load(&self, now: Timestamp) -> f64 {
+        let since = now.since(self.flushed_at).max(0) as f64;
+        self.deliveries_per_s * (-since / MEMORY_MS).exp()
+    }
+
+    fn length(&self, members_count: usize, now: Timestamp) -> Duration {
+        let calm = f64::from(self.settings.calm_deliveries_per_s.max(1));
+        let loudness = ((self.load(now) / calm - 1.0) / (LOUD - 1.0)).clamp(0.0, 1.0);
+        let bigness = (members_count.saturating_sub(SMALL_ROOM) as f64 / (BIG_ROOM - SMALL_ROOM) as f64).min(1.0);
+        let (small, big) = (self.settings.small_room_max.as_secs_f64(), self.settings.big_room_max.as_secs_f64());
+        Duration::from_secs_f64(loudness * (small + (big - small).max(0.0) * bigness))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: WindowSettings = WindowSettings {
+        small_room_max: Duration::from_millis(50),
+        big_room_max: Duration::from_millis(200),
+        calm_deliveries_per_s: 10_000,
+    };
+
+    /// The window of a room that told its members so many events a second for five seconds.
+    fn window(members_count: usize, events_per_s: i64) -> Duration {
+        let mut window = FlushWindow::new(SETTINGS, Timestamp(0));
+        let mut now = Timestamp(0);
+        for event in 0..events_per_s * 5 {
+            now = Timestamp(event * 1_000 / events_per_s);
+            window.flushed(1, members_count, now);
+        }
+        window.length(members_count, now)
+    }
+
+    #[test]
+    fn a_calm_room_does_not_wait() {
+        assert_eq!(window(10, 100), Duration::ZERO);
+        assert_eq!(window(1_000, 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_window_opens_with_the_load_and_is_bounded() {
+        let some = window(1_000, 25);
+        assert!(some > Duration::ZERO && some < SETTINGS.small_room_max, "{some:?}");
+        assert_eq!(window(1_000, 100), SETTINGS.small_room_max);
+        assert_eq!(window(10_000, 100), SETTINGS.big_room_max);
+        assert_eq!(window(100_000, 1_000), SETTINGS.big_room_max);
+        let between = window(5_500, 100);
+        assert!(between > SETTINGS.small_room_max && between < SETTINGS.big_room_max, "{between:?}");
+    }
+
+    #[test]
+    fn what_is_waited_already_counts_and_silence_closes_the_window() {
+        let mut window = FlushWindow::new(SETTINGS, Timestamp(0));
+        window.flushed(100, 1_000, Timestamp(0));
+        assert_eq!(window.wait(1_000, Timestamp(0)), Duration::from_millis(50));
+        assert_eq!(window.wait(1_000, Timestamp(20)), Duration::from_millis(30));
+        assert_eq!(window.wait(1_000, Timestamp(50)), Duration::ZERO);
+        assert_eq!(window.length(1_000, Timestamp(5_000)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,82 @@
+//! From polling to WebSocket: the client opens a socket beside its polls, asks whether it works, and
+//! once its last poll was answered says that the socket is to carry the session.
+//!
+//! Until that last word the polls deliver, and the socket hears nothing but the answer to its
+//! probe. A socket that never gets so far is closed and the session goes on by polling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frames::Message;
+use super::socket::{Framing, Peer, Socket};
+use super::table::{EngineEntry, ProbeGuard};
+use crate::domain::{Disconnect, Lane};
+use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
+use crate::protocol::EnginePacket;
+use crate::protocol::engineio::{EngineError, PROBE_PONG, decode_text};
+
+/// The answer to a probe, and some pongs.
+const PROBE_OUTBOX: OutboxLimits = OutboxLimits { packets_max: 16, bytes_max: 4_096 };
+
+/// A WebSocket that asks to take over from polling.
+pub(super) struct Probe {
+    guard: ProbeGuard,
+    time_max: Duration,
+}
+
+impl Probe {
+    /// One at a time, and within `time_max`.
+    pub(super) fn begin(entry: &Arc<EngineEntry>, time_max: Duration) -> Result<Self, EngineError> {
+        let guard = entry.begin_probe().map_err(|_| EngineError::BadRequest)?;
+        Ok(Self { guard, time_max })
+    }
+
+    pub(super) async fn run(self, mut socket: Socket) {
+        let Self { guard, time_max } = self;
+        let outbox = Outbox::new(PROBE_OUTBOX);
+        let agreed = socket.talk(&outbox, time_max, async |socket| agree(&guard, socket, &outbox).await).await;
+        let entry = guard.entry().clone();
+        let reason = match agreed {
+            Ok(()) => match guard.complete() {
+                Some(over) => {
+                    let framing = Framing::Engine(entry.version);
+                    let (session, outbox) = (entry.session.clone(), entry.outbox.clone());
+                    return socket.carry(Peer { framing, session, outbox, over }).await;
+                }
+                None => Disconnect::ByClient,
+            },
+            Err(reason) => {
+                drop(guard);
+                reason
+            }
+        };
+        socket.refuse(&outbox, reason).await;
+    }
+}
+
+/// Ping, pong, upgrade, in this order and nothing between.
+async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Result<(), Disconnect> {
+    let version = guard.entry().version;
+    let mut answered = false;
+    loop {
+        let text = match socket.message().await? {
+            Message::Text(text) => text,
+            Message::Ping(data) => {
+                outbox.push(Packet::control(Control::Pong, &data));
+                continue;
+            }
+            Message::Pong => continue,
+            Message::Close(_) => return Err(Disconnect::ByClient),
+            Message::Binary(_) => return Err(Disconnect::Policy),
+        };
+        match decode_text(version, &text) {
+            Ok(EnginePacket::Ping { probe: true }) if !answered => {
+                answered = true;
+                outbox.push(Packet::text(PROBE_PONG, Lane::Money));
+                guard.answered();
+            }
+            Ok(EnginePacket::Upgrade) if answered => return Ok(()),
+            _ => return Err(Disconnect::Policy),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! One WebSocket after its handshake: who reads the peer, who writes to it, and how it ends.
+//!
+//! actix-web serves a WebSocket as the streamed body of a response: each frame wakes the connection's
+//! task, is copied into its buffer and written from there, and an idle connection keeps the whole
+//! machinery of HTTP. Here the server hands the TCP connection over once it is a WebSocket (see
+//! [`upgrades`](super::upgrades)), and what remains of it is this: a socket that outboxes write to
+//! directly, and one small task that reads the peer, writes what the socket did not take at once, and
+//! sees to the end. The task depends on neither the session nor the peer: once one is done, it cuts
+//! the connection after a time.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::rt::time::timeout;
+use bytes::{Bytes, BytesMut};
+use log::debug;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::engine::inbound;
+use super::frames::{self, Frames, Message};
+use super::{deliver, gone};
+use crate::actors::Session;
+use crate::actors::session::Inbound;
+use crate::domain::Disconnect;
+use crate::outbox::{Control, FlushEnd, Outbox, Packet};
+use crate::protocol::EngineVersion;
+use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
+
+/// What the kernel holds for a peer that reads slowly, in bytes; it doubles this for its own use.
+/// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
+const SEND_BUFFER: usize = 128 << 10;
+
+/// After the session ended, the time that its last packets and the closing handshake may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The same where the peer's frames are out of step, so that its answer to our close frame cannot
+/// be told from the rest.
+const LAST_WORDS_UNHEARD: Duration = Duration::from_secs(1);
+
+/// How the peer's messages are framed inside WebSocket messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Framing {
+    Plain,
+    Engine(EngineVersion),
+}
+
+impl Framing {
+    /// What a text or binary message brings, or the end of the session.
+    fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
+        let broken = |_: EngineParseError| Disconnect::Policy;
+        match (self, message) {
+            (_, Message::Ping(_) | Message::Pong | Message::Close(_)) => Ok(Inbound::Pong),
+            (Self::Plain, Message::Text(text)) => Ok(Inbound::Text(text)),
+            (Self::Plain, Message::Binary(bytes)) => Ok(Inbound::Binary(bytes)),
+            (Self::Engine(version), Message::Text(text)) => {
+                inbound(version, decode_text(version, &text).map_err(broken)?)
+            }
+            (Self::Engine(version), Message::Binary(bytes)) => {
+                inbound(version, decode_binary(version, &bytes).map_err(broken)?)
+            }
+        }
+    }
+}
+
+/// The session behind a socket.
+pub(super) struct Peer {
+    pub(super) framing: Framing,
+    pub(super) session: Addr<Session>,
+    pub(super) outbox: Arc<Outbox>,
+    /// Resolves when the session has ended.
+    pub(super) over: oneshot::Receiver<()>,
+}
+
+/// Counts the sockets that are open.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A WebSocket.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    frames: Frames,
+    /// What is to be written before anything else: the end of the handshake.
+    first: Bytes,
+    _open: Open,
+}
+
+/// An outbox that writes to the socket, until this is dropped: the last one to let go of the socket
+/// closes it.
+struct Attached<'a>(&'a Outbox);
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.detach_socket();
+    }
+}
+
+/// How the peer can be heard after the session is done with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It will answer our close frame with its own.
+    InStep,
+    /// It may, but its frames cannot be told apart any more.
+    OutOfStep,
+    /// It said good-bye or hung up.
+    Ended,
+}
+
+/// How reading came to an end.
+struct Stopped {
+    reason: Disconnect,
+    hearing: Hearing,
+    /// The code of the peer's close frame, which may have none, if that was the end. It is answered
+    /// in kind.
+    echo: Option<Option<u16>>,
+}
+
+impl Stopped {
+    fn new(reason: Disconnect, hearing: Hearing) -> Self {
+        Self { reason, hearing, echo: None }
+    }
+
+    /// It was our side that ended.
+    fn over(outbox: &Outbox) -> Self {
+        Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), Hearing::InStep)
+    }
+
+    /// No more frames.
+    fn unheard(reason: Disconnect) -> Self {
+        let hearing = if reason == Disconnect::ByClient { Hearing::Ended } else { Hearing::OutOfStep };
+        Self::new(reason, hearing)
+    }
+}
+
+impl Socket {
+    /// Takes over a connection. `first` is to be written first, `read` was read already.
+    pub(super) fn new(
+        stream: TcpStream,
+        first: Bytes,
+        read: BytesMut,
+        message_bytes_max: usize,
+        open_count: &Arc<AtomicUsize>,
+    ) -> Self {
+        if let Err(error) = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER) {
+            // Then it is as large as the kernel likes.
+            debug!("send buffer not bounded: error={error}");
+        }
+        open_count.fetch_add(1, Ordering::Relaxed);
+        let open = Open(open_count.clone());
+        Self { stream: Arc::new(stream), frames: Frames::new(read, message_bytes_max), first, _open: open }
+    }
+
+    /// Lets `outbox` write to the socket.
+    fn attach<'a>(&mut self, outbox: &'a Outbox) -> Attached<'a> {
+        outbox.attach_socket(self.stream.clone(), std::mem::take(&mut self.first));
+        Attached(outbox)
+    }
+
+    /// Reads for a session until either is done with the other, then sees to it that the connection
+    /// ends.
+    pub(super) async fn carry(mut self, peer: Peer) {
+        let Peer { framing, session, outbox, over } = peer;
+        let attached = self.attach(&outbox);
+        let stopped = tokio::select! {
+            stopped = self.read(framing, &session, &outbox) => stopped,
+            _ = over => Stopped::over(&outbox),
+            end = poll_fn(|cx| outbox.poll_flush(cx)) => match end {
+                // Somebody else closed the outbox, such as the hub on a slow member.
+                FlushEnd::Closed(_) => Stopped::over(&outbox),
+                FlushEnd::Broken => Stopped::unheard(Disconnect::ByClient),
+            },
+        };
+        gone(&session, stopped.reason);
+        // The session ends by itself now, and nothing of it is needed here.
+        drop(session);
+        self.close(attached, stopped).await;
+    }
+
+    /// Talks to a peer that carries no session yet, through `outbox`, until `talk` has come to a
+    /// result. What is not written by then goes before what the session has to say.
+    pub(super) async fn talk<T>(
+        &mut self,
+        outbox: &Outbox,
+        time_max: Duration,
+        talk: impl AsyncFnOnce(&mut Self) -> Result<T, Disconnect>,
+    ) -> Result<T, Disconnect> {
+        let attached = self.attach(outbox);
+        let talked = async {
+            tokio::select! {
+                talked = talk(self) => talked,
+                _ = poll_fn(|cx| outbox.poll_flush(cx)) => Err(Disconnect::ByClient),
+            }
+        };
+        let result = timeout(time_max, talked).await.unwrap_or(Err(Disconnect::ConnectTimeout));
+        self.first = outbox.take_bytes();
+        drop(attached);
+        result
+    }
+
+    /// Ends a connection that carries no session: after what `outbox` holds, for the given reason.
+    pub(super) async fn refuse(mut self, outbox: &Outbox, reason: Disconnect) {
+        outbox.close(reason);
+        let attached = self.attach(outbox);
+        self.close(attached, Stopped::new(reason, Hearing::OutOfStep)).await;
+    }
+
+    /// Waits until both sides have said good-bye, within limits, and cuts the connection.
+    async fn close(mut self, attached: Attached<'_>, stopped: Stopped) {
+        let Attached(outbox) = &attached;
+        let stream = self.stream.clone();
+        let said = async {
+            if let FlushEnd::Closed(reason) = poll_fn(|cx| outbox.poll_flush(cx)).await {
+                // Whether it still arrives is not in our hands.
+                let _ = write_all(&stream, &close_frame(reason, stopped.echo)).await;
+            }
+        };
+        let heard = async {
+            match stopped.hearing {
+                Hearing::InStep => {
+                    while !matches!(self.message().await, Ok(Message::Close(_)) | Err(_)) {
+                        // No session slows the reading down any more: without this, others on this
+                        // thread would starve behind a peer that floods.
+                        tokio::task::yield_now().await;
+                    }
+                }
+                // Bytes left unread would make the kernel reset the connection, and with it the
+                // close frame on its way.
+                Hearing::OutOfStep => self.discard().await,
+                Hearing::Ended => {}
+            }
+        };
+        let time_max = if stopped.hearing == Hearing::OutOfStep { LAST_WORDS_UNHEARD } else { LAST_WORDS };
+        // Whether in time or not, this is the end.
+        let _ = timeout(time_max, futures_util::future::join(heard, said)).await;
+        outbox.kill_socket();
+    }
+
+    /// Passes what the peer sends to its session, one message at a time.
+    async fn read(&mut self, framing: Framing, session: &Addr<Session>, outbox: &Outbox) -> Stopped {
+        loop {
+            let inbound = match self.message().await {
+                Ok(Message::Close(code)) => {
+                    return Stopped { reason: Disconnect::ByClient, hearing: Hearing::Ended, echo: Some(code) };
+                }
+                Ok(Message::Ping(data)) => {
+                    outbox.push(Packet::control(Control::Pong, &data));
+                    Inbound::Pong
+                }
+                Ok(Message::Pong) => Inbound::Pong,
+                Ok(message) => match framing.decode(message) {
+                    Ok(inbound) => inbound,
+                    Err(reason) => return Stopped::new(reason, Hearing::InStep),
+                },
+                Err(reason) => return Stopped::unheard(reason),
+            };
+            // A peer that sends on but takes nothing must not keep a session whose outbox overflowed.
+            if !deliver(session, inbound).await || outbox.closed().is_some() {
+                return Stopped::over(outbox);
+            }
+        }
+    }
+
+    /// The next message, or why there is none. Dropping the future loses nothing.
+    pub(super) async fn message(&mut self) -> Result<Message, Disconnect> {
+        loop {
+            if let Some(message) = self.frames.next()? {
+                return Ok(message);
+            }
+            match self.stream.try_read_buf(self.frames.buffer()) {
+                Ok(0) => return Err(Disconnect::ByClient),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.frames.release();
+                    self.readable().await?;
+                }
+                Err(_) => return Err(Disconnect::ByClient),
+            }
+        }
+    }
+
+    async fn readable(&self) -> Result<(), Disconnect> {
+        poll_fn(|cx| self.stream.poll_read_ready(cx)).await.map_err(|_| Disconnect::ByClient)
+    }
+
+    /// Throws away what the peer sends until it sends no more.
+    async fn discard(&mut self) {
+        let mut scratch = [0; 1_024];
+        loop {
+            match self.stream.try_read(&mut scratch) {
+                Ok(0) => return,
+                // There may always be more, and others on this thread have their turn too.
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn close_frame(reason: Disconnect, echo: Option<Option<u16>>) -> Bytes {
+    match (reason, echo) {
+        (Disconnect::ByClient, Some(code)) => frames::close_frame(code, ""),
+        (reason, _) => {
+            let (code, text) = crate::protocol::close_frame(reason);
+            frames::close_frame(Some(code), text)
+        }
+    }
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|cx| stream.poll_write_ready(cx)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

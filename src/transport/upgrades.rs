@@ -1,0 +1,104 @@
+//! From HTTP to WebSocket: the server hands over the connection of each request that asks for one,
+//! and here it gets its answer and its task.
+
+use std::convert::Infallible;
+
+use actix_codec::{Encoder, Framed};
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::h1::{Codec, Message, SendResponse};
+use actix_http::header::HeaderMap;
+use actix_http::{ConnectionType, Request, RequestHead, Response};
+use actix_web::{HttpResponse, web};
+use log::debug;
+use tokio::net::TcpStream;
+
+use super::probe::Probe;
+use super::socket::{Peer, Socket};
+use super::{Refusal, TransportState, engine, ws};
+use crate::actors::session::WorkerHub;
+
+/// What a WebSocket is to carry.
+pub(super) enum Carry {
+    /// A session from here on.
+    Session(Peer),
+    /// A session that polls, if its client and we agree.
+    Probe(Probe),
+}
+
+/// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
+///
+/// The connection's own task ends with this: what carries a session is small, and nothing of HTTP
+/// remains beside it.
+pub async fn upgrade(
+    request: Request,
+    connection: Framed<TcpStream, Codec>,
+    state: web::Data<TransportState>,
+    hub: WorkerHub,
+) -> Result<(), Infallible> {
+    match answer(request.head(), &state, &hub) {
+        Ok((response, carry)) => accept(connection, response, carry, &state),
+        Err(response) => refuse(connection, (*response).into()).await,
+    }
+    Ok(())
+}
+
+fn answer(
+    head: &RequestHead,
+    state: &web::Data<TransportState>,
+    hub: &WorkerHub,
+) -> Result<(Response<()>, Carry), Refusal> {
+    let handshake = || match actix_http::ws::handshake(head) {
+        Ok(mut response) => Ok(response.finish().drop_body()),
+        Err(fault) => Err(Box::new(HttpResponse::from(Response::from(fault)))),
+    };
+    let mut headers = HeaderMap::new();
+    let answer = match head.uri.path() {
+        "/ws" => handshake().and_then(|response| Ok((response, Carry::Session(ws::open(head, state, hub)?)))),
+        "/socket.io/" | "/socket.io" => {
+            headers = engine::answer_headers(head, state);
+            // The checks of engine.io come before those of the handshake.
+            engine::ask_websocket(head, state)
+                .and_then(|asked| Ok((handshake()?, engine::open_websocket(head, asked, state, hub)?)))
+        }
+        _ => Err(Box::new(HttpResponse::NotFound().finish())),
+    };
+    match answer {
+        Ok((mut response, carry)) => {
+            headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
+            Ok((response, carry))
+        }
+        Err(mut response) => {
+            headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
+            Err(response)
+        }
+    }
+}
+
+fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, carry: Carry, state: &TransportState) {
+    let mut parts = connection.into_parts();
+    let message = Message::Item((response, BodySize::None));
+    if let Err(error) = parts.codec.encode(message, &mut parts.write_buf) {
+        debug!("websocket not answered: error={error}");
+        return;
+    }
+    let socket = Socket::new(
+        parts.io,
+        parts.write_buf.freeze(),
+        parts.read_buf,
+        state.settings.frame_bytes_max,
+        &state.sockets_count,
+    );
+    match carry {
+        Carry::Session(peer) => actix_web::rt::spawn(socket.carry(peer)),
+        Carry::Probe(probe) => actix_web::rt::spawn(probe.run(socket)),
+    };
+}
+
+async fn refuse(connection: Framed<TcpStream, Codec>, mut response: Response<BoxBody>) {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    // Whatever we refuse with is here as a whole.
+    let response = response.map_body(|_, body| body.try_into_bytes().unwrap_or_default());
+    if let Err(error) = SendResponse::new(connection, response).await {
+        debug!("refusal not sent: error={error}");
+    }
+}
