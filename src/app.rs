@@ -221,9 +221,9 @@ fn listen(
         .listen("liveroom", listener, move || {
             // Runs once on each worker thread: this is where the thread gets its hub.
             let id = hubs_count.fetch_add(1, Ordering::Relaxed);
-            let hub = WorkerHub { id, hub: Hub::start_here(slow_after) };
+            let hub = Arc::new(WorkerHub { id, hub: Hub::start_here(slow_after) });
             let web_app = WebApp::new()
-                .app_data(web::Data::new(hub.clone()))
+                .app_data(web::Data::from(hub.clone()))
                 .configure(|cfg| transport::configure(cfg, &transport))
                 .configure(|cfg| http::configure(cfg, &api))
                 .into_factory()

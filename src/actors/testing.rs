@@ -52,7 +52,7 @@ pub struct Node {
     pub services: Arc<SessionServices>,
     pub live: LiveId,
     pub gift: GiftId,
-    hub: WorkerHub,
+    hub: Arc<WorkerHub>,
 }
 
 impl Node {
@@ -118,7 +118,7 @@ impl Node {
             },
             clock,
         });
-        let hub = WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) };
+        let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });
         Self { dir, store, rooms, persister, services, live, gift, hub }
     }
 
@@ -141,7 +141,7 @@ impl Node {
             outbox: outbox.clone(),
             hub: self.hub.clone(),
             services: self.services.clone(),
-            token: Some(token),
+            token: Some(token.into()),
             seat: Box::new(()),
         });
         Guest { session, outbox, live: self.live, read: Vec::new() }

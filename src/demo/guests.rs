@@ -37,7 +37,7 @@ impl Guests {
     pub fn start(services: Arc<SessionServices>, live_id: LiveId, gifts: Vec<GiftId>, users: Vec<User>) -> Self {
         let arbiter = Arbiter::new();
         arbiter.spawn(async move {
-            let hub = WorkerHub { id: HUB_ID, hub: Hub::start_here(Duration::from_secs(5)) };
+            let hub = Arc::new(WorkerHub { id: HUB_ID, hub: Hub::start_here(Duration::from_secs(5)) });
             for user in users {
                 let guest = Guest { services: services.clone(), live_id, gifts: gifts.clone() };
                 actix_rt::spawn(guest.visit(user, hub.clone()));
@@ -60,7 +60,7 @@ struct Guest {
 }
 
 impl Guest {
-    async fn visit(self, user: User, hub: WorkerHub) {
+    async fn visit(self, user: User, hub: Arc<WorkerHub>) {
         let token = match self.services.auth.start_session(&user).await {
             Ok(token) => token,
             Err(fault) => return warn!("guest stays out: username={} error={fault}", user.username),
@@ -72,7 +72,7 @@ impl Guest {
             outbox: outbox.clone(),
             hub,
             services: self.services.clone(),
-            token: Some(token),
+            token: Some(token.into()),
             seat: Box::new(()),
         });
         actix_rt::spawn(read_and_forget(outbox.clone()));

@@ -104,7 +104,7 @@ pub(super) async fn serve(
         cors::preflight(head)
     } else {
         match read_query(head).and_then(|query| Asked::read(head, &query, &state)) {
-            Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub),
+            Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub.into_inner()),
             Ok(Asked::Poll(entry)) => polling::poll(&entry, &state).await,
             Ok(Asked::Post(entry)) => polling::post(&request, payload, &entry, &state).await,
             Ok(Asked::OpenWebSocket(_) | Asked::Upgrade(_)) => ws::refuse(request.clone()).await,
@@ -135,7 +135,7 @@ pub(super) fn open_websocket(
     head: &RequestHead,
     asked: AskedOfSocket,
     state: &TransportState,
-    hub: &WorkerHub,
+    hub: &Arc<WorkerHub>,
 ) -> Result<Carry, Refusal> {
     match asked {
         AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(Carry::Session),
@@ -185,7 +185,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn open_polling(head: &RequestHead, version: EngineVersion, state: &TransportState, hub: &WorkerHub) -> HttpResponse {
+fn open_polling(
+    head: &RequestHead,
+    version: EngineVersion,
+    state: &TransportState,
+    hub: &Arc<WorkerHub>,
+) -> HttpResponse {
     let seat = match state.admit(head) {
         Ok(seat) => seat,
         Err(refused) => return full(refused),
@@ -213,7 +218,7 @@ fn open_session(
     head: &RequestHead,
     version: EngineVersion,
     state: &TransportState,
-    hub: &WorkerHub,
+    hub: &Arc<WorkerHub>,
 ) -> Result<Peer, Refusal> {
     let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);

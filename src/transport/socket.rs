@@ -183,7 +183,8 @@ impl Socket {
         gone(&session, stopped.reason);
         // The session ends by itself now, and nothing of it is needed here.
         drop(session);
-        self.close(attached, stopped).await;
+        // Boxed, for all sockets would be as large as the few that are ending.
+        Box::pin(self.close(attached, stopped)).await;
     }
 
     /// Talks to a peer that carries no session yet, through `outbox`, until `talk` has come to a

@@ -2,6 +2,7 @@
 //! and here it gets its answer and its task.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use actix_codec::{Encoder, Framed};
 use actix_http::body::{BodySize, BoxBody, MessageBody};
@@ -33,7 +34,7 @@ pub async fn upgrade(
     request: Request,
     connection: Framed<TcpStream, Codec>,
     state: web::Data<TransportState>,
-    hub: WorkerHub,
+    hub: Arc<WorkerHub>,
 ) -> Result<(), Infallible> {
     match answer(request.head(), &state, &hub) {
         Ok((response, carry)) => accept(connection, response, carry, &state),
@@ -45,7 +46,7 @@ pub async fn upgrade(
 fn answer(
     head: &RequestHead,
     state: &web::Data<TransportState>,
-    hub: &WorkerHub,
+    hub: &Arc<WorkerHub>,
 ) -> Result<(Response<()>, Carry), Refusal> {
     let handshake = || match actix_http::ws::handshake(head) {
         Ok(mut response) => Ok(response.finish().drop_body()),

@@ -21,10 +21,11 @@ struct PlainQuery {
 }
 
 /// Begins the session of a WebSocket to `/ws`.
-pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &WorkerHub) -> Result<Peer, Refusal> {
+pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<Peer, Refusal> {
     // Anything but one token is no token, and the session says so.
     let query = head.uri.query().unwrap_or_default();
-    let token = web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token);
+    let token =
+        web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);
     let seat = state.admit(head).map_err(|refused| Box::new(overloaded(refused).finish()))?;
     let outbox = Outbox::new(state.settings.outbox);
     let (alive, over) = oneshot::channel();

@@ -53,8 +53,8 @@ impl FanOut {
     /// Queues an item for the hub of `port`. Returns how many outlets the room has there.
     fn item(&mut self, port: &SessionPort, item: HubItem) -> &mut usize {
         let told = self.gathered.len();
-        let link = self.links.entry(port.hub_id).or_insert_with(|| HubLink {
-            hub: port.hub.clone(),
+        let link = self.links.entry(port.hub.id).or_insert_with(|| HubLink {
+            hub: port.hub.hub.clone(),
             outlets_count: 0,
             items: Vec::new(),
             backlog: VecDeque::new(),

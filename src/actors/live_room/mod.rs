@@ -170,7 +170,7 @@ impl LiveRoom {
 
     /// A worker that does not take our batches any more: its members of this room must reconnect.
     fn cut_overrun(&mut self, hub_ids: &[usize]) {
-        let cut = self.room.members().iter().filter(|(_, member)| hub_ids.contains(&member.handle.hub_id));
+        let cut = self.room.members().iter().filter(|(_, member)| hub_ids.contains(&member.handle.hub.id));
         let cut_count = cut.inspect(|(_, member)| member.handle.outlet.outbox.cut(Disconnect::Slow)).count();
         error!("worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}", self.live_id);
     }

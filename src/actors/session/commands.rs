@@ -4,6 +4,8 @@
 //! A command whose token or room is known goes through in one step. Otherwise the session waits for
 //! the answer without blocking, and later commands queue behind it.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -27,7 +29,7 @@ impl Session {
             Codec::SocketIoV2 => self.say(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
             Codec::SocketIoV4 => {}
             Codec::PlainJson => {
-                let token = self.token.clone().unwrap_or_default();
+                let token = self.token.clone().unwrap_or_else(|| Arc::from(""));
                 self.verify(token, ctx, Self::connected);
             }
         }
@@ -123,22 +125,26 @@ impl Session {
     /// Carries out waiting commands until one has to wait for an answer.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
         while self.awaited == 0 && !self.ended {
-            let Some(command) = self.waiting.pop_front() else { return };
+            let Some(command) = self.waiting.pop_front() else {
+                // An idle session holds no memory for what it might have to do.
+                self.waiting = VecDeque::new();
+                return;
+            };
             self.carry_out(command, ctx);
         }
     }
 
     fn carry_out(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
         let token = match (&command.token, &self.token, &command.kind) {
-            (TokenField::Present(token), ..) => token,
+            (TokenField::Present(token), ..) => token.as_str(),
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
-            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own,
+            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own.as_ref(),
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
         if self.knows(token) {
             return self.authorized(command, ctx);
         }
-        self.verify(token.clone(), ctx, move |session, verdict, ctx| match verdict {
+        self.verify(Arc::from(token), ctx, move |session, verdict, ctx| match verdict {
             Ok(()) => session.authorized(command, ctx),
             Err(error) => session.reject(&command.ack, error.into()),
         });
@@ -148,14 +154,14 @@ impl Session {
     fn knows(&self, token: &str) -> bool {
         self.verified.as_ref().is_some_and(|verified| {
             let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
-            verified.token == token && !expired && verified.checked.elapsed() < self.settings().recheck
+            *verified.token == *token && !expired && verified.checked.elapsed() < self.settings().recheck
         })
     }
 
     /// Asks for the verdict on `token`; commands wait meanwhile.
     fn verify(
         &mut self,
-        token: String,
+        token: Arc<str>,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, Result<(), AuthError>, &mut Context<Self>) + 'static,
     ) {
@@ -196,7 +202,7 @@ impl Session {
 
     /// A session of another user from here on is in none of the rooms of the one before: nothing
     /// that befalls that user would reach it any more.
-    fn identify(&mut self, token: String, identity: Identity) {
+    fn identify(&mut self, token: Arc<str>, identity: Identity) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
         if known != Some(user) {

@@ -1,4 +1,5 @@
-//! Heartbeats and other deadlines of a session.
+//! Heartbeats and other deadlines of a session, all kept by one timer: a timer of its own for each
+//! would be a third of what an idle session weighs.
 //!
 //! Timers starve behind a flood of messages, so every check compares instants and none relies on
 //! having fired in time.
@@ -12,62 +13,129 @@ use crate::outbox::{Control, Packet};
 use crate::protocol::Codec;
 use crate::protocol::engineio::PING;
 
-use super::Session;
+use super::{Session, SessionSettings};
 
 /// Silence is looked for this often within the time that is allowed, so it is found at most a
 /// quarter too late.
 const CHECKS: u32 = 4;
 
+/// What a session has to do next, and when.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    /// We ping. Engine.IO 3: the client does.
+    ping: Option<Instant>,
+    /// Engine.IO 4: the first ping that nothing was heard since. Where answers may take longer than
+    /// the next ping, a lost peer is noticed at most one interval late.
+    unanswered: Option<Instant>,
+    /// The others: a look at how long the peer has been silent.
+    silence: Option<Instant>,
+    /// Engine.IO: a session without a valid command is closed.
+    connect: Option<Instant>,
+    /// Signals tell a session at once when its user may not go on; this is for what no signal tells,
+    /// such as a token that expires.
+    recheck: Instant,
+}
+
+impl Deadlines {
+    pub(super) fn new(codec: Codec, settings: &SessionSettings, now: Instant) -> Self {
+        let interval = ping_interval(codec, settings);
+        Self {
+            ping: (codec != Codec::SocketIoV2).then_some(now + interval),
+            unanswered: None,
+            silence: silence_max(codec, settings).map(|max| now + max / CHECKS),
+            connect: (codec != Codec::PlainJson).then_some(now + settings.connect_timeout),
+            recheck: now + interval,
+        }
+    }
+
+    fn next(&self, settings: &SessionSettings) -> Instant {
+        let answer = self.unanswered.map(|pinged_at| pinged_at + settings.ping_timeout);
+        [self.ping, answer, self.silence, self.connect].into_iter().flatten().fold(self.recheck, Instant::min)
+    }
+}
+
+fn ping_interval(codec: Codec, settings: &SessionSettings) -> Duration {
+    match codec {
+        Codec::PlainJson => settings.ws_ping_interval,
+        Codec::SocketIoV2 | Codec::SocketIoV4 => settings.ping_interval,
+    }
+}
+
+/// How long a peer may be silent where that alone is looked at.
+fn silence_max(codec: Codec, settings: &SessionSettings) -> Option<Duration> {
+    match codec {
+        Codec::SocketIoV2 => Some(settings.ping_interval + settings.ping_timeout),
+        Codec::SocketIoV4 => None,
+        Codec::PlainJson => Some(settings.ws_idle_timeout),
+    }
+}
+
+/// Whether `deadline` has come.
+fn is_due(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|at| at <= now)
+}
+
 impl Session {
-    pub(super) fn arm_deadlines(&mut self, ctx: &mut Context<Self>) {
+    /// Waits for the next deadline.
+    pub(super) fn arm_timer(&mut self, ctx: &mut Context<Self>) {
+        let wait = self.deadlines.next(self.settings()).saturating_duration_since(Instant::now());
+        ctx.run_later(wait, |session, ctx| {
+            session.meet_deadlines(Instant::now(), ctx);
+            if !session.ended {
+                session.arm_timer(ctx);
+            }
+        });
+    }
+
+    fn meet_deadlines(&mut self, now: Instant, ctx: &mut Context<Self>) {
         let settings = *self.settings();
-        match self.codec() {
-            // The client pings; we only listen.
-            Codec::SocketIoV2 => {
-                let silence_max = settings.ping_interval + settings.ping_timeout;
-                ctx.run_interval(silence_max / CHECKS, move |session, ctx| session.check_silence(silence_max, ctx));
-            }
-            Codec::SocketIoV4 => {
-                ctx.run_interval(settings.ping_interval, move |session, ctx| {
-                    let pinged_at = Instant::now();
-                    session.say(PING);
-                    // Whatever was heard since is an answer. How long ago that was says nothing: a
-                    // peer answers at once, and this timer is never early.
-                    ctx.run_later(settings.ping_timeout, move |session, ctx| {
-                        session.expect_life(session.last_heard >= pinged_at, ctx);
-                    });
-                });
-            }
-            Codec::PlainJson => {
-                ctx.run_interval(settings.ws_ping_interval, |session, _| {
-                    session.port.outlet.outbox.push(Packet::control(Control::Ping, b""));
-                });
-                let silence_max = settings.ws_idle_timeout;
-                ctx.run_interval(silence_max / CHECKS, move |session, ctx| session.check_silence(silence_max, ctx));
+        let interval = ping_interval(self.codec(), &settings);
+        // Answers are looked for before the next ping is sent.
+        if let Some(pinged_at) = self.deadlines.unanswered
+            && pinged_at + settings.ping_timeout <= now
+        {
+            // Whatever was heard since is an answer. How long ago that was says nothing: a peer
+            // answers at once, and this timer is never early.
+            let heard = self.last_heard >= pinged_at;
+            self.deadlines.unanswered = None;
+            self.expect_life(heard, ctx);
+        }
+        if let Some(max) = silence_max(self.codec(), &settings)
+            && is_due(self.deadlines.silence, now)
+        {
+            self.deadlines.silence = Some(now + max / CHECKS);
+            self.expect_life(now.saturating_duration_since(self.last_heard) <= max, ctx);
+        }
+        if is_due(self.deadlines.connect, now) {
+            self.deadlines.connect = None;
+            if !self.proved {
+                self.end(Disconnect::ConnectTimeout, ctx);
             }
         }
-        if self.codec() != Codec::PlainJson {
-            ctx.run_later(settings.connect_timeout, |session, ctx| {
-                if !session.proved {
-                    session.end(Disconnect::ConnectTimeout, ctx);
-                }
-            });
+        if self.ended {
+            return;
         }
-        // Signals tell a session at once when its user may not go on; this is for what no signal
-        // tells, such as a token that expires.
-        ctx.run_interval(self.recheck_interval(), |session, ctx| session.recheck(ctx));
-    }
-
-    fn recheck_interval(&self) -> Duration {
-        let settings = self.settings();
-        match self.codec() {
-            Codec::PlainJson => settings.ws_ping_interval,
-            Codec::SocketIoV2 | Codec::SocketIoV4 => settings.ping_interval,
+        if let Some(at) = self.deadlines.ping
+            && at <= now
+        {
+            self.ping(now);
+            // Not from when this timer fired, which is a little late each time.
+            self.deadlines.ping = Some((at + interval).max(now));
+        }
+        if self.deadlines.recheck <= now {
+            self.deadlines.recheck = now + interval;
+            self.recheck(ctx);
         }
     }
 
-    fn check_silence(&mut self, silence_max: Duration, ctx: &mut Context<Self>) {
-        self.expect_life(self.last_heard.elapsed() <= silence_max, ctx);
+    fn ping(&mut self, now: Instant) {
+        if self.codec() == Codec::PlainJson {
+            self.port.outlet.outbox.push(Packet::control(Control::Ping, b""));
+        } else {
+            self.say(PING);
+            let first = self.deadlines.unanswered.filter(|pinged_at| self.last_heard < *pinged_at);
+            self.deadlines.unanswered = Some(first.unwrap_or(now));
+        }
     }
 
     fn expect_life(&mut self, heard: bool, ctx: &mut Context<Self>) {

@@ -29,6 +29,8 @@ use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
 
+use deadlines::Deadlines;
+
 pub use directory::SessionDirectory;
 pub use messages::{CommandBounced, Inbound, MembershipLost, Received, Revoked, TransportGone};
 
@@ -67,7 +69,7 @@ pub struct SessionServices {
 }
 
 /// The hub of a worker thread.
-#[derive(Clone)]
+#[derive(Debug)]
 pub struct WorkerHub {
     pub id: usize,
     pub hub: Addr<Hub>,
@@ -77,8 +79,7 @@ pub struct WorkerHub {
 /// the few things that are not packets.
 #[derive(Debug)]
 pub struct SessionPort {
-    pub hub_id: usize,
-    pub hub: Addr<Hub>,
+    pub hub: Arc<WorkerHub>,
     pub session: Addr<Session>,
     pub outlet: Arc<Outlet>,
 }
@@ -89,17 +90,17 @@ pub struct SessionStart {
     /// The name others see. For Engine.IO 3 it is the sid.
     pub socket_id: SocketId,
     pub outbox: Arc<Outbox>,
-    pub hub: WorkerHub,
+    pub hub: Arc<WorkerHub>,
     pub services: Arc<SessionServices>,
     /// `/ws` only: the token the connection came with.
-    pub token: Option<String>,
+    pub token: Option<Arc<str>>,
     /// Dropped when the session ends: seats in the limits, the entry in a table.
     pub seat: Box<dyn Any + Send>,
 }
 
 /// Who the session is, for one token.
 struct Verified {
-    token: String,
+    token: Arc<str>,
     identity: Identity,
     checked: Instant,
 }
@@ -117,7 +118,7 @@ pub struct Session {
     services: Arc<SessionServices>,
     decoder: Option<SocketIoDecoder>,
     /// `/ws`: the token that serves all commands. Socket.IO commands bring their own.
-    token: Option<String>,
+    token: Option<Arc<str>>,
     verified: Option<Verified>,
     /// Whose token is being checked: a verdict on that user must reach us even if it comes between
     /// our question and its answer.
@@ -139,6 +140,7 @@ pub struct Session {
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
     connected: bool,
     last_heard: Instant,
+    deadlines: Deadlines,
     ended: bool,
     _seat: Box<dyn Any + Send>,
 }
@@ -151,13 +153,14 @@ impl Session {
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
             let payload = services.settings.payload;
+            let deadlines = Deadlines::new(codec, &services.settings, Instant::now());
             let decoder = match codec {
                 Codec::SocketIoV2 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
                 Codec::SocketIoV4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
                 Codec::PlainJson => None,
             };
             Self {
-                port: Arc::new(SessionPort { hub_id: hub.id, hub: hub.hub, session: ctx.address(), outlet }),
+                port: Arc::new(SessionPort { hub, session: ctx.address(), outlet }),
                 services,
                 decoder,
                 token,
@@ -172,6 +175,7 @@ impl Session {
                 proved: false,
                 connected: codec != Codec::SocketIoV4,
                 last_heard: Instant::now(),
+                deadlines,
                 ended: false,
                 _seat: seat,
             }
@@ -242,7 +246,7 @@ impl Actor for Session {
             return self.end(reason, ctx);
         }
         self.open(ctx);
-        self.arm_deadlines(ctx);
+        self.arm_timer(ctx);
     }
 
     /// Also runs while a panic unwinds: whatever ended the session, its rooms and its transport
