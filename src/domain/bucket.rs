@@ -14,7 +14,7 @@ pub struct BucketRate {
 
 impl BucketRate {
     /// Microseconds that one take costs, at least 1: in milliseconds 600 a second would be 1,000.
-    fn cost_us(self) -> i64 {
+    pub(super) fn cost_us(self) -> i64 {
         (i64::from(self.per_ms) * 1_000 / i64::from(self.refill.max(1))).max(1)
     }
 
@@ -52,7 +52,7 @@ impl Bucket {
     }
 }
 
-fn in_us(at: Timestamp) -> i64 {
+pub(super) fn in_us(at: Timestamp) -> i64 {
     at.0.saturating_mul(1_000)
 }
 

@@ -5,6 +5,7 @@
 //! [`Effect`]s that `actors::live_room` performs in order. `tests/room_scripts.rs` runs rooms as
 //! transcripts on exactly this code.
 
+mod admission;
 mod bucket;
 mod comment;
 mod disconnect;
@@ -17,6 +18,7 @@ mod member;
 mod reject;
 mod room;
 
+pub use admission::Admission;
 pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use disconnect::Disconnect;

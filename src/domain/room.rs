@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::{
-    AckId, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position, Presence,
-    PresenceAction, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId,
-    Timestamp, UserId,
+    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder,
+    GiftReceipt, GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position,
+    Presence, PresenceAction, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId,
+    SocketId, Timestamp, UserId,
 };
 
 /// The limits a room lives by; each is a configuration key.
@@ -92,7 +92,7 @@ pub struct Room<H> {
     ledger: RoomLedger,
     position: Position,
     opened_at: Timestamp,
-    joins: Bucket,
+    joins: Admission,
     limiters: HashMap<UserId, Bucket>,
     remembered: HashMap<(UserId, RequestId), Remembered>,
     /// What went into `remembered`, oldest first. An entry whose key now belongs to a later comment
@@ -121,7 +121,7 @@ impl<H: Clone> Room<H> {
             members: MemberList::default(),
             position,
             opened_at: now,
-            joins: Bucket::default(),
+            joins: Admission::default(),
             limiters: HashMap::new(),
             remembered: HashMap::new(),
             remembered_order: VecDeque::new(),
@@ -144,7 +144,7 @@ impl<H: Clone> Room<H> {
     /// Makes a session a member. Joining again renews it and is announced again, without duplicates.
     pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
-        self.joins.take(self.settings.join_rate, now).map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
+        self.joins.admit(self.settings.join_rate, now).map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
         let JoinRequest { session, profile, socket_id, handle, ack } = request;
         let user = profile.id;
         let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
