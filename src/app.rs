@@ -28,8 +28,8 @@ use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
-use crate::config::Config;
-use crate::domain::{BucketRate, Disconnect, RoomSettings};
+use crate::config::{Config, PresenceConfig};
+use crate::domain::{BucketRate, Disconnect, PresenceSettings, RoomSettings};
 use crate::http::{self, ApiSettings, ApiState, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
@@ -279,7 +279,7 @@ fn room_settings(config: &Config) -> RoomSettings {
     RoomSettings {
         comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
         join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
-        presence_users_max: config.presence.users_max,
+        presence: presence_settings(&config.presence),
         leave_grace_ms: i64::from(config.presence.leave_grace_ms),
         dedupe_ms: DEDUPE_MS,
         dedupe_max: DEDUPE_MAX,
@@ -293,6 +293,20 @@ fn window_settings(config: &Config) -> WindowSettings {
         small_room_max: ms(fanout.window_ms),
         big_room_max: ms(fanout.big_room_window_ms),
         calm_deliveries_per_s: fanout.calm_deliveries_per_s,
+    }
+}
+
+fn presence_settings(presence: &PresenceConfig) -> PresenceSettings {
+    PresenceSettings {
+        full_users_max: presence.full_users_max,
+        merged_users_max: presence.merged_users_max,
+        notable_users_max: presence.notable_users_max,
+        merge_ms: i64::from(presence.merge_ms),
+        list_rate: BucketRate {
+            burst: presence.list_entries_burst,
+            refill: presence.list_entries_per_s,
+            per_ms: 1_000,
+        },
     }
 }
 

@@ -67,6 +67,8 @@
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
 //! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
 //!   back from the store when a room opens), unique in the store for gifts.
+//! * A join costs the same in a room of any size, and everybody ends with the right count of users
+//!   online: [`domain::PresenceLadder`] decides how much of it is told, and when.
 //! * Coins are exact: double entry, append-only, balances that the database refuses to let go
 //!   negative; `liveroom audit` recomputes all of it.
 //! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in
@@ -82,10 +84,9 @@
 //!
 //! # What is not here yet
 //!
-//! Several nodes and Redis, sampling of the crowd lane, recovery of missed events after a
-//! reconnect, and the presence ladder above 200 users. The seams are: [`cluster::Broker`] may order
-//! events later and elsewhere, every packet carries its [`domain::Lane`], `joinLive` reads `since`,
-//! and presence above its threshold is already constant in size.
+//! Several nodes and Redis, sampling of the crowd lane, and recovery of missed events after a
+//! reconnect. The seams are: [`cluster::Broker`] may order events later and elsewhere, every packet
+//! carries its [`domain::Lane`], and `joinLive` reads `since`.
 
 // What cannot fail is proved by an `expect` that says why; all else is an error value.
 #![warn(clippy::unwrap_used)]

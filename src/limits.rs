@@ -47,6 +47,9 @@ pub const IDLE_TIMEOUT_MS_MAX: u32 = 600_000;
 /// The longest of all other waits that may be chosen, in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 600_000;
 
+/// The most users that one presence event may list; about 60 bytes each.
+pub const PRESENCE_USERS_MAX: usize = 1_000;
+
 /// The most sessions one node may be allowed.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 

@@ -7,22 +7,31 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, CommentId, CommentText, Effect, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Offset, Position, Presence, PresenceAction,
-    Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed,
-    Timestamp, UserId,
+    GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile,
+    Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp,
+    UserId,
 };
 use proptest::prelude::*;
 
 #[path = "room_properties/step.rs"]
 mod step;
+#[path = "room_properties/views.rs"]
+mod views;
 
 use step::{SESSIONS, Settling, Step};
+use views::Views;
 
 const OPENING: Coins = Coins::new(1_000);
 const SETTINGS: RoomSettings = RoomSettings {
     comment_rate: BucketRate { burst: 5, refill: 2, per_ms: 3_000 },
     join_rate: BucketRate { burst: 6, refill: 2, per_ms: 1_000 },
-    presence_users_max: 2,
+    presence: PresenceSettings {
+        full_users_max: 1,
+        merged_users_max: 2,
+        notable_users_max: 1,
+        merge_ms: 1_500,
+        list_rate: BucketRate { burst: 6, refill: 1, per_ms: 1_000 },
+    },
     leave_grace_ms: 30_000,
     dedupe_ms: 300_000,
     dedupe_max: 1_000,
@@ -82,8 +91,7 @@ struct World {
     sessions: BTreeMap<u64, UserId>,
     lingering: BTreeMap<UserId, Timestamp>,
     attached: BTreeSet<u64>,
-    /// Who is online according to the announcements.
-    announced: BTreeSet<UserId>,
+    views: Views,
 }
 
 impl World {
@@ -113,7 +121,7 @@ impl World {
             sessions: BTreeMap::new(),
             lingering: BTreeMap::new(),
             attached: BTreeSet::new(),
-            announced: BTreeSet::new(),
+            views: Views::default(),
         }
     }
 
@@ -123,7 +131,7 @@ impl World {
             Step::Leave { session } => {
                 let to = self.ask(session);
                 self.forget(session);
-                let effects = self.room.leave(SessionId(session), to);
+                let effects = self.room.leave(SessionId(session), to, self.now);
                 self.perform(effects);
             }
             Step::Lose { session } => {
@@ -137,7 +145,7 @@ impl World {
             }
             Step::Remove { session } => {
                 self.forget(session);
-                let effects = self.room.remove(SessionId(session));
+                let effects = self.room.remove(SessionId(session), self.now);
                 self.perform(effects);
             }
             Step::Comment { session, user, text, request } => self.comment(session, user_id(user), text, request),
@@ -272,9 +280,16 @@ impl World {
         let mut effects = effects.into_iter();
         while let Some(effect) = effects.next() {
             match effect {
-                Effect::Attach { session, .. } => assert!(self.attached.insert(session.0), "attached twice"),
-                Effect::Detach { session, .. } => assert!(self.attached.remove(&session.0), "detached a stranger"),
-                Effect::Announce(presence) => self.hear(&presence),
+                Effect::Attach { session, .. } => {
+                    assert!(self.attached.insert(session.0), "attached twice");
+                    self.views.open(session.0);
+                }
+                Effect::Detach { session, .. } => {
+                    assert!(self.attached.remove(&session.0), "detached a stranger");
+                    self.views.close(session.0);
+                }
+                Effect::Announce(presence) => self.views.hear_all(&presence),
+                Effect::Show { handle, presence } => self.views.hear(handle, &presence),
                 Effect::Reply { to, result } => self.hear_answer(&to, &result),
                 Effect::Publish(event) if self.broker_elsewhere => self.unplaced.push_back(event),
                 Effect::Publish(event) => self.place(event),
@@ -319,21 +334,6 @@ impl World {
         self.perform(effects);
     }
 
-    /// Follows the announcements as a client does.
-    fn hear(&mut self, presence: &Presence) {
-        match presence.action {
-            PresenceAction::Join => self.announced.insert(presence.user.id),
-            PresenceAction::Leave => self.announced.remove(&presence.user.id),
-        };
-        assert_eq!(presence.count, self.online().len());
-        let shown_max = SETTINGS.presence_users_max;
-        if let Some(users) = &presence.users {
-            assert_eq!(users.len(), presence.count.min(shown_max));
-        }
-        let clients_count = if self.sessions.len().max(presence.count) > shown_max { 0 } else { self.sessions.len() };
-        assert_eq!(presence.clients.len(), clients_count);
-    }
-
     /// What has been told is in the told maps by now: an event goes out before its answer.
     fn hear_answer(&mut self, to: &ReplyTo<u64>, result: &Result<Reply, Reject>) {
         let AckId::Number(ack) = to.ack else { panic!("every command here has an ack") };
@@ -364,8 +364,16 @@ impl World {
         assert_eq!(self.attached, self.sessions.keys().copied().collect());
         assert_eq!(self.room.members().members_count(), self.sessions.len());
         assert_eq!(self.room.members().users_count(), self.online().len());
-        assert_eq!(self.announced, self.online());
-        assert_eq!(self.room.next_deadline(), self.lingering.values().min().copied());
+        let deadline = self.room.next_deadline();
+        let grace_ends = self.lingering.values().min().copied();
+        assert!(grace_ends.is_none_or(|at| deadline.is_some_and(|deadline| deadline <= at)));
+        if deadline == grace_ends {
+            // Nothing is due: everybody knows all there is to know.
+            self.views.check(&self.online(), &SETTINGS.presence);
+        } else {
+            let waits_ms = deadline.expect("something is due").since(self.now);
+            assert!(waits_ms <= SETTINGS.presence.merge_ms, "a change waits for {waits_ms} ms");
+        }
         assert_eq!(self.room.position().offset, self.last_offset);
         let ledger = self.room.ledger();
         assert!(OPENING.get() + ledger.posted().get() <= ledger.total().get());
@@ -387,7 +395,6 @@ impl World {
         self.wait(SETTINGS.leave_grace_ms);
         self.check();
         assert_eq!(self.answered.len() as i64, self.asked_count, "a command was not answered");
-        assert!(self.announced.is_empty(), "ghosts: {:?}", self.announced);
         assert_eq!(self.room.in_flight_count(), 0);
         assert!(self.room.is_idle());
     }

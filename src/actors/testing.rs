@@ -23,7 +23,7 @@ use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
-use crate::domain::{BucketRate, Coins, GiftId, LiveId, LiveStatus, RequestId, RoomSettings};
+use crate::domain::{BucketRate, Coins, GiftId, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings};
 use crate::outbox::{Outbox, OutboxLimits, Portion};
 use crate::protocol::{Codec, PayloadLimits};
 use crate::storage::{CoinGrant, SqliteStore, Store, StoreOptions};
@@ -78,7 +78,13 @@ impl Node {
             settings: RoomSettings {
                 comment_rate: PLENTY,
                 join_rate: PLENTY,
-                presence_users_max: 200,
+                presence: PresenceSettings {
+                    full_users_max: 200,
+                    merged_users_max: 1_000,
+                    notable_users_max: 20,
+                    merge_ms: 1_500,
+                    list_rate: PLENTY,
+                },
                 leave_grace_ms: 20,
                 dedupe_ms: 300_000,
                 dedupe_max: 100,

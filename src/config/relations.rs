@@ -13,7 +13,7 @@ struct Relation {
     expected: fn(&Config) -> String,
 }
 
-const RELATIONS: [Relation; 6] = [
+const RELATIONS: [Relation; 7] = [
     Relation {
         key: ("auth", "jwt_secret"),
         other: ("server", "host"),
@@ -30,6 +30,12 @@ const RELATIONS: [Relation; 6] = [
         other: ("websocket", "ping_interval_ms"),
         holds: |config| config.websocket.idle_timeout_ms > config.websocket.ping_interval_ms,
         expected: |config| format!("more than {}", config.websocket.ping_interval_ms),
+    },
+    Relation {
+        key: ("presence", "merged_users_max"),
+        other: ("presence", "full_users_max"),
+        holds: |config| config.presence.merged_users_max >= config.presence.full_users_max,
+        expected: |config| format!("at least {}", config.presence.full_users_max),
     },
     Relation {
         key: ("outbox", "bytes_max"),

@@ -9,7 +9,7 @@ use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
     ADMIN_TOKEN_CHARS_MIN, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX,
     JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX,
-    RATE_MAX, TIMEOUT_MS_MAX,
+    PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
@@ -132,7 +132,13 @@ sections! {
     /// Who is shown as online.
     presence: PresenceConfig {
         leave_grace_ms: u32 = 30_000, 0..=TIMEOUT_MS_MAX;
-        users_max: usize = 200, 1..=1_000;
+        full_users_max: usize = 200, 1..=PRESENCE_USERS_MAX;
+        merged_users_max: usize = 1_000, 1..=PRESENCE_USERS_MAX;
+        notable_users_max: usize = 20, 1..=200;
+        merge_ms: u32 = 1_500, 50..=60_000;
+        /// Of users and sockets, to each member.
+        list_entries_burst: u32 = 2_000, 1..=RATE_MAX;
+        list_entries_per_s: u32 = 1_000, 1..=RATE_MAX;
     }
 
     /// How long rooms live and what they remember.

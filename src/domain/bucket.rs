@@ -33,10 +33,18 @@ pub struct Bucket {
 impl Bucket {
     /// Takes one, or says in how many milliseconds (at least 1) one will be there.
     pub fn take(&mut self, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
+        self.take_many(rate, 1, now)
+    }
+
+    /// Takes `count` or nothing, and then says in how many milliseconds they will be there. More
+    /// than the bucket holds cost all that it holds, or they could never be taken.
+    pub fn take_many(&mut self, rate: BucketRate, count: usize, now: Timestamp) -> Result<(), u64> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let cost_us = rate.cost_us().saturating_mul(count).min(rate.full_us());
         let now_us = in_us(now);
         // A clock that jumped back must not lock anyone out for longer than an empty bucket would.
         let paid_until_us = self.paid_until_us.max(now_us).min(now_us.saturating_add(rate.full_us()));
-        let after_us = paid_until_us.saturating_add(rate.cost_us());
+        let after_us = paid_until_us.saturating_add(cost_us);
         let short_us = after_us.saturating_sub(now_us).saturating_sub(rate.full_us());
         if short_us > 0 {
             self.paid_until_us = paid_until_us;
@@ -74,6 +82,17 @@ mod tests {
         assert_eq!(bucket.take(RATE, now.plus_ms(500)), Ok(()));
         assert!(!bucket.is_full(now.plus_ms(500)));
         assert!(bucket.is_full(now.plus_ms(2_000)));
+    }
+
+    #[test]
+    fn many_are_taken_together_or_not_at_all() {
+        let mut bucket = Bucket::default();
+        let now = Timestamp(10_000);
+        assert_eq!(bucket.take_many(RATE, 2, now), Ok(()));
+        assert_eq!(bucket.take_many(RATE, 2, now), Err(500));
+        assert_eq!(bucket.take(RATE, now), Ok(()), "nothing was taken");
+        assert_eq!(bucket.take_many(RATE, 1_000, now), Err(1_500), "a full bucket pays for anything");
+        assert_eq!(bucket.take_many(RATE, 1_000, now.plus_ms(1_500)), Ok(()));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Coins, Comment, CommentId, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus, Offset, Profile,
-    Reject, ReplyTo, SessionId, SocketId, UserId,
+    Coins, Comment, CommentId, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus, Offset, Presence,
+    Reject, ReplyTo, SessionId, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -64,28 +64,6 @@ pub struct Sequenced {
     pub event: RoomEvent,
 }
 
-/// What happened to the set of users online.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PresenceAction {
-    Join,
-    Leave,
-}
-
-/// Who is online, after a change. A state: the latest replaces the one before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Presence {
-    pub live_id: LiveId,
-    pub action: PresenceAction,
-    /// Who joined or left.
-    pub user: Arc<Profile>,
-    /// Socket ids in the room; empty above the presence threshold.
-    pub clients: Vec<SocketId>,
-    /// Users, newest first, each once; only on a join. Above the threshold the newest of them.
-    pub users: Option<Vec<Arc<Profile>>>,
-    /// Users online, always exact.
-    pub count: usize,
-}
-
 /// The good answer to one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -127,8 +105,13 @@ pub enum Effect<H> {
     },
     /// Give the event its place in the order, then tell all.
     Publish(RoomEvent),
-    /// Tell all, without a place.
-    Announce(Presence),
+    /// Tell all who is online: without a place, since the latest replaces the one before.
+    Announce(Arc<Presence>),
+    /// Tell one what was announced last, or its like.
+    Show {
+        handle: H,
+        presence: Arc<Presence>,
+    },
     Reply {
         to: ReplyTo<H>,
         result: Result<Reply, Reject>,

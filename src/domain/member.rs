@@ -24,6 +24,26 @@ pub struct Member<H> {
     pub joined_at: Timestamp,
 }
 
+/// What a join changed in who is online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// The user was not online before.
+    New,
+    /// It was: by another session, by this one, or in its grace.
+    Again {
+        /// Others see it differently now.
+        renamed: bool,
+    },
+}
+
+/// A user whose presence ended.
+#[derive(Debug, Clone)]
+pub struct Departed {
+    pub profile: Arc<Profile>,
+    /// The number of its arrival ([`MemberList::arrivals_count`]).
+    pub arrival: u64,
+}
+
 #[derive(Debug)]
 struct Online {
     profile: Arc<Profile>,
@@ -61,14 +81,18 @@ impl<H> Default for MemberList<H> {
 }
 
 impl<H> MemberList<H> {
-    /// Adds or renews a member. Returns the profile whose presence that ended: a session that joins
-    /// again as another user (with a new token) stops counting for the old one.
-    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>) -> Option<Arc<Profile>> {
+    /// Adds a member or renews one of the same user. A session that changes hands has to
+    /// [leave](Self::leave) first.
+    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>) -> Arrival {
         let user = profile.id;
-        let replaced = self.members.insert(session, member);
-        if let Some(old) = &replaced {
+        if let Some(old) = self.members.insert(session, member) {
+            debug_assert_eq!(old.user, user, "a session changed hands without leaving");
             self.release(old.user, None);
         }
+        let arrival = match self.online.get(&user) {
+            Some(online) => Arrival::Again { renamed: online.profile != profile },
+            None => Arrival::New,
+        };
         let online = self.online.entry(user).or_insert_with(|| {
             self.arrivals_count += 1;
             self.by_arrival.insert(self.arrivals_count, user);
@@ -79,12 +103,12 @@ impl<H> MemberList<H> {
         if let Some(at) = online.leaves_at.take() {
             self.lingering.remove(&(at, user));
         }
-        self.drop_absent(replaced?.user)
+        arrival
     }
 
-    /// Removes a member that said good-bye. The second value is its profile when that was the
-    /// user's last member here, so presence ends now.
-    pub fn leave(&mut self, session: SessionId) -> Option<(Member<H>, Option<Arc<Profile>>)> {
+    /// Removes a member that said good-bye. The second value is its user when that was the user's
+    /// last member here, so presence ends now.
+    pub fn leave(&mut self, session: SessionId) -> Option<(Member<H>, Option<Departed>)> {
         let member = self.members.remove(&session)?;
         self.release(member.user, None);
         let gone = self.drop_absent(member.user);
@@ -99,7 +123,7 @@ impl<H> MemberList<H> {
     }
 
     /// Ends the presence of users whose grace is over, oldest arrival first.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Profile>> {
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Departed> {
         let mut gone = Vec::new();
         while let Some(&(at, user)) = self.lingering.first()
             && at <= now
@@ -107,8 +131,8 @@ impl<H> MemberList<H> {
             self.lingering.pop_first();
             gone.extend(self.forget(user));
         }
-        gone.sort_unstable_by_key(|online| online.arrival);
-        gone.into_iter().map(|online| online.profile).collect()
+        gone.sort_unstable_by_key(|departed| departed.arrival);
+        gone
     }
 
     /// When the next grace ends.
@@ -116,10 +140,10 @@ impl<H> MemberList<H> {
         self.lingering.first().map(|(at, _)| *at)
     }
 
-    fn forget(&mut self, user: UserId) -> Option<Online> {
-        let online = self.online.remove(&user)?;
-        self.by_arrival.remove(&online.arrival);
-        Some(online)
+    fn forget(&mut self, user: UserId) -> Option<Departed> {
+        let Online { profile, arrival, .. } = self.online.remove(&user)?;
+        self.by_arrival.remove(&arrival);
+        Some(Departed { profile, arrival })
     }
 
     fn release(&mut self, user: UserId, leaves_at: Option<Timestamp>) {
@@ -134,12 +158,12 @@ impl<H> MemberList<H> {
         }
     }
 
-    fn drop_absent(&mut self, user: UserId) -> Option<Arc<Profile>> {
+    fn drop_absent(&mut self, user: UserId) -> Option<Departed> {
         let online = self.online.get(&user)?;
         if online.sessions_count > 0 || online.leaves_at.is_some() {
             return None;
         }
-        self.forget(user).map(|online| online.profile)
+        self.forget(user)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -158,6 +182,11 @@ impl<H> MemberList<H> {
         self.members.len()
     }
 
+    /// How often somebody who was not online came online: the arrival of the newest user ever here.
+    pub fn arrivals_count(&self) -> u64 {
+        self.arrivals_count
+    }
+
     /// Users online, those in their grace included.
     pub fn users_count(&self) -> usize {
         self.online.len()
@@ -169,6 +198,11 @@ impl<H> MemberList<H> {
             self.members.iter().map(|(session, member)| (member.joined_at, *session, &member.socket_id)).collect();
         ids.sort_unstable_by_key(|(joined_at, session, _)| (*joined_at, *session));
         ids.into_iter().map(|(_, _, id)| id.clone()).collect()
+    }
+
+    /// The user online that came last.
+    pub fn newest(&self) -> Option<&Arc<Profile>> {
+        self.profile(*self.by_arrival.last_key_value()?.1)
     }
 
     /// Users online, newest first, at most `max`.
@@ -184,12 +218,12 @@ mod tests {
 
     const GRACE_ENDS: Timestamp = Timestamp(30_000);
 
-    fn join(list: &mut MemberList<()>, session: u64, user: i64) -> Option<UserId> {
+    fn join(list: &mut MemberList<()>, session: u64, user: i64) -> Arrival {
         let id = UserId::new(user).unwrap();
         let profile = Arc::new(Profile { id, name: format!("user {user}"), avatar: None });
         let socket_id = format!("s{session}").into();
         let member = Member { user: id, socket_id, handle: (), joined_at: Timestamp(0) };
-        list.join(SessionId(session), profile, member).map(|gone| gone.id)
+        list.join(SessionId(session), profile, member)
     }
 
     fn users(list: &MemberList<()>) -> Vec<i64> {
@@ -199,9 +233,10 @@ mod tests {
     #[test]
     fn users_are_listed_newest_first_and_a_second_tab_does_not_move_one() {
         let mut list = MemberList::default();
-        for (session, user) in [(1, 10), (2, 20), (3, 30), (4, 10)] {
-            assert_eq!(join(&mut list, session, user), None);
+        for (session, user) in [(1, 10), (2, 20), (3, 30)] {
+            assert_eq!(join(&mut list, session, user), Arrival::New);
         }
+        assert_eq!(join(&mut list, 4, 10), Arrival::Again { renamed: false });
         assert_eq!(users(&list), [30, 20, 10]);
         assert_eq!(list.users(1).len(), 1);
         assert_eq!((list.members_count(), list.users_count()), (4, 3));
@@ -214,19 +249,19 @@ mod tests {
         join(&mut list, 1, 10);
         let renamed = Arc::new(Profile { id: UserId::new(10).unwrap(), name: "new".into(), avatar: None });
         let member = Member { user: renamed.id, socket_id: "s2".into(), handle: (), joined_at: Timestamp(0) };
-        list.join(SessionId(2), renamed.clone(), member);
+        assert_eq!(list.join(SessionId(2), renamed.clone(), member), Arrival::Again { renamed: true });
         assert_eq!(list.profile(renamed.id), Some(&renamed));
     }
 
     #[test]
-    fn a_session_that_changes_hands_takes_its_last_user_offline() {
+    fn a_member_that_joins_again_is_renewed_and_its_user_stays() {
         let mut list = MemberList::default();
         join(&mut list, 1, 10);
-        assert_eq!(join(&mut list, 1, 20), UserId::new(10));
-        assert_eq!(users(&list), [20]);
         join(&mut list, 2, 20);
-        assert_eq!(join(&mut list, 1, 10), None, "user 20 is still there in session 2");
-        assert_eq!(users(&list), [10, 20]);
+        assert_eq!(join(&mut list, 1, 10), Arrival::Again { renamed: false });
+        assert_eq!((users(&list), list.members_count()), (vec![20, 10], 2));
+        let (_, gone) = list.leave(SessionId(1)).unwrap();
+        assert_eq!(gone.map(|gone| gone.arrival), Some(1));
     }
 
     #[test]
@@ -254,7 +289,7 @@ mod tests {
         assert_eq!(list.next_expiry(), None);
         assert!(list.expire(Timestamp(i64::MAX)).is_empty());
         let (_, gone) = list.leave(SessionId(2)).unwrap();
-        assert_eq!(gone.map(|profile| profile.id), UserId::new(10));
+        assert_eq!(gone.map(|gone| gone.profile.id), UserId::new(10));
     }
 
     #[test]
@@ -266,7 +301,6 @@ mod tests {
         list.leave(SessionId(1));
         list.lose(SessionId(2), GRACE_ENDS);
         list.lose(SessionId(3), GRACE_ENDS);
-        join(&mut list, 4, 40);
         list.leave(SessionId(4));
         list.expire(GRACE_ENDS);
         assert!(list.members.is_empty() && list.online.is_empty());

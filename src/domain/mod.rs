@@ -15,6 +15,7 @@ mod ids;
 mod ledger;
 mod live;
 mod member;
+mod presence;
 mod reject;
 mod room;
 
@@ -22,7 +23,7 @@ pub use admission::Admission;
 pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use disconnect::Disconnect;
-pub use event::{Effect, Lane, LaneOf, Position, Presence, PresenceAction, Reply, RoomEvent, Sequenced};
+pub use event::{Effect, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use ids::{
     AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, Offset, ReplyTo, RequestId, SessionId, SocketId,
@@ -30,6 +31,7 @@ pub use ids::{
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
-pub use member::{Member, MemberList, Profile};
+pub use member::{Arrival, Departed, Member, MemberList, Profile};
+pub use presence::{Presence, PresenceAction, PresenceLadder, PresenceNews, PresenceSettings};
 pub use reject::Reject;
 pub use room::{Caller, JoinRequest, Room, RoomSettings, StoreFailed};

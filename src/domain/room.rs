@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{
     AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder,
     GiftReceipt, GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position,
-    Presence, PresenceAction, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId,
-    SocketId, Timestamp, UserId,
+    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced,
+    SessionId, SocketId, Timestamp, UserId,
 };
 
 /// The limits a room lives by; each is a configuration key.
@@ -17,8 +17,7 @@ pub struct RoomSettings {
     pub comment_rate: BucketRate,
     /// Joins of the whole room.
     pub join_rate: BucketRate,
-    /// Up to this many users, presence lists everybody; above, the newest this many and no clients.
-    pub presence_users_max: usize,
+    pub presence: PresenceSettings,
     /// How long a user whose connection dropped stays online.
     pub leave_grace_ms: i64,
     /// How long a comment's `request_id` is remembered.
@@ -89,6 +88,7 @@ pub struct Room<H> {
     live: Live,
     settings: RoomSettings,
     members: MemberList<H>,
+    presence: PresenceLadder,
     ledger: RoomLedger,
     position: Position,
     opened_at: Timestamp,
@@ -116,6 +116,7 @@ impl<H: Clone> Room<H> {
     pub fn open(live: Live, position: Position, recent: Vec<Comment>, settings: RoomSettings, now: Timestamp) -> Self {
         let mut room = Self {
             ledger: RoomLedger::open(live.coin),
+            presence: PresenceLadder::new(live.id, live.owner, settings.presence),
             live,
             settings,
             members: MemberList::default(),
@@ -148,15 +149,22 @@ impl<H: Clone> Room<H> {
         let JoinRequest { session, profile, socket_id, handle, ack } = request;
         let user = profile.id;
         let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
-        let renewed = self.members.get(session).map(|member| member.handle.clone());
-        let displaced = self.members.join(session, profile.clone(), member);
         let mut effects = Vec::with_capacity(6);
         // Every attach has its detach, so that whoever counts them does not count a member twice.
-        effects.extend(renewed.map(|handle| Effect::Detach { session, handle }));
+        match self.members.get(session) {
+            Some(before) if before.user == user => {
+                effects.push(Effect::Detach { session, handle: before.handle.clone() });
+            }
+            // The session changed hands, and stops counting for the user before.
+            Some(_) => effects = self.remove(session, now),
+            None => {}
+        }
+        let arrival = self.members.join(session, profile.clone(), member);
+        self.presence.arrived(&profile, arrival);
         effects.extend([
             Effect::Attach { session, handle: handle.clone() },
             Effect::Reply {
-                to: ReplyTo { handle, ack },
+                to: ReplyTo { handle: handle.clone(), ack },
                 result: Ok(Reply::Joined {
                     position: self.position.clone(),
                     recovered: false,
@@ -165,28 +173,28 @@ impl<H: Clone> Room<H> {
                 }),
             },
         ]);
-        if let Some(gone) = displaced {
-            effects.push(Effect::Announce(self.presence(PresenceAction::Leave, gone)));
-        }
-        effects.push(Effect::Announce(self.presence(PresenceAction::Join, profile)));
+        // It hears what is announced now; if nothing is, it is shown what the others know.
+        let shown = |presence| Effect::Show { handle, presence };
+        effects.extend(self.announce(now).or_else(|| self.presence.shown().map(shown)));
         effects.push(Effect::RecordView(user));
         Ok(effects)
     }
 
     /// A member says good-bye. Works in any status; for a stranger there is nothing to do and
     /// nobody to tell.
-    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>) -> Vec<Effect<H>> {
-        let mut effects = self.remove(session);
+    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = self.remove(session, now);
         effects.push(Effect::Reply { to, result: Ok(Reply::Left { live_id: self.live.id }) });
         effects
     }
 
     /// A member is removed at once, without an answer: its account was disabled, say.
-    pub fn remove(&mut self, session: SessionId) -> Vec<Effect<H>> {
+    pub fn remove(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
         let Some((member, gone)) = self.members.leave(session) else { return Vec::new() };
         let mut effects = vec![Effect::Detach { session, handle: member.handle }];
-        if let Some(profile) = gone {
-            effects.push(Effect::Announce(self.presence(PresenceAction::Leave, profile)));
+        if let Some(departed) = gone {
+            self.presence.departed(departed);
+            effects.extend(self.announce(now));
         }
         effects
     }
@@ -200,15 +208,22 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Announces those whose grace has passed.
+    /// Ends the presence of those whose grace has passed, and announces what was merged.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {
-        let gone = self.members.expire(now);
-        gone.into_iter().map(|profile| Effect::Announce(self.presence(PresenceAction::Leave, profile))).collect()
+        let mut effects = Vec::new();
+        for departed in self.members.expire(now) {
+            self.presence.departed(departed);
+            if self.presence.tells_each() {
+                effects.extend(self.announce(now));
+            }
+        }
+        effects.extend(self.announce(now));
+        effects
     }
 
     /// When [`Room::tick`] has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.members.next_expiry()
+        self.members.next_expiry().into_iter().chain(self.presence.due()).min()
     }
 
     /// Whether `caller` may comment here now, before anything else about the command is looked at.
@@ -453,19 +468,8 @@ impl<H: Clone> Room<H> {
         self.members.profile(member.user).cloned().ok_or(Reject::NotInRoom)
     }
 
-    fn presence(&self, action: PresenceAction, user: Arc<Profile>) -> Presence {
-        let count = self.members.users_count();
-        let users_max = self.settings.presence_users_max;
-        // Few users can have many sessions, and this goes to all of them.
-        let listed = count <= users_max && self.members.members_count() <= users_max;
-        Presence {
-            live_id: self.live.id,
-            action,
-            user,
-            clients: if listed { self.members.socket_ids() } else { Vec::new() },
-            users: (action == PresenceAction::Join).then(|| self.members.users(users_max)),
-            count,
-        }
+    fn announce(&mut self, now: Timestamp) -> Option<Effect<H>> {
+        self.presence.announce(&self.members, now).map(Effect::Announce)
     }
 
     fn remember(

@@ -84,6 +84,8 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
         data: presence.users.as_ref().map(|users| users.iter().map(|user| User::from(&**user)).collect()),
         count: presence.count,
         live_id: presence.live_id.get(),
+        joined: presence.news.map(|news| news.joined),
+        left: presence.news.map(|news| news.left),
     };
     push_text(dialect, "online", &body)
 }
@@ -211,6 +213,10 @@ struct OnlineBody<'a> {
     data: Option<Vec<User<'a>>>,
     count: usize,
     live_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<usize>,
 }
 
 #[cfg(test)]

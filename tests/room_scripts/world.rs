@@ -6,8 +6,8 @@ use std::sync::Arc;
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftId, GiftOrder,
     GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Position, Presence, PresenceAction,
-    Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed,
-    Timestamp, UserId,
+    PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings,
+    Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -56,7 +56,13 @@ impl Default for World {
             settings: RoomSettings {
                 comment_rate: BucketRate { burst: 10, refill: 20, per_ms: 30_000 },
                 join_rate: BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 },
-                presence_users_max: 200,
+                presence: PresenceSettings {
+                    full_users_max: 200,
+                    merged_users_max: 1_000,
+                    notable_users_max: 20,
+                    merge_ms: 1_500,
+                    list_rate: BucketRate { burst: 2_000, refill: 1_000, per_ms: 1_000 },
+                },
                 leave_grace_ms: 30_000,
                 dedupe_ms: 300_000,
                 dedupe_max: 1_000,
@@ -121,7 +127,8 @@ impl World {
     }
 
     /// Keys: `opening` coins of the live, `burst` of comments (2 more each 3 s), `joins` at once (one
-    /// more each second), `presence` threshold, `dedupe` entries, `gifts` under way, `offset` reached.
+    /// more each second), `full`, `merged` and `notable` users of presence, `entries` its lists may
+    /// cost at once, `dedupe` entries, `gifts` under way, `offset` reached.
     fn configure(&mut self, words: &mut Words) -> Result<(), String> {
         if self.room.is_some() {
             return Err("the room is open already".into());
@@ -140,7 +147,11 @@ impl World {
             self.settings.join_rate = BucketRate { burst, refill: 1, per_ms: 1_000 };
         }
         let settings = &mut self.settings;
-        settings.presence_users_max = words.number("presence")?.unwrap_or(settings.presence_users_max);
+        let presence = &mut settings.presence;
+        presence.full_users_max = words.number("full")?.unwrap_or(presence.full_users_max);
+        presence.merged_users_max = words.number("merged")?.unwrap_or(presence.merged_users_max);
+        presence.notable_users_max = words.number("notable")?.unwrap_or(presence.notable_users_max);
+        presence.list_rate.burst = words.number("entries")?.unwrap_or(presence.list_rate.burst);
         settings.dedupe_max = words.number("dedupe")?.unwrap_or(settings.dedupe_max);
         settings.gifts_in_flight_max = words.number("gifts")?.unwrap_or(settings.gifts_in_flight_max);
         self.offset = words.number("offset")?.unwrap_or(self.offset);
@@ -189,9 +200,9 @@ impl World {
                 let request = JoinRequest { session: id, profile, socket_id: session.into(), handle, ack };
                 self.room().join(request, now)
             }
-            "leave" => Ok(self.room().leave(id, to.clone())),
+            "leave" => Ok(self.room().leave(id, to.clone(), now)),
             "lost" => Ok(self.room().lose(id, now)),
-            "removed" => Ok(self.room().remove(id)),
+            "removed" => Ok(self.room().remove(id, now)),
             "comment" => {
                 let text = words.next("a text")?;
                 let comment = self.new_comment(user, &text, words.request_id()?)?;
@@ -302,7 +313,10 @@ impl World {
             match effect {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
-                Effect::Announce(presence) => self.trace.push(presence_line(&presence)),
+                Effect::Announce(presence) => self.trace.push(format!("all <- {}", presence_words(&presence))),
+                Effect::Show { handle, presence } => {
+                    self.trace.push(format!("{handle} <- online {}", presence_words(&presence)));
+                }
                 Effect::Reply { to, result } => self.reply(&to, result),
                 Effect::Publish(event) if self.order_later => {
                     self.trace.push(format!("order <- {}", event_words(&event)));
@@ -390,17 +404,21 @@ fn catalogue(name: &str) -> Option<Arc<Gift>> {
     Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(CATALOGUE[place].1) }))
 }
 
-fn presence_line(presence: &Presence) -> String {
+fn presence_words(presence: &Presence) -> String {
     let action = match presence.action {
         PresenceAction::Join => "join",
         PresenceAction::Leave => "leave",
     };
-    let mut line = format!("all <- {action} {} count={}", presence.user.name, presence.count);
+    let mut line = format!("{action} {} count={}", presence.user.name, presence.count);
     if let Some(users) = &presence.users {
         line.push_str(&format!(" users={}", names(users)));
     }
     let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
-    line + &format!(" clients={clients}")
+    line.push_str(&format!(" clients={clients}"));
+    if let Some(PresenceNews { joined, left }) = presence.news {
+        line.push_str(&format!(" joined={joined} left={left}"));
+    }
+    line
 }
 
 fn names(users: &[Arc<Profile>]) -> String {

@@ -18,7 +18,7 @@ use liveroom::clock::Clock;
 use liveroom::cluster::{HistoryLimits, MemoryBroker, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::Network;
-use liveroom::domain::{BucketRate, LiveId, LiveStatus, RoomSettings, Timestamp, UserId};
+use liveroom::domain::{BucketRate, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId};
 use liveroom::http::{ApiSettings, ApiState, LoginLimiter, Readiness, configure};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
@@ -190,7 +190,13 @@ fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<
         settings: RoomSettings {
             comment_rate: RATE,
             join_rate: RATE,
-            presence_users_max: 200,
+            presence: PresenceSettings {
+                full_users_max: 200,
+                merged_users_max: 1_000,
+                notable_users_max: 20,
+                merge_ms: 1_500,
+                list_rate: RATE,
+            },
             leave_grace_ms: 30_000,
             dedupe_ms: 300_000,
             dedupe_max: 100,

@@ -18,7 +18,7 @@ pub struct Encoded {
 #[derive(Debug)]
 enum What {
     Event(Sequenced),
-    Presence(Presence),
+    Presence(Arc<Presence>),
 }
 
 impl Encoded {
@@ -28,7 +28,7 @@ impl Encoded {
 
     /// A presence that lists the users says all there is to know, so a member that is behind needs
     /// the latest only.
-    pub fn presence(presence: Presence) -> Self {
+    pub fn presence(presence: Arc<Presence>) -> Self {
         let state = presence.users.is_some().then_some(StateKey(presence.live_id.get().unsigned_abs()));
         Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
     }

@@ -24,7 +24,8 @@ impl LiveRoom {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
                 Effect::Reply { to, result } => self.reply(&to, &result),
-                Effect::Announce(presence) => self.fan_out.all(Encoded::presence(presence)),
+                Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
+                Effect::Show { handle, presence } => self.fan_out.shared(&handle, self.shown.encoded(presence)),
                 Effect::Publish(event) => {
                     // With a broker elsewhere the event comes back as `Delivered`, and is told then.
                     if let Some(sequenced) = self.log.append(event) {

@@ -29,7 +29,7 @@ impl LiveRoom {
                 let socket_id = port.outlet.socket_id.clone();
                 self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack }, now)
             }
-            RoomCommandKind::Leave => Ok(self.room.leave(session, to.clone())),
+            RoomCommandKind::Leave => Ok(self.room.leave(session, to.clone(), now)),
             RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {
                 let id = self.services.comment_ids.next(now);
                 let (text, request_id) = (text?, request_id?);
@@ -78,8 +78,9 @@ impl Handler<MemberGone> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, gone: MemberGone, ctx: &mut Context<Self>) {
+        let now = self.now();
         let effects =
-            if gone.at_once { self.room.remove(gone.session) } else { self.room.lose(gone.session, self.now()) };
+            if gone.at_once { self.room.remove(gone.session, now) } else { self.room.lose(gone.session, now) };
         self.perform(effects);
         self.settle(ctx);
     }

@@ -6,6 +6,7 @@ mod fan_out;
 mod handlers;
 mod messages;
 mod rate;
+mod shown;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::domain::{Comment, Disconnect, Live, LiveId, Member, Room, RoomSetting
 
 use fan_out::{FanOut, GATHERED_MAX};
 use rate::RateMeter;
+use shown::ShownPresence;
 use window::FlushWindow;
 
 pub use messages::{
@@ -71,6 +73,7 @@ pub struct LiveRoom {
     room: Room<Arc<SessionPort>>,
     log: Box<dyn RoomLog>,
     fan_out: FanOut,
+    shown: ShownPresence,
     window: FlushWindow,
     persister: RoomPersister,
     services: RoomServices,
@@ -78,7 +81,7 @@ pub struct LiveRoom {
     opened_at: Timestamp,
     comments: RateMeter,
     gifts: RateMeter,
-    grace_timer: Option<(Timestamp, SpawnHandle)>,
+    deadline_timer: Option<(Timestamp, SpawnHandle)>,
     idle_timer: Option<SpawnHandle>,
     flush_pending: bool,
     /// Stopped by the registry: what still arrives is sent back.
@@ -109,6 +112,7 @@ impl LiveRoom {
                 room: Room::open(live, log.position(), recent, services.settings, now),
                 log,
                 fan_out: FanOut::new(live_id),
+                shown: ShownPresence::default(),
                 window: FlushWindow::new(services.window, now),
                 persister: services.persister.for_room(ctx.address()),
                 services,
@@ -116,7 +120,7 @@ impl LiveRoom {
                 opened_at: now,
                 comments: RateMeter::default(),
                 gifts: RateMeter::default(),
-                grace_timer: None,
+                deadline_timer: None,
                 idle_timer: None,
                 flush_pending: false,
                 retired: false,
@@ -131,7 +135,7 @@ impl LiveRoom {
     /// What every handler ends with: hand over what gathered, and see to the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.flush(ctx);
-        self.arm_grace_timer(ctx);
+        self.arm_deadline_timer(ctx);
         self.arm_idle_timer(ctx);
     }
 
@@ -175,25 +179,34 @@ impl LiveRoom {
         error!("worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}", self.live_id);
     }
 
-    fn arm_grace_timer(&mut self, ctx: &mut Context<Self>) {
+    fn arm_deadline_timer(&mut self, ctx: &mut Context<Self>) {
         let deadline = self.room.next_deadline();
-        if self.grace_timer.map(|(at, _)| at) == deadline {
+        if self.deadline_timer.map(|(at, _)| at) == deadline {
             return;
         }
-        if let Some((_, timer)) = self.grace_timer.take() {
+        if let Some((_, timer)) = self.deadline_timer.take() {
             ctx.cancel_future(timer);
         }
         if let Some(at) = deadline {
             // One millisecond more, so that the clock has certainly reached the deadline.
             let wait = Duration::from_millis(at.since(self.now()).unsigned_abs() + 1);
             let timer = ctx.run_later(wait, |room, ctx| {
-                room.grace_timer = None;
-                room.tick(ctx);
+                room.deadline_timer = None;
+                room.step();
+                room.settle(ctx);
             });
-            self.grace_timer = Some((at, timer));
+            self.deadline_timer = Some((at, timer));
         }
     }
 
+    /// What the passing of time leads to.
+    fn step(&mut self) {
+        let effects = self.room.tick(self.now());
+        self.perform(effects);
+    }
+
+    /// Housekeeping. Looks at every member, so it has a period of its own: deadlines may follow each
+    /// other closely.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
         // A session tells its rooms when it ends. Should that ever get lost, its closed outbox tells.
@@ -205,8 +218,7 @@ impl LiveRoom {
             let effects = self.room.lose(session, now);
             self.perform(effects);
         }
-        let effects = self.room.tick(now);
-        self.perform(effects);
+        self.step();
         self.settle(ctx);
     }
 
