@@ -23,6 +23,7 @@ mod floor;
 mod http;
 mod judge;
 mod observe;
+mod online;
 mod outcome;
 mod progress;
 mod receive;

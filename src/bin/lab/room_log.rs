@@ -5,8 +5,6 @@
 
 use serde::Deserialize;
 
-use crate::client::speech;
-
 /// A jump of offsets above this is taken for nonsense rather than for a gap.
 const JUMP_MAX: u64 = 1_000_000;
 
@@ -208,13 +206,6 @@ pub fn read_mark(text: &[u8]) -> Option<usize> {
     std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
-/// The online count of a presence event, and which room it is of.
-pub fn presence_of(body: &[u8]) -> Option<(u64, i64)> {
-    let count = speech::last_number(body, b"\"count\"")?;
-    let live_id = speech::last_number(body, b"\"live_id\"")?;
-    Some((count, i64::try_from(live_id).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,12 +239,5 @@ mod tests {
         assert!(matches!(log.hear(2, b"comment", 4, &comment(2, "e", 4, "x")), Sight::Impossible(_)));
         assert!(matches!(log.hear(2, b"comment", 9_000_000, &comment(2, "e", 9_000_000, "x")), Sight::Impossible(_)));
         assert_eq!(log.hear(2, b"comment", 5, b"{"), Sight::Unreadable);
-    }
-
-    #[test]
-    fn presence_is_read_from_its_end() {
-        let body =
-            br#"{"clients":["count"],"action":"join","user":{"id":1,"name":"\"count\":9"},"count":3,"live_id":7}"#;
-        assert_eq!(presence_of(body), Some((3, 7)));
     }
 }

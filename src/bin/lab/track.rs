@@ -1,5 +1,7 @@
 //! One member's place in its room's events.
 
+use crate::online::Online;
+
 /// Gaps remembered per member; beyond, the member is so far behind that single ones say nothing.
 const GAPS_MAX: usize = 10_000;
 
@@ -27,15 +29,15 @@ pub struct Track {
     /// Skipped offsets: first, and the one after the last.
     gaps: Vec<(u64, u64)>,
     pub heard: u64,
-    /// Who was online according to the latest presence the member heard.
-    pub online: Option<u64>,
+    /// Who is online according to the presence the member heard.
+    pub online: Online,
 }
 
 impl Track {
     /// In the room: the events after `offset` are to come.
     pub fn join(&mut self, offset: u64) {
         self.next = Some(offset + 1);
-        self.online = None;
+        self.online = Online::default();
     }
 
     pub fn leave(&mut self) {

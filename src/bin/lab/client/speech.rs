@@ -129,6 +129,11 @@ fn split_at_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &text[end + 1..]))
 }
 
+/// The number that a text begins with.
+pub fn first_number(text: &[u8]) -> Option<u64> {
+    leading_number(text).map(|(number, _)| number)
+}
+
 fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).take(19).count();
     let number = text[..digits].iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));

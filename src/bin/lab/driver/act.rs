@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::schedule::Action;
 use super::{Driver, Reading, Seat, io_code};
 use crate::commands::{CommandKind, Fate};
+use crate::online::Online;
 use crate::room_log::MARK;
 use crate::script::{Senders, Templates};
 use crate::texts;
@@ -135,7 +136,7 @@ impl Driver<'_> {
             let log = &mut self.rooms[self.members[index].room].log;
             log.joined_at("", 0);
             let last = log.last();
-            self.enter(index, last, None, now_ns);
+            self.enter(index, last, Online::default(), now_ns);
         }
     }
 

@@ -10,7 +10,8 @@ use super::{Driver, Seat, io_code};
 use crate::client::{Heard, connection, frames, speech};
 use crate::commands::{CommandKind, Fate};
 use crate::judge;
-use crate::room_log::{Content, MARK, Sight, presence_of, read_mark};
+use crate::online::Online;
+use crate::room_log::{Content, MARK, Sight, read_mark};
 use crate::track::Arrival;
 
 /// A refused join is tried again after so long, if the server gives no hint.
@@ -172,15 +173,16 @@ impl Driver<'_> {
     fn on_state(&mut self, index: usize, name: &[u8], body: &[u8]) {
         match name {
             b"online" => {
-                let Some((count, live_id)) = presence_of(body) else {
-                    self.offences.add(judge::WIRE, || format!("member {index} got presence without count or live_id"));
-                    return;
-                };
                 let member = &mut self.members[index];
-                if live_id == self.rooms[member.room].live_id {
-                    member.track.online = Some(count);
-                } else {
-                    self.offences.add(judge::ISOLATED, || format!("member {index} got presence of room {live_id}"));
+                let mut online = member.track.online;
+                match online.hear(body) {
+                    Some(live_id) if live_id == self.rooms[member.room].live_id => member.track.online = online,
+                    Some(live_id) => {
+                        self.offences.add(judge::ISOLATED, || format!("member {index} got presence of room {live_id}"))
+                    }
+                    None => self
+                        .offences
+                        .add(judge::WIRE, || format!("member {index} got presence without count or live_id")),
                 }
             }
             b"rate" => {}
@@ -225,7 +227,7 @@ impl Driver<'_> {
                     self.offences.add(judge::GAPS, || format!("member {index} joined in another epoch than others"));
                 }
                 let resumed = self.members[index].resume_from.take().filter(|_| answer["recovered"] == true);
-                self.enter(index, resumed.unwrap_or(offset), answer["count"].as_u64(), now_ns);
+                self.enter(index, resumed.unwrap_or(offset), Online::counted(answer["count"].as_u64()), now_ns);
             }
             CommandKind::Leave => {
                 self.exit(index);

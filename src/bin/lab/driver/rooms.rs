@@ -4,6 +4,7 @@ use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
 use crate::client::Kind;
 use crate::commands::Fate;
+use crate::online::Online;
 use crate::room_log::RoomLog;
 use crate::script::{Comments, Gifts, RoomPlan, Streamer};
 
@@ -84,7 +85,7 @@ impl Driver<'_> {
     }
 
     /// The server let a member in at `offset`.
-    pub(super) fn enter(&mut self, index: usize, offset: u64, online: Option<u64>, now_ns: u64) {
+    pub(super) fn enter(&mut self, index: usize, offset: u64, online: Online, now_ns: u64) {
         let member = &mut self.members[index];
         let room = &mut self.rooms[member.room];
         member.seat = Seat::In;

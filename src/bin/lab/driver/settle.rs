@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Driver, Reading, Seat};
+use crate::online::Online;
 
 /// How often to look, once the script has ended.
 pub(super) const LOOK_NS: u64 = 20_000_000;
@@ -28,17 +29,17 @@ impl Driver<'_> {
         self.attentive(room).filter(move |member| self.members[*member].track.position() != Some(last))
     }
 
-    /// Members that believe another number of users online than there are, and what they believe.
-    pub fn misled(&self, room: usize) -> impl Iterator<Item = (usize, u64)> {
+    /// Members that believe others online than are, and what they believe.
+    pub fn misled(&self, room: usize) -> impl Iterator<Item = (usize, Online)> {
         let truth = self.users_online(room);
-        let believed = move |member: usize| self.members[member].track.online.map(|online| (member, online));
-        self.attentive(room).filter_map(believed).filter(move |(_, online)| *online != truth)
+        let believed = move |member: usize| (member, self.members[member].track.online);
+        self.attentive(room).map(believed).filter(move |(_, online)| !online.agrees_with(&truth))
     }
 
     /// Users with at least one member in the room.
-    pub fn users_online(&self, room: usize) -> u64 {
-        let users: HashSet<_> = self.rooms[room].joined.iter().map(|member| self.members[*member].user).collect();
-        users.len() as u64
+    pub fn users_online(&self, room: usize) -> Online {
+        let ids: HashSet<_> = self.rooms[room].joined.iter().map(|member| self.account(*member).id).collect();
+        Online::of(ids.into_iter().map(i64::unsigned_abs))
     }
 
     fn attentive(&self, room: usize) -> impl Iterator<Item = usize> {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::commands::Fate;
 use crate::driver::Driver;
 use crate::judge;
+use crate::online::Online;
 use crate::outcome::{Check, Percentiles, RoomOutcome, Totals};
 use crate::room_log::Content;
 use crate::script::Script;
@@ -112,11 +113,9 @@ fn check_answers(driver: &mut Driver) {
 fn check_presence(driver: &mut Driver) {
     for room in 0..driver.rooms.len() {
         let truth = driver.users_online(room);
-        let misled: Vec<(usize, u64)> = driver.misled(room).collect();
+        let misled: Vec<(usize, Online)> = driver.misled(room).collect();
         for (member, online) in misled {
-            driver.offences.add(judge::PRESENCE, || {
-                format!("member {member} believes {online} users online, where there are {truth}")
-            });
+            driver.offences.add(judge::PRESENCE, || format!("member {member} believes: {online}; in truth: {truth}"));
         }
     }
 }

@@ -1,0 +1,139 @@
+//! Who is online in a room: in truth, and in the eyes of one member.
+
+use std::fmt;
+
+use crate::client::speech;
+
+/// A set of users, known well enough to tell it from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Users {
+    count: u64,
+    ids_sum: u64,
+}
+
+impl Users {
+    fn add(&mut self, id: u64) {
+        self.count += 1;
+        self.ids_sum = self.ids_sum.wrapping_add(id);
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.ids_sum = self.ids_sum.wrapping_sub(id);
+    }
+}
+
+/// What is known of who is online. A state: the latest presence replaces the one before. Single
+/// changes, changes told together, and counts with a few of many users are all of one form.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Online {
+    /// `None` before anything was heard, and for servers that do not tell.
+    count: Option<u64>,
+    listed: Option<Users>,
+}
+
+impl Online {
+    /// So many, of whom nothing else is known.
+    pub fn counted(count: Option<u64>) -> Self {
+        Self { count, listed: None }
+    }
+
+    /// Exactly these users, by their ids.
+    pub fn of(ids: impl Iterator<Item = u64>) -> Self {
+        let mut users = Users::default();
+        ids.for_each(|id| users.add(id));
+        Self { count: Some(users.count), listed: Some(users) }
+    }
+
+    /// Takes a presence event, and returns which room it is of; `None` if it cannot be read.
+    pub fn hear(&mut self, body: &[u8]) -> Option<i64> {
+        let count = speech::last_number(body, b"\"count\"")?;
+        let live_id = speech::last_number(body, b"\"live_id\"")?;
+        self.count = Some(count);
+        match memchr::memmem::find(body, b"\"data\":[") {
+            Some(at) => {
+                let mut users = Users::default();
+                ids(&body[at..]).for_each(|id| users.add(id));
+                self.listed = Some(users);
+            }
+            // Without a list somebody left, and the others are still there.
+            None => {
+                let user = memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
+                if let (Some(users), Some(id)) = (&mut self.listed, user) {
+                    users.remove(id);
+                }
+            }
+        }
+        i64::try_from(live_id).ok()
+    }
+
+    /// Whether a member that believes this is right, where `truth` is so. Of many users a server may
+    /// list a few; a list that is as long as the count is taken at its word.
+    pub fn agrees_with(&self, truth: &Online) -> bool {
+        let (Some(count), Some(listed)) = (self.count, self.listed) else {
+            return self.count.is_none() || self.count == truth.count;
+        };
+        self.count == truth.count && (listed.count < count || self.listed == truth.listed)
+    }
+}
+
+impl fmt::Display for Online {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} users online", self.count.unwrap_or_default())?;
+        match self.listed {
+            Some(users) => write!(f, ", {} listed with ids that sum to {}", users.count, users.ids_sum),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The ids of the objects that begin with one. Inside a JSON string the quotes would be escaped.
+fn ids(body: &[u8]) -> impl Iterator<Item = u64> {
+    const ID: &[u8] = b"{\"id\":";
+    memchr::memmem::find_iter(body, ID).filter_map(|at| speech::first_number(&body[at + ID.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(bodies: &[&str]) -> Online {
+        let mut online = Online::default();
+        for body in bodies {
+            assert_eq!(online.hear(body.as_bytes()), Some(7), "{body}");
+        }
+        online
+    }
+
+    const JOIN: &str = r#"{"clients":["count"],"action":"join","user":{"id":5,"name":"\"count\":9,{\"id\":3"},"data":[{"id":5,"name":"]"},{"id":4,"name":"data\":["}],"count":2,"live_id":7}"#;
+    const LEAVE: &str = r#"{"clients":[],"action":"leave","user":{"id":5,"name":"n"},"count":1,"live_id":7}"#;
+    const MERGED: &str = r#"{"clients":[],"action":"leave","user":{"id":4,"name":"n"},"data":[{"id":6,"name":"n"}],"count":1,"live_id":7,"joined":1,"left":1}"#;
+    const FEW: &str = r#"{"clients":[],"action":"join","user":{"id":9,"name":"n"},"data":[{"id":9,"name":"n"}],"count":3,"live_id":7,"joined":2,"left":0}"#;
+
+    fn truth(ids: &[u64]) -> Online {
+        Online::of(ids.iter().copied())
+    }
+
+    #[test]
+    fn presence_is_followed_through_all_its_forms() {
+        assert!(heard(&[JOIN]).agrees_with(&truth(&[4, 5])));
+        assert!(heard(&[JOIN, LEAVE]).agrees_with(&truth(&[4])));
+        assert!(heard(&[JOIN, LEAVE, MERGED]).agrees_with(&truth(&[6])));
+        assert!(heard(&[JOIN, FEW]).agrees_with(&truth(&[6, 8, 9])), "a few of many");
+    }
+
+    #[test]
+    fn a_wrong_count_and_a_wrong_list_are_told_from_the_truth() {
+        assert!(!heard(&[JOIN]).agrees_with(&truth(&[4, 5, 6])));
+        assert!(!heard(&[JOIN]).agrees_with(&truth(&[4, 6])));
+        assert!(!heard(&[FEW]).agrees_with(&truth(&[9])));
+        assert!(!Online::counted(Some(2)).agrees_with(&truth(&[4])));
+        assert!(Online::counted(Some(1)).agrees_with(&truth(&[4])));
+    }
+
+    #[test]
+    fn servers_that_do_not_tell_are_not_blamed() {
+        assert!(Online::default().agrees_with(&truth(&[4])));
+        assert_eq!(Online::default().hear(br#"{"action":"join"}"#), None);
+    }
+}
