@@ -182,6 +182,22 @@ fn a_server_of_another_kind_is_driven_by_templates() {
 }
 
 #[test]
+fn a_closed_loop_waits_until_everybody_has_heard() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let script = folder.path().join("closed.toml");
+    let closed = FOREIGN_SCRIPT.replace("rate = 20", "in_flight = 3");
+    std::fs::write(&script, closed).expect("the folder is ours");
+    let (_, outcome) = run(&script, foreign::start(foreign::Manner::Silent), folder.path());
+    assert_eq!(outcome["totals"]["comments_sent"], 6, "three in each of two rooms: {outcome}");
+
+    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+    assert!(output.status.success(), "{output:?}");
+    assert!(outcome["totals"]["comments_sent"].as_u64() > Some(6), "{}", outcome["totals"]);
+    assert_eq!(outcome["totals"]["lost_deliveries"], 0);
+}
+
+#[test]
 fn a_wrong_script_is_refused_with_its_line() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let script = folder.path().join("wrong.toml");

@@ -15,6 +15,8 @@ pub enum Manner {
     Honest,
     /// Keeps every seventh comment from the first member of a room.
     Forgetful,
+    /// Tells nobody anything.
+    Silent,
 }
 
 /// The writing ends of each room's members.
@@ -62,6 +64,9 @@ fn serve(stream: TcpStream, rooms: &Rooms, manner: Manner) -> Option<()> {
         let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let room = rooms.entry(name.clone()).or_default();
         room.said += 1;
+        if manner == Manner::Silent {
+            continue;
+        }
         for (index, member) in room.members.iter_mut().enumerate() {
             let forgets = manner == Manner::Forgetful && index == 0 && room.said.is_multiple_of(7);
             if !forgets {

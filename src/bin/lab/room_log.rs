@@ -25,6 +25,14 @@ pub struct RoomEvent {
     pub intended_ns: u64,
     /// The member who sent it.
     pub sender: u32,
+    /// How many members are still to hear it before a closed loop goes on; 0 if none waits for it.
+    pub awaited: usize,
+}
+
+impl RoomEvent {
+    fn new(body: Box<[u8]>, content: Content) -> Self {
+        Self { body, content, intended_ns: u64::MAX, sender: u32::MAX, awaited: 0 }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +56,14 @@ impl Content {
     /// Whether a server may drop it for a member that does not keep up.
     pub fn is_crowd(&self) -> bool {
         matches!(self, Content::Comment { .. })
+    }
+
+    /// The command that a comment's text is marked with.
+    pub fn command(&self) -> Option<usize> {
+        match self {
+            Content::Comment { command, .. } => *command,
+            Content::Gift { .. } | Content::Other => None,
+        }
     }
 }
 
@@ -107,7 +123,7 @@ impl RoomLog {
     /// Gives the next place to a comment that a server without offsets announced.
     pub fn append_marked(&mut self, number: usize) -> u64 {
         let content = Content::Comment { id: String::new(), command: Some(number) };
-        self.events.push(Some(RoomEvent { body: Box::default(), content, intended_ns: u64::MAX, sender: u32::MAX }));
+        self.events.push(Some(RoomEvent::new(Box::default(), content)));
         self.last()
     }
 
@@ -170,8 +186,7 @@ impl RoomLog {
             Some(event) if event.content == content && content != Content::Other => Sight::Known,
             Some(_) => Sight::Different,
             None => {
-                let event = RoomEvent { body: body.into(), content, intended_ns: u64::MAX, sender: u32::MAX };
-                self.events[index] = Some(event);
+                self.events[index] = Some(RoomEvent::new(body.into(), content));
                 Sight::First
             }
         }

@@ -57,6 +57,7 @@ impl Driver<'_> {
                 self.comment(room, at_ns);
                 self.plan_next(at_ns, action);
             }
+            Action::TopUp { room } => self.top_up(room, at_ns),
             Action::Gift { room } => {
                 self.give(room, at_ns);
                 self.plan_next(at_ns, action);
@@ -81,6 +82,7 @@ impl Driver<'_> {
             }
             Action::Second => {
                 self.tick();
+                self.tend_closed_loops(at_ns);
                 self.schedule.add(at_ns + 1_000_000_000, Action::Second);
             }
         }
@@ -152,19 +154,20 @@ impl Driver<'_> {
             .replace("{text}", escaped.trim_matches('"'))
     }
 
-    fn comment(&mut self, room: usize, at_ns: u64) {
-        let Some(plan) = &self.script.rooms[self.rooms[room].plan].comments else { return };
+    /// One member comments, if there is one who can. Returns the command's number.
+    pub(super) fn comment(&mut self, room: usize, at_ns: u64) -> Option<usize> {
+        let plan = self.script.rooms[self.rooms[room].plan].comments()?;
         if self.rooms[room].is_ended {
-            return;
+            return None;
         }
         let sender = match plan.senders {
             Senders::Anyone => self.choose(room),
             Senders::Streamer => Some(self.rooms[room].members.start).filter(|it| self.members[*it].seat == Seat::In),
         };
-        let Some(sender) = sender else { return };
+        let sender = sender?;
         let number = self.number(CommandKind::Comment, sender, at_ns);
         let mut text = format!("{MARK}{number} ");
-        texts::pad(&mut text, *plan.bytes.get_ref(), plan.text, &mut self.rng);
+        texts::pad(&mut text, plan.bytes, plan.text, &mut self.rng);
         self.send_comment(sender, number, number, &text);
         if self.rng.share() < plan.retry && self.members[sender].seat == Seat::In {
             let again = self.number(CommandKind::Comment, sender, at_ns);
@@ -173,6 +176,7 @@ impl Driver<'_> {
             }
             self.send_comment(sender, again, number, &text);
         }
+        Some(number)
     }
 
     fn send_comment(&mut self, sender: usize, number: usize, original: usize, text: &str) {

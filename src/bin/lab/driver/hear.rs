@@ -11,7 +11,7 @@ use crate::client::{Heard, connection, frames, speech};
 use crate::commands::{CommandKind, Fate};
 use crate::judge;
 use crate::online::Online;
-use crate::room_log::{Content, MARK, Sight, read_mark};
+use crate::room_log::{MARK, Sight, read_mark};
 use crate::track::Arrival;
 
 /// A refused join is tried again after so long, if the server gives no hint.
@@ -107,7 +107,7 @@ impl Driver<'_> {
         match member.track.arrive(offset) {
             Arrival::InOrder => {}
             // Whether it is a loss shows at the end: it may be late.
-            Arrival::Skipped { .. } => {}
+            Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
             Arrival::Late => {
                 self.offences.add(judge::ORDER, || format!("member {index} got offset {offset} after later ones"))
             }
@@ -124,11 +124,23 @@ impl Driver<'_> {
         if sight == Sight::First {
             self.on_first_sight(index, offset);
         }
+        self.on_receipt(index, offset, now_ns);
+    }
+
+    /// A member heard an event of its room for the first time.
+    #[inline]
+    fn on_receipt(&mut self, index: usize, offset: u64, now_ns: u64) {
         let member = &self.members[index];
-        let Some(event) = self.rooms[member.room].log.get(offset) else { return };
-        // What a slow reader waits for it waits for by its own choice.
-        if event.intended_ns != u64::MAX && event.sender != index as u32 && !member.may_miss_crowd {
+        // What a slow reader waits for it waits for by its own choice, and nobody waits for it.
+        if member.may_miss_crowd {
+            return;
+        }
+        let Some(event) = self.rooms[member.room].log.get_mut(offset) else { return };
+        if event.intended_ns != u64::MAX && event.sender != index as u32 {
             self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
+        }
+        if event.awaited > 0 {
+            self.await_one_less(index, offset, now_ns);
         }
     }
 
@@ -155,12 +167,15 @@ impl Driver<'_> {
     #[cold]
     fn on_first_sight(&mut self, index: usize, offset: u64) {
         let room_index = self.members[index].room;
-        let Some(event) = self.rooms[room_index].log.get_mut(offset) else { return };
-        let Content::Comment { command: Some(number), .. } = &event.content else { return };
-        let number = *number;
+        let room = &mut self.rooms[room_index];
+        let Some(event) = room.log.get_mut(offset) else { return };
+        let Some(number) = event.content.command() else { return };
         let Some(command) = self.commands.get_mut(number) else { return };
         event.intended_ns = command.intended_ns;
         event.sender = command.member;
+        if room.flights.contains(&number) {
+            event.awaited = room.attentive;
+        }
         if command.room as usize != room_index {
             self.offences.add(judge::ISOLATED, || format!("comment {number} was announced in another room"));
         }
@@ -211,9 +226,14 @@ impl Driver<'_> {
         }
         if answer["ok"] == true {
             command.fate = fate_of(&answer);
+            if command.fate == Fate::SampledOut {
+                self.top_up_without(index, number, now_ns);
+            }
             self.on_accepted(index, kind, &answer, now_ns);
         } else {
             command.fate = Fate::Refused;
+            // Its place is free again at the next second: a server that says no is not asked in a loop.
+            self.rooms[self.members[index].room].flights.remove(&number);
             self.on_refused(index, kind, &answer);
         }
     }
@@ -275,7 +295,8 @@ impl Driver<'_> {
         self.rooms[room_index].deliveries += 1;
         self.last_heard_ns = now_ns;
         match self.members[index].track.arrive(offset) {
-            Arrival::InOrder | Arrival::Skipped { .. } => {}
+            Arrival::InOrder => {}
+            Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
             Arrival::Late => {
                 self.offences.add(judge::ORDER, || format!("member {index} got comment {number} after later ones"))
             }
@@ -288,10 +309,7 @@ impl Driver<'_> {
         if self.commands.get(number).is_some_and(|command| command.announced.is_none()) {
             self.on_first_sight(index, offset);
         }
-        let Some(event) = self.rooms[room_index].log.get(offset) else { return };
-        if event.sender != index as u32 {
-            self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
-        }
+        self.on_receipt(index, offset, now_ns);
     }
 }
 

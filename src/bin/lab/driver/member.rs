@@ -1,5 +1,7 @@
 //! One member: who it is, where it stands, how it reads.
 
+use std::collections::BTreeSet;
+
 use crate::client::{Connection, Kind};
 use crate::track::Track;
 
@@ -92,6 +94,10 @@ pub struct Room {
     /// Those that are in.
     pub joined: Vec<usize>,
     pub joined_peak: usize,
+    /// Of those that are in, how many were promised every comment.
+    pub attentive: usize,
+    /// Numbers of the comments that a closed loop has on their way.
+    pub flights: BTreeSet<usize>,
     pub deliveries: u64,
     /// The streamer asked to end it.
     pub is_ended: bool,

@@ -5,6 +5,7 @@
 //! what several cores of a server send.
 
 mod act;
+mod closed_loop;
 mod hear;
 mod member;
 mod rooms;

@@ -1,12 +1,14 @@
 //! Who is in which room: the members of a script, and their coming and going.
 
+use std::collections::BTreeSet;
+
 use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
 use crate::client::Kind;
 use crate::commands::Fate;
 use crate::online::Online;
 use crate::room_log::RoomLog;
-use crate::script::{Comments, Gifts, RoomPlan, Streamer};
+use crate::script::{Gifts, RoomPlan, Streamer};
 
 /// A member whose connection was lost or refused tries again after so long.
 const RETRY_NS: u64 = 1_000_000_000;
@@ -36,6 +38,8 @@ impl Driver<'_> {
                 members: first..self.members.len(),
                 joined: Vec::new(),
                 joined_peak: 0,
+                attentive: 0,
+                flights: BTreeSet::new(),
                 deliveries: 0,
                 is_ended: false,
             });
@@ -45,8 +49,13 @@ impl Driver<'_> {
     }
 
     fn plan_room(&mut self, room: usize, plan: &RoomPlan) {
-        if plan.comments.as_ref().is_some_and(|it: &Comments| it.rate > 0.0) {
+        if plan.comments().is_some_and(|it| it.rate.is_some()) {
             self.plan_next(0, Action::Comment { room });
+        }
+        if plan.comments().is_some_and(|it| it.in_flight.is_some()) {
+            for at_ns in self.phases.starts_ns() {
+                self.schedule.add(at_ns, Action::TopUp { room });
+            }
         }
         if plan.gifts.as_ref().is_some_and(|it| {
             let gifts: &Gifts = it.get_ref();
@@ -73,7 +82,9 @@ impl Driver<'_> {
         let plan =
             |room: usize| &self.script.rooms[self.rooms.get(room).map_or(self.world.rooms[room].plan, |it| it.plan)];
         let (rate, factor): (f64, fn(&crate::script::Phase) -> f64) = match action {
-            Action::Comment { room } => (plan(room).comments.as_ref().map_or(0.0, |it| it.rate), |it| it.comments),
+            Action::Comment { room } => {
+                (plan(room).comments().and_then(|it| it.rate).unwrap_or_default(), |it| it.comments)
+            }
             Action::Gift { room } => (plan(room).gifts.as_ref().map_or(0.0, |it| it.get_ref().rate), |it| it.gifts),
             Action::Leave { room } => (plan(room).churn.as_ref().map_or(0.0, |it| it.leave_per_s), |it| it.churn),
             Action::Cut { room } => (plan(room).churn.as_ref().map_or(0.0, |it| it.cut_per_s), |it| it.churn),
@@ -96,6 +107,10 @@ impl Driver<'_> {
         room.joined.push(index);
         room.joined_peak = room.joined_peak.max(room.joined.len());
         self.stats.joins += 1;
+        if !member.may_miss_crowd {
+            self.await_more(index, offset, now_ns);
+        }
+        let member = &self.members[index];
         if let Reading::Slow { .. } = member.reading {
             let session = member.session;
             self.schedule.add(now_ns + super::act::SIP_EVERY_NS, Action::Sip { member: index, session });
@@ -105,6 +120,7 @@ impl Driver<'_> {
     /// A member is not in its room any more, whyever.
     pub(super) fn exit(&mut self, index: usize) {
         let member = &mut self.members[index];
+        let position = member.track.position().filter(|_| !member.may_miss_crowd);
         member.track.leave();
         let slot = std::mem::replace(&mut member.slot, usize::MAX);
         let room = &mut self.rooms[member.room];
@@ -112,6 +128,9 @@ impl Driver<'_> {
             room.joined.swap_remove(slot);
             if let Some(moved) = room.joined.get(slot) {
                 self.members[*moved].slot = slot;
+            }
+            if let Some(position) = position {
+                self.await_fewer(index, position);
             }
         }
     }

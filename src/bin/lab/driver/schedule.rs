@@ -16,6 +16,10 @@ pub enum Action {
     Comment {
         room: usize,
     },
+    /// A closed loop sends what it has room for.
+    TopUp {
+        room: usize,
+    },
     Gift {
         room: usize,
     },
@@ -98,6 +102,16 @@ impl Phases {
         self.ends.iter().find(|(end, _)| at_ns < *end).map_or("settle", |(_, phase)| &phase.name)
     }
 
+    /// When each phase begins.
+    pub fn starts_ns(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end)).take(self.ends.len())
+    }
+
+    /// By how much `factor` multiplies at a time; nothing happens after the end.
+    pub fn factor_at(&self, at_ns: u64, factor: fn(&Phase) -> f64) -> f64 {
+        self.ends.iter().find(|(end, _)| at_ns < *end).map_or(0.0, |(_, phase)| factor(phase))
+    }
+
     /// When the next event comes that has `rate` a second times the phase's `factor`; `None` if that
     /// is after the end. Arrivals have no memory, so a phase's end just starts the wait anew.
     pub fn next_arrival(&self, now_ns: u64, rate: f64, factor: fn(&Phase) -> f64, rng: &mut Rng) -> Option<u64> {
@@ -150,5 +164,8 @@ mod tests {
         assert_eq!(counts[1], 0);
         assert!((70..130).contains(&counts[0]) && (850..1150).contains(&counts[2]), "{counts:?}");
         assert_eq!(phases.name_at(15_000_000_000), "silent");
+        assert_eq!(phases.starts_ns().collect::<Vec<_>>(), [0, 10_000_000_000, 20_000_000_000]);
+        let factors = [0, 10_000_000_000, 29_999_999_999, 30_000_000_000];
+        assert_eq!(factors.map(|at| phases.factor_at(at, |phase| phase.comments)), [1.0, 0.0, 10.0, 0.0]);
     }
 }

@@ -3,6 +3,7 @@
 //! `tests/load/README.md` explains it by examples; this is its grammar. A script that is wrong is
 //! refused with the line, the key and what was expected.
 
+mod check;
 mod fault;
 mod target;
 mod units;
@@ -16,13 +17,6 @@ use toml::Spanned;
 
 pub use fault::ScriptFault;
 pub use target::{Target, Templates};
-
-/// Members of one script at most: what one machine has ports and memory for.
-const MEMBERS_MAX: usize = 500_000;
-
-/// Longest comment a script may ask for, in bytes. Above what servers accept, so that refusals can
-/// be driven too.
-const COMMENT_BYTES_MAX: usize = 16_384;
 
 /// A whole script, believed.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,7 +66,7 @@ pub struct RoomPlan {
     /// Over how long the members come.
     #[serde(default, deserialize_with = "units::duration")]
     pub ramp: Duration,
-    pub comments: Option<Comments>,
+    pub comments: Option<Spanned<Comments>>,
     pub gifts: Option<Spanned<Gifts>>,
     pub churn: Option<Churn>,
     pub slow_readers: Option<Spanned<SlowReaders>>,
@@ -106,12 +100,15 @@ impl Members {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comments {
-    /// Per second in the whole room.
-    #[serde(deserialize_with = "units::rate")]
-    pub rate: f64,
+    /// Per second in the whole room, whatever the server makes of it.
+    #[serde(default, deserialize_with = "units::some_rate")]
+    pub rate: Option<f64>,
+    /// In place of `rate`, a closed loop: so many comments are on their way at any time, and the next
+    /// is sent when all members have heard one of them.
+    pub in_flight: Option<usize>,
     /// Length of the text; the mark that identifies it takes about a dozen.
     #[serde(default = "default_comment_bytes")]
-    pub bytes: Spanned<usize>,
+    pub bytes: usize,
     #[serde(default)]
     pub text: TextSource,
     #[serde(default)]
@@ -233,8 +230,8 @@ fn default_rejoin() -> Duration {
     Duration::from_secs(1)
 }
 
-fn default_comment_bytes() -> Spanned<usize> {
-    Spanned::new(0..0, 40)
+fn default_comment_bytes() -> usize {
+    40
 }
 
 fn default_catalogue() -> Vec<i64> {
@@ -269,7 +266,11 @@ impl RoomPlan {
 
     /// Whether a streamer sits in the room besides the members.
     pub fn has_streamer(&self) -> bool {
-        self.streamer.is_some() || self.comments.as_ref().is_some_and(|it| it.senders == Senders::Streamer)
+        self.streamer.is_some() || self.comments().is_some_and(|it| it.senders == Senders::Streamer)
+    }
+
+    pub fn comments(&self) -> Option<&Comments> {
+        self.comments.as_ref().map(Spanned::get_ref)
     }
 
     pub fn ends(&self) -> bool {
@@ -295,89 +296,6 @@ impl Script {
             script.phases.push(Phase { name: "all".to_owned(), duration, comments: 1.0, gifts: 1.0, churn: 1.0 });
         }
         Ok(script)
-    }
-
-    /// What single keys cannot know: how they go together.
-    fn check(&self, text: &str) -> Result<(), ScriptFault> {
-        let header = || ScriptFault::find(text, "[script]");
-        match (self.script.duration, self.phases.is_empty()) {
-            (None, true) => return Err(header().because("expected script.duration, or [[phase]] tables with theirs")),
-            (Some(_), false) => {
-                return Err(header()
-                    .because("expected either script.duration or [[phase]] tables: the phases' sum is the duration"));
-            }
-            _ => {}
-        }
-        if self.rooms.is_empty() {
-            return Err(header().because("expected at least one [[room]]"));
-        }
-        let total = self
-            .rooms
-            .iter()
-            .map(|room| room.members_count().saturating_mul(room.count))
-            .fold(0, usize::saturating_add);
-        if total > MEMBERS_MAX {
-            return Err(header().because(format!("expected at most {MEMBERS_MAX} members in all rooms, found {total}")));
-        }
-        self.rooms.iter().try_for_each(|room| room.check(text, self.script.duration))
-    }
-}
-
-impl RoomPlan {
-    fn check(&self, text: &str, duration: Option<Duration>) -> Result<(), ScriptFault> {
-        let members = self.members_count();
-        let at = |span: std::ops::Range<usize>, what: String| Err(ScriptFault::at(text, span).because(what));
-        let room = &self.name;
-        if members == 0 || self.count == 0 {
-            return at(self.members.span(), format!("room {room}: expected at least one member and a count from 1"));
-        }
-        if let Some(users) = &self.users
-            && !(1..=members).contains(users.get_ref())
-        {
-            return at(users.span(), format!("room {room}: users: expected 1 to {members}, the number of its members"));
-        }
-        let slow = self.slow_readers.as_ref().map_or(0, |slow| slow.get_ref().members);
-        if slow.saturating_add(self.stopped_readers) > members {
-            return at(
-                self.members.span(),
-                format!("room {room}: expected at least as many members as slow and stopped readers"),
-            );
-        }
-        if let Some(comments) = &self.comments
-            && !(1..=COMMENT_BYTES_MAX).contains(comments.bytes.get_ref())
-        {
-            return at(
-                comments.bytes.span(),
-                format!("room {room}: comments.bytes: expected 1 to {COMMENT_BYTES_MAX}"),
-            );
-        }
-        if let Some(gifts) = &self.gifts {
-            let Gifts { catalogue, balance, num_max, .. } = gifts.get_ref();
-            let prices_good =
-                !catalogue.is_empty() && catalogue.iter().all(|price| (1..=1_000_000_000).contains(price));
-            if !prices_good || *balance < 0 || !(1..=999).contains(num_max) {
-                return at(
-                    gifts.span(),
-                    format!(
-                        "room {room}: gifts: expected a catalogue of prices from 1, a balance from 0, num_max from 1 to 999"
-                    ),
-                );
-            }
-        }
-        if let Some(streamer) = &self.streamer {
-            let Streamer { pause_at, resume_at, end_at } = streamer.get_ref();
-            let times: Vec<Duration> = [pause_at, resume_at, end_at].into_iter().flatten().copied().collect();
-            let late = duration.is_some_and(|duration| times.iter().any(|at| *at > duration));
-            if !times.is_sorted() || late || (resume_at.is_some() && pause_at.is_none()) {
-                return at(
-                    streamer.span(),
-                    format!(
-                        "room {room}: streamer: expected pause_at before resume_at before end_at, within the duration"
-                    ),
-                );
-            }
-        }
-        Ok(())
     }
 }
 

@@ -54,6 +54,11 @@ pub fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error>
     deserializer.deserialize_any(NumberVisitor { max: RATE_MAX, what: "a number per second from 0 to 1000000" })
 }
 
+/// As [`rate`], for a key that may be missing.
+pub fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    rate(deserializer).map(Some)
+}
+
 /// A share of a whole.
 pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     deserializer.deserialize_any(NumberVisitor { max: 1.0, what: "a share from 0 to 1" })
