@@ -217,6 +217,12 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
     server.rss_bytes_per_connection = per(grown_bytes as f64, outcome.totals.connections);
     server.context_switches = Some(last.context_switches - first.context_switches);
 
+    for phase in &mut outcome.phases {
+        let at = |at_s| Duration::try_from_secs_f64(at_s).ok().and_then(|offset| cpu_s_at(samples, started + offset));
+        let cpu_s = at(phase.from_s).zip(at(phase.to_s)).map(|(from, to)| to - from);
+        phase.server_cpu_s = cpu_s;
+        phase.server_cpu_us_per_delivery = cpu_s.and_then(|cpu_s| per(cpu_s * 1e6, phase.deliveries));
+    }
     for point in &mut outcome.series {
         let Ok(offset) = Duration::try_from_secs_f64(point.at_s) else { continue };
         let at = started + offset;
@@ -229,10 +235,19 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
     }
 }
 
+/// CPU seconds used up to a moment; nothing is known of moments beyond the first and last sample.
+fn cpu_s_at(samples: &[Sample], at: Instant) -> Option<f64> {
+    let next = samples.partition_point(|sample| sample.at <= at);
+    let older = samples.get(next.checked_sub(1)?)?;
+    let Some(newer) = samples.get(next) else { return (older.at == at).then_some(older.cpu_s) };
+    let share = (at - older.at).as_secs_f64() / (newer.at - older.at).as_secs_f64();
+    Some(older.cpu_s + (newer.cpu_s - older.cpu_s) * share)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Point;
+    use crate::outcome::{PhaseOutcome, Point};
     use crate::report::sample;
 
     #[test]
@@ -293,8 +308,13 @@ mod tests {
         outcome.totals.deliveries = 1_000_000;
         outcome.totals.connections = 4;
         outcome.series = [0.0, 0.5, 1.5, 99.0].map(|at_s| Point { at_s, ..Point::default() }).to_vec();
+        outcome.phases = [(0.0, 0.5, 0), (0.5, 2.0, 1_000_000), (2.0, 9.0, 1)]
+            .map(|(from_s, to_s, deliveries)| PhaseOutcome { from_s, to_s, deliveries, ..PhaseOutcome::default() })
+            .to_vec();
         attach(&samples, started, &mut outcome);
 
+        let phases: Vec<_> = outcome.phases.iter().map(|it| (it.server_cpu_s, it.server_cpu_us_per_delivery)).collect();
+        assert_eq!(phases, [(Some(0.25), None), (Some(1.75), Some(1.75)), (None, None)]);
         let server = &outcome.server;
         assert_eq!((server.cpu_s, server.cpu_us_per_delivery), (Some(2.0), Some(2.0)));
         assert_eq!((server.rss_peak_bytes, server.rss_bytes_per_connection), (Some(9_000), Some(2_000.0)));

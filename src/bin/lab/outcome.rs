@@ -23,6 +23,9 @@ pub struct Outcome {
     pub latency: Percentiles,
     /// Send to the answer of one's own command.
     pub ack_latency: Percentiles,
+    /// The script's phases in order, and last the time it took everything to arrive, `settle`.
+    #[serde(default)]
+    pub phases: Vec<PhaseOutcome>,
     /// One point a second.
     pub series: Vec<Point>,
     pub rooms: Vec<RoomOutcome>,
@@ -85,6 +88,24 @@ pub struct Percentiles {
     pub p99: f64,
     pub p999: f64,
     pub max: f64,
+}
+
+/// What happened in one phase, so that a ramp can be told from what is measured after it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PhaseOutcome {
+    pub name: String,
+    pub from_s: f64,
+    pub to_s: f64,
+    pub connections: u64,
+    pub joins: u64,
+    pub comments_sent: u64,
+    pub deliveries: u64,
+    pub deliveries_per_s: f64,
+    pub bytes_received: u64,
+    pub latency: Percentiles,
+    /// Between samples one second apart the server's CPU time is taken to grow evenly.
+    pub server_cpu_s: Option<f64>,
+    pub server_cpu_us_per_delivery: Option<f64>,
 }
 
 /// What one second looked like.

@@ -67,6 +67,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
         totals: verdict.totals,
         latency: verdict.latency,
         ack_latency: verdict.ack_latency,
+        phases: std::mem::take(&mut driver.stats.phases),
         series: std::mem::take(&mut driver.stats.series),
         rooms: verdict.rooms,
         checks: verdict.checks,

@@ -80,6 +80,7 @@ impl Driver<'_> {
                     let _ = errands.send((room, kind));
                 }
             }
+            Action::PhaseEnds => self.end_phases(at_ns),
             Action::Second => {
                 self.tick();
                 self.tend_closed_loops(at_ns);
@@ -94,6 +95,14 @@ impl Driver<'_> {
         let phase = self.phases.name_at(now_ns);
         let point = self.stats.tick(now_ns as f64 / 1e9, phase, joined);
         self.progress.show(point, self.phases.end_ns() as f64 / 1e9);
+    }
+
+    /// Counts the phases that have ended by now.
+    pub(super) fn end_phases(&mut self, now_ns: u64) {
+        let ended = self.phases.iter().take_while(|(end_ns, _)| *end_ns <= now_ns).skip(self.stats.phases.len());
+        for (end_ns, name) in ended {
+            self.stats.end_phase(name, end_ns as f64 / 1e9);
+        }
     }
 
     /// Sends a command of a member, or loses the member.

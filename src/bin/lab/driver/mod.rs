@@ -144,6 +144,9 @@ impl<'a> Driver<'a> {
         }
         let last_ns = self.last_heard_ns.max(end_ns.min(self.now_ns()));
         self.tick();
+        // The last may have ended while the loop was busy.
+        self.end_phases(end_ns);
+        self.stats.end_phase("settle", (self.now_ns().max(end_ns)) as f64 / 1e9);
         self.progress.finish();
         Ok(last_ns as f64 / 1e9)
     }

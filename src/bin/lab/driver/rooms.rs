@@ -45,6 +45,9 @@ impl Driver<'_> {
             });
             self.plan_room(index, plan);
         }
+        for (end_ns, _) in self.phases.iter() {
+            self.schedule.add(end_ns, Action::PhaseEnds);
+        }
         self.schedule.add(1_000_000_000, Action::Second);
     }
 

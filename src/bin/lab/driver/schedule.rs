@@ -48,6 +48,7 @@ pub enum Action {
         room: usize,
         kind: &'static str,
     },
+    PhaseEnds,
     Second,
 }
 
@@ -105,6 +106,11 @@ impl Phases {
     /// When each phase begins.
     pub fn starts_ns(&self) -> impl Iterator<Item = u64> {
         std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end)).take(self.ends.len())
+    }
+
+    /// The phases in order, each with its end.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.ends.iter().map(|(end, phase)| (*end, phase.name.as_str()))
     }
 
     /// By how much `factor` multiplies at a time; nothing happens after the end.

@@ -4,7 +4,7 @@
 use super::beside_floor::{self, beside_floor};
 use super::chart::{Chart, Line, Scale};
 use super::format::{bytes, count, escape, figure, known, micros, millis, per_second, seconds, short, times, whole};
-use super::{all_checks, page, passed, timeline, verdict};
+use super::{all_checks, has_several_phases, page, passed, timeline, verdict};
 use crate::outcome::{Check, Outcome, Percentiles, Point};
 
 const STYLE: &str = include_str!("page.css");
@@ -32,6 +32,7 @@ pub fn html(outcome: &Outcome) -> String {
         page::card("Promises", &checks(&outcome.checks)),
         page::card("Objectives of the script", &checks(&outcome.objectives)),
         page::card("Latency", &latency(outcome)),
+        page::card("Phases", &phases(outcome)),
         page::card("Beside the floor", &floor(outcome)),
         format!(
             r#"<div class="pair">{}{}</div>"#,
@@ -181,6 +182,33 @@ fn latency(outcome: &Outcome) -> String {
     ];
     page::note("Milliseconds, counted from the moment the script meant to send: a stall of the server is not hidden.")
         + &page::numbers(["", "samples", "min", "p50", "p90", "p99", "p99.9", "max"], &rows)
+}
+
+fn phases(outcome: &Outcome) -> String {
+    if !has_several_phases(outcome) {
+        return String::new();
+    }
+    let rows: Vec<_> = outcome
+        .phases
+        .iter()
+        .map(|phase| {
+            let latency = |ms: f64| known((phase.latency.count > 0).then_some(ms), figure);
+            [
+                phase.name.clone(),
+                figure(phase.to_s - phase.from_s),
+                count(phase.joins),
+                count(phase.comments_sent),
+                figure(phase.deliveries_per_s),
+                latency(phase.latency.p50),
+                latency(phase.latency.p99),
+                known(phase.server_cpu_s, figure),
+                known(phase.server_cpu_us_per_delivery, figure),
+            ]
+        })
+        .collect();
+    let headings =
+        ["phase", "seconds", "joins", "comments", "deliveries/s", "p50 ms", "p99 ms", "CPU s", "CPU µs a delivery"];
+    page::numbers(headings, &rows)
 }
 
 fn floor(outcome: &Outcome) -> String {

@@ -23,6 +23,11 @@ fn passed(outcome: &Outcome) -> bool {
     all_checks(outcome).all(|check| check.passed)
 }
 
+/// Whether phases say more than the run as a whole: the time for settling is always one.
+fn has_several_phases(outcome: &Outcome) -> bool {
+    outcome.phases.len() > 2
+}
+
 fn all_checks(outcome: &Outcome) -> impl Iterator<Item = &Check> {
     outcome.checks.iter().chain(&outcome.objectives)
 }

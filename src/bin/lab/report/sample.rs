@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    Check, Floor, FloorPoint, Machine, Outcome, Percentiles, Point, RoomOutcome, ServerFacts, Totals,
+    Check, Floor, FloorPoint, Machine, Outcome, Percentiles, PhaseOutcome, Point, RoomOutcome, ServerFacts, Totals,
 };
 
 const SECONDS: u64 = 90;
@@ -51,6 +51,21 @@ pub fn outcome() -> Outcome {
         },
         latency: Percentiles { count: 116_300, min: 0.2, p50: 3.1, p90: 7.9, p99: 18.4, p999: 41.0, max: 88.2 },
         ack_latency: Percentiles { count: 11_878, min: 0.4, p50: 4.4, p90: 9.1, p99: 21.7, p999: 44.2, max: 90.3 },
+        phases: [("ramp", 0.0, 20.0), ("steady", 20.0, 55.0), ("rush", 55.0, 75.0), ("settle", 75.0, 90.2)]
+            .map(|(name, from_s, to_s)| PhaseOutcome {
+                name: name.to_owned(),
+                from_s,
+                to_s,
+                joins: 250,
+                comments_sent: 2_900,
+                deliveries: 2_900_000,
+                deliveries_per_s: 2_900_000.0 / (to_s - from_s),
+                latency: Percentiles { count: 29_000, p50: 3.1, p99: 18.4, ..Percentiles::default() },
+                server_cpu_s: Some(5.3),
+                server_cpu_us_per_delivery: Some(1.84),
+                ..PhaseOutcome::default()
+            })
+            .to_vec(),
         series: (0..SECONDS).map(point).collect(),
         rooms: vec![RoomOutcome {
             name: "main hall".to_owned(),

@@ -3,7 +3,7 @@
 
 use super::beside_floor::beside_floor;
 use super::format::{UNKNOWN, bytes, count, figure, known, micros, per_second, seconds, times};
-use super::{passed, verdict};
+use super::{has_several_phases, passed, verdict};
 use crate::outcome::{Check, Outcome, Percentiles};
 
 /// Plain text without colours, for people and for logs alike; ends with the overall verdict, where
@@ -15,6 +15,7 @@ pub fn summary(outcome: &Outcome) -> String {
         checks("promises", &outcome.checks),
         checks("objectives", &outcome.objectives),
         latency(outcome),
+        phases(outcome),
         traffic(outcome),
         server(outcome),
         floor(outcome),
@@ -56,6 +57,28 @@ fn latency(outcome: &Outcome) -> String {
     let titles = ["samples", "min", "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned);
     let lines = [line("send to receipt", &outcome.latency), line("send to answer", &outcome.ack_latency)];
     table_line("latency, ms", &titles) + &lines.concat()
+}
+
+/// One line for each phase of a script that has several.
+fn phases(outcome: &Outcome) -> String {
+    if !has_several_phases(outcome) {
+        return String::new();
+    }
+    let lines = outcome.phases.iter().map(|phase| {
+        let latency = |ms: f64| if phase.latency.count > 0 { figure(ms) } else { UNKNOWN.to_owned() };
+        let cells = [
+            figure(phase.to_s - phase.from_s),
+            count(phase.joins),
+            count(phase.comments_sent),
+            figure(phase.deliveries_per_s),
+            latency(phase.latency.p50),
+            latency(phase.latency.p99),
+            known(phase.server_cpu_us_per_delivery, figure),
+        ];
+        table_line(&format!("  {}", phase.name), &cells)
+    });
+    let titles = ["s", "joins", "comments", "deliv./s", "p50 ms", "p99 ms", "CPU µs"].map(str::to_owned);
+    table_line("phases", &titles) + &lines.collect::<String>()
 }
 
 /// A name and right-aligned columns.
@@ -140,7 +163,9 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let outcome = sample::outcome();
-        for table in [latency(&outcome), floor(&outcome).split_once('\n').expect("a title").1.to_owned()] {
+        for table in
+            [latency(&outcome), phases(&outcome), floor(&outcome).split_once('\n').expect("a title").1.to_owned()]
+        {
             let widths: Vec<_> = table.lines().map(|line| line.chars().count()).collect();
             assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
         }
