@@ -2,7 +2,13 @@
 
 pub mod connection;
 pub mod frames;
+mod payload;
+mod polling;
+mod socket;
 pub mod speech;
 
-pub use connection::{Connection, Pump, Source};
-pub use speech::{Heard, Kind};
+pub use connection::Connection;
+pub use payload::split as split_payload;
+pub use polling::{Line, Polling, Side};
+pub use socket::{Dial, Pump};
+pub use speech::{Carrier, Heard, Kind};

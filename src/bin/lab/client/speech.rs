@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-/// Client kinds. All of them go straight to WebSocket.
+/// Dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Plain,
@@ -13,6 +13,16 @@ pub enum Kind {
     SocketIoV4,
     /// Engine.IO 3.
     SocketIoV3,
+}
+
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    WebSocket,
+    /// Polling, to the end.
+    Polling,
+    /// Polling first, then a WebSocket, as socket.io-client does unless told otherwise.
+    Upgrade,
 }
 
 /// What a text of the server is.
@@ -42,12 +52,16 @@ pub enum Heard<'a> {
 
 impl Kind {
     /// The path to connect to.
-    pub fn path(self, token: &str, ws_path: &str, socketio_path: &str) -> String {
+    pub fn path(self, carrier: Carrier, token: &str, ws_path: &str, socketio_path: &str) -> String {
+        let transport = match carrier {
+            Carrier::WebSocket => "websocket",
+            Carrier::Polling | Carrier::Upgrade => "polling",
+        };
         match self {
             Kind::Plain if token.is_empty() => ws_path.to_owned(),
             Kind::Plain => format!("{ws_path}?token={token}"),
-            Kind::SocketIoV4 => format!("{socketio_path}?EIO=4&transport=websocket"),
-            Kind::SocketIoV3 => format!("{socketio_path}?EIO=3&transport=websocket"),
+            Kind::SocketIoV4 => format!("{socketio_path}?EIO=4&transport={transport}"),
+            Kind::SocketIoV3 => format!("{socketio_path}?EIO=3&transport={transport}"),
         }
     }
 

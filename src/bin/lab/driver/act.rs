@@ -1,7 +1,5 @@
 //! What the driver does by itself when its time comes.
 
-use std::io;
-
 use serde::Serialize;
 
 use super::schedule::Action;
@@ -107,11 +105,7 @@ impl Driver<'_> {
 
     /// Sends a command of a member, or loses the member.
     fn send(&mut self, index: usize, text: &str) {
-        let outcome = match self.members[index].conn.as_mut() {
-            Some(conn) => conn.send_text(text),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        };
-        if let Err(error) = outcome {
+        if let Err(error) = self.say(index, text) {
             self.lose(index, &io_code(&error));
         }
     }
@@ -294,7 +288,7 @@ impl Driver<'_> {
     }
 
     pub(super) fn ping(&mut self, index: usize, session: u32, at_ns: u64) {
-        if self.members[index].session == session && self.members[index].conn.is_some() {
+        if self.members[index].session == session && self.members[index].is_connected() {
             self.schedule.add(at_ns + PING_EVERY_NS, Action::Ping { member: index, session });
             self.send(index, "2");
         }
@@ -303,12 +297,12 @@ impl Driver<'_> {
     fn sip(&mut self, index: usize, session: u32, at_ns: u64) {
         let member = &self.members[index];
         let Reading::Slow { bytes_per_s } = member.reading else { return };
-        if member.session != session || member.conn.is_none() {
+        if member.session != session || !member.is_connected() {
             return;
         }
         let bytes_max = (bytes_per_s * SIP_EVERY_NS / 1_000_000_000).max(1) as usize;
         let mut buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.pump_into(index, &mut buffer, bytes_max, 1);
+        let outcome = self.pump_carrier_into(index, &mut buffer, bytes_max, 1);
         self.buffer = buffer;
         match outcome {
             Ok(()) => self.schedule.add(at_ns + SIP_EVERY_NS, Action::Sip { member: index, session }),

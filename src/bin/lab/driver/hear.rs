@@ -20,6 +20,10 @@ const JOIN_AGAIN_MS: u64 = 1_000;
 impl Driver<'_> {
     /// The WebSocket is open: greet, or speak at once.
     pub(super) fn on_upgraded(&mut self, index: usize, now_ns: u64) -> io::Result<()> {
+        let member = &mut self.members[index];
+        if let (Some(_), Some(conn)) = (&member.polling, &mut member.conn) {
+            return conn.send_text("2probe");
+        }
         self.stats.connections += 1;
         let kind = self.members[index].kind;
         if kind.is_plain() {
@@ -51,7 +55,7 @@ impl Driver<'_> {
     }
 
     #[inline]
-    fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) -> Result<(), String> {
+    pub(super) fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) -> Result<(), String> {
         let kind = self.members[index].kind;
         let heard = kind.hear(text);
         if self.script.target.templates.is_some() && matches!(heard, Heard::Event { .. } | Heard::Unknown) {
@@ -69,15 +73,18 @@ impl Driver<'_> {
                     self.join(index, now_ns);
                 }
             }
-            Heard::Opened(_) => {
+            Heard::Opened(handshake) => {
+                self.on_polling_open(index, handshake).map_err(|error| io_code(&error))?;
                 if kind == crate::client::Kind::SocketIoV3 {
                     let session = self.members[index].session;
                     self.schedule.add(now_ns, Action::Ping { member: index, session });
                 }
             }
             Heard::Ping => {
-                let outcome = self.members[index].conn.as_mut().map_or(Ok(()), |conn| conn.send_text("3"));
-                outcome.map_err(|error| io_code(&error))?;
+                self.say(index, "3").map_err(|error| io_code(&error))?;
+            }
+            Heard::Pong if text == b"3probe" => {
+                self.on_probe_answered(index).map_err(|error| io_code(&error))?;
             }
             Heard::Pong => {}
             Heard::Fail(_) => self.refuse("connect_refused_by_server"),

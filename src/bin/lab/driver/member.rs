@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::client::{Connection, Kind};
+use crate::client::{Carrier, Connection, Kind, Polling};
 use crate::track::Track;
 
 /// Where a member stands with its room.
@@ -37,9 +37,12 @@ pub struct Member {
     /// Which of the world's users it is; `None` is the owner of the lives.
     pub user: Option<usize>,
     pub kind: Kind,
+    pub carrier: Carrier,
     pub reading: Reading,
     pub seat: Seat,
+    /// The WebSocket. Beside `polling`, it is on trial.
     pub conn: Option<Connection>,
+    pub polling: Option<Box<Polling>>,
     /// Counts connections, so that what was planned for an earlier one is dropped.
     pub session: u32,
     pub track: Track,
@@ -55,14 +58,16 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(room: usize, user: Option<usize>, kind: Kind, reading: Reading) -> Self {
+    pub fn new(room: usize, user: Option<usize>, (kind, carrier): (Kind, Carrier), reading: Reading) -> Self {
         Self {
             room,
             user,
             kind,
+            carrier,
             reading,
             seat: Seat::Away,
             conn: None,
+            polling: None,
             session: 0,
             track: Track::default(),
             pending: Vec::new(),
@@ -71,6 +76,15 @@ impl Member {
             has_been_in: false,
             may_miss_crowd: reading != Reading::Full,
         }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.conn.is_some() || self.polling.is_some()
+    }
+
+    /// Whether a WebSocket is still to take over from polling.
+    pub fn is_upgrading(&self) -> bool {
+        self.carrier == Carrier::Upgrade && self.polling.is_some()
     }
 
     /// Whether its bytes are read as they come.

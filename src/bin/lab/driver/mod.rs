@@ -8,6 +8,8 @@ mod act;
 mod closed_loop;
 mod hear;
 mod member;
+mod net;
+mod polling;
 mod rooms;
 mod schedule;
 mod settle;
@@ -19,12 +21,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Token};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use crate::client::{Connection, Pump, Source, frames};
+use crate::client::{Carrier, Connection, Pump, Side, frames};
 use crate::commands::Commands;
 use crate::judge::{self, Offences};
 use crate::progress::Progress;
@@ -34,6 +36,7 @@ use crate::stats::Stats;
 use crate::world::{Account, World};
 
 pub use member::{Member, Reading, Room, Seat};
+use net::{Net, Slot};
 use schedule::{Phases, Schedule};
 
 /// One read takes in at most so much; shared by all connections.
@@ -63,7 +66,7 @@ pub struct Driver<'a> {
     phases: Phases,
     schedule: Schedule,
     rng: Rng,
-    poll: Poll,
+    net: Net,
     timer: OwnedFd,
     timer_set_for: u64,
     started: Instant,
@@ -73,7 +76,6 @@ pub struct Driver<'a> {
     /// Members with more to read than one turn took.
     unread: Vec<usize>,
     buffer: Vec<u8>,
-    connections_made: usize,
     /// When the latest event came to a member that reads as fast as it can.
     last_heard_ns: u64,
 }
@@ -86,9 +88,9 @@ impl<'a> Driver<'a> {
         errands: mpsc::Sender<Errand>,
         progress: Progress,
     ) -> io::Result<Self> {
-        let poll = Poll::new()?;
+        let net = Net::new(world.base.address)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        net.poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut driver = Self {
             script,
             world,
@@ -101,7 +103,7 @@ impl<'a> Driver<'a> {
             phases: Phases::new(&script.phases),
             schedule: Schedule::default(),
             rng: Rng::new(seed),
-            poll,
+            net,
             timer,
             timer_set_for: 0,
             started: Instant::now(),
@@ -109,7 +111,6 @@ impl<'a> Driver<'a> {
             progress,
             unread: Vec::new(),
             buffer: vec![0; READ_BYTES],
-            connections_made: 0,
             last_heard_ns: 0,
         };
         driver.populate();
@@ -162,7 +163,10 @@ impl<'a> Driver<'a> {
 
     /// Says good-bye for everybody.
     pub fn close_all(&mut self) {
-        for member in &mut self.members {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if let Some(mut polling) = member.polling.take() {
+                polling.close(self.net.dial(index, Slot::Line(Side::Post), false));
+            }
             if let Some(mut conn) = member.conn.take() {
                 conn.close();
             }
@@ -185,7 +189,7 @@ impl<'a> Driver<'a> {
             timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: once, it_value: at })?;
             self.timer_set_for = until_ns;
         }
-        match self.poll.poll(events, timeout) {
+        match self.net.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             outcome => outcome,
         }
@@ -199,6 +203,10 @@ impl<'a> Driver<'a> {
 
     fn on_report(&mut self, report: &Report) {
         let index = report.member;
+        if let Slot::Line(side) = report.slot {
+            self.on_line_report(report, side);
+            return;
+        }
         if report.writable {
             let outcome = self.members[index].conn.as_mut().map_or(Ok(()), Connection::on_writable);
             if let Err(error) = outcome {
@@ -220,11 +228,23 @@ impl<'a> Driver<'a> {
     /// Reads what there is for a member.
     fn pump(&mut self, index: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.pump_into(index, &mut buffer, READ_BYTES, READS_IN_A_ROW);
+        let outcome = self.pump_carrier_into(index, &mut buffer, READ_BYTES, READS_IN_A_ROW);
         self.buffer = buffer;
         if let Err(code) = outcome {
             self.lose(index, &code);
         }
+    }
+
+    /// Reads from whatever carries the session, or is to.
+    fn pump_carrier_into(
+        &mut self,
+        index: usize,
+        buffer: &mut Vec<u8>,
+        bytes_max: usize,
+        reads: usize,
+    ) -> Result<(), String> {
+        self.pump_line_into(index, Side::Poll, buffer, bytes_max, reads)?;
+        self.pump_into(index, buffer, bytes_max, reads)
     }
 
     /// Reads at most `reads` times `bytes_max`. An error is the code the connection ended with.
@@ -282,31 +302,39 @@ impl<'a> Driver<'a> {
     /// Starts a connection for a member that has none.
     fn connect(&mut self, index: usize) {
         let token = &self.account(index).token;
-        let kind = self.members[index].kind;
+        let (kind, carrier) = (self.members[index].kind, self.members[index].carrier);
         let path = match &self.script.target.templates {
-            None => kind.path(token, "/ws", "/socket.io/"),
+            None => kind.path(carrier, token, "/ws", "/socket.io/"),
             Some(templates) => {
-                let path = kind.path("", &templates.path, &templates.socketio_path);
+                let path = kind.path(carrier, "", &templates.path, &templates.socketio_path);
                 self.fill(&path, index, 0, "", "")
             }
         };
-        let member = &mut self.members[index];
-        let source = Source { index: self.connections_made, slow: member.reading != Reading::Full };
-        self.connections_made += 1;
-        match Connection::start(self.world.base.address, source, &path, self.poll.registry(), Token(index)) {
-            Ok(conn) => {
-                member.session += 1;
-                member.conn = Some(conn);
-                member.seat = Seat::Connecting;
+        let outcome = match carrier {
+            Carrier::WebSocket => self.start_websocket(index, &path),
+            Carrier::Polling | Carrier::Upgrade => self.start_polling(index, path),
+        };
+        match outcome {
+            Ok(()) => {
+                self.members[index].session += 1;
+                self.members[index].seat = Seat::Connecting;
             }
             Err(error) => self.lose(index, &io_code(&error)),
         }
+    }
+
+    fn start_websocket(&mut self, index: usize, path: &str) -> io::Result<()> {
+        let member = &mut self.members[index];
+        let dial = self.net.dial(index, Slot::WebSocket, member.reading != Reading::Full);
+        member.conn = Some(Connection::start(dial, path)?);
+        Ok(())
     }
 }
 
 /// What epoll said of one socket.
 struct Report {
     member: usize,
+    slot: Slot,
     readable: bool,
     writable: bool,
     ended: bool,
@@ -315,7 +343,8 @@ struct Report {
 impl From<&mio::event::Event> for Report {
     fn from(event: &mio::event::Event) -> Self {
         let ended = event.is_read_closed() || event.is_error();
-        Self { member: event.token().0, readable: event.is_readable() || ended, writable: event.is_writable(), ended }
+        let (member, slot) = net::owner_of(event.token());
+        Self { member, slot, readable: event.is_readable() || ended, writable: event.is_writable(), ended }
     }
 }
 

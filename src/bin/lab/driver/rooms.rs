@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
-use crate::client::Kind;
+use crate::client::{Carrier, Kind};
 use crate::commands::Fate;
 use crate::online::Online;
 use crate::room_log::RoomLog;
@@ -20,7 +20,7 @@ impl Driver<'_> {
             let plan = &self.script.rooms[site.plan];
             let first = self.members.len();
             if plan.has_streamer() {
-                self.members.push(Member::new(index, None, Kind::Plain, Reading::Full));
+                self.members.push(Member::new(index, None, (Kind::Plain, Carrier::WebSocket), Reading::Full));
                 self.schedule.add(0, Action::Connect { member: first });
             }
             let users = plan.users_count().min(self.world.users.len());
@@ -164,6 +164,7 @@ impl Driver<'_> {
         let member = &mut self.members[index];
         member.resume_from = if wants_resume { member.track.position().or(member.resume_from) } else { None };
         member.conn = None;
+        member.polling = None;
         member.seat = Seat::Away;
         for number in std::mem::take(&mut member.pending) {
             if let Some(command) = self.commands.get_mut(number) {
@@ -187,15 +188,19 @@ impl Driver<'_> {
 }
 
 /// The kind of each member, kinds evenly mixed so that a ramp brings all of them from the start.
-fn kinds_of(plan: &RoomPlan) -> impl Iterator<Item = Kind> + use<> {
+fn kinds_of(plan: &RoomPlan) -> impl Iterator<Item = (Kind, Carrier)> + use<> {
     let members = plan.members.get_ref();
     let kinds = [
-        (Kind::Plain, members.plain),
-        (Kind::SocketIoV4, members.socketio_v4),
-        (Kind::SocketIoV3, members.socketio_v3),
+        ((Kind::Plain, Carrier::WebSocket), members.plain),
+        ((Kind::SocketIoV4, Carrier::WebSocket), members.socketio_v4),
+        ((Kind::SocketIoV3, Carrier::WebSocket), members.socketio_v3),
+        ((Kind::SocketIoV4, Carrier::Polling), members.socketio_v4_polling),
+        ((Kind::SocketIoV3, Carrier::Polling), members.socketio_v3_polling),
+        ((Kind::SocketIoV4, Carrier::Upgrade), members.socketio_v4_upgrade),
+        ((Kind::SocketIoV3, Carrier::Upgrade), members.socketio_v3_upgrade),
     ];
     let total = plan.members_count();
-    let mut given = [0_usize; 3];
+    let mut given = [0_usize; 7];
     (1..=total).map(move |so_far| {
         // The kind that is furthest behind its share of those so far.
         let behind = |at: &usize| (kinds[*at].1 * so_far) as i64 - (given[*at] * total) as i64;
@@ -226,12 +231,15 @@ mod tests {
     fn kinds_are_mixed_and_complete() {
         let script = Script::parse(
             "[script]\nname = \"x\"\nduration = \"1s\"\n[[room]]\nname = \"a\"\nstopped_readers = 1\n\
-             members = { plain = 3, socketio_v4 = 2, socketio_v3 = 1 }\nslow_readers = { members = 2, bytes_per_s = 9 }\n",
+             members = { plain = 3, socketio_v4 = 1, socketio_v4_polling = 1, socketio_v3_upgrade = 1 }\nslow_readers = { members = 2, bytes_per_s = 9 }\n",
         )
         .unwrap();
-        let kinds: Vec<Kind> = kinds_of(&script.rooms[0]).collect();
-        let count = |kind| kinds.iter().filter(|it| **it == kind).count();
-        assert_eq!((kinds.len(), count(Kind::Plain), count(Kind::SocketIoV4), count(Kind::SocketIoV3)), (6, 3, 2, 1));
+        let kinds: Vec<_> = kinds_of(&script.rooms[0]).collect();
+        let count = |kind, carrier| kinds.iter().filter(|it| **it == (kind, carrier)).count();
+        assert_eq!((kinds.len(), count(Kind::Plain, Carrier::WebSocket)), (6, 3));
+        assert_eq!(count(Kind::SocketIoV4, Carrier::WebSocket), 1);
+        assert_eq!(count(Kind::SocketIoV4, Carrier::Polling), 1);
+        assert_eq!(count(Kind::SocketIoV3, Carrier::Upgrade), 1);
         let readings: Vec<Reading> = (0..6).map(|number| reading_of(&script.rooms[0], number)).collect();
         assert_eq!(
             readings[2..],

@@ -14,10 +14,9 @@ const QUIET_NS: u64 = 300_000_000;
 impl Driver<'_> {
     pub(super) fn is_settled(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.last_heard_ns.max(self.phases.end_ns())) > QUIET_NS
-            && !self
-                .members
-                .iter()
-                .any(|member| matches!(member.seat, Seat::Connecting | Seat::Joining | Seat::Leaving))
+            && !self.members.iter().any(|member| {
+                member.is_upgrading() || matches!(member.seat, Seat::Connecting | Seat::Joining | Seat::Leaving)
+            })
             && self.rooms.iter().enumerate().all(|(room, _)| self.lagging(room).next().is_none())
             && self.rooms.iter().enumerate().all(|(room, _)| self.misled(room).next().is_none())
             && !self.commands.is_any_pending()

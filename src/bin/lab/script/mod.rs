@@ -89,11 +89,30 @@ pub struct Members {
     /// socket.io-client 2.
     #[serde(default)]
     pub socketio_v3: usize,
+    /// The same, by polling alone.
+    #[serde(default)]
+    pub socketio_v4_polling: usize,
+    #[serde(default)]
+    pub socketio_v3_polling: usize,
+    /// The same, by polling until a WebSocket is there, as these clients do unless told otherwise.
+    #[serde(default)]
+    pub socketio_v4_upgrade: usize,
+    #[serde(default)]
+    pub socketio_v3_upgrade: usize,
 }
 
 impl Members {
     pub fn total(&self) -> usize {
-        self.plain.saturating_add(self.socketio_v4).saturating_add(self.socketio_v3)
+        let kinds = [
+            self.plain,
+            self.socketio_v4,
+            self.socketio_v3,
+            self.socketio_v4_polling,
+            self.socketio_v3_polling,
+            self.socketio_v4_upgrade,
+            self.socketio_v3_upgrade,
+        ];
+        kinds.into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -96,6 +96,9 @@ fn check_entrances(driver: &mut Driver) {
         if !driver.members[index].has_been_in {
             driver.offences.add(judge::CONNECTED, || format!("member {index} never got into its room"));
         }
+        if driver.members[index].is_upgrading() {
+            driver.offences.add(judge::CONNECTED, || format!("member {index} was never upgraded to a WebSocket"));
+        }
     }
 }
 
