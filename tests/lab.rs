@@ -117,6 +117,25 @@ fn lost_events_are_caught() {
 }
 
 #[test]
+fn a_script_says_how_much_of_the_crowd_may_be_lost_but_not_of_the_streamer() {
+    let server = server();
+    let allowing = format!("{SCRIPT}\n[objective]\nloss = {{ crowd = 0.5 }}\n");
+    let streamer = allowing.replace("rate = 10", "rate = 10, senders = \"streamer\"");
+    for (script_text, lane, failures) in [(allowing, "crowd", &[][..]), (streamer, "voice", &["offsets", "loss_voice"])]
+    {
+        let proxy = Proxy::start(server.port(), Fault::Drop);
+        let script = server.dir().join("lossy.toml");
+        std::fs::write(&script, script_text).expect("the folder is ours");
+        let (_, outcome) = run(&script, proxy.port(), server.dir());
+        assert!(proxy.has_struck(), "{outcome}");
+        assert_eq!(outcome["totals"]["lanes"][lane]["lost"], 1, "{outcome}");
+        let failed = failed_checks(&outcome);
+        assert_eq!(failed.is_empty(), failures.is_empty(), "{failed:?}");
+        assert!(failures.iter().all(|name| failed.iter().any(|it| it.starts_with(name))), "{failed:?}");
+    }
+}
+
+#[test]
 fn a_lost_gift_is_caught() {
     caught_by(Fault::DropGift, &["no_acked_gift_lost"]);
 }

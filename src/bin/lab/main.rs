@@ -22,6 +22,7 @@ mod driver;
 mod floor;
 mod http;
 mod judge;
+mod lane;
 mod observe;
 mod online;
 mod outcome;

@@ -1,5 +1,7 @@
 //! What a run found out: filled by the driver, judged by `verify`, shown by `report`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything about one run; the JSON file is exactly this.
@@ -34,7 +36,7 @@ pub struct Outcome {
     /// The script's own objectives, each with its verdict.
     pub objectives: Vec<Check>,
     /// Refusals and closes that were counted, by code.
-    pub refusals: std::collections::BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
     /// The physical limit of this machine, when the run measured it too.
     pub floor: Option<Floor>,
 }
@@ -76,6 +78,26 @@ pub struct Totals {
     pub bytes_received: u64,
     pub expected_deliveries: u64,
     pub lost_deliveries: u64,
+    /// Of the expected and lost ones, by lane.
+    #[serde(default)]
+    pub lanes: BTreeMap<String, LaneTotals>,
+    /// Crowd events that slow and stopped readers missed, as they may; not among the lost.
+    #[serde(default)]
+    pub missed_by_slow: u64,
+}
+
+/// What should have been delivered of one lane, and what was not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LaneTotals {
+    pub expected: u64,
+    pub lost: u64,
+}
+
+impl LaneTotals {
+    /// The lost share.
+    pub fn loss(&self) -> f64 {
+        self.lost as f64 / self.expected.max(1) as f64
+    }
 }
 
 /// Milliseconds.

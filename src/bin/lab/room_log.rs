@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 
+use crate::lane::Lane;
+
 /// A jump of offsets above this is taken for nonsense rather than for a gap.
 const JUMP_MAX: u64 = 1_000_000;
 
@@ -25,13 +27,15 @@ pub struct RoomEvent {
     pub intended_ns: u64,
     /// The member who sent it.
     pub sender: u32,
+    pub lane: Lane,
     /// How many members are still to hear it before a closed loop goes on; 0 if none waits for it.
     pub awaited: usize,
 }
 
 impl RoomEvent {
     fn new(body: Box<[u8]>, content: Content) -> Self {
-        Self { body, content, intended_ns: u64::MAX, sender: u32::MAX, awaited: 0 }
+        let lane = if matches!(content, Content::Comment { .. }) { Lane::Crowd } else { Lane::Money };
+        Self { body, content, intended_ns: u64::MAX, sender: u32::MAX, lane, awaited: 0 }
     }
 }
 
@@ -53,11 +57,6 @@ pub enum Content {
 }
 
 impl Content {
-    /// Whether a server may drop it for a member that does not keep up.
-    pub fn is_crowd(&self) -> bool {
-        matches!(self, Content::Comment { .. })
-    }
-
     /// The command that a comment's text is marked with.
     pub fn command(&self) -> Option<usize> {
         match self {

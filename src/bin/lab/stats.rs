@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::lane::Lane;
 use crate::outcome::{Percentiles, PhaseOutcome, Point};
 
 /// Longest latency told apart, in microseconds: a minute.
@@ -68,6 +69,8 @@ pub struct Stats {
     pub gifts_sent: u64,
     /// Events with an offset, received by anybody.
     pub deliveries: u64,
+    /// Those of them that the promises are about, by lane: all but the crowd's to slow readers.
+    pub promised: [u64; Lane::ALL.len()],
     /// Any frames, presence included.
     pub frames: u64,
     pub bytes: u64,

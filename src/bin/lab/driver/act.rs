@@ -243,7 +243,7 @@ impl Driver<'_> {
             }
             let chosen = joined[self.rng.below(joined.len())];
             let member = &self.members[chosen];
-            if member.reading == Reading::Full && member.seat == Seat::In && member.user.is_some() {
+            if member.reading == Reading::Full && member.seat == Seat::In && !member.is_streamer() {
                 return Some(chosen);
             }
         }

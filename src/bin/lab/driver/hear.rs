@@ -10,6 +10,7 @@ use super::{Driver, Seat, io_code};
 use crate::client::{Heard, connection, frames, speech};
 use crate::commands::{CommandKind, Fate};
 use crate::judge;
+use crate::lane::Lane;
 use crate::online::Online;
 use crate::room_log::{MARK, Sight, read_mark};
 use crate::track::Arrival;
@@ -138,11 +139,14 @@ impl Driver<'_> {
     #[inline]
     fn on_receipt(&mut self, index: usize, offset: u64, now_ns: u64) {
         let member = &self.members[index];
+        let Some(event) = self.rooms[member.room].log.get_mut(offset) else { return };
+        if !member.may_miss_crowd || event.lane != Lane::Crowd {
+            self.stats.promised[event.lane as usize] += 1;
+        }
         // What a slow reader waits for it waits for by its own choice, and nobody waits for it.
         if member.may_miss_crowd {
             return;
         }
-        let Some(event) = self.rooms[member.room].log.get_mut(offset) else { return };
         if event.intended_ns != u64::MAX && event.sender != index as u32 {
             self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
         }
@@ -180,6 +184,9 @@ impl Driver<'_> {
         let Some(command) = self.commands.get_mut(number) else { return };
         event.intended_ns = command.intended_ns;
         event.sender = command.member;
+        if self.members[command.member as usize].is_streamer() {
+            event.lane = Lane::Voice;
+        }
         if room.flights.contains(&number) {
             event.awaited = room.attentive;
         }

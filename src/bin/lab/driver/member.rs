@@ -78,6 +78,11 @@ impl Member {
         }
     }
 
+    /// The owner of the lives, whose comments no server may drop.
+    pub fn is_streamer(&self) -> bool {
+        self.user.is_none()
+    }
+
     pub fn is_connected(&self) -> bool {
         self.conn.is_some() || self.polling.is_some()
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::format::{UNKNOWN, bytes, figure, known, ratio, times, whole};
+use super::format::{UNKNOWN, bytes, figure, known, percent, ratio, times, whole};
 use super::{all_checks, beside_floor, verdict};
-use crate::outcome::{Machine, Outcome};
+use crate::outcome::{LaneTotals, Machine, Outcome};
 
 /// Ratios nearer to 1 than this are not called better or worse: two runs of one server differ by
 /// as much.
@@ -37,6 +37,9 @@ const METRICS: &[Metric] = &[
     metric("deliveries/s", Better::Higher, figure, |run| Some(run.totals.deliveries_per_s)),
     metric("deliveries", Better::Neither, whole, |run| Some(run.totals.deliveries as f64)),
     metric("lost deliveries", Better::Lower, whole, |run| Some(run.totals.lost_deliveries as f64)),
+    metric("lost of the crowd", Better::Lower, percent, |run| lane_loss(run, "crowd")),
+    metric("lost of voice", Better::Lower, percent, |run| lane_loss(run, "voice")),
+    metric("lost of money", Better::Lower, percent, |run| lane_loss(run, "money")),
     metric("connections", Better::Neither, whole, |run| Some(run.totals.connections as f64)),
     metric("failed connections", Better::Lower, whole, |run| Some(run.totals.connect_failures as f64)),
     metric("comments acked", Better::Neither, whole, |run| Some(run.totals.comments_acked as f64)),
@@ -69,6 +72,10 @@ const fn metric(
 
 fn latency(run: &Outcome, value: f64) -> Option<f64> {
     (run.latency.count > 0).then_some(value)
+}
+
+fn lane_loss(run: &Outcome, lane: &str) -> Option<f64> {
+    run.totals.lanes.get(lane).filter(|totals| totals.expected > 0).map(LaneTotals::loss)
 }
 
 fn answer(run: &Outcome, value: f64) -> Option<f64> {

@@ -83,6 +83,11 @@ pub fn per_second(number: f64) -> String {
     format!("{}/s", figure(number))
 }
 
+/// A share: `0.0120 %`.
+pub fn percent(share: f64) -> String {
+    format!("{} %", figure(share * 100.0))
+}
+
 /// A ratio: `1.85×`.
 pub fn times(number: f64) -> String {
     format!("{}×", figure(number))

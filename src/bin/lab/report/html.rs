@@ -3,7 +3,9 @@
 
 use super::beside_floor::{self, beside_floor};
 use super::chart::{Chart, Line, Scale};
-use super::format::{bytes, count, escape, figure, known, micros, millis, per_second, seconds, short, times, whole};
+use super::format::{
+    bytes, count, escape, figure, known, micros, millis, per_second, percent, seconds, short, times, whole,
+};
 use super::{all_checks, has_several_phases, page, passed, timeline, verdict};
 use crate::outcome::{Check, Outcome, Percentiles, Point};
 
@@ -33,6 +35,7 @@ pub fn html(outcome: &Outcome) -> String {
         page::card("Objectives of the script", &checks(&outcome.objectives)),
         page::card("Latency", &latency(outcome)),
         page::card("Phases", &phases(outcome)),
+        page::card("Loss by lane", &lanes(outcome)),
         page::card("Beside the floor", &floor(outcome)),
         format!(
             r#"<div class="pair">{}{}</div>"#,
@@ -182,6 +185,22 @@ fn latency(outcome: &Outcome) -> String {
     ];
     page::note("Milliseconds, counted from the moment the script meant to send: a stall of the server is not hidden.")
         + &page::numbers(["", "samples", "min", "p50", "p90", "p99", "p99.9", "max"], &rows)
+}
+
+fn lanes(outcome: &Outcome) -> String {
+    let totals = &outcome.totals;
+    let rows: Vec<_> = totals
+        .lanes
+        .iter()
+        .map(|(name, lane)| [name.clone(), count(lane.expected), count(lane.lost), percent(lane.loss())])
+        .collect();
+    let text = format!(
+        "The crowd is viewers' comments, voice the streamer's, money gifts and changes of state. Slow and stopped \
+         readers missed {} of the crowd, as they may.",
+        count(totals.missed_by_slow)
+    );
+    let table = page::numbers(["lane", "expected deliveries", "lost", "lost share"], &rows);
+    if table.is_empty() { table } else { page::note(&text) + &table }
 }
 
 fn phases(outcome: &Outcome) -> String {

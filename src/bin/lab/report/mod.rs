@@ -16,7 +16,7 @@ pub use compare::compare;
 pub use html::html;
 pub use summary::summary;
 
-use crate::outcome::{Check, Outcome};
+use crate::outcome::{Check, LaneTotals, Outcome};
 
 /// Whether each promise and each objective was kept.
 fn passed(outcome: &Outcome) -> bool {
@@ -30,6 +30,19 @@ fn has_several_phases(outcome: &Outcome) -> bool {
 
 fn all_checks(outcome: &Outcome) -> impl Iterator<Item = &Check> {
     outcome.checks.iter().chain(&outcome.objectives)
+}
+
+/// What was lost of each lane in words, such as `crowd 12 of 3,400, voice 0 of 20, money 0 of 5`.
+fn lanes(outcome: &Outcome) -> String {
+    let totals = &outcome.totals;
+    let lane = |(name, lane): (&String, &LaneTotals)| {
+        format!("{name} {} of {}", format::count(lane.lost), format::count(lane.expected))
+    };
+    let mut words: Vec<String> = totals.lanes.iter().map(lane).collect();
+    if totals.missed_by_slow > 0 {
+        words.push(format!("slow readers missed {} more of the crowd", format::count(totals.missed_by_slow)));
+    }
+    words.join(", ")
 }
 
 /// The verdict in one sentence, such as `8 of 9 promises and 2 of 2 objectives kept`.

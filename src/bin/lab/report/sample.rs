@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    Check, Floor, FloorPoint, Machine, Outcome, Percentiles, PhaseOutcome, Point, RoomOutcome, ServerFacts, Totals,
+    Check, Floor, FloorPoint, LaneTotals, Machine, Outcome, Percentiles, PhaseOutcome, Point, RoomOutcome, ServerFacts,
+    Totals,
 };
 
 const SECONDS: u64 = 90;
@@ -48,6 +49,10 @@ pub fn outcome() -> Outcome {
             bytes_received: 1_861_000_000,
             expected_deliveries: 11_630_443,
             lost_deliveries: 0,
+            lanes: [("crowd", 11_390_443), ("money", 240_000), ("voice", 0)]
+                .map(|(lane, expected)| (lane.to_owned(), LaneTotals { expected, lost: 0 }))
+                .into(),
+            missed_by_slow: 0,
         },
         latency: Percentiles { count: 116_300, min: 0.2, p50: 3.1, p90: 7.9, p99: 18.4, p999: 41.0, max: 88.2 },
         ack_latency: Percentiles { count: 11_878, min: 0.4, p50: 4.4, p90: 9.1, p99: 21.7, p999: 44.2, max: 90.3 },

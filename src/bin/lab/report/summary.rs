@@ -3,7 +3,7 @@
 
 use super::beside_floor::beside_floor;
 use super::format::{UNKNOWN, bytes, count, figure, known, micros, per_second, seconds, times};
-use super::{has_several_phases, passed, verdict};
+use super::{has_several_phases, lanes, passed, verdict};
 use crate::outcome::{Check, Outcome, Percentiles};
 
 /// Plain text without colours, for people and for logs alike; ends with the overall verdict, where
@@ -97,6 +97,7 @@ fn traffic(outcome: &Outcome) -> String {
         fact("gifts", format!("{} sent, {} acked", count(totals.gifts_sent), count(totals.gifts_acked))),
         fact("deliveries", format!("{}, {}", count(totals.deliveries), per_second(totals.deliveries_per_s))),
         fact("lost", format!("{} of {}", count(totals.lost_deliveries), count(totals.expected_deliveries))),
+        fact("lost by lane", lanes(outcome)),
         fact("received", bytes(totals.bytes_received as f64)),
     ];
     if !outcome.refusals.is_empty() {

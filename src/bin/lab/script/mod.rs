@@ -15,6 +15,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::lane::Lane;
+
 pub use fault::ScriptFault;
 pub use target::{Target, Templates};
 
@@ -236,9 +238,29 @@ pub struct Objective {
     pub p999_ms: Option<f64>,
     #[serde(default, deserialize_with = "units::some_bound")]
     pub deliveries_per_s: Option<f64>,
-    /// Share of crowd events that members may lose, as servers do under overload; none by default.
-    #[serde(default, deserialize_with = "units::some_bound")]
-    pub loss: Option<f64>,
+    pub loss: Option<Loss>,
+}
+
+/// The share of a lane's deliveries that may be lost, as servers do with the crowd's under overload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    #[serde(default, deserialize_with = "units::share")]
+    pub crowd: f64,
+    #[serde(default, deserialize_with = "units::share")]
+    pub voice: f64,
+    #[serde(default, deserialize_with = "units::share")]
+    pub money: f64,
+}
+
+impl Loss {
+    pub fn of(self, lane: Lane) -> f64 {
+        match lane {
+            Lane::Crowd => self.crowd,
+            Lane::Voice => self.voice,
+            Lane::Money => self.money,
+        }
+    }
 }
 
 fn default_settle() -> Duration {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::commands::Fate;
 use crate::driver::Driver;
 use crate::judge;
+use crate::lane::Lane;
 use crate::online::Online;
 use crate::outcome::{Check, Percentiles, RoomOutcome, Totals};
 use crate::room_log::Content;
@@ -33,8 +34,7 @@ pub fn verdict(
     duration_s: f64,
     errand_faults: &[String],
 ) -> Verdict {
-    let loss_allowed = script.objective.loss.unwrap_or_default();
-    let receipts = receipts::check(driver, loss_allowed);
+    let receipts = receipts::check(driver, script.objective.loss.unwrap_or_default());
     money::check(driver, world);
     check_entrances(driver);
     check_answers(driver);
@@ -62,8 +62,10 @@ pub fn verdict(
         deliveries: stats.deliveries,
         deliveries_per_s: stats.deliveries as f64 / duration_s.max(1e-9),
         bytes_received: stats.bytes,
-        expected_deliveries: receipts.expected,
-        lost_deliveries: receipts.lost,
+        expected_deliveries: receipts.expected(),
+        lost_deliveries: receipts.lost(),
+        lanes: Lane::ALL.map(|lane| (lane.name().to_owned(), receipts.lanes[lane as usize].clone())).into(),
+        missed_by_slow: receipts.missed_by_slow,
     };
     let latency = stats.latency.percentiles();
     Verdict {
@@ -83,7 +85,7 @@ fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: us
         judge::ANSWERED => format!("{} comments and gifts", totals.comments_sent + totals.gifts_sent),
         judge::COMMENT_LOST => format!("{} acked comments, heard by all that were there", totals.comments_acked),
         judge::GIFT_LOST => format!("{} acked gifts, heard by all that were there", totals.gifts_acked),
-        judge::GAPS => format!("{} of {} deliveries missing", receipts.lost, receipts.expected),
+        judge::GAPS => format!("{} of {} deliveries missing", receipts.lost(), receipts.expected()),
         judge::DUPLICATED | judge::ORDER => format!("{} deliveries, each compared with the others'", totals.deliveries),
         judge::ISOLATED => format!("{rooms} rooms"),
         judge::MONEY => format!("{} acked gifts in the books", totals.gifts_acked),
@@ -184,16 +186,21 @@ fn objectives(script: &Script, latency: &Percentiles, totals: &Totals, receipts:
         passed: totals.deliveries_per_s >= bound,
         detail: format!("{:.0}, wanted at least {bound}", totals.deliveries_per_s),
     });
-    let loss = wanted.loss.map(|bound| Check {
-        name: "loss".to_owned(),
-        passed: receipts.crowd_loss() <= bound,
-        detail: format!(
-            "crowd {:.6}, wanted at most {bound}; money {} of {}; slow readers missed {}",
-            receipts.crowd_loss(),
-            receipts.money_lost,
-            receipts.expected,
-            receipts.missed_by_slow
-        ),
+    let losses = wanted.loss.into_iter().flat_map(|allowed| {
+        Lane::ALL.map(|lane| {
+            let found = &receipts.lanes[lane as usize];
+            Check {
+                name: format!("loss_{}", lane.name()),
+                passed: found.loss() <= allowed.of(lane),
+                detail: format!(
+                    "{:.6}, {} of {}, wanted at most {}",
+                    found.loss(),
+                    found.lost,
+                    found.expected,
+                    allowed.of(lane)
+                ),
+            }
+        })
     });
-    latencies.into_iter().flatten().chain(rate).chain(loss).collect()
+    latencies.into_iter().flatten().chain(rate).chain(losses).collect()
 }

@@ -5,45 +5,47 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::commands::{Command, CommandKind, Fate};
 use crate::driver::{Driver, Reading, Seat};
 use crate::judge;
+use crate::lane::Lane;
+use crate::outcome::LaneTotals;
 use crate::room_log::Content;
+use crate::script::Loss;
 
-/// Deliveries that there should have been to members that read as fast as they can.
+/// Deliveries that there should have been: all, but for the crowd's to slow readers.
 #[derive(Debug, Default)]
 pub struct Receipts {
-    pub expected: u64,
-    pub lost: u64,
-    pub money_lost: u64,
+    pub lanes: [LaneTotals; Lane::ALL.len()],
     /// Crowd events that slow and stopped readers missed, as they may.
     pub missed_by_slow: u64,
 }
 
 impl Receipts {
-    /// The share of crowd events that full readers lost.
-    pub fn crowd_loss(&self) -> f64 {
-        (self.lost - self.money_lost) as f64 / (self.expected.max(1)) as f64
+    pub fn expected(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.expected).sum()
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.lost).sum()
     }
 }
 
-/// What is missing, by room and offset: one of the members that missed it.
-type Missing = BTreeMap<(usize, u64), usize>;
+/// What is missing, by room and offset: its lane, and one of the members that missed it.
+type Missing = BTreeMap<(usize, u64), (Lane, usize)>;
 
-pub fn check(driver: &mut Driver, loss_allowed: f64) -> Receipts {
+pub fn check(driver: &mut Driver, allowed: Loss) -> Receipts {
     close_tracks(driver);
     let mut receipts = Receipts::default();
-    let missing = tally(driver, &mut receipts);
-    let is_loss_allowed = receipts.crowd_loss() <= loss_allowed;
-    for (&(room, offset), member) in &missing {
-        let is_crowd = driver.rooms[room].log.get(offset).is_none_or(|event| event.content.is_crowd());
-        if !is_crowd {
+    let mut missing = tally(driver, &mut receipts);
+    // What the script puts up with is counted, and no promise was broken.
+    missing.retain(|_, (lane, _)| receipts.lanes[*lane as usize].loss() > allowed.of(*lane));
+    for (&(_, offset), &(lane, member)) in &missing {
+        if lane == Lane::Money {
             driver.offences.add(judge::GIFT_LOST, || {
                 format!("member {member} missed offset {offset}, a gift or a change of state")
             });
         }
-        if !is_crowd || !is_loss_allowed {
-            driver.offences.add(judge::GAPS, || format!("member {member} missed offset {offset}"));
-        }
+        driver.offences.add(judge::GAPS, || format!("member {member} missed offset {offset}"));
     }
-    check_acked(driver, &missing, is_loss_allowed);
+    check_acked(driver, &missing);
     check_gift_ids(driver);
     receipts
 }
@@ -58,31 +60,49 @@ fn close_tracks(driver: &mut Driver) {
 }
 
 fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
+    for lane in Lane::ALL {
+        receipts.lanes[lane as usize].expected = driver.stats.promised[lane as usize];
+    }
+    let unheard = unheard_lanes(driver);
     let mut missing = Missing::new();
     for (index, member) in driver.members.iter().enumerate() {
-        if !member.may_miss_crowd {
-            receipts.expected += member.track.heard;
-        }
         for &(from, to) in member.track.gaps() {
             for offset in from..to {
-                let event = driver.rooms[member.room].log.get(offset);
-                // An event that nobody heard has no known lane; only comments may be dropped.
-                let is_crowd = event.is_none_or(|event| event.content.is_crowd());
-                if member.may_miss_crowd && is_crowd {
+                let place = (member.room, offset);
+                let heard = driver.rooms[member.room].log.get(offset).map(|event| event.lane);
+                // An event that nobody heard and nobody was told of has no known lane: only the
+                // crowd's may be dropped.
+                let lane = heard.or_else(|| unheard.get(&place).copied()).unwrap_or(Lane::Crowd);
+                if member.may_miss_crowd && lane == Lane::Crowd {
                     receipts.missed_by_slow += 1;
                     continue;
                 }
-                receipts.expected += 1;
-                receipts.lost += 1;
-                receipts.money_lost += u64::from(!is_crowd);
-                missing.entry((member.room, offset)).or_insert(index);
+                receipts.lanes[lane as usize].expected += 1;
+                receipts.lanes[lane as usize].lost += 1;
+                missing.entry(place).or_insert((lane, index));
             }
         }
     }
     missing
 }
 
-fn check_acked(driver: &mut Driver, missing: &Missing, is_loss_allowed: bool) {
+/// Lanes of what was acked and nobody heard.
+fn unheard_lanes(driver: &Driver) -> HashMap<(usize, u64), Lane> {
+    let lane_of = |command: &Command| {
+        let Fate::Accepted { offset: Some(offset), .. } = command.fate else { return None };
+        let room = command.room as usize;
+        let lane = match command.kind {
+            CommandKind::Gift { .. } => Lane::Money,
+            CommandKind::Comment if driver.members[command.member as usize].is_streamer() => Lane::Voice,
+            CommandKind::Comment => Lane::Crowd,
+            CommandKind::Join | CommandKind::Leave => return None,
+        };
+        driver.rooms[room].log.get(offset).is_none().then_some(((room, offset), lane))
+    };
+    driver.commands.iter().filter_map(|(_, command)| lane_of(command)).collect()
+}
+
+fn check_acked(driver: &mut Driver, missing: &Missing) {
     for (number, command) in driver.commands.iter() {
         let Fate::Accepted { id, offset } = &command.fate else { continue };
         let check = match command.kind {
@@ -105,9 +125,7 @@ fn check_acked(driver: &mut Driver, missing: &Missing, is_loss_allowed: bool) {
         let found = driver.rooms[room].log.get(offset).map(|event| says(&event.content, number, id, command));
         match found {
             Some(true) => {
-                if let Some(member) =
-                    missing.get(&(room, offset)).filter(|_| check == judge::GIFT_LOST || !is_loss_allowed)
-                {
+                if let Some((_, member)) = missing.get(&(room, offset)) {
                     driver
                         .offences
                         .add(check, || format!("member {member} never heard {number}, acked at offset {offset}"));
@@ -121,7 +139,7 @@ fn check_acked(driver: &mut Driver, missing: &Missing, is_loss_allowed: bool) {
             None if missing.contains_key(&(room, offset)) || is_beyond(driver, room, offset) => {
                 driver.offences.add(check, || format!("nobody heard {number}, acked at offset {offset}"));
             }
-            // Nobody was there to hear it.
+            // Nobody was there to hear it, or the script puts up with its loss.
             None => {}
         }
     }
