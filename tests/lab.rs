@@ -44,6 +44,10 @@ fn server() -> TestServer {
 
 /// Runs a script against a port and returns what was found out.
 fn run(script: &Path, port: u16, folder: &Path) -> (Output, Value) {
+    run_with(script, port, folder, &[])
+}
+
+fn run_with(script: &Path, port: u16, folder: &Path, more: &[&str]) -> (Output, Value) {
     let json = folder.join("out.json");
     let html = folder.join("out.html");
     let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab"))
@@ -54,6 +58,7 @@ fn run(script: &Path, port: u16, folder: &Path) -> (Output, Value) {
         .arg(&json)
         .arg("--html")
         .arg(&html)
+        .args(more)
         .stdin(Stdio::null())
         .output()
         .expect("the lab runs");
@@ -90,6 +95,7 @@ fn smoke_script_passes() {
     let (output, outcome) = run(&script, server.port(), server.dir());
     assert_eq!(failed_checks(&outcome), Vec::<String>::new());
     assert!(output.status.success(), "{output:?}");
+    assert_eq!(outcome["server"]["version"], env!("CARGO_PKG_VERSION"));
     for count in ["comments_acked", "gifts_acked", "deliveries", "joins"] {
         assert!(outcome["totals"][count].as_u64() > Some(0), "{count}: {}", outcome["totals"]);
     }
@@ -114,6 +120,57 @@ fn reordered_events_are_caught() {
 #[test]
 fn lost_events_are_caught() {
     caught_by(Fault::Drop, &["no_acked_comment_lost", "offsets_without_gaps"]);
+}
+
+/// Sixty members that a server takes from three addresses, twenty from each.
+const CROWDED_SCRIPT: &str = r#"
+[script]
+name = "crowded"
+duration = "2s"
+settle = "3s"
+per_address = 20
+
+[[room]]
+name = "room"
+members = { plain = 40, socketio_v4 = 20 }
+users = 12
+ramp = "1s"
+comments = { rate = 10 }
+"#;
+
+#[test]
+fn members_come_from_as_many_addresses_as_it_takes() {
+    let server = TestServer::start(&[("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "20")]);
+    let script = server.dir().join("crowded.toml");
+    std::fs::write(&script, CROWDED_SCRIPT).expect("the folder is ours");
+    let (_, outcome) = run(&script, server.port(), server.dir());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+    assert_eq!(outcome["totals"]["connections"], 60);
+
+    // From two addresses a third of them does not get in.
+    std::fs::write(&script, CROWDED_SCRIPT.replace("per_address = 20", "per_address = 30"))
+        .expect("the folder is ours");
+    let (_, outcome) = run(&script, server.port(), server.dir());
+    assert!(outcome["refusals"]["http_503"].as_u64() >= Some(20), "{outcome}");
+}
+
+#[test]
+fn tokens_that_were_kept_are_used_again() {
+    // As operators have it by default: few logins from one address.
+    let server = TestServer::start(&[("LIVEROOM__LIMITS__LOGINS_PER_MIN", "5")]);
+    let script = server.dir().join("judged.toml");
+    std::fs::write(&script, SCRIPT.replace("users = 3", "users = 15").replace("plain = 4", "plain = 15"))
+        .expect("the folder is ours");
+    let accounts = server.dir().join("accounts.json");
+    let tokens = || {
+        let (_, outcome) = run_with(&script, server.port(), server.dir(), &["--accounts", &accounts.to_string_lossy()]);
+        assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+        std::fs::read_to_string(&accounts).expect("tokens are kept")
+    };
+    let first = tokens();
+    assert_eq!(first.matches("\"token\"").count(), 16, "fifteen users and the streamer: {first}");
+    // A login would have made new ones.
+    assert_eq!(tokens(), first);
 }
 
 #[test]

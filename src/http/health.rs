@@ -11,9 +11,9 @@ use super::ApiState;
 /// How long a part may take to answer before it counts as failing.
 const PART_WAIT: Duration = Duration::from_secs(2);
 
-/// GET /healthz: the process answers. Restart it if it does not.
+/// GET /healthz: the process answers, and says of which version it is. Restart it if it does not.
 pub async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "ok"}))
+    HttpResponse::Ok().json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
 /// How long a verdict is good. The question costs a write, so how often it is asked must not be

@@ -46,6 +46,10 @@ pub struct RunArgs {
     /// An operator's token of the server: needed for gifts and for the proof of the books
     #[arg(long, value_name = "TOKEN", env = "LIVEROOM_LAB_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
+    /// Keep the accounts' tokens in this file, and use those of earlier runs: thousands of accounts
+    /// then cost their password hashes once
+    #[arg(long, value_name = "FILE")]
+    pub accounts: Option<PathBuf>,
     /// The server's process on this machine: measures its CPU, memory and context switches
     #[arg(long)]
     pub pid: Option<u32>,

@@ -4,13 +4,17 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Longest wait for an answer. Password hashes queue up on a small machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For requests without a header of their own.
+pub const NO_HEADER: (&str, &str) = ("accept", "application/json");
 
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -18,6 +22,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Base {
     pub address: SocketAddr,
+    /// Where requests come from, if not from wherever the kernel likes.
+    source: Option<Ipv4Addr>,
 }
 
 /// A request that was not answered well.
@@ -26,6 +32,13 @@ pub struct HttpFault {
     /// `None` if there was no answer.
     pub status: Option<u16>,
     what: String,
+}
+
+impl HttpFault {
+    /// Something on this machine.
+    pub fn local(what: String) -> Self {
+        Self { status: None, what }
+    }
 }
 
 impl fmt::Display for HttpFault {
@@ -43,7 +56,15 @@ impl Base {
         let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
         let address = with_port.to_socket_addrs().ok().and_then(|mut found| found.find(SocketAddr::is_ipv4));
         let address = address.ok_or_else(|| format!("{url}: no IPv4 address found"))?;
-        Ok(Self { address })
+        Ok(Self { address, source: None })
+    }
+
+    /// The same server, asked from another of this machine's loopback addresses if it is local:
+    /// numbers that are near each other give different ones.
+    pub fn asked_from(&self, number: usize) -> Self {
+        let [host, low, high] = [number % 250 + 1, number / 250 % 250, number / 62_500 % 120 + 128].map(|it| it as u8);
+        let source = self.address.ip().is_loopback().then(|| Ipv4Addr::new(127, high, low, host));
+        Self { source, ..self.clone() }
     }
 
     pub fn get(&self, path: &str, header: (&str, &str)) -> Result<Value, HttpFault> {
@@ -52,6 +73,13 @@ impl Base {
 
     pub fn post(&self, path: &str, header: (&str, &str), body: &Value) -> Result<Value, HttpFault> {
         self.ask("POST", path, header, Some(body))
+    }
+
+    /// The server's version, if it is of a kind that tells.
+    pub fn version(&self) -> Option<String> {
+        let (_, text) = self.exchange("GET", "/healthz", NO_HEADER, None).ok()?;
+        let health: Value = serde_json::from_slice(&text).ok()?;
+        health["version"].as_str().map(str::to_owned)
     }
 
     /// The `data` of a good answer; a refusal is a fault with its text.
@@ -75,7 +103,12 @@ impl Base {
         body: Option<&Value>,
     ) -> std::io::Result<(u16, Vec<u8>)> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(source) = self.source {
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+        }
+        socket.connect_timeout(&self.address.into(), PATIENCE)?;
+        let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -129,6 +162,10 @@ mod tests {
     fn urls_need_a_scheme_and_a_host() {
         assert_eq!(Base::parse("http://127.0.0.1:7001/").unwrap().address.port(), 7001);
         assert!(Base::parse("127.0.0.1:7001").is_err());
+        let local = Base::parse("http://127.0.0.1:7001").unwrap();
+        let sources = [0, 1, 249, 250, usize::MAX].map(|number| local.asked_from(number).source.unwrap());
+        assert!(sources.iter().all(Ipv4Addr::is_loopback) && sources.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!(Base::parse("http://192.0.2.1").unwrap().asked_from(1).source, None);
         assert!(Base::parse("http://").is_err());
     }
 }

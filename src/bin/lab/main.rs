@@ -15,6 +15,7 @@
 //!                └──> report: summary, JSON, HTML, compare
 //! ```
 
+mod accounts;
 mod cli;
 mod client;
 mod commands;

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::accounts::Account;
 use crate::client::frames;
 use crate::driver::Driver;
 use crate::http::Base;
 use crate::progress::Progress;
 use crate::script::Script;
-use crate::world::{Account, RoomSite, World};
+use crate::world::{RoomSite, World};
 
 /// Events in one write to one socket, as a saturated server coalesces them.
 const EVENTS_PER_WRITE: u64 = 50;
@@ -46,6 +47,7 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
     ))?;
     let world = World {
         base,
+        version: None,
         admin_token: None,
         rooms: vec![RoomSite { plan: 0, name: "room".to_owned(), live_id: 1 }],
         users: vec![Account::default()],

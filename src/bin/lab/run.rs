@@ -36,7 +36,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
     }
     raise_open_files();
     let base = Base::parse(&args.url)?;
-    let world = World::build(base, args.admin_token.clone(), &script, run_id())?;
+    let world = World::build(base, args.admin_token.clone(), &script, run_id(), args.accounts.as_deref())?;
 
     let sampler = args.pid.map(|pid| Sampler::start(pid, SAMPLE_EVERY)).transpose()?;
     let started_at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -62,7 +62,12 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
         seed,
         started_at,
         machine: observe::machine(),
-        server: ServerFacts { url: args.url.clone(), pid: args.pid, ..ServerFacts::default() },
+        server: ServerFacts {
+            url: args.url.clone(),
+            pid: args.pid,
+            version: world.version.clone(),
+            ..ServerFacts::default()
+        },
         duration_s,
         totals: verdict.totals,
         latency: verdict.latency,

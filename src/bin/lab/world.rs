@@ -1,29 +1,20 @@
 //! The world a run needs: accounts, lives, gifts and coins, made over HTTP before it starts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::http::{Base, HttpFault};
+use crate::accounts::{self, Account};
+use crate::http::{Base, HttpFault, NO_HEADER};
 use crate::script::Script;
-
-/// Accounts are made by so many requests at a time: each costs the server a password hash, and
-/// more would only queue.
-const REGISTRATIONS_AT_ONCE: usize = 4;
-
-/// How often, and how long apart, a busy server is asked again.
-const BUSY_TRIES: usize = 60;
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
-
-const PASSWORD: &str = "liveroom-lab-password";
 
 /// Everything the driver must know of the server.
 #[derive(Debug)]
 pub struct World {
     pub base: Base,
+    /// The server's, if it tells.
+    pub version: Option<String>,
     pub admin_token: Option<String>,
     pub rooms: Vec<RoomSite>,
     pub users: Vec<Account>,
@@ -43,14 +34,6 @@ pub struct RoomSite {
     pub live_id: i64,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Account {
-    pub id: i64,
-    pub token: String,
-    /// Coins before the run; `None` if the books are not looked at.
-    pub coins_before: Option<i64>,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub struct GiftOnOffer {
     pub id: i64,
@@ -59,9 +42,17 @@ pub struct GiftOnOffer {
 
 impl World {
     /// Makes what the script needs, or finds what an earlier run left.
-    pub fn build(base: Base, admin_token: Option<String>, script: &Script, run_id: String) -> Result<Self, HttpFault> {
+    /// Tokens are kept in `accounts_file`, if there is one.
+    pub fn build(
+        base: Base,
+        admin_token: Option<String>,
+        script: &Script,
+        run_id: String,
+        accounts_file: Option<&Path>,
+    ) -> Result<Self, HttpFault> {
         let mut world = Self {
             base,
+            version: None,
             admin_token,
             rooms: sites(script),
             users: Vec::new(),
@@ -73,8 +64,10 @@ impl World {
             world.users = vec![Account::default()];
             return Ok(world);
         }
+        world.version = world.base.version();
         let users_count = script.rooms.iter().map(|room| room.users_count()).max().unwrap_or_default();
-        let mut accounts = world.accounts(users_count + 1)?;
+        // The first is the streamer's.
+        let mut accounts = accounts::prepare(&world.base, users_count + 1, accounts_file)?;
         world.owner = accounts.remove(0);
         world.users = accounts;
         for index in 0..world.rooms.len() {
@@ -84,54 +77,6 @@ impl World {
         world.create_gifts(script)?;
         world.grant_coins(script)?;
         Ok(world)
-    }
-
-    /// The first account is the streamer's.
-    fn accounts(&self, count: usize) -> Result<Vec<Account>, HttpFault> {
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Account)>, HttpFault> {
-            let mut made = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    return Ok(made);
-                }
-                made.push((index, self.account(&format!("lab-user-{index:05}"))?));
-            }
-        };
-        let mut made = thread::scope(|scope| {
-            let threads: Vec<_> = (0..REGISTRATIONS_AT_ONCE).map(|_| scope.spawn(work)).collect();
-            let mut made = Vec::new();
-            for thread in threads {
-                made.extend(thread.join().expect("registering does not panic")?);
-            }
-            Ok(made)
-        })?;
-        made.sort_by_key(|(index, _)| *index);
-        Ok(made.into_iter().map(|(_, account)| account).collect())
-    }
-
-    fn account(&self, name: &str) -> Result<Account, HttpFault> {
-        let registration = json!({"username": name, "password": PASSWORD, "repassword": PASSWORD});
-        // The account may be there from an earlier run; whether it is ours shows when logging in.
-        let _ = self.post_patiently("/api/reg", &registration);
-        let user = self.post_patiently("/api/login", &json!({"username": name, "password": PASSWORD}))?;
-        Ok(Account {
-            id: user["id"].as_i64().unwrap_or_default(),
-            token: user["token"].as_str().unwrap_or_default().to_owned(),
-            coins_before: None,
-        })
-    }
-
-    /// A server whose password hashes queue up says so, and is asked again.
-    fn post_patiently(&self, path: &str, body: &Value) -> Result<Value, HttpFault> {
-        for _ in 1..BUSY_TRIES {
-            match self.base.post(path, NO_HEADER, body) {
-                Err(fault) if fault.status == Some(503) => thread::sleep(BUSY_PAUSE),
-                outcome => return outcome,
-            }
-        }
-        self.base.post(path, NO_HEADER, body)
     }
 
     fn create_live(&self, title: &str) -> Result<i64, HttpFault> {
@@ -215,8 +160,6 @@ impl World {
         self.base.post(path, ("authorization", &format!("Bearer {token}")), body)
     }
 }
-
-const NO_HEADER: (&str, &str) = ("accept", "application/json");
 
 /// The rooms of a script, numbered from 1; lives that are made take the place of the numbers.
 fn sites(script: &Script) -> Vec<RoomSite> {

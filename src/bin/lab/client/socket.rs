@@ -9,10 +9,6 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-/// Connections from one loopback source address: below the ephemeral ports of one, and below what
-/// servers allow one address by default.
-const CONNECTIONS_PER_SOURCE: usize = 150;
-
 /// What a slow reader's kernel takes in for it, in bytes, so that its slowness is felt.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
@@ -20,6 +16,8 @@ const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 #[derive(Clone, Copy)]
 pub struct Dial<'a> {
     pub address: SocketAddr,
+    /// Connections from one loopback address.
+    pub per_source: usize,
     /// Counts the connections of the run: spreads them over 127.x.y.z when the server is local.
     pub started: &'a Cell<usize>,
     /// With a small receive buffer.
@@ -60,8 +58,10 @@ impl Socket {
         if let SocketAddr::V4(v4) = dial.address
             && v4.ip().is_loopback()
         {
-            socket
-                .bind(&SocketAddr::from((loopback_source(dial.started.replace(dial.started.get() + 1)), 0)).into())?;
+            socket.bind(
+                &SocketAddr::from((loopback_source(dial.started.replace(dial.started.get() + 1) / dial.per_source), 0))
+                    .into(),
+            )?;
         }
         match socket.connect(&dial.address.into()) {
             Ok(()) => {}
@@ -151,7 +151,6 @@ impl Socket {
 }
 
 fn loopback_source(number: usize) -> Ipv4Addr {
-    let number = number / CONNECTIONS_PER_SOURCE;
     // 127.0.0.1 upwards, without .0 and .255; some 60,000 sources are enough for nine million.
     let (high, low) = (number / 250 % 250, number % 250 + 1);
     Ipv4Addr::new(127, 0, high as u8, low as u8)
@@ -163,9 +162,9 @@ mod tests {
 
     #[test]
     fn sources_are_many_and_none_is_a_network() {
-        let last_octets: Vec<_> = (0..250).map(|at| loopback_source(at * CONNECTIONS_PER_SOURCE).octets()[3]).collect();
+        let last_octets: Vec<_> = (0..250).map(|number| loopback_source(number).octets()[3]).collect();
         assert_eq!((last_octets.first(), last_octets.last()), (Some(&1), Some(&250)));
-        assert_eq!(loopback_source(250 * CONNECTIONS_PER_SOURCE), Ipv4Addr::new(127, 0, 1, 1));
-        assert_eq!(loopback_source(CONNECTIONS_PER_SOURCE - 1), Ipv4Addr::LOCALHOST);
+        assert_eq!(loopback_source(250), Ipv4Addr::new(127, 0, 1, 1));
+        assert_eq!(loopback_source(0), Ipv4Addr::LOCALHOST);
     }
 }

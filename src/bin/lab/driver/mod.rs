@@ -26,6 +26,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use crate::accounts::Account;
 use crate::client::{Carrier, Connection, Pump, Side, frames};
 use crate::commands::Commands;
 use crate::judge::{self, Offences};
@@ -33,7 +34,7 @@ use crate::progress::Progress;
 use crate::rng::Rng;
 use crate::script::Script;
 use crate::stats::Stats;
-use crate::world::{Account, World};
+use crate::world::World;
 
 pub use member::{Member, Reading, Room, Seat};
 use net::{Net, Slot};
@@ -88,7 +89,7 @@ impl<'a> Driver<'a> {
         errands: mpsc::Sender<Errand>,
         progress: Progress,
     ) -> io::Result<Self> {
-        let net = Net::new(world.base.address)?;
+        let net = Net::new(world.base.address, *script.script.per_address.get_ref())?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         net.poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut driver = Self {

@@ -108,7 +108,8 @@ pub fn compare(a: &Outcome, b: &Outcome) -> String {
 
 fn head(run: &Outcome) -> String {
     let Outcome { script_path, started_at, lab_version, seed, .. } = run;
-    format!("{script_path}, seed {seed}, {started_at}, lab {lab_version}: {}", verdict(run))
+    let server = run.server.version.as_ref().map_or_else(String::new, |version| format!(", server {version}"));
+    format!("{script_path}, seed {seed}, {started_at}, lab {lab_version}{server}: {}", verdict(run))
 }
 
 /// Why a ratio may say more about the circumstances than about the servers.

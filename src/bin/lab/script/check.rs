@@ -14,6 +14,9 @@ const COMMENT_BYTES_MAX: usize = 16_384;
 /// Most comments on their way in one room: what saturates a server is far below.
 const IN_FLIGHT_MAX: usize = 100_000;
 
+/// Connections from one address at most: Linux gives an address some 28,000 ephemeral ports.
+const PER_ADDRESS_MAX: usize = 28_000;
+
 impl Script {
     pub(super) fn check(&self, text: &str) -> Result<(), ScriptFault> {
         let header = || ScriptFault::find(text, "[script]");
@@ -24,6 +27,11 @@ impl Script {
                     .because("expected either script.duration or [[phase]] tables: the phases' sum is the duration"));
             }
             _ => {}
+        }
+        let per_address = &self.script.per_address;
+        if !(1..=PER_ADDRESS_MAX).contains(per_address.get_ref()) {
+            return Err(ScriptFault::at(text, per_address.span())
+                .because(format!("script.per_address: expected 1 to {PER_ADDRESS_MAX}")));
         }
         if self.rooms.is_empty() {
             return Err(header().because("expected at least one [[room]]"));

@@ -49,6 +49,10 @@ pub struct Header {
     /// How long answers, the last events and presence may take to arrive once everybody is silent.
     #[serde(default = "default_settle", deserialize_with = "units::duration")]
     pub settle: Duration,
+    /// Members from one address at most, if the server is on this machine: they come from 127.0.0.1,
+    /// 127.0.0.2 and so on, as the ephemeral ports of one address, and what servers allow one, are few.
+    #[serde(default = "default_per_address")]
+    pub per_address: Spanned<usize>,
     /// Codes that commands of this script may be refused with, and closes such as `close_3008`.
     #[serde(default)]
     pub expected_refusals: BTreeSet<String>,
@@ -265,6 +269,11 @@ impl Loss {
 
 fn default_settle() -> Duration {
     Duration::from_secs(10)
+}
+
+/// Below the 200 that liveroom allows one address by default, with room for requests beside.
+fn default_per_address() -> Spanned<usize> {
+    Spanned::new(0..0, 150)
 }
 
 fn default_rejoin() -> Duration {

@@ -32,6 +32,7 @@ fn a_fault_names_line_key_and_what_was_expected() {
     for (from, to, line, words) in [
         ("\"10s\"", "\"10\"", ":4:", "a time of at most a day"),
         ("\"10s\"", "10", ":4:", "a time of at most a day"),
+        ("\"10s\"", "\"10s\"\nper_address = 0", ":5:", "per_address: expected 1 to"),
         ("plain = 2", "plane = 2", ":8:", "expected one of `plain`, `socketio_v4`, `socketio_v3`"),
         ("plain = 2", "plain = -2", ":8:", "expected usize"),
         ("name = \"small\"\n", "", ":6:", "missing field `name`"),
