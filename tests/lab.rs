@@ -251,6 +251,13 @@ fn a_server_of_another_kind_is_driven_by_templates() {
     assert!(output.status.success(), "{output:?}");
     assert!(outcome["latency"]["count"].as_u64() > Some(0), "{}", outcome["totals"]);
 
+    // It cuts nobody, and the script wants stopped readers cut.
+    let with_stopped = format!("{FOREIGN_SCRIPT}stopped_readers = 1\n[objective]\nstopped_readers_cut = true\n");
+    std::fs::write(&script, with_stopped).expect("the folder is ours");
+    let (_, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    assert_eq!(failed_checks(&outcome), ["stopped_readers_cut: \"0 of 2\""]);
+
+    std::fs::write(&script, FOREIGN_SCRIPT).expect("the folder is ours");
     let (output, outcome) = run(&script, foreign::start(foreign::Manner::Forgetful), folder.path());
     assert_eq!(output.status.code(), Some(1));
     let failed = failed_checks(&outcome);

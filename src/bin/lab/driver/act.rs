@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::schedule::Action;
 use super::{Driver, Reading, Seat, io_code};
+use crate::client::frames;
 use crate::commands::{CommandKind, Fate};
 use crate::online::Online;
 use crate::room_log::MARK;
@@ -78,6 +79,7 @@ impl Driver<'_> {
                     let _ = errands.send((room, kind));
                 }
             }
+            Action::Wake => self.wake_stopped_readers(),
             Action::PhaseEnds => self.end_phases(at_ns),
             Action::Second => {
                 self.tick();
@@ -93,6 +95,23 @@ impl Driver<'_> {
         let phase = self.phases.name_at(now_ns);
         let point = self.stats.tick(now_ns as f64 / 1e9, phase, joined);
         self.progress.show(point, self.phases.end_ns() as f64 / 1e9);
+    }
+
+    /// The script is over: stopped readers read on, and so find out whether they were cut. A good-bye
+    /// waits behind what they did not read; and a server whose kernel gave them up sent none, but
+    /// resets what it is sent.
+    fn wake_stopped_readers(&mut self) {
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            if member.reading != Reading::Stopped {
+                continue;
+            }
+            member.reading = Reading::Full;
+            if let Some(Err(error)) = member.conn.as_mut().map(|conn| conn.send(frames::PING, b"")) {
+                self.lose(index, &io_code(&error));
+            }
+            self.pump(index);
+        }
     }
 
     /// Counts the phases that have ended by now.

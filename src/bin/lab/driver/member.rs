@@ -55,6 +55,10 @@ pub struct Member {
     pub has_been_in: bool,
     /// A slow or stopped reader, now or before: nobody promised it every comment.
     pub may_miss_crowd: bool,
+    /// It reads nothing once it is in, or did.
+    pub is_stopped_reader: bool,
+    /// The server ended a connection while the member was in.
+    pub was_cut: bool,
 }
 
 impl Member {
@@ -75,6 +79,8 @@ impl Member {
             resume_from: None,
             has_been_in: false,
             may_miss_crowd: reading != Reading::Full,
+            is_stopped_reader: reading == Reading::Stopped,
+            was_cut: false,
         }
     }
 

@@ -13,6 +13,9 @@ use crate::script::{Gifts, RoomPlan, Streamer};
 /// A member whose connection was lost or refused tries again after so long.
 const RETRY_NS: u64 = 1_000_000_000;
 
+/// How a server ends a connection that does not keep up: by saying so, or by resetting it.
+const CUT: [&str; 2] = ["close_3008", "close_1006"];
+
 impl Driver<'_> {
     /// Makes rooms and members and plans what they do.
     pub(super) fn populate(&mut self) {
@@ -48,6 +51,7 @@ impl Driver<'_> {
         for (end_ns, _) in self.phases.iter() {
             self.schedule.add(end_ns, Action::PhaseEnds);
         }
+        self.schedule.add(self.phases.end_ns(), Action::Wake);
         self.schedule.add(1_000_000_000, Action::Second);
     }
 
@@ -145,6 +149,9 @@ impl Driver<'_> {
             self.stats.connect_failures += 1;
         }
         self.refuse(code);
+        if self.members[index].seat == Seat::In {
+            self.members[index].was_cut |= CUT.contains(&code);
+        }
         self.drop_connection(index);
         let session = self.members[index].session;
         self.plan_return(index, session, RETRY_NS);

@@ -49,6 +49,8 @@ pub enum Action {
         kind: &'static str,
     },
     PhaseEnds,
+    /// Stopped readers look what became of them.
+    Wake,
     Second,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Driver, Reading, Seat};
+use super::{Driver, Member, Reading, Seat};
 use crate::online::Online;
 
 /// How often to look, once the script has ended.
@@ -18,8 +18,15 @@ impl Driver<'_> {
                 member.is_upgrading() || matches!(member.seat, Seat::Connecting | Seat::Joining | Seat::Leaving)
             })
             && self.rooms.iter().enumerate().all(|(room, _)| self.lagging(room).next().is_none())
+            && !self.members.iter().any(|member| self.is_catching_up(member))
             && self.rooms.iter().enumerate().all(|(room, _)| self.misled(room).next().is_none())
             && !self.commands.is_any_pending()
+    }
+
+    /// A stopped reader that reads again, and has come neither to the newest event nor to its end.
+    fn is_catching_up(&self, member: &Member) -> bool {
+        let last = self.rooms[member.room].log.last();
+        member.is_stopped_reader && member.seat == Seat::In && member.track.position() != Some(last)
     }
 
     /// Members that read as fast as they can and have not heard the room's newest event.

@@ -243,6 +243,9 @@ pub struct Objective {
     #[serde(default, deserialize_with = "units::some_bound")]
     pub deliveries_per_s: Option<f64>,
     pub loss: Option<Loss>,
+    /// Whether every stopped reader is to be sent away while the script runs.
+    #[serde(default)]
+    pub stopped_readers_cut: bool,
 }
 
 /// The share of a lane's deliveries that may be lost, as servers do with the crowd's under overload.

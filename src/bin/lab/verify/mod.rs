@@ -70,7 +70,7 @@ pub fn verdict(
     let latency = stats.latency.percentiles();
     Verdict {
         checks: driver.offences.verdicts(|check| passed(check, &totals, &receipts, rooms.len())),
-        objectives: objectives(script, &latency, &totals, &receipts),
+        objectives: objectives(script, driver, &latency, &totals, &receipts),
         ack_latency: stats.ack_latency.percentiles(),
         latency,
         totals,
@@ -166,7 +166,13 @@ fn rooms_of(driver: &Driver, world: &World) -> Vec<RoomOutcome> {
     driver.rooms.iter().zip(&world.rooms).map(outcome).collect()
 }
 
-fn objectives(script: &Script, latency: &Percentiles, totals: &Totals, receipts: &receipts::Receipts) -> Vec<Check> {
+fn objectives(
+    script: &Script,
+    driver: &Driver,
+    latency: &Percentiles,
+    totals: &Totals,
+    receipts: &receipts::Receipts,
+) -> Vec<Check> {
     let wanted = &script.objective;
     let at_most = |name: &str, found: f64, bound: Option<f64>| {
         bound.map(|bound| Check {
@@ -202,5 +208,10 @@ fn objectives(script: &Script, latency: &Percentiles, totals: &Totals, receipts:
             }
         })
     });
-    latencies.into_iter().flatten().chain(rate).chain(losses).collect()
+    let cut = wanted.stopped_readers_cut.then(|| {
+        let stopped = || driver.members.iter().filter(|member| member.is_stopped_reader);
+        let (cut, all) = (stopped().filter(|member| member.was_cut).count(), stopped().count());
+        Check { name: "stopped_readers_cut".to_owned(), passed: cut == all, detail: format!("{cut} of {all}") }
+    });
+    latencies.into_iter().flatten().chain(rate).chain(losses).chain(cut).collect()
 }
