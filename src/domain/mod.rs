@@ -17,6 +17,7 @@ mod live;
 mod member;
 mod presence;
 mod reject;
+mod retries;
 mod room;
 
 pub use admission::Admission;

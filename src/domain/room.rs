@@ -1,8 +1,9 @@
 //! One live room: every decision about members, comments, gifts and presence.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::retries::{CommandKey, CommentMemory, GiftMemory};
 use super::{
     AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder,
     GiftReceipt, GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position,
@@ -63,22 +64,11 @@ struct PendingComment<H> {
     waiters: Vec<ReplyTo<H>>,
     offset: Option<Offset>,
     stored: bool,
-    key: Option<(UserId, RequestId)>,
-}
-
-#[derive(Debug)]
-struct Remembered {
-    comment_id: CommentId,
-    text: CommentText,
-    /// Filled in when the comment got its place.
-    offset: Option<Offset>,
-    at: Timestamp,
+    key: Option<CommandKey>,
 }
 
 /// How many retries of one pending comment are answered with it; a client has no use for more.
 const WAITERS_MAX: usize = 8;
-/// Announced gifts whose place is remembered, so that a retried gift is answered with it.
-const ANNOUNCED_MAX: usize = 1_024;
 /// Rate limiters kept before those that are full again are thrown out.
 const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 
@@ -94,20 +84,14 @@ pub struct Room<H> {
     opened_at: Timestamp,
     joins: Admission,
     limiters: HashMap<UserId, Bucket>,
-    remembered: HashMap<(UserId, RequestId), Remembered>,
-    /// What went into `remembered`, oldest first. An entry whose key now belongs to a later comment
-    /// means nothing.
-    remembered_order: VecDeque<(CommentId, (UserId, RequestId))>,
+    remembered: CommentMemory,
     pending_comments: HashMap<CommentId, PendingComment<H>>,
     next_ticket: u64,
     /// Gifts on their way to the books, by ticket.
     committing: HashMap<u64, (Arc<GiftOrder>, ReplyTo<H>)>,
     /// Committed gifts that wait for their place in the order.
     announcing: HashMap<GiftRecordId, (Coins, Vec<ReplyTo<H>>)>,
-    announced: HashMap<GiftRecordId, Offset>,
-    announced_order: VecDeque<GiftRecordId>,
-    /// The highest record id that `announced` has forgotten.
-    announced_floor: Option<GiftRecordId>,
+    announced: GiftMemory,
 }
 
 impl<H: Clone> Room<H> {
@@ -124,19 +108,16 @@ impl<H: Clone> Room<H> {
             opened_at: now,
             joins: Admission::default(),
             limiters: HashMap::new(),
-            remembered: HashMap::new(),
-            remembered_order: VecDeque::new(),
+            remembered: CommentMemory::new(settings.dedupe_ms, settings.dedupe_max),
             pending_comments: HashMap::new(),
             next_ticket: 0,
             committing: HashMap::new(),
             announcing: HashMap::new(),
-            announced: HashMap::new(),
-            announced_order: VecDeque::new(),
-            announced_floor: None,
+            announced: GiftMemory::default(),
         };
         for comment in recent {
             if let Some(request_id) = comment.request_id {
-                room.remember(comment.author.id, request_id, comment.id, comment.text, comment.at);
+                room.remembered.remember((comment.author.id, request_id), comment.id, comment.text, comment.at);
             }
         }
         room
@@ -257,7 +238,7 @@ impl<H: Clone> Room<H> {
         self.live.status.require_open()?;
         let author = self.author(&caller)?;
         let key = request_id.clone().map(|request_id| (author.id, request_id));
-        self.forget_old(now);
+        self.remembered.forget_old(now, |id| self.pending_comments.contains_key(&id));
         if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, &caller.to)) {
             return answer;
         }
@@ -268,8 +249,8 @@ impl<H: Clone> Room<H> {
                 .take(self.settings.comment_rate, now)
                 .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
         }
-        if let Some((user, request_id)) = key.clone() {
-            self.remember(user, request_id, id, text.clone(), now);
+        if let Some(key) = key.clone() {
+            self.remembered.remember(key, id, text.clone(), now);
         }
         self.pending_comments.insert(id, PendingComment { waiters: vec![caller.to], offset: None, stored: false, key });
         let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
@@ -279,7 +260,7 @@ impl<H: Clone> Room<H> {
     /// The answer to a command seen before, or `None` if this one is new.
     fn answer_retry(
         &mut self,
-        key: &(UserId, RequestId),
+        key: &CommandKey,
         text: &CommentText,
         to: &ReplyTo<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
@@ -310,7 +291,7 @@ impl<H: Clone> Room<H> {
                 self.answer_comment(comment.id)
             }
             RoomEvent::Gift { receipt, .. } => {
-                self.note_announced(receipt.record_id, sequenced.offset);
+                self.announced.note(receipt.record_id, sequenced.offset);
                 let Some((coin, waiters)) = self.announcing.remove(&receipt.record_id) else { return Vec::new() };
                 let reply = Reply::Gifted { record_id: receipt.record_id, offset: Some(sequenced.offset), coin };
                 waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
@@ -332,7 +313,7 @@ impl<H: Clone> Room<H> {
                 let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
                 // A retry is a new comment: this one was not kept.
                 if let Some(key) = pending.key {
-                    self.forget(id, &key);
+                    self.remembered.forget(&key, id);
                 }
                 let reject = match failed {
                     StoreFailed::Busy => Reject::BUSY,
@@ -349,11 +330,8 @@ impl<H: Clone> Room<H> {
             return Vec::new();
         }
         let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
-        // The key may have been forgotten early and belong to a later comment by now.
-        if let Some(known) = pending.key.and_then(|key| self.remembered.get_mut(&key))
-            && known.comment_id == id
-        {
-            known.offset = pending.offset;
+        if let Some(key) = &pending.key {
+            self.remembered.placed(key, id, pending.offset);
         }
         let reply = Reply::Commented { comment_id: id, offset: pending.offset };
         pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
@@ -397,11 +375,9 @@ impl<H: Clone> Room<H> {
             waiters.push(to);
             return Vec::new();
         }
-        let told_before = self.announced.contains_key(&receipt.record_id)
-            || self.announced_floor.is_some_and(|floor| receipt.record_id <= floor)
-            || receipt.at < self.opened_at;
+        let told_before = self.announced.knows(receipt.record_id) || receipt.at < self.opened_at;
         if receipt.duplicate && told_before {
-            let offset = self.announced.get(&receipt.record_id).copied();
+            let offset = self.announced.offset(receipt.record_id);
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
             return vec![Effect::Reply { to, result: Ok(reply) }];
         }
@@ -472,62 +448,10 @@ impl<H: Clone> Room<H> {
         self.presence.announce(&self.members, now).map(Effect::Announce)
     }
 
-    fn remember(
-        &mut self,
-        user: UserId,
-        request_id: RequestId,
-        comment_id: CommentId,
-        text: CommentText,
-        at: Timestamp,
-    ) {
-        if self.remembered_order.len() >= self.settings.dedupe_max {
-            self.forget_oldest();
-        }
-        self.remembered_order.push_back((comment_id, (user, request_id.clone())));
-        self.remembered.insert((user, request_id), Remembered { comment_id, text, offset: None, at });
-    }
-
-    /// Forgets what is older than the window. A comment that still waits for the store is never too
-    /// old: until it is answered, a retry must find it.
-    fn forget_old(&mut self, now: Timestamp) {
-        while let Some((comment_id, key)) = self.remembered_order.front() {
-            let known = self.remembered.get(key).filter(|known| known.comment_id == *comment_id);
-            let fresh = known.is_some_and(|known| now.since(known.at) < self.settings.dedupe_ms);
-            if fresh || self.pending_comments.contains_key(comment_id) {
-                return;
-            }
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((comment_id, key)) = self.remembered_order.pop_front() {
-            self.forget(comment_id, &key);
-        }
-    }
-
-    /// Forgets a key, unless it belongs to another comment by now.
-    fn forget(&mut self, comment_id: CommentId, key: &(UserId, RequestId)) {
-        if self.remembered.get(key).is_some_and(|known| known.comment_id == comment_id) {
-            self.remembered.remove(key);
-        }
-    }
-
     fn sweep_limiters(&mut self, now: Timestamp) {
         if self.limiters.len() >= LIMITERS_BEFORE_SWEEP.max(2 * self.members.users_count()) {
             self.limiters.retain(|_, limiter| !limiter.is_full(now));
         }
-    }
-
-    fn note_announced(&mut self, record_id: GiftRecordId, offset: Offset) {
-        if self.announced_order.len() == ANNOUNCED_MAX
-            && let Some(oldest) = self.announced_order.pop_front()
-        {
-            self.announced.remove(&oldest);
-            self.announced_floor = self.announced_floor.max(Some(oldest));
-        }
-        self.announced_order.push_back(record_id);
-        self.announced.insert(record_id, offset);
     }
 }
 
