@@ -1,15 +1,22 @@
-//! One live room: every decision about members, comments, gifts and presence.
+//! One live room: every decision about members, gifts and presence; those about comments are in
+//! `room/comments.rs`.
+
+mod comments;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::retries::{CommandKey, CommentMemory, GiftMemory};
+use super::retries::{CommentMemory, GiftMemory};
 use super::{
-    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftOrder,
-    GiftReceipt, GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position,
-    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced,
-    SessionId, SocketId, Timestamp, UserId,
+    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
+    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Position, PresenceLadder,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId,
+    Timestamp, UserId,
 };
+
+use comments::PendingComment;
+
+pub use comments::StoreFailed;
 
 /// The limits a room lives by; each is a configuration key.
 #[derive(Debug, Clone, Copy)]
@@ -48,29 +55,6 @@ pub struct Caller<H> {
     pub user: UserId,
     pub to: ReplyTo<H>,
 }
-
-/// The store did not take a comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreFailed {
-    /// Try again later.
-    Busy,
-    /// The row itself was refused (its author is gone, say): trying again is useless.
-    Refused,
-}
-
-/// A comment that was accepted and whose sender waits for the commit.
-#[derive(Debug)]
-struct PendingComment<H> {
-    waiters: Vec<ReplyTo<H>>,
-    offset: Option<Offset>,
-    stored: bool,
-    key: Option<CommandKey>,
-}
-
-/// How many retries of one pending comment are answered with it; a client has no use for more.
-const WAITERS_MAX: usize = 8;
-/// Rate limiters kept before those that are full again are thrown out.
-const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 
 /// The state of one live room on one node. `H` is how to reach a session.
 #[derive(Debug)]
@@ -224,72 +208,12 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
-    /// and after fan-out there is nobody left to say no to. The sender is answered when the comment
-    /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]).
-    pub fn post_comment(
-        &mut self,
-        caller: Caller<H>,
-        text: CommentText,
-        request_id: Option<RequestId>,
-        id: CommentId,
-        now: Timestamp,
-    ) -> Result<Vec<Effect<H>>, Reject> {
-        self.live.status.require_open()?;
-        let author = self.author(&caller)?;
-        let key = request_id.clone().map(|request_id| (author.id, request_id));
-        self.remembered.forget_old(now, |id| self.pending_comments.contains_key(&id));
-        if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, &caller.to)) {
-            return answer;
-        }
-        if author.id != self.live.owner {
-            self.sweep_limiters(now);
-            let limiter = self.limiters.entry(author.id).or_default();
-            limiter
-                .take(self.settings.comment_rate, now)
-                .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
-        }
-        if let Some(key) = key.clone() {
-            self.remembered.remember(key, id, text.clone(), now);
-        }
-        self.pending_comments.insert(id, PendingComment { waiters: vec![caller.to], offset: None, stored: false, key });
-        let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
-        Ok(vec![Effect::StoreComment(comment.clone()), Effect::Publish(RoomEvent::Comment(comment))])
-    }
-
-    /// The answer to a command seen before, or `None` if this one is new.
-    fn answer_retry(
-        &mut self,
-        key: &CommandKey,
-        text: &CommentText,
-        to: &ReplyTo<H>,
-    ) -> Option<Result<Vec<Effect<H>>, Reject>> {
-        let known = self.remembered.get(key)?;
-        if known.text != *text {
-            return Some(Err(Reject::DuplicateConflict));
-        }
-        if let Some(pending) = self.pending_comments.get_mut(&known.comment_id) {
-            if pending.waiters.len() == WAITERS_MAX {
-                return Some(Err(Reject::BUSY));
-            }
-            pending.waiters.push(to.clone());
-            return Some(Ok(Vec::new()));
-        }
-        let reply = Reply::Commented { comment_id: known.comment_id, offset: known.offset };
-        Some(Ok(vec![Effect::Reply { to: to.clone(), result: Ok(reply) }]))
-    }
-
     /// An event got its place. Called for every event in order, before it is handed to the members.
     /// The answers that waited for the place follow the event.
     pub fn ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
         self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
         match &sequenced.event {
-            RoomEvent::Comment(comment) => {
-                if let Some(pending) = self.pending_comments.get_mut(&comment.id) {
-                    pending.offset = Some(sequenced.offset);
-                }
-                self.answer_comment(comment.id)
-            }
+            RoomEvent::Comment(comment) => self.comment_ordered(comment.id, sequenced.offset),
             RoomEvent::Gift { receipt, .. } => {
                 self.announced.note(receipt.record_id, sequenced.offset);
                 let Some((coin, waiters)) = self.announcing.remove(&receipt.record_id) else { return Vec::new() };
@@ -298,43 +222,6 @@ impl<H: Clone> Room<H> {
             }
             RoomEvent::Live { .. } => Vec::new(),
         }
-    }
-
-    /// The store answered for a comment.
-    pub fn comment_stored(&mut self, id: CommentId, result: Result<(), StoreFailed>) -> Vec<Effect<H>> {
-        match result {
-            Ok(()) => {
-                if let Some(pending) = self.pending_comments.get_mut(&id) {
-                    pending.stored = true;
-                }
-                self.answer_comment(id)
-            }
-            Err(failed) => {
-                let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
-                // A retry is a new comment: this one was not kept.
-                if let Some(key) = pending.key {
-                    self.remembered.forget(&key, id);
-                }
-                let reject = match failed {
-                    StoreFailed::Busy => Reject::BUSY,
-                    StoreFailed::Refused => Reject::CommentRefused,
-                };
-                pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Err(reject) }).collect()
-            }
-        }
-    }
-
-    fn answer_comment(&mut self, id: CommentId) -> Vec<Effect<H>> {
-        let Some(pending) = self.pending_comments.get(&id) else { return Vec::new() };
-        if !pending.stored || pending.offset.is_none() {
-            return Vec::new();
-        }
-        let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
-        if let Some(key) = &pending.key {
-            self.remembered.placed(key, id, pending.offset);
-        }
-        let reply = Reply::Commented { comment_id: id, offset: pending.offset };
-        pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
     }
 
     /// Decides whether a gift may go to the books. It is told to nobody before it comes back from
@@ -446,12 +333,6 @@ impl<H: Clone> Room<H> {
 
     fn announce(&mut self, now: Timestamp) -> Option<Effect<H>> {
         self.presence.announce(&self.members, now).map(Effect::Announce)
-    }
-
-    fn sweep_limiters(&mut self, now: Timestamp) {
-        if self.limiters.len() >= LIMITERS_BEFORE_SWEEP.max(2 * self.members.users_count()) {
-            self.limiters.retain(|_, limiter| !limiter.is_full(now));
-        }
     }
 }
 
