@@ -29,17 +29,20 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
-use crate::domain::{BucketRate, Disconnect, PresenceSettings, RoomSettings};
+use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, PresenceSettings, RoomSettings};
 use crate::http::{self, ApiSettings, ApiState, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::transport::{self, TransportSettings, TransportState};
 
-/// How long a comment's `request_id` is remembered, and how many of one room: enough for the crowd's
-/// 40 comments a second and the streamer's beside them.
+/// How long a comment's `request_id` is remembered, and how many of one room: enough for the 40
+/// comments a second that are shown of the crowd's and the streamer's beside them.
 const DEDUPE_MS: i64 = 300_000;
 const DEDUPE_MAX: usize = 16_384;
+
+/// How long a room may keep a comment before it decides whether to store it.
+const CROWD_TURN: Duration = Duration::from_millis(CROWD_TURN_MS.unsigned_abs());
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
 const BACKLOG: i32 = 4_096;
@@ -163,11 +166,12 @@ impl App {
             sleep(Duration::from_millis(10)).await;
         }
         // What sessions sent last is in the rooms' mailboxes now, and from there it goes to the
-        // persister; a flush that comes back empty-handed twice has seen it all.
+        // persister, at the end of the crowd's turn at the latest; a flush that comes back
+        // empty-handed after it has seen it all.
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let flushed = timeout(left, async {
             self.persister.flush().await;
-            sleep(Duration::from_millis(50)).await;
+            sleep(CROWD_TURN + Duration::from_millis(50)).await;
             self.persister.flush().await;
         });
         if flushed.await.is_err() {
@@ -278,6 +282,7 @@ fn room_settings(config: &Config) -> RoomSettings {
     let limits = &config.limits;
     RoomSettings {
         comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
+        crowd_events_per_s: limits.crowd_events_per_s,
         join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
         presence: presence_settings(&config.presence),
         leave_grace_ms: i64::from(config.presence.leave_grace_ms),

@@ -45,7 +45,8 @@
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
 //!    (`auth.rs`), finds the room and sends it a `RoomCommand`.
 //! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`: [`domain::Room::post_comment`] decides
-//!    and returns effects.
+//!    and returns effects. While viewers post more than the room shows, `domain/crowd.rs` keeps the
+//!    comment for the end of a turn, and may give it to its sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
 //!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order,
@@ -65,6 +66,8 @@
 //! * Everybody in a room sees the same events in the same order, counted without a gap inside an
 //!   epoch: one [`cluster::RoomLog`] per room, one way to the members.
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
+//! * Receipts are honest: `delivered` is what all were told, `sampled_out` what nobody but the sender
+//!   was told; each sender is heard before any is heard twice ([`domain::Room::tick`] ends the turns).
 //! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
 //!   back from the store when a room opens), unique in the store for gifts.
 //! * A join costs the same in a room of any size, and everybody ends with the right count of users
@@ -84,9 +87,9 @@
 //!
 //! # What is not here yet
 //!
-//! Several nodes and Redis, sampling of the crowd lane, and recovery of missed events after a
-//! reconnect. The seams are: [`cluster::Broker`] may order events later and elsewhere, every packet
-//! carries its [`domain::Lane`], and `joinLive` reads `since`.
+//! Several nodes and Redis, and recovery of missed events after a reconnect. The seams are:
+//! [`cluster::Broker`] may order events later and elsewhere, every packet carries its
+//! [`domain::Lane`], and `joinLive` reads `since`.
 
 // What cannot fail is proved by an `expect` that says why; all else is an error value.
 #![warn(clippy::unwrap_used)]

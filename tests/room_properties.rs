@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, CommentId, CommentText, Effect, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile,
-    Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp,
-    UserId,
+    AckId, BucketRate, CROWD_TURN_MS, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift,
+    GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus,
+    Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings,
+    Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 use proptest::prelude::*;
 
@@ -24,6 +24,7 @@ use views::Views;
 const OPENING: Coins = Coins::new(1_000);
 const SETTINGS: RoomSettings = RoomSettings {
     comment_rate: BucketRate { burst: 5, refill: 2, per_ms: 3_000 },
+    crowd_events_per_s: 4,
     join_rate: BucketRate { burst: 6, refill: 2, per_ms: 1_000 },
     presence: PresenceSettings {
         full_users_max: 1,
@@ -83,6 +84,14 @@ struct World {
     answered: HashSet<i64>,
     submitted: HashSet<CommentId>,
     stored: HashSet<CommentId>,
+    /// Comments with a request id, and when they were posted.
+    posted: HashMap<CommentId, (UserId, RequestId, Timestamp)>,
+    sampled_out: HashSet<CommentId>,
+    echoed: HashSet<CommentId>,
+    /// When the newest comment under a request id that was sampled out was posted.
+    left_out: HashMap<(UserId, RequestId), Timestamp>,
+    /// The last rate that was told.
+    rate: Option<CrowdRate>,
     told_comments: HashMap<CommentId, Offset>,
     told_gifts: HashMap<GiftRecordId, Offset>,
     told_coins: i64,
@@ -114,6 +123,11 @@ impl World {
             answered: HashSet::new(),
             submitted: HashSet::new(),
             stored: HashSet::new(),
+            posted: HashMap::new(),
+            sampled_out: HashSet::new(),
+            echoed: HashSet::new(),
+            left_out: HashMap::new(),
+            rate: None,
             told_comments: HashMap::new(),
             told_gifts: HashMap::new(),
             told_coins: 0,
@@ -163,7 +177,7 @@ impl World {
             Step::Wait { ms } => self.wait(ms),
             Step::WaitOut => self.wait(SETTINGS.dedupe_ms),
             Step::Status(status) => {
-                let effects = self.room.live_changed(status, "show".into());
+                let effects = self.room.live_changed(status, "show".into(), self.now);
                 self.perform(effects);
             }
             Step::Store { .. } | Step::Books { .. } => {}
@@ -208,6 +222,9 @@ impl World {
         self.comments_count += 1;
         let id = CommentId::new(self.comments_count).expect("positive");
         let text = CommentText::parse(["one", "two"][usize::from(text)], 200).expect("short");
+        if let Some(request) = request {
+            self.posted.insert(id, (user, request_id(request), self.now));
+        }
         let decision = self.room.post_comment(caller, text, request.map(request_id), id, self.now);
         if let Err(Reject::RateLimited { retry_after_ms }) = decision {
             assert_ne!(user, self.room.live().owner, "the streamer is exempt");
@@ -265,6 +282,7 @@ impl World {
 
     /// Everybody who owes an answer gives it.
     fn settle(&mut self) {
+        self.wait(CROWD_TURN_MS);
         while let Some(id) = self.storing.pop() {
             self.store_answers(id, Ok(()));
         }
@@ -277,8 +295,7 @@ impl World {
     }
 
     fn perform(&mut self, effects: Vec<Effect<u64>>) {
-        let mut effects = effects.into_iter();
-        while let Some(effect) = effects.next() {
+        for effect in effects {
             match effect {
                 Effect::Attach { session, .. } => {
                     assert!(self.attached.insert(session.0), "attached twice");
@@ -291,19 +308,30 @@ impl World {
                 Effect::Announce(presence) => self.views.hear_all(&presence),
                 Effect::Show { handle, presence } => self.views.hear(handle, &presence),
                 Effect::Reply { to, result } => self.hear_answer(&to, &result),
-                Effect::Publish(event) if self.broker_elsewhere => self.unplaced.push_back(event),
-                Effect::Publish(event) => self.place(event),
-                Effect::StoreComment(comment) if self.store_full => {
-                    effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy)).into_iter();
+                Effect::Publish(event) => self.publish(event),
+                Effect::PostComment(comment) => {
+                    assert!(!self.sampled_out.contains(&comment.id), "shown after all: c{}", comment.id);
+                    if self.store_full {
+                        let effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    } else {
+                        self.submit(&comment);
+                        self.publish(RoomEvent::Comment(comment));
+                    }
                 }
-                Effect::StoreComment(comment) => {
-                    assert!(self.submitted.insert(comment.id), "stored twice: c{}", comment.id);
-                    self.storing.push(comment.id);
-                    let Some(request_id) = comment.request_id.clone() else { continue };
-                    let twin = self.kept.insert((comment.author.id, request_id), (comment.id, self.now));
-                    let forgotten = twin
-                        .is_none_or(|(id, at)| self.stored.contains(&id) && self.now.since(at) >= SETTINGS.dedupe_ms);
-                    assert!(forgotten, "one command had two effects");
+                Effect::Echo { handle, comment } => {
+                    assert!(!self.submitted.contains(&comment.id), "an echo of what all hear: c{}", comment.id);
+                    assert!(self.echoed.insert(comment.id), "echoed twice: c{}", comment.id);
+                    assert_eq!(
+                        self.sessions.get(&handle),
+                        Some(&comment.author.id),
+                        "a stranger hears c{}",
+                        comment.id
+                    );
+                }
+                Effect::AnnounceRate(rate) => {
+                    assert!(rate.shown <= rate.total, "{rate:?}");
+                    self.rate = Some(rate);
                 }
                 Effect::CommitGift { ticket, order } => {
                     assert!(self.settling.insert(ticket, order).is_none(), "a ticket was used twice");
@@ -311,6 +339,27 @@ impl World {
                 }
                 Effect::RecordView(user) => assert!(self.sessions.values().any(|online| *online == user)),
             }
+        }
+    }
+
+    fn submit(&mut self, comment: &Comment) {
+        assert!(self.submitted.insert(comment.id), "stored twice: c{}", comment.id);
+        self.storing.push(comment.id);
+        let Some(request_id) = comment.request_id.clone() else { return };
+        let key = (comment.author.id, request_id);
+        let is_forgotten = |at| comment.at.since(at) >= SETTINGS.dedupe_ms;
+        let left_out = self.left_out.get(&key).copied();
+        assert!(left_out.is_none_or(is_forgotten), "a retry was shown, the first was not");
+        let twin = self.kept.insert(key, (comment.id, comment.at));
+        let forgotten = twin.is_none_or(|(id, at)| self.stored.contains(&id) && is_forgotten(at));
+        assert!(forgotten, "one command had two effects");
+    }
+
+    fn publish(&mut self, event: RoomEvent) {
+        if self.broker_elsewhere {
+            self.unplaced.push_back(event);
+        } else {
+            self.place(event);
         }
     }
 
@@ -343,6 +392,14 @@ impl World {
                 assert!(self.stored.contains(comment_id), "accepted before the commit");
                 assert!(offset.is_some(), "accepted before it had its place");
                 assert_eq!(self.told_comments.get(comment_id), offset.as_ref());
+            }
+            Ok(Reply::SampledOut { comment_id }) => {
+                assert!(!self.submitted.contains(comment_id), "shown, but its sender heard otherwise");
+                self.sampled_out.insert(*comment_id);
+                if let Some((user, request_id, at)) = self.posted.get(comment_id).cloned() {
+                    assert!(self.now.since(at) < SETTINGS.dedupe_ms + CROWD_TURN_MS);
+                    self.left_out.insert((user, request_id), at);
+                }
             }
             Ok(Reply::Gifted { record_id, offset, .. }) => {
                 assert!(offset.is_some(), "accepted before it had its place");
@@ -393,10 +450,16 @@ impl World {
             self.run(Step::Leave { session });
         }
         self.wait(SETTINGS.leave_grace_ms);
+        // A calm second after one in which comments were sampled out.
+        self.wait(1_000);
         self.check();
         assert_eq!(self.answered.len() as i64, self.asked_count, "a command was not answered");
         assert_eq!(self.room.in_flight_count(), 0);
         assert!(self.room.is_idle());
+        assert_eq!(self.room.sampled_out_count() as usize, self.sampled_out.len());
+        assert!(self.echoed.is_subset(&self.sampled_out));
+        assert!(self.rate.is_none_or(|rate| rate.shown == rate.total), "nobody heard that sampling is over");
+        assert_eq!(self.room.next_deadline(), None);
     }
 
     /// Every giver whose answer was lost asks again: then all that the books hold is told.

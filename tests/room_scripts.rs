@@ -45,7 +45,8 @@
 //! # Effects
 //! `attach`, `detach`: whom the room tells from now on. `store <-`, `books <-`: what it asks to be
 //! kept. `order <-`: an event waiting for its place. `all <- 3 comment …`: event 3 told to all.
-//! `alice <- …` and `alice ! …`: the answer to one, good or bad. Comments are numbered `c1…`, gifts
+//! `alice <- …` and `alice ! …`: the answer to one, good or bad; `alice <- echo c1 …`: her comment,
+//! shown to her alone. Comments are numbered `c1…`, gifts
 //! under way `t1…` and committed gifts `r1…`.
 
 #[path = "room_scripts/script.rs"]

@@ -5,6 +5,7 @@ mod support;
 
 mod transports {
     mod client;
+    mod crowd;
     mod engine;
     mod hostile;
     mod polling;

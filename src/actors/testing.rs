@@ -77,6 +77,7 @@ impl Node {
         let room_services = RoomServices {
             settings: RoomSettings {
                 comment_rate: PLENTY,
+                crowd_events_per_s: 0,
                 join_rate: PLENTY,
                 presence: PresenceSettings {
                     full_users_max: 200,

@@ -174,8 +174,8 @@ sections! {
         comments_per_30s: u32 = 20, 1..=RATE_MAX;
         command_burst: u32 = 50, 1..=RATE_MAX;
         commands_per_s: u32 = 20, 1..=RATE_MAX;
-        /// Read and checked; has no effect until the crowd lane is sampled.
-        crowd_events_per_s: u32 = 40, 1..=RATE_MAX;
+        /// 0: no cap.
+        crowd_events_per_s: u32 = 40, 0..=RATE_MAX;
         rooms_per_session: usize = 8, 1..=1_024;
         joins_per_s: u32 = 200, 1..=RATE_MAX;
         join_burst: u32 = 1_000, 1..=RATE_MAX;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Coins, Comment, CommentId, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus, Offset, Presence,
-    Reject, ReplyTo, SessionId, UserId,
+    Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus,
+    Offset, Presence, Reject, ReplyTo, SessionId, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -81,6 +81,10 @@ pub enum Reply {
         comment_id: CommentId,
         offset: Option<Offset>,
     },
+    /// Accepted, but shown to nobody but its sender: the crowd was above the room's cap.
+    SampledOut {
+        comment_id: CommentId,
+    },
     /// `offset` is `None` when the gift was announced before this room opened, so its place is in
     /// an earlier epoch.
     Gifted {
@@ -112,12 +116,20 @@ pub enum Effect<H> {
         handle: H,
         presence: Arc<Presence>,
     },
+    /// Tell all how many of the crowd's comments they see.
+    AnnounceRate(CrowdRate),
     Reply {
         to: ReplyTo<H>,
         result: Result<Reply, Reject>,
     },
-    /// Store a comment; answered by `Room::comment_stored`.
-    StoreComment(Arc<Comment>),
+    /// Store a comment, which is answered by `Room::comment_stored`; and unless the store refuses it
+    /// at once, give it its place in the order and tell all.
+    PostComment(Arc<Comment>),
+    /// Show a comment to its sender alone, without a place.
+    Echo {
+        handle: H,
+        comment: Arc<Comment>,
+    },
     /// Commit a gift; answered by `Room::gift_settled` with the ticket.
     CommitGift {
         ticket: u64,

@@ -8,6 +8,7 @@
 mod admission;
 mod bucket;
 mod comment;
+mod crowd;
 mod disconnect;
 mod event;
 mod gift;
@@ -23,6 +24,7 @@ mod room;
 pub use admission::Admission;
 pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
+pub use crowd::{CrowdRate, TURN_MS as CROWD_TURN_MS};
 pub use disconnect::Disconnect;
 pub use event::{Effect, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};

@@ -6,12 +6,13 @@ mod comments;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::crowd::CrowdLane;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
     AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
     GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Position, PresenceLadder,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId,
-    Timestamp, UserId,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId,
+    SocketId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -23,6 +24,8 @@ pub use comments::StoreFailed;
 pub struct RoomSettings {
     /// Comments of one user; the streamer is exempt.
     pub comment_rate: BucketRate,
+    /// Viewers' comments that are shown per second; 0: all of them.
+    pub crowd_events_per_s: u32,
     /// Joins of the whole room.
     pub join_rate: BucketRate,
     pub presence: PresenceSettings,
@@ -56,6 +59,10 @@ pub struct Caller<H> {
     pub to: ReplyTo<H>,
 }
 
+/// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest
+/// of them; to forget one that was sampled out costs nothing, for its retry is shown at most once.
+const UNSHOWN_MAX: usize = 4_096;
+
 /// The state of one live room on one node. `H` is how to reach a session.
 #[derive(Debug)]
 pub struct Room<H> {
@@ -68,7 +75,12 @@ pub struct Room<H> {
     opened_at: Timestamp,
     joins: Admission,
     limiters: HashMap<UserId, Bucket>,
+    /// Comments that were shown, or wait only for their place and their commit.
     remembered: CommentMemory,
+    /// Comments that wait in the crowd lane or were sampled out. Apart, so that a crowd never makes
+    /// the room forget what it has shown.
+    unshown: CommentMemory,
+    crowd: CrowdLane,
     pending_comments: HashMap<CommentId, PendingComment<H>>,
     next_ticket: u64,
     /// Gifts on their way to the books, by ticket.
@@ -82,6 +94,8 @@ impl<H: Clone> Room<H> {
     /// Opens a room for `live`. `recent` are stored comments that carry a `request_id` and are
     /// younger than the dedupe window, oldest first: a retry is recognised across a restart.
     pub fn open(live: Live, position: Position, recent: Vec<Comment>, settings: RoomSettings, now: Timestamp) -> Self {
+        let crowd = CrowdLane::new(settings.crowd_events_per_s);
+        let unshown_max = UNSHOWN_MAX.max(2 * crowd.waiting_max());
         let mut room = Self {
             ledger: RoomLedger::open(live.coin),
             presence: PresenceLadder::new(live.id, live.owner, settings.presence),
@@ -93,6 +107,8 @@ impl<H: Clone> Room<H> {
             joins: Admission::default(),
             limiters: HashMap::new(),
             remembered: CommentMemory::new(settings.dedupe_ms, settings.dedupe_max),
+            unshown: CommentMemory::new(settings.dedupe_ms, unshown_max),
+            crowd,
             pending_comments: HashMap::new(),
             next_ticket: 0,
             committing: HashMap::new(),
@@ -173,7 +189,8 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Ends the presence of those whose grace has passed, and announces what was merged.
+    /// Ends the presence of those whose grace has passed, announces what was merged, and decides about
+    /// the comments that wait.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for departed in self.members.expire(now) {
@@ -183,12 +200,13 @@ impl<H: Clone> Room<H> {
             }
         }
         effects.extend(self.announce(now));
+        effects.extend(self.tick_crowd(now));
         effects
     }
 
     /// When [`Room::tick`] has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.members.next_expiry().into_iter().chain(self.presence.due()).min()
+        [self.members.next_expiry(), self.presence.due(), self.crowd.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether `caller` may comment here now, before anything else about the command is looked at.
@@ -278,15 +296,18 @@ impl<H: Clone> Room<H> {
 
     /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
     /// same time may be reported in any order, so an end is never taken back.
-    pub fn live_changed(&mut self, status: LiveStatus, title: String) -> Vec<Effect<H>> {
+    pub fn live_changed(&mut self, status: LiveStatus, title: String, now: Timestamp) -> Vec<Effect<H>> {
         let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
         if self.live.status == status && self.live.title == title {
             return Vec::new();
         }
+        // What was posted before the end is decided before it.
+        let mut effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
         self.live.status = status;
         self.live.title = title;
         let event = RoomEvent::Live { live_id: self.live.id, status, title: self.live.title.as_str().into() };
-        vec![Effect::Publish(event)]
+        effects.push(Effect::Publish(event));
+        effects
     }
 
     /// The count of views went up by commits of this room.
@@ -318,7 +339,12 @@ impl<H: Clone> Room<H> {
         &self.position
     }
 
-    /// Commands accepted and not yet answered for by the store.
+    /// Comments sampled out since the room opened.
+    pub fn sampled_out_count(&self) -> u64 {
+        self.crowd.sampled_out_count()
+    }
+
+    /// Commands accepted and not yet answered: they wait for the store, or in the crowd lane.
     pub fn in_flight_count(&self) -> usize {
         self.pending_comments.len() + self.committing.len()
     }

@@ -17,6 +17,8 @@ pub struct RoomStatsView {
     users: usize,
     comments_per_s: f64,
     gifts_per_s: f64,
+    /// Comments above the room's cap, shown to their senders only, since the room opened on this node.
+    sampled_out: u64,
     /// The live's total, ever.
     coin: i64,
     /// Given since the room opened on this node.
@@ -40,6 +42,7 @@ impl From<RoomStats> for RoomStatsView {
             users: stats.users_count,
             comments_per_s: stats.comments_per_s,
             gifts_per_s: stats.gifts_per_s,
+            sampled_out: stats.sampled_out_count,
             coin: stats.live.coin.get(),
             coins_posted: stats.coins_posted.get(),
             look_count: stats.live.look_count,

@@ -6,7 +6,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    GiftOrder, GiftReceipt, LiveId, Offset, Presence, PresenceAction, Profile, RoomEvent, Sequenced, Timestamp,
+    Comment, CrowdRate, GiftOrder, GiftReceipt, LiveId, Offset, Presence, PresenceAction, Profile, RoomEvent,
+    Sequenced, Timestamp,
 };
 
 /// How a session's packets look. The first two differ in Engine.IO framing and in CONNECT; their
@@ -52,24 +53,30 @@ impl Dialect {
 pub fn event_text(dialect: Dialect, sequenced: &Sequenced) -> String {
     let (epoch, offset) = (&*sequenced.epoch, sequenced.offset);
     match &sequenced.event {
-        RoomEvent::Comment(comment) => {
-            let body = CommentBody {
-                user: User::from(&*comment.author),
-                content: comment.text.as_str(),
-                id: comment.id.get().to_string(),
-                at: comment.at.0,
-                live_id: comment.live_id.get(),
-                epoch,
-                offset,
-            };
-            push_text(dialect, "comment", &body)
-        }
+        RoomEvent::Comment(comment) => push_text(dialect, "comment", &comment_body(comment, Some(epoch), Some(offset))),
         RoomEvent::Gift { order, receipt } => push_text(dialect, "gift", &gift_body(order, receipt, epoch, offset)),
         RoomEvent::Live { live_id, status, title } => {
             let body = LiveBody { live_id: live_id.get(), status: status.code(), title, epoch, offset };
             push_text(dialect, "live", &body)
         }
     }
+}
+
+/// A comment as only its sender gets it: it was sampled out, so it has no place.
+pub fn echo_text(dialect: Dialect, comment: &Comment) -> String {
+    push_text(dialect, "comment", &comment_body(comment, None, None))
+}
+
+/// How many of the crowd's comments members see, per second.
+pub fn rate_text(dialect: Dialect, live_id: LiveId, rate: CrowdRate) -> String {
+    #[derive(Serialize)]
+    struct RateBody {
+        live_id: i64,
+        shown: u32,
+        total: u32,
+    }
+    let CrowdRate { shown, total } = rate;
+    push_text(dialect, "rate", &RateBody { live_id: live_id.get(), shown, total })
 }
 
 /// Who is online, after a change.
@@ -152,8 +159,22 @@ struct CommentBody<'a> {
     id: String,
     at: i64,
     live_id: i64,
-    epoch: &'a str,
-    offset: Offset,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<Offset>,
+}
+
+fn comment_body<'a>(comment: &'a Comment, epoch: Option<&'a str>, offset: Option<Offset>) -> CommentBody<'a> {
+    CommentBody {
+        user: User::from(&*comment.author),
+        content: comment.text.as_str(),
+        id: comment.id.get().to_string(),
+        at: comment.at.0,
+        live_id: comment.live_id.get(),
+        epoch,
+        offset,
+    }
 }
 
 #[derive(Serialize)]
@@ -221,8 +242,10 @@ struct OnlineBody<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::domain::{LiveStatus, UserId};
+    use crate::domain::{CommentId, CommentText, LiveStatus, UserId};
 
     #[test]
     fn both_dialects_wrap_the_same_payload() {
@@ -239,6 +262,31 @@ mod tests {
         let profile = |avatar| Profile { id: UserId::new(5).unwrap(), name: "wei".into(), avatar };
         assert_eq!(json(&User::from(&profile(None))), r#"{"id":5,"name":"wei","avatar":null}"#);
         assert_eq!(json(&User::from(&profile(Some(String::new())))), r#"{"id":5,"name":"wei","avatar":""}"#);
+    }
+
+    #[test]
+    fn an_echo_is_a_comment_without_a_place() {
+        let comment = Comment {
+            id: CommentId::new(9).unwrap(),
+            live_id: LiveId::new(2).unwrap(),
+            author: Arc::new(Profile { id: UserId::new(5).unwrap(), name: "wei".into(), avatar: None }),
+            text: CommentText::parse("hi", 200).unwrap(),
+            request_id: None,
+            at: Timestamp(7),
+        };
+        assert_eq!(
+            echo_text(Dialect::SocketIo, &comment),
+            r#"42["comment",{"user":{"id":5,"name":"wei","avatar":null},"content":"hi","id":"9","at":7,"live_id":2}]"#
+        );
+    }
+
+    #[test]
+    fn a_rate_says_how_many_of_how_many() {
+        let rate = CrowdRate { shown: 40, total: 312 };
+        assert_eq!(
+            rate_text(Dialect::PlainJson, LiveId::new(2).unwrap(), rate),
+            r#"{"event":"rate","data":{"live_id":2,"shown":40,"total":312}}"#
+        );
     }
 
     #[test]

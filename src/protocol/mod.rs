@@ -19,7 +19,7 @@ pub mod refusal;
 pub mod reply;
 pub mod socketio;
 
-pub use codec::{Codec, Dialect, event_text, fail_text, kicked_text, presence_text};
+pub use codec::{Codec, Dialect, echo_text, event_text, fail_text, kicked_text, presence_text, rate_text};
 pub use command::{ClientCommand, CommandKind, Decoded, FieldFault, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use payload::PayloadLimits;

@@ -124,6 +124,11 @@ enum Accepted<'a> {
         offset: Option<Offset>,
         status: &'a str,
     },
+    SampledOut {
+        ok: bool,
+        comment_id: String,
+        status: &'a str,
+    },
     Gifted {
         ok: bool,
         gift_record_id: i64,
@@ -165,6 +170,9 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 offset: *offset,
                 status: "delivered",
             },
+            Reply::SampledOut { comment_id } => {
+                Accepted::SampledOut { ok, comment_id: comment_id.get().to_string(), status: "sampled_out" }
+            }
             Reply::Gifted { record_id, offset, coin } => {
                 Accepted::Gifted { ok, gift_record_id: record_id.get(), offset: *offset, coin: coin.get() }
             }
@@ -210,6 +218,7 @@ mod tests {
                 Reply::Commented { comment_id, offset: Some(42) },
                 r#"{"ok":true,"comment_id":"1795294582778001","offset":42,"status":"delivered"}"#,
             ),
+            (Reply::SampledOut { comment_id }, r#"{"ok":true,"comment_id":"1795294582778001","status":"sampled_out"}"#),
             (
                 Reply::Gifted { record_id, offset: None, coin: Coins::new(90) },
                 r#"{"ok":true,"gift_record_id":9,"offset":null,"coin":90}"#,

@@ -82,6 +82,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         8 => (any::<Index>(), settling()).prop_map(|(which, answer)| Step::Books { which, answer }),
         6 => Just(Step::Place),
         4 => (0..40_000i64).prop_map(|ms| Step::Wait { ms }),
+        4 => (0..400i64).prop_map(|ms| Step::Wait { ms }),
         1 => Just(Step::WaitOut),
         2 => prop_oneof![3 => Just(LiveStatus::OnAir), 1 => Just(LiveStatus::Paused)].prop_map(Step::Status),
     ]

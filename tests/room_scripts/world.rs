@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, Effect, Gift, GiftCount, GiftId, GiftOrder,
-    GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Position, Presence, PresenceAction,
-    PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings,
-    Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount, GiftId,
+    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Position, Presence,
+    PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent,
+    RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -55,6 +55,7 @@ impl Default for World {
             live: Live { id: LiveId::FIRST, owner, title: "show".into(), status, coin: Coins::ZERO, look_count: 0 },
             settings: RoomSettings {
                 comment_rate: BucketRate { burst: 10, refill: 20, per_ms: 30_000 },
+                crowd_events_per_s: 40,
                 join_rate: BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 },
                 presence: PresenceSettings {
                     full_users_max: 200,
@@ -113,7 +114,7 @@ impl World {
                 let status = words::status(&words.next("a status")?)?;
                 let title = words.optional().unwrap_or_else(|| self.live.title.clone());
                 self.live.title.clone_from(&title);
-                self.step(|room, _| room.live_changed(status, title));
+                self.step(|room, now| room.live_changed(status, title, now));
             }
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
@@ -126,9 +127,10 @@ impl World {
         Ok(std::mem::take(&mut self.trace))
     }
 
-    /// Keys: `opening` coins of the live, `burst` of comments (2 more each 3 s), `joins` at once (one
-    /// more each second), `full`, `merged` and `notable` users of presence, `entries` its lists may
-    /// cost at once, `dedupe` entries, `gifts` under way, `offset` reached.
+    /// Keys: `opening` coins of the live, `burst` of comments (2 more each 3 s), `crowd` comments
+    /// shown a second, `joins` at once (one more each second), `full`, `merged` and `notable` users of
+    /// presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
+    /// reached.
     fn configure(&mut self, words: &mut Words) -> Result<(), String> {
         if self.room.is_some() {
             return Err("the room is open already".into());
@@ -152,6 +154,7 @@ impl World {
         presence.merged_users_max = words.number("merged")?.unwrap_or(presence.merged_users_max);
         presence.notable_users_max = words.number("notable")?.unwrap_or(presence.notable_users_max);
         presence.list_rate.burst = words.number("entries")?.unwrap_or(presence.list_rate.burst);
+        settings.crowd_events_per_s = words.number("crowd")?.unwrap_or(settings.crowd_events_per_s);
         settings.dedupe_max = words.number("dedupe")?.unwrap_or(settings.dedupe_max);
         settings.gifts_in_flight_max = words.number("gifts")?.unwrap_or(settings.gifts_in_flight_max);
         self.offset = words.number("offset")?.unwrap_or(self.offset);
@@ -308,8 +311,7 @@ impl World {
     /// Performs effects in their order, as the actor does: what an effect leads to comes before the
     /// next one, and a comment that the store does not take is not published.
     fn perform(&mut self, effects: Effects) {
-        let mut effects = effects.into_iter();
-        while let Some(effect) = effects.next() {
+        for effect in effects {
             match effect {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
@@ -318,18 +320,24 @@ impl World {
                     self.trace.push(format!("{handle} <- online {}", presence_words(&presence)));
                 }
                 Effect::Reply { to, result } => self.reply(&to, result),
-                Effect::Publish(event) if self.order_later => {
-                    self.trace.push(format!("order <- {}", event_words(&event)));
-                    self.unplaced.push_back(event);
+                Effect::Publish(event) => self.publish(event),
+                Effect::AnnounceRate(CrowdRate { shown, total }) => {
+                    self.trace.push(format!("all <- rate {shown} of {total}"));
                 }
-                Effect::Publish(event) => self.place(event),
-                Effect::StoreComment(comment) => {
+                Effect::PostComment(comment) => {
                     let id = comment.id;
                     let full = if self.store_full { " (full)" } else { "" };
                     self.trace.push(format!("store <- comment c{id}{full}"));
                     if self.store_full {
-                        effects = self.room().comment_stored(id, Err(StoreFailed::Busy)).into_iter();
+                        let effects = self.room().comment_stored(id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    } else {
+                        self.publish(RoomEvent::Comment(comment));
                     }
+                }
+                Effect::Echo { handle, comment } => {
+                    let text = comment.text.as_str();
+                    self.trace.push(format!("{handle} <- echo c{} {text:?}", comment.id));
                 }
                 Effect::CommitGift { ticket, order } => {
                     let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
@@ -342,6 +350,15 @@ impl World {
                     self.trace.push(format!("store <- view {name}"));
                 }
             }
+        }
+    }
+
+    fn publish(&mut self, event: RoomEvent) {
+        if self.order_later {
+            self.trace.push(format!("order <- {}", event_words(&event)));
+            self.unplaced.push_back(event);
+        } else {
+            self.place(event);
         }
     }
 
@@ -449,6 +466,7 @@ fn reply_words(reply: &Reply) -> String {
         }
         Reply::Left { .. } => "left".into(),
         Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", words::place(*offset)),
+        Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
         Reply::Gifted { record_id, offset, coin } => {
             format!("gifted r{record_id} at={} coin={coin}", words::place(*offset))
         }

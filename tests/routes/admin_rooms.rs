@@ -19,7 +19,8 @@ async fn open_room(api: &TestApi) -> String {
 fn stats(epoch: &Value, status: i64, offset: u64) -> Value {
     json!({
         "live_id": 1, "title": "title", "owner_id": 1, "status": status, "members": 0, "users": 0,
-        "comments_per_s": 0.0, "gifts_per_s": 0.0, "coin": 0, "coins_posted": 0, "look_count": 0,
+        "comments_per_s": 0.0, "gifts_per_s": 0.0,
+        "sampled_out": 0, "coin": 0, "coins_posted": 0, "look_count": 0,
         "history_length": offset, "epoch": epoch, "offset": offset, "in_flight": 0, "opened_at": NOW.0,
     })
 }

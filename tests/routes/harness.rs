@@ -8,7 +8,7 @@ use actix::Arbiter;
 use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use liveroom::actors::live_room::RoomServices;
+use liveroom::actors::live_room::{RoomServices, WindowSettings};
 use liveroom::actors::persister::{Persister, PersisterLimits};
 use liveroom::actors::registry::Registry;
 use liveroom::actors::{Rooms, SessionDirectory};
@@ -189,6 +189,7 @@ fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<
     let services = RoomServices {
         settings: RoomSettings {
             comment_rate: RATE,
+            crowd_events_per_s: 0,
             join_rate: RATE,
             presence: PresenceSettings {
                 full_users_max: 200,
@@ -201,6 +202,11 @@ fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<
             dedupe_ms: 300_000,
             dedupe_max: 100,
             gifts_in_flight_max: 100,
+        },
+        window: WindowSettings {
+            small_room_max: Duration::from_millis(50),
+            big_room_max: Duration::from_millis(200),
+            calm_deliveries_per_s: 12_500,
         },
         idle_retire: Duration::from_secs(120),
         broker: Arc::new(MemoryBroker::new(HistoryLimits { events_max: 300, age_ms: 120_000 }, clock.clone())),

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::domain::{Lane, Presence, Sequenced};
+use crate::domain::{CrowdRate, Lane, LiveId, Presence, Sequenced};
 use crate::outbox::{Packet, Run, Standing, StateKey};
-use crate::protocol::{Dialect, event_text, presence_text};
+use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
 /// What all members of a room are told. The first hub that needs a wire form makes it, the others
 /// share its bytes.
@@ -19,6 +19,7 @@ pub struct Encoded {
 enum What {
     Event(Sequenced),
     Presence(Arc<Presence>),
+    Rate(LiveId, CrowdRate),
 }
 
 impl Encoded {
@@ -33,6 +34,12 @@ impl Encoded {
         Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
     }
 
+    pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
+        // Lives count from 1, so the complement of one is no other's presence.
+        let state = Some(StateKey(!live_id.get().unsigned_abs()));
+        Self::new(What::Rate(live_id, rate), Standing { lane: Lane::Crowd, state })
+    }
+
     fn new(what: What, standing: Standing) -> Self {
         Self { what, standing, packets: Default::default() }
     }
@@ -43,6 +50,7 @@ impl Encoded {
             let text = match &self.what {
                 What::Event(sequenced) => event_text(dialect, sequenced),
                 What::Presence(presence) => presence_text(dialect, presence),
+                What::Rate(live_id, rate) => rate_text(dialect, *live_id, *rate),
             };
             Packet::text(&text, self.standing)
         });

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
 use crate::actors::session::SessionPort;
-use crate::domain::{Effect, Lane, LaneOf, Reject, Reply, ReplyTo, Sequenced, StoreFailed};
+use crate::domain::{Effect, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed};
 use crate::outbox::Packet;
-use crate::protocol::reply_text;
+use crate::protocol::{echo_text, reply_text};
 use crate::storage::Write;
 
 use super::{LiveRoom, WriteTicket};
@@ -15,8 +15,7 @@ use super::{LiveRoom, WriteTicket};
 type Effects = Vec<Effect<Arc<SessionPort>>>;
 
 impl LiveRoom {
-    /// Performs one decision. If the store refuses a comment, the effects after it are not
-    /// performed: nobody hears of a comment that nobody keeps.
+    /// Performs one decision, in its order.
     pub(super) fn perform(&mut self, effects: Effects) {
         let mut todo = VecDeque::from(effects);
         while let Some(effect) = todo.pop_front() {
@@ -26,17 +25,20 @@ impl LiveRoom {
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
                 Effect::Show { handle, presence } => self.fan_out.shared(&handle, self.shown.encoded(presence)),
-                Effect::Publish(event) => {
-                    // With a broker elsewhere the event comes back as `Delivered`, and is told then.
-                    if let Some(sequenced) = self.log.append(event) {
-                        prepend(&mut todo, self.tell(sequenced));
-                    }
+                Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
+                Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
+                Effect::PostComment(comment) => {
+                    let (id, write) = (comment.id, Write::Comment(comment.clone()));
+                    let effects = match self.persister.submit(write, WriteTicket::Comment(id)) {
+                        Ok(()) => self.publish(RoomEvent::Comment(comment)),
+                        // Nobody hears of a comment that nobody keeps.
+                        Err(_) => self.room.comment_stored(id, Err(StoreFailed::Busy)),
+                    };
+                    prepend(&mut todo, effects);
                 }
-                Effect::StoreComment(comment) => {
-                    let id = comment.id;
-                    if self.persister.submit(Write::Comment(comment), WriteTicket::Comment(id)).is_err() {
-                        todo = VecDeque::from(self.room.comment_stored(id, Err(StoreFailed::Busy)));
-                    }
+                Effect::Echo { handle, comment } => {
+                    let text = echo_text(handle.outlet.codec.dialect(), &comment);
+                    self.fan_out.one(&handle, Packet::text(&text, Lane::Voice));
                 }
                 Effect::CommitGift { ticket, order } => {
                     if let Err(refusal) = self.persister.submit(Write::Gift(order), WriteTicket::Gift(ticket)) {
@@ -50,6 +52,12 @@ impl LiveRoom {
                 }
             }
         }
+    }
+
+    /// Has an event given its place. With a broker elsewhere it comes back as `Delivered`, and is told
+    /// then.
+    fn publish(&mut self, event: RoomEvent) -> Effects {
+        self.log.append(event).map_or_else(Vec::new, |sequenced| self.tell(sequenced))
     }
 
     /// Tells all members an event that has its place, and returns what that decides: the answers

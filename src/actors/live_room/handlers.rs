@@ -90,7 +90,7 @@ impl Handler<LiveChanged> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, changed: LiveChanged, ctx: &mut Context<Self>) {
-        let effects = self.room.live_changed(changed.status, changed.title);
+        let effects = self.room.live_changed(changed.status, changed.title, self.now());
         self.perform(effects);
         self.settle(ctx);
     }

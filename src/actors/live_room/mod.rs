@@ -260,6 +260,7 @@ impl LiveRoom {
             coins_posted: self.room.ledger().posted(),
             history_count: self.log.recent_count(),
             position: self.room.position().clone(),
+            sampled_out_count: self.room.sampled_out_count(),
             in_flight_count: self.room.in_flight_count(),
             opened_at: self.opened_at,
         }

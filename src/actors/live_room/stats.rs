@@ -21,7 +21,9 @@ pub struct RoomStats {
     /// Recoverable events kept for members that come back.
     pub history_count: usize,
     pub position: Position,
-    /// Commands accepted whose commit is still on its way.
+    /// Viewers' comments sampled out since the room opened on this node.
+    pub sampled_out_count: u64,
+    /// Commands accepted and not yet answered.
     pub in_flight_count: usize,
     pub opened_at: Timestamp,
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Caller, Room};
+use crate::domain::crowd::Turn;
 use crate::domain::retries::CommandKey;
 use crate::domain::{
-    Comment, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo, RequestId, RoomEvent, Timestamp,
+    Comment, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo, RequestId, SessionId, Timestamp,
 };
 
 /// The store did not take a comment.
@@ -17,9 +18,12 @@ pub enum StoreFailed {
     Refused,
 }
 
-/// A comment that was accepted and whose sender waits for the commit.
+/// A comment that was accepted and whose sender waits for the end of the crowd's turn or for the
+/// commit.
 #[derive(Debug)]
 pub(super) struct PendingComment<H> {
+    /// Where it was posted.
+    session: SessionId,
     waiters: Vec<ReplyTo<H>>,
     offset: Option<Offset>,
     stored: bool,
@@ -34,7 +38,8 @@ const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 impl<H: Clone> Room<H> {
     /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
     /// and after fan-out there is nobody left to say no to. The sender is answered when the comment
-    /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]).
+    /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]), or when it is
+    /// sampled out, which a later step decides ([`Room::tick`]).
     pub fn post_comment(
         &mut self,
         caller: Caller<H>,
@@ -46,23 +51,85 @@ impl<H: Clone> Room<H> {
         self.live.status.require_open()?;
         let author = self.author(&caller)?;
         let key = request_id.clone().map(|request_id| (author.id, request_id));
-        self.remembered.forget_old(now, |id| self.pending_comments.contains_key(&id));
+        for memory in [&mut self.remembered, &mut self.unshown] {
+            memory.forget_old(now, |id| self.pending_comments.contains_key(&id));
+        }
         if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, &caller.to)) {
             return answer;
         }
-        if author.id != self.live.owner {
+        let is_crowd = author.id != self.live.owner;
+        if is_crowd {
             self.sweep_limiters(now);
             let limiter = self.limiters.entry(author.id).or_default();
             limiter
                 .take(self.settings.comment_rate, now)
                 .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
         }
-        if let Some(key) = key.clone() {
-            self.remembered.remember(key, id, text.clone(), now);
-        }
-        self.pending_comments.insert(id, PendingComment { waiters: vec![caller.to], offset: None, stored: false, key });
+        let (session, waiters) = (caller.session, vec![caller.to]);
+        self.pending_comments.insert(id, PendingComment { session, waiters, offset: None, stored: false, key });
         let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
-        Ok(vec![Effect::StoreComment(comment.clone()), Effect::Publish(RoomEvent::Comment(comment))])
+        if !is_crowd {
+            return Ok(vec![self.show(comment)]);
+        }
+        // Under load a room's timers are late; those who wait must not be later for it.
+        let mut effects = self.end_crowd_turn_due(now);
+        if self.crowd.pass(&comment) {
+            effects.push(self.show(comment));
+        } else {
+            if let Some(key) = command_key(&comment) {
+                self.unshown.remember(key, id, comment.text.clone(), now);
+            }
+            for comment in self.crowd.wait(comment) {
+                effects.extend(self.sample_out(&comment));
+            }
+        }
+        Ok(effects)
+    }
+
+    /// What time does to the comments that wait: their turn ends, and members hear how many of the
+    /// crowd's comments they see.
+    pub(super) fn tick_crowd(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = self.end_crowd_turn_due(now);
+        effects.extend(self.crowd.measure(now).map(Effect::AnnounceRate));
+        effects
+    }
+
+    fn end_crowd_turn_due(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let turn = self.crowd.end_turn_due(now);
+        self.decided(turn)
+    }
+
+    /// Ends the crowd's turn at once: nothing waits after it.
+    pub(super) fn end_crowd_turn(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let turn = self.crowd.end_turn(now);
+        self.decided(turn)
+    }
+
+    fn decided(&mut self, turn: Turn) -> Vec<Effect<H>> {
+        let mut effects: Vec<_> = turn.shown.into_iter().map(|comment| self.show(comment)).collect();
+        for comment in turn.sampled_out {
+            effects.extend(self.sample_out(&comment));
+        }
+        effects
+    }
+
+    fn show(&mut self, comment: Arc<Comment>) -> Effect<H> {
+        if let Some(key) = command_key(&comment) {
+            self.unshown.forget(&key, comment.id);
+            self.remembered.remember(key, comment.id, comment.text.clone(), comment.at);
+        }
+        Effect::PostComment(comment)
+    }
+
+    /// Tells the sender, and nobody else: the comment itself to the session that posted it, if that
+    /// is still a member, and what became of it to all that asked.
+    fn sample_out(&mut self, comment: &Arc<Comment>) -> Vec<Effect<H>> {
+        let Some(pending) = self.pending_comments.remove(&comment.id) else { return Vec::new() };
+        let member = self.members.get(pending.session).filter(|member| member.user == comment.author.id);
+        let echo = member.map(|member| Effect::Echo { handle: member.handle.clone(), comment: comment.clone() });
+        let reply = Reply::SampledOut { comment_id: comment.id };
+        let answers = pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) });
+        echo.into_iter().chain(answers).collect()
     }
 
     /// The answer to a command seen before, or `None` if this one is new.
@@ -72,7 +139,10 @@ impl<H: Clone> Room<H> {
         text: &CommentText,
         to: &ReplyTo<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
-        let known = self.remembered.get(key)?;
+        let (known, is_shown) = match self.remembered.get(key) {
+            Some(known) => (known, true),
+            None => (self.unshown.get(key)?, false),
+        };
         if known.text != *text {
             return Some(Err(Reject::DuplicateConflict));
         }
@@ -83,7 +153,12 @@ impl<H: Clone> Room<H> {
             pending.waiters.push(to.clone());
             return Some(Ok(Vec::new()));
         }
-        let reply = Reply::Commented { comment_id: known.comment_id, offset: known.offset };
+        let comment_id = known.comment_id;
+        let reply = if is_shown {
+            Reply::Commented { comment_id, offset: known.offset }
+        } else {
+            Reply::SampledOut { comment_id }
+        };
         Some(Ok(vec![Effect::Reply { to: to.clone(), result: Ok(reply) }]))
     }
 
@@ -137,4 +212,9 @@ impl<H: Clone> Room<H> {
             self.limiters.retain(|_, limiter| !limiter.is_full(now));
         }
     }
+}
+
+/// The command that posted a comment, if it has a name.
+fn command_key(comment: &Comment) -> Option<CommandKey> {
+    comment.request_id.clone().map(|request_id| (comment.author.id, request_id))
 }

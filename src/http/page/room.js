@@ -295,7 +295,7 @@ export class Room {
 
   #rate({ shown, total }) {
     byId("rate").textContent = t("rate", { shown, total });
-    byId("rate").hidden = false;
+    byId("rate").hidden = shown >= total;
     clearTimeout(this.#rateTimer);
     this.#rateTimer = setTimeout(() => { byId("rate").hidden = true; }, RATE_SHOWN_MS);
   }
