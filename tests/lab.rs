@@ -73,6 +73,23 @@ fn failed_checks(outcome: &Value) -> Vec<String> {
     failed.map(|check| format!("{}: {}", check["name"].as_str().unwrap_or("?"), check["detail"])).collect()
 }
 
+#[test]
+fn a_room_above_its_cap_keeps_all_promises() {
+    let server = TestServer::start(&[
+        ("LIVEROOM__LIMITS__CROWD_EVENTS_PER_S", "4"),
+        ("LIVEROOM__LIMITS__COMMENT_BURST", "1000"),
+        ("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "500"),
+    ]);
+    let script = server.dir().join("judged.toml");
+    std::fs::write(&script, SCRIPT).expect("the folder is ours");
+    let (_, outcome) = run(&script, server.port(), server.dir());
+    assert_eq!(failed_checks(&outcome), Vec::<String>::new());
+    let totals = &outcome["totals"];
+    let [sent, acked, sampled_out] =
+        ["comments_sent", "comments_acked", "comments_sampled_out"].map(|count| totals[count].as_u64().unwrap_or(0));
+    assert!(sampled_out > 0 && acked > 0 && sent == acked + sampled_out, "{totals}");
+}
+
 /// Runs [`SCRIPT`] against a server spoiled by `fault`: the named checks must fail.
 fn caught_by(fault: Fault, checks: &[&str]) {
     let server = server();
@@ -205,6 +222,11 @@ fn repeated_events_are_caught() {
 #[test]
 fn a_wrong_online_count_is_caught() {
     caught_by(Fault::Miscount, &["presence_converges"]);
+}
+
+#[test]
+fn a_false_receipt_is_caught() {
+    caught_by(Fault::FalseReceipt, &["sampled_out_shown_to_nobody_else"]);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub enum Fault {
     Leak,
     /// One comment is accepted, but its sender is not told.
     DropAnswer,
+    /// One comment is announced, but its sender is told that it is not.
+    FalseReceipt,
 }
 
 pub struct Proxy {
@@ -137,6 +139,9 @@ impl Shared {
             Fault::DropGift if is_gift && self.strikes() => Vec::new(),
             Fault::Repeat if is_comment && self.strikes() => vec![frame.clone(), frame],
             Fault::DropAnswer if text.contains("\"comment_id\"") && self.strikes() => Vec::new(),
+            Fault::FalseReceipt if text.contains("\"delivered\"") && self.strikes() => {
+                vec![text_frame(&text.replace("delivered", "sampled_out"))]
+            }
             Fault::Miscount if text.starts_with("{\"event\":\"online\"") => {
                 self.has_struck.store(true, Ordering::SeqCst);
                 vec![replace_number(text, "\"count\":", 1)]
@@ -205,7 +210,10 @@ fn replace_number(text: &str, key: &str, add: u64) -> Vec<u8> {
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     let number = digits.parse::<u64>().unwrap_or_default() + add;
     let before = &text[..text.len() - rest.len()];
-    let text = format!("{before}{number}{}", &rest[digits.len()..]);
+    text_frame(&format!("{before}{number}{}", &rest[digits.len()..]))
+}
+
+fn text_frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match text.len() {
         short @ 0..=125 => frame.push(short as u8),

@@ -45,6 +45,7 @@ impl Storm {
         let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: Coins::ZERO, look_count: 0 };
         let settings = RoomSettings {
             comment_rate: PLENTY,
+            crowd_events_per_s: 0,
             join_rate: PLENTY,
             presence: PRESENCE,
             leave_grace_ms: 30_000,

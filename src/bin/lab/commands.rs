@@ -15,6 +15,8 @@ pub struct Command {
     pub fate: Fate,
     /// The offset its room announced it at.
     pub announced: Option<u64>,
+    /// Its sender got the comment back without a place.
+    pub is_echoed: bool,
     /// The command this repeats with the same `request_id`.
     pub retry_of: Option<usize>,
 }
@@ -51,6 +53,7 @@ impl Commands {
             intended_ns,
             fate: Fate::Pending,
             announced: None,
+            is_echoed: false,
             retry_of: None,
         });
         self.0.len() - 1

@@ -12,6 +12,7 @@ pub const ANSWERED: &str = "every_command_answered_once";
 pub const COMMENT_LOST: &str = "no_acked_comment_lost";
 pub const GIFT_LOST: &str = "no_acked_gift_lost";
 pub const DUPLICATED: &str = "nothing_duplicated";
+pub const SAMPLED: &str = "sampled_out_shown_to_nobody_else";
 pub const ORDER: &str = "same_order_for_all";
 pub const GAPS: &str = "offsets_without_gaps";
 pub const ISOLATED: &str = "nobody_hears_another_room";
@@ -21,8 +22,21 @@ pub const REFUSALS: &str = "only_expected_refusals";
 pub const WIRE: &str = "frames_are_well_formed";
 
 /// All checks, in the order they are reported.
-const ALL: &[&str] =
-    &[CONNECTED, ANSWERED, COMMENT_LOST, GIFT_LOST, DUPLICATED, ORDER, GAPS, ISOLATED, MONEY, PRESENCE, REFUSALS, WIRE];
+const ALL: &[&str] = &[
+    CONNECTED,
+    ANSWERED,
+    COMMENT_LOST,
+    GIFT_LOST,
+    SAMPLED,
+    DUPLICATED,
+    ORDER,
+    GAPS,
+    ISOLATED,
+    MONEY,
+    PRESENCE,
+    REFUSALS,
+    WIRE,
+];
 
 /// What was seen to be wrong.
 #[derive(Debug, Default)]

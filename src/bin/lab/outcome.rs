@@ -70,6 +70,9 @@ pub struct Totals {
     pub joins: u64,
     pub comments_sent: u64,
     pub comments_acked: u64,
+    /// Accepted, but shown to their senders only. Files of earlier versions lack it.
+    #[serde(default)]
+    pub comments_sampled_out: u64,
     pub gifts_sent: u64,
     pub gifts_acked: u64,
     /// Event frames received by all members.

@@ -215,12 +215,30 @@ impl Driver<'_> {
                 }
             }
             b"rate" => {}
+            b"comment" => self.on_echo(index, body),
             // Refusals without a command: `kicked`, `error`, and the one named by the socket id.
             _ => {
                 let code = serde_json::from_slice::<Value>(body).ok();
                 let code = code.as_ref().and_then(|body| body["code"].as_str().or(body["data"]["payload"].as_str()));
                 self.refuse(code.unwrap_or("unknown_event"));
             }
+        }
+    }
+
+    /// A comment without a place: one that was sampled out, shown to its sender.
+    fn on_echo(&mut self, index: usize, body: &[u8]) {
+        let number = read_mark(body);
+        let command = number.and_then(|number| self.commands.get_mut(number));
+        match command.filter(|command| command.member as usize == index) {
+            Some(command) => {
+                if std::mem::replace(&mut command.is_echoed, true) {
+                    self.offences
+                        .add(judge::DUPLICATED, || format!("member {index} got its comment {number:?} back twice"));
+                }
+            }
+            None => self.offences.add(judge::SAMPLED, || {
+                format!("member {index} got comment {number:?} without a place, which it did not send")
+            }),
         }
     }
 

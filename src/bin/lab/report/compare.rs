@@ -43,6 +43,7 @@ const METRICS: &[Metric] = &[
     metric("connections", Better::Neither, whole, |run| Some(run.totals.connections as f64)),
     metric("failed connections", Better::Lower, whole, |run| Some(run.totals.connect_failures as f64)),
     metric("comments acked", Better::Neither, whole, |run| Some(run.totals.comments_acked as f64)),
+    metric("comments sampled out", Better::Neither, whole, |run| Some(run.totals.comments_sampled_out as f64)),
     metric("gifts acked", Better::Neither, whole, |run| Some(run.totals.gifts_acked as f64)),
     metric("bytes received", Better::Neither, bytes, |run| Some(run.totals.bytes_received as f64)),
     metric("server CPU, s", Better::Lower, figure, |run| run.server.cpu_s),

@@ -6,6 +6,7 @@ use super::chart::{Chart, Line, Scale};
 use super::format::{
     bytes, count, escape, figure, known, micros, millis, per_second, percent, seconds, short, times, whole,
 };
+use super::summary::comments;
 use super::{all_checks, has_several_phases, page, passed, timeline, verdict};
 use crate::outcome::{Check, Outcome, Percentiles, Point};
 
@@ -269,7 +270,7 @@ fn traffic(outcome: &Outcome) -> String {
     page::facts(&[
         ("connections", format!("{}, {} failed", count(totals.connections), count(totals.connect_failures))),
         ("joins", count(totals.joins)),
-        ("comments", format!("{} sent, {} acked", count(totals.comments_sent), count(totals.comments_acked))),
+        ("comments", comments(totals)),
         ("gifts", format!("{} sent, {} acked", count(totals.gifts_sent), count(totals.gifts_acked))),
         ("deliveries", format!("{} of {}", count(totals.deliveries), count(totals.expected_deliveries))),
         ("received", bytes(totals.bytes_received as f64)),

@@ -42,6 +42,7 @@ pub fn outcome() -> Outcome {
             joins: 1_020,
             comments_sent: 11_640,
             comments_acked: 11_640,
+            comments_sampled_out: 0,
             gifts_sent: 240,
             gifts_acked: 238,
             deliveries: 11_630_443,

@@ -4,7 +4,7 @@
 use super::beside_floor::beside_floor;
 use super::format::{UNKNOWN, bytes, count, figure, known, micros, per_second, seconds, times};
 use super::{has_several_phases, lanes, passed, verdict};
-use crate::outcome::{Check, Outcome, Percentiles};
+use crate::outcome::{Check, Outcome, Percentiles, Totals};
 
 /// Plain text without colours, for people and for logs alike; ends with the overall verdict, where
 /// the eye rests when the program is done.
@@ -87,13 +87,22 @@ fn table_line(name: &str, cells: &[String]) -> String {
     format!("{name:22}{columns}\n")
 }
 
+/// Comments in words; of those that were sampled out only if there are any.
+pub fn comments(totals: &Totals) -> String {
+    let (sent, acked) = (count(totals.comments_sent), count(totals.comments_acked));
+    match totals.comments_sampled_out {
+        0 => format!("{sent} sent, {acked} acked"),
+        sampled_out => format!("{sent} sent, {acked} acked, {} sampled out", count(sampled_out)),
+    }
+}
+
 fn traffic(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let failed = |number: u64| if number > 0 { format!(", {} failed", count(number)) } else { String::new() };
     let mut lines = vec![
         fact("connections", format!("{}{}", count(totals.connections), failed(totals.connect_failures))),
         fact("joins", count(totals.joins)),
-        fact("comments", format!("{} sent, {} acked", count(totals.comments_sent), count(totals.comments_acked))),
+        fact("comments", comments(totals)),
         fact("gifts", format!("{} sent, {} acked", count(totals.gifts_sent), count(totals.gifts_acked))),
         fact("deliveries", format!("{}, {}", count(totals.deliveries), per_second(totals.deliveries_per_s))),
         fact("lost", format!("{} of {}", count(totals.lost_deliveries), count(totals.expected_deliveries))),

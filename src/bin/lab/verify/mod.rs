@@ -50,6 +50,7 @@ pub fn verdict(
         driver.commands.iter().filter(|(_, it)| kind(&it.kind) && matches!(it.fate, Fate::Accepted { .. })).count()
             as u64
     };
+    let comments_sampled_out = driver.commands.iter().filter(|(_, it)| it.fate == Fate::SampledOut).count() as u64;
     let (stats, rooms) = (&driver.stats, rooms_of(driver, world));
     let totals = Totals {
         connections: stats.connections,
@@ -57,6 +58,7 @@ pub fn verdict(
         joins: stats.joins,
         comments_sent: stats.comments_sent,
         comments_acked: accepted(false),
+        comments_sampled_out,
         gifts_sent: stats.gifts_sent,
         gifts_acked: accepted(true),
         deliveries: stats.deliveries,
@@ -85,6 +87,7 @@ fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: us
         judge::ANSWERED => format!("{} comments and gifts", totals.comments_sent + totals.gifts_sent),
         judge::COMMENT_LOST => format!("{} acked comments, heard by all that were there", totals.comments_acked),
         judge::GIFT_LOST => format!("{} acked gifts, heard by all that were there", totals.gifts_acked),
+        judge::SAMPLED => format!("{} comments sampled out", totals.comments_sampled_out),
         judge::GAPS => format!("{} of {} deliveries missing", receipts.lost(), receipts.expected()),
         judge::DUPLICATED | judge::ORDER => format!("{} deliveries, each compared with the others'", totals.deliveries),
         judge::ISOLATED => format!("{rooms} rooms"),

@@ -46,6 +46,7 @@ pub fn check(driver: &mut Driver, allowed: Loss) -> Receipts {
         driver.offences.add(judge::GAPS, || format!("member {member} missed offset {offset}"));
     }
     check_acked(driver, &missing);
+    check_sampled_out(driver);
     check_gift_ids(driver);
     receipts
 }
@@ -141,6 +142,24 @@ fn check_acked(driver: &mut Driver, missing: &Missing) {
             }
             // Nobody was there to hear it, or the script puts up with its loss.
             None => {}
+        }
+    }
+}
+
+/// What was sampled out, as its sender was told, was announced to nobody; and its sender was shown no
+/// comment without a place but that.
+fn check_sampled_out(driver: &mut Driver) {
+    for (number, command) in driver.commands.iter() {
+        let original = command.retry_of.and_then(|original| driver.commands.get(original)).unwrap_or(command);
+        if command.fate == Fate::SampledOut
+            && let Some(offset) = original.announced
+        {
+            driver.offences.add(judge::SAMPLED, || {
+                format!("{number} was told it is sampled out, and announced at offset {offset}")
+            });
+        }
+        if command.is_echoed && matches!(command.fate, Fate::Accepted { .. }) {
+            driver.offences.add(judge::SAMPLED, || format!("{number} came back without a place, though accepted"));
         }
     }
 }
