@@ -3,9 +3,15 @@
 #[macro_use]
 #[path = "support/database.rs"]
 mod database;
+#[path = "store_contract/comments.rs"]
+mod comments;
 
 use std::sync::Arc;
 
+use comments::{
+    a_page_of_comments_costs_its_own_length, a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
+    comments_come_in_pages_newest_first,
+};
 use database::{Database, NOW, open, order, profile, request};
 use liveroom::domain::*;
 use liveroom::storage::{
@@ -25,6 +31,9 @@ contract! {
     writes_of_a_batch_take_effect_in_order,
     a_comment_is_stored_once_and_strangers_comments_are_refused,
     recent_comments_are_the_newest_with_a_request_id,
+    comments_come_in_pages_newest_first,
+    a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
+    a_page_of_comments_costs_its_own_length,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,

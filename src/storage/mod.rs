@@ -20,7 +20,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    Coins, Comment, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus, RequestId,
+    Coins, Comment, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus, RequestId,
     StoreFailed, Timestamp, UserId,
 };
 
@@ -225,6 +225,13 @@ pub trait Store: Send + Sync {
     /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
     /// the newest `max` of them.
     fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>>;
+
+    /// The newest `max` comments of a live, newest first, of those before the comment `before`.
+    /// Removed ones are left out.
+    fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>>;
+    /// Takes a comment of this live down, for good, and says since when it is; `None` if it is
+    /// unknown.
+    fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>>;
 
     /// Makes a whole batch durable in one transaction and answers each write, in order. Writes
     /// take effect as if done one after the other. `Err` means that nothing of the batch is known

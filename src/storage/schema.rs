@@ -8,6 +8,7 @@ diesel::table! {
         content -> Text,
         request_id -> Nullable<Text>,
         created_at -> Int8,
+        removed_at -> Nullable<Int8>,
     }
 }
 

@@ -8,9 +8,9 @@ mod postgres;
 use std::future::Future;
 use std::sync::Arc;
 
-use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, RunQueryDsl};
 use liveroom::domain::*;
 use liveroom::storage::{self, CoinGrant, GrantOutcome, Store, StoreError, StoreOptions, User, Write, WriteOutcome};
 use tempfile::TempDir;
@@ -40,6 +40,12 @@ pub struct Database {
     pub store: Arc<dyn Store>,
     pub url: String,
     kind: Kind,
+}
+
+#[derive(diesel::QueryableByName)]
+struct PlanStep {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
 }
 
 pub const NOW: Timestamp = Timestamp(1_795_294_582_778);
@@ -95,6 +101,22 @@ impl Database {
                 conn.batch_execute(sql).map_err(|error| error.to_string())
             }
             Kind::Postgres(server) => server.execute(&self.url, sql),
+        }
+    }
+
+    /// How the database would run a query over its present rows.
+    pub fn plan(&self, sql: &str) -> String {
+        match &self.kind {
+            Kind::Sqlite { .. } => {
+                let mut conn = SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
+                let steps: Vec<PlanStep> =
+                    diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut conn).unwrap();
+                steps.into_iter().map(|step| step.detail + "\n").collect()
+            }
+            Kind::Postgres(server) => {
+                server.execute(&self.url, "ANALYZE").unwrap();
+                server.query(&self.url, &format!("EXPLAIN {sql}"))
+            }
         }
     }
 

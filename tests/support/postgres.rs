@@ -88,10 +88,20 @@ impl Postgres {
 
     /// Runs statements outside the store; `Err` is what the server said.
     pub fn execute(&self, url: &str, sql: &str) -> Result<(), String> {
+        self.psql(url, sql).map(|_| ())
+    }
+
+    /// Runs a query outside the store, and returns its rows as text.
+    pub fn query(&self, url: &str, sql: &str) -> String {
+        self.psql(url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    fn psql(&self, url: &str, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
         let done = run(&mut psql);
-        if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
     }
 
     fn client(&self, program: &str) -> Command {

@@ -1,14 +1,14 @@
-//! Lives, and what was said and given in them.
+//! Lives, and what was given in them.
 
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use crate::domain::{Coins, Comment, LiveId, LiveStatus, Timestamp, UserId};
+use crate::domain::{Coins, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::error::require_storable;
-use crate::storage::rows::{CommentRecord, LiveRecord};
-use crate::storage::schema::{comments, gift_records, lives, users};
+use crate::storage::rows::LiveRecord;
+use crate::storage::schema::{gift_records, lives};
 use crate::storage::{LiveLedger, LiveRow, StatusChange, StoreError};
 
 pub async fn create(
@@ -71,36 +71,6 @@ pub async fn set_status(
     }
     let found = owned.select(lives::id).first::<i64>(conn).await.optional()?;
     Ok(if found.is_some() { StatusChange::AlreadyEnded } else { StatusChange::NotFound })
-}
-
-pub async fn recent_comments(
-    conn: &mut Conn,
-    live_id: LiveId,
-    since: Timestamp,
-    max: u32,
-) -> Result<Vec<Comment>, StoreError> {
-    let mut rows: Vec<CommentRecord> = comments::table
-        .inner_join(users::table)
-        .filter(comments::live_id.eq(live_id.get()))
-        .filter(comments::created_at.ge(since.0))
-        .filter(comments::request_id.is_not_null())
-        .order((comments::created_at.desc(), comments::id.desc()))
-        .limit(i64::from(max))
-        .select((
-            comments::id,
-            comments::live_id,
-            comments::content,
-            comments::request_id,
-            comments::created_at,
-            users::id,
-            users::username,
-            users::nickname,
-            users::avatar,
-        ))
-        .load(conn)
-        .await?;
-    rows.reverse();
-    rows.into_iter().map(Comment::try_from).collect()
 }
 
 /// The sum is the live's own total, which the audit proves equal to that of its gifts.

@@ -7,6 +7,7 @@
 mod accounts;
 mod audit;
 mod catalogue;
+mod comments;
 mod grants;
 mod lives;
 
@@ -14,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
 use super::{Backend, Conn, WRITE_NOTHING_NEW, commit_batch};
-use crate::domain::{Coins, Comment, GiftId, LiveId, LiveStatus, Timestamp, UserId};
+use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
     AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored, User,
     Write, WriteOutcome,
@@ -93,7 +94,15 @@ impl Store for Backend {
     }
 
     fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>> {
-        self.read(move |conn| lives::recent_comments(conn, live_id, since, max).boxed())
+        self.read(move |conn| comments::recent(conn, live_id, since, max).boxed())
+    }
+
+    fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>> {
+        self.read(move |conn| comments::page(conn, live_id, before, max).boxed())
+    }
+
+    fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>> {
+        self.write(move |conn| comments::remove(conn, live_id, id, at).boxed())
     }
 
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {

@@ -1,0 +1,2 @@
+DROP INDEX comments_shown;
+ALTER TABLE comments DROP COLUMN removed_at;
