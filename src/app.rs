@@ -26,10 +26,10 @@ use crate::actors::{Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
+use crate::cluster::{MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
-use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, PresenceSettings, RoomSettings};
+use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
 use crate::http::{self, ApiSettings, ApiState, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
@@ -94,7 +94,8 @@ impl App {
             settings: room_settings(config),
             window: window_settings(config),
             idle_retire: ms(config.rooms.idle_retire_ms),
-            broker: Arc::new(MemoryBroker::new(history, clock.clone())),
+            history,
+            broker: Arc::new(MemoryBroker),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
             // Until nodes agree on their numbers, chance tells two processes on one database apart.

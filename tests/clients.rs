@@ -404,6 +404,44 @@ fn come_back_after(end: fn(&mut TestServer)) {
     stage.report("restart");
 }
 
+#[test]
+fn who_was_cut_off_is_told_what_it_missed_and_nothing_else() {
+    let mut stage = Stage::set(&[]);
+    stage.join_all();
+    let live_id = stage.live_id;
+    let mut streamer = Ws::connect(&stage.server, &stage.owner);
+    streamer.join(live_id);
+    let mut say = |text: &str| streamer.ask("comment", json!({"live_id": live_id, "data": text}))["offset"].clone();
+    let seen = say("seen");
+    let since: Vec<Value> = stage
+        .clients
+        .iter_mut()
+        .map(|client| {
+            let comment = client.event("comment");
+            assert_eq!(comment["offset"], seen, "{}", client.cell);
+            client.signal("KILL");
+            json!({"epoch": comment["epoch"], "offset": comment["offset"]})
+        })
+        .collect();
+    let missed = ["one", "two 世界", "three"].map(|text| (say(text), text));
+    for (client, since) in stage.clients.iter_mut().zip(since) {
+        let mut back = Client::start(client.cell, stage.server.port(), client.user.clone());
+        back.connected();
+        let joined = back.ask("joinLive", json!({"live_id": live_id, "since": since}));
+        assert_eq!((&joined["ok"], &joined["recovered"]), (&json!(true), &json!(true)), "{}: {joined}", back.cell);
+        for (offset, text) in &missed {
+            let comment = back.event("comment");
+            assert_eq!((&comment["offset"], &comment["content"]), (offset, &json!(text)), "{}", back.cell);
+        }
+        *client = back;
+    }
+    let next = say("next");
+    for client in &mut stage.clients {
+        assert_eq!(client.event("comment")["offset"], next, "{}", client.cell);
+    }
+    stage.report("recovery");
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

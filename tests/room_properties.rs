@@ -7,17 +7,21 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, CROWD_TURN_MS, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift,
-    GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus,
-    Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings,
-    Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, Live,
+    LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 use proptest::prelude::*;
+use proptest::sample::Index;
 
+#[path = "room_properties/clients.rs"]
+mod clients;
 #[path = "room_properties/step.rs"]
 mod step;
 #[path = "room_properties/views.rs"]
 mod views;
 
+use clients::Clients;
 use step::{SESSIONS, Settling, Step};
 use views::Views;
 
@@ -38,6 +42,9 @@ const SETTINGS: RoomSettings = RoomSettings {
     dedupe_max: 1_000,
     gifts_in_flight_max: 3,
 };
+
+/// Smaller than the steps between a loss and a return often are.
+const HISTORY: HistoryLimits = HistoryLimits { events_max: 6, age_ms: 60_000 };
 
 /// The books, as the store keeps them: one record for each giver and request id.
 #[derive(Default)]
@@ -79,6 +86,9 @@ struct World {
     unplaced: VecDeque<RoomEvent>,
 
     last_offset: Offset,
+    /// As the actor keeps it.
+    history: History<Sequenced>,
+    clients: Clients,
     comments_count: i64,
     asked_count: i64,
     answered: HashSet<i64>,
@@ -107,9 +117,10 @@ impl World {
     fn new(broker_elsewhere: bool) -> Self {
         let now = Timestamp(1_000_000);
         let (id, owner, title) = (LiveId::FIRST, user_id(0), "show".to_owned());
+        let origin = Position { epoch: "e".into(), offset: 0 };
         let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: OPENING, look_count: 0 };
         Self {
-            room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), SETTINGS, now),
+            room: Room::open(live, origin.clone(), Vec::new(), SETTINGS, now),
             now,
             broker_elsewhere,
             store_full: false,
@@ -118,6 +129,8 @@ impl World {
             settling: BTreeMap::new(),
             unplaced: VecDeque::new(),
             last_offset: 0,
+            history: History::new(HISTORY, origin.clone()),
+            clients: Clients::default(),
             comments_count: 0,
             asked_count: 0,
             answered: HashSet::new(),
@@ -157,7 +170,7 @@ impl World {
                 let effects = self.room.lose(SessionId(session), self.now);
                 self.perform(effects);
             }
-            Step::Remove { session } => {
+            Step::Expel { session } => {
                 self.forget(session);
                 let effects = self.room.remove(SessionId(session), self.now);
                 self.perform(effects);
@@ -176,11 +189,12 @@ impl World {
             Step::Place => self.place_next(),
             Step::Wait { ms } => self.wait(ms),
             Step::WaitOut => self.wait(SETTINGS.dedupe_ms),
+            Step::Remove { which } if !self.told_comments.is_empty() => self.remove_comment(which),
             Step::Status(status) => {
                 let effects = self.room.live_changed(status, "show".into(), self.now);
                 self.perform(effects);
             }
-            Step::Store { .. } | Step::Books { .. } => {}
+            Step::Store { .. } | Step::Books { .. } | Step::Remove { .. } => {}
         }
         self.check();
     }
@@ -202,8 +216,15 @@ impl World {
         let to = self.ask(session);
         let profile = profile(user);
         let socket_id = format!("s{session}").into();
-        let request =
-            JoinRequest { session: SessionId(session), profile, socket_id, handle: session, ack: to.ack.clone() };
+        let since = self.clients.seen(session).filter(|seen| self.history.reaches(seen, self.now));
+        let request = JoinRequest {
+            session: SessionId(session),
+            profile,
+            socket_id,
+            handle: session,
+            ack: to.ack.clone(),
+            recover_after: since.map(|seen| seen.offset),
+        };
         let decision = self.room.join(request, self.now);
         if decision.is_ok() {
             self.sessions.insert(session, user);
@@ -273,6 +294,13 @@ impl World {
         }
     }
 
+    fn remove_comment(&mut self, which: Index) {
+        let mut told: Vec<_> = self.told_comments.keys().copied().collect();
+        told.sort_unstable();
+        let effects = self.room.comment_removed(*which.get(&told));
+        self.perform(effects);
+    }
+
     fn wait(&mut self, ms: i64) {
         self.now = self.now.plus_ms(ms);
         self.lingering.retain(|_, at| *at > self.now);
@@ -297,6 +325,9 @@ impl World {
     fn perform(&mut self, effects: Vec<Effect<u64>>) {
         for effect in effects {
             match effect {
+                Effect::Replay { handle, after } => {
+                    self.history.after(after).for_each(|again| self.clients.hear(handle, again));
+                }
                 Effect::Attach { session, .. } => {
                     assert!(self.attached.insert(session.0), "attached twice");
                     self.views.open(session.0);
@@ -367,6 +398,11 @@ impl World {
         self.last_offset += 1;
         let sequenced = Sequenced { epoch: "e".into(), offset: self.last_offset, event };
         let effects = self.room.ordered(&sequenced);
+        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
+            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
+        }
+        self.history.push(&sequenced, sequenced.clone(), self.now);
+        self.clients.tell(&self.attached, &sequenced, self.now);
         match &sequenced.event {
             RoomEvent::Comment(comment) => {
                 assert!(self.submitted.contains(&comment.id), "told before it was submitted");
@@ -378,7 +414,7 @@ impl World {
                 assert_eq!(earlier, None, "a gift was told twice");
                 self.told_coins += receipt.total.get();
             }
-            RoomEvent::Live { .. } => {}
+            RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {}
         }
         self.perform(effects);
     }
@@ -405,7 +441,8 @@ impl World {
                 assert!(offset.is_some(), "accepted before it had its place");
                 assert_eq!(self.told_gifts.get(record_id), offset.as_ref());
             }
-            Ok(Reply::Joined { position, count, .. }) => {
+            Ok(Reply::Joined { position, count, recovered, .. }) => {
+                self.clients.joined(to.handle, position, *recovered, HISTORY, self.now);
                 assert_eq!((position.offset, *count), (self.last_offset, self.online().len()));
             }
             Ok(Reply::Left { .. }) | Err(_) => {}
@@ -418,6 +455,7 @@ impl World {
 
     /// What holds after every step.
     fn check(&self) {
+        self.clients.check(&self.attached, self.last_offset);
         assert_eq!(self.attached, self.sessions.keys().copied().collect());
         assert_eq!(self.room.members().members_count(), self.sessions.len());
         assert_eq!(self.room.members().users_count(), self.online().len());

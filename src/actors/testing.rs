@@ -21,9 +21,11 @@ use super::session::{
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{HistoryLimits, MemoryBroker, StoreTokens};
+use crate::cluster::{MemoryBroker, StoreTokens};
 use crate::comment_ids::CommentIds;
-use crate::domain::{BucketRate, Coins, GiftId, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings};
+use crate::domain::{
+    BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings,
+};
 use crate::outbox::{Outbox, OutboxLimits, Portion};
 use crate::protocol::{Codec, PayloadLimits};
 use crate::storage::{CoinGrant, SqliteStore, Store, StoreOptions};
@@ -73,7 +75,6 @@ impl Node {
         let arbiter = Arbiter::new().handle();
         let limits = PersisterLimits { queue_max: options.queue_max, batch_max: 512 };
         let persister = Persister::start_in(&arbiter, store.clone(), limits);
-        let history = HistoryLimits { events_max: 300, age_ms: 120_000 };
         let room_services = RoomServices {
             settings: RoomSettings {
                 comment_rate: PLENTY,
@@ -97,7 +98,8 @@ impl Node {
                 calm_deliveries_per_s: 12_500,
             },
             idle_retire: options.idle_retire,
-            broker: Arc::new(MemoryBroker::new(history, clock.clone())),
+            history: HistoryLimits { events_max: 300, age_ms: 120_000 },
+            broker: Arc::new(MemoryBroker),
             persister: persister.clone(),
             catalogue,
             comment_ids: Arc::new(CommentIds::new(0)),

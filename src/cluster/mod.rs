@@ -8,7 +8,7 @@ mod token_store;
 
 use crate::domain::{LiveId, Position, RoomEvent, Sequenced};
 
-pub use memory::{HistoryLimits, MemoryBroker};
+pub use memory::MemoryBroker;
 pub use token_store::{StoreTokens, TokenStore};
 
 /// Gives every event of a room its place, and hands it to every node that has the room.
@@ -24,7 +24,4 @@ pub trait RoomLog: Send {
     fn position(&self) -> Position;
     /// Appends an event: its place at once, or `None` when it will come through `delivered`.
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced>;
-    /// The newest events kept for members that come back, oldest first.
-    fn recent(&self) -> Vec<Sequenced>;
-    fn recent_count(&self) -> usize;
 }

@@ -28,6 +28,16 @@ pub enum RoomEvent {
         status: LiveStatus,
         title: Arc<str>,
     },
+    /// A comment was taken down.
+    Removed {
+        live_id: LiveId,
+        comment_id: CommentId,
+    },
+    /// Operators have something to say.
+    Notice {
+        live_id: LiveId,
+        text: Arc<str>,
+    },
 }
 
 /// What may be given up first when there is too much.
@@ -51,7 +61,9 @@ impl LaneOf for RoomEvent {
         match self {
             RoomEvent::Comment(comment) if comment.author.id == owner => Lane::Voice,
             RoomEvent::Comment(_) => Lane::Crowd,
-            RoomEvent::Gift { .. } | RoomEvent::Live { .. } => Lane::Money,
+            RoomEvent::Gift { .. } | RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {
+                Lane::Money
+            }
         }
     }
 }
@@ -106,6 +118,11 @@ pub enum Effect<H> {
     Detach {
         session: SessionId,
         handle: H,
+    },
+    /// Tell `handle` again, in order, every event after this offset.
+    Replay {
+        handle: H,
+        after: Offset,
     },
     /// Give the event its place in the order, then tell all.
     Publish(RoomEvent),

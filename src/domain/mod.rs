@@ -12,6 +12,7 @@ mod crowd;
 mod disconnect;
 mod event;
 mod gift;
+mod history;
 mod ids;
 mod ledger;
 mod live;
@@ -28,6 +29,7 @@ pub use crowd::{CrowdRate, TURN_MS as CROWD_TURN_MS};
 pub use disconnect::Disconnect;
 pub use event::{Effect, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
+pub use history::{History, HistoryLimits};
 pub use ids::{
     AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, Offset, ReplyTo, RequestId, SessionId, SocketId,
     Timestamp, UserId,

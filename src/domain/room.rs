@@ -10,7 +10,7 @@ use super::crowd::CrowdLane;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
     AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Position, PresenceLadder,
+    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position, PresenceLadder,
     PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId,
     SocketId, Timestamp, UserId,
 };
@@ -47,6 +47,8 @@ pub struct JoinRequest<H> {
     pub socket_id: SocketId,
     pub handle: H,
     pub ack: AckId,
+    /// The offset it saw last, if all that came after it can be told again.
+    pub recover_after: Option<Offset>,
 }
 
 /// Who sends a command, and how to answer it.
@@ -127,10 +129,10 @@ impl<H: Clone> Room<H> {
     pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
         self.joins.admit(self.settings.join_rate, now).map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
-        let JoinRequest { session, profile, socket_id, handle, ack } = request;
+        let JoinRequest { session, profile, socket_id, handle, ack, recover_after } = request;
         let user = profile.id;
         let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
-        let mut effects = Vec::with_capacity(6);
+        let mut effects = Vec::with_capacity(7);
         // Every attach has its detach, so that whoever counts them does not count a member twice.
         match self.members.get(session) {
             Some(before) if before.user == user => {
@@ -148,12 +150,14 @@ impl<H: Clone> Room<H> {
                 to: ReplyTo { handle: handle.clone(), ack },
                 result: Ok(Reply::Joined {
                     position: self.position.clone(),
-                    recovered: false,
+                    recovered: recover_after.is_some(),
                     count: self.members.users_count(),
                     live: Box::new(self.live.clone()),
                 }),
             },
         ]);
+        // Between the answer, which says that it comes, and anything new, which comes after it.
+        effects.extend(recover_after.map(|after| Effect::Replay { handle: handle.clone(), after }));
         // It hears what is announced now; if nothing is, it is shown what the others know.
         let shown = |presence| Effect::Show { handle, presence };
         effects.extend(self.announce(now).or_else(|| self.presence.shown().map(shown)));
@@ -238,7 +242,7 @@ impl<H: Clone> Room<H> {
                 let reply = Reply::Gifted { record_id: receipt.record_id, offset: Some(sequenced.offset), coin };
                 waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
             }
-            RoomEvent::Live { .. } => Vec::new(),
+            RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => Vec::new(),
         }
     }
 
@@ -308,6 +312,16 @@ impl<H: Clone> Room<H> {
         let event = RoomEvent::Live { live_id: self.live.id, status, title: self.live.title.as_str().into() };
         effects.push(Effect::Publish(event));
         effects
+    }
+
+    /// A comment of this live was taken down: whoever shows it must not any more.
+    pub fn comment_removed(&self, comment_id: CommentId) -> Vec<Effect<H>> {
+        vec![Effect::Publish(RoomEvent::Removed { live_id: self.live.id, comment_id })]
+    }
+
+    /// Operators tell everybody something.
+    pub fn notice(&self, text: Arc<str>) -> Vec<Effect<H>> {
+        vec![Effect::Publish(RoomEvent::Notice { live_id: self.live.id, text })]
     }
 
     /// The count of views went up by commits of this room.

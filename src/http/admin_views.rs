@@ -106,6 +106,7 @@ impl From<MemberView> for RoomMemberView {
 }
 
 /// A recoverable event with its place. Not the wire form: an operator wants ids, a client a picture.
+/// Ids of comments are text, because they may exceed what a JavaScript number holds exactly.
 #[derive(Serialize)]
 struct RoomEventView {
     epoch: String,
@@ -117,16 +118,18 @@ struct RoomEventView {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum RoomEventContent {
-    Comment { id: i64, user_id: i64, name: String, content: String, at: i64 },
+    Comment { id: String, user_id: i64, name: String, content: String, at: i64 },
     Gift { id: i64, user_id: i64, name: String, gift_id: i64, gift_name: String, num: i64, coins: i64, at: i64 },
     Live { status: i16, title: String },
+    Removed { id: String },
+    Notice { text: String },
 }
 
 impl From<Sequenced> for RoomEventView {
     fn from(sequenced: Sequenced) -> Self {
         let event = match sequenced.event {
             RoomEvent::Comment(comment) => RoomEventContent::Comment {
-                id: comment.id.get(),
+                id: comment.id.get().to_string(),
                 user_id: comment.author.id.get(),
                 name: comment.author.name.clone(),
                 content: comment.text.as_str().to_owned(),
@@ -145,6 +148,8 @@ impl From<Sequenced> for RoomEventView {
             RoomEvent::Live { status, title, .. } => {
                 RoomEventContent::Live { status: status.code(), title: title.to_string() }
             }
+            RoomEvent::Removed { comment_id, .. } => RoomEventContent::Removed { id: comment_id.get().to_string() },
+            RoomEvent::Notice { text, .. } => RoomEventContent::Notice { text: text.to_string() },
         };
         Self { epoch: sequenced.epoch.to_string(), offset: sequenced.offset, event }
     }

@@ -168,6 +168,12 @@ impl Outbox {
         pushed
     }
 
+    /// Whether so many bytes fit beside what waits, with the last quarter of the bound still free.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let (packets, waiting) = self.queued();
+        self.limits.shared().hold((packets + 1, waiting + bytes))
+    }
+
     /// Moves at least one waiting packet, and more as far as `portion` goes, into `into`. When the
     /// outbox is empty: waits, or says why the session ended. One drainer at a time: the last to
     /// poll is woken.

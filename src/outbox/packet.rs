@@ -70,6 +70,11 @@ impl Packet {
         Self { frame, standing }
     }
 
+    /// The same bytes in another lane.
+    pub fn in_lane(self, lane: Lane) -> Self {
+        Self { standing: lane.into(), ..self }
+    }
+
     /// The whole WebSocket frame.
     pub fn frame(&self) -> &Bytes {
         &self.frame

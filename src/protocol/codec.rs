@@ -59,6 +59,13 @@ pub fn event_text(dialect: Dialect, sequenced: &Sequenced) -> String {
             let body = LiveBody { live_id: live_id.get(), status: status.code(), title, epoch, offset };
             push_text(dialect, "live", &body)
         }
+        RoomEvent::Removed { live_id, comment_id } => {
+            let body = RemovedBody { live_id: live_id.get(), id: comment_id.get().to_string(), epoch, offset };
+            push_text(dialect, "removed", &body)
+        }
+        RoomEvent::Notice { live_id, text } => {
+            push_text(dialect, "notice", &NoticeBody { live_id: live_id.get(), text, epoch, offset })
+        }
     }
 }
 
@@ -226,6 +233,23 @@ struct LiveBody<'a> {
 }
 
 #[derive(Serialize)]
+struct RemovedBody<'a> {
+    live_id: i64,
+    /// Text, as in the comment.
+    id: String,
+    epoch: &'a str,
+    offset: Offset,
+}
+
+#[derive(Serialize)]
+struct NoticeBody<'a> {
+    live_id: i64,
+    text: &'a str,
+    epoch: &'a str,
+    offset: Offset,
+}
+
+#[derive(Serialize)]
 struct OnlineBody<'a> {
     clients: Vec<&'a str>,
     action: &'a str,
@@ -255,6 +279,20 @@ mod tests {
         let payload = r#"{"live_id":2,"status":2,"title":"\"午\"","epoch":"k3f","offset":42}"#;
         assert_eq!(event_text(Dialect::SocketIo, &sequenced), format!(r#"42["live",{payload}]"#));
         assert_eq!(event_text(Dialect::PlainJson, &sequenced), format!(r#"{{"event":"live","data":{payload}}}"#));
+    }
+
+    #[test]
+    fn what_operators_do_is_told_with_its_place() {
+        let live_id = LiveId::new(2).unwrap();
+        let text = |event| event_text(Dialect::PlainJson, &Sequenced { epoch: "k3f".into(), offset: 42, event });
+        assert_eq!(
+            text(RoomEvent::Removed { live_id, comment_id: CommentId::new(7).unwrap() }),
+            r#"{"event":"removed","data":{"live_id":2,"id":"7","epoch":"k3f","offset":42}}"#
+        );
+        assert_eq!(
+            text(RoomEvent::Notice { live_id, text: "午".into() }),
+            r#"{"event":"notice","data":{"live_id":2,"text":"午","epoch":"k3f","offset":42}}"#
+        );
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub type FieldFault = &'static str;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandKind {
     Join {
-        /// Where the client left off; a malformed position is the same as none.
-        since: Option<Position>,
+        /// Where the client left off.
+        since: Result<Option<Position>, FieldFault>,
     },
     Leave,
     Comment {
@@ -89,7 +89,7 @@ const EPOCH_BYTES_MAX: usize = 64;
 pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId) -> Decoded {
     let mut fields = into_fields(payload);
     let kind = match event {
-        "joinLive" => CommandKind::Join { since: fields.get("since").and_then(position) },
+        "joinLive" => CommandKind::Join { since: since(&fields) },
         "leaveLive" => CommandKind::Leave,
         "comment" => CommandKind::Comment { text: take_string(&mut fields, "data"), request_id: request_id(&fields) },
         "gift" => CommandKind::Gift {
@@ -139,6 +139,16 @@ fn take_token(fields: &mut Map<String, Value>) -> TokenField {
         Some(Value::String(token)) if token.is_empty() => TokenField::Missing,
         Some(Value::String(token)) => TokenField::Present(token),
         Some(_) => TokenField::Malformed,
+    }
+}
+
+fn since(fields: &Map<String, Value>) -> Result<Option<Position>, FieldFault> {
+    match fields.get("since") {
+        None | Some(Value::Null) => Ok(None),
+        Some(since) => match position(since) {
+            Some(position) => Ok(Some(position)),
+            None => Err("since: {epoch: string, offset: integer from 0}"),
+        },
     }
 }
 
@@ -268,16 +278,24 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_position_is_no_position() {
+    fn a_malformed_position_is_a_fault_and_a_missing_one_is_not() {
         for (since, fits) in [
+            (json!(null), true),
             (json!({"epoch": "e", "offset": 3}), true),
+            (json!({"epoch": "e", "offset": 0}), true),
+            (json!({"epoch": "e", "offset": u64::MAX}), true),
+            (json!({"epoch": "e", "offset": 3.5}), false),
+            (json!({"epoch": "e", "offset": "3"}), false),
+            (json!({"epoch": "e"}), false),
+            (json!({}), false),
+            (json!([]), false),
             (json!({"epoch": "e", "offset": -3}), false),
             (json!({"epoch": "e".repeat(65), "offset": 3}), false),
             (json!({"epoch": 1, "offset": 3}), false),
             (json!("e:3"), false),
         ] {
             let CommandKind::Join { since: read } = command("joinLive", json!({"since": since})).kind else { panic!() };
-            assert_eq!(read.is_some(), fits, "{since}");
+            assert_eq!(read.is_ok(), fits, "{since}");
         }
     }
 }

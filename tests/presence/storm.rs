@@ -81,7 +81,14 @@ impl Storm {
         let id = UserId::new(100_000 + number as i64).expect("positive");
         let profile = Arc::new(Profile { id, name: format!("viewer{number}"), avatar: Some(String::new()) });
         let socket_id = format!("93hUWfxJSj6t{number:08}").into();
-        let request = JoinRequest { session: SessionId(number), profile, socket_id, handle: number, ack: AckId::None };
+        let request = JoinRequest {
+            session: SessionId(number),
+            profile,
+            socket_id,
+            handle: number,
+            ack: AckId::None,
+            recover_after: None,
+        };
         self.entered.insert(number, (self.announced_bytes, 0));
         let effects = self.room.join(request, self.now).expect("there is plenty of room");
         let count = effects.iter().find_map(|effect| match effect {

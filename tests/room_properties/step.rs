@@ -20,7 +20,7 @@ pub enum Step {
     Lose {
         session: u64,
     },
-    Remove {
+    Expel {
         session: u64,
     },
     Comment {
@@ -51,6 +51,10 @@ pub enum Step {
     /// As long as anything is remembered, whoever still waits for an answer.
     WaitOut,
     Status(LiveStatus),
+    /// One of the comments told so far is taken down.
+    Remove {
+        which: Index,
+    },
 }
 
 /// What the books make of a gift.
@@ -70,7 +74,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         6 => member().prop_map(|(session, user)| Step::Join { session, user }),
         2 => session.clone().prop_map(|session| Step::Leave { session }),
         2 => session.clone().prop_map(|session| Step::Lose { session }),
-        1 => session.prop_map(|session| Step::Remove { session }),
+        1 => session.prop_map(|session| Step::Expel { session }),
         8 => (member(), 0..2u8, proptest::option::of(0..3u8)).prop_map(|((session, user), text, request)| {
             Step::Comment { session, user, text, request }
         }),
@@ -85,6 +89,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => (0..400i64).prop_map(|ms| Step::Wait { ms }),
         1 => Just(Step::WaitOut),
         2 => prop_oneof![3 => Just(LiveStatus::OnAir), 1 => Just(LiveStatus::Paused)].prop_map(Step::Status),
+        2 => any::<Index>().prop_map(|which| Step::Remove { which }),
     ]
 }
 

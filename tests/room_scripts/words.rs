@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::str::FromStr;
 
-use liveroom::domain::{LiveStatus, Offset, Reject, RequestId};
+use liveroom::domain::{LiveStatus, Offset, Position, Reject, RequestId};
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
 pub struct Words {
@@ -55,6 +55,13 @@ impl Words {
         self.key("id").map(|id| RequestId::parse(&id).ok_or(format!("{id} is no request id"))).transpose()
     }
 
+    /// `since=3`, or `since=f:3` for another epoch than the scripts' own.
+    pub fn since(&mut self) -> Result<Option<Position>, String> {
+        let Some(since) = self.key("since") else { return Ok(None) };
+        let (epoch, offset) = since.split_once(':').unwrap_or((EPOCH, &since));
+        Ok(Some(Position { epoch: epoch.into(), offset: number(offset)? }))
+    }
+
     /// The number in a word such as `c7`.
     pub fn label(&mut self, letter: char) -> Result<i64, String> {
         let word = self.next("a label")?;
@@ -74,6 +81,13 @@ impl Words {
             (Some(word), _) | (None, Some((word, _))) => Err(format!("what is {word} for?")),
         }
     }
+}
+
+/// The epoch of every script.
+const EPOCH: &str = "e";
+
+pub fn position(offset: Offset) -> Position {
+    Position { epoch: EPOCH.into(), offset }
 }
 
 pub fn number<T: FromStr>(word: &str) -> Result<T, String> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount, GiftId,
-    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, JoinRequest, Live, LiveId, LiveStatus, Position, Presence,
-    PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomEvent,
-    RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, Live, LiveId, LiveStatus,
+    Presence, PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -15,6 +15,8 @@ mod words;
 
 use words::Words;
 
+/// What a room keeps for those who come back, unless a script says otherwise.
+const HISTORY: HistoryLimits = HistoryLimits { events_max: 300, age_ms: 120_000 };
 /// When every script begins.
 const START: Timestamp = Timestamp(1_000_000_000);
 const OWNER: &str = "streamer";
@@ -43,6 +45,8 @@ pub struct World {
     order_later: bool,
     unplaced: VecDeque<RoomEvent>,
     offset: u64,
+    /// As the actor keeps it.
+    history: History<Sequenced>,
     trace: Vec<String>,
 }
 
@@ -81,6 +85,7 @@ impl Default for World {
             order_later: false,
             unplaced: VecDeque::new(),
             offset: 0,
+            history: History::new(HISTORY, words::position(0)),
             trace: Vec::new(),
         }
     }
@@ -116,6 +121,14 @@ impl World {
                 self.live.title.clone_from(&title);
                 self.step(|room, now| room.live_changed(status, title, now));
             }
+            "remove" => {
+                let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
+                self.step(|room, _| room.comment_removed(id));
+            }
+            "notice" => {
+                let text = words.next("a text")?;
+                self.step(|room, _| room.notice(text.as_str().into()));
+            }
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
                 self.room().views_recorded(look_count);
@@ -130,7 +143,7 @@ impl World {
     /// Keys: `opening` coins of the live, `burst` of comments (2 more each 3 s), `crowd` comments
     /// shown a second, `joins` at once (one more each second), `full`, `merged` and `notable` users of
     /// presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
-    /// reached.
+    /// reached, `history` events.
     fn configure(&mut self, words: &mut Words) -> Result<(), String> {
         if self.room.is_some() {
             return Err("the room is open already".into());
@@ -158,6 +171,8 @@ impl World {
         settings.dedupe_max = words.number("dedupe")?.unwrap_or(settings.dedupe_max);
         settings.gifts_in_flight_max = words.number("gifts")?.unwrap_or(settings.gifts_in_flight_max);
         self.offset = words.number("offset")?.unwrap_or(self.offset);
+        let events_max = words.number("history")?.unwrap_or(HISTORY.events_max);
+        self.history = History::new(HistoryLimits { events_max, ..HISTORY }, words::position(self.offset));
         Ok(())
     }
 
@@ -173,8 +188,7 @@ impl World {
 
     fn room(&mut self) -> &mut Room<String> {
         self.room.get_or_insert_with(|| {
-            let position = Position { epoch: "e".into(), offset: self.offset };
-            Room::open(self.live.clone(), position, self.seeds.clone(), self.settings, START)
+            Room::open(self.live.clone(), words::position(self.offset), self.seeds.clone(), self.settings, START)
         })
     }
 
@@ -200,7 +214,10 @@ impl World {
         let verb = words.next("what it does")?;
         let decision: Decision = match verb.as_str() {
             "join" => {
-                let request = JoinRequest { session: id, profile, socket_id: session.into(), handle, ack };
+                let since = words.since()?;
+                let recover_after = since.filter(|since| self.history.reaches(since, now)).map(|since| since.offset);
+                let socket_id = session.into();
+                let request = JoinRequest { session: id, profile, socket_id, handle, ack, recover_after };
                 self.room().join(request, now)
             }
             "leave" => Ok(self.room().leave(id, to.clone(), now)),
@@ -315,6 +332,12 @@ impl World {
             match effect {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
+                Effect::Replay { handle, after } => {
+                    let again = self.history.after(after);
+                    let line =
+                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, event_words(&one.event));
+                    self.trace.extend(again.map(line));
+                }
                 Effect::Announce(presence) => self.trace.push(format!("all <- {}", presence_words(&presence))),
                 Effect::Show { handle, presence } => {
                     self.trace.push(format!("{handle} <- online {}", presence_words(&presence)));
@@ -367,6 +390,10 @@ impl World {
         self.offset += 1;
         let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
         let effects = self.room().ordered(&sequenced);
+        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
+            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
+        }
+        self.history.push(&sequenced, sequenced.clone(), self.now);
         self.trace.push(format!("all <- {} {}", sequenced.offset, event_words(&sequenced.event)));
         self.perform(effects);
     }
@@ -454,15 +481,18 @@ fn event_words(event: &RoomEvent) -> String {
             format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
         }
         RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", words::status_word(*status)),
+        RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
+        RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
     }
 }
 
 fn reply_words(reply: &Reply) -> String {
     match reply {
-        Reply::Joined { position, count, live, .. } => {
+        Reply::Joined { position, recovered, count, live } => {
             let Live { status, coin, look_count, .. } = live.as_ref();
             let (at, status) = (position.offset, words::status_word(*status));
-            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}")
+            let recovered = if *recovered { " recovered" } else { "" };
+            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}")
         }
         Reply::Left { .. } => "left".into(),
         Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", words::place(*offset)),

@@ -15,10 +15,12 @@ use liveroom::actors::{Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
-use liveroom::cluster::{HistoryLimits, MemoryBroker, StoreTokens, TokenStore};
+use liveroom::cluster::{MemoryBroker, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::Network;
-use liveroom::domain::{BucketRate, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId};
+use liveroom::domain::{
+    BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId,
+};
 use liveroom::http::{ApiSettings, ApiState, LoginLimiter, Readiness, configure};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
@@ -160,6 +162,10 @@ impl TestApi {
         self.call(TestRequest::post().uri(path).insert_header(bearer(ADMIN_TOKEN)).set_json(body)).await
     }
 
+    pub async fn admin_delete(&self, path: &str) -> Reply {
+        self.call(TestRequest::delete().uri(path).insert_header(bearer(ADMIN_TOKEN))).await
+    }
+
     /// An account with a current token, without the cost of a password.
     pub async fn user(&self, username: &str) -> (UserId, String) {
         let created = self.state.store.create_user(username.to_owned(), None, "none".to_owned(), NOW).await;
@@ -204,12 +210,13 @@ fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<
             gifts_in_flight_max: 100,
         },
         window: WindowSettings {
-            small_room_max: Duration::from_millis(50),
-            big_room_max: Duration::from_millis(200),
+            small_room_max: Duration::ZERO,
+            big_room_max: Duration::ZERO,
             calm_deliveries_per_s: 12_500,
         },
         idle_retire: Duration::from_secs(120),
-        broker: Arc::new(MemoryBroker::new(HistoryLimits { events_max: 300, age_ms: 120_000 }, clock.clone())),
+        history: HistoryLimits { events_max: 300, age_ms: 120_000 },
+        broker: Arc::new(MemoryBroker),
         persister: Persister::start_in(&thread, store.clone(), PersisterLimits { queue_max: 100, batch_max: 10 }),
         catalogue,
         comment_ids: Arc::new(CommentIds::new(0)),

@@ -44,6 +44,14 @@ impl Encoded {
         Self { what, standing, packets: Default::default() }
     }
 
+    /// The event, if it is one.
+    pub fn sequenced(&self) -> Option<&Sequenced> {
+        match &self.what {
+            What::Event(sequenced) => Some(sequenced),
+            What::Presence(_) | What::Rate(..) => None,
+        }
+    }
+
     /// The packet in the form that `dialect` speaks.
     pub fn packet(&self, dialect: Dialect) -> Packet {
         let packet = self.packets[dialect.index()].get_or_init(|| {

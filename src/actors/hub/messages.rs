@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::domain::{LiveId, SessionId};
-use crate::outbox::Packet;
+use crate::outbox::{Packet, Run};
 
 use super::{Encoded, Gathered, Outlet};
 
@@ -30,6 +30,8 @@ pub enum HubItem {
     One(Arc<Outlet>, Packet),
     /// For one, of what others are told too: its bytes are shared.
     Shared(Arc<Outlet>, Arc<Encoded>),
+    /// For one, right after the answer to its join: what was told while it was away.
+    Again(Arc<Outlet>, Run),
     /// The room died; all its outlets here are told and forgotten.
     RoomGone,
 }

@@ -139,6 +139,11 @@ impl Handler<HubBatch> for Hub {
                         let packet = encoded.packet(outlet.codec.dialect());
                         pass.answer(outlets, told, outlet, packet);
                     }
+                    // Nothing is told between it and the answer before it, which went out at once.
+                    HubItem::Again(outlet, run) => {
+                        let pushed = outlet.outbox.push_run(&run);
+                        watch(pass.slow, &outlet, pushed);
+                    }
                     HubItem::RoomGone => gone = true,
                 }
             }

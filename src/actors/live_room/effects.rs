@@ -23,6 +23,7 @@ impl LiveRoom {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
                 Effect::Reply { to, result } => self.reply(&to, &result),
+                Effect::Replay { handle, after } => self.replay(&handle, after),
                 Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
                 Effect::Show { handle, presence } => self.fan_out.shared(&handle, self.shown.encoded(presence)),
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
@@ -65,7 +66,10 @@ impl LiveRoom {
     pub(super) fn tell(&mut self, sequenced: Sequenced) -> Effects {
         let effects = self.room.ordered(&sequenced);
         let lane = sequenced.event.lane(self.room.live().owner);
-        self.fan_out.all(Encoded::event(sequenced, lane));
+        let encoded = Arc::new(Encoded::event(sequenced.clone(), lane));
+        let now = self.now();
+        self.recovery.keep(&sequenced, encoded.clone(), now);
+        self.fan_out.all(encoded);
         effects
     }
 

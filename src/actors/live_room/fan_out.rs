@@ -9,7 +9,7 @@ use actix::prelude::*;
 use crate::actors::hub::{Encoded, Gathered, Hub, HubBatch, HubItem};
 use crate::actors::session::SessionPort;
 use crate::domain::LiveId;
-use crate::outbox::Packet;
+use crate::outbox::{Packet, Run};
 
 /// Events and items that may wait for one hub whose mailbox is full. A worker that far behind cannot
 /// be served: beyond, the room's members there are cut with `slow`.
@@ -76,9 +76,14 @@ impl FanOut {
         self.item(port, HubItem::One(port.outlet.clone(), packet));
     }
 
-    /// Tells one what others are told too, such as a replayed event or the state of the room.
+    /// Tells one what others are told too, such as the state of the room.
     pub fn shared(&mut self, port: &SessionPort, encoded: Arc<Encoded>) {
         self.item(port, HubItem::Shared(port.outlet.clone(), encoded));
+    }
+
+    /// Tells one, right after the answer to its join, what was told while it was away.
+    pub fn again(&mut self, port: &SessionPort, run: Run) {
+        self.item(port, HubItem::Again(port.outlet.clone(), run));
     }
 
     pub fn all(&mut self, encoded: impl Into<Arc<Encoded>>) {

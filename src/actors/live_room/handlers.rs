@@ -25,10 +25,11 @@ impl LiveRoom {
         let caller = Caller { session, user: profile.id, to: to.clone() };
         let now = self.now();
         let decision = match kind {
-            RoomCommandKind::Join => {
+            RoomCommandKind::Join { since } => self.room.live().status.require_open().and_then(|()| {
+                let recover_after = since?.and_then(|since| self.recover_after(&since, &port));
                 let socket_id = port.outlet.socket_id.clone();
-                self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack }, now)
-            }
+                self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack, recover_after }, now)
+            }),
             RoomCommandKind::Leave => Ok(self.room.leave(session, to.clone(), now)),
             RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {
                 let id = self.services.comment_ids.next(now);

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
 use crate::domain::{
-    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Profile, Reject, RequestId, Sequenced, SessionId,
+    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Position, Profile, Reject, RequestId, Sequenced,
+    SessionId,
 };
 use crate::storage::WriteOutcome;
 
@@ -31,7 +32,10 @@ pub struct RoomCommand {
 /// order, is decided where the live's status and the membership are known.
 #[derive(Debug)]
 pub enum RoomCommandKind {
-    Join,
+    Join {
+        /// Where it left off.
+        since: Result<Option<Position>, Reject>,
+    },
     Leave,
     Comment {
         text: Result<CommentText, Reject>,
@@ -62,6 +66,16 @@ pub struct LiveChanged {
     pub status: LiveStatus,
     pub title: String,
 }
+
+/// From HTTP: a comment of this live was taken down. Full mailbox: the operator is asked to try again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TakeDown(pub CommentId);
+
+/// From HTTP: operators tell the room something. Full mailbox: the operator is asked to try again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PostNotice(pub Arc<str>);
 
 /// What a write was about, echoed by the persister.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ mod effects;
 mod fan_out;
 mod handlers;
 mod messages;
+mod moderation;
 mod rate;
+mod recovery;
 mod shown;
 mod stats;
 #[cfg(test)]
@@ -25,16 +27,19 @@ use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{Broker, RoomLog};
 use crate::comment_ids::CommentIds;
-use crate::domain::{Comment, Disconnect, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp};
+use crate::domain::{
+    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
+};
 
 use fan_out::{FanOut, GATHERED_MAX};
 use rate::RateMeter;
+use recovery::Recovery;
 use shown::ShownPresence;
 use window::FlushWindow;
 
 pub use messages::{
-    Answers, Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
-    WriteTicket, WritesDone,
+    Answers, Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand, RoomCommandKind,
+    StopRoom, TakeDown, WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};
 pub use window::WindowSettings;
@@ -56,6 +61,8 @@ const LINGER: Duration = Duration::from_secs(5);
 pub struct RoomServices {
     pub settings: RoomSettings,
     pub window: WindowSettings,
+    /// What is kept for members that come back.
+    pub history: HistoryLimits,
     /// Nobody here for this long: the room asks to be stopped.
     pub idle_retire: Duration,
     pub broker: Arc<dyn Broker>,
@@ -72,6 +79,7 @@ pub struct LiveRoom {
     generation: u64,
     room: Room<Arc<SessionPort>>,
     log: Box<dyn RoomLog>,
+    recovery: Recovery,
     fan_out: FanOut,
     shown: ShownPresence,
     window: FlushWindow,
@@ -109,6 +117,7 @@ impl LiveRoom {
             Self {
                 live_id,
                 generation,
+                recovery: Recovery::new(services.history, log.position()),
                 room: Room::open(live, log.position(), recent, services.settings, now),
                 log,
                 fan_out: FanOut::new(live_id),
@@ -218,6 +227,7 @@ impl LiveRoom {
             let effects = self.room.lose(session, now);
             self.perform(effects);
         }
+        self.recovery.trim(now);
         self.step();
         self.settle(ctx);
     }
@@ -258,7 +268,7 @@ impl LiveRoom {
             comments_per_s: self.comments.per_s(now),
             gifts_per_s: self.gifts.per_s(now),
             coins_posted: self.room.ledger().posted(),
-            history_count: self.log.recent_count(),
+            history_count: self.recovery.history().iter().len(),
             position: self.room.position().clone(),
             sampled_out_count: self.room.sampled_out_count(),
             in_flight_count: self.room.in_flight_count(),
@@ -271,8 +281,9 @@ impl LiveRoom {
             self.room.members().iter().filter_map(|entry| self.member_view(entry)).collect();
         members.sort_unstable_by_key(|member| (member.joined_at, member.session_id));
         members.truncate(RoomDetail::MEMBERS_MAX);
-        let mut events = self.log.recent();
-        events.drain(..events.len().saturating_sub(RoomDetail::EVENTS_MAX));
+        let skipped = self.recovery.history().iter().len().saturating_sub(RoomDetail::EVENTS_MAX);
+        let events =
+            self.recovery.history().iter().skip(skipped).filter_map(|encoded| encoded.sequenced().cloned()).collect();
         RoomDetail { stats: self.stats(), members, events, ledger: self.room.ledger().recent().copied().collect() }
     }
 

@@ -5,8 +5,8 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
-use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
-use crate::domain::{LiveId, LiveStatus, Reject};
+use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, RoomStats, TakeDown};
+use crate::domain::{CommentId, LiveId, LiveStatus, Reject};
 
 use super::{LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
 
@@ -35,6 +35,22 @@ impl Rooms {
     pub fn live_changed(&self, live_id: LiveId, status: LiveStatus, title: String) {
         #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
         self.registry.do_send(LiveRowChanged { live_id, status, title });
+    }
+
+    /// Tells the members of a live's room, if it is open, that a comment was taken down. A room that
+    /// is not open has nothing to take back.
+    pub async fn take_down(&self, live_id: LiveId, comment_id: CommentId) -> Result<(), AskError> {
+        match self.find(live_id).await? {
+            Some(room) => room.try_send(TakeDown(comment_id)).map_err(|_| AskError::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the members of a live's room something; false if it is not open.
+    pub async fn notice(&self, live_id: LiveId, text: &str) -> Result<bool, AskError> {
+        let Some(room) = self.find(live_id).await? else { return Ok(false) };
+        room.try_send(PostNotice(text.into())).map_err(|_| AskError::Closed)?;
+        Ok(true)
     }
 
     /// All open rooms at a glance, in id order. A room that does not answer in time is left out.

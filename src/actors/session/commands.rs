@@ -259,7 +259,7 @@ impl Session {
     fn room_command(&self, kind: CommandKind) -> Option<RoomCommandKind> {
         let fault = |what: FieldFault| Reject::BadRequest { what };
         Some(match kind {
-            CommandKind::Join { since: _ } => RoomCommandKind::Join,
+            CommandKind::Join { since } => RoomCommandKind::Join { since: since.map_err(fault) },
             CommandKind::Leave => RoomCommandKind::Leave,
             CommandKind::Comment { text, request_id } => {
                 RoomCommandKind::Comment { text: self.comment_text(text), request_id: request_id.map_err(fault) }
@@ -311,7 +311,7 @@ impl Session {
     }
 
     fn deliver(&mut self, live_id: LiveId, room: RoomAddr, command: RoomCommand) {
-        let joining = matches!(command.kind, RoomCommandKind::Join).then_some(command.stamp);
+        let joining = matches!(command.kind, RoomCommandKind::Join { .. }).then_some(command.stamp);
         if let Err(refused) = room.try_send(command) {
             let command = refused.into_inner();
             self.reject(&command.ack, Reject::BUSY);
