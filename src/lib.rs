@@ -50,7 +50,8 @@
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
 //!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order,
-//!    and `actors/live_room/fan_out.rs` hands it to each worker's hub.
+//!    `actors/live_room/recovery.rs` keeps it for members that come back, and
+//!    `actors/live_room/fan_out.rs` hands it to each worker's hub.
 //! 6. `actors/hub` encodes it once per dialect and pushes the same bytes into each member's
 //!    `outbox.rs`, from where `transport/ws.rs` writes them.
 //! 7. When the batch is durable (`storage/sqlite`), the persister tells the room, and the room
@@ -65,6 +66,9 @@
 //!
 //! * Everybody in a room sees the same events in the same order, counted without a gap inside an
 //!   epoch: one [`cluster::RoomLog`] per room, one way to the members.
+//! * Who comes back hears all it missed, once and in order, or is told that it cannot:
+//!   [`domain::History`] says what is still there, and a replay takes the same way as live events.
+//! * What was taken down is not told again and not read again: its removal stands in its place.
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
 //! * Receipts are honest: `delivered` is what all were told, `sampled_out` what nobody but the sender
 //!   was told; each sender is heard before any is heard twice ([`domain::Room::tick`] ends the turns).
@@ -87,9 +91,8 @@
 //!
 //! # What is not here yet
 //!
-//! Several nodes and Redis, and recovery of missed events after a reconnect. The seams are:
-//! [`cluster::Broker`] may order events later and elsewhere, every packet carries its
-//! [`domain::Lane`], and `joinLive` reads `since`.
+//! Several nodes and Redis. The seams are: [`cluster::Broker`] may order events later and elsewhere,
+//! and every packet carries its [`domain::Lane`].
 
 // What cannot fail is proved by an `expect` that says why; all else is an error value.
 #![warn(clippy::unwrap_used)]

@@ -5,12 +5,14 @@ mod routes {
     mod admin;
     mod admin_gifts;
     mod admin_ledger_proof;
+    mod admin_moderation;
     mod admin_rooms;
     mod admin_users;
     mod api;
     mod api_gift_list;
     mod api_live_changestatus;
     mod api_live_create;
+    mod api_live_history;
     mod api_live_list;
     mod api_live_read;
     mod api_login;

@@ -9,6 +9,7 @@ mod transports {
     mod engine;
     mod hostile;
     mod polling;
+    mod recovery;
     mod slow;
     mod upgrade;
 }

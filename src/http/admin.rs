@@ -24,7 +24,7 @@ const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
 
 const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
-const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
+pub(super) const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
 
 /// Lets only operators through. Without a configured token there is no admin API at all: it
 /// answers as if its URLs did not exist.
@@ -154,14 +154,14 @@ pub async fn prove_ledger(state: web::Data<ApiState>) -> Answer {
     ok(LedgerProofView::from(state.store.audit().await?))
 }
 
-fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64) -> Option<T>) -> Option<T> {
+pub(super) fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64) -> Option<T>) -> Option<T> {
     request.match_info().get(segment).and_then(positive_digits).and_then(new)
 }
 
-fn is_text(text: &str, chars_max: usize) -> bool {
+pub(super) fn is_text(text: &str, chars_max: usize) -> bool {
     !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
 }
 
-fn invalid(text: &'static str) -> ApiError {
+pub(super) fn invalid(text: &'static str) -> ApiError {
     ApiError::Invalid(Cow::Borrowed(text))
 }

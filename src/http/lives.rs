@@ -22,7 +22,7 @@ const COVER_CHARS_MAX: usize = 500;
 const KEY_CHARS: usize = 20;
 const PER_PAGE: u32 = 10;
 
-const LIVE_NOT_FOUND: ApiError = ApiError::Refused("该直播间不存在");
+pub(super) const LIVE_NOT_FOUND: ApiError = ApiError::Refused("该直播间不存在");
 
 /// POST /api/live/create
 pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: Body) -> Answer {
@@ -66,13 +66,18 @@ pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
 
 /// GET /api/live/read/{id}
 pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
-    let id = path_number(&request, "id").ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
-    let id = LiveId::new(id).ok_or(LIVE_NOT_FOUND)?;
+    let id = path_live_id(&request)?;
     let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
     let owner = state.store.user(row.live.owner).await?;
     let sign = (row.live.status != LiveStatus::Ended)
         .then(|| media::sign(&row.key, &state.settings.media_secret, state.clock.now()));
     ok(SignedView { data: LiveWithOwnerView { live: row.into(), user: owner.map(Into::into) }, sign })
+}
+
+/// The live that the path names.
+pub(super) fn path_live_id(request: &HttpRequest) -> Result<LiveId, ApiError> {
+    let id = path_number(request, "id").ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
+    LiveId::new(id).ok_or(LIVE_NOT_FOUND)
 }
 
 /// A segment of the path that must be a positive integer.

@@ -4,7 +4,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 
 use super::error::{Answer, ApiError};
-use super::{ApiState, admin, cors, gifts, health, lives, page, users};
+use super::{ApiState, admin, cors, gifts, health, history, lives, moderation, page, users};
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
 pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
@@ -23,6 +23,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post("/live/changestatus", lives::change_status))
                 .service(get("/live/list/{page}", lives::list))
                 .service(get("/live/read/{id}", lives::read))
+                .service(get("/live/{id}/history", history::page))
                 .service(get("/gift/list", gifts::list)),
         )
         .service(
@@ -30,6 +31,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .wrap(from_fn(admin::require_operator))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
+                .service(delete("/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
+                .service(post("/rooms/{live_id}/notice", moderation::notice))
                 .service(post("/users/{id}/coins", admin::grant_coins))
                 .service(post("/users/{id}", admin::set_user_status))
                 .service(post("/gifts", admin::create_gift))
@@ -57,12 +60,25 @@ where
     web::resource(path).route(web::post().to(handler)).default_service(web::to(post_only))
 }
 
+fn delete<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::delete().to(handler)).default_service(web::to(delete_only))
+}
+
 async fn get_only() -> Answer {
     Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" })
 }
 
 async fn post_only() -> Answer {
     Err(ApiError::MethodNotAllowed { allow: "POST" })
+}
+
+async fn delete_only() -> Answer {
+    Err(ApiError::MethodNotAllowed { allow: "DELETE" })
 }
 
 async fn unknown_route() -> Answer {

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use serde::Serialize;
 
-use crate::domain::Timestamp;
+use crate::domain::{Comment, Timestamp};
 use crate::storage::{GiftRow, LiveRow, User};
 
 /// `2026-11-21 08:05:09`, UTC.
@@ -111,6 +111,37 @@ pub struct OwnerView {
 impl From<User> for OwnerView {
     fn from(user: User) -> Self {
         Self { id: user.id.get(), username: user.username, avatar: user.avatar }
+    }
+}
+
+/// A stored comment, with the fields of the `comment` event.
+#[derive(Serialize)]
+pub struct CommentView {
+    user: AuthorView,
+    content: String,
+    /// Text, because it may exceed what a JavaScript number holds exactly.
+    id: String,
+    at: i64,
+    live_id: i64,
+}
+
+#[derive(Serialize)]
+struct AuthorView {
+    id: i64,
+    name: String,
+    avatar: Option<String>,
+}
+
+impl From<&Comment> for CommentView {
+    fn from(comment: &Comment) -> Self {
+        let author = &comment.author;
+        Self {
+            user: AuthorView { id: author.id.get(), name: author.name.clone(), avatar: author.avatar.clone() },
+            content: comment.text.as_str().to_owned(),
+            id: comment.id.get().to_string(),
+            at: comment.at.0,
+            live_id: comment.live_id.get(),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::harness::{ADMIN_TOKEN, Setup, TestApi, bearer};
 
-const URLS: [&str; 4] = ["/admin/rooms", "/admin/rooms/1", "/admin/ledger/proof", "/admin/nothing"];
+const URLS: [&str; 5] =
+    ["/admin/rooms", "/admin/rooms/1", "/admin/rooms/1/comments/1", "/admin/ledger/proof", "/admin/nothing"];
 
 #[actix_web::test]
 async fn without_a_configured_token_there_is_no_admin_api() {

@@ -143,6 +143,10 @@ impl TestServer {
         http::request(self.port, "POST", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], Some(body))
     }
 
+    pub fn admin_delete(&self, path: &str) -> Answer {
+        http::request(self.port, "DELETE", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], None)
+    }
+
     /// Registers `name` (5 to 20 characters) and logs it in.
     pub fn user(&self, name: &str) -> User {
         self.post("/api/reg", &json!({"username": name, "password": PASSWORD, "repassword": PASSWORD})).ok();

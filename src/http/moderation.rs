@@ -1,0 +1,63 @@
+//! Operators keep order in a live: take comments down, tell the room something.
+
+use actix_web::{HttpRequest, web};
+use log::info;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{CommentId, LiveId};
+
+use super::ApiState;
+use super::admin::{ROOM_NOT_OPEN, invalid, is_text, path_id};
+use super::error::{Answer, ApiError, ok};
+use super::fields::Body;
+
+const NOTICE_CHARS_MAX: usize = 200;
+
+const COMMENT_NOT_FOUND: ApiError = ApiError::NotFound("comment not found");
+
+/// A comment that was taken down, and when.
+#[derive(Serialize)]
+struct RemovalView {
+    live_id: i64,
+    id: String,
+    removed_at: i64,
+}
+
+/// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. The store comes
+/// first, so that nobody who reads it later finds it; then the room tells those who saw it. Safe to
+/// repeat, which also makes up for a room that could not be told. A comment is known here when it
+/// is stored, which is a moment after members see it.
+pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(COMMENT_NOT_FOUND)?;
+    let comment_id = path_id(&request, "comment_id", CommentId::new).ok_or(COMMENT_NOT_FOUND)?;
+    let removed_at =
+        state.store.remove_comment(live_id, comment_id, state.clock.now()).await?.ok_or(COMMENT_NOT_FOUND)?;
+    info!("comment taken down: live_id={live_id} comment_id={comment_id} removed_at={}", removed_at.0);
+    state.rooms.take_down(live_id, comment_id).await?;
+    ok(RemovalView { live_id: live_id.get(), id: comment_id.get().to_string(), removed_at: removed_at.0 })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoticeBody {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct NoticeView {
+    live_id: i64,
+}
+
+/// POST /admin/rooms/{live_id}/notice: tells everybody in a room something.
+pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
+    let NoticeBody { text } = body.json()?;
+    if !is_text(&text, NOTICE_CHARS_MAX) {
+        return Err(invalid("text must be 1 to 200 characters"));
+    }
+    if !state.rooms.notice(live_id, &text).await? {
+        return Err(ROOM_NOT_OPEN);
+    }
+    info!("notice posted: live_id={live_id} chars={}", text.chars().count());
+    ok(NoticeView { live_id: live_id.get() })
+}
