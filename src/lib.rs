@@ -39,8 +39,8 @@
 //!
 //! Read each file once, in this order:
 //!
-//! 1. `transport/ws.rs` takes a text frame off the socket and hands it to the session; it reads on
-//!    when the session is done with it.
+//! 1. `transport/socket.rs` takes a text frame off the socket and hands it to the session; it reads on
+//!    when the session is done with it. (How the socket came to be ours: `transport/upgrades.rs`.)
 //! 2. `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a [`protocol::ClientCommand`].
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
 //!    (`auth.rs`), finds the room and sends it a `RoomCommand`.
@@ -51,9 +51,11 @@
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
 //!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order,
 //!    `actors/live_room/recovery.rs` keeps it for members that come back, and
-//!    `actors/live_room/fan_out.rs` hands it to each worker's hub.
-//! 6. `actors/hub` encodes it once per dialect and pushes the same bytes into each member's
-//!    `outbox.rs`, from where `transport/ws.rs` writes them.
+//!    `actors/live_room/fan_out.rs` gathers what is to be told. `actors/live_room/window.rs` says for
+//!    how long: not at all in a calm room; then it is one message to each worker's hub.
+//! 6. `actors/hub` has what was gathered encoded once per dialect, as one run of frames, and pushes
+//!    that to each member's `outbox`, which writes it to the socket there and then. Only what the
+//!    socket does not take waits in the outbox, for `transport/socket.rs` to write later.
 //! 7. When the batch is durable (`storage/sqlite`), the persister tells the room, and the room
 //!    answers the sender, through the same hub: an answer means durable, and never overtakes its
 //!    event.

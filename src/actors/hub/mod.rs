@@ -125,6 +125,12 @@ impl Handler<HubBatch> for Hub {
     type Result = ();
 
     fn handle(&mut self, batch: HubBatch, _: &mut Context<Self>) {
+        self.take(batch);
+    }
+}
+
+impl Hub {
+    fn take(&mut self, batch: HubBatch) {
         let HubBatch { live_id, gathered, items } = batch;
         let mut pass = Pass { gathered: &gathered, late: HashMap::new(), answers: Vec::new(), slow: &mut self.slow };
         let mut gone = false;
@@ -231,3 +237,6 @@ impl Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
