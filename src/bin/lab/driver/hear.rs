@@ -68,6 +68,8 @@ impl Driver<'_> {
                 Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
                 None => self.on_state(index, name, body),
             },
+            // Templates do not say what an answer looks like, so nobody waits for one.
+            Heard::Answer { .. } if self.script.target.templates.is_some() => {}
             Heard::Answer { ack, body } => self.on_answer(index, ack, body, now_ns),
             Heard::Connected => {
                 if self.members[index].seat == Seat::Connecting {
