@@ -55,9 +55,10 @@ fn a_fault_names_line_key_and_what_was_expected() {
 
 #[test]
 fn every_script_of_the_repository_is_good() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/load");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["tests/load", "tests/bench/shapes"].map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let mut found = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "toml") {
             found += 1;

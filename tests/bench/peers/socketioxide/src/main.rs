@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::serve::ListenerExt;
 use serde::{Deserialize, Serialize};
-use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, Extension, SocketRef};
+use socketioxide::{BroadcastError, SocketIo};
 use tokio::net::TcpListener;
 
 /// Packets that may wait for one member; further ones are lost without a word. The default of 128
@@ -45,7 +45,7 @@ struct Comment {
     user: User,
     content: String,
     id: String,
-    at: u128,
+    at: u64,
     live_id: i64,
     epoch: &'static str,
     offset: u64,
@@ -85,13 +85,15 @@ async fn on_comment(
         user: User { id: member, name: format!("lab-user-{member:05}"), avatar: "" },
         content: say.text,
         id: (FIRST_ID + offset).to_string(),
-        at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
+        at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
         live_id: say.live_id,
         epoch: EPOCH,
         offset,
     };
-    // Members whose buffer is full are named in the error; the lab counts what they lose.
-    let _ = socket.within(room(say.live_id)).emit("comment", &comment).await;
+    // Members whose buffer is full are no fault of ours; the lab counts what they lose.
+    if let Err(BroadcastError::Serialize(fault)) = socket.within(room(say.live_id)).emit("comment", &comment).await {
+        eprintln!("a comment cannot be encoded: {fault}");
+    }
     // The sender may be gone by now.
     let _ = answer.send(&Answer { ok: true, comment_id: FIRST_ID.to_string(), offset });
 }
