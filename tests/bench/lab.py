@@ -5,9 +5,11 @@ import re
 import resource
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 import servers
+from watch import Watch
 
 SHAPES = Path(__file__).resolve().parent / "shapes"
 
@@ -36,11 +38,14 @@ def raise_open_files():
 def fit(script, server, rate=None):
     """The text of a script for liveroom's plain clients, changed to fit another server."""
 
-    def members(match):
-        count = min(int(match[1].replace("_", "")), members_max())
-        return f"members = {{ {server.kind} = {count} }}"
+    def within(number):
+        return min(int(number.replace("_", "")), members_max())
 
-    script = re.sub(r"members = \{ plain = ([0-9_]+) \}", members, script)
+    script = re.sub(
+        r"members = \{ plain = ([0-9_]+) \}\nusers = ([0-9_]+)",
+        lambda match: f"members = {{ {server.kind} = {within(match[1])} }}\nusers = {within(match[2])}",
+        script,
+    )
     if rate is not None:
         script = re.sub(r"\brate = [0-9_]+", f"rate = {rate}", script)
     if server.templates is not None:
@@ -52,19 +57,24 @@ def fit(script, server, rate=None):
 
 def drive(shape, running, core, folder, rate=None):
     """Plays a shape's script against a running server, from a core of its own. Returns the outcome
-    as the lab wrote it, and with it how busy the lab's core was."""
+    as the lab wrote it, and with it how busy the lab's core was and, by phase, how much of the
+    server's CPU time was spent in its own code."""
     script_path, json_path = folder / "script.toml", folder / "outcome.json"
     script_path.write_text(fit((SHAPES / f"{shape}.toml").read_text(), running.server, rate))
     json_path.unlink(missing_ok=True)
     command = ["taskset", "-c", str(core), str(servers.TARGET / "release/liveroom-lab"), "run", str(script_path)]
     command += ["--url", f"http://127.0.0.1:{servers.PORT}", "--admin-token", servers.ADMIN_TOKEN]
-    command += ["--pid", str(running.pid), "--json", str(json_path), "--quiet"]
+    command += ["--accounts", str(running.accounts), "--pid", str(running.pid), "--json", str(json_path), "--quiet"]
     started, used_before = time.monotonic(), _children_cpu_s()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False)
+    with Watch(running.pid) as watch:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False)
     if not json_path.exists():
         raise RuntimeError(f"the lab could not play {shape} to {running.server.name}: {done.stderr.strip()}")
     outcome = json.loads(json_path.read_text())
     outcome["lab_busy"] = (_children_cpu_s() - used_before) / (time.monotonic() - started)
+    first = datetime.fromisoformat(outcome["started_at"]).timestamp()
+    for it in outcome["phases"]:
+        it["user_share"] = watch.user_share(first + it["from_s"], first + it["to_s"])
     return outcome
 
 

@@ -15,12 +15,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import accounts
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "tests/bench/peers"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BUILT = TARGET / "bench-peers"
 
 PORT = 7911
+ADDRESS = f"127.0.0.1:{PORT}"
+JWT_SECRET = "bench-secret-that-signs-the-tokens-of-members"
 ADMIN_TOKEN = "bench-token-of-the-operator"
 
 # A server that does not listen after so long has failed to start; one that does not end after so
@@ -175,14 +179,8 @@ class Running:
             raise RuntimeError(f"port {PORT} is taken")
         env = {**os.environ, "PORT": str(PORT), **self.server.env}
         if self.server.program == "liveroom":
-            # The store of earlier runs is used again, for the sake of the accounts in it.
-            self.folder.mkdir(parents=True, exist_ok=True)
-            env |= RAISED_LIMITS | {
-                "LIVEROOM__SERVER__PORT": str(PORT),
-                "LIVEROOM__ADMIN__TOKEN": ADMIN_TOKEN,
-                "LIVEROOM__STORE__URL": f"sqlite://{self.folder}/liveroom.db",
-                "RUST_LOG": "warn",
-            }
+            env |= self.configuration()
+            self.prepare_store(env)
         self.log = open(self.folder / "server.log", "ab")
         self.process = subprocess.Popen(
             ["taskset", "-c", str(self.core), *map(str, _command(self.server.program))],
@@ -199,6 +197,28 @@ class Running:
                 raise RuntimeError(f"{self.server.name} does not listen; see {self.folder}/server.log")
             time.sleep(0.05)
         return self
+
+    @property
+    def accounts(self):
+        """The file in which the lab finds tokens of accounts, and keeps those it makes."""
+        return self.folder / "accounts.json"
+
+    def configuration(self):
+        return RAISED_LIMITS | {
+            "LIVEROOM__SERVER__PORT": str(PORT),
+            "LIVEROOM__ADMIN__TOKEN": ADMIN_TOKEN,
+            "LIVEROOM__AUTH__JWT_SECRET": JWT_SECRET,
+            "LIVEROOM__STORE__URL": f"sqlite://{self.folder}/liveroom.db",
+            "RUST_LOG": "warn",
+        }
+
+    def prepare_store(self, env):
+        """Once; later runs go on with it."""
+        store = self.folder / "liveroom.db"
+        if not store.exists():
+            migrate = [*map(str, _command("liveroom")), "migrate"]
+            subprocess.run(migrate, cwd=self.folder, env=env, check=True, stdout=subprocess.DEVNULL)
+            accounts.prepare(store, JWT_SECRET, ADDRESS, self.accounts)
 
     @property
     def pid(self):

@@ -20,8 +20,10 @@ def _delivery(outcome, phase_name):
     deliveries, seconds = phase["deliveries"], phase["to_s"] - phase["from_s"]
     if not deliveries:
         raise RuntimeError(f"nothing was delivered in phase {phase_name}")
+    cpu_us = phase["server_cpu_s"] * 1e6 / deliveries
     return {
-        "cpu_us": phase["server_cpu_s"] * 1e6 / deliveries,
+        "cpu_us": cpu_us,
+        "user_us": cpu_us * phase["user_share"] if phase["user_share"] is not None else None,
         "deliveries_per_s": deliveries / seconds,
         "bytes": phase["bytes_received"] / deliveries,
         "p50_ms": phase["latency"]["p50"],

@@ -43,6 +43,7 @@ def servers_of(results, measured):
 
 
 def spread(values):
+    """The least and the most of several rounds."""
     return f"{figure(min(values))} to {figure(max(values))}" if len(values) > 1 else UNKNOWN
 
 
@@ -53,11 +54,12 @@ def deliveries(results, measured, latency):
         ratios = results.ratios(server.name, measured, "cpu_us")
         middle = lambda name: figure(results.median(server.name, measured, name))
         lost = results.median(server.name, measured, "lost")
-        cells = [server.label, middle("cpu_us"), figure(results.ratio(server.name, measured, "cpu_us"))]
-        cells += [spread(ratios) if ratios else UNKNOWN, middle("deliveries_per_s"), middle("bytes")]
+        ratio = figure(results.ratio(server.name, measured, "cpu_us"))
+        cells = [server.label, middle("cpu_us"), middle("user_us"), ratio]
+        cells += [spread(ratios), middle("deliveries_per_s"), middle("bytes")]
         cells += [middle("p50_ms"), middle("p99_ms")] if latency else []
         rows.append([*cells, UNKNOWN if lost is None else f"{lost:.2%}" if lost else "none"])
-    headings = ["server", "µs CPU per delivery", "× floor", "rounds", "deliveries/s", "bytes each"]
+    headings = ["server", "µs CPU per delivery", "own code", "× floor", "rounds", "deliveries/s", "bytes each"]
     headings += ["p50 ms", "p99 ms"] if latency else []
     return table([*headings, "lost"], rows)
 
@@ -67,7 +69,8 @@ def ladder(results):
     for server in servers_of(results, "ladder"):
         rates = results.values(server.name, "ladder", "rate")
         limit = any(it["values"].get("lab_was_the_limit") for it in results.of(server.name, "ladder"))
-        rate = figure(results.median(server.name, "ladder", "rate"), 5) + (" (the lab sends no faster)" if limit else "")
+        rate = figure(results.median(server.name, "ladder", "rate"), 5)
+        rate += " (the lab sends no faster)" if limit else ""
         p99 = figure(results.median(server.name, "ladder", "p99_ms"))
         rows.append([server.label, rate, spread(rates), p99])
     return table(["server", "comments/s", "rounds", "p99 ms there"], rows)
@@ -78,7 +81,8 @@ def joins(results):
     for server in servers_of(results, "joins"):
         costs = results.values(server.name, "joins", "cpu_us")
         ratio = results.ratio(server.name, "joins", "cpu_us")
-        rows.append([server.label, figure(results.median(server.name, "joins", "cpu_us")), spread(costs), figure(ratio)])
+        cost = figure(results.median(server.name, "joins", "cpu_us"))
+        rows.append([server.label, cost, spread(costs), figure(ratio)])
     return table(["server", "µs CPU per connect + join", "rounds", "× floor"], rows)
 
 
@@ -120,6 +124,7 @@ def targets(results):
     middle = lambda server, measured, name="cpu_us": results.median(server, measured, name)
     want("one comment at a time, 1,000 members: CPU × floor", 1.3, ratio("one"))
     want("saturated, 1,000 members: CPU × floor of one comment per send", 0.08, ratio("saturated"))
+    want("saturated, 1,000 members: µs in own code", 0.06, middle("liveroom", "saturated", "user_us"))
     for peer in ("uws", "socketioxide"):
         measured = over(middle("liveroom", "ladder", "rate"), middle(peer, "ladder", "rate"))
         want(f"most comments/s × {SERVERS[peer].label}", 2, measured, at_least=True)

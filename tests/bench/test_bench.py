@@ -4,15 +4,18 @@
 """
 
 import json
+import os
 import tempfile
 import tomllib
 import unittest
 from pathlib import Path
 
+import accounts
 import lab
 import run
 import shapes
 import tables
+import watch
 from results import Results
 from servers import SERVERS
 
@@ -96,6 +99,29 @@ class ScriptsTest(unittest.TestCase):
         self.assertEqual(script["room"][0]["comments"]["rate"], 6_400)
 
 
+class WatchTest(unittest.TestCase):
+    def test_a_name_with_blanks_and_brackets_does_not_shift_the_fields(self):
+        stat = "77 (a) b (c) S 1 77 77 0 -1 0 1 2 3 4 150 50 7 8 20 0 9 0 4242 1 2 3"
+        self.assertEqual(watch.times(stat), (150 / watch.TICKS_PER_S, 50 / watch.TICKS_PER_S))
+
+    def test_the_share_is_that_of_the_time_between(self):
+        look = watch.Watch(0)
+        look.samples = [(10.0, 1.0, 1.0), (11.0, 1.0, 2.0), (12.0, 1.3, 2.9), (13.0, 9.0, 9.0)]
+        self.assertAlmostEqual(look.user_share(11.0, 12.5), 0.25)
+        self.assertIsNone(look.user_share(11.0, 11.5))
+
+    def test_a_process_that_is_gone_leaves_what_was_seen(self):
+        with watch.Watch(os.getpid()) as look:
+            pass
+        self.assertTrue(look.samples)
+
+
+class AccountsTest(unittest.TestCase):
+    def test_a_token_is_a_jwt_with_hs256(self):
+        token = accounts.sign({"id": 1}, "secret")
+        self.assertEqual(token, "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.fWoPW7BmOFoOaiFYoMbNuNjmLrSoc-74ShvCq5QacvQ")
+
+
 class LadderTest(unittest.TestCase):
     def test_the_highest_rung_that_is_held_is_found(self):
         played = []
@@ -131,7 +157,7 @@ class TablesTest(unittest.TestCase):
         self.assertEqual(tables.fill(tables.fill(document, Results()), Results()), tables.fill(document, Results()))
 
     def test_a_target_that_is_kept_says_yes_and_one_that_is_not_says_no(self):
-        delivery = {"deliveries_per_s": 1e6, "bytes": 230, "lost": 0, "p50_ms": 1, "p99_ms": 2}
+        delivery = {"deliveries_per_s": 1e6, "bytes": 230, "lost": 0, "user_us": 0.5, "p50_ms": 1, "p99_ms": 2}
         results = results_of(
             sample("floor", "one", delivery | {"cpu_us": 1.0}),
             sample("liveroom", "one", delivery | {"cpu_us": 1.25}),
@@ -145,7 +171,7 @@ class TablesTest(unittest.TestCase):
             "| 100 rooms of 10: CPU × floor | ≤ 1.3 | 2 | **no** |",
             "| storm of joins: bytes × one event per join | ≤ 0.1 | 0.05 | yes |",
             "| connect + join, token checked: µs CPU | ≤ 40 | – | not measured |",
-            "| liveroom, WebSocket | 1.25 | 1.25 | – | 1,000,000 | 230 | none |",
+            "| liveroom, WebSocket | 1.25 | 0.5 | 1.25 | – | 1,000,000 | 230 | none |",
             "- liveroom, WebSocket, rooms: order: it was not kept",
             "- 2026-01-31, a machine; liveroom abc1234; `run.py`",
         ]:
