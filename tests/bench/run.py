@@ -122,29 +122,36 @@ def main():
     }
     # The runner stays off the server's core; what it starts is pinned for itself.
     os.sched_setaffinity(0, {cores[1]})
-    best_rung = {}
+    missed, best_rung = 0, {}
     for number, shape, wanted in turns:
         for server in (SERVERS[name] for name in wanted):
             if server.program in absent:
                 results.absent[server.name] = absent[server.program]
                 continue
             results.absent.pop(server.name, None)
-            begun = time.monotonic()
             try:
-                for figure, values, failed in measure(shape, server, cores, folder, best_rung):
-                    results.add(session, number, server.name, figure, values, failed)
-                    shown = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in values.items())
-                    seconds = time.monotonic() - begun
-                    print(f"round {number}, {figure}, {server.name} ({seconds:.0f} s): {shown}", flush=True)
-                    for text in failed:
-                        print(f"  ! {text}", flush=True)
+                take(results, session, number, measure(shape, server, cores, folder, best_rung), server)
             except (RuntimeError, subprocess.TimeoutExpired) as fault:
                 # One server that fails one shape does not end the measurement of the others.
-                print(f"round {number}, {shape.name}, {server.name}: {fault}", flush=True)
+                print(f"! round {number}, {shape.name}, {server.name}: {fault}", flush=True)
+                missed += 1
             if not args.dry:
                 results.save()
     if not args.dry:
         tables.write(results)
+    if missed:
+        sys.exit(f"{missed} turns came to nothing, see above")
+
+
+def take(results, session, number, measured, server):
+    """Notes and shows the figures of one turn."""
+    begun = time.monotonic()
+    for figure, values, failed in measured:
+        results.add(session, number, server.name, figure, values, failed)
+        shown = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in values.items())
+        print(f"round {number}, {figure}, {server.name} ({time.monotonic() - begun:.0f} s): {shown}", flush=True)
+        for text in failed:
+            print(f"  ! {text}", flush=True)
 
 
 if __name__ == "__main__":

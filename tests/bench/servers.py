@@ -95,7 +95,6 @@ SERVERS = {
     server.name: server
     for server in [
         Server("floor", "floor: one `send` per comment and member", "floor", "plain", PLAIN),
-        Server("floor10", "floor, 10 comments per `send`", "floor", "plain", PLAIN, {"COMMENTS_PER_SEND": "10"}),
         Server("floor50", "floor, 50 comments per `send`", "floor", "plain", PLAIN, {"COMMENTS_PER_SEND": "50"}),
         *_family("liveroom", "liveroom", "liveroom", None, ["plain", *ALL_SOCKETIO]),
         Server("uws", "uWebSockets (C++)", "uws", "plain", PLAIN),

@@ -14,13 +14,18 @@ LADDER_P99_MS_MAX = 100
 PACE_REACHED_MIN = 0.9
 
 
+def _cpu_us(phase, count):
+    """Microseconds of the server's CPU in a phase for each of what it did there."""
+    if not count or phase["server_cpu_s"] is None:
+        raise RuntimeError(f"phase {phase['name']}: nothing was done, or the server is gone")
+    return phase["server_cpu_s"] * 1e6 / count
+
+
 def _delivery(outcome, phase_name):
     """What deliveries of one phase cost."""
     phase = lab.phase(outcome, phase_name)
     deliveries, seconds = phase["deliveries"], phase["to_s"] - phase["from_s"]
-    if not deliveries:
-        raise RuntimeError(f"nothing was delivered in phase {phase_name}")
-    cpu_us = phase["server_cpu_s"] * 1e6 / deliveries
+    cpu_us = _cpu_us(phase, deliveries)
     return {
         "cpu_us": cpu_us,
         "user_us": cpu_us * phase["user_share"] if phase["user_share"] is not None else None,
@@ -61,18 +66,16 @@ def rooms(outcome):
 
 def joins(outcome):
     joined = lab.phase(outcome, "join")
-    return {"joins": {"cpu_us": joined["server_cpu_s"] * 1e6 / joined["joins"], "joins": joined["joins"]}}
+    return {"joins": {"cpu_us": _cpu_us(joined, joined["joins"]), "joins": joined["joins"]}}
 
 
 def storm(outcome):
-    members = outcome["totals"]["joins"]
-    cpu_s = outcome["server"]["cpu_s"]
+    joined, members = lab.phase(outcome, "join"), outcome["totals"]["joins"]
     return {
         "storm": {
             "joins": members,
-            "bytes_per_member": outcome["totals"]["bytes_received"] / members,
-            "cpu_us": cpu_s * 1e6 / members,
-            "seconds": outcome["duration_s"],
+            "bytes_per_member": outcome["totals"]["bytes_received"] / max(members, 1),
+            "cpu_us": _cpu_us(joined, joined["joins"]),
         }
     }
 
@@ -80,7 +83,10 @@ def storm(outcome):
 def idle(outcome):
     members = outcome["totals"]["joins"]
     start_bytes = outcome["server"]["rss_start_bytes"]
-    last = [it["server_rss_bytes"] for it in outcome["series"] if it["server_rss_bytes"] is not None][-1]
+    seen = [it["server_rss_bytes"] for it in outcome["series"] if it["server_rss_bytes"] is not None]
+    if not seen or not members:
+        raise RuntimeError("nobody joined, or the server is gone")
+    last = seen[-1]
     return {"idle": {"kib": (last - start_bytes) / members / 1024, "members": members}}
 
 
@@ -100,16 +106,16 @@ class Shape:
     climbs: bool = False
 
 
-MAIN = ["floor", "liveroom", "liveroom_v4", "uws", "socketioxide", "socketio"]
+MAIN = ["floor", "liveroom", "uws", "socketioxide", "socketio"]
 SHAPES = {
     shape.name: shape
     for shape in [
-        Shape("burst", ["floor", "floor10", "floor50", *MAIN[1:]], burst),
+        Shape("burst", [*MAIN, "floor50", "liveroom_v4"], burst),
         Shape("paced", MAIN, paced),
         Shape("rooms", MAIN, rooms),
         Shape("ladder", ["liveroom", "uws", "socketioxide", "socketio"], None, rounds_max=3, climbs=True),
         Shape("big", ["floor", "floor50", "liveroom", "uws", "socketioxide"], big, rounds_max=2, quick=False),
-        Shape("joins", MAIN, joins, rounds_max=3),
+        Shape("joins", [*MAIN, "liveroom_v4"], joins, rounds_max=2),
         Shape("storm", ["liveroom", "liveroom_v4"], storm, rounds_max=1, quick=False),
         Shape(
             "idle",
