@@ -13,7 +13,7 @@ RELEASE=v20.79.0
 
 mkdir -p "$out"
 if ! [ -d "$out/uWebSockets/.git" ]; then
-    git clone --quiet --branch "$RELEASE" "$UWEBSOCKETS_GIT" "$out/uWebSockets"
+    git -c advice.detachedHead=false clone --quiet --branch "$RELEASE" "$UWEBSOCKETS_GIT" "$out/uWebSockets"
 fi
 if ! [ -d "$out/uSockets/.git" ]; then
     git clone --quiet "$USOCKETS_GIT" "$out/uSockets"
