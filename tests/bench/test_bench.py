@@ -151,6 +151,7 @@ class TablesTest(unittest.TestCase):
     def test_numbers_have_three_digits_and_no_exponent(self):
         shown = [tables.figure(value) for value in (0.03456, 1.2345, 12.345, 345.6, 123456.7, 0, None, 1e-7)]
         self.assertEqual(shown, ["0.0346", "1.23", "12.3", "346", "123,457", "0", "–", "0"])
+        self.assertEqual(tables.figure(9_750, digits=5), "9,750")
 
     def test_the_document_has_a_place_for_every_table(self):
         document = tables.DOCUMENT.read_text()
