@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{Machine, Outcome};
 
+/// A shorter phase's CPU time is not told.
+const PHASE_S_MIN: f64 = 0.5;
+
 /// A day of one sample a second; later ones are not taken.
 const SAMPLES_MAX: usize = 86_400;
 
@@ -219,7 +222,9 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
 
     for phase in &mut outcome.phases {
         let at = |at_s| Duration::try_from_secs_f64(at_s).ok().and_then(|offset| cpu_s_at(samples, started + offset));
-        let cpu_s = at(phase.from_s).zip(at(phase.to_s)).map(|(from, to)| to - from);
+        // What is shorter than the time between samples has a share of theirs, which says nothing.
+        let is_long_enough = phase.to_s - phase.from_s >= PHASE_S_MIN;
+        let cpu_s = at(phase.from_s).zip(at(phase.to_s)).filter(|_| is_long_enough).map(|(from, to)| to - from);
         phase.server_cpu_s = cpu_s;
         phase.server_cpu_us_per_delivery = cpu_s.and_then(|cpu_s| per(cpu_s * 1e6, phase.deliveries));
     }

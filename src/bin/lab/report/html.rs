@@ -8,7 +8,7 @@ use super::format::{
 };
 use super::summary::comments;
 use super::{all_checks, has_several_phases, page, passed, timeline, verdict};
-use crate::outcome::{Check, Outcome, Percentiles, Point};
+use crate::outcome::{Check, LaneTotals, Outcome, Percentiles, Point};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -190,10 +190,11 @@ fn latency(outcome: &Outcome) -> String {
 
 fn lanes(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
+    let share = |lane: &LaneTotals| known((lane.expected > 0).then(|| lane.loss()), percent);
     let rows: Vec<_> = totals
         .lanes
         .iter()
-        .map(|(name, lane)| [name.clone(), count(lane.expected), count(lane.lost), percent(lane.loss())])
+        .map(|(name, lane)| [name.clone(), count(lane.expected), count(lane.lost), share(lane)])
         .collect();
     let text = format!(
         "The crowd is viewers' comments, voice the streamer's, money gifts and changes of state. Slow and stopped \
@@ -272,7 +273,7 @@ fn traffic(outcome: &Outcome) -> String {
         ("joins", count(totals.joins)),
         ("comments", comments(totals)),
         ("gifts", format!("{} sent, {} acked", count(totals.gifts_sent), count(totals.gifts_acked))),
-        ("deliveries", format!("{} of {}", count(totals.deliveries), count(totals.expected_deliveries))),
+        ("deliveries", count(totals.deliveries)),
         ("received", bytes(totals.bytes_received as f64)),
     ])
 }
