@@ -1,5 +1,6 @@
 //! Who is online in a room: in truth, and in the eyes of one member.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use crate::client::speech;
@@ -45,26 +46,15 @@ impl Online {
         Self { count: Some(users.count), listed: Some(users) }
     }
 
-    /// Takes a presence event, and returns which room it is of; `None` if it cannot be read.
-    pub fn hear(&mut self, body: &[u8]) -> Option<i64> {
-        let count = speech::last_number(body, b"\"count\"")?;
-        let live_id = speech::last_number(body, b"\"live_id\"")?;
-        self.count = Some(count);
-        match memchr::memmem::find(body, b"\"data\":[") {
-            Some(at) => {
-                let mut users = Users::default();
-                ids(&body[at..]).for_each(|id| users.add(id));
-                self.listed = Some(users);
-            }
+    /// Takes what a presence event told.
+    pub fn hear(&mut self, told: Told) {
+        self.count = Some(told.count);
+        match (told.listed, &mut self.listed, told.left) {
+            (Some(users), ..) => self.listed = Some(users),
             // Without a list somebody left, and the others are still there.
-            None => {
-                let user = memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
-                if let (Some(users), Some(id)) = (&mut self.listed, user) {
-                    users.remove(id);
-                }
-            }
+            (None, Some(users), Some(id)) => users.remove(id),
+            (None, ..) => {}
         }
-        i64::try_from(live_id).ok()
     }
 
     /// Whether a member that believes this is right, where `truth` is so. Of many users a server may
@@ -74,6 +64,55 @@ impl Online {
             return self.count.is_none() || self.count == truth.count;
         };
         self.count == truth.count && (listed.count < count || self.listed == truth.listed)
+    }
+}
+
+/// What one presence event tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    pub live_id: i64,
+    count: u64,
+    listed: Option<Users>,
+    /// Who left, where nobody is listed.
+    left: Option<u64>,
+}
+
+impl Told {
+    /// `None` if it cannot be read.
+    fn read(body: &[u8]) -> Option<Self> {
+        let live_id = i64::try_from(speech::last_number(body, b"\"live_id\"")?).ok()?;
+        let told = Self { live_id, count: speech::last_number(body, b"\"count\"")?, listed: None, left: None };
+        Some(match memchr::memmem::find(body, b"\"data\":[") {
+            Some(at) => {
+                let mut users = Users::default();
+                ids(&body[at..]).for_each(|id| users.add(id));
+                Self { listed: Some(users), ..told }
+            }
+            None => {
+                let user = memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
+                Self { left: user, ..told }
+            }
+        })
+    }
+}
+
+/// Presence events kept read; members hear them within moments of each other.
+const RECENT_MAX: usize = 16;
+
+/// The latest presence events of one room. Each is read once, however long its list and however many
+/// members hear it, and compared after.
+#[derive(Debug, Default)]
+pub struct Recent(VecDeque<(Box<[u8]>, Told)>);
+
+impl Recent {
+    pub fn read(&mut self, body: &[u8]) -> Option<Told> {
+        if let Some((_, told)) = self.0.iter().find(|(known, _)| **known == *body) {
+            return Some(*told);
+        }
+        let told = Told::read(body)?;
+        self.0.truncate(RECENT_MAX - 1);
+        self.0.push_front((body.into(), told));
+        Some(told)
     }
 }
 
@@ -99,8 +138,11 @@ mod tests {
 
     fn heard(bodies: &[&str]) -> Online {
         let mut online = Online::default();
+        let mut recent = Recent::default();
         for body in bodies {
-            assert_eq!(online.hear(body.as_bytes()), Some(7), "{body}");
+            let told = recent.read(body.as_bytes()).unwrap_or_else(|| panic!("{body}"));
+            assert_eq!(told.live_id, 7);
+            online.hear(told);
         }
         online
     }
@@ -134,6 +176,20 @@ mod tests {
     #[test]
     fn servers_that_do_not_tell_are_not_blamed() {
         assert!(Online::default().agrees_with(&truth(&[4])));
-        assert_eq!(Online::default().hear(br#"{"action":"join"}"#), None);
+        assert!(Recent::default().read(br#"{"action":"join"}"#).is_none());
+    }
+
+    #[test]
+    fn what_was_read_is_known_again_and_only_the_latest_is_kept() {
+        let mut recent = Recent::default();
+        let body = |count: u64| format!(r#"{{"data":[{{"id":{count}}}],"count":{count},"live_id":7}}"#);
+        for count in 0..100 {
+            for _ in 0..2 {
+                let mut online = Online::default();
+                online.hear(recent.read(body(count).as_bytes()).unwrap());
+                assert_eq!(online.count, Some(count));
+            }
+            assert!(recent.0.len() <= RECENT_MAX);
+        }
     }
 }

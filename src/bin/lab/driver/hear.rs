@@ -64,6 +64,8 @@ impl Driver<'_> {
             return Ok(());
         }
         match heard {
+            // No need to look for an offset in the longest of all.
+            Heard::Event { name: name @ b"online", body } => self.on_state(index, name, body),
             Heard::Event { name, body } => match speech::offset_of(body) {
                 Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
                 None => self.on_state(index, name, body),
@@ -205,12 +207,12 @@ impl Driver<'_> {
         match name {
             b"online" => {
                 let member = &mut self.members[index];
-                let mut online = member.track.online;
-                match online.hear(body) {
-                    Some(live_id) if live_id == self.rooms[member.room].live_id => member.track.online = online,
-                    Some(live_id) => {
-                        self.offences.add(judge::ISOLATED, || format!("member {index} got presence of room {live_id}"))
-                    }
+                let room = &mut self.rooms[member.room];
+                match room.presence.read(body) {
+                    Some(told) if told.live_id == room.live_id => member.track.online.hear(told),
+                    Some(told) => self
+                        .offences
+                        .add(judge::ISOLATED, || format!("member {index} got presence of room {}", told.live_id)),
                     None => self
                         .offences
                         .add(judge::WIRE, || format!("member {index} got presence without count or live_id")),

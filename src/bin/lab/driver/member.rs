@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::{Carrier, Connection, Kind, Polling};
+use crate::online::Recent;
 use crate::track::Track;
 
 /// Where a member stands with its room.
@@ -124,6 +125,8 @@ pub struct Room {
     /// Numbers of the comments that a closed loop has on their way.
     pub flights: BTreeSet<usize>,
     pub deliveries: u64,
+    /// Presence events as they were read.
+    pub presence: Recent,
     /// The streamer asked to end it.
     pub is_ended: bool,
 }

@@ -6,7 +6,7 @@ use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
 use crate::client::{Carrier, Kind};
 use crate::commands::Fate;
-use crate::online::Online;
+use crate::online::{Online, Recent};
 use crate::room_log::RoomLog;
 use crate::script::{Gifts, RoomPlan, Streamer};
 
@@ -44,6 +44,7 @@ impl Driver<'_> {
                 attentive: 0,
                 flights: BTreeSet::new(),
                 deliveries: 0,
+                presence: Recent::default(),
                 is_ended: false,
             });
             self.plan_room(index, plan);
