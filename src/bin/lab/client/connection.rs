@@ -3,6 +3,7 @@
 use std::io;
 
 use super::frames;
+use super::payload;
 use super::socket::{Dial, Pump, Socket};
 use super::speech::Kind;
 
@@ -65,7 +66,9 @@ impl Connection {
         };
         let status = bytes[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         if status != b"101" {
-            return Err(format!("http_{}", String::from_utf8_lossy(status)));
+            let status = std::str::from_utf8(status).ok().and_then(|it| it.parse().ok()).unwrap_or_default();
+            // A WebSocket that was to take over is told of its session's end as a poll is.
+            return Err(payload::refusal(status, &bytes[end + 4..]));
         }
         self.upgraded = true;
         Ok(Some(end + 4))

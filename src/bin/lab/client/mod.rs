@@ -2,13 +2,12 @@
 
 pub mod connection;
 pub mod frames;
-mod payload;
+pub mod payload;
 mod polling;
 mod socket;
 pub mod speech;
 
 pub use connection::Connection;
-pub use payload::split as split_payload;
 pub use polling::{Line, Polling, Side};
 pub use socket::{Dial, Pump};
 pub use speech::{Carrier, Heard, Kind};

@@ -1,9 +1,24 @@
-//! Several packets in one body, as Engine.IO polls carry them.
+//! Bodies of Engine.IO: several packets in one, and refusals.
+
+use serde_json::Value;
 
 use super::speech::Kind;
 
 /// Between the packets of an Engine.IO 4 payload.
 const SEPARATOR: u8 = 0x1e;
+
+/// Engine.IO's code for a session that is over.
+const UNKNOWN_SID: u64 = 1;
+
+/// A stable word for an answer other than a good one. That its id is not known any more is how a
+/// server sends away a polling client that should come back.
+pub fn refusal(status: u16, body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match (status, body["code"].as_u64()) {
+        (400, Some(UNKNOWN_SID)) => "sid_unknown".to_owned(),
+        _ => format!("http_{status}"),
+    }
+}
 
 pub fn encode(kind: Kind, packets: &[String]) -> String {
     match kind {
@@ -62,6 +77,13 @@ mod tests {
             assert_eq!(found, packets, "{kind:?}");
         }
         assert_eq!(encode(Kind::SocketIoV3, &packets[1..2]), "21:42[\"comment\",\"你好 🌹\"]");
+    }
+
+    #[test]
+    fn a_session_that_is_over_is_told_from_other_refusals() {
+        assert_eq!(refusal(400, br#"{"code":1,"message":"Session ID unknown"}"#), "sid_unknown");
+        assert_eq!(refusal(400, br#"{"code":3,"message":"Bad request"}"#), "http_400");
+        assert_eq!(refusal(503, b""), "http_503");
     }
 
     #[test]

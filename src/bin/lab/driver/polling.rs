@@ -6,11 +6,8 @@ use serde_json::Value;
 
 use super::net::Slot;
 use super::{Driver, Reading, Report, io_code};
-use crate::client::{Carrier, Connection, Polling, Pump, Side, connection, split_payload};
+use crate::client::{Carrier, Connection, Polling, Pump, Side, connection, payload};
 use crate::judge;
-
-/// Engine.IO's code for a session that is over.
-const UNKNOWN_SID: u64 = 1;
 
 /// Engine.IO packets that carry nothing: the server releases a poll, or ends the session.
 const NOOP: &[u8] = b"6";
@@ -152,7 +149,7 @@ impl Driver<'_> {
             let Some(reply) = line.read_reply(&bytes[at..])? else { return Ok(at) };
             at += reply.used;
             if reply.status != 200 {
-                return Err(refusal_of(reply.status, reply.body));
+                return Err(payload::refusal(reply.status, reply.body));
             }
             if side == Side::Poll {
                 self.take_packets(index, reply.body, now_ns)?;
@@ -176,7 +173,7 @@ impl Driver<'_> {
         let kind = self.members[index].kind;
         // What a packet says may end the session.
         while !body.is_empty() && self.members[index].polling.is_some() {
-            let Some((packet, rest)) = split_payload(kind, body) else {
+            let Some((packet, rest)) = payload::split(kind, body) else {
                 self.offences.add(judge::WIRE, || format!("member {index} got a polling payload that is malformed"));
                 return Err("close_1002".to_owned());
             };
@@ -189,15 +186,5 @@ impl Driver<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Why a request of a session was refused. That its id is not known any more is how a server sends
-/// away a polling client that should come back.
-fn refusal_of(status: u16, body: &[u8]) -> String {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    match (status, body["code"].as_u64()) {
-        (400, Some(UNKNOWN_SID)) => "sid_unknown".to_owned(),
-        _ => format!("http_{status}"),
     }
 }
