@@ -83,8 +83,15 @@ impl App {
         let catalogue = GiftCatalogue::load(store.clone()).await?;
         let auth = authority(config, config.auth.token_ttl_s, &store, &clock);
 
+        let arbiters: Vec<ArbiterHandle> =
+            (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
+        // Where one thread is enough for all rooms, a second one would only cost changes of thread.
+        let persister_arbiter = match &arbiters[..] {
+            [only] => only.clone(),
+            _ => Arbiter::new().handle(),
+        };
         let persister = Persister::start_in(
-            &Arbiter::new().handle(),
+            &persister_arbiter,
             store.clone(),
             PersisterLimits { queue_max: config.limits.persister_queue, batch_max: config.limits.ledger_batch },
         );
@@ -102,7 +109,6 @@ impl App {
             comment_ids: Arc::new(CommentIds::new(rand::random())),
             clock: clock.clone(),
         };
-        let arbiters = (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services));
         let directory = Arc::new(SessionDirectory::default());
         let sessions = Arc::new(SessionServices {

@@ -12,6 +12,7 @@ pub mod live_room;
 pub mod persister;
 pub mod registry;
 pub mod session;
+mod start;
 #[cfg(test)]
 mod testing;
 
@@ -19,3 +20,5 @@ pub use ask::AskError;
 pub use live_room::{MemberView, RoomDetail, RoomStats};
 pub use registry::Rooms;
 pub use session::{Session, SessionDirectory};
+
+use start::start_in_arbiter;

@@ -207,5 +207,5 @@ where
 
 /// The balance of a user, which nobody else changes before this transaction ends.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::coin).for_no_key_update().first(conn).await.optional()?)
+    Ok(users::table.find(user.get()).select(users::coin).for_no_key_update().get_result(conn).await.optional()?)
 }

@@ -223,7 +223,7 @@ where
 
 /// The balance of a user. There is nothing to lock: the transaction holds the write lock.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::coin).first(conn).await.optional()?)
+    Ok(users::table.find(user.get()).select(users::coin).get_result(conn).await.optional()?)
 }
 
 #[cfg(test)]

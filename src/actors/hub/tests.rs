@@ -3,7 +3,7 @@
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::*;
-use crate::domain::{CommentId, Epoch, Presence, RoomEvent, Sequenced};
+use crate::domain::{CommentId, Epoch, RoomEvent, Sequenced};
 use crate::outbox::{OutboxLimits, Portion};
 
 const LIVE: LiveId = LiveId::FIRST;

@@ -23,6 +23,7 @@ use log::{error, info, warn};
 use crate::actors::persister::{PersisterPort, RoomPersister};
 use crate::actors::registry::{Registry, RoomIdle, RoomStopped};
 use crate::actors::session::{MembershipLost, SessionPort};
+use crate::actors::start_in_arbiter;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{Broker, RoomLog};
@@ -106,8 +107,7 @@ impl LiveRoom {
         services: RoomServices,
         registry: Addr<Registry>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(ROOM_MAILBOX);
+        start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();

@@ -35,7 +35,7 @@ pub async fn create(
 }
 
 pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = users::table.find(id.get()).select(UserRecord::as_select()).first(conn).await.optional()?;
+    let row = users::table.find(id.get()).select(UserRecord::as_select()).get_result(conn).await.optional()?;
     row.map(User::try_from).transpose()
 }
 
@@ -46,7 +46,7 @@ pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Cre
     let row = users::table
         .filter(users::username.eq(username))
         .select(UserRecord::as_select())
-        .first(conn)
+        .get_result(conn)
         .await
         .optional()?;
     row.map(Credentials::try_from).transpose()
@@ -89,5 +89,5 @@ pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at
 }
 
 pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<String>, StoreError> {
-    Ok(session_tokens::table.find(user.get()).select(session_tokens::digest).first(conn).await.optional()?)
+    Ok(session_tokens::table.find(user.get()).select(session_tokens::digest).get_result(conn).await.optional()?)
 }

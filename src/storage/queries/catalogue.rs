@@ -38,6 +38,6 @@ pub async fn create(
 }
 
 pub async fn by_id(conn: &mut Conn, id: GiftId) -> Result<Option<GiftRow>, StoreError> {
-    let row = gifts::table.find(id.get()).select(GiftRecord::as_select()).first(conn).await.optional()?;
+    let row = gifts::table.find(id.get()).select(GiftRecord::as_select()).get_result(conn).await.optional()?;
     row.map(GiftRow::try_from).transpose()
 }

@@ -80,6 +80,6 @@ pub async fn remove(
         .set(comments::removed_at.eq(at.0))
         .execute(conn)
         .await?;
-    let removed_at: Option<Option<i64>> = comment.select(comments::removed_at).first(conn).await.optional()?;
+    let removed_at: Option<Option<i64>> = comment.select(comments::removed_at).get_result(conn).await.optional()?;
     Ok(removed_at.flatten().map(Timestamp))
 }

@@ -86,7 +86,7 @@ async fn earlier(conn: &mut Conn, request_id: &RequestId) -> Result<Option<Earli
         .filter(ledger_transfers::request_id.eq(request_id.as_str()))
         .filter(ledger_entries::account.eq("user"))
         .select((ledger_transfers::user_id, ledger_entries::amount, ledger_transfers::user_coin_after))
-        .first(conn)
+        .get_result(conn)
         .await
         .optional()?)
 }

@@ -36,7 +36,7 @@ pub async fn create(
 }
 
 pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, StoreError> {
-    let row = lives::table.find(id.get()).select(LiveRecord::as_select()).first(conn).await.optional()?;
+    let row = lives::table.find(id.get()).select(LiveRecord::as_select()).get_result(conn).await.optional()?;
     row.map(LiveRow::try_from).transpose()
 }
 
@@ -69,7 +69,7 @@ pub async fn set_status(
     if let Some(row) = changed {
         return Ok(StatusChange::Changed(row.try_into()?));
     }
-    let found = owned.select(lives::id).first::<i64>(conn).await.optional()?;
+    let found = owned.select(lives::id).get_result::<i64>(conn).await.optional()?;
     Ok(if found.is_some() { StatusChange::AlreadyEnded } else { StatusChange::NotFound })
 }
 
@@ -81,7 +81,7 @@ pub async fn ledger(conn: &mut Conn, live_id: LiveId) -> Result<LiveLedger, Stor
         .single_value()
         .assume_not_null();
     let totals: Option<(i64, i64)> =
-        lives::table.find(live_id.get()).select((gifts_of_live, lives::coin)).first(conn).await.optional()?;
+        lives::table.find(live_id.get()).select((gifts_of_live, lives::coin)).get_result(conn).await.optional()?;
     Ok(totals
         .map_or_else(LiveLedger::default, |(gifts_count, coin)| LiveLedger { gifts_count, coins: Coins::new(coin) }))
 }

@@ -27,12 +27,13 @@ fn commit(conn: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<WriteOutco
 fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
     let mut known = Known::default();
     for &id in wanted.givers.iter().chain(&wanted.people) {
-        let row = users::table.find(id).select((users::coin, users::status)).first::<(i64, i16)>(conn).optional()?;
+        let row =
+            users::table.find(id).select((users::coin, users::status)).get_result::<(i64, i16)>(conn).optional()?;
         known.users.extend(row.map(|(coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED })));
     }
     for &id in wanted.totals.iter().chain(&wanted.lives) {
         let columns = (lives::coin, lives::look_count, lives::status);
-        let row = lives::table.find(id).select(columns).first::<(i64, i64, i16)>(conn).optional()?;
+        let row = lives::table.find(id).select(columns).get_result::<(i64, i64, i16)>(conn).optional()?;
         known.lives.extend(
             row.map(|(coin, look_count, status)| {
                 (id, KnownLive { coin, look_count, open: LIVE_OPEN.contains(&status) })
@@ -40,7 +41,7 @@ fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
         );
     }
     for &id in &wanted.gifts {
-        known.gifts.extend(gifts::table.find(id).select(gifts::id).first::<i64>(conn).optional()?);
+        known.gifts.extend(gifts::table.find(id).select(gifts::id).get_result::<i64>(conn).optional()?);
     }
     for (giver, request_id) in &wanted.requests {
         let row = ledger_transfers::table
@@ -59,17 +60,17 @@ fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
                 gift_records::live_coin_after,
                 gift_records::created_at,
             ))
-            .first::<KnownGift>(conn)
+            .get_result::<KnownGift>(conn)
             .optional()?;
         known.requests.extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
     }
     for &id in &wanted.comments {
         let columns = (comments::live_id, comments::user_id, comments::content);
-        let row = comments::table.find(id).select(columns).first::<KnownComment>(conn).optional()?;
+        let row = comments::table.find(id).select(columns).get_result::<KnownComment>(conn).optional()?;
         known.comments.extend(row.map(|comment| (id, comment)));
     }
     for &view in &wanted.views {
-        let row = live_views::table.find(view).first::<(i64, i64)>(conn).optional()?;
+        let row = live_views::table.find(view).get_result::<(i64, i64)>(conn).optional()?;
         known.views.extend(row);
     }
     Ok(known)
