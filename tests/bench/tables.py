@@ -17,6 +17,9 @@ UNKNOWN = "–"
 # The presence event of one join that a storm is measured against, in bytes.
 JOIN_EVENT_BYTES = 150
 
+# `fanout.window_ms`: how long a room of 1,000 gathers at most, which the load of this shape brings about.
+WINDOW_MS = 50
+
 # The lab names the first offenders; one is enough here, and results.json has the rest.
 FAULT_CHARS_MAX = 120
 
@@ -131,7 +134,10 @@ def targets(results):
     for peer in ("uws", "socketioxide"):
         measured = over(middle("liveroom", "ladder", "rate"), middle(peer, "ladder", "rate"))
         want(f"most comments/s × {SERVERS[peer].label}", 2, measured, at_least=True)
-    want("paced 50/s, 1,000 members: p99 × floor (the flush window comes on top)", 1.3, ratio("paced", "p99_ms"))
+    late = middle("liveroom", "paced", "p99_ms")
+    beyond_window = late and max(late - WINDOW_MS, 0)
+    measured = over(beyond_window, middle("floor", "paced", "p99_ms"))
+    want(f"paced 50/s, 1,000 members: p99 beyond the window of {WINDOW_MS} ms × floor's p99", 1.3, measured)
     want("paced 50/s, 1,000 members: CPU × floor", 1, ratio("paced"))
     want("100 rooms of 10: CPU × floor", 1.3, ratio("rooms"))
     for measured, at in (("one", "one at a time"), ("saturated", "saturated")):
