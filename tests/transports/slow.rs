@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{RawSocket, frame};
+use super::client::{Eio, Poller, RawSocket, frame};
 use crate::support::{TestServer, Ws, eventually};
 
 /// Resident memory of the server, in KiB.
@@ -102,4 +102,40 @@ fn stopped_readers_leave_no_connection_behind() {
     // None of them answers anything, least of all a close frame.
     eventually("the server hangs up on all", || (open_files() <= before + 2).then_some(()));
     drop(silent);
+}
+
+#[test]
+fn who_polls_no_more_is_cut_too() {
+    let server = TestServer::start(&[
+        ("LIVEROOM__OUTBOX__SLOW_AFTER_MS", "500"),
+        ("LIVEROOM__OUTBOX__PACKETS_MAX", "16"),
+        ("LIVEROOM__LIMITS__COMMENT_BURST", "1000000"),
+        ("LIVEROOM__LIMITS__COMMAND_BURST", "1000000"),
+        ("LIVEROOM__LIMITS__CROWD_EVENTS_PER_S", "0"),
+    ]);
+    let (alice, bob) = (server.user("alice"), server.user("bobby"));
+    let live_id = server.live(&alice);
+    let detail = || server.admin_get(&format!("/admin/rooms/{live_id}")).text();
+    let members = || detail().matches("socket_id").count();
+    // The streamer's comments are never dropped for a live session, so one too many ends it at once; a
+    // viewer's give way, until the outbox has been full for too long.
+    for (speaker, eio) in [(&alice, Eio::V4), (&bob, Eio::V3)] {
+        let mut ws = Ws::connect(&server, speaker);
+        ws.join(live_id);
+        let poller = Poller::connect(&server, eio);
+        poller.join(&alice, live_id);
+        assert_eq!(members(), 2);
+        let mut said = 0;
+        // What is cut has nothing waiting any more.
+        eventually("a member that does not poll is cut", || {
+            let answer = ws.ask("comment", json!({"live_id": live_id, "data": "anybody there?"}));
+            assert_eq!(answer["ok"], json!(true), "{answer}");
+            said += 1;
+            (said > 17 && detail().matches("\"queued_packets\":0").count() == members()).then_some(())
+        });
+        let next = poller.get();
+        assert_eq!((next.status, next.text().as_str()), (400, r#"{"code":1,"message":"Session ID unknown"}"#));
+        eventually("it is out of the room", || (members() == 1).then_some(()));
+        ws.ask("leaveLive", json!({"live_id": live_id}));
+    }
 }
