@@ -12,10 +12,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::sync::oneshot;
 
 use super::probe::Probe;
-use super::socket::{Framing, Peer};
+use super::socket::Peer;
 use super::table::{EngineEntry, random_sid};
 use super::upgrades::Carry;
 use super::{Refusal, Refused, TransportState, cors, overloaded, polling, ws};
@@ -225,17 +224,7 @@ fn open_session(
     let outbox = Outbox::new(state.settings.outbox);
     // Before the session begins, since it may have something to say at once.
     outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Lane::Money));
-    let (alive, over) = oneshot::channel();
-    let session = Session::begin(SessionStart {
-        codec: version.codec(),
-        socket_id,
-        outbox: outbox.clone(),
-        hub: hub.clone(),
-        services: state.services.clone(),
-        token: None,
-        seat: Box::new((seat, alive)),
-    });
-    Ok(Peer { framing: Framing::Engine(version), session, outbox, over })
+    Ok(Peer::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
 }
 
 /// What a packet brings to the session, or the end of it.

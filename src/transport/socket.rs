@@ -24,13 +24,14 @@ use tokio::sync::oneshot;
 
 use super::engine::inbound;
 use super::frames::{self, Frames, Message};
-use super::{deliver, gone};
+use super::gate::Seat;
+use super::{TransportState, deliver, gone};
 use crate::actors::Session;
-use crate::actors::session::Inbound;
-use crate::domain::Disconnect;
+use crate::actors::session::{Inbound, SessionStart, WorkerHub};
+use crate::domain::{Disconnect, SocketId};
 use crate::outbox::{Control, FlushEnd, Outbox, Packet};
-use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
+use crate::protocol::{Codec, EngineVersion};
 
 /// What the kernel holds for a peer that reads slowly, in bytes; it doubles this for its own use.
 /// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
@@ -75,6 +76,37 @@ pub(super) struct Peer {
     pub(super) outbox: Arc<Outbox>,
     /// Resolves when the session has ended.
     pub(super) over: oneshot::Receiver<()>,
+}
+
+impl Peer {
+    /// Begins the session of a WebSocket on the calling thread. `outbox` may hold already what the
+    /// peer hears first.
+    pub(super) fn begin(
+        codec: Codec,
+        socket_id: SocketId,
+        outbox: Arc<Outbox>,
+        token: Option<Arc<str>>,
+        seat: Seat,
+        state: &TransportState,
+        hub: &Arc<WorkerHub>,
+    ) -> Self {
+        let (alive, over) = oneshot::channel();
+        let session = Session::begin(SessionStart {
+            codec,
+            socket_id,
+            outbox: outbox.clone(),
+            hub: hub.clone(),
+            services: state.services.clone(),
+            token,
+            seat: Box::new((seat, alive)),
+        });
+        let framing = match codec {
+            Codec::PlainJson => Framing::Plain,
+            Codec::SocketIoV2 => Framing::Engine(EngineVersion::V3),
+            Codec::SocketIoV4 => Framing::Engine(EngineVersion::V4),
+        };
+        Self { framing, session, outbox, over }
+    }
 }
 
 /// Counts the sockets that are open.

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use actix_http::RequestHead;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 
-use super::socket::{Framing, Peer};
+use super::socket::Peer;
 use super::{Refusal, TransportState, overloaded};
-use crate::actors::Session;
-use crate::actors::session::{SessionStart, WorkerHub};
+use crate::actors::session::WorkerHub;
 use crate::outbox::Outbox;
 use crate::protocol::Codec;
 
@@ -28,17 +26,7 @@ pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerH
         web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);
     let seat = state.admit(head).map_err(|refused| Box::new(overloaded(refused).finish()))?;
     let outbox = Outbox::new(state.settings.outbox);
-    let (alive, over) = oneshot::channel();
-    let session = Session::begin(SessionStart {
-        codec: Codec::PlainJson,
-        socket_id: super::table::random_sid(),
-        outbox: outbox.clone(),
-        hub: hub.clone(),
-        services: Arc::clone(&state.services),
-        token,
-        seat: Box::new((seat, alive)),
-    });
-    Ok(Peer { framing: Framing::Plain, session, outbox, over })
+    Ok(Peer::begin(Codec::PlainJson, super::table::random_sid(), outbox, token, seat, state, hub))
 }
 
 /// Answers a request that should have been a WebSocket and is none, or the server would have handed
