@@ -22,11 +22,12 @@ use crate::actors::live_room::{RoomServices, WindowSettings};
 use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use crate::actors::registry::Registry;
 use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
-use crate::actors::{Rooms, SessionDirectory};
+use crate::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{MemoryBroker, StoreTokens};
+use crate::cluster::redis::{NodeHandlers, RedisCluster, RedisSettings};
+use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
 use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
@@ -52,6 +53,9 @@ const CONNECTIONS_SPARE: usize = 1_024;
 /// What clients have to answer our good-bye when the node stops.
 const GOOD_BYES: Duration = Duration::from_secs(1);
 
+/// How long the other nodes may take to hear that this one stops.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Why the node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -71,6 +75,17 @@ pub struct App {
     sessions: Arc<SessionServices>,
     transport: web::Data<TransportState>,
     catalogue: Arc<GiftCatalogue>,
+    nodes: Arc<dyn Nodes>,
+}
+
+/// What this node shares with others: with one node, nothing.
+struct Cluster {
+    /// This node's name.
+    name: String,
+    broker: Arc<dyn Broker>,
+    nodes: Arc<dyn Nodes>,
+    tokens: Arc<dyn TokenStore>,
+    redis: Option<RedisCluster>,
 }
 
 impl App {
@@ -81,7 +96,8 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(config).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
-        let auth = authority(config, config.auth.token_ttl_s, &store, &clock);
+        let cluster = join_cluster(config, &store, &clock)?;
+        let auth = authority_over(config, config.auth.token_ttl_s, cluster.tokens.clone(), &store, &clock);
 
         let arbiters: Vec<ArbiterHandle> =
             (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
@@ -102,37 +118,60 @@ impl App {
             window: window_settings(config),
             idle_retire: ms(config.rooms.idle_retire_ms),
             history,
-            broker: Arc::new(MemoryBroker),
+            broker: cluster.broker.clone(),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
-            // Until nodes agree on their numbers, chance tells two processes on one database apart.
+            // Chance tells nodes on one database apart; should two draw the same number, the store notices
+            // and the sender tries again.
             comment_ids: Arc::new(CommentIds::new(rand::random())),
             clock: clock.clone(),
         };
-        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services));
+        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
         let directory = Arc::new(SessionDirectory::default());
         let sessions = Arc::new(SessionServices {
             auth: auth.clone(),
             rooms: rooms.clone(),
             directory: directory.clone(),
+            nodes: cluster.nodes.clone(),
             settings: session_settings(config),
             clock: clock.clone(),
         });
 
+        let listener = bind(config)?;
+        let everywhere = Arc::new(Everywhere {
+            identity: NodeIdentity {
+                name: cluster.name,
+                address: listener.address.to_string(),
+                started_at: clock.now(),
+            },
+            sessions: directory,
+            rooms: rooms.clone(),
+            catalogue: catalogue.clone(),
+            persister: persister.clone(),
+            nodes: cluster.nodes.clone(),
+            clock: clock.clone(),
+        });
+        if let Some(redis) = cluster.redis {
+            let (obeys, reports) = (everywhere.clone(), everywhere.clone());
+            redis.serve(NodeHandlers {
+                obey: Box::new(move |signal| obeys.obey(signal)),
+                report: Box::new(move || reports.report()),
+            });
+        }
         let api = ApiState {
             store: store.clone(),
             auth,
             passwords: Arc::new(Passwords::new(config.server.workers.get())),
             catalogue: catalogue.clone(),
             rooms,
-            sessions: directory,
+            everywhere,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(api_settings(config)),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
-        let (address, server) = listen(config, api, transport.clone())?;
+        let (address, server) = listen(config, listener, api, transport.clone())?;
         Ok(Self {
             address,
             server,
@@ -142,6 +181,7 @@ impl App {
             sessions,
             transport,
             catalogue,
+            nodes: cluster.nodes,
         })
     }
 
@@ -167,6 +207,11 @@ impl App {
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
         self.server.pause().await;
+        // Before the sessions: what their ends look like elsewhere depends on it.
+        let left = timeout(LEAVING, self.nodes.leave()).await;
+        if left.is_err() {
+            warn!("other nodes not told that this one stops");
+        }
         let told = self.sessions.directory.end_all(Disconnect::Shutdown);
         info!("draining: sessions={told}");
         while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
@@ -200,26 +245,71 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     storage::open(config.store.url.expose(), options).await
 }
 
-/// Who issues and checks tokens. Also used by the command line.
-pub fn authority(config: &Config, token_ttl_s: u32, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Arc<Auth> {
-    Arc::new(Auth::new(
-        config.auth.jwt_secret.expose(),
-        i64::from(token_ttl_s),
-        Arc::new(StoreTokens::new(store.clone())),
-        store.clone(),
-        clock.clone(),
-    ))
+/// Who issues and checks tokens, for the command line.
+pub fn authority(
+    config: &Config,
+    token_ttl_s: u32,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Auth>, StoreError> {
+    let tokens = join_cluster(config, store, clock)?.tokens;
+    Ok(authority_over(config, token_ttl_s, tokens, store, clock))
+}
+
+fn authority_over(
+    config: &Config,
+    token_ttl_s: u32,
+    tokens: Arc<dyn TokenStore>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Auth> {
+    let secret = config.auth.jwt_secret.expose();
+    Arc::new(Auth::new(secret, i64::from(token_ttl_s), tokens, store.clone(), clock.clone()))
+}
+
+fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Cluster, StoreError> {
+    let url = config.cluster.redis_url.expose();
+    if url.is_empty() {
+        return Ok(Cluster {
+            name: format!("{:016x}", rand::random::<u64>()),
+            broker: Arc::new(MemoryBroker),
+            nodes: Arc::new(SingleNode),
+            tokens: Arc::new(StoreTokens::new(store.clone())),
+            redis: None,
+        });
+    }
+    let settings = RedisSettings {
+        connections_max: config.cluster.redis_pool_size,
+        patience: ms(config.cluster.redis_timeout_ms),
+        node_timeout: ms(config.cluster.node_timeout_ms),
+        leave_grace: ms(config.presence.leave_grace_ms),
+        history_max: config.rooms.history_events_max,
+        history_age: ms(config.rooms.history_ms),
+    };
+    let redis = RedisCluster::start(url, settings, clock.clone())?;
+    Ok(Cluster {
+        name: redis.node().to_string(),
+        broker: Arc::new(redis.clone()),
+        nodes: Arc::new(redis.clone()),
+        tokens: redis.tokens(store.clone()),
+        redis: Some(redis),
+    })
+}
+
+/// A socket that is bound, and where.
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
 }
 
 fn listen(
     config: &Config,
+    listener: Listener,
     api: ApiState,
     transport: web::Data<TransportState>,
 ) -> Result<(SocketAddr, ServerHandle), StartError> {
-    let wanted = SocketAddr::new(config.server.host, config.server.port);
-    let no_listener = |source| StartError::Listen { address: wanted, source };
-    let listener = bind(wanted).map_err(no_listener)?;
-    let address = listener.local_addr().map_err(no_listener)?;
+    let Listener { socket, address } = listener;
+    let no_listener = |source| StartError::Listen { address, source };
     let slow_after = ms(config.outbox.slow_after_ms);
     let hubs_count = Arc::new(AtomicUsize::new(0));
     // What actix-web's HttpServer does, but for one thing that it has no word for: the connection of
@@ -229,7 +319,7 @@ fn listen(
         .max_concurrent_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
         .shutdown_timeout(1)
         .disable_signals()
-        .listen("liveroom", listener, move || {
+        .listen("liveroom", socket, move || {
             // Runs once on each worker thread: this is where the thread gets its hub.
             let id = hubs_count.fetch_add(1, Ordering::Relaxed);
             let hub = Arc::new(WorkerHub { id, hub: Hub::start_here(slow_after) });
@@ -264,13 +354,19 @@ fn listen(
     Ok((address, handle))
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A server that is started again need not wait for the connections of the one before.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+fn bind(config: &Config) -> Result<Listener, StartError> {
+    let wanted = SocketAddr::new(config.server.host, config.server.port);
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, Some(Protocol::TCP))?;
+        // A server that is started again need not wait for the connections of the one before.
+        socket.set_reuse_address(true)?;
+        socket.bind(&wanted.into())?;
+        socket.listen(BACKLOG)?;
+        let socket: TcpListener = socket.into();
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
+    };
+    bound().map_err(|source| StartError::Listen { address: wanted, source })
 }
 
 /// A connection takes a descriptor, and the usual soft limit is 1,024 in all.

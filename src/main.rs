@@ -131,6 +131,6 @@ async fn print_token(config: &Config, user_id: UserId, ttl_s: Option<u32>) -> Re
     let user = store.user(user_id).await?.ok_or_else(|| format!("no user {user_id}"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ttl_s = ttl_s.unwrap_or(config.auth.token_ttl_s);
-    println!("{}", app::authority(config, ttl_s, &store, &clock).start_session(&user).await?);
+    println!("{}", app::authority(config, ttl_s, &store, &clock)?.start_session(&user).await?);
     Ok(())
 }

@@ -325,6 +325,9 @@ impl World {
     fn perform(&mut self, effects: Vec<Effect<u64>>) {
         for effect in effects {
             match effect {
+                Effect::Kick { .. } | Effect::StoreComment(_) => {
+                    panic!("there is no operator here, and no other node: {effect:?}")
+                }
                 Effect::Replay { handle, after } => {
                     self.history.after(after).for_each(|again| self.clients.hear(handle, again));
                 }

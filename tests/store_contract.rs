@@ -15,7 +15,7 @@ use comments::{
 use database::{Database, NOW, open, order, profile, request};
 use liveroom::domain::*;
 use liveroom::storage::{
-    CoinGrant, GrantOutcome, LiveLedger, StatusChange, StoreError, StoreOptions, Write, WriteOutcome,
+    CoinGrant, GrantOutcome, LiveLedger, StatusChange, StoreError, StoreOptions, StoredToken, Write, WriteOutcome,
 };
 
 contract! {
@@ -77,7 +77,7 @@ async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
     assert_eq!(db.store.token(alice).await.unwrap(), None);
     db.store.set_token(alice, Some("one".into()), NOW).await.unwrap();
     db.store.set_token(alice, Some("two".into()), NOW).await.unwrap();
-    assert_eq!(db.store.token(alice).await.unwrap().as_deref(), Some("two"));
+    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: "two".into(), at: NOW }));
     db.store.set_token(alice, None, NOW).await.unwrap();
     db.store.set_token(alice, None, NOW).await.unwrap();
     assert_eq!(db.store.token(alice).await.unwrap(), None);
@@ -378,7 +378,7 @@ async fn everything_is_still_there_after_reopening(mut db: Database) {
     let reopened = open(&db.url).await.unwrap();
     db.store = reopened;
     assert_eq!(db.store.user(alice.id).await.unwrap(), Some(alice));
-    assert_eq!(db.store.token(bob).await.unwrap().as_deref(), Some("digest"));
+    assert_eq!(db.store.token(bob).await.unwrap(), Some(StoredToken { digest: "digest".into(), at: NOW }));
     assert_eq!(db.store.live(live).await.unwrap(), row);
     assert_eq!(db.give(order(live, bob, &rose, 2, "g")).await, Ok(GiftReceipt { duplicate: true, ..receipt }));
     assert_eq!(db.store.audit().await.unwrap(), before);

@@ -7,6 +7,7 @@
 //! what happens when it is full stands beside each message.
 
 pub mod ask;
+pub mod everywhere;
 pub mod hub;
 pub mod live_room;
 pub mod persister;
@@ -16,7 +17,9 @@ mod start;
 #[cfg(test)]
 mod testing;
 
+pub use crate::cluster::{NodeReport, RoomReport};
 pub use ask::AskError;
+pub use everywhere::{Everywhere, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};
 pub use registry::Rooms;
 pub use session::{Session, SessionDirectory};

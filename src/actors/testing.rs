@@ -21,7 +21,7 @@ use super::session::{
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{MemoryBroker, StoreTokens};
+use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::domain::{
     BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings,
@@ -106,12 +106,13 @@ impl Node {
             clock: clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
-        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services));
+        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
         let minute = Duration::from_secs(60);
         let services = Arc::new(SessionServices {
             auth,
             rooms: rooms.clone(),
             directory: Arc::new(SessionDirectory::default()),
+            nodes: Arc::new(SingleNode),
             settings: SessionSettings {
                 command_rate: PLENTY,
                 rooms_max: 8,

@@ -1,22 +1,32 @@
-//! One node: the order of a room is the room's own counter.
+//! One node: the order of a room is the room's own counter, and there is nobody else to tell.
 
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use rand::RngExt;
 
-use crate::domain::{Epoch, LiveId, Offset, Position, RoomEvent, Sequenced};
+use crate::domain::{Epoch, LiveId, NodeId, Offset, PeerUser, Position, RoomEvent, Sequenced, Timestamp, UserId};
 
-use super::{Broker, RoomLog};
+use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, Signal};
 
 /// Orders events in this process, at once.
 pub struct MemoryBroker;
 
 impl Broker for MemoryBroker {
-    fn open(&self, _live_id: LiveId, _delivered: Box<dyn Fn(Vec<Sequenced>) + Send + Sync>) -> Box<dyn RoomLog> {
-        Box::new(MemoryLog { epoch: new_epoch(), offset: 0 })
+    fn open(&self, _live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
+        let log = MemoryLog { epoch: new_epoch(), offset: 0 };
+        let position = Position { epoch: log.epoch.clone(), offset: 0 };
+        ready(OpenedLog { log: Box::new(log), position, recent: Vec::new() }).boxed()
+    }
+
+    fn tell(&self, _live_id: LiveId, _event: RoomEvent) -> BoxFuture<'static, bool> {
+        ready(false).boxed()
     }
 }
 
 /// A name no other epoch of any room has: 96 random bits in base 36.
-fn new_epoch() -> Epoch {
+pub(super) fn new_epoch() -> Epoch {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut rng = rand::rng();
     (0..19).map(|_| char::from(DIGITS[rng.random_range(0..DIGITS.len())])).collect::<String>().into()
@@ -28,12 +38,49 @@ struct MemoryLog {
 }
 
 impl RoomLog for MemoryLog {
-    fn position(&self) -> Position {
-        Position { epoch: self.epoch.clone(), offset: self.offset }
-    }
+    fn listen(&mut self, _room: Box<dyn Fn(FromLog) + Send + Sync>) {}
 
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced> {
         self.offset += 1;
         Some(Sequenced { epoch: self.epoch.clone(), offset: self.offset, event })
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn taken(&mut self, _events_count: usize) {}
+
+    fn pace(&mut self, _window: Duration) {}
+
+    fn show(&mut self, _changes: Vec<Result<PeerUser, UserId>>) {}
+
+    fn publish_users(&mut self, _users: String) {}
+
+    fn node(&self) -> Option<NodeId> {
+        None
+    }
+}
+
+/// The other nodes of a node that is the only one.
+pub struct SingleNode;
+
+impl Nodes for SingleNode {
+    fn signal(&self, _signal: Signal) {}
+
+    fn device_opened(&self, _user: UserId) {}
+
+    fn device_closed(&self, _user: UserId) {}
+
+    fn reports(&self, own: NodeReport) -> BoxFuture<'static, Vec<NodeReport>> {
+        ready(vec![own]).boxed()
+    }
+
+    fn alone_since(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn leave(&self) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
     }
 }

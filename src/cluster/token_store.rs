@@ -75,7 +75,7 @@ impl TokenStore for StoreTokens {
             let current = match known {
                 Some(current) => current,
                 None => {
-                    let current = self.store.token(user).await?;
+                    let current = self.store.token(user).await?.map(|stored| stored.digest);
                     self.cache().remember(user, current.clone(), generation, Instant::now());
                     current
                 }
@@ -87,7 +87,7 @@ impl TokenStore for StoreTokens {
 }
 
 /// SHA-256 in hex. Tokens are signed and random enough: no salt, no stretching.
-fn digest(token: &str) -> String {
+pub(super) fn digest(token: &str) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(token.as_bytes()) {
         // Writing to a String cannot fail.

@@ -110,7 +110,13 @@ sections! {
     /// What several nodes share.
     cluster: ClusterConfig {
         /// Empty: this process alone. A secret because it may carry a password.
-        redis_url: Secret = Secret::new(""), ONE_NODE;
+        redis_url: Secret = Secret::new(""), REDIS_URL;
+        /// Connections for commands; one more listens.
+        redis_pool_size: u32 = 4, 1..=256;
+        /// How long Redis may be silent before this node goes on alone.
+        redis_timeout_ms: u32 = 2_000, 100..=TIMEOUT_MS_MAX;
+        /// A node that was not heard of for so long is dead.
+        node_timeout_ms: u32 = 60_000, 1_000..=TIMEOUT_MS_MAX;
     }
 
     /// Heartbeat and sizes of Engine.IO, as told to clients in the handshake.
@@ -200,8 +206,13 @@ const ADMIN_TOKEN: TextRule = TextRule {
     },
 };
 
-const ONE_NODE: TextRule =
-    TextRule { expected: "nothing: this version runs on one node and knows no Redis", holds: str::is_empty };
+const REDIS_URL: TextRule = TextRule {
+    expected: "nothing, or redis://host:port, redis-sentinel://host,host/name, redis-cluster://host,host",
+    holds: |text| {
+        let schemes = ["redis://", "redis-sentinel://", "redis-cluster://"];
+        text.is_empty() || schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+    },
+};
 
 const ORIGIN: TextRule = TextRule { expected: "`*` or an origin such as https://example.com", holds: is_origin };
 

@@ -53,17 +53,24 @@ impl CrowdLane {
     /// A lane that shows `per_s` comments a second, and after a pause half a second's worth more at
     /// once. 0: no cap.
     pub fn new(per_s: u32) -> Self {
-        let burst = (per_s / 2).max(1);
+        let cap = cap_of(per_s);
         Self {
-            cap: (per_s > 0).then_some(BucketRate { burst, refill: per_s, per_ms: 1_000 }),
+            cap,
             bucket: Bucket::default(),
             waiting: Vec::new(),
-            waiting_max: WAITING_MAX.max(2 * burst as usize),
+            waiting_max: WAITING_MAX.max(2 * cap.map_or(1, |cap| cap.burst) as usize),
             turn_began: Timestamp::default(),
             lately: ShownLately::default(),
             meter: Meter::default(),
             sampled_out_count: 0,
         }
+    }
+
+    /// Shows `per_s` comments a second from here on, less than it was made for: the rest of the cap is
+    /// for other nodes. Must not be called where there is no cap.
+    pub fn narrow(&mut self, per_s: u32) {
+        debug_assert!(self.cap.is_some(), "a lane without a cap has nothing to share");
+        self.cap = cap_of(per_s.max(1));
     }
 
     /// The most comments that ever wait.
@@ -140,6 +147,10 @@ impl CrowdLane {
     pub fn sampled_out_count(&self) -> u64 {
         self.sampled_out_count
     }
+}
+
+fn cap_of(per_s: u32) -> Option<BucketRate> {
+    (per_s > 0).then_some(BucketRate { burst: (per_s / 2).max(1), refill: per_s, per_ms: 1_000 })
 }
 
 #[cfg(test)]

@@ -119,6 +119,10 @@ pub enum Effect<H> {
         session: SessionId,
         handle: H,
     },
+    /// Tell a member that an operator removed it, and its session that it is no member any more.
+    Kick {
+        handle: H,
+    },
     /// Tell `handle` again, in order, every event after this offset.
     Replay {
         handle: H,
@@ -142,6 +146,8 @@ pub enum Effect<H> {
     /// Store a comment, which is answered by `Room::comment_stored`; and unless the store refuses it
     /// at once, give it its place in the order and tell all.
     PostComment(Arc<Comment>),
+    /// Store a comment that another node told already; answered by `Room::comment_stored`.
+    StoreComment(Arc<Comment>),
     /// Show a comment to its sender alone, without a place.
     Echo {
         handle: H,

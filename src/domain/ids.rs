@@ -64,6 +64,17 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// One process of the cluster, from its start to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    /// As it is written in keys, channels and logs: sixteen hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// The name of a session that other members see in `clients`, and on which a Socket.IO client
 /// hears its errors.
 pub type SocketId = Arc<str>;

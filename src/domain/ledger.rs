@@ -52,6 +52,11 @@ impl RoomLedger {
         self.recent.push_back(entry);
     }
 
+    /// Takes in a total that another node's commit reported.
+    pub fn hear_total(&mut self, live_coin: Coins) {
+        self.total = self.total.max(live_coin);
+    }
+
     /// The live's total, as the latest commit reported it.
     pub fn total(&self) -> Coins {
         self.total

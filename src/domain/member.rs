@@ -1,9 +1,9 @@
-//! Who is in a room: sessions as members, users as presence.
+//! Who is in a room: sessions as members, users as presence, over all nodes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{SessionId, SocketId, Timestamp, UserId};
+use super::{NodeId, PeerChange, PeerUser, SessionId, SocketId, Timestamp, UserId};
 
 /// A user, as others in the room see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Member<H> {
 pub enum Arrival {
     /// The user was not online before.
     New,
-    /// It was: by another session, by this one, or in its grace.
+    /// It was: by another session, by this one, on another node, or in its grace.
     Again {
         /// Others see it differently now.
         renamed: bool,
@@ -44,18 +44,40 @@ pub struct Departed {
     pub arrival: u64,
 }
 
+/// What other nodes told of their members changed in who is online.
+#[derive(Debug, Clone)]
+pub enum PeerNews {
+    Arrived(Arc<Profile>, Arrival),
+    Departed(Departed),
+}
+
 #[derive(Debug)]
 struct Online {
     profile: Arc<Profile>,
     /// Sorts users newest first. A later join of the same user does not move it.
     arrival: u64,
-    sessions_count: usize,
+    arrived_at: Timestamp,
+    /// Its sessions on this node.
+    sessions: Vec<SessionId>,
     /// Set while the last connection is gone without a good-bye: the user stays online until then.
     leaves_at: Option<Timestamp>,
+    /// How many other nodes show it.
+    elsewhere: usize,
+}
+
+impl Online {
+    /// Whether this node shows it: there is a session here, or was until a moment ago.
+    fn is_own(&self) -> bool {
+        !self.sessions.is_empty() || self.leaves_at.is_some()
+    }
 }
 
 /// The members of one room and the presence that follows from them: two tabs are two members and
-/// one presence. A user whose connection dropped stays present for a grace.
+/// one presence, on one node or on two. A user whose connection dropped stays present for a grace.
+///
+/// Members are those of this node. Of other nodes it knows what they show: users and their socket
+/// ids ([`MemberList::hear`]); what this node shows is told to them as it changes
+/// ([`MemberList::take_own_changes`]).
 #[derive(Debug)]
 pub struct MemberList<H> {
     members: HashMap<SessionId, Member<H>>,
@@ -66,6 +88,14 @@ pub struct MemberList<H> {
     by_arrival: BTreeMap<u64, UserId>,
     /// Those of `online` with a `leaves_at`, by it: a room asks for the next one after each message.
     lingering: BTreeSet<(Timestamp, UserId)>,
+    /// What other nodes show; only those that show anybody.
+    peers: BTreeMap<NodeId, HashMap<UserId, Vec<SocketId>>>,
+    /// Socket ids in `peers`.
+    peer_sockets_count: usize,
+    /// Users of `online` that this node shows.
+    own_count: usize,
+    /// Users whose part on this node changed since it was taken.
+    own_changed: BTreeSet<UserId>,
 }
 
 impl<H> Default for MemberList<H> {
@@ -76,6 +106,10 @@ impl<H> Default for MemberList<H> {
             arrivals_count: 0,
             by_arrival: BTreeMap::new(),
             lingering: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            peer_sockets_count: 0,
+            own_count: 0,
+            own_changed: BTreeSet::new(),
         }
     }
 }
@@ -84,33 +118,52 @@ impl<H> MemberList<H> {
     /// Adds a member or renews one of the same user. A session that changes hands has to
     /// [leave](Self::leave) first.
     pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>) -> Arrival {
-        let user = profile.id;
+        let (user, joined_at) = (profile.id, member.joined_at);
         if let Some(old) = self.members.insert(session, member) {
             debug_assert_eq!(old.user, user, "a session changed hands without leaving");
-            self.release(old.user, None);
+            self.release(session, user, None);
         }
-        let arrival = match self.online.get(&user) {
-            Some(online) => Arrival::Again { renamed: online.profile != profile },
-            None => Arrival::New,
-        };
-        let online = self.online.entry(user).or_insert_with(|| {
-            self.arrivals_count += 1;
-            self.by_arrival.insert(self.arrivals_count, user);
-            Online { profile: profile.clone(), arrival: self.arrivals_count, sessions_count: 0, leaves_at: None }
+        let arrival = self.arrive(profile, joined_at);
+        self.change_own(user, |online| {
+            online.sessions.push(session);
+            online.leaves_at.take()
         });
-        online.profile = profile;
-        online.sessions_count += 1;
-        if let Some(at) = online.leaves_at.take() {
-            self.lingering.remove(&(at, user));
-        }
         arrival
     }
 
+    /// Notes that a user is online, for whatever reason.
+    fn arrive(&mut self, profile: Arc<Profile>, arrived_at: Timestamp) -> Arrival {
+        let user = profile.id;
+        if let Some(online) = self.online.get_mut(&user) {
+            let renamed = online.profile != profile;
+            online.profile = profile;
+            return Arrival::Again { renamed };
+        }
+        self.arrivals_count += 1;
+        let arrival = self.arrivals_count;
+        self.by_arrival.insert(arrival, user);
+        let online = Online { profile, arrival, arrived_at, sessions: Vec::new(), leaves_at: None, elsewhere: 0 };
+        self.online.insert(user, online);
+        Arrival::New
+    }
+
+    /// Changes what this node shows of a user. `change` returns the end of a grace that is over.
+    fn change_own(&mut self, user: UserId, change: impl FnOnce(&mut Online) -> Option<Timestamp>) {
+        let Some(online) = self.online.get_mut(&user) else { return };
+        let before = usize::from(online.is_own());
+        let lingered_until = change(online);
+        self.own_count = self.own_count + usize::from(online.is_own()) - before;
+        self.own_changed.insert(user);
+        if let Some(at) = lingered_until {
+            self.lingering.remove(&(at, user));
+        }
+    }
+
     /// Removes a member that said good-bye. The second value is its user when that was the user's
-    /// last member here, so presence ends now.
+    /// last member anywhere, so presence ends now.
     pub fn leave(&mut self, session: SessionId) -> Option<(Member<H>, Option<Departed>)> {
         let member = self.members.remove(&session)?;
-        self.release(member.user, None);
+        self.release(session, member.user, None);
         let gone = self.drop_absent(member.user);
         Some((member, gone))
     }
@@ -118,18 +171,19 @@ impl<H> MemberList<H> {
     /// Removes a member whose connection was lost; presence lingers until `leaves_at`.
     pub fn lose(&mut self, session: SessionId, leaves_at: Timestamp) -> Option<Member<H>> {
         let member = self.members.remove(&session)?;
-        self.release(member.user, Some(leaves_at));
+        self.release(session, member.user, Some(leaves_at));
         Some(member)
     }
 
-    /// Ends the presence of users whose grace is over, oldest arrival first.
+    /// Ends the presence of users whose grace is over, oldest arrival first. Whom another node shows
+    /// stays.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Departed> {
         let mut gone = Vec::new();
         while let Some(&(at, user)) = self.lingering.first()
             && at <= now
         {
-            self.lingering.pop_first();
-            gone.extend(self.forget(user));
+            self.change_own(user, |online| online.leaves_at.take());
+            gone.extend(self.drop_absent(user));
         }
         gone.sort_unstable_by_key(|departed| departed.arrival);
         gone
@@ -140,30 +194,101 @@ impl<H> MemberList<H> {
         self.lingering.first().map(|(at, _)| *at)
     }
 
-    fn forget(&mut self, user: UserId) -> Option<Departed> {
-        let Online { profile, arrival, .. } = self.online.remove(&user)?;
-        self.by_arrival.remove(&arrival);
-        Some(Departed { profile, arrival })
-    }
-
-    fn release(&mut self, user: UserId, leaves_at: Option<Timestamp>) {
-        if let Some(online) = self.online.get_mut(&user) {
-            online.sessions_count -= 1;
-            if online.sessions_count == 0
-                && let Some(at) = leaves_at
-            {
+    fn release(&mut self, session: SessionId, user: UserId, leaves_at: Option<Timestamp>) {
+        let mut lingers = false;
+        self.change_own(user, |online| {
+            online.sessions.retain(|other| *other != session);
+            if online.sessions.is_empty() && leaves_at.is_some() {
                 online.leaves_at = leaves_at;
-                self.lingering.insert((at, user));
+                lingers = true;
             }
+            None
+        });
+        if let Some(at) = leaves_at.filter(|_| lingers) {
+            self.lingering.insert((at, user));
         }
     }
 
     fn drop_absent(&mut self, user: UserId) -> Option<Departed> {
         let online = self.online.get(&user)?;
-        if online.sessions_count > 0 || online.leaves_at.is_some() {
+        if online.is_own() || online.elsewhere > 0 {
             return None;
         }
-        self.forget(user)
+        let Online { profile, arrival, .. } = self.online.remove(&user)?;
+        self.by_arrival.remove(&arrival);
+        Some(Departed { profile, arrival })
+    }
+
+    /// Takes in what another node told of its members, and returns what that changed in who is online.
+    pub fn hear(&mut self, change: PeerChange) -> Vec<PeerNews> {
+        match change {
+            PeerChange::Present { node, user } => self.peer_present(node, user).into_iter().collect(),
+            PeerChange::Absent { node, user } => self.peer_absent(node, user).into_iter().collect(),
+            PeerChange::All { node, mut users } => {
+                let gone: Vec<UserId> = match self.peers.get(&node) {
+                    Some(shown) => {
+                        let still: BTreeSet<UserId> = users.iter().map(|user| user.profile.id).collect();
+                        shown.keys().filter(|user| !still.contains(user)).copied().collect()
+                    }
+                    None => Vec::new(),
+                };
+                users.sort_by_key(|user| user.arrived_at);
+                let mut news: Vec<PeerNews> =
+                    users.into_iter().filter_map(|user| self.peer_present(node, user)).collect();
+                news.extend(gone.into_iter().filter_map(|user| self.peer_absent(node, user)));
+                news
+            }
+        }
+    }
+
+    fn peer_present(&mut self, node: NodeId, user: PeerUser) -> Option<PeerNews> {
+        let PeerUser { profile, sockets, arrived_at } = user;
+        let arrival = self.arrive(profile.clone(), arrived_at);
+        let before = self.peers.entry(node).or_default().insert(profile.id, sockets.clone());
+        self.peer_sockets_count += sockets.len();
+        self.peer_sockets_count -= before.as_ref().map_or(0, Vec::len);
+        if before.is_none()
+            && let Some(online) = self.online.get_mut(&profile.id)
+        {
+            online.elsewhere += 1;
+        }
+        // The same told again is no news.
+        let is_known = before.is_some_and(|before| before == sockets) && arrival == Arrival::Again { renamed: false };
+        (!is_known).then_some(PeerNews::Arrived(profile, arrival))
+    }
+
+    fn peer_absent(&mut self, node: NodeId, user: UserId) -> Option<PeerNews> {
+        let shown = self.peers.get_mut(&node)?;
+        self.peer_sockets_count -= shown.remove(&user)?.len();
+        if shown.is_empty() {
+            self.peers.remove(&node);
+        }
+        if let Some(online) = self.online.get_mut(&user) {
+            online.elsewhere -= 1;
+        }
+        self.drop_absent(user).map(PeerNews::Departed)
+    }
+
+    /// What this node shows differently since this was last asked: what to tell the others.
+    pub fn take_own_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+        let changed = std::mem::take(&mut self.own_changed);
+        changed.into_iter().map(|user| self.own(user).ok_or(user)).collect()
+    }
+
+    /// What this node shows of a user.
+    fn own(&self, user: UserId) -> Option<PeerUser> {
+        let online = self.online.get(&user).filter(|online| online.is_own())?;
+        let sockets = online.sessions.iter().filter_map(|session| self.members.get(session));
+        Some(PeerUser {
+            profile: online.profile.clone(),
+            sockets: sockets.map(|member| member.socket_id.clone()).collect(),
+            arrived_at: online.arrived_at,
+        })
+    }
+
+    /// Of the nodes that show anybody, whether `own` is the first: one of them speaks for all.
+    pub fn leads(&self, own: NodeId) -> bool {
+        self.own_count > 0 && self.peers.keys().next().is_none_or(|first| own < *first)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -178,6 +303,12 @@ impl<H> MemberList<H> {
         self.members.iter().map(|(session, member)| (*session, member))
     }
 
+    /// A user's sessions in the room, on this node.
+    pub fn sessions_of(&self, user: UserId) -> Vec<SessionId> {
+        self.online.get(&user).map(|online| online.sessions.clone()).unwrap_or_default()
+    }
+
+    /// Sessions in the room, on this node.
     pub fn members_count(&self) -> usize {
         self.members.len()
     }
@@ -187,16 +318,31 @@ impl<H> MemberList<H> {
         self.arrivals_count
     }
 
-    /// Users online, those in their grace included.
+    /// Users online on any node, those in their grace included.
     pub fn users_count(&self) -> usize {
         self.online.len()
     }
 
-    /// Socket ids of all members, in the order they joined.
+    /// Of those, the ones that this node shows.
+    pub fn own_users_count(&self) -> usize {
+        self.own_count
+    }
+
+    /// Socket ids of all nodes' members.
+    pub fn sockets_count(&self) -> usize {
+        self.members.len() + self.peer_sockets_count
+    }
+
+    /// Socket ids of all nodes' members, in the order they joined; those of other nodes with their
+    /// user's first.
     pub fn socket_ids(&self) -> Vec<SocketId> {
-        let mut ids: Vec<_> =
-            self.members.iter().map(|(session, member)| (member.joined_at, *session, &member.socket_id)).collect();
-        ids.sort_unstable_by_key(|(joined_at, session, _)| (*joined_at, *session));
+        let own = self.members.iter().map(|(session, member)| (member.joined_at, session.0, &member.socket_id));
+        let elsewhere = self.peers.values().flatten().flat_map(|(user, sockets)| {
+            let arrived_at = self.online.get(user).map_or(Timestamp::default(), |online| online.arrived_at);
+            sockets.iter().map(move |socket| (arrived_at, 0, socket))
+        });
+        let mut ids: Vec<_> = own.chain(elsewhere).collect();
+        ids.sort_unstable();
         ids.into_iter().map(|(_, _, id)| id.clone()).collect()
     }
 

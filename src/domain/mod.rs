@@ -17,6 +17,7 @@ mod ids;
 mod ledger;
 mod live;
 mod member;
+mod peers;
 mod presence;
 mod reject;
 mod retries;
@@ -31,12 +32,13 @@ pub use event::{Effect, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{
-    AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, Offset, ReplyTo, RequestId, SessionId, SocketId,
-    Timestamp, UserId,
+    AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset, ReplyTo, RequestId, SessionId,
+    SocketId, Timestamp, UserId,
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
-pub use member::{Arrival, Departed, Member, MemberList, Profile};
+pub use member::{Arrival, Departed, Member, MemberList, PeerNews, Profile};
+pub use peers::{PeerChange, PeerUser};
 pub use presence::{Presence, PresenceAction, PresenceLadder, PresenceNews, PresenceSettings};
 pub use reject::Reject;
 pub use room::{Caller, JoinRequest, Room, RoomSettings, StoreFailed};

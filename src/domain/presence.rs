@@ -237,7 +237,7 @@ impl PresenceLadder {
         // Back in the full tier everybody lacks the full list.
         let is_prompt = self.tier == Tier::Full && (self.changes.is_single() || told.tier != Tier::Full);
         let entries_count =
-            members.users_count() + if self.lists_clients(members) { members.members_count() } else { 0 };
+            members.users_count() + if self.lists_clients(members) { members.sockets_count() } else { 0 };
         is_prompt && self.lists.take_many(self.settings.list_rate, entries_count, now).is_ok()
     }
 
@@ -264,7 +264,7 @@ impl PresenceLadder {
     }
 
     fn lists_clients<H>(&self, members: &MemberList<H>) -> bool {
-        self.tier == Tier::Full && members.members_count() <= self.settings.full_users_max
+        self.tier == Tier::Full && members.sockets_count() <= self.settings.full_users_max
     }
 
     fn users<H>(&self, members: &MemberList<H>) -> Vec<Arc<Profile>> {

@@ -1,8 +1,9 @@
 //! What a room remembers of commands it has answered, so that a repeated one has one effect.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use super::{CommentId, CommentText, GiftRecordId, Offset, RequestId, Timestamp, UserId};
+use super::{Comment, CommentId, CommentText, GiftRecordId, Offset, RequestId, Timestamp, UserId};
 
 /// A command by the name its sender gave it.
 pub(super) type CommandKey = (UserId, RequestId);
@@ -14,6 +15,9 @@ pub(super) struct KnownComment {
     pub text: CommentText,
     /// Filled in when the comment got its place.
     pub offset: Option<Offset>,
+    /// Set when another node told it: that node may have died before it stored it, so a retry is
+    /// answered only after it is stored from here too.
+    pub unproven: Option<Arc<Comment>>,
     at: Timestamp,
 }
 
@@ -44,14 +48,27 @@ impl CommentMemory {
             self.forget_oldest();
         }
         self.order.push_back((comment_id, key.clone()));
-        self.known.insert(key, KnownComment { comment_id, text, offset: None, at });
+        self.known.insert(key, KnownComment { comment_id, text, offset: None, unproven: None, at });
+    }
+
+    /// Remembers a comment that another node told, unless the key is known already.
+    pub fn hear(&mut self, comment: &Arc<Comment>, offset: Offset) {
+        let Some(request_id) = comment.request_id.clone() else { return };
+        let key = (comment.author.id, request_id);
+        if self.known.contains_key(&key) {
+            return;
+        }
+        self.remember(key.clone(), comment.id, comment.text.clone(), comment.at);
+        if let Some(known) = self.known.get_mut(&key) {
+            (known.offset, known.unproven) = (Some(offset), Some(comment.clone()));
+        }
     }
 
     /// A comment got its place. Its key may have been forgotten early and belong to a later one by
     /// now.
     pub fn placed(&mut self, key: &CommandKey, comment_id: CommentId, offset: Option<Offset>) {
         if let Some(known) = self.known.get_mut(key).filter(|known| known.comment_id == comment_id) {
-            known.offset = offset;
+            (known.offset, known.unproven) = (offset, None);
         }
     }
 

@@ -10,9 +10,9 @@ use super::crowd::CrowdLane;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
     AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, Position, PresenceLadder,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId,
-    SocketId, Timestamp, UserId,
+    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, PeerChange, PeerNews,
+    PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent,
+    RoomLedger, Sequenced, SessionId, SocketId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -125,6 +125,18 @@ impl<H: Clone> Room<H> {
         room
     }
 
+    /// Takes in what was told in this room before it opened on this node, oldest first: a retry of it is
+    /// recognised.
+    pub fn recall<'a>(&mut self, told: impl Iterator<Item = &'a Sequenced>) {
+        for Sequenced { offset, event, .. } in told {
+            match event {
+                RoomEvent::Comment(comment) => self.remembered.hear(comment, *offset),
+                RoomEvent::Gift { receipt, .. } => self.announced.note(receipt.record_id, *offset),
+                RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {}
+            }
+        }
+    }
+
     /// Makes a session a member. Joining again renews it and is announced again, without duplicates.
     pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
@@ -184,6 +196,47 @@ impl<H: Clone> Room<H> {
         effects
     }
 
+    /// An operator removes a user: all its members on this node, at once.
+    pub fn kick(&mut self, user: UserId, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = Vec::new();
+        for session in self.members.sessions_of(user) {
+            effects.extend(self.members.get(session).map(|member| Effect::Kick { handle: member.handle.clone() }));
+            effects.extend(self.remove(session, now));
+        }
+        effects
+    }
+
+    /// Other nodes told who is in the room with them.
+    pub fn hear(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = Vec::new();
+        for change in changes {
+            for news in self.members.hear(change) {
+                match news {
+                    PeerNews::Arrived(profile, arrival) => self.presence.arrived(&profile, arrival),
+                    PeerNews::Departed(departed) => self.presence.departed(departed),
+                }
+            }
+            effects.extend(self.announce(now));
+        }
+        self.share_crowd();
+        effects
+    }
+
+    /// What this node shows differently since this was last asked: what to tell other nodes.
+    pub fn take_own_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+        self.members.take_own_changes()
+    }
+
+    /// The cap of the crowd is the whole room's: each node shows its part of it, by its part of the
+    /// users.
+    fn share_crowd(&mut self) {
+        let cap = u64::from(self.settings.crowd_events_per_s);
+        let (own, all) = (self.members.own_users_count() as u64, self.members.users_count() as u64);
+        if cap > 0 && own > 0 {
+            self.crowd.narrow(u32::try_from((cap * own).div_ceil(all)).unwrap_or(u32::MAX));
+        }
+    }
+
     /// A member's connection is gone without a good-bye: it is announced when the grace has passed
     /// and the user did not come back ([`Room::tick`]).
     pub fn lose(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
@@ -204,6 +257,7 @@ impl<H: Clone> Room<H> {
             }
         }
         effects.extend(self.announce(now));
+        self.share_crowd();
         effects.extend(self.tick_crowd(now));
         effects
     }
@@ -235,15 +289,33 @@ impl<H: Clone> Room<H> {
     pub fn ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
         self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
         match &sequenced.event {
-            RoomEvent::Comment(comment) => self.comment_ordered(comment.id, sequenced.offset),
+            RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset),
             RoomEvent::Gift { receipt, .. } => {
                 self.announced.note(receipt.record_id, sequenced.offset);
-                let Some((coin, waiters)) = self.announcing.remove(&receipt.record_id) else { return Vec::new() };
-                let reply = Reply::Gifted { record_id: receipt.record_id, offset: Some(sequenced.offset), coin };
-                waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+                self.ledger.hear_total(receipt.live_coin);
+                self.live.coin = self.ledger.total();
+                self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
-            RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => Vec::new(),
+            RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
+            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => Vec::new(),
         }
+    }
+
+    /// A gift that this room wanted to announce has been announced, here or by another node.
+    pub fn gift_announced(&mut self, record_id: GiftRecordId, offset: Option<Offset>) -> Vec<Effect<H>> {
+        let Some((coin, waiters)) = self.announcing.remove(&record_id) else { return Vec::new() };
+        let reply = Reply::Gifted { record_id, offset, coin };
+        waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+    }
+
+    /// The live changed, perhaps on another node. What waits in the crowd's turn when another node ends
+    /// the live is told after the end: its place is not ours to choose any more.
+    fn live_ordered(&mut self, status: LiveStatus, title: &str) -> Vec<Effect<H>> {
+        if self.live.status != LiveStatus::Ended {
+            self.live.status = status;
+            title.clone_into(&mut self.live.title);
+        }
+        Vec::new()
     }
 
     /// Decides whether a gift may go to the books. It is told to nobody before it comes back from
@@ -331,7 +403,7 @@ impl<H: Clone> Room<H> {
 
     /// Whether nobody is here and nothing is on its way, so that forgetting the room loses nothing.
     pub fn is_idle(&self) -> bool {
-        self.members.users_count() == 0
+        self.members.own_users_count() == 0
             && self.pending_comments.is_empty()
             && self.committing.is_empty()
             && self.announcing.is_empty()

@@ -15,7 +15,7 @@ use crate::domain::{Coins, Disconnect, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::ApiState;
-use super::admin_views::{GrantView, LedgerProofView, RoomDetailView, RoomStatsView};
+use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, positive_digits};
 use super::views::{GiftView, UserView};
@@ -51,10 +51,14 @@ fn same_token(found: &str, expected: &str) -> bool {
     Sha256::digest(found) == Sha256::digest(expected)
 }
 
-/// GET /admin/rooms: the rooms open on this node, by live.
+/// GET /admin/nodes: all nodes that were heard of lately, this one first.
+pub async fn nodes(state: web::Data<ApiState>) -> Answer {
+    ok(NodeView::all(state.everywhere.reports().await?))
+}
+
+/// GET /admin/rooms: the rooms open on any node, by live.
 pub async fn rooms(state: web::Data<ApiState>) -> Answer {
-    let rooms = state.rooms.overview().await?;
-    ok(rooms.into_iter().map(RoomStatsView::from).collect::<Vec<_>>())
+    ok(ClusterRoomView::all(state.everywhere.reports().await?))
 }
 
 /// GET /admin/rooms/{live_id}: one room in full, with what the books say beside what the room says.
@@ -112,7 +116,7 @@ pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, b
     if !enabled {
         // Sessions first: they must end even if the store fails now. The token is already worthless,
         // since every check asks for the account's status too.
-        state.sessions.revoke(user_id, Disconnect::Disabled);
+        state.everywhere.revoke(user_id, Disconnect::Disabled);
         state.auth.end_session(user_id).await?;
     }
     info!("user status set: user_id={user_id} enabled={enabled}");
@@ -144,6 +148,7 @@ pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
     }
     let row = state.store.create_gift(name, image, Coins::new(coin), state.clock.now()).await?;
     state.catalogue.insert(row.clone());
+    state.everywhere.catalogue_changed();
     info!("gift created: gift_id={} price={coin}", row.gift.id);
     ok(GiftView::from(row))
 }

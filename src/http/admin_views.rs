@@ -1,64 +1,118 @@
 //! Rooms and books as operators see them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::actors::{MemberView, RoomDetail, RoomStats};
+use crate::actors::{MemberView, NodeReport, RoomDetail, RoomReport};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
 
-/// One room at a glance. Times are milliseconds since the Unix epoch.
+/// One node at a glance. Times are milliseconds since the Unix epoch.
 #[derive(Serialize)]
-pub struct RoomStatsView {
-    live_id: i64,
-    title: String,
-    owner_id: i64,
-    status: i16,
+pub struct NodeView {
+    node: String,
+    address: String,
+    version: String,
+    started_at: i64,
+    /// Whether it goes on alone, without Redis; only it says so itself.
+    alone: bool,
+    alone_since: Option<i64>,
+    sessions: usize,
+    rooms: usize,
     members: usize,
-    users: usize,
-    comments_per_s: f64,
-    gifts_per_s: f64,
-    /// Comments above the room's cap, shown to their senders only, since the room opened on this node.
-    sampled_out: u64,
-    /// The live's total, ever.
-    coin: i64,
-    /// Given since the room opened on this node.
-    coins_posted: i64,
-    look_count: i64,
-    history_length: usize,
-    epoch: String,
-    offset: u64,
-    in_flight: usize,
-    opened_at: i64,
+    writes_queued: usize,
+    /// Whether it is the one that answers.
+    #[serde(rename = "self")]
+    is_self: bool,
 }
 
-impl From<RoomStats> for RoomStatsView {
-    fn from(stats: RoomStats) -> Self {
-        Self {
-            live_id: stats.live.id.get(),
-            title: stats.live.title,
-            owner_id: stats.live.owner.get(),
-            status: stats.live.status.code(),
-            members: stats.members_count,
-            users: stats.users_count,
-            comments_per_s: stats.comments_per_s,
-            gifts_per_s: stats.gifts_per_s,
-            sampled_out: stats.sampled_out_count,
-            coin: stats.live.coin.get(),
-            coins_posted: stats.coins_posted.get(),
-            look_count: stats.live.look_count,
-            history_length: stats.history_count,
-            epoch: stats.position.epoch.to_string(),
-            offset: stats.position.offset,
-            in_flight: stats.in_flight_count,
-            opened_at: stats.opened_at.0,
+impl NodeView {
+    /// The node that answers comes first.
+    pub fn all(reports: Vec<NodeReport>) -> Vec<Self> {
+        let view = |(index, report): (usize, NodeReport)| Self {
+            alone: report.alone_since.is_some(),
+            alone_since: report.alone_since,
+            rooms: report.rooms.len(),
+            members: report.rooms.iter().map(|room| room.members).sum(),
+            node: report.node,
+            address: report.address,
+            version: report.version,
+            started_at: report.started_at,
+            sessions: report.sessions,
+            writes_queued: report.writes_queued,
+            is_self: index == 0,
+        };
+        reports.into_iter().enumerate().map(view).collect()
+    }
+}
+
+/// One room over all nodes: what each node counts is added up, and of what all know the newest is told.
+#[derive(Serialize)]
+pub struct ClusterRoomView {
+    #[serde(flatten)]
+    room: RoomReport,
+    nodes: Vec<NodeRoomView>,
+}
+
+/// What one node has of a room.
+#[derive(Serialize)]
+struct NodeRoomView {
+    node: String,
+    members: usize,
+    epoch: String,
+    offset: u64,
+}
+
+impl ClusterRoomView {
+    /// By live.
+    pub fn all(reports: Vec<NodeReport>) -> Vec<Self> {
+        let mut rooms: BTreeMap<i64, Self> = BTreeMap::new();
+        for report in reports {
+            for room in report.rooms {
+                let part = NodeRoomView {
+                    node: report.node.clone(),
+                    members: room.members,
+                    epoch: room.epoch.clone(),
+                    offset: room.offset,
+                };
+                match rooms.get_mut(&room.live_id) {
+                    Some(known) => {
+                        known.add(room);
+                        known.nodes.push(part);
+                    }
+                    None => {
+                        rooms.insert(room.live_id, Self { room, nodes: vec![part] });
+                    }
+                }
+            }
         }
+        rooms.into_values().collect()
+    }
+
+    fn add(&mut self, other: RoomReport) {
+        let room = &mut self.room;
+        if other.offset > room.offset {
+            (room.epoch, room.offset) = (other.epoch, other.offset);
+        }
+        room.members += other.members;
+        room.users = room.users.max(other.users);
+        room.comments_per_s += other.comments_per_s;
+        room.gifts_per_s += other.gifts_per_s;
+        room.sampled_out += other.sampled_out;
+        room.coin = room.coin.max(other.coin);
+        room.coins_posted += other.coins_posted;
+        room.look_count = room.look_count.max(other.look_count);
+        room.history_length = room.history_length.max(other.history_length);
+        room.in_flight += other.in_flight;
+        room.opened_at = room.opened_at.min(other.opened_at);
     }
 }
 
 #[derive(Serialize)]
 pub struct RoomDetailView {
     #[serde(flatten)]
-    stats: RoomStatsView,
+    stats: RoomReport,
     members_list: Vec<RoomMemberView>,
     events: Vec<RoomEventView>,
     ledger: RoomLedgerView,

@@ -39,7 +39,9 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     };
     let verdict = latest.insert(verdict);
     if verdict.failing.is_empty() {
-        HttpResponse::Ok().json(json!({"status": "ready"}))
+        // A node that is alone serves its own members: others would not be served better elsewhere.
+        let alone = state.everywhere.alone_since().is_some();
+        HttpResponse::Ok().json(json!({"status": "ready", "alone": alone}))
     } else {
         HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": verdict.failing}))
     }

@@ -23,7 +23,7 @@ mod views;
 
 use std::sync::Arc;
 
-use crate::actors::{Rooms, SessionDirectory};
+use crate::actors::{Everywhere, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ pub struct ApiState {
     pub passwords: Arc<Passwords>,
     pub catalogue: Arc<GiftCatalogue>,
     pub rooms: Rooms,
-    pub sessions: Arc<SessionDirectory>,
+    pub everywhere: Arc<Everywhere>,
     pub clock: Arc<dyn Clock>,
     pub login_limiter: Arc<LoginLimiter>,
     pub readiness: Arc<Readiness>,

@@ -29,10 +29,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
         .service(
             web::scope("/admin")
                 .wrap(from_fn(admin::require_operator))
+                .service(get("/nodes", admin::nodes))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
                 .service(delete("/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
                 .service(post("/rooms/{live_id}/notice", moderation::notice))
+                .service(post("/rooms/{live_id}/kick", moderation::kick))
+                .service(post("/rooms/{live_id}/close", moderation::close))
                 .service(post("/users/{id}/coins", admin::grant_coins))
                 .service(post("/users/{id}", admin::set_user_status))
                 .service(post("/gifts", admin::create_gift))

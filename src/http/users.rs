@@ -61,14 +61,14 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
         return Err(AuthError::Disabled.into());
     }
     let token = state.auth.start_session(&user).await?;
-    state.sessions.revoke(user.id, Disconnect::Unauthorized);
+    state.everywhere.revoke(user.id, Disconnect::Unauthorized);
     ok(SessionView { user: user.into(), token })
 }
 
 /// POST /api/logout
 pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> Answer {
     state.auth.end_session(identity.profile.id).await?;
-    state.sessions.revoke(identity.profile.id, Disconnect::Unauthorized);
+    state.everywhere.revoke(identity.profile.id, Disconnect::Unauthorized);
     ok("ok")
 }
 

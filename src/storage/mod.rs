@@ -97,6 +97,15 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
+/// A user's current token, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    /// SHA-256 in hex.
+    pub digest: String,
+    /// When it became the current one.
+    pub at: Timestamp,
+}
+
 /// A live as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveRow {
@@ -199,8 +208,8 @@ pub trait Store: Send + Sync {
 
     /// Makes `token_digest` the user's only current token; `None` leaves it without one.
     fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
-    /// The digest of the user's current token.
-    fn token(&self, user: UserId) -> Stored<'_, Option<String>>;
+    /// The user's current token.
+    fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>>;
 
     fn create_live(
         &self,

@@ -332,6 +332,15 @@ impl World {
             match effect {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
+                Effect::Kick { handle } => self.trace.push(format!("{handle} <- kicked")),
+                Effect::StoreComment(comment) => {
+                    let full = if self.store_full { " (full)" } else { "" };
+                    self.trace.push(format!("store <- comment c{} again{full}", comment.id));
+                    if self.store_full {
+                        let effects = self.room().comment_stored(comment.id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    }
+                }
                 Effect::Replay { handle, after } => {
                     let again = self.history.after(after);
                     let line =

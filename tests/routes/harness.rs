@@ -9,13 +9,13 @@ use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use liveroom::actors::live_room::{RoomServices, WindowSettings};
-use liveroom::actors::persister::{Persister, PersisterLimits};
+use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use liveroom::actors::registry::Registry;
-use liveroom::actors::{Rooms, SessionDirectory};
+use liveroom::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
-use liveroom::cluster::{MemoryBroker, StoreTokens, TokenStore};
+use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::Network;
 use liveroom::domain::{
@@ -110,12 +110,23 @@ impl TestApi {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.0)));
         let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
+        let limits = PersisterLimits { queue_max: 100, batch_max: 10 };
+        let persister = Persister::start_in(&Arbiter::current(), store.clone(), limits);
+        let rooms = start_rooms(store.clone(), persister.clone(), catalogue.clone(), clock.clone());
         let state = ApiState {
             auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
             passwords: Arc::new(Passwords::new(2)),
-            rooms: start_rooms(store.clone(), catalogue.clone(), clock.clone()),
+            everywhere: Arc::new(Everywhere {
+                identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
+                sessions: Arc::new(SessionDirectory::default()),
+                rooms: rooms.clone(),
+                catalogue: catalogue.clone(),
+                persister,
+                nodes: Arc::new(SingleNode),
+                clock: clock.clone(),
+            }),
+            rooms,
             catalogue,
-            sessions: Arc::new(SessionDirectory::default()),
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
             readiness: Arc::new(Readiness::default()),
@@ -190,7 +201,12 @@ impl TestApi {
 }
 
 /// The rooms of a node, as in production but on the threads of the test.
-fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<TestClock>) -> Rooms {
+fn start_rooms(
+    store: Arc<dyn Store>,
+    persister: PersisterPort,
+    catalogue: Arc<GiftCatalogue>,
+    clock: Arc<TestClock>,
+) -> Rooms {
     let thread = Arbiter::current();
     let services = RoomServices {
         settings: RoomSettings {
@@ -217,12 +233,12 @@ fn start_rooms(store: Arc<dyn Store>, catalogue: Arc<GiftCatalogue>, clock: Arc<
         idle_retire: Duration::from_secs(120),
         history: HistoryLimits { events_max: 300, age_ms: 120_000 },
         broker: Arc::new(MemoryBroker),
-        persister: Persister::start_in(&thread, store.clone(), PersisterLimits { queue_max: 100, batch_max: 10 }),
+        persister,
         catalogue,
         comment_ids: Arc::new(CommentIds::new(0)),
         clock,
     };
-    Rooms::new(Registry::start_here(vec![thread], store, services))
+    Rooms::new(Registry::start_here(vec![thread], store, services), Arc::new(MemoryBroker))
 }
 
 /// Keys are unique: the count of lives so far.

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
-use crate::actors::session::SessionPort;
-use crate::domain::{Effect, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed};
+use crate::actors::session::{MembershipLost, SessionPort};
+use crate::domain::{
+    Comment, Effect, GiftRefusal, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed,
+};
 use crate::outbox::Packet;
-use crate::protocol::{echo_text, reply_text};
+use crate::protocol::{echo_text, kicked_text, reply_text};
 use crate::storage::Write;
 
 use super::{LiveRoom, WriteTicket};
@@ -22,6 +24,7 @@ impl LiveRoom {
             match effect {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
+                Effect::Kick { handle } => self.kick(&handle),
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Replay { handle, after } => self.replay(&handle, after),
                 Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
@@ -29,13 +32,19 @@ impl LiveRoom {
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
                 Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
                 Effect::PostComment(comment) => {
-                    let (id, write) = (comment.id, Write::Comment(comment.clone()));
-                    let effects = match self.persister.submit(write, WriteTicket::Comment(id)) {
-                        Ok(()) => self.publish(RoomEvent::Comment(comment)),
-                        // Nobody hears of a comment that nobody keeps.
-                        Err(_) => self.room.comment_stored(id, Err(StoreFailed::Busy)),
+                    // Nobody hears of a comment that nobody keeps, and nobody keeps one that nobody
+                    // is going to hear for a while.
+                    let effects = if self.log.has_room() && self.store_comment(&comment).is_ok() {
+                        self.publish(RoomEvent::Comment(comment))
+                    } else {
+                        self.room.comment_stored(comment.id, Err(StoreFailed::Busy))
                     };
                     prepend(&mut todo, effects);
+                }
+                Effect::StoreComment(comment) => {
+                    if self.store_comment(&comment).is_err() {
+                        prepend(&mut todo, self.room.comment_stored(comment.id, Err(StoreFailed::Busy)));
+                    }
                 }
                 Effect::Echo { handle, comment } => {
                     let text = echo_text(handle.outlet.codec.dialect(), &comment);
@@ -53,6 +62,19 @@ impl LiveRoom {
                 }
             }
         }
+    }
+
+    fn store_comment(&self, comment: &Arc<Comment>) -> Result<(), GiftRefusal> {
+        self.persister.submit(Write::Comment(comment.clone()), WriteTicket::Comment(comment.id))
+    }
+
+    fn kick(&mut self, port: &SessionPort) {
+        let text = kicked_text(port.outlet.codec.dialect(), self.live_id, "kicked", None);
+        self.fan_out.one(port, Packet::text(&text, Lane::Money));
+        // Whatever it joined with before is over.
+        let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
+        #[expect(clippy::disallowed_methods, reason = "once per kick, and it must arrive")]
+        port.session.do_send(lost);
     }
 
     /// Has an event given its place. With a broker elsewhere it comes back as `Delivered`, and is told

@@ -11,8 +11,8 @@ use crate::domain::{Caller, Effect, JoinRequest, Reject, ReplyTo};
 use crate::storage::WriteOutcome;
 
 use super::{
-    Delivered, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
-    WriteTicket, WritesDone,
+    LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom, WriteTicket,
+    WritesDone,
 };
 
 type Decision = Result<Vec<Effect<Arc<SessionPort>>>, Reject>;
@@ -116,18 +116,6 @@ impl Handler<WritesDone> for LiveRoom {
                     Vec::new()
                 }
             };
-            self.perform(effects);
-        }
-        self.settle(ctx);
-    }
-}
-
-impl Handler<Delivered> for LiveRoom {
-    type Result = ();
-
-    fn handle(&mut self, delivered: Delivered, ctx: &mut Context<Self>) {
-        for sequenced in delivered.0 {
-            let effects = self.tell(sequenced);
             self.perform(effects);
         }
         self.settle(ctx);

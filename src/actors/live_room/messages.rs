@@ -6,9 +6,10 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
+use crate::cluster::FromLog;
 use crate::domain::{
-    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Position, Profile, Reject, RequestId, Sequenced,
-    SessionId,
+    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Position, Profile, Reject, RequestId, SessionId,
+    UserId,
 };
 use crate::storage::WriteOutcome;
 
@@ -94,11 +95,16 @@ pub type Answers = Vec<(WriteTicket, WriteOutcome)>;
 #[rtype(result = "()")]
 pub struct WritesDone(pub Answers);
 
-/// From the broker: events that got their place later or on another node. Sent past the bound: the
-/// broker bounds what is under way.
+/// From the room's log: events that got their place later or on another node, and who is there. Sent
+/// past the bound: the log bounds what it told and the room has not taken.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Delivered(pub Vec<Sequenced>);
+pub struct Delivered(pub FromLog);
+
+/// From an operator, on this node or another: remove a user. Sent past the bound: operators are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct KickUser(pub UserId);
 
 /// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent past the bound: one
 /// per `RoomIdle`.

@@ -6,6 +6,7 @@ mod fan_out;
 mod handlers;
 mod messages;
 mod moderation;
+mod peers;
 mod rate;
 mod recovery;
 mod shown;
@@ -26,7 +27,7 @@ use crate::actors::session::{MembershipLost, SessionPort};
 use crate::actors::start_in_arbiter;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
-use crate::cluster::{Broker, RoomLog};
+use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
@@ -39,8 +40,8 @@ use shown::ShownPresence;
 use window::FlushWindow;
 
 pub use messages::{
-    Answers, Delivered, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand, RoomCommandKind,
-    StopRoom, TakeDown, WriteTicket, WritesDone,
+    Answers, Delivered, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand,
+    RoomCommandKind, StopRoom, TakeDown, WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};
 pub use window::WindowSettings;
@@ -92,6 +93,8 @@ pub struct LiveRoom {
     gifts: RateMeter,
     deadline_timer: Option<(Timestamp, SpawnHandle)>,
     idle_timer: Option<SpawnHandle>,
+    /// Who is online changed since it was published for other services.
+    users_changed: bool,
     flush_pending: bool,
     /// Stopped by the registry: what still arrives is sent back.
     retired: bool,
@@ -103,6 +106,7 @@ impl LiveRoom {
         arbiter: &ArbiterHandle,
         live: Live,
         recent: Vec<Comment>,
+        opened: OpenedLog,
         generation: u64,
         services: RoomServices,
         registry: Addr<Registry>,
@@ -111,14 +115,17 @@ impl LiveRoom {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();
-            #[expect(clippy::disallowed_methods, reason = "the broker bounds what is under way")]
-            let delivered = Box::new(move |events| own.do_send(Delivered(events)));
-            let log = services.broker.open(live_id, delivered);
+            let OpenedLog { mut log, position, recent: told } = opened;
+            #[expect(clippy::disallowed_methods, reason = "the log bounds what the room has not taken")]
+            log.listen(Box::new(move |told| own.do_send(Delivered(told))));
+            let recovery = Recovery::open(services.history, &position, &told, live.owner);
+            let mut room = Room::open(live, position, recent, services.settings, now);
+            room.recall(told.iter().map(|(sequenced, _)| sequenced));
             Self {
                 live_id,
                 generation,
-                recovery: Recovery::new(services.history, log.position()),
-                room: Room::open(live, log.position(), recent, services.settings, now),
+                recovery,
+                room,
                 log,
                 fan_out: FanOut::new(live_id),
                 shown: ShownPresence::default(),
@@ -131,6 +138,7 @@ impl LiveRoom {
                 gifts: RateMeter::default(),
                 deadline_timer: None,
                 idle_timer: None,
+                users_changed: false,
                 flush_pending: false,
                 retired: false,
             }
@@ -143,6 +151,7 @@ impl LiveRoom {
 
     /// What every handler ends with: hand over what gathered, and see to the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.show_own();
         self.flush(ctx);
         self.arm_deadline_timer(ctx);
         self.arm_idle_timer(ctx);
@@ -171,6 +180,7 @@ impl LiveRoom {
 
     fn flush_now(&mut self, ctx: &mut Context<Self>) {
         let members_count = self.room.members().members_count();
+        self.log.pace(self.window.length(members_count, self.now()) / 2);
         self.window.flushed(self.fan_out.gathered_count(), members_count, self.now());
         let flushed = self.fan_out.flush();
         if !flushed.overrun.is_empty() {
@@ -228,6 +238,7 @@ impl LiveRoom {
             self.perform(effects);
         }
         self.recovery.trim(now);
+        self.publish_users();
         self.step();
         self.settle(ctx);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
 use crate::actors::session::SessionPort;
-use crate::domain::{History, HistoryLimits, Lane, Offset, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{History, HistoryLimits, Lane, LaneOf, Offset, Position, RoomEvent, Sequenced, Timestamp, UserId};
 use crate::outbox::{Packet, Run};
 use crate::protocol::Dialect;
 
@@ -25,6 +25,24 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) fn new(limits: HistoryLimits, position: Position) -> Self {
         Self { history: History::new(limits, position), whole: Default::default() }
+    }
+
+    /// The recovery of a room that stands at `position` and was told before, on other nodes, what
+    /// leads up to there.
+    pub(super) fn open(
+        limits: HistoryLimits,
+        position: &Position,
+        told: &[(Sequenced, Timestamp)],
+        owner: UserId,
+    ) -> Self {
+        let before = told.len() as Offset;
+        let start = Position { epoch: position.epoch.clone(), offset: position.offset.saturating_sub(before) };
+        let mut recovery = Self::new(limits, start);
+        for (sequenced, at) in told {
+            let lane = sequenced.event.lane(owner);
+            recovery.keep(sequenced, Arc::new(Encoded::event(sequenced.clone(), lane)), *at);
+        }
+        recovery
     }
 
     /// Keeps an event that all are told; a removal also takes the place of what it removes.

@@ -60,7 +60,8 @@ impl FlushWindow {
         self.deliveries_per_s * (-since / MEMORY_MS).exp()
     }
 
-    fn length(&self, members_count: usize, now: Timestamp) -> Duration {
+    /// How long the room gathers now, at most.
+    pub fn length(&self, members_count: usize, now: Timestamp) -> Duration {
         let calm = f64::from(self.settings.calm_deliveries_per_s.max(1));
         let loudness = ((self.load(now) / calm - 1.0) / (LOUD - 1.0)).clamp(0.0, 1.0);
         let bigness = (members_count.saturating_sub(SMALL_ROOM) as f64 / (BIG_ROOM - SMALL_ROOM) as f64).min(1.0);

@@ -6,7 +6,7 @@ use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::live_room::LiveRoom;
-use crate::domain::{LiveId, LiveStatus, Reject};
+use crate::domain::{LiveId, LiveStatus, Reject, UserId};
 
 /// The way to a room. Shared and not cloned: the bound of a mailbox holds back an address that has
 /// filled it, and a fresh clone has filled nothing yet.
@@ -64,6 +64,15 @@ pub struct LiveRowChanged {
     pub live_id: LiveId,
     pub status: LiveStatus,
     pub title: String,
+}
+
+/// From an operator, on this node or another: remove a user from a room. Sent past the bound: operators
+/// are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Kick {
+    pub live_id: LiveId,
+    pub user: UserId,
 }
 
 /// From HTTP: the rooms that are open now, in id order. Full mailbox: the asker is told so.

@@ -17,12 +17,13 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{LiveChanged, LiveRoom, RoomServices, StopRoom};
-use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject};
+use crate::actors::live_room::{KickUser, LiveChanged, LiveRoom, RoomServices, StopRoom};
+use crate::cluster::OpenedLog;
+use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject, RoomEvent};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+    Kick, LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
 };
 pub use rooms::Rooms;
 
@@ -58,6 +59,7 @@ enum Entry {
 struct LoadedLive {
     row: LiveRow,
     recent: Vec<Comment>,
+    log: OpenedLog,
 }
 
 /// Live rooms by id, and the threads they run on.
@@ -96,7 +98,7 @@ impl Registry {
         }
         self.loading_count += 1;
         self.rooms.insert(live_id, Entry::Loading { waiting, changed: None });
-        let store = self.store.clone();
+        let (store, broker) = (self.store.clone(), self.services.broker.clone());
         let settings = self.services.settings;
         let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
         let recent_max = u32::try_from(settings.dedupe_max).unwrap_or(u32::MAX);
@@ -107,7 +109,8 @@ impl Registry {
                 Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
                 Err(_) => Vec::new(),
             };
-            Ok(Some(LoadedLive { row, recent }))
+            let log = broker.open(live_id).await;
+            Ok(Some(LoadedLive { row, recent, log }))
         };
         let loaded = load.into_actor(self).map(move |result, registry, ctx| {
             registry.loaded(live_id, result, ctx);
@@ -119,13 +122,13 @@ impl Registry {
         self.loading_count -= 1;
         let Some(Entry::Loading { waiting, changed }) = self.rooms.remove(&live_id) else { return };
         let located = match result {
-            Ok(Some(LoadedLive { row, recent })) => {
+            Ok(Some(LoadedLive { row, recent, log })) => {
                 let live = match changed {
                     // Changes may be reported in any order; an end is never taken back.
                     Some((status, title)) if row.live.status != LiveStatus::Ended => Live { status, title, ..row.live },
                     _ => row.live,
                 };
-                Ok(self.open(live, recent, ctx))
+                Ok(self.open(live, recent, log, ctx))
             }
             Ok(None) => Err(Reject::LiveNotFound),
             Err(fault) => {
@@ -136,13 +139,13 @@ impl Registry {
         answer_all(waiting, &located);
     }
 
-    fn open(&mut self, live: Live, recent: Vec<Comment>, ctx: &mut Context<Self>) -> RoomAddr {
+    fn open(&mut self, live: Live, recent: Vec<Comment>, log: OpenedLog, ctx: &mut Context<Self>) -> RoomAddr {
         let live_id = live.id;
         let generation = self.next_generation;
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
-        let room = LiveRoom::start_in(arbiter, live, recent, generation, self.services.clone(), ctx.address());
+        let room = LiveRoom::start_in(arbiter, live, recent, log, generation, self.services.clone(), ctx.address());
         let room = Arc::new(room);
         self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation });
         room
@@ -163,6 +166,14 @@ impl Registry {
             self.load(live_id, waiting, ctx);
         }
         true
+    }
+}
+
+impl Registry {
+    /// No room here tells of a change: other nodes may have one.
+    fn tell_elsewhere(&self, row: LiveRowChanged) {
+        let event = RoomEvent::Live { live_id: row.live_id, status: row.status, title: row.title.into() };
+        actix_rt::spawn(self.services.broker.tell(row.live_id, event));
     }
 }
 
@@ -259,9 +270,24 @@ impl Handler<LiveRowChanged> for Registry {
                 #[expect(clippy::disallowed_methods, reason = "streamers and operators are few")]
                 room.do_send(LiveChanged { status: row.status, title: row.title });
             }
-            Some(Entry::Loading { changed: Some((LiveStatus::Ended, _)), .. }) => {}
-            Some(Entry::Loading { changed, .. }) => *changed = Some((row.status, row.title)),
-            None => {}
+            Some(Entry::Loading { changed, .. }) => {
+                if !matches!(changed, Some((LiveStatus::Ended, _))) {
+                    *changed = Some((row.status, row.title.clone()));
+                }
+                self.tell_elsewhere(row);
+            }
+            None => self.tell_elsewhere(row),
+        }
+    }
+}
+
+impl Handler<Kick> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, kick: Kick, _: &mut Context<Self>) {
+        if let Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) = self.rooms.get(&kick.live_id) {
+            #[expect(clippy::disallowed_methods, reason = "operators are few")]
+            room.do_send(KickUser(kick.user));
         }
     }
 }

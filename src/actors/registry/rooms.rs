@@ -1,25 +1,29 @@
 //! The registry as the rest of the program sees it.
 
+use std::sync::Arc;
+
 use actix::Addr;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, RoomStats, TakeDown};
-use crate::domain::{CommentId, LiveId, LiveStatus, Reject};
+use crate::cluster::Broker;
+use crate::domain::{CommentId, LiveId, LiveStatus, Reject, RoomEvent, UserId};
 
-use super::{LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
+use super::{Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
 
 /// A way to the live rooms of this node. Clone it and keep it: a mailbox is bounded only for an
 /// address that is kept.
 #[derive(Clone)]
 pub struct Rooms {
     registry: Addr<Registry>,
+    broker: Arc<dyn Broker>,
 }
 
 impl Rooms {
-    pub fn new(registry: Addr<Registry>) -> Self {
-        Self { registry }
+    pub fn new(registry: Addr<Registry>, broker: Arc<dyn Broker>) -> Self {
+        Self { registry, broker }
     }
 
     /// The room of a live, opened if need be.
@@ -37,20 +41,33 @@ impl Rooms {
         self.registry.do_send(LiveRowChanged { live_id, status, title });
     }
 
-    /// Tells the members of a live's room, if it is open, that a comment was taken down. A room that
-    /// is not open has nothing to take back.
+    /// Tells the members of a live's room, if it is open on any node, that a comment was taken down. A
+    /// room that is not open has nothing to take back.
     pub async fn take_down(&self, live_id: LiveId, comment_id: CommentId) -> Result<(), AskError> {
         match self.find(live_id).await? {
             Some(room) => room.try_send(TakeDown(comment_id)).map_err(|_| AskError::Closed),
-            None => Ok(()),
+            None => {
+                self.broker.tell(live_id, RoomEvent::Removed { live_id, comment_id }).await;
+                Ok(())
+            }
         }
     }
 
-    /// Tells the members of a live's room something; false if it is not open.
+    /// Tells the members of a live's room something; false if it is open on no node.
     pub async fn notice(&self, live_id: LiveId, text: &str) -> Result<bool, AskError> {
-        let Some(room) = self.find(live_id).await? else { return Ok(false) };
-        room.try_send(PostNotice(text.into())).map_err(|_| AskError::Closed)?;
-        Ok(true)
+        match self.find(live_id).await? {
+            Some(room) => {
+                room.try_send(PostNotice(text.into())).map_err(|_| AskError::Closed)?;
+                Ok(true)
+            }
+            None => Ok(self.broker.tell(live_id, RoomEvent::Notice { live_id, text: text.into() }).await),
+        }
+    }
+
+    /// Removes a user from a room of this node.
+    pub fn kick(&self, live_id: LiveId, user: UserId) {
+        #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
+        self.registry.do_send(Kick { live_id, user });
     }
 
     /// All open rooms at a glance, in id order. A room that does not answer in time is left out.

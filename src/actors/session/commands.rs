@@ -15,6 +15,7 @@ use crate::actors::ask::ASK_TIMEOUT;
 use crate::actors::live_room::{RoomCommand, RoomCommandKind};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
+use crate::cluster::Signal;
 use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId, UserId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
@@ -39,14 +40,29 @@ impl Session {
         match verdict {
             Ok(()) => {
                 self.proved = true;
-                if self.settings().single_device
-                    && let Some(verified) = &self.verified
-                {
-                    let (user, own) = (verified.identity.profile.id, self.port.outlet.session);
+                let Some(user) = self.verified.as_ref().map(|verified| verified.identity.profile.id) else { return };
+                self.announce_device(Some(user));
+                if self.settings().single_device {
+                    let own = self.port.outlet.session;
                     self.services.directory.revoke_others(user, Some(own), Disconnect::OtherDevice);
+                    self.services.nodes.signal(Signal::OtherDevice(user));
                 }
             }
             Err(error) => self.refuse_identity(error, ctx),
+        }
+    }
+
+    /// Says whose `/ws` connection this is, or that it is nobody's any more.
+    pub(super) fn announce_device(&mut self, user: Option<UserId>) {
+        let before = std::mem::replace(&mut self.device_of, user);
+        if before == user {
+            return;
+        }
+        if let Some(before) = before {
+            self.services.nodes.device_closed(before);
+        }
+        if let Some(user) = user {
+            self.services.nodes.device_opened(user);
         }
     }
 
@@ -144,18 +160,26 @@ impl Session {
         if self.knows(token) {
             return self.authorized(command, ctx);
         }
+        let is_known = self.verified.as_ref().is_some_and(|verified| *verified.token == *token);
         self.verify(Arc::from(token), ctx, move |session, verdict, ctx| match verdict {
             Ok(()) => session.authorized(command, ctx),
+            // Nobody can log out either while nobody can be asked: what was good is good until then.
+            Err(AuthError::Unavailable) if is_known && !session.has_expired() => session.authorized(command, ctx),
             Err(error) => session.reject(&command.ack, error.into()),
         });
     }
 
     /// Whether the verdict on `token` is known, good and fresh.
     fn knows(&self, token: &str) -> bool {
-        self.verified.as_ref().is_some_and(|verified| {
-            let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
-            *verified.token == *token && !expired && verified.checked.elapsed() < self.settings().recheck
-        })
+        !self.has_expired()
+            && self.verified.as_ref().is_some_and(|verified| {
+                *verified.token == *token && verified.checked.elapsed() < self.settings().recheck
+            })
+    }
+
+    fn has_expired(&self) -> bool {
+        let expires_at = self.verified.as_ref().and_then(|verified| verified.identity.expires_at);
+        expires_at.is_some_and(|at| at <= self.services.clock.now())
     }
 
     /// Asks for the verdict on `token`; commands wait meanwhile.
@@ -181,8 +205,16 @@ impl Session {
             let verdict = verdict.map(|identity| session.identify(token, identity));
             session.claim(None);
             then(session, verdict, ctx);
-            session.pump(ctx);
+            session.caught_up(ctx);
         }));
+    }
+
+    /// An answer came: goes on with what waited for it.
+    fn caught_up(&mut self, ctx: &mut Context<Self>) {
+        if self.awaited == 0 && std::mem::take(&mut self.must_recheck) {
+            self.recheck(ctx);
+        }
+        self.pump(ctx);
     }
 
     /// Lists the session under the user it claims to be, and no more under the one before.
@@ -213,11 +245,15 @@ impl Session {
             self.services.directory.identify(user, own);
         }
         self.verified = Some(Verified { token, identity, checked: Instant::now() });
+        if self.device_of.is_some() {
+            self.announce_device(Some(user));
+        }
     }
 
     /// Asks again whether the session's user may go on.
     pub(super) fn recheck(&mut self, ctx: &mut Context<Self>) {
         if self.awaited > 0 {
+            self.must_recheck = true;
             return;
         }
         if let Some(verified) = &self.verified {
@@ -296,7 +332,7 @@ impl Session {
                 Ok(room) => session.deliver(live_id, room, command),
                 Err(reject) => session.reject(&command.ack, reject),
             }
-            session.pump(ctx);
+            session.caught_up(ctx);
         }));
     }
 

@@ -8,7 +8,7 @@ use actix::Addr;
 
 use crate::domain::{Disconnect, SessionId, UserId};
 
-use super::{Revoked, Session};
+use super::{ProveAgain, Revoked, Session};
 
 #[derive(Default)]
 struct Sessions {
@@ -48,6 +48,16 @@ impl SessionDirectory {
         let Some(ids) = sessions.by_user.get(&user) else { return 0 };
         let others = ids.iter().filter(|id| Some(**id) != except);
         revoke_all(others.filter_map(|id| sessions.all.get(id)), reason)
+    }
+
+    /// Has all sessions of a user prove again who they are.
+    pub fn recheck(&self, user: UserId) {
+        let sessions = self.lock();
+        let ids = sessions.by_user.get(&user).into_iter().flatten();
+        for session in ids.filter_map(|id| sessions.all.get(id)) {
+            #[expect(clippy::disallowed_methods, reason = "a verdict must arrive, and there are few")]
+            session.do_send(ProveAgain);
+        }
     }
 
     /// Ends every session, and those that begin from now on: the node drains, and clients that are

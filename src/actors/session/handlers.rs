@@ -10,7 +10,7 @@ use crate::protocol::engineio::PONG;
 use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
-use super::{CommandBounced, Inbound, MembershipLost, Received, Revoked, Session, TransportGone};
+use super::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, Session, TransportGone};
 
 impl Handler<Received> for Session {
     type Result = ();
@@ -98,6 +98,16 @@ impl Handler<Revoked> for Session {
     fn handle(&mut self, revoked: Revoked, ctx: &mut Context<Self>) {
         if !self.ended {
             self.revoked(revoked.0, ctx);
+        }
+    }
+}
+
+impl Handler<ProveAgain> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: ProveAgain, ctx: &mut Context<Self>) {
+        if !self.ended {
+            self.recheck(ctx);
         }
     }
 }

@@ -36,6 +36,12 @@ pub struct TransportGone(pub Disconnect);
 #[rtype(result = "()")]
 pub struct Revoked(pub Disconnect);
 
+/// From the directory: something befell this session's user, here or on another node. Sent past the
+/// bound: it must arrive within a second, and there are few.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ProveAgain;
+
 /// From a room: after your command number `stamp` you are no member here. Full mailbox: the session
 /// keeps the room in its list and says good-bye to it in the end, which does no harm.
 #[derive(Debug, Message)]

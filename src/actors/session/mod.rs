@@ -24,6 +24,7 @@ use crate::actors::live_room::MemberGone;
 use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
+use crate::cluster::Nodes;
 use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
@@ -32,7 +33,7 @@ use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, Socket
 use deadlines::Deadlines;
 
 pub use directory::SessionDirectory;
-pub use messages::{CommandBounced, Inbound, MembershipLost, Received, Revoked, TransportGone};
+pub use messages::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, TransportGone};
 
 /// Messages from rooms and the directory that may wait. What a client sends does not wait here: its
 /// transport reads on when the session is done with what it read.
@@ -64,6 +65,7 @@ pub struct SessionServices {
     pub auth: Arc<Auth>,
     pub rooms: Rooms,
     pub directory: Arc<SessionDirectory>,
+    pub nodes: Arc<dyn Nodes>,
     pub settings: SessionSettings,
     pub clock: Arc<dyn Clock>,
 }
@@ -127,6 +129,10 @@ pub struct Session {
     /// through by the limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
     /// at most, which bounds how many there are.
     waiting: VecDeque<ClientCommand>,
+    /// Something befell the user while a verdict was on its way: that one may be older than the news.
+    must_recheck: bool,
+    /// The user whose `/ws` connection this was announced as.
+    device_of: Option<UserId>,
     /// Answers on their way: a verdict on a token, or the room of a command. While there are any,
     /// commands wait.
     awaited: u32,
@@ -167,6 +173,8 @@ impl Session {
                 verified: None,
                 claimed: None,
                 waiting: VecDeque::new(),
+                must_recheck: false,
+                device_of: None,
                 awaited: 0,
                 rooms: HashMap::new(),
                 commands_count: 0,
@@ -254,6 +262,7 @@ impl Actor for Session {
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.port.outlet.outbox.close(Disconnect::Fault);
         self.leave_rooms(false);
+        self.announce_device(None);
         let verified = self.verified.take().map(|verified| verified.identity.profile.id);
         for user in [verified, self.claimed.take()].into_iter().flatten() {
             self.services.directory.forget(user, self.port.outlet.session);

@@ -54,7 +54,7 @@ impl<H: Clone> Room<H> {
         for memory in [&mut self.remembered, &mut self.unshown] {
             memory.forget_old(now, |id| self.pending_comments.contains_key(&id));
         }
-        if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, &caller.to)) {
+        if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to)) {
             return answer;
         }
         let is_crowd = author.id != self.live.owner;
@@ -137,6 +137,7 @@ impl<H: Clone> Room<H> {
         &mut self,
         key: &CommandKey,
         text: &CommentText,
+        to_session: SessionId,
         to: &ReplyTo<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
         let (known, is_shown) = match self.remembered.get(key) {
@@ -152,6 +153,17 @@ impl<H: Clone> Room<H> {
             }
             pending.waiters.push(to.clone());
             return Some(Ok(Vec::new()));
+        }
+        if let Some(comment) = known.unproven.clone() {
+            let pending = PendingComment {
+                session: to_session,
+                waiters: vec![to.clone()],
+                offset: known.offset,
+                stored: false,
+                key: Some(key.clone()),
+            };
+            self.pending_comments.insert(comment.id, pending);
+            return Some(Ok(vec![Effect::StoreComment(comment)]));
         }
         let comment_id = known.comment_id;
         let reply = if is_shown {
@@ -186,12 +198,14 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// A comment got its place. Its answer follows the event.
-    pub(super) fn comment_ordered(&mut self, id: CommentId, offset: Offset) -> Vec<Effect<H>> {
-        if let Some(pending) = self.pending_comments.get_mut(&id) {
-            pending.offset = Some(offset);
+    /// A comment got its place. Its answer follows the event. One that nobody here waits for was
+    /// posted on another node, and may be retried here.
+    pub(super) fn comment_ordered(&mut self, comment: &Arc<Comment>, offset: Offset) -> Vec<Effect<H>> {
+        match self.pending_comments.get_mut(&comment.id) {
+            Some(pending) => pending.offset = Some(offset),
+            None => self.remembered.hear(comment, offset),
         }
-        self.answer_comment(id)
+        self.answer_comment(comment.id)
     }
 
     fn answer_comment(&mut self, id: CommentId) -> Vec<Effect<H>> {

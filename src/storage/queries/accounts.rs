@@ -8,7 +8,7 @@ use crate::domain::{Timestamp, UserId};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
 use crate::storage::schema::{session_tokens, users};
-use crate::storage::{Credentials, StoreError, User};
+use crate::storage::{Credentials, StoreError, StoredToken, User};
 
 pub async fn create(
     conn: &mut Conn,
@@ -88,6 +88,9 @@ pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at
     Ok(())
 }
 
-pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<String>, StoreError> {
-    Ok(session_tokens::table.find(user.get()).select(session_tokens::digest).get_result(conn).await.optional()?)
+pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<StoredToken>, StoreError> {
+    let columns = (session_tokens::digest, session_tokens::created_at);
+    let row: Option<(String, i64)> =
+        session_tokens::table.find(user.get()).select(columns).get_result(conn).await.optional()?;
+    Ok(row.map(|(digest, at)| StoredToken { digest, at: Timestamp(at) }))
 }

@@ -17,8 +17,8 @@ use futures_util::FutureExt;
 use super::{Backend, Conn, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
-    AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored, User,
-    Write, WriteOutcome,
+    AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored,
+    StoredToken, User, Write, WriteOutcome,
 };
 
 impl Store for Backend {
@@ -48,7 +48,7 @@ impl Store for Backend {
         self.write(move |conn| accounts::set_token(conn, user, token_digest, at).boxed())
     }
 
-    fn token(&self, user: UserId) -> Stored<'_, Option<String>> {
+    fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>> {
         self.read(move |conn| accounts::token(conn, user).boxed())
     }
 

@@ -1,0 +1,132 @@
+//! What has to happen on every node: done here, told to the others, and obeyed when they tell it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use log::warn;
+
+use crate::catalogue::GiftCatalogue;
+use crate::clock::Clock;
+use crate::cluster::{NodeReport, Nodes, RoomReport, Signal};
+use crate::domain::{Disconnect, LiveId, Timestamp, UserId};
+
+use super::live_room::RoomStats;
+use super::persister::PersisterPort;
+use super::{AskError, Rooms, SessionDirectory};
+
+/// What a node says of itself, beside what changes.
+#[derive(Debug, Clone)]
+pub struct NodeIdentity {
+    /// As other nodes know it.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    pub started_at: Timestamp,
+}
+
+/// This node and the others.
+pub struct Everywhere {
+    pub identity: NodeIdentity,
+    pub sessions: Arc<SessionDirectory>,
+    pub rooms: Rooms,
+    pub catalogue: Arc<GiftCatalogue>,
+    pub persister: PersisterPort,
+    pub nodes: Arc<dyn Nodes>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Everywhere {
+    /// Ends all sessions of a user. On other nodes they look again themselves at what befell the user:
+    /// by then it may have logged in anew there.
+    pub fn revoke(&self, user: UserId, reason: Disconnect) {
+        self.sessions.revoke(user, reason);
+        self.nodes.signal(Signal::Recheck(user));
+    }
+
+    /// Removes a user from a room.
+    pub fn kick(&self, live_id: LiveId, user: UserId) {
+        self.rooms.kick(live_id, user);
+        self.nodes.signal(Signal::Kick { live_id, user });
+    }
+
+    /// The catalogue has a new gift, which is on offer here.
+    pub fn catalogue_changed(&self) {
+        self.nodes.signal(Signal::CatalogueChanged);
+    }
+
+    /// Since when this node is alone although it has others.
+    pub fn alone_since(&self) -> Option<Timestamp> {
+        self.nodes.alone_since()
+    }
+
+    /// Does what another node says. Must not block: it runs on the cluster's thread.
+    pub fn obey(&self, signal: Signal) {
+        match signal {
+            Signal::Recheck(user) => self.sessions.recheck(user),
+            Signal::OtherDevice(user) => {
+                self.sessions.revoke(user, Disconnect::OtherDevice);
+            }
+            Signal::Kick { live_id, user } => self.rooms.kick(live_id, user),
+            Signal::CatalogueChanged => {
+                let catalogue = self.catalogue.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = catalogue.refresh().await {
+                        warn!("catalogue not read again: error={error}");
+                    }
+                });
+            }
+        }
+    }
+
+    /// What this node says of itself. A part that does not answer in time is left out.
+    pub fn report(self: &Arc<Self>) -> BoxFuture<'static, NodeReport> {
+        let node = self.clone();
+        async move {
+            let rooms = node.rooms.overview().await.unwrap_or_default();
+            NodeReport {
+                node: node.identity.name.clone(),
+                address: node.identity.address.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started_at: node.identity.started_at.0,
+                alone_since: node.alone_since().map(|at| at.0),
+                sessions: node.sessions.sessions_count(),
+                writes_queued: node.persister.queued_count(),
+                rooms: rooms.into_iter().map(RoomReport::from).collect(),
+            }
+        }
+        .boxed()
+    }
+
+    /// What all nodes say of themselves, this one first.
+    pub async fn reports(self: &Arc<Self>) -> Result<Vec<NodeReport>, AskError> {
+        // A registry that does not answer is worth an error, not an empty list.
+        self.rooms.ping().await?;
+        let own = self.report().await;
+        Ok(self.nodes.reports(own).await)
+    }
+}
+
+impl From<RoomStats> for RoomReport {
+    fn from(stats: RoomStats) -> Self {
+        Self {
+            live_id: stats.live.id.get(),
+            title: stats.live.title,
+            owner_id: stats.live.owner.get(),
+            status: stats.live.status.code(),
+            members: stats.members_count,
+            users: stats.users_count,
+            comments_per_s: stats.comments_per_s,
+            gifts_per_s: stats.gifts_per_s,
+            sampled_out: stats.sampled_out_count,
+            coin: stats.live.coin.get(),
+            coins_posted: stats.coins_posted.get(),
+            look_count: stats.live.look_count,
+            history_length: stats.history_count,
+            epoch: stats.position.epoch.to_string(),
+            offset: stats.position.offset,
+            in_flight: stats.in_flight_count,
+            opened_at: stats.opened_at.0,
+        }
+    }
+}

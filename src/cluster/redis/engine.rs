@@ -1,0 +1,456 @@
+//! The cluster's thread: one loop that owns every room's order and shares, the subscription, and what
+//! is known of other nodes. Questions to Redis run beside it and come back as [`Input`]s, one at a time
+//! for each room.
+
+mod devices;
+mod peers;
+mod subscription;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use log::{error, info, warn};
+use redis::{PushInfo, RedisResult};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+
+use crate::clock::Clock;
+use crate::cluster::{FromLog, NodeReport, Signal};
+use crate::domain::{LiveId, PeerUser, RoomEvent, UserId};
+
+use super::address::Address;
+use super::keys;
+use super::link::{Connection, Link};
+use super::messages::NodeMessage;
+use super::order::{Answer, Batch};
+use super::rooms::{self, EngineRoom, Gauge, Opened};
+use super::shares::{Outcome, ShareMessage};
+use super::{NodeHandlers, RedisSettings, Shared};
+
+use devices::Devices;
+use peers::Peers;
+use subscription::Subscription;
+
+/// How often the engine looks at its deadlines.
+const TICK: Duration = Duration::from_millis(100);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long who is online in a room can be read when no node writes it any more.
+const USERS_EX_S: u64 = 180;
+
+/// What the rest of the program asks for.
+pub enum Command {
+    Open {
+        live_id: LiveId,
+        gauge: Arc<Gauge>,
+        reply: oneshot::Sender<Opened>,
+    },
+    Listen {
+        live_id: LiveId,
+        origin: u64,
+        room: Box<dyn Fn(FromLog) + Send + Sync>,
+    },
+    Append {
+        live_id: LiveId,
+        origin: u64,
+        event: RoomEvent,
+    },
+    Show {
+        live_id: LiveId,
+        origin: u64,
+        changes: Vec<Result<PeerUser, UserId>>,
+    },
+    PublishUsers {
+        live_id: LiveId,
+        users: String,
+    },
+    Close {
+        live_id: LiveId,
+        origin: u64,
+    },
+    Serve(NodeHandlers),
+    Signal(Signal),
+    Device {
+        user: UserId,
+        opened: bool,
+    },
+    /// Answered with how many other nodes are asked.
+    AskReports {
+        found: mpsc::Sender<NodeReport>,
+        reply: oneshot::Sender<usize>,
+    },
+    Leave(oneshot::Sender<()>),
+}
+
+/// All that reaches the engine.
+pub enum Input {
+    Command(Command),
+    /// The subscription's connection, or why there is none.
+    Connected(u64, RedisResult<Connection>),
+    /// Pushed over the subscription's connection of this number.
+    Pushed(u64, PushInfo),
+    Subscribed {
+        connection: u64,
+        live_id: LiveId,
+        origin: u64,
+        result: RedisResult<()>,
+    },
+    /// Whether the subscription's connection still answers.
+    Pinged(u64, RedisResult<()>),
+    Answered {
+        live_id: LiveId,
+        origin: u64,
+        number: u64,
+        answer: RedisResult<Answer>,
+    },
+    /// A message about who is in a room was published.
+    Shared {
+        live_id: LiveId,
+        origin: u64,
+    },
+    /// A heartbeat was published.
+    Beat(RedisResult<()>),
+    Born(i64),
+}
+
+pub struct Engine {
+    address: Arc<Address>,
+    link: Link,
+    settings: RedisSettings,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    inputs: mpsc::UnboundedSender<Input>,
+    rooms: HashMap<LiveId, EngineRoom>,
+    /// Rooms that have something to ask, by when they may.
+    due: BTreeSet<(Instant, LiveId)>,
+    subscription: Subscription,
+    /// Since when commands fail.
+    failing_since: Option<Instant>,
+    peers: Peers,
+    devices: Devices,
+    handlers: Option<NodeHandlers>,
+    next_heartbeat: Instant,
+    reports: HashMap<u64, mpsc::Sender<NodeReport>>,
+    reports_count: u64,
+    leaving: bool,
+}
+
+impl Engine {
+    pub fn new(
+        address: Arc<Address>,
+        link: Link,
+        settings: RedisSettings,
+        shared: Arc<Shared>,
+        clock: Arc<dyn Clock>,
+        inputs: mpsc::UnboundedSender<Input>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            address,
+            link,
+            settings,
+            shared,
+            clock,
+            inputs,
+            rooms: HashMap::new(),
+            due: BTreeSet::new(),
+            subscription: Subscription::new(now),
+            failing_since: None,
+            peers: Peers::default(),
+            devices: Devices::new(now),
+            handlers: None,
+            next_heartbeat: now,
+            reports: HashMap::new(),
+            reports_count: 0,
+            leaving: false,
+        }
+    }
+
+    /// Runs until the process ends.
+    pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        self.connect();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let due = self.due.first().map_or_else(|| Instant::now() + TICK, |(at, _)| *at);
+            tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => self.take_in(input),
+                    None => break,
+                },
+                _ = ticks.tick() => self.tick(),
+                () = sleep_until(due.into()) => self.drive_due(),
+            }
+        }
+        error!("cluster thread ends");
+    }
+
+    fn take_in(&mut self, input: Input) {
+        match input {
+            Input::Command(command) => self.obey(command),
+            Input::Connected(number, result) => self.connected(number, result),
+            Input::Pushed(number, info) => self.pushed(number, info),
+            Input::Subscribed { connection, live_id, origin, result } => {
+                self.subscribed(connection, live_id, origin, result);
+            }
+            Input::Pinged(number, result) => self.pinged(number, result),
+            Input::Answered { live_id, origin, number, answer } => {
+                self.note_outcome(answer.as_ref().err());
+                let history_max = self.settings.history_max;
+                if let Some(room) = self.room(live_id, origin) {
+                    room.answered(number, answer, history_max, Instant::now());
+                    room.settle(0);
+                    self.drive(live_id);
+                }
+            }
+            Input::Shared { live_id, origin } => {
+                if let Some(room) = self.room(live_id, origin) {
+                    room.share_in_flight = false;
+                    self.share(live_id);
+                }
+            }
+            Input::Beat(result) => self.note_outcome(result.as_ref().err()),
+            Input::Born(at) => self.shared.born_at.store(at, Ordering::Relaxed),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open { live_id, gauge, reply } => {
+                let now = Instant::now();
+                let room = EngineRoom::new(live_id, self.shared.node, gauge, reply, self.clock.now(), now);
+                self.rooms.insert(live_id, room);
+                self.subscribe(live_id);
+                self.open_alone(live_id);
+            }
+            Command::Listen { live_id, origin, room: listener } => {
+                if let Some(room) = self.room(live_id, origin) {
+                    room.listen(listener);
+                    self.share(live_id);
+                    self.drive(live_id);
+                }
+            }
+            Command::Append { live_id, origin, event } => {
+                let (at, now, is_alone) = (self.clock.now(), Instant::now(), self.is_alone());
+                if let Some(room) = self.room(live_id, origin) {
+                    room.order.append(event, at, now);
+                    if is_alone && !room.order.is_alone() {
+                        room.order.go_alone();
+                    }
+                    room.settle(1);
+                    self.drive(live_id);
+                }
+            }
+            Command::Show { live_id, origin, changes } => {
+                if let Some(room) = self.room(live_id, origin) {
+                    room.shares.show(changes);
+                    self.share(live_id);
+                }
+            }
+            Command::PublishUsers { live_id, users } => {
+                let mut cmd = redis::cmd("SET");
+                cmd.arg(keys::users(live_id)).arg(users).arg("EX").arg(USERS_EX_S);
+                self.send_off(cmd);
+            }
+            Command::Close { live_id, origin } => {
+                if let Some(room) = self.room(live_id, origin) {
+                    let bye = room.shares.bye();
+                    self.rooms.remove(&live_id);
+                    self.publish_share(live_id, &bye);
+                    self.unsubscribe(live_id);
+                }
+            }
+            Command::Serve(handlers) => self.handlers = Some(handlers),
+            Command::Signal(signal) => {
+                let node = self.shared.node.0;
+                self.publish_to_nodes(&NodeMessage::Signal { node, signal: signal.into() });
+            }
+            Command::Device { user, opened } => self.device(user, opened),
+            Command::AskReports { found, reply } => self.ask_reports(found, reply),
+            Command::Leave(reply) => self.leave(reply),
+        }
+    }
+
+    /// A room, if it is still the one that is meant.
+    fn room(&mut self, live_id: LiveId, origin: u64) -> Option<&mut EngineRoom> {
+        self.rooms.get_mut(&live_id).filter(|room| room.origin == origin)
+    }
+
+    /// Asks Redis what the room has to ask, or sees to it that this is done when its time has come.
+    fn drive(&mut self, live_id: LiveId) {
+        let now = Instant::now();
+        if !self.subscription.stands() || self.failing_since.is_some() {
+            return;
+        }
+        let since = self.clock.now().plus_ms(-i64::try_from(self.settings.history_age.as_millis()).unwrap_or(i64::MAX));
+        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else { return };
+        if let Some(question) = room.question(since, now) {
+            let (origin, number) = (room.origin, question.number);
+            let (link, sharded, inputs) = (self.link.clone(), self.address.is_cluster(), self.inputs.clone());
+            tokio::spawn(async move {
+                let answer = rooms::ask(link, sharded, live_id, origin, question).await;
+                // The engine lives as long as the process.
+                let _ = inputs.send(Input::Answered { live_id, origin, number, answer });
+            });
+        } else if room.next_question > now {
+            self.due.insert((room.next_question, live_id));
+        }
+    }
+
+    fn drive_due(&mut self) {
+        let now = Instant::now();
+        while let Some(&(at, live_id)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            self.drive(live_id);
+        }
+    }
+
+    /// Tells other nodes what this one shows differently in a room, one message at a time.
+    fn share(&mut self, live_id: LiveId) {
+        if !self.subscription.stands() {
+            return;
+        }
+        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| !room.share_in_flight) else { return };
+        if let Some(delta) = room.shares.next_delta() {
+            room.share_in_flight = true;
+            self.publish_share(live_id, &delta);
+        }
+    }
+
+    fn publish_share(&self, live_id: LiveId, message: &ShareMessage) {
+        let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
+        let mut cmd = redis::cmd(if self.address.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
+        cmd.arg(keys::room_channel(live_id)).arg(json(message));
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            // Who misses it notices at the next one, or at the next hello.
+            let _ = link.command::<()>(&cmd).await;
+            let _ = inputs.send(Input::Shared { live_id, origin });
+        });
+    }
+
+    /// Sends a command whose outcome changes nothing here.
+    fn send_off(&self, cmd: redis::Cmd) {
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            let _ = link.command::<redis::Value>(&cmd).await;
+        });
+    }
+
+    /// A message on a room's channel.
+    fn heard_in_room(&mut self, live_id: LiveId, payload: &str) {
+        let now = Instant::now();
+        let Some(room) = self.rooms.get_mut(&live_id) else { return };
+        if let Some(batch) = payload.strip_prefix('E') {
+            match Batch::parse(batch) {
+                Some(batch) if room.takes() => room.order.published(batch),
+                Some(_) => room.order.look(),
+                None => warn!("message of another version not understood: live_id={live_id}"),
+            }
+            room.settle(0);
+            self.drive(live_id);
+        } else if let Ok(message) = serde_json::from_str::<ShareMessage>(payload) {
+            let outcomes = room.shares.hear(message, now);
+            self.perform(live_id, outcomes);
+        }
+    }
+
+    fn perform(&mut self, live_id: LiveId, outcomes: Vec<Outcome>) {
+        let mut changes = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Peers(change) => changes.push(change),
+                Outcome::Send(node, message) => {
+                    let mut cmd = redis::cmd("PUBLISH");
+                    cmd.arg(keys::inbox_channel(node)).arg(json(&message));
+                    self.send_off(cmd);
+                }
+            }
+        }
+        if !changes.is_empty()
+            && let Some(room) = self.rooms.get_mut(&live_id)
+        {
+            room.tell(FromLog::Peers(changes));
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.look_after_subscription(now);
+        self.judge_link(now);
+        let (is_alone, patience) = (self.is_alone(), self.settings.patience);
+        let stands = self.subscription.stands();
+        let live_ids: Vec<LiveId> = self.rooms.keys().copied().collect();
+        for live_id in live_ids {
+            let Some(room) = self.rooms.get_mut(&live_id) else { continue };
+            let is_greeting = room.tick(now);
+            if room.order.waits_for(now) >= patience && !room.order.is_alone() {
+                warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
+                room.order.go_alone();
+                room.settle(0);
+            }
+            if is_alone {
+                self.open_alone(live_id);
+                continue;
+            }
+            room.open_alone(patience, now);
+            if is_greeting && stands {
+                let hello = room.shares.hello();
+                self.publish_share(live_id, &hello);
+            }
+            self.drive(live_id);
+        }
+        self.forget_dead_nodes(now);
+        self.refresh_devices(now);
+        if now >= self.next_heartbeat {
+            self.next_heartbeat = now + HEARTBEAT;
+            self.beat();
+        }
+    }
+
+    fn open_alone(&mut self, live_id: LiveId) {
+        if self.is_alone()
+            && let Some(room) = self.rooms.get_mut(&live_id)
+        {
+            room.open_alone(Duration::ZERO, Instant::now());
+        }
+    }
+
+    /// Whether Redis has been away for longer than it may.
+    fn is_alone(&self) -> bool {
+        self.shared.alone_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes whether commands work.
+    fn note_outcome(&mut self, error: Option<&redis::RedisError>) {
+        match error {
+            None => self.failing_since = None,
+            Some(error) => {
+                if self.failing_since.is_none() {
+                    warn!("redis does not do what it is asked: error={error}");
+                    self.failing_since = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Says so when this node begins to be alone, and when it is not any more.
+    fn judge_link(&mut self, now: Instant) {
+        let away_since = [self.subscription.away_since(), self.failing_since].into_iter().flatten().min();
+        let is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.settings.patience);
+        if is_away && !self.is_alone() {
+            self.shared.alone_since.store(self.clock.now().0.max(1), Ordering::Relaxed);
+            error!("redis is away, this node goes on alone");
+        } else if away_since.is_none() && self.is_alone() {
+            let since = self.shared.alone_since.swap(0, Ordering::Relaxed);
+            info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));
+        }
+    }
+}
+
+fn json(message: &impl serde::Serialize) -> String {
+    serde_json::to_string(message).expect("strings and numbers are JSON")
+}

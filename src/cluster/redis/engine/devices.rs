@@ -1,0 +1,89 @@
+//! `online_<id>`: which users have a `/ws` connection.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::domain::UserId;
+
+use super::super::keys;
+use super::super::messages::NodeMessage;
+use super::Engine;
+
+/// How long the key outlives the node that wrote it.
+const DEVICE_EX_S: u64 = 60;
+const REFRESH: Duration = Duration::from_secs(20);
+/// Keys of one pipeline.
+const CHUNK: usize = 500;
+
+/// Users with `/ws` connections here, and how many each has.
+pub struct Devices {
+    users: HashMap<UserId, usize>,
+    next_refresh: Instant,
+}
+
+impl Devices {
+    pub fn new(now: Instant) -> Self {
+        Self { users: HashMap::new(), next_refresh: now + REFRESH }
+    }
+}
+
+impl Engine {
+    pub(super) fn device(&mut self, user: UserId, opened: bool) {
+        let count = self.devices.users.entry(user).or_default();
+        if opened {
+            *count += 1;
+            if *count == 1 {
+                self.send_off(set_device(user));
+            }
+            return;
+        }
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.devices.users.remove(&user);
+            let mut cmd = redis::cmd("DEL");
+            cmd.arg(keys::device(user));
+            let closed = super::json(&NodeMessage::DeviceClosed { node: self.shared.node.0, user: user.get() });
+            let link = self.link.clone();
+            // In this order: whoever has another connection of the user writes the key again.
+            tokio::spawn(async move {
+                let _ = link.command::<()>(&cmd).await;
+                let mut cmd = redis::cmd("PUBLISH");
+                cmd.arg(keys::NODES_CHANNEL).arg(closed);
+                let _ = link.command::<()>(&cmd).await;
+            });
+        }
+    }
+
+    /// Another node has no connection of the user any more.
+    pub(super) fn device_closed_elsewhere(&self, user: UserId) {
+        if self.devices.users.contains_key(&user) {
+            self.send_off(set_device(user));
+        }
+    }
+
+    /// Writes all keys again when they are due.
+    pub(super) fn refresh_devices(&mut self, now: Instant) {
+        if now < self.devices.next_refresh || !self.subscription.stands() {
+            return;
+        }
+        self.devices.next_refresh = now + REFRESH;
+        let users: Vec<UserId> = self.devices.users.keys().copied().collect();
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            for users in users.chunks(CHUNK) {
+                let mut pipeline = redis::pipe();
+                for user in users {
+                    pipeline.add_command(set_device(*user)).ignore();
+                }
+                // What fails now is written again in a while.
+                let _ = link.pipeline::<()>(&pipeline).await;
+            }
+        });
+    }
+}
+
+fn set_device(user: UserId) -> redis::Cmd {
+    let mut cmd = redis::cmd("SET");
+    cmd.arg(keys::device(user)).arg("1").arg("EX").arg(DEVICE_EX_S);
+    cmd
+}

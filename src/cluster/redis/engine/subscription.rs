@@ -1,0 +1,301 @@
+//! The connection over which Redis pushes messages: of its own, made anew when it is lost, with
+//! everything subscribed again before anything is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use log::warn;
+use redis::{PushInfo, PushKind, RedisResult, Value};
+
+use crate::cluster::Signal;
+use crate::domain::LiveId;
+
+use super::super::keys;
+use super::super::link::Connection;
+use super::super::messages::NodeMessage;
+use super::super::shares::ShareMessage;
+use super::{Engine, Input};
+
+/// Between two attempts to connect.
+const CONNECT_EVERY: Duration = Duration::from_millis(250);
+/// Between two questions whether the connection still works.
+const PING_EVERY: Duration = Duration::from_millis(500);
+/// Messages pushed and not yet looked at. Beyond, they are passed over, and rooms look into their logs.
+const PUSHED_MAX: usize = 65_536;
+
+/// The subscription and what it is doing.
+pub struct Subscription {
+    /// Counts connections: what comes from an earlier one is void.
+    number: u64,
+    connection: Option<Connection>,
+    connecting: bool,
+    away_since: Option<Instant>,
+    next_attempt: Instant,
+    next_ping: Instant,
+    pinging: bool,
+    /// Pushed and not looked at.
+    queued: Arc<AtomicUsize>,
+    /// Passed over, and not made up for.
+    overflowed: Arc<AtomicUsize>,
+}
+
+impl Subscription {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            number: 0,
+            connection: None,
+            connecting: false,
+            away_since: Some(now),
+            next_attempt: now,
+            next_ping: now,
+            pinging: false,
+            queued: Arc::default(),
+            overflowed: Arc::default(),
+        }
+    }
+
+    /// Whether messages arrive.
+    pub fn stands(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    pub fn away_since(&self) -> Option<Instant> {
+        self.away_since
+    }
+}
+
+impl Engine {
+    pub(super) fn connect(&mut self) {
+        let subscription = &mut self.subscription;
+        subscription.number += 1;
+        subscription.connecting = true;
+        subscription.queued = Arc::default();
+        let (number, node) = (subscription.number, self.shared.node);
+        let (queued, overflowed) = (subscription.queued.clone(), subscription.overflowed.clone());
+        let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.settings.patience);
+        let pushed = self.inputs.clone();
+        tokio::spawn(async move {
+            let connecting = async {
+                let mut connection = address
+                    .listen(timeout, move |info: PushInfo| {
+                        if queued.fetch_add(1, Ordering::Relaxed) >= PUSHED_MAX {
+                            queued.fetch_sub(1, Ordering::Relaxed);
+                            overflowed.fetch_add(1, Ordering::Relaxed);
+                            return Ok(());
+                        }
+                        pushed.send(Input::Pushed(number, info)).map_err(|_| ())
+                    })
+                    .await?;
+                connection.subscribe(keys::NODES_CHANNEL, false).await?;
+                connection.subscribe(keys::inbox_channel(node), false).await?;
+                if !address.is_cluster() {
+                    // Redis says when any token changes, whoever changed it.
+                    let mut cmd = redis::cmd("CLIENT");
+                    cmd.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(keys::TOKEN_PREFIX);
+                    cmd.query_async::<()>(&mut connection).await?;
+                }
+                Ok(connection)
+            };
+            // Some steps of connecting have no time limit of their own.
+            let result = tokio::time::timeout(timeout * 2, connecting).await;
+            let result = result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
+            let _ = inputs.send(Input::Connected(number, result));
+        });
+    }
+
+    pub(super) fn connected(&mut self, number: u64, result: RedisResult<Connection>) {
+        if number != self.subscription.number {
+            return;
+        }
+        let now = Instant::now();
+        self.subscription.connecting = false;
+        match result {
+            Err(error) => {
+                log::debug!("redis not reached: error={error}");
+                self.subscription.next_attempt = now + CONNECT_EVERY;
+            }
+            Ok(connection) => {
+                self.subscription.connection = Some(connection);
+                self.subscription.away_since = None;
+                self.subscription.next_ping = now + PING_EVERY;
+                // What Redis can do now is found out by doing it.
+                self.failing_since = None;
+                self.learn_birth();
+                if let Some(handlers) = &self.handlers {
+                    (handlers.obey)(Signal::CatalogueChanged);
+                }
+                self.beat();
+                let live_ids: Vec<LiveId> = self.rooms.keys().copied().collect();
+                for live_id in live_ids {
+                    self.subscribe(live_id);
+                }
+            }
+        }
+    }
+
+    /// Finds out when the data of this Redis began, and notes it where nobody did.
+    fn learn_birth(&self) {
+        let (link, inputs, now) = (self.link.clone(), self.inputs.clone(), self.clock.now().0);
+        tokio::spawn(async move {
+            let mut set = redis::cmd("SET");
+            set.arg(keys::BORN).arg(now).arg("NX");
+            let mut get = redis::cmd("GET");
+            get.arg(keys::BORN);
+            let born = async {
+                link.command::<Value>(&set).await?;
+                link.command::<i64>(&get).await
+            };
+            if let Ok(born_at) = born.await {
+                let _ = inputs.send(Input::Born(born_at));
+            }
+        });
+    }
+
+    /// Subscribes to a room's channel; the room asks nothing before that stands.
+    pub(super) fn subscribe(&mut self, live_id: LiveId) {
+        let number = self.subscription.number;
+        let (Some(connection), Some(room)) = (&self.subscription.connection, self.rooms.get_mut(&live_id)) else {
+            return;
+        };
+        room.subscribed = false;
+        let (mut connection, origin, inputs) = (connection.clone(), room.origin, self.inputs.clone());
+        tokio::spawn(async move {
+            let result = connection.subscribe(keys::room_channel(live_id), true).await;
+            let _ = inputs.send(Input::Subscribed { connection: number, live_id, origin, result });
+        });
+    }
+
+    pub(super) fn unsubscribe(&self, live_id: LiveId) {
+        if let Some(mut connection) = self.subscription.connection.clone() {
+            tokio::spawn(async move {
+                // Messages of a room that is not here are passed over.
+                let _ = connection.unsubscribe_room(keys::room_channel(live_id)).await;
+            });
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, number: u64, live_id: LiveId, origin: u64, result: RedisResult<()>) {
+        if number != self.subscription.number {
+            return;
+        }
+        if let Err(error) = result {
+            return self.lose_subscription(&error.to_string());
+        }
+        let Some(room) = self.room(live_id, origin) else { return };
+        room.subscribed = true;
+        room.share_in_flight = false;
+        // Whatever was said before is in the log.
+        room.order.look();
+        let hello = room.shares.hello();
+        self.publish_share(live_id, &hello);
+        self.share(live_id);
+        self.drive(live_id);
+    }
+
+    fn lose_subscription(&mut self, why: &str) {
+        if self.subscription.connection.take().is_none() {
+            return;
+        }
+        warn!("subscription lost: error={why}");
+        let now = Instant::now();
+        // Void what still comes of it.
+        self.subscription.number += 1;
+        self.subscription.away_since = Some(now);
+        self.subscription.next_attempt = now;
+        self.subscription.pinging = false;
+        for room in self.rooms.values_mut() {
+            room.subscribed = false;
+        }
+    }
+
+    pub(super) fn look_after_subscription(&mut self, now: Instant) {
+        if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
+            warn!("messages passed over, rooms look into their logs");
+            self.rooms.values_mut().for_each(|room| room.order.look());
+        }
+        let subscription = &mut self.subscription;
+        match &subscription.connection {
+            None if !subscription.connecting && now >= subscription.next_attempt => self.connect(),
+            Some(connection) if !subscription.pinging && now >= subscription.next_ping => {
+                subscription.pinging = true;
+                subscription.next_ping = now + PING_EVERY;
+                let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
+                let timeout = self.settings.patience;
+                tokio::spawn(async move {
+                    let ping = redis::cmd("PING");
+                    let result = tokio::time::timeout(timeout, ping.query_async::<()>(&mut connection)).await;
+                    let result = result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
+                    let _ = inputs.send(Input::Pinged(number, result));
+                });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn pinged(&mut self, number: u64, result: RedisResult<()>) {
+        if number != self.subscription.number {
+            return;
+        }
+        self.subscription.pinging = false;
+        if let Err(error) = result {
+            self.lose_subscription(&error.to_string());
+        }
+    }
+
+    pub(super) fn pushed(&mut self, number: u64, info: PushInfo) {
+        if number != self.subscription.number {
+            return;
+        }
+        self.subscription.queued.fetch_sub(1, Ordering::Relaxed);
+        match info.kind {
+            PushKind::Message | PushKind::SMessage => {
+                if let [Value::BulkString(channel), Value::BulkString(payload)] = &info.data[..]
+                    && let (Ok(channel), Ok(payload)) = (str::from_utf8(channel), str::from_utf8(payload))
+                {
+                    self.heard(channel, payload);
+                }
+            }
+            PushKind::Invalidate => self.tokens_changed(&info.data),
+            // In a cluster one of several servers is gone, and the library sees to it.
+            PushKind::Disconnection if self.address.is_cluster() => {
+                self.rooms.values_mut().for_each(|room| room.order.look());
+            }
+            PushKind::Disconnection => self.lose_subscription("connection closed"),
+            _ => {}
+        }
+    }
+
+    fn heard(&mut self, channel: &str, payload: &str) {
+        if let Some(live_id) = keys::live_of_channel(channel) {
+            self.heard_in_room(live_id, payload);
+        } else if let Ok(message) = serde_json::from_str::<NodeMessage>(payload) {
+            self.heard_from_node(message);
+        } else if let Ok(message) = serde_json::from_str::<ShareMessage>(payload) {
+            self.heard_about_room(message);
+        }
+    }
+
+    /// A message about a room that came to this node alone.
+    fn heard_about_room(&mut self, message: ShareMessage) {
+        let (ShareMessage::Ask { live, .. } | ShareMessage::All { live, .. }) = &message else { return };
+        let Some(live_id) = LiveId::new(*live) else { return };
+        if let Some(room) = self.rooms.get_mut(&live_id) {
+            let outcomes = room.shares.hear(message, Instant::now());
+            self.perform(live_id, outcomes);
+        }
+    }
+
+    /// Redis says that tokens were set or deleted; without names: all of them may have been.
+    fn tokens_changed(&self, data: &[Value]) {
+        let Some(handlers) = &self.handlers else { return };
+        let Some(Value::Array(keys)) = data.first() else { return };
+        for key in keys {
+            if let Value::BulkString(key) = key
+                && let Some(user) = str::from_utf8(key).ok().and_then(keys::user_of_token)
+            {
+                (handlers.obey)(Signal::Recheck(user));
+            }
+        }
+    }
+}

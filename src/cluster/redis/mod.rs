@@ -1,0 +1,309 @@
+//! Many nodes over Redis.
+//!
+//! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
+//! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
+//! script appends to, numbers and publishes ([`order`] is the node's side of it); what nodes show of
+//! their users goes from node to node as messages ([`shares`]); tokens are keys that other programs
+//! may write too ([`tokens`]).
+//!
+//! What is published may get lost, which Redis does not say: the log is the truth and a message only
+//! brings it sooner. Every batch says what it follows, a room looks into the log when something is
+//! missing and every now and then, and after each reconnection.
+
+mod address;
+mod engine;
+mod keys;
+mod link;
+mod messages;
+mod order;
+mod rooms;
+mod shares;
+mod tokens;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use log::error;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::domain::{LiveId, NodeId, PeerUser, RoomEvent, Timestamp, UserId};
+use crate::storage::{Store, StoreError};
+
+use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, Signal, TokenStore};
+use address::Address;
+use engine::{Command, Engine, Input};
+use link::Link;
+use rooms::Gauge;
+use tokens::RedisTokens;
+
+/// Events of one room that may wait for their place before comments are refused with `busy`.
+const WAITING_MAX: usize = 8_192;
+
+/// How long operators' questions wait for other nodes.
+const REPORTS_WAIT: Duration = Duration::from_millis(1_500);
+
+/// How a node takes part in the cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct RedisSettings {
+    /// Connections for commands.
+    pub connections_max: u32,
+    /// How long Redis may be silent before this node goes on alone.
+    pub patience: Duration,
+    /// A node that was not heard of for so long is dead.
+    pub node_timeout: Duration,
+    /// How long what a stopping node shows stays.
+    pub leave_grace: Duration,
+    /// How much a room tells of its past when it opens, in events.
+    pub history_max: usize,
+    /// How old comments may be that the others hear late.
+    pub history_age: Duration,
+}
+
+/// What this node does when others say so. Called on the cluster's thread: must not block.
+pub struct NodeHandlers {
+    pub obey: Box<dyn Fn(Signal) + Send>,
+    pub report: Box<dyn Fn() -> BoxFuture<'static, NodeReport> + Send>,
+}
+
+/// What the engine and those who use it share.
+struct Shared {
+    node: NodeId,
+    /// Milliseconds since the Unix epoch; 0: not alone.
+    alone_since: AtomicI64,
+    /// When the data of this Redis began; 0: not known yet.
+    born_at: AtomicI64,
+}
+
+/// This node's part in a cluster. Clones are the same part.
+#[derive(Clone)]
+pub struct RedisCluster {
+    inputs: mpsc::UnboundedSender<Input>,
+    runtime: runtime::Handle,
+    link: Link,
+    shared: Arc<Shared>,
+    sharded: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedisCluster {
+    /// Starts to take part. Does not wait for Redis: whoever does not reach it goes on alone. `Err`: the
+    /// address is none, or the machine has no thread to give.
+    pub fn start(url: &str, settings: RedisSettings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
+        let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+        let shared = Arc::new(Shared {
+            node: NodeId(rand::random()),
+            alone_since: AtomicI64::new(0),
+            born_at: AtomicI64::new(0),
+        });
+        // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
+        // number of rooms, users and operators.
+        let (inputs, input) = mpsc::unbounded_channel();
+        let handle = runtime.handle().clone();
+        let link = {
+            // Connections belong to the runtime that is current when the pool is made.
+            let _guard = handle.enter();
+            Link::new(address.clone(), settings.connections_max, settings.patience)
+        };
+        let cluster = Self {
+            inputs: inputs.clone(),
+            runtime: handle,
+            link: link.clone(),
+            shared: shared.clone(),
+            sharded: address.is_cluster(),
+            clock: clock.clone(),
+        };
+        let engine = Engine::new(address, link, settings, shared, clock, inputs);
+        std::thread::Builder::new()
+            .name("cluster".into())
+            .spawn(move || runtime.block_on(engine.run(input)))
+            .map_err(no_runtime)?;
+        Ok(cluster)
+    }
+
+    /// This node, as others know it.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Begins to obey and to answer other nodes.
+    pub fn serve(&self, handlers: NodeHandlers) {
+        self.command(Command::Serve(handlers));
+    }
+
+    /// Tokens in Redis, with the store for when Redis is away or lost them.
+    pub fn tokens(&self, store: Arc<dyn Store>) -> Arc<dyn TokenStore> {
+        Arc::new(RedisTokens::new(self.clone(), store))
+    }
+
+    fn command(&self, command: Command) {
+        // Without its thread the node is alone for ever, which it has said when the thread ended.
+        let _ = self.inputs.send(Input::Command(command));
+    }
+
+    /// Runs what speaks to Redis where its connections live.
+    async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T, redis::RedisError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.runtime.spawn(task).await {
+            Ok(result) => result.map_err(|error| StoreError::Unavailable(format!("redis: {error}"))),
+            Err(error) => Err(StoreError::Unavailable(format!("redis: {error}"))),
+        }
+    }
+}
+
+impl Broker for RedisCluster {
+    fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
+        let (reply, opened) = oneshot::channel();
+        let gauge = Arc::new(Gauge::default());
+        self.command(Command::Open { live_id, gauge: gauge.clone(), reply });
+        let (inputs, node) = (self.inputs.clone(), self.shared.node);
+        async move {
+            match opened.await {
+                Ok(opened) => OpenedLog {
+                    log: Box::new(RedisLog { live_id, origin: opened.origin, node, gauge, inputs }),
+                    position: opened.position,
+                    recent: opened.recent,
+                },
+                Err(_) => {
+                    error!("cluster thread is gone, room opens for this node alone: live_id={live_id}");
+                    super::MemoryBroker.open(live_id).await
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn tell(&self, live_id: LiveId, event: RoomEvent) -> BoxFuture<'static, bool> {
+        let cluster = self.clone();
+        async move {
+            let told = rooms::tell(cluster.link.clone(), cluster.sharded, live_id, event, cluster.clock.now());
+            match cluster.run(told).await {
+                Ok(heard) => heard > 0,
+                Err(error) => {
+                    error!("event not told to other nodes: live_id={live_id} error={error}");
+                    false
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A room's way to the engine.
+struct RedisLog {
+    live_id: LiveId,
+    origin: u64,
+    node: NodeId,
+    gauge: Arc<Gauge>,
+    inputs: mpsc::UnboundedSender<Input>,
+}
+
+impl RedisLog {
+    fn command(&self, command: Command) {
+        // Without its thread nothing is told any more, and comments are soon refused as `busy`.
+        let _ = self.inputs.send(Input::Command(command));
+    }
+}
+
+impl RoomLog for RedisLog {
+    fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>) {
+        self.command(Command::Listen { live_id: self.live_id, origin: self.origin, room });
+    }
+
+    fn append(&mut self, event: RoomEvent) -> Option<crate::domain::Sequenced> {
+        self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
+        self.command(Command::Append { live_id: self.live_id, origin: self.origin, event });
+        None
+    }
+
+    fn has_room(&self) -> bool {
+        self.gauge.waiting.load(Ordering::Relaxed) < WAITING_MAX
+    }
+
+    fn taken(&mut self, events_count: usize) {
+        self.gauge.untaken.fetch_sub(events_count, Ordering::Relaxed);
+    }
+
+    fn pace(&mut self, window: Duration) {
+        let ms = usize::try_from(window.as_millis()).unwrap_or(usize::MAX);
+        self.gauge.pace_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn show(&mut self, changes: Vec<Result<PeerUser, UserId>>) {
+        if !changes.is_empty() {
+            self.command(Command::Show { live_id: self.live_id, origin: self.origin, changes });
+        }
+    }
+
+    fn publish_users(&mut self, users: String) {
+        self.command(Command::PublishUsers { live_id: self.live_id, users });
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node)
+    }
+}
+
+impl Drop for RedisLog {
+    fn drop(&mut self) {
+        self.command(Command::Close { live_id: self.live_id, origin: self.origin });
+    }
+}
+
+impl Nodes for RedisCluster {
+    fn signal(&self, signal: Signal) {
+        self.command(Command::Signal(signal));
+    }
+
+    fn device_opened(&self, user: UserId) {
+        self.command(Command::Device { user, opened: true });
+    }
+
+    fn device_closed(&self, user: UserId) {
+        self.command(Command::Device { user, opened: false });
+    }
+
+    fn reports(&self, own: NodeReport) -> BoxFuture<'static, Vec<NodeReport>> {
+        let (found, mut reports) = mpsc::channel(1_024);
+        let (reply, expected) = oneshot::channel();
+        self.command(Command::AskReports { found, reply });
+        async move {
+            let mut all = vec![own];
+            let Ok(expected) = expected.await else { return all };
+            let gather = async {
+                while all.len() <= expected
+                    && let Some(report) = reports.recv().await
+                {
+                    all.push(report);
+                }
+            };
+            // A node that does not answer in time is left out.
+            let _ = tokio::time::timeout(REPORTS_WAIT, gather).await;
+            all
+        }
+        .boxed()
+    }
+
+    fn alone_since(&self) -> Option<Timestamp> {
+        let at = self.shared.alone_since.load(Ordering::Relaxed);
+        (at != 0).then_some(Timestamp(at))
+    }
+
+    fn leave(&self) -> BoxFuture<'static, ()> {
+        let (reply, left) = oneshot::channel();
+        self.command(Command::Leave(reply));
+        // Nobody to tell, or nobody left to tell them.
+        left.map(|_| ()).boxed()
+    }
+}
+
+/// Counts what is under way; bounds are where it is read.
+type Count = AtomicUsize;

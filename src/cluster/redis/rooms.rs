@@ -1,0 +1,263 @@
+//! The engine's side of one room, and the calls of `append.lua`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::{ErrorKind, RedisError, RedisResult};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::Count;
+use super::keys;
+use super::link::Link;
+use super::order::{Answer, Entry, Mark, Place, Question, RoomOrder, Waiting};
+use super::shares::Shares;
+use crate::cluster::FromLog;
+use crate::cluster::memory::new_epoch;
+use crate::domain::{LiveId, NodeId, Position, RoomEvent, Sequenced, Timestamp};
+
+/// Events that the log of a room keeps: for rooms that missed some, and for members that come back.
+const KEPT_MAX: usize = 2_048;
+/// How long a log outlives its last event.
+const KEPT_MS: u64 = 3_600_000;
+/// Events that a room was told and has not taken. Beyond: it is told no more until it has, and then
+/// looks them up.
+const UNTAKEN_MAX: usize = 16_384;
+/// Between two batches of a room. A calm room does not notice; a loud one pays one call of the script
+/// and one message to each node for all that gathered.
+const BATCH_SPACING: Duration = Duration::from_millis(5);
+/// After a question that found no answer.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Looks into the log without a reason, in case a message got lost.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Says hello to other nodes without a reason, in case a message got lost.
+const GREET_EVERY: Duration = Duration::from_secs(30);
+
+/// What a room and the engine share.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    /// Events appended that have no place yet.
+    pub waiting: Count,
+    /// Events told that the room has not taken.
+    pub untaken: Count,
+    /// How long batches gather at most.
+    pub pace_ms: Count,
+}
+
+/// A room as it was opened.
+pub struct Opened {
+    pub origin: u64,
+    pub position: Position,
+    pub recent: Vec<(Sequenced, Timestamp)>,
+}
+
+/// One room of this node.
+pub struct EngineRoom {
+    pub origin: u64,
+    pub order: RoomOrder,
+    pub shares: Shares,
+    pub gauge: Arc<Gauge>,
+    /// Who waits for the room to open, and since when.
+    pub opening: Option<(oneshot::Sender<Opened>, Instant)>,
+    pub subscribed: bool,
+    pub share_in_flight: bool,
+    listener: Option<Box<dyn Fn(FromLog) + Send + Sync>>,
+    /// Told before anybody listened.
+    early: VecDeque<FromLog>,
+    /// Nothing is asked before.
+    pub next_question: Instant,
+    next_look: Instant,
+    next_greeting: Instant,
+}
+
+impl EngineRoom {
+    pub fn new(
+        live_id: LiveId,
+        node: NodeId,
+        gauge: Arc<Gauge>,
+        reply: oneshot::Sender<Opened>,
+        at: Timestamp,
+        now: Instant,
+    ) -> Self {
+        let origin = rand::random();
+        Self {
+            origin,
+            order: RoomOrder::new(origin, at),
+            shares: Shares::new(live_id, node, origin),
+            gauge,
+            opening: Some((reply, now)),
+            subscribed: false,
+            share_in_flight: false,
+            listener: None,
+            early: VecDeque::new(),
+            next_question: now,
+            next_look: now + LOOK_EVERY,
+            next_greeting: now + GREET_EVERY,
+        }
+    }
+
+    pub fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>) {
+        for told in self.early.drain(..) {
+            room(told);
+        }
+        self.listener = Some(room);
+    }
+
+    /// Tells the room something.
+    pub fn tell(&mut self, told: FromLog) {
+        if let FromLog::Ordered(events) = &told {
+            self.gauge.untaken.fetch_add(events.len(), Ordering::Relaxed);
+        }
+        match &self.listener {
+            Some(room) => room(told),
+            None => self.early.push_back(told),
+        }
+    }
+
+    /// Tells the room what its order decided, and updates what it sees of it.
+    pub fn settle(&mut self, queued: usize) {
+        for told in self.order.take_out() {
+            self.tell(told);
+        }
+        self.gauge.waiting.fetch_sub(queued, Ordering::Relaxed);
+    }
+
+    /// Whether the room takes what it is told.
+    pub fn takes(&self) -> bool {
+        self.gauge.untaken.load(Ordering::Relaxed) < UNTAKEN_MAX
+    }
+
+    /// The next question, if its time has come.
+    pub fn question(&mut self, since: Timestamp, now: Instant) -> Option<Question> {
+        if now < self.next_question || !self.takes() {
+            return None;
+        }
+        let question = self.order.ask(since)?;
+        let pace = Duration::from_millis(self.gauge.pace_ms.load(Ordering::Relaxed) as u64);
+        self.next_question = now + pace.max(BATCH_SPACING);
+        Some(question)
+    }
+
+    pub fn answered(&mut self, number: u64, answer: Result<Answer, RedisError>, history_max: usize, now: Instant) {
+        match answer {
+            Ok(answer) if self.opening.is_some() => {
+                let mut recent = self.order.open(answer);
+                recent.drain(..recent.len().saturating_sub(history_max));
+                self.opened(recent);
+            }
+            Ok(answer) => self.order.answered(number, answer),
+            Err(_) => {
+                self.order.failed(number);
+                self.next_question = now + ASK_AGAIN;
+            }
+        }
+    }
+
+    /// Opens the room for this node alone, if it waits for more than `patience`.
+    pub fn open_alone(&mut self, patience: Duration, now: Instant) {
+        if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= patience) {
+            self.order.go_alone();
+            self.opened(Vec::new());
+        }
+    }
+
+    fn opened(&mut self, recent: Vec<(Sequenced, Timestamp)>) {
+        if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.order.position()) {
+            // Whoever asked may be gone; then the room is closed next.
+            let _ = reply.send(Opened { origin: self.origin, position, recent });
+        }
+    }
+
+    /// What is done every now and then. True if it is time to greet other nodes.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        if now >= self.next_look {
+            self.next_look = now + LOOK_EVERY;
+            self.order.look();
+        }
+        let is_greeting = now >= self.next_greeting;
+        if is_greeting {
+            self.next_greeting = now + GREET_EVERY;
+        }
+        is_greeting
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    e: String,
+    g: u64,
+    o: u64,
+    b: String,
+    #[serde(default)]
+    s: Vec<i64>,
+}
+
+type Reply = (String, Vec<(String, Vec<String>)>, i64, i64);
+
+fn keys_of(live_id: LiveId, origin: u64) -> [String; 4] {
+    [keys::order(live_id), keys::events(live_id), keys::applied(live_id, origin), keys::gifts(live_id)]
+}
+
+fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -> Vec<Vec<u8>> {
+    let text = |text: &str| text.as_bytes().to_vec();
+    let number = |number: u64| number.to_string().into_bytes();
+    let known = question.known.as_ref();
+    let place = known.map_or(Place::default(), |known| known.place);
+    let mark = known.and_then(|known| known.mark).map_or_else(String::new, |mark: Mark| mark.to_string());
+    let mut args = vec![
+        text(&new_epoch()),
+        text(known.map_or("", |known| &known.epoch)),
+        number(place.generation),
+        number(place.offset),
+        text(&mark),
+        text(if question.renew { "1" } else { "0" }),
+        number(question.fill as u64),
+        number(KEPT_MAX as u64),
+        number(KEPT_MS),
+        text(if sharded { "SPUBLISH" } else { "PUBLISH" }),
+        text(&keys::room_channel(live_id)),
+        text(&format!("{origin:016x}")),
+    ];
+    for waiting in &question.batch {
+        args.push(number(waiting.count));
+        args.push(waiting.record().map_or_else(Vec::new, |record| record.to_string().into_bytes()));
+        args.push(waiting.line().into_bytes());
+    }
+    args
+}
+
+/// Puts a question to the log.
+pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, question: Question) -> RedisResult<Answer> {
+    let args = arguments(live_id, origin, sharded, &question);
+    let reply: Reply = link.append(&keys_of(live_id, origin), &args).await?;
+    read_answer(reply)
+        .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
+}
+
+fn read_answer((head, missed, _, same): Reply) -> Option<Answer> {
+    let Head { e, g, o, b, s } = serde_json::from_str(&head).ok()?;
+    let mut entries = Vec::with_capacity(missed.len());
+    for (place, fields) in missed.into_iter().rev() {
+        let [_, mark, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
+        entries.push(Entry { place: Place::parse(&place)?, epoch: epoch.into(), mark: Mark::parse(&mark)?, line });
+    }
+    Some(Answer {
+        epoch: e.into(),
+        end: Place { generation: g, offset: o },
+        before: Place::parse(&b)?,
+        places: s,
+        missed: entries,
+        same: same == 1,
+    })
+}
+
+/// Appends one event to a room that this node need not have. Returns how many nodes heard it.
+pub async fn tell(link: Link, sharded: bool, live_id: LiveId, event: RoomEvent, at: Timestamp) -> RedisResult<i64> {
+    let origin = rand::random();
+    let waiting = Waiting::first(event, at);
+    let question = Question { number: 0, known: None, renew: false, fill: 0, batch: vec![waiting] };
+    let reply: Reply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, &question)).await?;
+    Ok(reply.2)
+}
