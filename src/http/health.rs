@@ -40,8 +40,10 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     let verdict = latest.insert(verdict);
     if verdict.failing.is_empty() {
         // A node that is alone serves its own members: others would not be served better elsewhere.
-        let alone = state.everywhere.alone_since().is_some();
-        HttpResponse::Ok().json(json!({"status": "ready", "alone": alone}))
+        match state.everywhere.alone_since() {
+            Some(_) => HttpResponse::Ok().json(json!({"status": "ready", "alone": true})),
+            None => HttpResponse::Ok().json(json!({"status": "ready"})),
+        }
     } else {
         HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": verdict.failing}))
     }

@@ -43,7 +43,19 @@ async fn open_rooms_are_listed() {
     let reply = api.admin_get("/admin/rooms").await;
     let epoch = reply.json()["data"][0]["epoch"].clone();
     assert!(epoch.as_str().is_some_and(|epoch| !epoch.is_empty()));
-    reply.assert_ok(json!([stats(&epoch, 1, 0)]));
+    let mut room = stats(&epoch, 1, 0);
+    room["nodes"] = json!([{"node": "one", "members": 0, "epoch": epoch, "offset": 0}]);
+    reply.assert_ok(json!([room]));
+}
+
+#[actix_web::test]
+async fn the_only_node_there_is_is_listed() {
+    let api = TestApi::start().await;
+    open_room(&api).await;
+    api.admin_get("/admin/nodes").await.assert_ok(json!([{
+        "node": "one", "address": "127.0.0.1:7001", "version": env!("CARGO_PKG_VERSION"), "started_at": NOW.0,
+        "alone": false, "alone_since": null, "sessions": 0, "rooms": 1, "members": 0, "writes_queued": 0, "self": true,
+    }]));
 }
 
 #[actix_web::test]

@@ -55,9 +55,6 @@ if same and ARGV[6] ~= '1' and #ARGV >= FIRST and tonumber(ARGV[#ARGV - FIELDS +
 end
 
 local missed = {}
-if not same and fill == 0 then
-    fill = 512
-end
 if fill > 0 and epoch then
     local from = '-'
     if same and known_epoch ~= '' then

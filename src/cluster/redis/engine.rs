@@ -21,10 +21,10 @@ use crate::cluster::{FromLog, NodeReport, Signal};
 use crate::domain::{LiveId, PeerUser, RoomEvent, UserId};
 
 use super::address::Address;
+use super::entries::{Answer, Batch};
 use super::keys;
 use super::link::{Connection, Link};
 use super::messages::NodeMessage;
-use super::order::{Answer, Batch};
 use super::rooms::{self, EngineRoom, Gauge, Opened};
 use super::shares::{Outcome, ShareMessage};
 use super::{NodeHandlers, RedisSettings, Shared};

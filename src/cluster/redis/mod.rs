@@ -12,6 +12,7 @@
 
 mod address;
 mod engine;
+mod entries;
 mod keys;
 mod link;
 mod messages;

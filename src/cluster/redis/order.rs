@@ -10,6 +10,7 @@
 //! to the log, as the beginning of a new shared epoch, and returns what others said meanwhile, which
 //! is told in this node's own epoch. From there on the room follows again. So no member is told an
 //! event twice, none meets a gap inside an epoch, and other nodes' members hear all that was noted.
+//! A log that was lost, or fell back to an older state, is healed in the same way.
 //!
 //! Whatever the network does, each event has one effect on the log: the script counts the events of
 //! each origin. And each is told once here: told events are remembered by their marks.
@@ -18,8 +19,8 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use log::warn;
-use serde::Deserialize;
 
+use super::entries::{Answer, Batch, Entry, Known, Mark, Place};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::cluster::wire::{read_event, write_event};
@@ -33,111 +34,6 @@ const NOTED_MAX: usize = 1_024;
 const TOLD_MAX: usize = 4_096;
 /// Events that a look returns at most: all that the log keeps.
 pub const LOOK_MAX: usize = 2_048;
-
-/// A place in the log: which of its epochs, and where in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
-    pub generation: u64,
-    pub offset: u64,
-}
-
-impl Place {
-    /// Reads `generation-offset`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (generation, offset) = text.split_once('-')?;
-        Some(Self { generation: generation.parse().ok()?, offset: offset.parse().ok()? })
-    }
-}
-
-/// Up to where the log was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    pub epoch: Epoch,
-    pub place: Place,
-    /// Of the event there, if there is one.
-    pub mark: Option<Mark>,
-}
-
-/// Names one event: which origin appended it, and its how manieth that was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark {
-    pub origin: u64,
-    pub count: u64,
-}
-
-impl Mark {
-    pub fn parse(text: &str) -> Option<Self> {
-        let (origin, count) = text.split_once('.')?;
-        Some(Self { origin: u64::from_str_radix(origin, 16).ok()?, count: count.parse().ok()? })
-    }
-}
-
-impl std::fmt::Display for Mark {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}.{}", self.origin, self.count)
-    }
-}
-
-/// An event of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub place: Place,
-    pub epoch: Epoch,
-    pub mark: Mark,
-    pub line: String,
-}
-
-/// A batch as it was published.
-#[derive(Debug)]
-pub struct Batch {
-    /// The place before its first event.
-    before: Place,
-    epoch: Epoch,
-    /// Of its last event; of the beginning of its epoch, if it has none.
-    end: Place,
-    entries: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    e: String,
-    g: u64,
-    o: u64,
-    b: String,
-}
-
-impl Batch {
-    /// Reads what `append.lua` publishes: a head and a line for each event.
-    pub fn parse(message: &str) -> Option<Self> {
-        let mut lines = message.split('\n');
-        let head: Head = serde_json::from_str(lines.next()?).ok()?;
-        let epoch: Epoch = head.e.into();
-        let mut end = Place { generation: head.g, offset: head.o.checked_sub(1)? };
-        let mut entries = Vec::new();
-        for line in lines {
-            let (mark, line) = line.split_once(' ')?;
-            end.offset += 1;
-            entries.push(Entry { place: end, epoch: epoch.clone(), mark: Mark::parse(mark)?, line: line.to_owned() });
-        }
-        Some(Self { before: Place::parse(&head.b)?, epoch, end, entries })
-    }
-}
-
-/// What `append.lua` answered.
-#[derive(Debug)]
-pub struct Answer {
-    pub epoch: Epoch,
-    /// The newest place.
-    pub end: Place,
-    /// The place before the batch.
-    pub before: Place,
-    /// For each event of the batch its offset; 0: a gift that was announced before; -1: applied before.
-    pub places: Vec<i64>,
-    /// Oldest first.
-    pub missed: Vec<Entry>,
-    /// Whether the log is the one this node saw.
-    pub same: bool,
-}
 
 /// An event on its way.
 #[derive(Debug, Clone)]
@@ -196,6 +92,8 @@ pub struct RoomOrder {
     waiting: VecDeque<Waiting>,
     /// The batch that is being appended, or whose fate is unknown: it is repeated as it was.
     in_flight: Vec<Waiting>,
+    /// Appended behind others' events, and told when those are.
+    behind: Vec<Waiting>,
     asked: Option<Asked>,
     questions_count: u64,
     must_look: bool,
@@ -256,6 +154,7 @@ impl RoomOrder {
             known: None,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
+            behind: Vec::new(),
             asked: None,
             questions_count: 0,
             must_look: false,
@@ -321,14 +220,17 @@ impl RoomOrder {
         }
         // An answer that still comes is no answer any more: healing finds out what became of it.
         self.asked = None;
-        let left: Vec<Waiting> = self.in_flight.drain(..).chain(self.waiting.drain(..)).collect();
-        for waiting in left {
+        let left = self.behind.drain(..).chain(self.in_flight.drain(..)).chain(self.waiting.drain(..));
+        for waiting in left.collect::<Vec<_>>() {
             self.tell_alone(waiting);
         }
     }
 
     fn tell_alone(&mut self, waiting: Waiting) {
-        self.told.note(Mark { origin: self.origin, count: waiting.count });
+        if !self.told.note(Mark { origin: self.origin, count: waiting.count }) {
+            // It was published, and told then; only the answer never came.
+            return;
+        }
         self.told.note_gift(&waiting.event);
         self.tell_in_own_epoch(waiting.event.clone());
         if self.noted.len() == NOTED_MAX {
@@ -436,38 +338,60 @@ impl RoomOrder {
     }
 
     fn settle(&mut self, asked: Asked, answer: Answer) {
-        let own: Vec<Waiting> = match asked {
-            Asked::Append => std::mem::take(&mut self.in_flight),
-            Asked::Look => Vec::new(),
-            Asked::Heal => std::mem::take(&mut self.noted).into(),
-        };
-        if asked == Asked::Heal {
-            return self.healed(answer, own.last().map(|last| last.count));
-        }
-        let is_contiguous = self.known.as_ref().is_some_and(|known| known.place == answer.before);
-        if !answer.same || asked == Asked::Look {
-            if !answer.same {
+        match asked {
+            Asked::Heal => self.healed(answer),
+            _ if !answer.same => {
+                // What is there now may contain some of what was told, anywhere. So the room does what
+                // it does when Redis is back: it tells what is new in an epoch of its own, and begins a
+                // shared one.
                 warn!("log of a room was lost or rolled back, a new epoch begins: epoch={}", answer.epoch);
+                self.go_alone();
             }
-            self.catch_up(answer.missed, answer.same);
-        } else if !is_contiguous {
-            // Others came before us, and what they said is still on its way. So is ours, behind it.
-            self.must_look = self.known.as_ref().is_none_or(|known| known.place < answer.end);
-            self.report_known(&own, &answer.places);
-            return;
+            Asked::Look => {
+                self.catch_up(answer.missed);
+                self.forget_told();
+                if self.behind.is_empty() {
+                    self.know(answer.epoch, answer.end, None);
+                } else {
+                    // Events of ours had their places, and are not there any more: the log began anew.
+                    self.go_alone();
+                }
+            }
+            Asked::Append => self.appended(answer),
         }
+    }
+
+    fn appended(&mut self, answer: Answer) {
+        let own = std::mem::take(&mut self.in_flight);
         self.report_known(&own, &answer.places);
+        let is_next = self.known.as_ref().is_some_and(|known| known.place == answer.before);
         let mut last = None;
-        for (waiting, offset) in own.into_iter().zip(&answer.places) {
-            if let Ok(offset @ 1..) = u64::try_from(*offset) {
-                let place = Place { offset, ..answer.end };
-                let mark = Mark { origin: self.origin, count: waiting.count };
-                last = Some(mark);
-                let entry = Entry { place, epoch: answer.epoch.clone(), mark, line: String::new() };
-                self.follow(entry, Some(waiting.event));
+        for (waiting, place) in own.into_iter().zip(&answer.places) {
+            match u64::try_from(*place) {
+                Ok(0) => {}
+                Ok(offset) if is_next => {
+                    let mark = Mark { origin: self.origin, count: waiting.count };
+                    let place = Place { offset, ..answer.end };
+                    let entry = Entry { place, epoch: answer.epoch.clone(), mark, line: String::new() };
+                    self.follow(entry, Some(waiting.event));
+                    last = Some(mark);
+                }
+                // Others came before it, and what they said is on its way; or it was applied before, and
+                // the answer does not say where.
+                _ => self.behind.push(waiting),
             }
         }
-        self.know(answer.epoch, answer.end, last);
+        if is_next {
+            self.know(answer.epoch, answer.end, last);
+        }
+        self.forget_told();
+        self.must_look |= !self.behind.is_empty();
+    }
+
+    /// What was published before its answer came was told then.
+    fn forget_told(&mut self) {
+        let (origin, told) = (self.origin, &self.told);
+        self.behind.retain(|own| !told.marks.contains(&Mark { origin, count: own.count }));
     }
 
     /// Gifts that another node announced before us.
@@ -479,7 +403,8 @@ impl RoomOrder {
         }
     }
 
-    fn healed(&mut self, answer: Answer, last: Option<u64>) {
+    fn healed(&mut self, answer: Answer) {
+        let last = std::mem::take(&mut self.noted).back().map(|last| last.count);
         // A room that was opened alone has no use for what was told before.
         let since = if self.known.is_some() { Timestamp(i64::MIN) } else { self.opened_at };
         for entry in &answer.missed {
@@ -497,9 +422,9 @@ impl RoomOrder {
         self.known = Some(Known { epoch: answer.epoch, place: answer.end, mark });
     }
 
-    /// Tells what was missed. In a log that is not the one we saw, all that was not told is missed.
-    fn catch_up(&mut self, missed: Vec<Entry>, same: bool) {
-        let known = self.known.as_ref().filter(|_| same).map(|known| known.place);
+    /// Tells what was missed.
+    fn catch_up(&mut self, missed: Vec<Entry>) {
+        let known = self.known.as_ref().map(|known| known.place);
         if let (Some(known), Some(first)) = (known, missed.first())
             && first.place.generation == known.generation
             && first.place.offset > known.offset + 1
@@ -514,16 +439,22 @@ impl RoomOrder {
         }
     }
 
-    /// Tells an event of the shared log, unless it was told before.
+    /// Tells an event of the shared log, unless it was told before: a log that began anew may repeat one.
+    /// Members would meet a gap then, so what follows is told as if the room were alone, until it heals.
     fn follow(&mut self, entry: Entry, own: Option<RoomEvent>) {
-        let is_new = self.told.note(entry.mark);
-        if is_new {
+        if self.told.note(entry.mark) {
             match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
+                Some(event) if self.alone.is_some() => self.tell_in_own_epoch(event),
                 Some(event) => {
                     self.tell(Sequenced { epoch: entry.epoch.clone(), offset: entry.place.offset, event });
                 }
-                None => warn!("event of another version not understood: mark={}", entry.mark),
+                None => {
+                    warn!("event of another version not understood: mark={}", entry.mark);
+                    self.go_alone();
+                }
             }
+        } else {
+            self.go_alone();
         }
         self.known = Some(Known { epoch: entry.epoch, place: entry.place, mark: Some(entry.mark) });
     }
@@ -558,3 +489,6 @@ impl RoomOrder {
         past
     }
 }
+
+#[cfg(test)]
+mod tests;

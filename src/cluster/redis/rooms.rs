@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::Count;
+use super::entries::{Answer, Entry, Mark, Place};
 use super::keys;
 use super::link::Link;
-use super::order::{Answer, Entry, Mark, Place, Question, RoomOrder, Waiting};
+use super::order::{Question, RoomOrder, Waiting};
 use super::shares::Shares;
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;

@@ -1,0 +1,334 @@
+//! Several nodes' orders of one room over a real Redis, with everything going wrong that can: messages
+//! and answers that get lost, questions that are carried out although nobody waits for them any more,
+//! nodes that go alone, data that is lost or falls back to a snapshot.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::mpsc;
+
+use super::super::address::Address;
+use super::super::keys;
+use super::super::link::{Connection, Link};
+use super::super::rooms::ask;
+use super::*;
+use crate::domain::LiveId;
+
+#[path = "../../../../tests/support/redis.rs"]
+mod server;
+
+const NODES: usize = 3;
+const STEPS: usize = 120;
+const RUNS: u64 = 60;
+/// Nobody waits for a Redis on this machine for longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Every comment is wanted, however late.
+const SINCE: Timestamp = Timestamp(i64::MIN);
+
+/// What a member of one node hears.
+#[derive(Default)]
+struct Member {
+    told: Vec<(Epoch, u64, String)>,
+}
+
+impl Member {
+    /// Hears events, and complains about one that comes twice or out of its count.
+    fn hear(&mut self, events: Vec<Sequenced>, run: u64) {
+        for Sequenced { epoch, offset, event } in events {
+            let RoomEvent::Notice { text, .. } = event else { panic!("only notices are told here") };
+            let before = self.told.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
+            if let Some(before) = before.filter(|_| self.told.last().is_some_and(|(last, ..)| *last == epoch)) {
+                assert_eq!(offset, before + 1, "run {run}: a gap in {epoch}");
+            }
+            assert!(before.is_none_or(|before| before < offset), "run {run}: {epoch} goes back");
+            assert!(self.told.iter().all(|(.., known)| **known != *text), "run {run}: {text} is told twice");
+            self.told.push((epoch, offset, text.to_string()));
+        }
+    }
+}
+
+struct Node {
+    order: RoomOrder,
+    origin: u64,
+    member: Member,
+    pushed: mpsc::UnboundedReceiver<String>,
+    _subscription: Connection,
+    /// Questions that were given up, and are carried out when nobody expects it.
+    stray: Vec<Question>,
+    appended: usize,
+}
+
+struct World {
+    live_id: LiveId,
+    run: u64,
+    link: Link,
+    nodes: Vec<Node>,
+    /// Data as it was at some time.
+    snapshot: Option<Vec<(String, Vec<u8>)>>,
+    rng: StdRng,
+    now: Instant,
+}
+
+impl World {
+    async fn new(url: &str, run: u64) -> Self {
+        let address = Arc::new(Address::parse(url).unwrap());
+        let live_id = LiveId::new(i64::try_from(run).unwrap() + 1).unwrap();
+        let link = Link::new(address.clone(), 4, PATIENCE);
+        let mut world = Self {
+            live_id,
+            run,
+            link,
+            nodes: Vec::new(),
+            snapshot: None,
+            rng: StdRng::seed_from_u64(run),
+            now: Instant::now(),
+        };
+        for origin in 1..=NODES as u64 {
+            let (push, pushed) = mpsc::unbounded_channel();
+            let heard = move |info: redis::PushInfo| {
+                if let [redis::Value::BulkString(_), redis::Value::BulkString(payload)] = &info.data[..] {
+                    let _ = push.send(String::from_utf8(payload.clone()).unwrap());
+                }
+                Ok(())
+            };
+            let mut subscription = address.listen(PATIENCE, heard).await.unwrap();
+            subscription.subscribe(keys::room_channel(live_id), true).await.unwrap();
+            let order = RoomOrder::new(origin, Timestamp(0));
+            world.nodes.push(Node {
+                order,
+                origin,
+                member: Member::default(),
+                pushed,
+                _subscription: subscription,
+                stray: Vec::new(),
+                appended: 0,
+            });
+        }
+        for index in 0..NODES {
+            let question = world.nodes[index].order.ask(SINCE).unwrap();
+            let answer = ask(world.link.clone(), false, live_id, world.nodes[index].origin, question).await.unwrap();
+            assert!(world.nodes[index].order.open(answer).is_empty());
+        }
+        world
+    }
+
+    fn append(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.appended += 1;
+        let text = format!("n{}-{}", node.origin, node.appended).into();
+        node.order.append(RoomEvent::Notice { live_id: self.live_id, text }, Timestamp(1), self.now);
+        self.tell(index);
+    }
+
+    /// Hands the node's member what the order decided.
+    fn tell(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        for told in node.order.take_out() {
+            let FromLog::Ordered(events) = told else { panic!("only events: {told:?}") };
+            node.member.hear(events, self.run);
+        }
+    }
+
+    /// Puts the node's next question. It may be lost on its way, or its answer.
+    async fn ask(&mut self, index: usize, fate: u32) {
+        let node = &mut self.nodes[index];
+        let Some(question) = node.order.ask(SINCE) else { return };
+        let number = question.number;
+        match fate {
+            0 => node.order.failed(number),
+            1 => {
+                node.stray.push(copy(&question));
+                node.order.failed(number);
+            }
+            2 => {
+                ask(self.link.clone(), false, self.live_id, node.origin, question).await.unwrap();
+                node.order.failed(number);
+            }
+            _ => {
+                let answer = ask(self.link.clone(), false, self.live_id, node.origin, question).await.unwrap();
+                node.order.answered(number, answer);
+            }
+        }
+        self.tell(index);
+    }
+
+    /// What was pushed so far reaches the node, or gets lost.
+    fn push(&mut self, index: usize, gets_lost: bool) {
+        while let Ok(payload) = self.nodes[index].pushed.try_recv() {
+            if !gets_lost {
+                self.nodes[index].order.published(Batch::parse(payload.strip_prefix('E').unwrap()).unwrap());
+                self.tell(index);
+            }
+        }
+    }
+
+    async fn keys(&self) -> Vec<String> {
+        let mut cmd = redis::cmd("KEYS");
+        cmd.arg(format!("liveroom:{{{}}}:*", self.live_id));
+        self.link.command(&cmd).await.unwrap()
+    }
+
+    async fn lose_data(&self) {
+        for key in self.keys().await {
+            let mut cmd = redis::cmd("DEL");
+            cmd.arg(key);
+            self.link.command::<()>(&cmd).await.unwrap();
+        }
+    }
+
+    async fn save(&mut self) {
+        let mut snapshot = Vec::new();
+        for key in self.keys().await {
+            let mut cmd = redis::cmd("DUMP");
+            cmd.arg(&key);
+            snapshot.push((key, self.link.command::<Vec<u8>>(&cmd).await.unwrap()));
+        }
+        self.snapshot = Some(snapshot);
+    }
+
+    async fn fall_back(&mut self) {
+        let Some(snapshot) = self.snapshot.take() else { return };
+        self.lose_data().await;
+        for (key, value) in snapshot {
+            let mut cmd = redis::cmd("RESTORE");
+            cmd.arg(key).arg(0).arg(value).arg("REPLACE");
+            self.link.command::<()>(&cmd).await.unwrap();
+        }
+    }
+
+    async fn step(&mut self, loses_data: bool) {
+        let index = self.rng.random_range(0..NODES);
+        match self.rng.random_range(0..100) {
+            0..40 => self.append(index),
+            40..70 => {
+                let fate = self.rng.random_range(0..10);
+                self.ask(index, fate).await;
+            }
+            70..84 => self.push(index, false),
+            84..88 => self.push(index, true),
+            88..91 => {
+                self.nodes[index].order.go_alone();
+                self.tell(index);
+            }
+            91..94 => self.nodes[index].order.look(),
+            94..97 => {
+                if let Some(stray) = self.nodes[index].stray.pop() {
+                    ask(self.link.clone(), false, self.live_id, self.nodes[index].origin, stray).await.unwrap();
+                }
+            }
+            97 => self.save().await,
+            98 if loses_data => self.lose_data().await,
+            99 if loses_data => self.fall_back().await,
+            _ => {}
+        }
+    }
+
+    /// Nothing goes wrong any more: all catch up with each other.
+    async fn calm_down(&mut self) {
+        for _ in 0..6 {
+            for index in 0..NODES {
+                self.nodes[index].order.look();
+                for _ in 0..4 {
+                    self.ask(index, u32::MAX).await;
+                }
+                self.push(index, false);
+            }
+        }
+    }
+}
+
+/// What a stray question says is what it said when it was given up.
+fn copy(question: &Question) -> Question {
+    Question {
+        number: question.number,
+        known: question.known.clone(),
+        renew: question.renew,
+        fill: question.fill,
+        batch: question.batch.clone(),
+    }
+}
+
+/// In each shared epoch every place is one event's, whoever tells it.
+fn assert_one_order(world: &World) {
+    let mut places: HashMap<(Epoch, u64), &str> = HashMap::new();
+    for node in &world.nodes {
+        for (epoch, offset, text) in &node.member.told {
+            let known = places.entry((epoch.clone(), *offset)).or_insert(text);
+            assert_eq!(known, text, "run {}: {epoch} {offset} is two events", world.run);
+        }
+    }
+}
+
+fn told(node: &Node) -> HashSet<&str> {
+    node.member.told.iter().map(|(.., text)| text.as_str()).collect()
+}
+
+#[tokio::test]
+async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_the_way() {
+    let redis = match server::Redis::start(server::Keeps::Saved) {
+        Ok(redis) => redis,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    for run in 0..RUNS {
+        let mut world = World::new(&redis.url(), run).await;
+        for _ in 0..STEPS {
+            world.step(false).await;
+        }
+        world.calm_down().await;
+        assert_one_order(&world);
+        let all: HashSet<String> = world
+            .nodes
+            .iter()
+            .flat_map(|node| (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin)))
+            .collect();
+        for node in &world.nodes {
+            let missing: Vec<_> = all.iter().filter(|text| !told(node).contains(text.as_str())).collect();
+            assert!(missing.is_empty(), "run {run}: node {} never heard {missing:?}", node.origin);
+            assert!(!node.order.is_alone());
+        }
+        let positions: HashSet<String> =
+            world.nodes.iter().map(|node| format!("{:?}", node.order.position())).collect();
+        assert_eq!(positions.len(), 1, "run {run}: all stand at one place: {positions:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node() {
+    let redis = match server::Redis::start(server::Keeps::Saved) {
+        Ok(redis) => redis,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    for run in 1_000..1_000 + RUNS {
+        let mut world = World::new(&redis.url(), run).await;
+        for _ in 0..STEPS {
+            world.step(true).await;
+        }
+        world.calm_down().await;
+        // Once all have found each other again there is one order.
+        let mut since: BTreeMap<u64, usize> = BTreeMap::new();
+        for node in &world.nodes {
+            since.insert(node.origin, node.member.told.len());
+        }
+        for index in 0..NODES {
+            world.append(index);
+        }
+        world.calm_down().await;
+        let last: HashSet<Vec<String>> = world
+            .nodes
+            .iter()
+            .map(|node| {
+                let new = &node.member.told[since[&node.origin]..];
+                new.iter().map(|(epoch, offset, text)| format!("{epoch} {offset} {text}")).collect()
+            })
+            .collect();
+        assert_eq!(last.len(), 1, "run {run}: all hear the same: {last:?}");
+        assert_eq!(last.iter().next().map(Vec::len), Some(NODES), "run {run}");
+        for node in &world.nodes {
+            let own = (1..=node.appended).map(|count| format!("n{}-{count}", node.origin));
+            let missing: Vec<String> = own.filter(|text| !told(node).contains(text.as_str())).collect();
+            assert!(missing.is_empty(), "run {run}: node {} never heard its own {missing:?}", node.origin);
+        }
+    }
+}
