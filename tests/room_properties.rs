@@ -325,8 +325,17 @@ impl World {
     fn perform(&mut self, effects: Vec<Effect<u64>>) {
         for effect in effects {
             match effect {
-                Effect::Kick { .. } | Effect::StoreComment(_) => {
-                    panic!("there is no operator here, and no other node: {effect:?}")
+                Effect::Kick { .. } => panic!("there is no operator here"),
+                // Its commit failed before it had its place, and now it is told: a retry stores it.
+                Effect::StoreComment(comment) => {
+                    assert!(self.told_comments.contains_key(&comment.id), "stored again, and told to nobody");
+                    if self.store_full {
+                        let effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    } else {
+                        self.submitted.remove(&comment.id);
+                        self.submit(&comment);
+                    }
                 }
                 Effect::Replay { handle, after } => {
                     self.history.after(after).for_each(|again| self.clients.hear(handle, again));

@@ -17,7 +17,7 @@ impl Broker for MemoryBroker {
     fn open(&self, _live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
         let log = MemoryLog { epoch: new_epoch(), offset: 0 };
         let position = Position { epoch: log.epoch.clone(), offset: 0 };
-        ready(OpenedLog { log: Box::new(log), position, recent: Vec::new() }).boxed()
+        ready(OpenedLog { log: Box::new(log), position, recent: Vec::new(), peers: Vec::new() }).boxed()
     }
 
     fn tell(&self, _live_id: LiveId, _event: RoomEvent) -> BoxFuture<'static, bool> {

@@ -38,6 +38,8 @@ pub struct OpenedLog {
     pub position: Position,
     /// What was told before, oldest first, without a gap up to `position`, and when.
     pub recent: Vec<(Sequenced, Timestamp)>,
+    /// Who is in the room on other nodes.
+    pub peers: Vec<PeerChange>,
 }
 
 /// The order of one room, as one node sees it, and the way to the other nodes that have the room.

@@ -86,6 +86,10 @@ pub struct MemberList<H> {
     /// `online` by arrival: a join is told to a large room with its newest users, and must not cost a
     /// sort of all of them.
     by_arrival: BTreeMap<u64, UserId>,
+    /// `online` by when they came, on whatever node: what lists are made from. Of this node's own the one
+    /// that came later is later, whatever the clock did.
+    by_time: BTreeMap<(Timestamp, u64), UserId>,
+    latest_own: Timestamp,
     /// Those of `online` with a `leaves_at`, by it: a room asks for the next one after each message.
     lingering: BTreeSet<(Timestamp, UserId)>,
     /// What other nodes show; only those that show anybody.
@@ -105,6 +109,8 @@ impl<H> Default for MemberList<H> {
             online: HashMap::new(),
             arrivals_count: 0,
             by_arrival: BTreeMap::new(),
+            by_time: BTreeMap::new(),
+            latest_own: Timestamp::default(),
             lingering: BTreeSet::new(),
             peers: BTreeMap::new(),
             peer_sockets_count: 0,
@@ -123,7 +129,8 @@ impl<H> MemberList<H> {
             debug_assert_eq!(old.user, user, "a session changed hands without leaving");
             self.release(session, user, None);
         }
-        let arrival = self.arrive(profile, joined_at);
+        self.latest_own = self.latest_own.max(joined_at);
+        let arrival = self.arrive(profile, self.latest_own);
         self.change_own(user, |online| {
             online.sessions.push(session);
             online.leaves_at.take()
@@ -142,6 +149,7 @@ impl<H> MemberList<H> {
         self.arrivals_count += 1;
         let arrival = self.arrivals_count;
         self.by_arrival.insert(arrival, user);
+        self.by_time.insert((arrived_at, arrival), user);
         let online = Online { profile, arrival, arrived_at, sessions: Vec::new(), leaves_at: None, elsewhere: 0 };
         self.online.insert(user, online);
         Arrival::New
@@ -214,8 +222,9 @@ impl<H> MemberList<H> {
         if online.is_own() || online.elsewhere > 0 {
             return None;
         }
-        let Online { profile, arrival, .. } = self.online.remove(&user)?;
+        let Online { profile, arrival, arrived_at, .. } = self.online.remove(&user)?;
         self.by_arrival.remove(&arrival);
+        self.by_time.remove(&(arrived_at, arrival));
         Some(Departed { profile, arrival })
     }
 
@@ -286,9 +295,10 @@ impl<H> MemberList<H> {
         })
     }
 
-    /// Of the nodes that show anybody, whether `own` is the first: one of them speaks for all.
+    /// Of the nodes that show anybody, whether `own` is the first: one of them speaks for all. When
+    /// nobody is shown, everybody may say so.
     pub fn leads(&self, own: NodeId) -> bool {
-        self.own_count > 0 && self.peers.keys().next().is_none_or(|first| own < *first)
+        (self.own_count > 0 || self.online.is_empty()) && self.peers.keys().next().is_none_or(|first| own < *first)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -346,14 +356,14 @@ impl<H> MemberList<H> {
         ids.into_iter().map(|(_, _, id)| id.clone()).collect()
     }
 
-    /// The user online that came last.
+    /// The user online that this node heard of last.
     pub fn newest(&self) -> Option<&Arc<Profile>> {
         self.profile(*self.by_arrival.last_key_value()?.1)
     }
 
     /// Users online, newest first, at most `max`.
     pub fn users(&self, max: usize) -> Vec<Arc<Profile>> {
-        let newest = self.by_arrival.values().rev().take(max);
+        let newest = self.by_time.values().rev().take(max);
         newest.filter_map(|user| self.profile(*user).cloned()).collect()
     }
 }

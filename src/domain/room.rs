@@ -206,6 +206,13 @@ impl<H: Clone> Room<H> {
         effects
     }
 
+    /// Takes in who is on other nodes when the room opens here: nobody has to be told that they came.
+    pub fn meet(&mut self, peers: Vec<PeerChange>) {
+        for change in peers {
+            self.members.hear(change);
+        }
+    }
+
     /// Other nodes told who is in the room with them.
     pub fn hear(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();

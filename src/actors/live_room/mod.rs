@@ -115,12 +115,13 @@ impl LiveRoom {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();
-            let OpenedLog { mut log, position, recent: told } = opened;
+            let OpenedLog { mut log, position, recent: told, peers } = opened;
             #[expect(clippy::disallowed_methods, reason = "the log bounds what the room has not taken")]
             log.listen(Box::new(move |told| own.do_send(Delivered(told))));
             let recovery = Recovery::open(services.history, &position, &told, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
             room.recall(told.iter().map(|(sequenced, _)| sequenced));
+            room.meet(peers);
             Self {
                 live_id,
                 generation,

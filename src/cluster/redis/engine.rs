@@ -18,7 +18,7 @@ use tokio::time::sleep_until;
 
 use crate::clock::Clock;
 use crate::cluster::{FromLog, NodeReport, Signal};
-use crate::domain::{LiveId, PeerUser, RoomEvent, UserId};
+use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
 use super::entries::{Answer, Batch};
@@ -111,7 +111,12 @@ pub enum Input {
     },
     /// A heartbeat was published.
     Beat(RedisResult<()>),
-    Born(i64),
+    /// How many hear a room's channel, this node included.
+    Greeted {
+        live_id: LiveId,
+        origin: u64,
+        heard: usize,
+    },
 }
 
 pub struct Engine {
@@ -211,7 +216,11 @@ impl Engine {
                 }
             }
             Input::Beat(result) => self.note_outcome(result.as_ref().err()),
-            Input::Born(at) => self.shared.born_at.store(at, Ordering::Relaxed),
+            Input::Greeted { live_id, origin, heard } => {
+                if let Some(room) = self.room(live_id, origin) {
+                    room.greeted(heard, Instant::now());
+                }
+            }
         }
     }
 
@@ -370,10 +379,11 @@ impl Engine {
                 }
             }
         }
-        if !changes.is_empty()
-            && let Some(room) = self.rooms.get_mut(&live_id)
-        {
-            room.tell(FromLog::Peers(changes));
+        if let Some(room) = self.rooms.get_mut(&live_id) {
+            if !changes.is_empty() {
+                room.tell(FromLog::Peers(changes));
+            }
+            room.open_if_ready(Instant::now());
         }
     }
 
@@ -396,6 +406,7 @@ impl Engine {
                 self.open_alone(live_id);
                 continue;
             }
+            room.open_if_ready(now);
             room.open_alone(patience, now);
             if is_greeting && stands {
                 let hello = room.shares.hello();
@@ -449,6 +460,13 @@ impl Engine {
             info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));
         }
     }
+}
+
+/// Notes that the data of this Redis begins now, unless that is noted already.
+pub async fn note_birth(link: &Link, now: Timestamp) -> RedisResult<()> {
+    let mut cmd = redis::cmd("SET");
+    cmd.arg(keys::BORN).arg(now.0).arg("NX");
+    link.command::<redis::Value>(&cmd).await.map(|_| ())
 }
 
 fn json(message: &impl serde::Serialize) -> String {

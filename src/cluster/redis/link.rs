@@ -94,10 +94,18 @@ impl ManageConnection for Connector {
     }
 }
 
+/// What is sent at once.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Command(&'a Cmd),
+    Pipeline(&'a Pipeline),
+}
+
 /// The way to Redis for commands. Used on the cluster's own runtime only: connections live there.
 #[derive(Clone)]
 pub struct Link {
     pool: Pool<Connector>,
+    connections_max: u32,
     timeout: Duration,
     append: Arc<Script>,
 }
@@ -111,36 +119,52 @@ impl Link {
             .connection_timeout(timeout)
             .test_on_check_out(false)
             .build_unchecked(Connector { address, timeout });
-        Self { pool, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
+        Self { pool, connections_max, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
     }
 
-    async fn with<T, F>(&self, run: F) -> RedisResult<T>
-    where
-        F: AsyncFnOnce(&mut Connection) -> RedisResult<T>,
-    {
-        let mut pooled = self
-            .pool
-            .get()
-            .await
-            .map_err(|error| RedisError::from((ErrorKind::Io, "no connection", error.to_string())))?;
+    /// Sends what may be sent twice. After a restart of Redis every connection of the pool is dead and
+    /// only use finds out, so a connection that is lost is replaced at once, each at most once.
+    async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
+        for _ in 0..self.connections_max {
+            match self.send_once(request).await {
+                Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => {}
+                result => return result,
+            }
+        }
+        self.send_once(request).await
+    }
+
+    async fn send_once<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
+        let mut pooled =
+            self.pool.get().await.map_err(|error| {
+                RedisError::from((ErrorKind::UnexpectedReturnType, "no connection", error.to_string()))
+            })?;
         // Counts as failed until it is known to have answered: also if nobody waits for that any more.
         pooled.failed = true;
-        let result = tokio::time::timeout(self.timeout, run(&mut pooled.connection)).await;
-        let result = result.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "no answer in time"))));
+        let answer = async {
+            match request {
+                Request::Command(cmd) => cmd.query_async(&mut pooled.connection).await,
+                Request::Pipeline(pipeline) => pipeline.query_async(&mut pooled.connection).await,
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, answer).await;
+        // Who did not answer in time will not either if asked once more: no lost connection.
+        let late = || RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"));
+        let Ok(result) = answer else { return Err(late()) };
         // An error that Redis itself answered says nothing against the connection, except that this is
         // no server to write to any more.
-        pooled.failed = result.as_ref().is_err_and(|error| {
+        pooled.failed = result.as_ref().is_err_and(|error: &RedisError| {
             error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
         });
         result
     }
 
     pub async fn command<T: FromRedisValue>(&self, cmd: &Cmd) -> RedisResult<T> {
-        self.with(async |connection: &mut Connection| cmd.query_async(connection).await).await
+        self.send(Request::Command(cmd)).await
     }
 
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
-        self.with(async |connection: &mut Connection| pipeline.query_async(connection).await).await
+        self.send(Request::Pipeline(pipeline)).await
     }
 
     /// Runs `append.lua` by its digest, and with its text where the server has not seen it.

@@ -76,8 +76,6 @@ struct Shared {
     node: NodeId,
     /// Milliseconds since the Unix epoch; 0: not alone.
     alone_since: AtomicI64,
-    /// When the data of this Redis began; 0: not known yet.
-    born_at: AtomicI64,
 }
 
 /// This node's part in a cluster. Clones are the same part.
@@ -98,11 +96,7 @@ impl RedisCluster {
         let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
-        let shared = Arc::new(Shared {
-            node: NodeId(rand::random()),
-            alone_since: AtomicI64::new(0),
-            born_at: AtomicI64::new(0),
-        });
+        let shared = Arc::new(Shared { node: NodeId(rand::random()), alone_since: AtomicI64::new(0) });
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
         // number of rooms, users and operators.
         let (inputs, input) = mpsc::unbounded_channel();
@@ -148,6 +142,12 @@ impl RedisCluster {
         let _ = self.inputs.send(Input::Command(command));
     }
 
+    /// Notes that the data of this Redis begins now, unless that is noted already.
+    async fn note_birth(&self) -> Result<(), StoreError> {
+        let (link, now) = (self.link.clone(), self.clock.now());
+        self.run(async move { engine::note_birth(&link, now).await }).await
+    }
+
     /// Runs what speaks to Redis where its connections live.
     async fn run<T: Send + 'static>(
         &self,
@@ -172,6 +172,7 @@ impl Broker for RedisCluster {
                     log: Box::new(RedisLog { live_id, origin: opened.origin, node, gauge, inputs }),
                     position: opened.position,
                     recent: opened.recent,
+                    peers: opened.peers,
                 },
                 Err(_) => {
                     error!("cluster thread is gone, room opens for this node alone: live_id={live_id}");

@@ -17,7 +17,7 @@ use super::order::{Question, RoomOrder, Waiting};
 use super::shares::Shares;
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{LiveId, NodeId, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{LiveId, NodeId, PeerChange, Position, RoomEvent, Sequenced, Timestamp};
 
 /// Events that the log of a room keeps: for rooms that missed some, and for members that come back.
 const KEPT_MAX: usize = 2_048;
@@ -33,6 +33,8 @@ const BATCH_SPACING: Duration = Duration::from_millis(5);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Looks into the log without a reason, in case a message got lost.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long a room that opens waits for other nodes to say who is there.
+const SHARES_WAIT: Duration = Duration::from_millis(250);
 /// Says hello to other nodes without a reason, in case a message got lost.
 const GREET_EVERY: Duration = Duration::from_secs(30);
 
@@ -52,6 +54,7 @@ pub struct Opened {
     pub origin: u64,
     pub position: Position,
     pub recent: Vec<(Sequenced, Timestamp)>,
+    pub peers: Vec<PeerChange>,
 }
 
 /// One room of this node.
@@ -64,6 +67,10 @@ pub struct EngineRoom {
     pub opening: Option<(oneshot::Sender<Opened>, Instant)>,
     pub subscribed: bool,
     pub share_in_flight: bool,
+    /// The room's past, when the log has answered.
+    past: Option<Vec<(Sequenced, Timestamp)>>,
+    /// How many other nodes have the room, when Redis has said so.
+    others: Option<usize>,
     listener: Option<Box<dyn Fn(FromLog) + Send + Sync>>,
     /// Told before anybody listened.
     early: VecDeque<FromLog>,
@@ -91,6 +98,8 @@ impl EngineRoom {
             opening: Some((reply, now)),
             subscribed: false,
             share_in_flight: false,
+            past: None,
+            others: None,
             listener: None,
             early: VecDeque::new(),
             next_question: now,
@@ -146,7 +155,8 @@ impl EngineRoom {
             Ok(answer) if self.opening.is_some() => {
                 let mut recent = self.order.open(answer);
                 recent.drain(..recent.len().saturating_sub(history_max));
-                self.opened(recent);
+                self.past = Some(recent);
+                self.open_if_ready(now);
             }
             Ok(answer) => self.order.answered(number, answer),
             Err(_) => {
@@ -164,10 +174,36 @@ impl EngineRoom {
         }
     }
 
+    /// So many hear the room's channel, this node included.
+    pub fn greeted(&mut self, heard: usize, now: Instant) {
+        self.others = Some(heard.saturating_sub(1));
+        self.open_if_ready(now);
+    }
+
+    /// Opens the room when its past is known, and who is there on other nodes: the first who joins here
+    /// is told so. For that it does not wait long.
+    pub fn open_if_ready(&mut self, now: Instant) {
+        let Some((_, since)) = &self.opening else { return };
+        let all_answered = self.others.is_some_and(|others| self.shares.known_count() >= others);
+        if all_answered || now.saturating_duration_since(*since) >= SHARES_WAIT {
+            if let Some(past) = self.past.take() {
+                self.opened(past);
+            }
+        }
+    }
+
     fn opened(&mut self, recent: Vec<(Sequenced, Timestamp)>) {
+        let mut peers = Vec::new();
+        self.early.retain_mut(|told| match told {
+            FromLog::Peers(changes) => {
+                peers.append(changes);
+                false
+            }
+            _ => true,
+        });
         if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.order.position()) {
             // Whoever asked may be gone; then the room is closed next.
-            let _ = reply.send(Opened { origin: self.origin, position, recent });
+            let _ = reply.send(Opened { origin: self.origin, position, recent, peers });
         }
     }
 

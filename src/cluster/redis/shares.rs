@@ -46,6 +46,8 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 struct Peer {
     origin: u64,
+    /// Whether it said all that it shows.
+    is_known: bool,
     /// The last delta taken in; meaningless while all of it is asked for.
     count: u64,
     asked: Option<Instant>,
@@ -243,7 +245,7 @@ impl Shares {
         }
         let shown = std::mem::take(&mut peer.parts);
         let held = std::mem::take(&mut peer.held);
-        (peer.origin, peer.count, peer.asked, peer.parts_count) = (origin, count, None, 0);
+        (peer.origin, peer.count, peer.asked, peer.parts_count, peer.is_known) = (origin, count, None, 0, true);
         let users = shown.into_iter().filter_map(|user| user.read()?.ok()).collect();
         let mut outcomes = vec![Outcome::Peers(PeerChange::All { node, users })];
         for (held_count, users) in held {
@@ -252,6 +254,11 @@ impl Shares {
             }
         }
         outcomes
+    }
+
+    /// Nodes that said what they show.
+    pub fn known_count(&self) -> usize {
+        self.peers.values().filter(|peer| peer.is_known).count()
     }
 
     /// A node left or died.

@@ -1,11 +1,12 @@
 //! Current tokens as Redis keys, which the system that liveroom replaces reads and writes too.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use log::{debug, info};
+use log::{debug, info, warn};
 
 use crate::cluster::token_store::digest;
 use crate::cluster::{StoreTokens, TokenStore};
@@ -15,49 +16,94 @@ use crate::storage::{Store, StoreError};
 use super::RedisCluster;
 use super::keys;
 
+/// Logins and logouts that may wait for Redis; beyond, they are refused. About 300 bytes each.
+const OWED_MAX: usize = 10_000;
+/// Between two attempts to write them.
+const OWED_EVERY: Duration = Duration::from_millis(500);
+
 /// Tokens in Redis, each also in the store as a digest. Redis decides. The store is asked while Redis
-/// is away, and for tokens older than Redis's data: who lost its data must not log everybody out.
+/// is away, and for tokens older than Redis's data: a Redis that lost its data must not log everybody
+/// out.
 pub struct RedisTokens {
     cluster: RedisCluster,
     store: Arc<dyn Store>,
     stored: StoreTokens,
+    owed: Arc<Owed>,
+}
+
+/// What was decided while Redis was away, to be written when it is back: the user's token, or none.
+#[derive(Default)]
+struct Owed(Mutex<HashMap<UserId, Option<String>>>);
+
+impl Owed {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Option<String>>> {
+        // Each change is a single insert or remove: nothing is half done after a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl RedisTokens {
     pub fn new(cluster: RedisCluster, store: Arc<dyn Store>) -> Self {
-        Self { cluster, stored: StoreTokens::new(store.clone()), store }
+        let owed = Arc::new(Owed::default());
+        cluster.runtime.spawn(pay(cluster.clone(), owed.clone()));
+        Self { cluster, stored: StoreTokens::new(store.clone()), store, owed }
     }
 
-    async fn get(&self, user: UserId) -> Result<Option<String>, StoreError> {
+    async fn get(&self, key: String) -> Result<Option<String>, StoreError> {
         let link = self.cluster.link.clone();
         let mut cmd = redis::cmd("GET");
-        cmd.arg(keys::token(user));
-        self.cluster.run(async move { link.command(&cmd).await }).await
+        cmd.arg(key);
+        let got = async move {
+            match link.command(&cmd).await {
+                // Something that is no token is nobody's.
+                Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+                result => result,
+            }
+        };
+        self.cluster.run(got).await
     }
 
     /// Redis knows no token of this user. Whether that is a logout, or lost data that can be made up for.
     async fn was_lost(&self, user: UserId, token: &str) -> Result<bool, StoreError> {
-        let born_at = self.cluster.shared.born_at.load(Ordering::Relaxed);
         let Some(stored) = self.store.token(user).await? else { return Ok(false) };
         if stored.digest != digest(token) {
             return Ok(false);
         }
-        if born_at == 0 {
-            return Err(StoreError::Unavailable("redis: not known yet since when it has its data".into()));
-        }
+        let born_at = match self.get(keys::BORN.to_owned()).await? {
+            Some(born_at) => born_at.parse().unwrap_or(i64::MIN),
+            // So its data is newer than anything here.
+            None => {
+                self.cluster.note_birth().await?;
+                i64::MAX
+            }
+        };
         if stored.at.0 >= born_at {
             return Ok(false);
         }
-        let link = self.cluster.link.clone();
-        let mut cmd = redis::cmd("SET");
-        cmd.arg(keys::token(user)).arg(quoted(token)).arg("NX");
-        let restored: Option<String> = self.cluster.run(async move { link.command(&cmd).await }).await?;
-        if restored.is_some() {
+        if write(&self.cluster, user, Some(token), true).await? {
             info!("token put back into redis: user_id={user}");
             return Ok(true);
         }
         // Somebody else was faster: with this token, or with a new login.
-        Ok(self.get(user).await?.as_deref() == Some(&quoted(token)))
+        Ok(self.get(keys::token(user)).await?.as_deref() == Some(&quoted(token)))
+    }
+
+    /// Writes a token, or that there is none; while Redis is away, owes it.
+    async fn set(&self, user: UserId, token: Option<String>) -> Result<(), StoreError> {
+        let error = match write(&self.cluster, user, token.as_deref(), false).await {
+            Ok(_) => {
+                self.owed.lock().remove(&user);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let mut owed = self.owed.lock();
+        if owed.len() >= OWED_MAX && !owed.contains_key(&user) {
+            return Err(error);
+        }
+        debug!("token owed to redis: user_id={user} error={error}");
+        owed.insert(user, token);
+        Ok(())
     }
 }
 
@@ -66,14 +112,49 @@ fn quoted(token: &str) -> String {
     serde_json::Value::from(token).to_string()
 }
 
+/// Sets or deletes a user's token in Redis. False if it was to be new and is not.
+async fn write(cluster: &RedisCluster, user: UserId, token: Option<&str>, is_new: bool) -> Result<bool, StoreError> {
+    let mut cmd = redis::cmd(if token.is_some() { "SET" } else { "DEL" });
+    cmd.arg(keys::token(user));
+    if let Some(token) = token {
+        cmd.arg(quoted(token));
+    }
+    if is_new {
+        cmd.arg("NX");
+    }
+    let link = cluster.link.clone();
+    let written: redis::Value = cluster.run(async move { link.command(&cmd).await }).await?;
+    Ok(written != redis::Value::Nil)
+}
+
+/// Writes what is owed, when Redis takes it.
+async fn pay(cluster: RedisCluster, owed: Arc<Owed>) {
+    loop {
+        tokio::time::sleep(OWED_EVERY).await;
+        let due: Vec<(UserId, Option<String>)> =
+            owed.lock().iter().map(|(user, token)| (*user, token.clone())).collect();
+        let due_count = due.len();
+        for (user, token) in due {
+            if write(&cluster, user, token.as_deref(), false).await.is_err() {
+                break;
+            }
+            let mut owed = owed.lock();
+            // Unless there was another login or logout meanwhile.
+            if owed.get(&user) == Some(&token) {
+                owed.remove(&user);
+            }
+        }
+        if due_count > 0 && owed.lock().is_empty() {
+            warn!("logins and logouts of the time without redis are written: users={due_count}");
+        }
+    }
+}
+
 impl TokenStore for RedisTokens {
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move {
-            let link = self.cluster.link.clone();
-            let mut cmd = redis::cmd("SET");
-            cmd.arg(keys::token(user)).arg(quoted(&token));
-            self.cluster.run(async move { link.command::<()>(&cmd).await }).await?;
+            self.set(user, Some(token.clone())).await?;
             self.stored.replace(user, &token, at).await
         }
         .boxed()
@@ -83,10 +164,7 @@ impl TokenStore for RedisTokens {
         async move {
             // The store first: else a token that is gone from Redis could be put back from there.
             self.stored.clear(user, at).await?;
-            let link = self.cluster.link.clone();
-            let mut cmd = redis::cmd("DEL");
-            cmd.arg(keys::token(user));
-            self.cluster.run(async move { link.command::<()>(&cmd).await }).await
+            self.set(user, None).await
         }
         .boxed()
     }
@@ -94,7 +172,11 @@ impl TokenStore for RedisTokens {
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
         let token = token.to_owned();
         async move {
-            match self.get(user).await {
+            let owed = self.owed.lock().get(&user).cloned();
+            if let Some(owed) = owed {
+                return Ok(owed.as_deref() == Some(token.as_str()));
+            }
+            match self.get(keys::token(user)).await {
                 Ok(Some(current)) => Ok(current == quoted(&token)),
                 Ok(None) => self.was_lost(user, &token).await,
                 Err(error) => {

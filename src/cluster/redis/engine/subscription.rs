@@ -15,7 +15,7 @@ use super::super::keys;
 use super::super::link::Connection;
 use super::super::messages::NodeMessage;
 use super::super::shares::ShareMessage;
-use super::{Engine, Input};
+use super::{Engine, Input, json, note_birth};
 
 /// Between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
@@ -121,7 +121,11 @@ impl Engine {
                 self.subscription.next_ping = now + PING_EVERY;
                 // What Redis can do now is found out by doing it.
                 self.failing_since = None;
-                self.learn_birth();
+                let (link, now) = (self.link.clone(), self.clock.now());
+                tokio::spawn(async move {
+                    // Whoever needs it and does not find it notes it.
+                    let _ = note_birth(&link, now).await;
+                });
                 if let Some(handlers) = &self.handlers {
                     (handlers.obey)(Signal::CatalogueChanged);
                 }
@@ -132,24 +136,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Finds out when the data of this Redis began, and notes it where nobody did.
-    fn learn_birth(&self) {
-        let (link, inputs, now) = (self.link.clone(), self.inputs.clone(), self.clock.now().0);
-        tokio::spawn(async move {
-            let mut set = redis::cmd("SET");
-            set.arg(keys::BORN).arg(now).arg("NX");
-            let mut get = redis::cmd("GET");
-            get.arg(keys::BORN);
-            let born = async {
-                link.command::<Value>(&set).await?;
-                link.command::<i64>(&get).await
-            };
-            if let Ok(born_at) = born.await {
-                let _ = inputs.send(Input::Born(born_at));
-            }
-        });
     }
 
     /// Subscribes to a room's channel; the room asks nothing before that stands.
@@ -187,10 +173,22 @@ impl Engine {
         room.share_in_flight = false;
         // Whatever was said before is in the log.
         room.order.look();
-        let hello = room.shares.hello();
-        self.publish_share(live_id, &hello);
+        self.greet(live_id);
         self.share(live_id);
         self.drive(live_id);
+    }
+
+    /// Says to the other nodes that have the room that this one has it, and finds out how many they are.
+    fn greet(&self, live_id: LiveId) {
+        let Some(room) = self.rooms.get(&live_id) else { return };
+        let mut cmd = redis::cmd(if self.address.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
+        cmd.arg(keys::room_channel(live_id)).arg(json(&room.shares.hello()));
+        let (link, inputs, origin) = (self.link.clone(), self.inputs.clone(), room.origin);
+        tokio::spawn(async move {
+            if let Ok(heard) = link.command::<usize>(&cmd).await {
+                let _ = inputs.send(Input::Greeted { live_id, origin, heard });
+            }
+        });
     }
 
     fn lose_subscription(&mut self, why: &str) {
