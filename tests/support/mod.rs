@@ -12,7 +12,7 @@ pub mod ws;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -35,9 +35,14 @@ pub const PASSWORD: &str = "correct horse";
 pub struct TestServer {
     dir: TempDir,
     env: Vec<(String, String)>,
+    log: ServerLog,
     child: Child,
     port: u16,
 }
+
+/// What a server wrote to its log, over all its starts.
+#[derive(Clone, Default)]
+struct ServerLog(Arc<Mutex<Vec<String>>>);
 
 /// An account with a token, ready to speak.
 #[derive(Debug, Clone)]
@@ -64,8 +69,9 @@ impl TestServer {
             ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "10000"),
         ];
         let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let (child, port) = spawn(dir.path(), &all);
-        Self { dir, env: all, child, port }
+        let log = ServerLog::default();
+        let (child, port) = spawn(dir.path(), &all, &log);
+        Self { dir, env: all, log, child, port }
     }
 
     pub fn port(&self) -> u16 {
@@ -108,9 +114,15 @@ impl TestServer {
 
     /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
     pub fn restart(&mut self) {
-        let (child, port) = spawn(self.dir.path(), &self.env);
+        let (child, port) = spawn(self.dir.path(), &self.env, &self.log);
         self.child = child;
         self.port = port;
+    }
+
+    /// Lines of its log that hold these words, oldest first. Below `warn` only if `RUST_LOG` says so.
+    pub fn logged(&self, words: &str) -> Vec<String> {
+        let lines = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
     /// Runs the program once with the server's configuration, for `audit` and the like.
@@ -224,8 +236,17 @@ fn command(dir: &Path, env: &Vec<(String, String)>) -> Command {
 }
 
 /// Starts `serve` and reads the port it says it listens on.
-fn spawn(dir: &Path, env: &Vec<(String, String)>) -> (Child, u16) {
-    let mut child = command(dir, env).arg("serve").stdout(Stdio::piped()).spawn().expect("the server starts");
+fn spawn(dir: &Path, env: &Vec<(String, String)>, log: &ServerLog) -> (Child, u16) {
+    let mut serve = command(dir, env);
+    serve.arg("serve").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = serve.spawn().expect("the server starts");
+    let (stderr, log) = (child.stderr.take().expect("stderr is piped"), log.clone());
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            log.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
     let stdout = child.stdout.take().expect("stdout is piped");
     let (found, port) = mpsc::channel();
     // Reads on until the end, so that the server never blocks on a full pipe.

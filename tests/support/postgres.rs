@@ -1,4 +1,5 @@
-//! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped.
+//! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped. A test
+//! that has one to itself can kill it, freeze it and bring it back.
 
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
@@ -20,6 +21,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 pub struct Postgres {
     programs: PathBuf,
     dir: TempDir,
+    account: Option<(u32, u32)>,
     port: u16,
     server: Child,
     databases: AtomicUsize,
@@ -34,13 +36,14 @@ impl Postgres {
         if let Some(running) = shared.upgrade() {
             return Ok(running);
         }
-        let programs = find_programs().ok_or("no PostgreSQL server is installed")?;
-        let started = Arc::new(Self::start(programs)?);
+        let started = Arc::new(Self::start()?);
         *shared = Arc::downgrade(&started);
         Ok(started)
     }
 
-    fn start(programs: PathBuf) -> Result<Self, String> {
+    /// A server that no other test uses; `Err` says why there can be none here.
+    pub fn start() -> Result<Self, String> {
+        let programs = find_programs().ok_or("no PostgreSQL server is installed")?;
         let dir = TempDir::new().expect("a folder for the database");
         let account = server_account(dir.path())?;
         let data = dir.path().join("data");
@@ -50,20 +53,64 @@ impl Postgres {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
         let port = free_port();
-        let mut server = Command::new(programs.join("postgres"));
-        server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c"]);
-        server.arg(format!("unix_socket_directories={}", dir.path().display())).args(["-p", &port.to_string()]);
-        let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
-        let server = as_account(&mut server, account)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log file twice"))
-            .stderr(log)
-            .spawn()
-            .expect("postgres starts");
-        let mut started = Self { programs, dir, port, server, databases: AtomicUsize::new(0) };
+        let server = spawn(&programs, dir.path(), account, port);
+        let mut started = Self { programs, dir, account, port, server, databases: AtomicUsize::new(0) };
         started.wait_until_ready();
         Ok(started)
+    }
+
+    /// SIGKILL to all its processes at once, as when the machine loses its power: nothing is flushed,
+    /// nobody is told.
+    pub fn kill(&mut self) {
+        // Stopped first, so that the postmaster starts nothing while its processes are counted.
+        let all = self.freeze();
+        for pid in &all {
+            signal("KILL", *pid);
+        }
+        self.server.wait().expect("a child can be waited for");
+        let deadline = Instant::now() + START_MAX;
+        while all.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(Instant::now() < deadline, "processes of postgres outlive SIGKILL");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts again on the same port with the same data, after [`Postgres::kill`].
+    pub fn restart(&mut self) {
+        self.server = spawn(&self.programs, self.dir.path(), self.account, self.port);
+        self.wait_until_ready();
+    }
+
+    /// SIGSTOP to all its processes: connections stay open, new ones are taken by the kernel, and
+    /// nothing is answered. Returns their ids, the postmaster's first.
+    pub fn freeze(&self) -> Vec<u32> {
+        let mut all = vec![self.server.id()];
+        signal("STOP", self.server.id());
+        // The postmaster stands still, so these are all there will be.
+        for child in children(self.server.id()) {
+            signal("STOP", child);
+            all.push(child);
+        }
+        all
+    }
+
+    /// SIGSTOP to the processes that serve connections, and to no others: those who are connected
+    /// hear nothing, and who connects anew is served.
+    pub fn freeze_backends(&self) {
+        for child in children(self.server.id()) {
+            let title = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            if title.contains("127.0.0.1") {
+                signal("STOP", child);
+            }
+        }
+    }
+
+    /// Lets everything that stands still go on.
+    pub fn thaw(&self) {
+        for child in children(self.server.id()) {
+            signal("CONT", child);
+        }
+        signal("CONT", self.server.id());
     }
 
     fn wait_until_ready(&mut self) {
@@ -113,10 +160,40 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        // After a kill its id may be somebody else's by now.
+        if !matches!(self.server.try_wait(), Ok(None)) {
+            return;
+        }
+        self.thaw();
         // SIGQUIT to the postmaster ends all its processes at once. The folder goes with it.
-        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        signal("QUIT", self.server.id());
         let _ = self.server.wait();
     }
+}
+
+fn spawn(programs: &Path, dir: &Path, account: Option<(u32, u32)>, port: u16) -> Child {
+    let mut server = Command::new(programs.join("postgres"));
+    server.arg("-D").arg(dir.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c"]);
+    server.arg(format!("unix_socket_directories={}", dir.display())).args(["-p", &port.to_string()]);
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
+    as_account(&mut server, account)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("the log file twice"))
+        .stderr(log)
+        .spawn()
+        .expect("postgres starts")
+}
+
+/// A process that has ended meanwhile needs no signal.
+fn signal(name: &str, pid: u32) {
+    let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// The processes that this one has started and that still run.
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a Linux with /proc");
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
 fn run(command: &mut Command) -> Output {
