@@ -1,26 +1,30 @@
 //! The store to grow into: PostgreSQL, for several nodes on one set of books.
+//!
+//! A database that lives ends by itself what takes too long ([`StoreOptions`]). One that stands still
+//! or is cut off does not even say that, and its connections look well; so each call has a time limit
+//! on this side too ([`limits`]).
 
 mod batch;
+mod limits;
+mod pool;
 mod tasks;
 
 #[expect(clippy::duplicate_mod, reason = "the same source for each database is the point of it")]
 #[path = "queries/mod.rs"]
 mod queries;
 
-use std::time::Duration;
-
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::prelude::*;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
-use diesel_async::pooled_connection::bb8::{Pool, RunError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use self::batch::commit_batch;
+use self::limits::Limits;
+use self::pool::ConnPool;
 use self::tasks::Tasks;
 use super::error::migration_error;
 use super::schema::users;
@@ -69,14 +73,17 @@ impl Access {
 
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
-    pool: Pool<Conn>,
+    pool: ConnPool,
     tasks: Tasks,
+    limits: Limits,
 }
 
 impl PostgresStore {
     /// Connects, without TLS, and runs the migrations the database lacks. Of several nodes that
     /// start at once, one does and the others wait.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        let limits = Limits::of(&options);
+        let (connected_tx, connected) = oneshot::channel();
         let (migrated_tx, migrated) = oneshot::channel();
         let migrate_url = url.to_owned();
         // A thread of its own, because migrations block, and bring a runtime along to block on.
@@ -84,15 +91,19 @@ impl PostgresStore {
             .name("store-migrate".into())
             .spawn(move || {
                 // Nobody left to tell: then nobody wants the store either.
-                let _ = migrated_tx.send(migrate(&migrate_url));
+                let _ = migrated_tx.send(migrate(&migrate_url, connected_tx));
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
+        // A thread that waits for a database that does not greet us is left behind.
+        if timeout(limits.connect, connected).await.is_err() {
+            return Err(StoreError::Unavailable("no connection: the database does not answer".into()));
+        }
         migrated.await.map_err(|_| StoreError::Fault("migrating the store panicked".into()))??;
 
         let tasks = Tasks::start(options.queue_max)?;
         let url = url.to_owned();
-        let pool = tasks.run(async move { make_pool(url, &options).await }).await?;
-        Ok(Self { pool, tasks })
+        let pool = tasks.run(async move { ConnPool::build(url, &options, limits).await }).await?;
+        Ok(Self { pool, tasks, limits })
     }
 
     fn perform<T, F>(&self, access: Access, query: F) -> Stored<'static, T>
@@ -101,9 +112,19 @@ impl PostgresStore {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let pool = self.pool.clone();
+        let limit = self.limits.call(access);
         self.tasks.run(async move {
-            let mut conn = pool.get().await.map_err(no_connection)?;
-            perform(&mut conn, access, query).await
+            let mut conn = pool.get().await?;
+            match timeout(limit, perform(&mut conn, access, query)).await {
+                Ok(result) => result,
+                Err(_) => {
+                    // What was sent may still be done, and its answer may still come, in the middle of a
+                    // transaction for all we know: the pool must not lend this connection again.
+                    <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(&mut *conn)
+                        .set_in_error();
+                    Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs())))
+                }
+            }
         })
     }
 
@@ -142,37 +163,11 @@ impl PostgresStore {
     }
 }
 
-fn no_connection(error: RunError) -> StoreError {
-    StoreError::Unavailable(format!("no connection: {error}"))
-}
-
-/// The pool tests a connection before it lends it: without that it would not notice that the
-/// database was restarted.
-async fn make_pool(url: String, options: &StoreOptions) -> Result<Pool<Conn>, StoreError> {
-    let settings = format!(
-        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
-        options.statement_ms, options.wait_ms, options.statement_ms
-    );
-    let mut config = ManagerConfig::default();
-    config.custom_setup = Box::new(move |url| {
-        let (url, settings) = (url.to_owned(), settings.clone());
-        async move {
-            let mut conn = AsyncPgConnection::establish(&url).await?;
-            conn.batch_execute(&settings).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-            Ok(conn)
-        }
-        .boxed()
-    });
-    Pool::builder()
-        .max_size(options.connections_max.max(1))
-        .connection_timeout(Duration::from_millis(options.wait_ms.into()))
-        .build(AsyncDieselConnectionManager::new_with_config(url, config))
-        .await
-        .map_err(|error| StoreError::Unavailable(format!("no connection: {error}")))
-}
-
-fn migrate(url: &str) -> Result<(), StoreError> {
+/// Says when it is connected: from there on the database keeps the time.
+fn migrate(url: &str, connected: oneshot::Sender<()>) -> Result<(), StoreError> {
     let mut conn = <AsyncConnectionWrapper<AsyncPgConnection> as Connection>::establish(url)?;
+    // Who does not wait any more gets no answer.
+    let _ = connected.send(());
     // The lock is the session's: it ends with the connection, however that ends.
     let lock = format!(
         "SET lock_timeout = {MIGRATION_MS}; SET statement_timeout = {MIGRATION_MS}; \
