@@ -7,7 +7,8 @@
 //!
 //! When the store is away, comments and views wait and are tried again until it is back; gifts are
 //! refused at once, and those already under way after [`GIFT_PATIENCE`]: whether such a gift was
-//! committed is found out by sending it again with the same `request_id`.
+//! committed is found out by sending it again with the same `request_id`. A store that says nothing
+//! for so long is away too.
 
 mod messages;
 
@@ -32,11 +33,12 @@ pub use messages::{Flush, Submit};
 /// that a comment costs in small rooms.
 const COMMIT_SPACING: Duration = Duration::from_millis(5);
 
-/// How long a gift whose commit failed is tried again before its giver is told `busy`.
+/// How long a commit with gifts is tried, and how long one may take, before givers are told `busy`.
+/// Those of a commit that is still under way hear it when that ends.
 const GIFT_PATIENCE: Duration = Duration::from_secs(5);
 /// The first wait after a failed commit; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// How much a persister takes.
 #[derive(Debug, Clone, Copy)]
@@ -119,10 +121,12 @@ pub struct Persister {
     gauge: Arc<Gauge>,
     queue: VecDeque<Submit>,
     committing: bool,
+    /// Looks at the commit under way when it should be done.
+    watch: Option<SpawnHandle>,
     /// When the next batch may begin, should it not be full.
     spaced_until: Instant,
     retry_wait: Duration,
-    /// When the batch that is being retried failed first.
+    /// Since when nothing was committed, if the store is away.
     failing_since: Option<Instant>,
     flushes: Vec<oneshot::Sender<()>>,
 }
@@ -142,6 +146,7 @@ impl Persister {
             gauge: shared,
             queue: VecDeque::new(),
             committing: false,
+            watch: None,
             spaced_until: Instant::now(),
             retry_wait: RETRY_FIRST,
             failing_since: None,
@@ -178,18 +183,47 @@ impl Persister {
         let batch: Vec<Submit> = self.queue.drain(..self.queue.len().min(self.limits.batch_max)).collect();
         let writes = batch.iter().map(|submit| submit.write.clone()).collect();
         let store = self.store.clone();
-        let commit = async move { store.commit(writes).await }.into_actor(self).map(|result, persister, ctx| {
-            persister.committed(batch, result, ctx);
+        let began = self.watch(ctx);
+        let commit = async move { store.commit(writes).await }.into_actor(self).map(move |result, persister, ctx| {
+            persister.committed(batch, began, result, ctx);
         });
         ctx.spawn(commit);
+    }
+
+    /// Sees to it that a store that does not answer is not waited for in silence. Returns when the wait
+    /// began.
+    fn watch(&mut self, ctx: &mut Context<Self>) -> Instant {
+        let began = Instant::now();
+        let watch = ctx.run_later(GIFT_PATIENCE, move |persister, _| {
+            persister.watch = None;
+            persister.is_away(began, &"no answer");
+            persister.give_up_gifts();
+        });
+        if let Some(before) = self.watch.replace(watch) {
+            ctx.cancel_future(before);
+        }
+        began
+    }
+
+    /// Notes that the store is away, and says so once.
+    fn is_away(&mut self, since: Instant, error: &dyn std::fmt::Display) -> Instant {
+        self.gauge.healthy.store(false, Ordering::Relaxed);
+        *self.failing_since.get_or_insert_with(|| {
+            error!("store is away, gifts are refused and comments wait: error={error}");
+            since
+        })
     }
 
     fn committed(
         &mut self,
         batch: Vec<Submit>,
+        began: Instant,
         result: Result<Vec<WriteOutcome>, StoreError>,
         ctx: &mut Context<Self>,
     ) {
+        if let Some(watch) = self.watch.take() {
+            ctx.cancel_future(watch);
+        }
         match result {
             Ok(outcomes) => {
                 if self.failing_since.take().is_some() {
@@ -208,7 +242,7 @@ impl Persister {
                 error!("batch refused, committing one by one: writes={} error={fault}", batch.len());
                 self.commit_singly(batch, ctx);
             }
-            Err(fault) => self.retry(batch, &fault, ctx),
+            Err(fault) => self.retry(batch, began, &fault, ctx),
         }
     }
 
@@ -217,9 +251,9 @@ impl Persister {
     fn probe(&mut self, ctx: &mut Context<Self>) {
         self.committing = true;
         let store = self.store.clone();
-        let ping = async move { store.ping().await }.into_actor(self).map(|result, persister, ctx| match result {
-            Ok(()) => persister.committed(Vec::new(), Ok(Vec::new()), ctx),
-            Err(fault) => persister.retry(Vec::new(), &fault, ctx),
+        let began = Instant::now();
+        let ping = async move { store.ping().await }.into_actor(self).map(move |result, persister, ctx| {
+            persister.committed(Vec::new(), began, result.map(|()| Vec::new()), ctx);
         });
         ctx.spawn(ping);
     }
@@ -250,36 +284,40 @@ impl Persister {
         ctx.spawn(singly.into_actor(self).map(|(done, stopped), persister, ctx| {
             persister.answer(done);
             if let Some((left, away)) = stopped {
-                return persister.retry(left, &away, ctx);
+                return persister.retry(left, Instant::now(), &away, ctx);
             }
             persister.committing = false;
             persister.commit_next(ctx);
         }));
     }
 
-    /// Puts a failed batch back in front, without gifts that have waited long enough, and comes
-    /// back later.
-    fn retry(&mut self, batch: Vec<Submit>, fault: &StoreError, ctx: &mut Context<Self>) {
-        let failing_since = *self.failing_since.get_or_insert_with(|| {
-            error!("store is away, gifts are refused and comments wait: error={fault}");
-            Instant::now()
-        });
-        self.gauge.healthy.store(false, Ordering::Relaxed);
-        let out_of_patience = failing_since.elapsed() >= GIFT_PATIENCE;
-        let (given_up, kept): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submit| out_of_patience && matches!(submit.write, Write::Gift(_)));
-        if !given_up.is_empty() {
-            warn!("gifts answered busy: gifts={}", given_up.len());
-        }
-        self.answer(given_up.into_iter().map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))));
-        for submit in kept.into_iter().rev() {
+    /// Puts a failed batch back in front and comes back later. Gifts that have waited long enough are
+    /// not tried again.
+    fn retry(&mut self, batch: Vec<Submit>, began: Instant, fault: &StoreError, ctx: &mut Context<Self>) {
+        let failing_since = self.is_away(began, fault);
+        for submit in batch.into_iter().rev() {
             self.queue.push_front(submit);
+        }
+        if failing_since.elapsed() >= GIFT_PATIENCE {
+            self.give_up_gifts();
         }
         ctx.run_later(self.retry_wait, |persister, ctx| {
             persister.committing = false;
             persister.commit_next(ctx);
         });
         self.retry_wait = (self.retry_wait * 2).min(RETRY_MAX);
+    }
+
+    /// Answers `busy` to all gifts that wait, however many writes wait before them.
+    fn give_up_gifts(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        let (given_up, kept): (Vec<_>, Vec<_>) =
+            queue.into_iter().partition(|submit| matches!(submit.write, Write::Gift(_)));
+        self.queue = kept.into();
+        if !given_up.is_empty() {
+            warn!("gifts answered busy: gifts={}", given_up.len());
+        }
+        self.answer(given_up.into_iter().map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))));
     }
 
     /// Answers each room once for all its writes of a batch.
