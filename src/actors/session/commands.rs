@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::time::timeout;
@@ -22,6 +22,10 @@ use crate::protocol::socketio::connect_packet;
 use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
 
 use super::{RoomLink, Session, Verified};
+
+/// How long commands wait for a verdict that was good before. Then that one stands: the store is away,
+/// and the node has said that it is not ready.
+const AGAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// The first thing a session does: Engine.IO 3 is greeted unasked, `/ws` must prove who it is.
@@ -160,26 +164,24 @@ impl Session {
         if self.knows(token) {
             return self.authorized(command, ctx);
         }
-        let is_known = self.verified.as_ref().is_some_and(|verified| *verified.token == *token);
         self.verify(Arc::from(token), ctx, move |session, verdict, ctx| match verdict {
             Ok(()) => session.authorized(command, ctx),
-            // Nobody can log out either while nobody can be asked: what was good is good until then.
-            Err(AuthError::Unavailable) if is_known && !session.has_expired() => session.authorized(command, ctx),
             Err(error) => session.reject(&command.ack, error.into()),
         });
     }
 
     /// Whether the verdict on `token` is known, good and fresh.
     fn knows(&self, token: &str) -> bool {
-        !self.has_expired()
-            && self.verified.as_ref().is_some_and(|verified| {
-                *verified.token == *token && verified.checked.elapsed() < self.settings().recheck
-            })
+        let recheck = self.settings().recheck;
+        self.vouched(token).is_some_and(|verified| verified.checked.elapsed() < recheck)
     }
 
-    fn has_expired(&self) -> bool {
-        let expires_at = self.verified.as_ref().and_then(|verified| verified.identity.expires_at);
-        expires_at.is_some_and(|at| at <= self.services.clock.now())
+    /// The latest verdict on `token`, if that was good and the token has not expired since.
+    fn vouched(&self, token: &str) -> Option<&Verified> {
+        self.verified.as_ref().filter(|verified| {
+            let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
+            *verified.token == *token && !expired
+        })
     }
 
     /// Asks for the verdict on `token`; commands wait meanwhile.
@@ -192,9 +194,10 @@ impl Session {
         self.awaited += 1;
         let auth = self.services.auth.clone();
         self.claim(auth.decode(&token).ok().map(|(user, _)| user));
+        let patience = if self.vouched(&token).is_some() { AGAIN_TIMEOUT } else { ASK_TIMEOUT };
         let verdict = async move {
             // A store that hangs must not hold the session, and the commands behind this one, for ever.
-            let verdict = timeout(ASK_TIMEOUT, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
+            let verdict = timeout(patience, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
         ctx.spawn(verdict.into_actor(self).map(|(token, verdict), session, ctx| {
@@ -202,7 +205,12 @@ impl Session {
             if session.ended {
                 return;
             }
-            let verdict = verdict.map(|identity| session.identify(token, identity));
+            let verdict = match verdict {
+                // Nothing is known while the store is away: who was good goes on, and the rooms with it,
+                // until the store says otherwise or somebody on this node does.
+                Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
+                verdict => verdict.map(|identity| session.identify(token, identity)),
+            };
             session.claim(None);
             then(session, verdict, ctx);
             session.caught_up(ctx);
@@ -215,6 +223,17 @@ impl Session {
             self.recheck(ctx);
         }
         self.pump(ctx);
+    }
+
+    /// Lets the latest verdict on `token` stand for one more period, if it was good.
+    fn renew_verdict(&mut self, token: &str) -> bool {
+        if self.vouched(token).is_none() {
+            return false;
+        }
+        if let Some(verified) = &mut self.verified {
+            verified.checked = Instant::now();
+        }
+        true
     }
 
     /// Lists the session under the user it claims to be, and no more under the one before.
