@@ -42,8 +42,10 @@ impl Bucket {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let cost_us = rate.cost_us().saturating_mul(count).min(rate.full_us());
         let now_us = in_us(now);
-        // A clock that jumped back must not lock anyone out for longer than an empty bucket would.
-        let paid_until_us = self.paid_until_us.max(now_us).min(now_us.saturating_add(rate.full_us()));
+        // Only a clock that was set back leaves us further ahead than the burst. How much was taken is
+        // not known any more then, and nobody is refused for it.
+        let is_known = self.paid_until_us <= now_us.saturating_add(rate.full_us());
+        let paid_until_us = if is_known { self.paid_until_us.max(now_us) } else { now_us };
         let after_us = paid_until_us.saturating_add(cost_us);
         let short_us = after_us.saturating_sub(now_us).saturating_sub(rate.full_us());
         if short_us > 0 {
@@ -113,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_back_costs_at_most_one_refill() {
+    fn a_clock_that_jumps_back_refuses_nobody_and_is_counted_on_from_there() {
         let mut bucket = Bucket::default();
-        assert_eq!(bucket.take(RATE, Timestamp(1_000_000)), Ok(()));
+        assert_eq!(bucket.take_many(RATE, 3, Timestamp(1_000_000)), Ok(()));
+        assert_eq!(bucket.take_many(RATE, 3, Timestamp(5)), Ok(()));
         assert_eq!(bucket.take(RATE, Timestamp(5)), Err(500));
-        assert_eq!(bucket.take(RATE, Timestamp(505)), Ok(()));
     }
 }

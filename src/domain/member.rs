@@ -184,8 +184,19 @@ impl<H> MemberList<H> {
     }
 
     /// Ends the presence of users whose grace is over, oldest arrival first. Whom another node shows
-    /// stays.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Departed> {
+    /// stays. No grace lasts longer than `grace_ms` from now: a clock that was set back must not keep
+    /// those online who are gone.
+    pub fn expire(&mut self, now: Timestamp, grace_ms: i64) -> Vec<Departed> {
+        let latest = now.plus_ms(grace_ms);
+        while let Some(&(at, user)) = self.lingering.last()
+            && at > latest
+        {
+            self.lingering.pop_last();
+            self.lingering.insert((latest, user));
+            if let Some(online) = self.online.get_mut(&user) {
+                online.leaves_at = Some(latest);
+            }
+        }
         let mut gone = Vec::new();
         while let Some(&(at, user)) = self.lingering.first()
             && at <= now
@@ -372,7 +383,8 @@ impl<H> MemberList<H> {
 mod tests {
     use super::*;
 
-    const GRACE_ENDS: Timestamp = Timestamp(30_000);
+    const GRACE_MS: i64 = 30_000;
+    const GRACE_ENDS: Timestamp = Timestamp(GRACE_MS);
 
     fn join(list: &mut MemberList<()>, session: u64, user: i64) -> Arrival {
         let id = UserId::new(user).unwrap();
@@ -431,9 +443,23 @@ mod tests {
         assert!(list.lose(SessionId(2), GRACE_ENDS).is_none());
         assert_eq!(list.next_expiry(), Some(GRACE_ENDS));
         assert_eq!((list.members_count(), list.users_count()), (0, 1));
-        assert!(list.expire(GRACE_ENDS.plus_ms(-1)).is_empty());
-        assert_eq!(list.expire(GRACE_ENDS).len(), 1);
+        assert!(list.expire(GRACE_ENDS.plus_ms(-1), GRACE_MS).is_empty());
+        assert_eq!(list.expire(GRACE_ENDS, GRACE_MS).len(), 1);
         assert_eq!((list.users_count(), list.next_expiry()), (0, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_begins_a_grace_anew_and_no_more() {
+        let mut list = MemberList::default();
+        for (session, user) in [(1, 10), (2, 20)] {
+            join(&mut list, session, user);
+            list.lose(SessionId(session), Timestamp(1_000_000 + user));
+        }
+        assert!(list.expire(Timestamp(5), GRACE_MS).is_empty());
+        assert_eq!(list.next_expiry(), Some(Timestamp(5 + GRACE_MS)));
+        join(&mut list, 3, 20);
+        assert_eq!(list.expire(Timestamp(5 + GRACE_MS), GRACE_MS).len(), 1);
+        assert_eq!((users(&list), list.next_expiry()), (vec![20], None));
     }
 
     #[test]
@@ -443,7 +469,7 @@ mod tests {
         list.lose(SessionId(1), GRACE_ENDS);
         join(&mut list, 2, 10);
         assert_eq!(list.next_expiry(), None);
-        assert!(list.expire(Timestamp(i64::MAX)).is_empty());
+        assert!(list.expire(Timestamp(i64::MAX), GRACE_MS).is_empty());
         let (_, gone) = list.leave(SessionId(2)).unwrap();
         assert_eq!(gone.map(|gone| gone.profile.id), UserId::new(10));
     }
@@ -458,7 +484,7 @@ mod tests {
         list.lose(SessionId(2), GRACE_ENDS);
         list.lose(SessionId(3), GRACE_ENDS);
         list.leave(SessionId(4));
-        list.expire(GRACE_ENDS);
+        list.expire(GRACE_ENDS, GRACE_MS);
         assert!(list.members.is_empty() && list.online.is_empty());
         assert!(list.by_arrival.is_empty() && list.lingering.is_empty());
     }

@@ -257,7 +257,7 @@ impl<H: Clone> Room<H> {
     /// the comments that wait.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
-        for departed in self.members.expire(now) {
+        for departed in self.members.expire(now, self.settings.leave_grace_ms) {
             self.presence.departed(departed);
             if self.presence.tells_each() {
                 effects.extend(self.announce(now));
@@ -363,7 +363,9 @@ impl<H: Clone> Room<H> {
             waiters.push(to);
             return Vec::new();
         }
-        let told_before = self.announced.knows(receipt.record_id) || receipt.at < self.opened_at;
+        // What has the time of our own order is that order, whatever became of the clock since we opened.
+        let before_us = receipt.at < self.opened_at && receipt.at != order.at;
+        let told_before = self.announced.knows(receipt.record_id) || before_us;
         if receipt.duplicate && told_before {
             let offset = self.announced.offset(receipt.record_id);
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
