@@ -4,6 +4,7 @@
 #          nodejs, npm                for the Socket.IO clients of JavaScript and the browser test
 #          chromium, a Chinese font   for the browser test and its picture
 #          postgresql                 for the store tests, which start a private server of their own
+#          libfaketime                for the test of a clock that jumps
 #          python3, python3-venv      for the Socket.IO clients of Python
 #   npm    the clients of tests/clients/package-lock.json, into tests/clients/node_modules
 #   pip    the clients of tests/clients/requirements*.txt, into target/test-venv*
@@ -27,6 +28,7 @@ as_root() {
 
 has_libc_headers() { [ -e /usr/include/stdio.h ]; }
 has_postgresql() { has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_libfaketime() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
 has_chinese_font() { has fc-list && [ -n "$(fc-list :lang=zh)" ]; }
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
@@ -39,6 +41,7 @@ install_packages() {
     has chromium || missing+=(chromium)
     has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
     has_postgresql || missing+=(postgresql)
+    has_libfaketime || missing+=(libfaketime)
     has_venv || missing+=(python3 python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! has apt-get; then
