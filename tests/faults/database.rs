@@ -51,7 +51,13 @@ fn freeze_length() -> Duration {
 
 #[test]
 fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
-    let (postgres, server) = match start(&[("LIVEROOM__LIMITS__PERSISTER_QUEUE", QUEUE)]) {
+    // Batches so small that gifts wait behind more comments than go into one.
+    let env = [
+        ("LIVEROOM__LIMITS__PERSISTER_QUEUE", QUEUE),
+        ("LIVEROOM__LIMITS__LEDGER_BATCH", "8"),
+        ("LIVEROOM__SERVER__DRAIN_TIMEOUT_MS", "2000"),
+    ];
+    let (postgres, mut server) = match start(&env) {
         Ok(started) => started,
         Err(reason) => return println!("skipped: {reason}"),
     };
@@ -66,6 +72,20 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
     let away_after = frozen_at.elapsed();
     evening.room_goes_on(true);
     let memory = resident_kib(&server);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            let read = server.get(&format!("/api/live/read/{}", evening.live_id));
+            assert_eq!(read.status, 503, "{}", read.text());
+            assert!(began.elapsed() < READ_ANSWER_MAX, "a request waited {:?}", began.elapsed());
+        });
+        scope.spawn(|| {
+            let began = Instant::now();
+            let audit = server.run(&["audit"]);
+            assert!(!audit.status.success(), "nothing can be said of the books now");
+            assert!(began.elapsed() < READ_ANSWER_MAX, "opening the store took {:?}", began.elapsed());
+        });
+    });
     eventually("the freeze is over", || {
         evening.room_goes_on(true);
         (frozen_at.elapsed() >= freeze_length()).then_some(())
@@ -85,6 +105,16 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
     assert!(grown < 32 * 1024, "what waits for the store is bounded: {grown} KiB");
     assert!(report.comments_refused > 0, "the queue of {QUEUE} was full: {report:?}");
     assert!(report.slowest_gift_answer < GIFT_ANSWER_MAX, "{report:?}");
+
+    // Whoever stops the server does not wait for the database either.
+    postgres.freeze();
+    let began = Instant::now();
+    server.signal("TERM");
+    assert!(server.wait_for_exit().success());
+    assert!(began.elapsed() < DRAIN_MAX, "stopping took {:?}", began.elapsed());
+    postgres.thaw();
+    server.restart();
+    server.assert_books_balance();
 }
 
 #[test]
@@ -113,6 +143,12 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
 
 /// The patience of the store with one call and that of the persister with a gift, and a busy machine.
 const GIFT_ANSWER_MAX: Duration = Duration::from_secs(22);
+
+/// What a request waits for a connection and for its answer, and a busy machine.
+const READ_ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// The drain's time limit, twice over.
+const DRAIN_MAX: Duration = Duration::from_secs(4);
 
 fn resident_kib(server: &TestServer) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a Linux with /proc");
