@@ -6,7 +6,8 @@
 
 mod passwords;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use log::warn;
@@ -22,6 +23,10 @@ pub use passwords::{PASSWORD_BYTES_MAX, PasswordError, Passwords};
 /// Bytes of a token at most. Ours take about 200; those of the replaced system carry the whole user
 /// row and stay below 1,000. Anything longer is refused before it costs a signature check.
 pub const TOKEN_BYTES_MAX: usize = 4_096;
+
+/// With the store away every session has a token that cannot be checked, again and again: one line in
+/// this time says so.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// A verified user, and until when to believe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +95,8 @@ pub struct Auth {
     tokens: Arc<dyn TokenStore>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// When it was last said that a token could not be checked.
+    warned: Mutex<Option<Instant>>,
 }
 
 impl Auth {
@@ -117,6 +124,7 @@ impl Auth {
             tokens,
             store,
             clock,
+            warned: Mutex::new(None),
         }
     }
 
@@ -172,7 +180,7 @@ impl Auth {
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         let (user_id, expires_at) = self.decode(token)?;
         let unavailable = |error: StoreError| {
-            warn!("token not checked: user_id={user_id} error={error}");
+            self.warn_unchecked(user_id, &error);
             AuthError::Unavailable
         };
         if !self.tokens.is_current(user_id, token).await.map_err(unavailable)? {
@@ -185,6 +193,14 @@ impl Auth {
         let name = user.nickname.filter(|nickname| !nickname.is_empty()).unwrap_or(user.username);
         let profile = Arc::new(Profile { id: user.id, name, avatar: user.avatar });
         Ok(Identity { profile, expires_at })
+    }
+
+    fn warn_unchecked(&self, user_id: UserId, error: &StoreError) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            warn!("token not checked: user_id={user_id} error={error}");
+            *warned = Some(Instant::now());
+        }
     }
 }
 

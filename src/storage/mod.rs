@@ -47,7 +47,8 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// How long a call waits for a connection, for another process's transaction or for a row.
     pub wait_ms: u32,
-    /// How long one statement may run in PostgreSQL; the audit is exempt. SQLite cannot say.
+    /// How long one statement may run in PostgreSQL; the audit is exempt. A call that is not answered
+    /// two seconds after that is given up with its connection. SQLite cannot say.
     pub statement_ms: u32,
     /// Calls waiting for a connection; one more is refused as unavailable.
     pub queue_max: usize,
