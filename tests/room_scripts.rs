@@ -27,7 +27,7 @@
 //! | `room STATUS KEY=N…` | how the room opens, before all else; status `on_air`, `scheduled`, `paused` or `ended`, keys as in `World::configure` |
 //! | `seed WHO TEXT id=ID ago=30s` | a comment stored before the room opened |
 //! | `with WHO…` | they join, which is not shown |
-//! | `WHO join`, `leave`, `lost`, `removed` | |
+//! | `WHO join`, `leave`, `lost`, `removed`, `kicked` | |
 //! | `WHO comment TEXT id=ID` | `id` is the `request_id`, here and below; optional |
 //! | `WHO gift NAME num=N id=ID` | `rose` costs 7, `ring` 520; any other name is not in the catalogue |
 //! | `wait 1.5s`, `tick` | the clock goes on / the room looks at it |
@@ -36,7 +36,10 @@
 //! | `books ok t1 record=N coin=N live=N at=S duplicate` | the books answer for a gift; all fields have defaults, see `World::settle_gift` |
 //! | `books REFUSAL t1` | |
 //! | `order later`, `order now`, `place` | the broker is elsewhere / here again; it places the next event |
-//! | `elsewhere TEXT` | a comment from another node gets its place |
+//! | `elsewhere TEXT by=WHO id=ID` | a comment from another node gets its place |
+//! | `node N shows WHO clients=S,S`, `hides WHO`, `all WHO…` | another node tells who is there; `all` is all it shows |
+//! | `own` | what this node tells others since it was asked last: `nodes <- …` |
+//! | `gift_known rN` | another node has announced the gift before |
 //! | `live STATUS TITLE`, `views N` | the live's row changed |
 //! | `show members`, `ledger`, `idle`, `position` | |
 //!

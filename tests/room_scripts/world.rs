@@ -6,8 +6,8 @@ use std::sync::Arc;
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount, GiftId,
     GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, Live, LiveId, LiveStatus,
-    Presence, PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
-    RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    NodeId, PeerChange, PeerUser, Presence, PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply,
+    ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -114,7 +114,13 @@ impl World {
                 let event = self.unplaced.pop_front().ok_or("nothing waits for its place")?;
                 self.place(event);
             }
-            "elsewhere" => self.post_elsewhere(&words.next("a text")?)?,
+            "elsewhere" => self.post_elsewhere(&mut words)?,
+            "node" => self.hear_node(&mut words)?,
+            "own" => self.tell_own(),
+            "gift_known" => {
+                let record = GiftRecordId::new(words.label('r')?).ok_or("records count from r1")?;
+                self.step(|room, _| room.gift_announced(record, None));
+            }
             "live" => {
                 let status = words::status(&words.next("a status")?)?;
                 let title = words.optional().unwrap_or_else(|| self.live.title.clone());
@@ -223,6 +229,7 @@ impl World {
             "leave" => Ok(self.room().leave(id, to.clone(), now)),
             "lost" => Ok(self.room().lose(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
+            "kicked" => Ok(self.room().kick(profile.id, now)),
             "comment" => {
                 let text = words.next("a text")?;
                 let comment = self.new_comment(user, &text, words.request_id()?)?;
@@ -305,11 +312,46 @@ impl World {
         Ok(receipt)
     }
 
-    fn post_elsewhere(&mut self, text: &str) -> Result<(), String> {
-        let comment = self.new_comment("someone", text, None)?;
+    fn post_elsewhere(&mut self, words: &mut Words) -> Result<(), String> {
+        let text = words.next("a text")?;
+        let author = words.key("by").unwrap_or_else(|| "someone".into());
+        let request_id = words.request_id()?;
+        let comment = self.new_comment(&author, &text, request_id)?;
         self.room();
         self.place(RoomEvent::Comment(Arc::new(comment)));
         Ok(())
+    }
+
+    /// What another node tells of its members: `node 2 shows bob clients=b1,b2`, `node 2 hides bob`,
+    /// `node 2 all bob carol`.
+    fn hear_node(&mut self, words: &mut Words) -> Result<(), String> {
+        let node = NodeId(words::number(&words.next("a number")?)?);
+        let verb = words.next("what it tells")?;
+        let sockets = words.key("clients").unwrap_or_default();
+        let sockets: Vec<SocketId> = sockets.split(',').filter(|id| !id.is_empty()).map(SocketId::from).collect();
+        let mut users = Vec::new();
+        while let Some(user) = words.optional() {
+            users.push(PeerUser { profile: self.profile(&user), sockets: sockets.clone(), arrived_at: self.now });
+        }
+        let changes = match verb.as_str() {
+            "shows" => users.into_iter().map(|user| PeerChange::Present { node, user }).collect(),
+            "hides" => users.into_iter().map(|user| PeerChange::Absent { node, user: user.profile.id }).collect(),
+            "all" => vec![PeerChange::All { node, users }],
+            other => return Err(format!("no node ever tells {other}")),
+        };
+        self.step(|room, now| room.hear(changes, now));
+        Ok(())
+    }
+
+    /// What this node tells others of its members now.
+    fn tell_own(&mut self) {
+        for change in self.room().take_own_changes() {
+            let line = match change {
+                Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words_or_dash(&user.sockets)),
+                Err(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
+            };
+            self.trace.push(line);
+        }
     }
 
     fn new_comment(&mut self, author: &str, text: &str, request_id: Option<RequestId>) -> Result<Comment, String> {
@@ -510,4 +552,8 @@ fn reply_words(reply: &Reply) -> String {
             format!("gifted r{record_id} at={} coin={coin}", words::place(*offset))
         }
     }
+}
+
+fn words_or_dash(sockets: &[SocketId]) -> String {
+    if sockets.is_empty() { "-".into() } else { sockets.join(",") }
 }
