@@ -18,9 +18,10 @@
 //!                   actors::live_room  asks domain::Room, performs its effects
 //!                    |            |                 |                  |
 //!          actors::hub      actors::persister    cluster::Broker       |
-//!          one per worker   group commit         order of events       |
-//!                |                |                                    |
-//!             outbox           storage: SQLite | PostgreSQL  <---------+
+//!          one per worker   group commit         order of events,      |
+//!                |                |                other nodes           |
+//!             outbox           storage: SQLite |    memory | Redis     |
+//!                              PostgreSQL  <---------------------------+
 //! ```
 //!
 //! | layer | knows | does not know |
@@ -29,7 +30,7 @@
 //! | [`protocol`] | bytes and types: every wire name, error text, code | sockets, actors |
 //! | [`outbox`] | one session's bounded queue, the slow-member policy | what a packet means |
 //! | [`actors`] | who holds which state, and in which order effects happen | rules |
-//! | [`storage`], [`cluster`] | rows; order of events and current tokens | rules beyond a WHERE clause |
+//! | [`storage`], [`cluster`] | rows; order of events, current tokens, the other nodes | rules beyond a WHERE clause |
 //! | [`transport`], [`http`] | frames, requests | commands and events; rules |
 //! | [`app`] | which parts are in use, and in which order they start and stop | everything else |
 //!
@@ -49,8 +50,8 @@
 //!    comment for the end of a turn, and may give it to its sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
-//!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order,
-//!    `actors/live_room/recovery.rs` keeps it for members that come back, and
+//!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order
+//!    (or Redis does, see below), `actors/live_room/recovery.rs` keeps it for members that come back, and
 //!    `actors/live_room/fan_out.rs` gathers what is to be told. `actors/live_room/window.rs` says for
 //!    how long: not at all in a calm room; then it is one message to each worker's hub.
 //! 6. `actors/hub` has what was gathered encoded once per dialect, as one run of frames, and pushes
@@ -64,10 +65,33 @@
 //! for the commit; one transaction debits the giver (`WHERE coin >= price`), credits the live and
 //! writes the ledger; [`domain::Room::gift_settled`] then publishes it.
 //!
+//! # Many nodes
+//!
+//! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis, which
+//! alone decides about order. A room lives on every node that has members of it. What changes in the
+//! life of a comment is step 5:
+//!
+//! 1. `cluster/redis/mod.rs` takes the event from the room without waiting; the cluster's own thread
+//!    (`cluster/redis/engine.rs`) gathers what the room appends while the batch before is under way.
+//! 2. `cluster/redis/append.lua` numbers the batch, appends it to the room's stream and publishes it, in
+//!    one step. Doing it again changes nothing: each room of each node counts its events.
+//! 3. `cluster/redis/order.rs` hands each node's room the events in their order, whether they came as
+//!    the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs` takes them in;
+//!    from there the way is the same.
+//!
+//! | what nodes share | how | when Redis is away |
+//! |---|---|---|
+//! | a room's events | stream and script, `order.rs` | each node goes on alone in an epoch of its own, and tells the others later |
+//! | who is in a room | counted deltas from node to node, `shares.rs` | each node shows its own users, and others' until they count as dead |
+//! | current tokens | keys `user_<id>`, `tokens.rs`; Redis says when one changes | the store's copy decides; logins and logouts are written later |
+//! | what must happen everywhere | signals, `engine/peers.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
+//! | coins, comments, accounts | PostgreSQL | not affected |
+//!
 //! # Promises, and where they are kept
 //!
 //! * Everybody in a room sees the same events in the same order, counted without a gap inside an
-//!   epoch: one [`cluster::RoomLog`] per room, one way to the members.
+//!   epoch, on every node: one [`cluster::RoomLog`] per room, one way to the members. What a member
+//!   was told it is not told again, whatever Redis forgot (`cluster/redis/order/tests.rs` tries).
 //! * Who comes back hears all it missed, once and in order, or is told that it cannot:
 //!   [`domain::History`] says what is still there, and a replay takes the same way as live events.
 //! * What was taken down is not told again and not read again: its removal stands in its place.
@@ -93,8 +117,7 @@
 //!
 //! # What is not here yet
 //!
-//! Several nodes and Redis. The seams are: [`cluster::Broker`] may order events later and elsewhere,
-//! and every packet carries its [`domain::Lane`].
+//! Moderators, mutes and bans; TLS to PostgreSQL and Redis.
 
 // What cannot fail is proved by an `expect` that says why; all else is an error value.
 #![warn(clippy::unwrap_used)]

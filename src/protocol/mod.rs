@@ -23,6 +23,6 @@ pub use codec::{Codec, Dialect, echo_text, event_text, fail_text, kicked_text, p
 pub use command::{ClientCommand, CommandKind, Decoded, FieldFault, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use payload::PayloadLimits;
-pub use refusal::{Refusal, close_frame};
+pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};
 pub use reply::{done_text, reply_text};
 pub use socketio::{SocketIoDecoder, SocketIoInput};

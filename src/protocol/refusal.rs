@@ -67,7 +67,7 @@ pub const OVERLOADED_RETRY_AFTER_MS: u64 = 5_000;
 /// | code | when | reconnect |
 /// |---|---|---|
 /// | 1000 | the client said good-bye | |
-/// | 1001 | the node drains | yes |
+/// | 1001 | the node drains | after `retry_after_ms` in the reason, to another node if there is one |
 /// | 1007 | text that is not UTF-8 | no |
 /// | 1008 | too many commands, packets that are not the protocol | no |
 /// | 1009 | a frame above the limit | no |
@@ -78,6 +78,8 @@ pub const OVERLOADED_RETRY_AFTER_MS: u64 = 5_000;
 /// | 3010 | the user connected elsewhere | no |
 /// | 3408 | silent for too long, or nothing valid in time | yes |
 /// | 3503 | no room for another session | after `retry_after_ms` in the reason |
+///
+/// The hint of a node that drains differs from client to client: see [`shutdown_reason`].
 ///
 /// A reason is at most 123 bytes, which is what a close frame holds.
 pub const fn close_frame(disconnect: Disconnect) -> (u16, &'static str) {
@@ -98,6 +100,16 @@ pub const fn close_frame(disconnect: Disconnect) -> (u16, &'static str) {
         Disconnect::Overloaded => (3503, "overloaded retry_after_ms=5000"),
     }
 }
+
+/// What a node that drains tells a client, which is to come back elsewhere after so long.
+pub fn shutdown_reason(retry_after_ms: u64) -> String {
+    format!("{} retry_after_ms={retry_after_ms}", close_frame(Disconnect::Shutdown).1)
+}
+
+/// All clients of a node that drains would come back at the same moment; over so long they are spread.
+/// Long enough for a node's worth of connections to be let in by the others (`limits.connections_per_s`),
+/// short enough that nobody reloads the page.
+pub const SHUTDOWN_SPREAD_MS: u64 = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -31,7 +31,7 @@ use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::{Disconnect, SocketId};
 use crate::outbox::{Control, FlushEnd, Outbox, Packet};
 use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
-use crate::protocol::{Codec, EngineVersion};
+use crate::protocol::{Codec, EngineVersion, SHUTDOWN_SPREAD_MS, shutdown_reason};
 
 /// What the kernel holds for a peer that reads slowly, in bytes; it doubles this for its own use.
 /// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
@@ -347,6 +347,11 @@ impl Socket {
 fn close_frame(reason: Disconnect, echo: Option<Option<u16>>) -> Bytes {
     match (reason, echo) {
         (Disconnect::ByClient, Some(code)) => frames::close_frame(code, ""),
+        (Disconnect::Shutdown, _) => {
+            let (code, _) = crate::protocol::close_frame(reason);
+            let retry_after_ms = rand::random_range(0..SHUTDOWN_SPREAD_MS);
+            frames::close_frame(Some(code), &shutdown_reason(retry_after_ms))
+        }
         (reason, _) => {
             let (code, text) = crate::protocol::close_frame(reason);
             frames::close_frame(Some(code), text)
