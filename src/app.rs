@@ -2,7 +2,7 @@
 //! and in which order things start and stop.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, web};
 use log::{error, info, warn};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::hub::Hub;
@@ -76,6 +76,7 @@ pub struct App {
     transport: web::Data<TransportState>,
     catalogue: Arc<GiftCatalogue>,
     nodes: Arc<dyn Nodes>,
+    listener: TcpListener,
 }
 
 /// What this node shares with others: with one node, nothing.
@@ -171,6 +172,7 @@ impl App {
             settings: Arc::new(api_settings(config)),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
+        let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
         let (address, server) = listen(config, listener, api, transport.clone())?;
         Ok(Self {
             address,
@@ -182,6 +184,7 @@ impl App {
             transport,
             catalogue,
             nodes: cluster.nodes,
+            listener: own_listener,
         })
     }
 
@@ -207,6 +210,11 @@ impl App {
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
         self.server.pause().await;
+        // Paused, it would still be connected to, and reset what it never looked at. Refused, a client or a
+        // balancer goes elsewhere at once.
+        if let Err(error) = SockRef::from(&self.listener).shutdown(Shutdown::Both) {
+            warn!("listener not closed: error={error}");
+        }
         // Before the sessions: what their ends look like elsewhere depends on it.
         let left = timeout(LEAVING, self.nodes.leave()).await;
         if left.is_err() {
@@ -300,6 +308,12 @@ fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>)
 struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+}
+
+impl Listener {
+    fn fault(&self, source: io::Error) -> StartError {
+        StartError::Listen { address: self.address, source }
+    }
 }
 
 fn listen(

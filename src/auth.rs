@@ -155,6 +155,11 @@ impl Auth {
         self.tokens.clear(user, self.clock.now()).await
     }
 
+    /// Whether this node is told when a token changes; see [`TokenStore::watch`].
+    pub fn watch(&self) -> Option<u64> {
+        self.tokens.watch()
+    }
+
     /// The part that needs no store: whose token it is and when it expires.
     pub fn decode(&self, token: &str) -> Result<(UserId, Option<Timestamp>), AuthError> {
         if token.len() > TOKEN_BYTES_MAX {

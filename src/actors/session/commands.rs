@@ -200,7 +200,9 @@ impl Session {
             let verdict = timeout(patience, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
-        ctx.spawn(verdict.into_actor(self).map(|(token, verdict), session, ctx| {
+        // Before the question: what is missed while it is under way is missed.
+        let watch = self.services.auth.watch();
+        ctx.spawn(verdict.into_actor(self).map(move |(token, verdict), session, ctx| {
             session.awaited -= 1;
             if session.ended {
                 return;
@@ -209,7 +211,7 @@ impl Session {
                 // Nothing is known while the store is away: who was good goes on, and the rooms with it,
                 // until the store says otherwise or somebody on this node does.
                 Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
-                verdict => verdict.map(|identity| session.identify(token, identity)),
+                verdict => verdict.map(|identity| session.identify(token, identity, watch)),
             };
             session.claim(None);
             then(session, verdict, ctx);
@@ -253,7 +255,7 @@ impl Session {
 
     /// A session of another user from here on is in none of the rooms of the one before: nothing
     /// that befalls that user would reach it any more.
-    fn identify(&mut self, token: Arc<str>, identity: Identity) {
+    fn identify(&mut self, token: Arc<str>, identity: Identity, watch: Option<u64>) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
         if known != Some(user) {
@@ -263,7 +265,7 @@ impl Session {
             }
             self.services.directory.identify(user, own);
         }
-        self.verified = Some(Verified { token, identity, checked: Instant::now() });
+        self.verified = Some(Verified { token, identity, checked: Instant::now(), watch });
         if self.device_of.is_some() {
             self.announce_device(Some(user));
         }

@@ -19,6 +19,10 @@ use super::{Session, SessionSettings};
 /// quarter too late.
 const CHECKS: u32 = 4;
 
+/// Where changes of tokens are told, a verdict is asked for again after so many intervals: for what
+/// nobody tells, such as an account that was disabled in the database by hand.
+const WATCHED_INTERVALS: u32 = 10;
+
 /// What a session has to do next, and when.
 #[derive(Debug)]
 pub(super) struct Deadlines {
@@ -124,8 +128,23 @@ impl Session {
         }
         if self.deadlines.recheck <= now {
             self.deadlines.recheck = now + interval;
-            self.recheck(ctx);
+            if !self.is_watched(interval) {
+                self.recheck(ctx);
+            }
         }
+    }
+
+    /// Whether the node would have been told if something had befallen the user since the last verdict.
+    /// Even then it is asked for now and then, and when the token expires.
+    fn is_watched(&self, interval: Duration) -> bool {
+        let watch = self.services.auth.watch();
+        self.verified.as_ref().is_some_and(|verified| {
+            let is_expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
+            watch.is_some()
+                && watch == verified.watch
+                && verified.checked.elapsed() < interval * WATCHED_INTERVALS
+                && !is_expired
+        })
     }
 
     fn ping(&mut self, now: Instant) {

@@ -105,6 +105,8 @@ struct Verified {
     token: Arc<str>,
     identity: Identity,
     checked: Instant,
+    /// What the node was told of changes then, see [`Auth::watch`].
+    watch: Option<u64>,
 }
 
 /// A room this session may be a member of.

@@ -22,7 +22,7 @@ mod shares;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -76,6 +76,8 @@ struct Shared {
     node: NodeId,
     /// Milliseconds since the Unix epoch; 0: not alone.
     alone_since: AtomicI64,
+    /// The connection over which Redis says when tokens change; 0: it does not.
+    watch: AtomicU64,
 }
 
 /// This node's part in a cluster. Clones are the same part.
@@ -96,7 +98,8 @@ impl RedisCluster {
         let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
-        let shared = Arc::new(Shared { node: NodeId(rand::random()), alone_since: AtomicI64::new(0) });
+        let shared =
+            Arc::new(Shared { node: NodeId(rand::random()), alone_since: AtomicI64::new(0), watch: AtomicU64::new(0) });
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
         // number of rooms, users and operators.
         let (inputs, input) = mpsc::unbounded_channel();

@@ -1,6 +1,7 @@
 //! Current tokens as Redis keys, which the system that liveroom replaces reads and writes too.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -151,6 +152,11 @@ async fn pay(cluster: RedisCluster, owed: Arc<Owed>) {
 }
 
 impl TokenStore for RedisTokens {
+    fn watch(&self) -> Option<u64> {
+        let watch = self.cluster.shared.watch.load(Ordering::Relaxed);
+        (watch != 0).then_some(watch)
+    }
+
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move {

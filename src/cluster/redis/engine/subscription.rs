@@ -117,6 +117,9 @@ impl Engine {
             }
             Ok(connection) => {
                 self.subscription.connection = Some(connection);
+                if !self.address.is_cluster() {
+                    self.shared.watch.store(number, Ordering::Relaxed);
+                }
                 self.subscription.away_since = None;
                 self.subscription.next_ping = now + PING_EVERY;
                 // What Redis can do now is found out by doing it.
@@ -197,6 +200,7 @@ impl Engine {
         }
         warn!("subscription lost: error={why}");
         let now = Instant::now();
+        self.shared.watch.store(0, Ordering::Relaxed);
         // Void what still comes of it.
         self.subscription.number += 1;
         self.subscription.away_since = Some(now);
