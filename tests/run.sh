@@ -6,6 +6,7 @@
 #          postgresql                 for the store tests, which start a private server of their own
 #          libfaketime                for the test of a clock that jumps
 #          python3, python3-venv      for the Socket.IO clients of Python
+#          nginx, haproxy             for the test of nodes behind a balancer, on ports of its own
 #   npm    the clients of tests/clients/package-lock.json, into tests/clients/node_modules
 #   pip    the clients of tests/clients/requirements*.txt, into target/test-venv*
 # What is there is left alone, so a second run installs nothing. Arguments go to `cargo test`.
@@ -29,6 +30,8 @@ as_root() {
 has_libc_headers() { [ -e /usr/include/stdio.h ]; }
 has_postgresql() { has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_libfaketime() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
+# Often not in the PATH of users.
+has_server() { has "$1" || [ -x "/usr/sbin/$1" ]; }
 has_chinese_font() { has fc-list && [ -n "$(fc-list :lang=zh)" ]; }
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
@@ -42,6 +45,8 @@ install_packages() {
     has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
     has_postgresql || missing+=(postgresql)
     has_libfaketime || missing+=(libfaketime)
+    has_server nginx || missing+=(nginx)
+    has_server haproxy || missing+=(haproxy)
     has_venv || missing+=(python3 python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! has apt-get; then

@@ -51,7 +51,13 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], bo
 
 /// Sends any body.
 pub fn request_bytes(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
+    request_over(stream, method, path, headers, body)
+}
+
+/// Sends any body over a connection that is there already, and takes all that comes as the answer.
+pub fn request_over(mut stream: TcpStream, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let port = stream.peer_addr().expect("a connection has a peer").port();
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n");
     for (name, value) in headers {

@@ -4,7 +4,7 @@
 //! Everything is blocking and bounded by [`PATIENCE`]: a test that waits for something says what
 //! for, and fails with that when it does not come.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file is a crate of its own and uses a part of this")]
 
 pub mod http;
 pub mod ws;
