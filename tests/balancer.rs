@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use balancer::{Balancer, Kind, free_port};
+use balancer::{Balancer, Kind, Redis, free_port};
 use driver::{Cell, Client, Library, Transport};
 use postgres::Postgres;
 use support::{Answer, TestServer, User, eventually, http};
@@ -27,12 +27,13 @@ use support::{Answer, TestServer, User, eventually, http};
 /// Held by the test that runs: on a machine of two cores several at once would wait for each other.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// A balancer, nodes on one database, and a live on air.
+/// A balancer, two nodes of one cluster, and a live on air.
 struct Stage {
     balancer: Balancer,
     nodes: Vec<TestServer>,
     streamer: User,
     live_id: i64,
+    _redis: Redis,
     _database: Arc<Postgres>,
     /// Last, so that it is given back when all the others have ended.
     _turn: MutexGuard<'static, ()>,
@@ -42,12 +43,14 @@ impl Stage {
     /// `None`, and a word why, where the programs are missing.
     fn set(kind: Kind, env: &[(&str, &str)]) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match (kind.program(), Postgres::shared()) {
-            (Some(_), Ok(database)) => database,
-            (None, _) => return skipped(&format!("{kind} is not installed (see tests/run.sh)")),
-            (_, Err(reason)) => return skipped(&reason),
+        if kind.program().is_none() {
+            return skipped(&format!("{kind} is not installed (see tests/run.sh)"));
+        }
+        let (database, redis) = match Postgres::shared().and_then(|database| Ok((database, Redis::start()?))) {
+            Ok(servers) => servers,
+            Err(reason) => return skipped(&reason),
         };
-        let url = database.create_database();
+        let (url, redis_url) = (database.create_database(), redis.url());
         let node = || {
             // Balancers look for a node that comes back where it was.
             let port = free_port().to_string();
@@ -55,6 +58,7 @@ impl Stage {
                 ("LIVEROOM__SERVER__PORT", port.as_str()),
                 ("LIVEROOM__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
                 ("LIVEROOM__STORE__URL", url.as_str()),
+                ("LIVEROOM__CLUSTER__REDIS_URL", redis_url.as_str()),
             ];
             TestServer::start(&[&own[..], env].concat())
         };
@@ -62,19 +66,15 @@ impl Stage {
         let balancer = Balancer::start(kind, &[nodes[0].port(), nodes[1].port()]);
         let streamer = nodes[0].user("streamer");
         let live_id = nodes[0].live(&streamer);
-        Some(Self { balancer, nodes, streamer, live_id, _database: database, _turn: turn })
+        Some(Self { balancer, nodes, streamer, live_id, _redis: redis, _database: database, _turn: turn })
     }
 
-    /// Members that each node has in the live.
+    /// Members that each node has, as it says itself.
     fn members(&self) -> Vec<i64> {
         let of_node = |node: &TestServer| {
-            let rooms = node.admin_get("/admin/rooms").ok();
-            let rooms = rooms.as_array().expect("a list of rooms");
-            rooms
-                .iter()
-                .filter(|room| room["live_id"] == self.live_id)
-                .filter_map(|room| room["members"].as_i64())
-                .sum()
+            let all = node.admin_get("/admin/nodes").ok();
+            let own = all.as_array().and_then(|all| all.iter().find(|node| node["self"] == true));
+            own.and_then(|node| node["members"].as_i64()).expect("a node knows itself")
         };
         self.nodes.iter().map(of_node).collect()
     }
@@ -89,19 +89,27 @@ impl Stage {
         self.nodes.iter().position(knows).expect("a node knows the session")
     }
 
-    /// Waits until a client has lost its connection and has another.
-    fn comes_back(&self, client: &mut Client) {
+    /// Waits until a client has lost its connection and has another, and is told there what it missed
+    /// since the event at `place`.
+    fn comes_back(&self, client: &mut Client, place: &Value) {
         client.disconnected();
         client.connected();
-        self.take_part(client);
+        let joined = client.ask("joinLive", json!({"live_id": self.live_id, "since": place}));
+        assert_eq!(joined["recovered"], true, "{}: {joined}\n{}", client.cell, self.balancer.log());
+        self.say(client);
     }
 
-    /// Joins and says something, which all clients that are connected can.
-    fn take_part(&self, client: &mut Client) {
+    /// Joins and says something, which all clients that are connected can. Returns its place.
+    fn take_part(&self, client: &mut Client) -> Value {
         let joined = client.ask("joinLive", json!({"live_id": self.live_id}));
         assert_eq!(joined["ok"], true, "{}: {joined}\n{}", client.cell, self.balancer.log());
+        json!({"epoch": joined["epoch"], "offset": self.say(client)})
+    }
+
+    fn say(&self, client: &mut Client) -> Value {
         let said = client.ask("comment", json!({"live_id": self.live_id, "data": "hello"}));
         assert_eq!(said["status"], "delivered", "{}: {said}\n{}", client.cell, self.balancer.log());
+        said["offset"].clone()
     }
 }
 
@@ -205,9 +213,10 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
     let start = |(cell, user): (&Cell, &User)| Client::start(*cell, port, user.clone());
     let mut clients: Vec<Client> = cells.iter().zip(&users).map(start).collect();
     let all = i64::try_from(clients.len()).expect("a few");
+    let mut places = Vec::new();
     for client in &mut clients {
         client.connected();
-        stage.take_part(client);
+        places.push(stage.take_part(client));
     }
     let members = stage.members();
     assert_eq!(members.iter().max(), Some(&all), "one address, one node: {members:?}");
@@ -216,17 +225,17 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
     // Drained, with requests that need no session going on all the while.
     let watch = Watch::start(port);
     stage.nodes[first].signal("TERM");
-    for client in &mut clients {
-        stage.comes_back(client);
+    for (client, place) in clients.iter_mut().zip(&places) {
+        stage.comes_back(client, place);
     }
     assert!(stage.nodes[first].wait_for_exit().success());
-    newcomers_take_part(&stage, &users[0]);
+    newcomers_take_part(&stage);
     let bad = watch.stop();
     assert!(bad.is_empty(), "requests went wrong while a node was drained: {bad:?}\n{}", stage.balancer.log());
     println!("{kind}: {all} clients go on when their node is drained: ok");
 
     stage.nodes[first].restart();
-    let polls = |client: &&mut Client| client.cell.transport == Transport::Polling;
+    let polls = |client: &Client| client.cell.transport == Transport::Polling;
     let victim = match kind {
         // The address leads back to where it led before.
         Kind::Nginx => {
@@ -234,17 +243,17 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
                 let poller = Poller::open(Ipv4Addr::LOCALHOST, port).expect("some node has a seat");
                 (stage.node_of(&poller) == first).then_some(())
             });
-            for client in clients.iter_mut().filter(polls) {
+            for (client, place) in clients.iter_mut().zip(&places).filter(|(client, _)| polls(client)) {
                 // What it sends now comes to a node that does not know it.
                 client.send("comment", json!({"live_id": stage.live_id, "data": "who am I?"}));
-                stage.comes_back(client);
+                stage.comes_back(client, place);
             }
             first
         }
         // Who is on the other node stays there.
         Kind::Haproxy => {
             eventually("HAProxy takes the node back", || {
-                let mut newcomer = Client::start(PLAIN, port, users[0].clone());
+                let mut newcomer = Client::start(PLAIN, port, stage.streamer.clone());
                 newcomer.connected();
                 stage.take_part(&mut newcomer);
                 (stage.members()[first] > 0).then_some(())
@@ -252,20 +261,20 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
             1 - first
         }
     };
-    for client in &mut clients {
-        stage.take_part(client);
+    for (client, place) in clients.iter_mut().zip(&mut places) {
+        *place = stage.take_part(client);
     }
     println!("{kind}: {all} clients go on when the node is back: ok");
 
     // Killed: nobody gets to say good-bye, and polls hang in the air.
     stage.nodes[victim].kill();
-    for client in &mut clients {
-        if kind == Kind::Haproxy || polls(&client) {
-            stage.comes_back(client);
+    for (client, place) in clients.iter_mut().zip(&places) {
+        if kind == Kind::Haproxy || polls(client) {
+            stage.comes_back(client, place);
         }
         stage.take_part(client);
     }
-    newcomers_take_part(&stage, &users[0]);
+    newcomers_take_part(&stage);
     println!("{kind}: {all} clients go on when a node is killed: ok");
 }
 
@@ -273,9 +282,9 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
 const PLAIN: Cell = Cell { library: Library::PlainWs, transport: Transport::Websocket };
 
 /// New clients find the node that is left.
-fn newcomers_take_part(stage: &Stage, user: &User) {
+fn newcomers_take_part(stage: &Stage) {
     for _ in 0..4 {
-        let mut client = Client::start(PLAIN, stage.balancer.port(), user.clone());
+        let mut client = Client::start(PLAIN, stage.balancer.port(), stage.streamer.clone());
         client.connected();
         stage.take_part(&mut client);
     }
