@@ -9,6 +9,8 @@ mod balancer;
 mod driver;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/redis.rs"]
+mod redis;
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -19,9 +21,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use balancer::{Balancer, Kind, Redis, free_port};
+use balancer::{Balancer, Kind, free_port};
 use driver::{Cell, Client, Library, Transport};
 use postgres::Postgres;
+use redis::{Keeps, Redis};
 use support::{Answer, TestServer, User, eventually, http};
 
 /// Held by the test that runs: on a machine of two cores several at once would wait for each other.
@@ -46,10 +49,11 @@ impl Stage {
         if kind.program().is_none() {
             return skipped(&format!("{kind} is not installed (see tests/run.sh)"));
         }
-        let (database, redis) = match Postgres::shared().and_then(|database| Ok((database, Redis::start()?))) {
-            Ok(servers) => servers,
-            Err(reason) => return skipped(&reason),
-        };
+        let (database, redis) =
+            match Postgres::shared().and_then(|database| Ok((database, Redis::start(Keeps::Everything)?))) {
+                Ok(servers) => servers,
+                Err(reason) => return skipped(&reason),
+            };
         let (url, redis_url) = (database.create_database(), redis.url());
         let node = || {
             // Balancers look for a node that comes back where it was.

@@ -1,5 +1,4 @@
-//! nginx or HAProxy with the configuration of `.deploy`, and the Redis that nodes behind it share, each
-//! on a free port and in a folder of its own.
+//! nginx or HAProxy with the configuration of `.deploy`, on free ports and in a folder of its own.
 
 use std::fmt;
 use std::fs::File;
@@ -150,43 +149,4 @@ pub fn free_port() -> u16 {
     let candidates = (20_000 + taken_by_others..32_000).chain(20_000..32_000);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.next().expect("a free port")
-}
-
-/// A running Redis that keeps its data as operators are told to. Stopped when dropped.
-pub struct Redis {
-    _dir: TempDir,
-    port: u16,
-    child: Child,
-}
-
-impl Redis {
-    /// `Err` says why there can be none here.
-    pub fn start() -> Result<Self, String> {
-        let dir = TempDir::new().expect("a temporary folder");
-        let port = free_port();
-        let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "yes"]);
-        command.args(["--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]);
-        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn().map_err(|error| format!("redis-server does not start: {error}"))?;
-        let mut started = Self { _dir: dir, port, child };
-        eventually("redis listens", || {
-            let ended = started.child.try_wait().expect("a child can be waited for");
-            assert_eq!(ended, None, "redis-server ended");
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Ok(started)
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
