@@ -114,6 +114,9 @@ impl App {
         );
         let history =
             HistoryLimits { events_max: config.rooms.history_events_max, age_ms: i64::from(config.rooms.history_ms) };
+        // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
+        // the same, the store notices and the sender tries again.
+        let comment_ids = Arc::new(CommentIds::new(rand::random()));
         let room_services = RoomServices {
             settings: room_settings(config),
             window: window_settings(config),
@@ -122,9 +125,7 @@ impl App {
             broker: cluster.broker.clone(),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
-            // Chance tells nodes on one database apart; should two draw the same number, the store notices
-            // and the sender tries again.
-            comment_ids: Arc::new(CommentIds::new(rand::random())),
+            comment_ids: comment_ids.clone(),
             clock: clock.clone(),
         };
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
@@ -157,6 +158,7 @@ impl App {
             redis.serve(NodeHandlers {
                 obey: Box::new(move |signal| obeys.obey(signal)),
                 report: Box::new(move || reports.report()),
+                number: Box::new(move |number| comment_ids.renumber(number)),
             });
         }
         let api = ApiState {

@@ -14,7 +14,7 @@ const NODE_BITS: u32 = 10;
 /// Makes ids that rise with time and are unique on this node: milliseconds, node, sequence.
 #[derive(Debug)]
 pub struct CommentIds {
-    node: u64,
+    node: AtomicU64,
     /// Milliseconds and sequence of the latest id.
     latest: AtomicU64,
 }
@@ -22,7 +22,14 @@ pub struct CommentIds {
 impl CommentIds {
     /// `node` tells ids of several nodes apart; only its low ten bits count.
     pub fn new(node: u64) -> Self {
-        Self { node: node & ((1 << NODE_BITS) - 1), latest: AtomicU64::new(0) }
+        let ids = Self { node: AtomicU64::new(0), latest: AtomicU64::new(0) };
+        ids.renumber(node);
+        ids
+    }
+
+    /// Gives this node another number, from the next id on.
+    pub fn renumber(&self, node: u64) {
+        self.node.store(node & ((1 << NODE_BITS) - 1), Ordering::Relaxed);
     }
 
     /// The next id: after all before it, even if the clock went back.
@@ -32,7 +39,8 @@ impl CommentIds {
         let latest = self.latest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |latest| Some(after(latest)));
         let id = after(latest.unwrap_or_else(|latest| latest));
         let (ms, sequence) = (id >> SEQUENCE_BITS, id & ((1 << SEQUENCE_BITS) - 1));
-        let packed = (ms << (NODE_BITS + SEQUENCE_BITS)) | (self.node << SEQUENCE_BITS) | sequence;
+        let node = self.node.load(Ordering::Relaxed);
+        let packed = (ms << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence;
         // 41 bits of milliseconds keep the sign bit clear until 2094; the mask keeps it clear for ever.
         CommentId::new((packed & (i64::MAX as u64)) as i64).unwrap_or(CommentId::FIRST)
     }

@@ -111,6 +111,8 @@ pub enum Input {
     },
     /// A heartbeat was published.
     Beat(RedisResult<()>),
+    /// This node's number.
+    Numbered(u64),
     /// How many hear a room's channel, this node included.
     Greeted {
         live_id: LiveId,
@@ -135,6 +137,8 @@ pub struct Engine {
     peers: Peers,
     devices: Devices,
     handlers: Option<NodeHandlers>,
+    /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
+    number: Option<u64>,
     next_heartbeat: Instant,
     reports: HashMap<u64, mpsc::Sender<NodeReport>>,
     reports_count: u64,
@@ -165,6 +169,7 @@ impl Engine {
             peers: Peers::default(),
             devices: Devices::new(now),
             handlers: None,
+            number: None,
             next_heartbeat: now,
             reports: HashMap::new(),
             reports_count: 0,
@@ -216,6 +221,10 @@ impl Engine {
                 }
             }
             Input::Beat(result) => self.note_outcome(result.as_ref().err()),
+            Input::Numbered(number) => {
+                self.number = Some(number);
+                self.pass_number();
+            }
             Input::Greeted { live_id, origin, heard } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.greeted(heard, Instant::now());
@@ -270,7 +279,10 @@ impl Engine {
                     self.unsubscribe(live_id);
                 }
             }
-            Command::Serve(handlers) => self.handlers = Some(handlers),
+            Command::Serve(handlers) => {
+                self.handlers = Some(handlers);
+                self.pass_number();
+            }
             Command::Signal(signal) => {
                 let node = self.shared.node.0;
                 self.publish_to_nodes(&NodeMessage::Signal { node, signal: signal.into() });
@@ -433,6 +445,12 @@ impl Engine {
     /// Whether Redis has been away for longer than it may.
     fn is_alone(&self) -> bool {
         self.shared.alone_since.load(Ordering::Relaxed) != 0
+    }
+
+    fn pass_number(&self) {
+        if let (Some(handlers), Some(number)) = (&self.handlers, self.number) {
+            (handlers.number)(number);
+        }
     }
 
     /// Notes whether commands work.

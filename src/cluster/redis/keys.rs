@@ -9,6 +9,9 @@ pub const NODES_CHANNEL: &str = "liveroom:nodes";
 /// When the data of this Redis began, in milliseconds since the Unix epoch.
 pub const BORN: &str = "liveroom:born";
 
+/// Counts connections of nodes: each takes the next number.
+pub const NUMBERS: &str = "liveroom:numbers";
+
 /// Begins the keys of tokens.
 pub const TOKEN_PREFIX: &str = "user_";
 

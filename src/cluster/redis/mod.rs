@@ -69,6 +69,8 @@ pub struct RedisSettings {
 pub struct NodeHandlers {
     pub obey: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn() -> BoxFuture<'static, NodeReport> + Send>,
+    /// This node has a number that no other has that started lately.
+    pub number: Box<dyn Fn(u64) + Send>,
 }
 
 /// What the engine and those who use it share.

@@ -124,10 +124,15 @@ impl Engine {
                 self.subscription.next_ping = now + PING_EVERY;
                 // What Redis can do now is found out by doing it.
                 self.failing_since = None;
-                let (link, now) = (self.link.clone(), self.clock.now());
+                let (link, now, inputs) = (self.link.clone(), self.clock.now(), self.inputs.clone());
                 tokio::spawn(async move {
                     // Whoever needs it and does not find it notes it.
                     let _ = note_birth(&link, now).await;
+                    let mut cmd = redis::cmd("INCR");
+                    cmd.arg(keys::NUMBERS);
+                    if let Ok(number) = link.command(&cmd).await {
+                        let _ = inputs.send(Input::Numbered(number));
+                    }
                 });
                 if let Some(handlers) = &self.handlers {
                     (handlers.obey)(Signal::CatalogueChanged);
