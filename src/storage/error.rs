@@ -67,6 +67,11 @@ pub(super) fn migration_error(error: &(dyn std::error::Error + Send + Sync)) -> 
     if is_passing(&message) { StoreError::Unavailable(message) } else { StoreError::Fault(message) }
 }
 
+/// Whether PostgreSQL gave up waiting for a row that somebody else holds.
+pub(super) fn is_lock_timeout(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(message) if message.contains("due to lock timeout"))
+}
+
 fn is_passing(message: &str) -> bool {
     PASSING.iter().any(|passing| message.contains(passing))
 }

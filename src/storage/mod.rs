@@ -7,6 +7,7 @@ mod audit;
 mod audit_rules;
 mod batch;
 mod error;
+mod held;
 mod postgres;
 mod rows;
 mod schema;
@@ -25,6 +26,7 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFault, AuditReport};
+pub use held::{Attempt, Row, Sequence};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
@@ -42,8 +44,7 @@ pub enum StoreError {
 /// What both databases need to know besides where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Connections that read at once (SQLite, which writes through one more), or connections in all
-    /// (PostgreSQL).
+    /// Connections at once. Writes of SQLite have one more to themselves, batches of PostgreSQL three.
     pub connections_max: u32,
     /// How long a call waits for a connection, for another process's transaction or for a row.
     pub wait_ms: u32,
@@ -248,6 +249,13 @@ pub trait Store: Send + Sync {
     /// to be durable; committing it again is safe, since gifts are idempotent by `request_id`,
     /// comments by id and views by user.
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>>;
+
+    /// The same, but writes that need a row that somebody else holds, for longer than a commit takes,
+    /// are left out and said to be held; so are those after them in their sequence.
+    fn commit_unheld(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>>;
+    /// Whether several commits can be under way at once. If so, a held row is no reason for others to
+    /// wait.
+    fn commits_side_by_side(&self) -> bool;
 
     /// Grants or takes coins, once per `request_id`.
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome>;

@@ -7,6 +7,7 @@
 mod batch;
 mod limits;
 mod pool;
+mod statement;
 mod tasks;
 
 #[expect(clippy::duplicate_mod, reason = "the same source for each database is the point of it")]
@@ -18,23 +19,28 @@ use diesel::prelude::*;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::batch::commit_batch;
+use self::batch::{commit_batch, commit_free};
 use self::limits::Limits;
 use self::pool::ConnPool;
 use self::tasks::Tasks;
-use super::error::migration_error;
+use super::error::{is_lock_timeout, migration_error};
+use super::held::Attempt;
 use super::schema::users;
-use super::{StoreError, StoreOptions, Stored};
+use super::{StoreError, StoreOptions, Stored, Write};
 use crate::domain::UserId;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
 /// A transaction with an id of its own writes its commit to the log, and waits for the disk.
 const WRITE_NOTHING_NEW: &str = "SELECT pg_current_xact_id()";
+
+/// Rows are locked one by one.
+const SIDE_BY_SIDE: bool = true;
 
 /// The advisory lock under which migrations run: "liveroom" in ASCII.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"liveroom");
@@ -44,6 +50,19 @@ const MIGRATION_MS: u32 = 60_000;
 
 /// An audit reads everything; it must not hold back the removal of old row versions for ever.
 const AUDIT_MS: u32 = 600_000;
+
+/// Connections that commit batches and do nothing else: two kinds of writes, and those set aside
+/// because somebody holds their rows. Whatever else goes on, an audit for instance, is not in their way.
+const COMMITS_AT_ONCE: u32 = 3;
+
+/// How long a batch waits for rows that somebody else holds before it goes on without them. Other
+/// nodes hold theirs for the time of a commit; only who takes far longer is not waited for.
+const BRIEFLY_MS: u32 = 200;
+
+/// Every statement of a batch finds rows by their keys, in tables of any size. Planned once, and by
+/// index: statistics from before the first gifts would have it read whole tables.
+const BY_KEY: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; \
+                      SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 type Backend = PostgresStore;
 type Conn = AsyncPgConnection;
@@ -57,6 +76,8 @@ enum Access {
     Snapshot,
     /// A transaction. READ COMMITTED: a statement after a lock sees what the lock waited for.
     Write,
+    /// The same, that does not wait for locks beyond [`BRIEFLY_MS`].
+    Brief,
 }
 
 impl Access {
@@ -67,6 +88,7 @@ impl Access {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {AUDIT_MS}"
             )),
             Self::Write => Some("BEGIN".into()),
+            Self::Brief => Some(format!("BEGIN; SET LOCAL lock_timeout = {BRIEFLY_MS}")),
         }
     }
 }
@@ -74,6 +96,8 @@ impl Access {
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
     pool: ConnPool,
+    /// For batches alone.
+    commits: ConnPool,
     tasks: Tasks,
     limits: Limits,
 }
@@ -102,8 +126,12 @@ impl PostgresStore {
 
         let tasks = Tasks::start(options.queue_max)?;
         let url = url.to_owned();
-        let pool = tasks.run(async move { ConnPool::build(url, &options, limits).await }).await?;
-        Ok(Self { pool, tasks, limits })
+        let make_pools = async move {
+            let commits = ConnPool::build(&url, &options, limits, COMMITS_AT_ONCE, BY_KEY).await?;
+            Ok((ConnPool::build(&url, &options, limits, options.connections_max.max(1), "").await?, commits))
+        };
+        let (pool, commits) = tasks.run(make_pools).await?;
+        Ok(Self { pool, commits, tasks, limits })
     }
 
     fn perform<T, F>(&self, access: Access, query: F) -> Stored<'static, T>
@@ -111,20 +139,19 @@ impl PostgresStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        let pool = self.pool.clone();
-        let limit = self.limits.call(access);
+        self.perform_in(&self.pool, access, query)
+    }
+
+    fn perform_in<T, F>(&self, pool: &ConnPool, access: Access, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let pool = pool.clone();
+        let limits = self.limits;
         self.tasks.run(async move {
             let mut conn = pool.get().await?;
-            match timeout(limit, perform(&mut conn, access, query)).await {
-                Ok(result) => result,
-                Err(_) => {
-                    // What was sent may still be done, and its answer may still come, in the middle of a
-                    // transaction for all we know: the pool must not lend this connection again.
-                    <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(&mut *conn)
-                        .set_in_error();
-                    Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs())))
-                }
-            }
+            perform_within(limits, &mut conn, access, query).await
         })
     }
 
@@ -152,14 +179,28 @@ impl PostgresStore {
         self.perform(Access::Write, query)
     }
 
-    /// A write that everybody else's writes make way for. The pool serves in order, so here it only
-    /// waits its turn.
+    /// A write that everybody else's make way for: it has connections of its own.
     fn write_first<T, F>(&self, query: F) -> Stored<'static, T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.write(query)
+        self.perform_in(&self.commits, Access::Write, query)
+    }
+
+    fn commit_unheld_rows(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
+        let (pool, limits) = (self.commits.clone(), self.limits);
+        self.tasks.run(async move {
+            let mut conn = pool.get().await?;
+            let whole = batch.clone();
+            let done = perform_within(limits, &mut conn, Access::Brief, |conn| commit_batch(conn, whole).boxed()).await;
+            match done {
+                Err(error) if is_lock_timeout(&error) => {
+                    perform_within(limits, &mut conn, Access::Write, |conn| commit_free(conn, batch).boxed()).await
+                }
+                outcomes => Ok(outcomes?.into_iter().map(Attempt::Done).collect()),
+            }
+        })
     }
 }
 
@@ -176,6 +217,23 @@ fn migrate(url: &str, connected: oneshot::Sender<()>) -> Result<(), StoreError> 
     SimpleConnection::batch_execute(&mut conn, &lock)?;
     conn.run_pending_migrations(MIGRATIONS).map_err(|error| migration_error(&*error))?;
     Ok(())
+}
+
+/// Performs a call that fails when the database is silent for too long.
+async fn perform_within<T, F>(limits: Limits, conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    let limit = limits.call(access);
+    match timeout(limit, perform(conn, access, query)).await {
+        Ok(result) => result,
+        Err(_) => {
+            // What was sent may still be done, and its answer may still come, in the middle of a transaction
+            // for all we know: the pool must not lend this connection again.
+            <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
+            Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs())))
+        }
+    }
 }
 
 async fn perform<T, F>(conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>

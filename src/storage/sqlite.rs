@@ -26,14 +26,18 @@ use tokio::sync::oneshot;
 use self::batch::commit_batch;
 use self::worker::{Turn, Worker};
 use super::error::migration_error;
+use super::held::Attempt;
 use super::schema::users;
-use super::{StoreError, StoreOptions, Stored};
+use super::{StoreError, StoreOptions, Stored, Write};
 use crate::domain::UserId;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Writes a page of the file without changing anything that anybody reads.
 const WRITE_NOTHING_NEW: &str = "PRAGMA user_version = 0";
+
+/// One writer at a time.
+const SIDE_BY_SIDE: bool = false;
 
 /// How long to wait before the file is tried again while another process converts it to WAL.
 const OPEN_RETRY: Duration = Duration::from_millis(20);
@@ -154,6 +158,12 @@ impl SqliteStore {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.writer.run(Turn::First, Access::Write, query)
+    }
+
+    /// There are no locks on rows: who writes has the whole file.
+    fn commit_unheld_rows(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
+        let outcomes = self.write_first(move |conn| commit_batch(conn, batch).boxed());
+        async move { Ok(outcomes.await?.into_iter().map(Attempt::Done).collect()) }.boxed()
     }
 }
 

@@ -1,300 +1,410 @@
-//! A batch in PostgreSQL: one statement a table, whatever the size of the batch.
+//! A batch in PostgreSQL: one statement a table, whatever the size of the batch, in two volleys.
 //!
 //! Locks are taken users first, then lives, each in id order, and always before the books are read:
 //! two batches cannot wait for each other, and the second reads what the first wrote.
+//!
+//! The statements of a volley are sent without waiting for each other's answers, and the server runs
+//! them in the order in which they were sent: a batch holds its rows for two round trips and a commit.
+
+use std::collections::{BTreeSet, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::RunQueryDsl;
+use futures_util::future::{join, join3, join5};
 
 use super::Conn;
-use crate::domain::{Comment, RequestId};
+use super::statement::{Bind, Statement};
+use crate::domain::{Comment, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{Known, KnownComment, KnownGift, KnownLive, KnownUser, NewGift, Plan, Wanted, require_all};
+use crate::storage::held::{Attempt, Row, waits};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
-use crate::storage::schema::{comments, gifts, lives, users};
+use crate::storage::schema::comments;
 use crate::storage::{StoreError, Write, WriteOutcome};
 
+/// What to do about rows that somebody else holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    /// Wait for them, as long as `lock_timeout` says. Rows that must only stay there are not locked
+    /// here: the foreign keys of what is written see to that.
+    Wait,
+    /// Go on without them.
+    Skip,
+}
+
+/// What the database says before anything is written.
+struct Ground {
+    known: Known,
+    /// For a transfer and a record each.
+    ids: Vec<(i64, i64)>,
+}
+
 pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
-    let mut known = read(conn, &Wanted::by(&batch)).await?;
-    let plan = Plan::decide(&batch, &mut known);
-    write_comments(conn, &plan).await?;
-    write_views(conn, &plan).await?;
-    write_balances(conn, &plan).await?;
-    let record_ids = write_gifts(conn, &plan).await?;
+    let ground = read(conn, &Wanted::by(&batch), Locks::Wait).await?;
+    write(conn, &batch, ground).await
+}
+
+/// Commits what needs no row that somebody else holds.
+pub async fn commit_free(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attempt>, StoreError> {
+    let wanted = Wanted::by(&batch);
+    let ground = read(conn, &wanted, Locks::Skip).await?;
+    let held = held_rows(conn, &wanted, &ground.known).await?;
+    let waits = waits(&batch, &held);
+    let free: Vec<Write> =
+        batch.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none()).map(|(write, _)| write).collect();
+    let mut outcomes = write(conn, &free, ground).await?.into_iter();
+    let attempt = |wait: Option<Row>| match wait {
+        Some(row) => Some(Attempt::Held(row)),
+        None => outcomes.next().map(Attempt::Done),
+    };
+    waits
+        .into_iter()
+        .map(attempt)
+        .collect::<Option<_>>()
+        .ok_or_else(|| StoreError::Fault("a write has no answer".into()))
+}
+
+async fn read(conn: &Conn, wanted: &Wanted, locks: Locks) -> Result<Ground, StoreError> {
+    let (users, lives, gifts, (requests, ids), (comments, views)) = join5(
+        read_users(conn, wanted, locks),
+        read_lives(conn, wanted, locks),
+        read_gifts(conn, wanted, locks),
+        join(read_requests(conn, wanted), take_ids(conn, wanted.requests.len())),
+        join(read_comments(conn, wanted), read_views(conn, wanted)),
+    )
+    .await;
+    let mut known = Known::default();
+    let user = |(id, coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED });
+    known.users = users?.into_iter().map(user).collect();
+    let live = |(id, coin, look_count, status)| (id, KnownLive { coin, look_count, open: LIVE_OPEN.contains(&status) });
+    known.lives = lives?.into_iter().map(live).collect();
+    known.gifts = gifts?.into_iter().collect();
+    for (giver, request_id, gift) in requests? {
+        // It was asked for, so it is well-formed.
+        known.requests.extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
+    }
+    let ids = ids?;
+    known.comments = comments?.into_iter().collect();
+    known.views = views?.into_iter().collect();
+    Ok(Ground { known, ids })
+}
+
+/// The rows of `wanted` that are there, though reading did not get them.
+async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSet<Row>, StoreError> {
+    let missing = |wanted: &mut dyn Iterator<Item = &i64>, is_known: &dyn Fn(i64) -> bool| -> Vec<i64> {
+        wanted.copied().filter(|id| !is_known(*id)).collect()
+    };
+    let is_user = |id: i64| known.users.contains_key(&id);
+    let is_live = |id: i64| known.lives.contains_key(&id);
+    let users = missing(&mut wanted.givers.iter().chain(&wanted.people), &is_user);
+    let lives = missing(&mut wanted.totals.iter().chain(&wanted.lives), &is_live);
+    let gifts = missing(&mut wanted.gifts.iter(), &|id| known.gifts.contains(&id));
+    let (users, lives, gifts) = join3(
+        numbers(conn, "SELECT id FROM users WHERE id = ANY(?)", users),
+        numbers(conn, "SELECT id FROM lives WHERE id = ANY(?)", lives),
+        numbers(conn, "SELECT id FROM gifts WHERE id = ANY(?)", gifts),
+    )
+    .await;
+    let mut held = HashSet::new();
+    for id in users?.into_iter().filter_map(UserId::new) {
+        held.extend([Row::Balance(id), Row::User(id)]);
+    }
+    for id in lives?.into_iter().filter_map(LiveId::new) {
+        held.extend([Row::Total(id), Row::Live(id)]);
+    }
+    held.extend(gifts?.into_iter().filter_map(GiftId::new).map(Row::Gift));
+    Ok(held)
+}
+
+async fn numbers(mut conn: &Conn, sql: &'static str, ids: Vec<i64>) -> QueryResult<Vec<i64>> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    Statement::<BigInt>::new(sql, vec![Bind::Numbers(ids)]).load(&mut conn).await
+}
+
+type UserColumns = (BigInt, BigInt, SmallInt);
+
+async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i16)>> {
+    let read = async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i16)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
+        Statement::<UserColumns>::new(sql, ids).load(&mut &*conn).await
+    };
+    let (givers, people) = match locks {
+        Locks::Wait => (
+            "SELECT id, coin, status FROM users WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, coin, status FROM users WHERE id = ANY(?)",
+        ),
+        Locks::Skip => (
+            "SELECT id, coin, status FROM users WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            "SELECT id, coin, status FROM users WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
+        ),
+    };
+    let (givers, people) = join(read(&wanted.givers, givers), read(&wanted.people, people)).await;
+    let mut rows = givers?;
+    rows.extend(people?);
+    Ok(rows)
+}
+
+type LiveColumns = (BigInt, BigInt, BigInt, SmallInt);
+
+async fn read_lives(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
+    let read = async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i64, i16)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
+        Statement::<LiveColumns>::new(sql, ids).load(&mut &*conn).await
+    };
+    let (totals, others) = match locks {
+        Locks::Wait => (
+            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?)",
+        ),
+        Locks::Skip => (
+            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id \
+             FOR NO KEY UPDATE SKIP LOCKED",
+            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
+        ),
+    };
+    let (totals, others) = join(read(&wanted.totals, totals), read(&wanted.lives, others)).await;
+    let mut rows = totals?;
+    rows.extend(others?);
+    Ok(rows)
+}
+
+async fn read_gifts(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<i64>> {
+    let sql = match locks {
+        Locks::Wait => "SELECT id FROM gifts WHERE id = ANY(?)",
+        Locks::Skip => "SELECT id FROM gifts WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
+    };
+    numbers(conn, sql, wanted.gifts.iter().copied().collect()).await
+}
+
+type GiftColumns = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
+
+/// Each request is looked up by itself, because of LIMIT: as a plain join, and with statistics from
+/// before the first gifts, the planner reads all gifts there are.
+async fn read_requests(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, String, KnownGift)>> {
+    if wanted.requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (givers, requests) = wanted.requests.iter().map(|(giver, request_id)| (*giver, request_id.as_str())).unzip();
+    Statement::<(BigInt, Text, GiftColumns)>::new(
+        "SELECT w.user_id, w.request_id, \
+         g.record_id, g.live_id, g.gift_id, g.num, g.total, g.user_coin_after, g.live_coin_after, g.created_at \
+         FROM unnest(?, ?) AS w (user_id, request_id) CROSS JOIN LATERAL ( \
+         SELECT r.id AS record_id, r.live_id, r.gift_id, r.num, r.total, t.user_coin_after, r.live_coin_after, \
+         r.created_at FROM ledger_transfers t JOIN gift_records r ON r.transfer_id = t.id \
+         WHERE t.kind = 'gift' AND t.user_id = w.user_id AND t.request_id = w.request_id LIMIT 1) AS g",
+        vec![Bind::Numbers(givers), Bind::Texts(requests)],
+    )
+    .load(&mut conn)
+    .await
+}
+
+/// Takes ids for as many gifts, before it is known how many will be given: what is left over is
+/// never used. So the three tables of a gift are filled by one statement each, in one volley.
+async fn take_ids(mut conn: &Conn, gifts: usize) -> QueryResult<Vec<(i64, i64)>> {
+    if gifts == 0 {
+        return Ok(Vec::new());
+    }
+    Statement::<(BigInt, BigInt)>::new(
+        "SELECT nextval('ledger_transfers_id_seq'), nextval('gift_records_id_seq') FROM generate_series(1, ?)",
+        vec![Bind::Number(i64::try_from(gifts).unwrap_or(i64::MAX))],
+    )
+    .load(&mut conn)
+    .await
+}
+
+async fn read_comments(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, KnownComment)>> {
+    if wanted.comments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = (comments::id, (comments::live_id, comments::user_id, comments::content));
+    comments::table.filter(comments::id.eq_any(&wanted.comments)).select(columns).load(&mut conn).await
+}
+
+async fn read_views(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, i64)>> {
+    if wanted.views.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (live_ids, user_ids) = wanted.views.iter().copied().unzip();
+    Statement::<(BigInt, BigInt)>::new(
+        "SELECT v.live_id, v.user_id FROM unnest(?, ?) AS w (live_id, user_id) \
+         JOIN live_views v ON v.live_id = w.live_id AND v.user_id = w.user_id",
+        vec![Bind::Numbers(live_ids), Bind::Numbers(user_ids)],
+    )
+    .load(&mut conn)
+    .await
+}
+
+async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<WriteOutcome>, StoreError> {
+    let plan = Plan::decide(batch, &mut ground.known);
+    let record_ids: Vec<i64> = ground.ids.iter().take(plan.gifts.len()).map(|(_, record)| *record).collect();
+    let transfer_ids: Vec<i64> = ground.ids.iter().take(plan.gifts.len()).map(|(transfer, _)| *transfer).collect();
+    let (comments, views, spends, gains, (transfers, entries, records)) = join5(
+        write_comments(conn, &plan),
+        write_views(conn, &plan),
+        write_spends(conn, &plan),
+        write_gains(conn, &plan),
+        join3(
+            write_transfers(conn, &plan, &transfer_ids),
+            write_entries(conn, &plan, &transfer_ids),
+            write_records(conn, &plan, &transfer_ids, &record_ids),
+        ),
+    )
+    .await;
+    // In the order of the statements: those after one that failed say only that it did.
+    comments?;
+    views?;
+    require_all(spends?, plan.spends.len())?;
+    require_all(gains?, plan.gains.len())?;
+    transfers?;
+    entries?;
+    records?;
     plan.answers(&record_ids)
 }
 
-async fn read(conn: &mut Conn, wanted: &Wanted) -> Result<Known, StoreError> {
-    let mut known = Known::default();
-    read_users(conn, wanted, &mut known).await?;
-    read_lives(conn, wanted, &mut known).await?;
-    if !wanted.gifts.is_empty() {
-        let ids: Vec<i64> = gifts::table.filter(gifts::id.eq_any(&wanted.gifts)).select(gifts::id).load(conn).await?;
-        known.gifts.extend(ids);
-        read_requests(conn, wanted, &mut known).await?;
-    }
-    if !wanted.comments.is_empty() {
-        let columns = (comments::id, (comments::live_id, comments::user_id, comments::content));
-        let rows: Vec<(i64, KnownComment)> =
-            comments::table.filter(comments::id.eq_any(&wanted.comments)).select(columns).load(conn).await?;
-        known.comments.extend(rows);
-    }
-    if !wanted.views.is_empty() {
-        read_views(conn, wanted, &mut known).await?;
-    }
-    Ok(known)
-}
-
-async fn read_users(conn: &mut Conn, wanted: &Wanted, known: &mut Known) -> QueryResult<()> {
-    let columns = (users::id, users::coin, users::status);
-    let mut rows: Vec<(i64, i64, i16)> = Vec::new();
-    if !wanted.givers.is_empty() {
-        let givers = users::table.filter(users::id.eq_any(&wanted.givers)).order(users::id).select(columns);
-        rows = givers.for_no_key_update().load(conn).await?;
-    }
-    if !wanted.people.is_empty() {
-        let people = users::table.filter(users::id.eq_any(&wanted.people)).select(columns);
-        rows.extend(people.load::<(i64, i64, i16)>(conn).await?);
-    }
-    known.users =
-        rows.into_iter().map(|(id, coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED })).collect();
-    Ok(())
-}
-
-async fn read_lives(conn: &mut Conn, wanted: &Wanted, known: &mut Known) -> QueryResult<()> {
-    let columns = (lives::id, lives::coin, lives::look_count, lives::status);
-    let mut rows: Vec<(i64, i64, i64, i16)> = Vec::new();
-    if !wanted.totals.is_empty() {
-        let totals = lives::table.filter(lives::id.eq_any(&wanted.totals)).order(lives::id).select(columns);
-        rows = totals.for_no_key_update().load(conn).await?;
-    }
-    if !wanted.lives.is_empty() {
-        let others = lives::table.filter(lives::id.eq_any(&wanted.lives)).select(columns);
-        rows.extend(others.load::<(i64, i64, i64, i16)>(conn).await?);
-    }
-    known.lives = rows
-        .into_iter()
-        .map(|(id, coin, look_count, status)| (id, KnownLive { coin, look_count, open: LIVE_OPEN.contains(&status) }))
-        .collect();
-    Ok(())
-}
-
-#[derive(QueryableByName)]
-struct RequestRow {
-    #[diesel(sql_type = BigInt)]
-    user_id: i64,
-    #[diesel(sql_type = Text)]
-    request_id: String,
-    #[diesel(sql_type = BigInt)]
-    record_id: i64,
-    #[diesel(sql_type = BigInt)]
-    live_id: i64,
-    #[diesel(sql_type = BigInt)]
-    gift_id: i64,
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-    #[diesel(sql_type = BigInt)]
-    total: i64,
-    #[diesel(sql_type = BigInt)]
-    giver_coin: i64,
-    #[diesel(sql_type = BigInt)]
-    live_coin: i64,
-    #[diesel(sql_type = BigInt)]
-    at: i64,
-}
-
-async fn read_requests(conn: &mut Conn, wanted: &Wanted, known: &mut Known) -> QueryResult<()> {
-    let (givers, requests): (Vec<i64>, Vec<&str>) =
-        wanted.requests.iter().map(|(giver, request_id)| (*giver, request_id.as_str())).unzip();
-    let rows: Vec<RequestRow> = sql_query(
-        "SELECT t.user_id, t.request_id, r.id AS record_id, r.live_id, r.gift_id, r.num AS count, r.total, \
-         t.user_coin_after AS giver_coin, r.live_coin_after AS live_coin, r.created_at AS at \
-         FROM unnest($1, $2) AS w (user_id, request_id) \
-         JOIN ledger_transfers t ON t.kind = 'gift' AND t.user_id = w.user_id AND t.request_id = w.request_id \
-         JOIN gift_records r ON r.transfer_id = t.id",
-    )
-    .bind::<Array<BigInt>, _>(givers)
-    .bind::<Array<Text>, _>(requests)
-    .load(conn)
-    .await?;
-    for row in rows {
-        // It was asked for, so it is well-formed.
-        let Some(request_id) = RequestId::parse(&row.request_id) else { continue };
-        let gift = KnownGift {
-            record_id: row.record_id,
-            live_id: row.live_id,
-            gift_id: row.gift_id,
-            count: row.count,
-            total: row.total,
-            giver_coin: row.giver_coin,
-            live_coin: row.live_coin,
-            at: row.at,
-        };
-        known.requests.insert((row.user_id, request_id), gift);
-    }
-    Ok(())
-}
-
-#[derive(QueryableByName)]
-struct ViewRow {
-    #[diesel(sql_type = BigInt)]
-    live_id: i64,
-    #[diesel(sql_type = BigInt)]
-    user_id: i64,
-}
-
-async fn read_views(conn: &mut Conn, wanted: &Wanted, known: &mut Known) -> QueryResult<()> {
-    let (live_ids, user_ids): (Vec<i64>, Vec<i64>) = wanted.views.iter().copied().unzip();
-    let rows: Vec<ViewRow> = sql_query(
-        "SELECT v.live_id, v.user_id FROM unnest($1, $2) AS w (live_id, user_id) \
-         JOIN live_views v ON v.live_id = w.live_id AND v.user_id = w.user_id",
-    )
-    .bind::<Array<BigInt>, _>(live_ids)
-    .bind::<Array<BigInt>, _>(user_ids)
-    .load(conn)
-    .await?;
-    known.views.extend(rows.into_iter().map(|row| (row.live_id, row.user_id)));
-    Ok(())
-}
-
-async fn write_comments(conn: &mut Conn, plan: &Plan) -> Result<(), StoreError> {
+async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     if plan.comments.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let column =
-        |number: fn(&Comment) -> i64| -> Vec<i64> { plan.comments.iter().map(|comment| number(comment)).collect() };
-    let contents: Vec<&str> = plan.comments.iter().map(|comment| comment.text.as_str()).collect();
-    let request_ids: Vec<Option<&str>> =
-        plan.comments.iter().map(|comment| comment.request_id.as_ref().map(RequestId::as_str)).collect();
-    sql_query(
+    let column = |number: fn(&Comment) -> i64| Bind::Numbers(plan.comments.iter().map(|it| number(it)).collect());
+    let contents = plan.comments.iter().map(|comment| comment.text.as_str()).collect();
+    let request_ids = plan.comments.iter().map(|comment| comment.request_id.as_ref().map(RequestId::as_str)).collect();
+    Statement::<()>::new(
         "INSERT INTO comments (id, live_id, user_id, content, request_id, created_at) \
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
+         SELECT * FROM unnest(?, ?, ?, ?, ?, ?)",
+        vec![
+            column(|comment| comment.id.get()),
+            column(|comment| comment.live_id.get()),
+            column(|comment| comment.author.id.get()),
+            Bind::Texts(contents),
+            Bind::OptionalTexts(request_ids),
+            column(|comment| comment.at.0),
+        ],
     )
-    .bind::<Array<BigInt>, _>(column(|comment| comment.id.get()))
-    .bind::<Array<BigInt>, _>(column(|comment| comment.live_id.get()))
-    .bind::<Array<BigInt>, _>(column(|comment| comment.author.id.get()))
-    .bind::<Array<Text>, _>(contents)
-    .bind::<Array<Nullable<Text>>, _>(request_ids)
-    .bind::<Array<BigInt>, _>(column(|comment| comment.at.0))
-    .execute(conn)
-    .await?;
-    Ok(())
+    .execute(&mut conn)
+    .await
 }
 
-async fn write_views(conn: &mut Conn, plan: &Plan) -> Result<(), StoreError> {
+async fn write_views(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     if plan.views.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let (live_ids, user_ids): (Vec<i64>, Vec<i64>) =
-        plan.views.iter().map(|(live_id, user_id)| (live_id.get(), user_id.get())).unzip();
-    sql_query("INSERT INTO live_views (live_id, user_id) SELECT * FROM unnest($1, $2)")
-        .bind::<Array<BigInt>, _>(live_ids)
-        .bind::<Array<BigInt>, _>(user_ids)
-        .execute(conn)
-        .await?;
-    Ok(())
+    let (live_ids, user_ids) = plan.views.iter().map(|(live_id, user_id)| (live_id.get(), user_id.get())).unzip();
+    Statement::<()>::new(
+        "INSERT INTO live_views (live_id, user_id) SELECT * FROM unnest(?, ?)",
+        vec![Bind::Numbers(live_ids), Bind::Numbers(user_ids)],
+    )
+    .execute(&mut conn)
+    .await
 }
 
-async fn write_balances(conn: &mut Conn, plan: &Plan) -> Result<(), StoreError> {
-    if !plan.spends.is_empty() {
-        let paid = sql_query(
-            "UPDATE users SET coin = users.coin - s.coin, updated_at = s.at \
-             FROM unnest($1, $2, $3) AS s (id, coin, at) \
-             WHERE users.id = s.id AND users.coin >= s.coin AND users.status = 1",
-        )
-        .bind::<Array<BigInt>, _>(plan.spends.keys().copied().collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(plan.spends.values().map(|spend| spend.coin).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(plan.spends.values().map(|spend| spend.at).collect::<Vec<_>>())
-        .execute(conn)
-        .await?;
-        require_all(paid, plan.spends.len())?;
+async fn write_spends(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
+    if plan.spends.is_empty() {
+        return Ok(0);
     }
-    if !plan.gains.is_empty() {
-        let gained = sql_query(
-            "UPDATE lives SET coin = lives.coin + g.coin, look_count = lives.look_count + g.views \
-             FROM unnest($1, $2, $3) AS g (id, coin, views) WHERE lives.id = g.id",
-        )
-        .bind::<Array<BigInt>, _>(plan.gains.keys().copied().collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(plan.gains.values().map(|gain| gain.coin).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(plan.gains.values().map(|gain| gain.views).collect::<Vec<_>>())
-        .execute(conn)
-        .await?;
-        require_all(gained, plan.gains.len())?;
-    }
-    Ok(())
+    Statement::<()>::new(
+        "UPDATE users SET coin = users.coin - s.coin, updated_at = s.at \
+         FROM unnest(?, ?, ?) AS s (id, coin, at) \
+         WHERE users.id = s.id AND users.coin >= s.coin AND users.status = 1",
+        vec![
+            Bind::Numbers(plan.spends.keys().copied().collect()),
+            Bind::Numbers(plan.spends.values().map(|spend| spend.coin).collect()),
+            Bind::Numbers(plan.spends.values().map(|spend| spend.at).collect()),
+        ],
+    )
+    .execute(&mut conn)
+    .await
 }
 
-#[derive(QueryableByName)]
-struct NewIds {
-    #[diesel(sql_type = BigInt)]
-    transfer_id: i64,
-    #[diesel(sql_type = BigInt)]
-    record_id: i64,
+async fn write_gains(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
+    if plan.gains.is_empty() {
+        return Ok(0);
+    }
+    Statement::<()>::new(
+        "UPDATE lives SET coin = lives.coin + g.coin, look_count = lives.look_count + g.views \
+         FROM unnest(?, ?, ?) AS g (id, coin, views) WHERE lives.id = g.id",
+        vec![
+            Bind::Numbers(plan.gains.keys().copied().collect()),
+            Bind::Numbers(plan.gains.values().map(|gain| gain.coin).collect()),
+            Bind::Numbers(plan.gains.values().map(|gain| gain.views).collect()),
+        ],
+    )
+    .execute(&mut conn)
+    .await
 }
 
-/// Returns the ids of the new gift records. All ids are taken first, so that the three tables are
-/// filled by one statement each.
-async fn write_gifts(conn: &mut Conn, plan: &Plan) -> Result<Vec<i64>, StoreError> {
+fn column(plan: &Plan, number: fn(&NewGift) -> i64) -> Bind<'static> {
+    Bind::Numbers(plan.gifts.iter().map(number).collect())
+}
+
+async fn write_transfers(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64]) -> QueryResult<usize> {
     if plan.gifts.is_empty() {
-        return Ok(Vec::new());
+        return Ok(0);
     }
-    let ids: Vec<NewIds> = sql_query(
-        "SELECT nextval(pg_get_serial_sequence('ledger_transfers', 'id')) AS transfer_id, \
-         nextval(pg_get_serial_sequence('gift_records', 'id')) AS record_id FROM generate_series(1, $1)",
-    )
-    .bind::<BigInt, _>(i64::try_from(plan.gifts.len()).unwrap_or(i64::MAX))
-    .load(conn)
-    .await?;
-    let transfer_ids: Vec<i64> = ids.iter().map(|ids| ids.transfer_id).collect();
-    let record_ids: Vec<i64> = ids.iter().map(|ids| ids.record_id).collect();
-    let column = |number: fn(&NewGift) -> i64| -> Vec<i64> { plan.gifts.iter().map(number).collect() };
-    let request_ids: Vec<&str> = plan.gifts.iter().map(|gift| gift.order.request_id.as_str()).collect();
-    let user_ids = column(|gift| gift.order.giver.id.get());
-    let live_ids = column(|gift| gift.order.live_id.get());
-    let totals = column(|gift| gift.total);
-    let ats = column(|gift| gift.order.at.0);
-
-    sql_query(
+    Statement::<()>::new(
         "INSERT INTO ledger_transfers (kind, id, user_id, request_id, user_coin_after, created_at) \
-         SELECT 'gift', g.* FROM unnest($1, $2, $3, $4, $5) AS g",
+         SELECT 'gift', g.* FROM unnest(?, ?, ?, ?, ?) AS g",
+        vec![
+            Bind::Numbers(transfer_ids.to_vec()),
+            column(plan, |gift| gift.order.giver.id.get()),
+            Bind::Texts(plan.gifts.iter().map(|gift| gift.order.request_id.as_str()).collect()),
+            column(plan, |gift| gift.giver_coin),
+            column(plan, |gift| gift.order.at.0),
+        ],
     )
-    .bind::<Array<BigInt>, _>(&transfer_ids)
-    .bind::<Array<BigInt>, _>(&user_ids)
-    .bind::<Array<Text>, _>(request_ids)
-    .bind::<Array<BigInt>, _>(column(|gift| gift.giver_coin))
-    .bind::<Array<BigInt>, _>(&ats)
-    .execute(conn)
-    .await?;
-    sql_query(
+    .execute(&mut conn)
+    .await
+}
+
+async fn write_entries(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64]) -> QueryResult<usize> {
+    if plan.gifts.is_empty() {
+        return Ok(0);
+    }
+    Statement::<()>::new(
         "INSERT INTO ledger_entries (transfer_id, account, account_id, amount) \
          SELECT g.transfer_id, e.account, e.account_id, e.amount \
-         FROM unnest($1, $2, $3, $4) AS g (transfer_id, user_id, live_id, total) \
+         FROM unnest(?, ?, ?, ?) AS g (transfer_id, user_id, live_id, total) \
          CROSS JOIN LATERAL (VALUES ('user', g.user_id, -g.total), ('live', g.live_id, g.total)) \
          AS e (account, account_id, amount)",
+        vec![
+            Bind::Numbers(transfer_ids.to_vec()),
+            column(plan, |gift| gift.order.giver.id.get()),
+            column(plan, |gift| gift.order.live_id.get()),
+            column(plan, |gift| gift.total),
+        ],
     )
-    .bind::<Array<BigInt>, _>(&transfer_ids)
-    .bind::<Array<BigInt>, _>(&user_ids)
-    .bind::<Array<BigInt>, _>(&live_ids)
-    .bind::<Array<BigInt>, _>(&totals)
-    .execute(conn)
-    .await?;
-    sql_query(
+    .execute(&mut conn)
+    .await
+}
+
+async fn write_records(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64], record_ids: &[i64]) -> QueryResult<usize> {
+    if plan.gifts.is_empty() {
+        return Ok(0);
+    }
+    Statement::<()>::new(
         "INSERT INTO gift_records \
          (id, transfer_id, live_id, user_id, gift_id, num, price, total, live_coin_after, created_at) \
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        vec![
+            Bind::Numbers(record_ids.to_vec()),
+            Bind::Numbers(transfer_ids.to_vec()),
+            column(plan, |gift| gift.order.live_id.get()),
+            column(plan, |gift| gift.order.giver.id.get()),
+            column(plan, |gift| gift.order.gift.id.get()),
+            column(plan, |gift| gift.order.count.get()),
+            column(plan, |gift| gift.order.gift.price.get()),
+            column(plan, |gift| gift.total),
+            column(plan, |gift| gift.live_coin),
+            column(plan, |gift| gift.order.at.0),
+        ],
     )
-    .bind::<Array<BigInt>, _>(&record_ids)
-    .bind::<Array<BigInt>, _>(&transfer_ids)
-    .bind::<Array<BigInt>, _>(&live_ids)
-    .bind::<Array<BigInt>, _>(&user_ids)
-    .bind::<Array<BigInt>, _>(column(|gift| gift.order.gift.id.get()))
-    .bind::<Array<BigInt>, _>(column(|gift| gift.order.count.get()))
-    .bind::<Array<BigInt>, _>(column(|gift| gift.order.gift.price.get()))
-    .bind::<Array<BigInt>, _>(&totals)
-    .bind::<Array<BigInt>, _>(column(|gift| gift.live_coin))
-    .bind::<Array<BigInt>, _>(&ats)
-    .execute(conn)
-    .await?;
-    Ok(record_ids)
+    .execute(&mut conn)
+    .await
 }

@@ -32,7 +32,7 @@ impl Limits {
     pub fn call(&self, access: Access) -> Duration {
         SILENCE
             + match access {
-                Access::Read | Access::Write => self.statement.max(self.connect),
+                Access::Read | Access::Write | Access::Brief => self.statement.max(self.connect),
                 Access::Snapshot => Duration::from_millis(AUDIT_MS.into()),
             }
     }

@@ -25,9 +25,16 @@ pub(super) struct ConnPool {
 }
 
 impl ConnPool {
-    pub async fn build(url: String, options: &StoreOptions, limits: Limits) -> Result<Self, StoreError> {
+    /// `more` is what each connection of `size` is told beside the time limits.
+    pub async fn build(
+        url: &str,
+        options: &StoreOptions,
+        limits: Limits,
+        size: u32,
+        more: &str,
+    ) -> Result<Self, StoreError> {
         let settings = format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; {more}",
             options.statement_ms, options.wait_ms, options.statement_ms
         );
         let (refusals, refused) = watch::channel(String::new());
@@ -55,7 +62,7 @@ impl ConnPool {
             .boxed()
         }));
         let pool = Pool::builder()
-            .max_size(options.connections_max.max(1))
+            .max_size(size)
             .connection_timeout(limits.connect)
             // Each call that finds no connection tries to make one, and hears at once that it cannot.
             .retry_connection(false)

@@ -1,8 +1,9 @@
 //! Every query that both databases understand, written once.
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
-//! `Backend` (the store), `Conn` (its connection), `lock_user_coin`, `commit_batch` and
-//! `WRITE_NOTHING_NEW` (what the dialects do not share). The methods of the store are one line each: which access, which query.
+//! `Backend` (the store), `Conn` (its connection), and what the dialects do not share: `lock_user_coin`,
+//! `commit_batch`, `WRITE_NOTHING_NEW` and `SIDE_BY_SIDE`. The methods of the store are one line each:
+//! which access, which query.
 
 mod accounts;
 mod audit;
@@ -14,11 +15,11 @@ mod lives;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
-use super::{Backend, Conn, WRITE_NOTHING_NEW, commit_batch};
+use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
-    AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store, Stored,
-    StoredToken, User, Write, WriteOutcome,
+    Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store,
+    Stored, StoredToken, User, Write, WriteOutcome,
 };
 
 impl Store for Backend {
@@ -107,6 +108,14 @@ impl Store for Backend {
 
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {
         self.write_first(move |conn| commit_batch(conn, batch).boxed())
+    }
+
+    fn commit_unheld(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>> {
+        self.commit_unheld_rows(batch)
+    }
+
+    fn commits_side_by_side(&self) -> bool {
+        SIDE_BY_SIDE
     }
 
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome> {
