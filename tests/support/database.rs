@@ -11,6 +11,7 @@ use std::sync::Arc;
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use liveroom::domain::*;
 use liveroom::storage::{self, CoinGrant, GrantOutcome, Store, StoreError, StoreOptions, User, Write, WriteOutcome};
 use tempfile::TempDir;
@@ -62,18 +63,28 @@ pub fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
 
 /// Runs a test on a new PostgreSQL database, or says why not.
 pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
-    let server = match Postgres::shared() {
-        Ok(server) => server,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return;
-        }
-    };
     block_on(async {
-        let url = server.create_database();
-        let store = open(&url).await.unwrap();
-        test(Database { store, url, kind: Kind::Postgres(server) }).await;
+        if let Some(database) = new_postgres().await {
+            test(database).await;
+        }
     });
+}
+
+/// A new PostgreSQL database; `None` after saying why not.
+pub async fn new_postgres() -> Option<Database> {
+    let server = Postgres::shared().inspect_err(|reason| println!("skipped: {reason}")).ok()?;
+    let url = server.create_database();
+    let store = open(&url).await.unwrap();
+    Some(Database { store, url, kind: Kind::Postgres(server) })
+}
+
+/// A transaction of somebody else's in PostgreSQL, open until it is released.
+pub struct Holder(AsyncPgConnection);
+
+impl Holder {
+    pub async fn release(mut self) {
+        self.0.batch_execute("ROLLBACK").await.unwrap();
+    }
 }
 
 fn block_on<F: Future<Output = ()>>(test: F) {
@@ -102,6 +113,13 @@ impl Database {
             }
             Kind::Postgres(server) => server.execute(&self.url, sql),
         }
+    }
+
+    /// Begins a transaction and runs `sql` in it, which locks rows.
+    pub async fn hold(&self, sql: &str) -> Holder {
+        let mut conn = AsyncPgConnection::establish(&self.url).await.unwrap();
+        conn.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+        Holder(conn)
     }
 
     /// How the database would run a query over its present rows.

@@ -1,9 +1,12 @@
 //! All the persister accepts.
 
-use actix::{Addr, Message};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{LiveRoom, WriteTicket};
+use crate::actors::live_room::{WriteTicket, WritesDone};
 use crate::storage::Write;
 
 /// From a room, through [`super::PersisterPort::submit`], which counts it against the queue: never
@@ -13,7 +16,16 @@ use crate::storage::Write;
 pub struct Submit {
     pub write: Write,
     pub ticket: WriteTicket,
-    pub room: Addr<LiveRoom>,
+    /// Who is to hear what became of it.
+    pub room: Arc<Recipient<WritesDone>>,
+    pub at: Instant,
+}
+
+impl Submit {
+    /// Whether this is a gift that has waited for longer than `patience`.
+    pub fn is_late_gift(&self, patience: Duration) -> bool {
+        matches!(self.write, Write::Gift(_)) && self.at.elapsed() >= patience
+    }
 }
 
 /// From the app when it drains: answer when everything submitted before is durable. Sent past the
