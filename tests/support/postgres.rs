@@ -24,7 +24,14 @@ pub struct Postgres {
     account: Option<(u32, u32)>,
     port: u16,
     server: Child,
+    more: More,
     databases: AtomicUsize,
+}
+
+/// What a server is started with beyond what all tests have.
+struct More {
+    settings: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
@@ -43,6 +50,11 @@ impl Postgres {
 
     /// A server that no other test uses; `Err` says why there can be none here.
     pub fn start() -> Result<Self, String> {
+        Self::start_with(&[], &[])
+    }
+
+    /// The same, with settings (`name=value`) and environment variables beyond those of all tests.
+    pub fn start_with(settings: &[String], environment: &[(String, String)]) -> Result<Self, String> {
         let programs = find_programs().ok_or("no PostgreSQL server is installed")?;
         let dir = TempDir::new().expect("a folder for the database");
         let account = server_account(dir.path())?;
@@ -53,8 +65,9 @@ impl Postgres {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
         let port = free_port();
-        let server = spawn(&programs, dir.path(), account, port);
-        let mut started = Self { programs, dir, account, port, server, databases: AtomicUsize::new(0) };
+        let more = More { settings: settings.to_vec(), environment: environment.to_vec() };
+        let server = spawn(&programs, dir.path(), account, port, &more);
+        let mut started = Self { programs, dir, account, port, server, more, databases: AtomicUsize::new(0) };
         started.wait_until_ready();
         Ok(started)
     }
@@ -77,7 +90,7 @@ impl Postgres {
 
     /// Starts again on the same port with the same data, after [`Postgres::kill`].
     pub fn restart(&mut self) {
-        self.server = spawn(&self.programs, self.dir.path(), self.account, self.port);
+        self.server = spawn(&self.programs, self.dir.path(), self.account, self.port, &self.more);
         self.wait_until_ready();
     }
 
@@ -133,6 +146,15 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
+    /// Makes a copy of a database that nobody is connected to, and returns its URL.
+    pub fn copy_database(&self, url: &str) -> String {
+        let name = format!("liveroom_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let template = url.rsplit('/').next().unwrap_or(url);
+        let made = run(self.client("createdb").args(["--template", template, &name]));
+        assert!(made.status.success(), "createdb: {}", String::from_utf8_lossy(&made.stderr));
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
     /// Runs statements outside the store; `Err` is what the server said.
     pub fn execute(&self, url: &str, sql: &str) -> Result<(), String> {
         self.psql(url, sql).map(|_| ())
@@ -171,10 +193,12 @@ impl Drop for Postgres {
     }
 }
 
-fn spawn(programs: &Path, dir: &Path, account: Option<(u32, u32)>, port: u16) -> Child {
+fn spawn(programs: &Path, dir: &Path, account: Option<(u32, u32)>, port: u16, more: &More) -> Child {
     let mut server = Command::new(programs.join("postgres"));
     server.arg("-D").arg(dir.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c"]);
     server.arg(format!("unix_socket_directories={}", dir.display())).args(["-p", &port.to_string()]);
+    server.args(more.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
+    server.envs(more.environment.iter().cloned());
     let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
     as_account(&mut server, account)
         .current_dir(dir)
