@@ -116,7 +116,7 @@ impl App {
             HistoryLimits { events_max: config.rooms.history_events_max, age_ms: i64::from(config.rooms.history_ms) };
         // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
         // the same, the store notices and the sender tries again.
-        let comment_ids = Arc::new(CommentIds::new(rand::random()));
+        let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
         let room_services = RoomServices {
             settings: room_settings(config),
             window: window_settings(config),

@@ -32,6 +32,16 @@ impl CommentIds {
         self.node.store(node & ((1 << NODE_BITS) - 1), Ordering::Relaxed);
     }
 
+    /// Goes on after `newest`, the newest id there is: a clock that went back while nobody looked, in
+    /// a restart, must not put what is said now before what was said then.
+    pub fn after(self, newest: Option<CommentId>) -> Self {
+        if let Some(newest) = newest {
+            let ms = newest.get().unsigned_abs() >> (NODE_BITS + SEQUENCE_BITS);
+            self.latest.fetch_max((ms << SEQUENCE_BITS) | ((1 << SEQUENCE_BITS) - 1), Ordering::Relaxed);
+        }
+        self
+    }
+
     /// The next id: after all before it, even if the clock went back.
     pub fn next(&self, now: Timestamp) -> CommentId {
         let floor = (now.0 - EPOCH_MS).max(1).unsigned_abs() << SEQUENCE_BITS;
@@ -58,6 +68,15 @@ mod tests {
         assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
         assert_eq!(made[0] >> 22, 5_000);
         assert_eq!((made[0] >> 12) & 0x3FF, 3);
+    }
+
+    #[test]
+    fn ids_rise_across_a_restart_in_which_the_clock_went_back() {
+        let before = CommentIds::new(1_023).next(Timestamp(EPOCH_MS + 5_000));
+        let ids = CommentIds::new(0).after(Some(before));
+        assert_eq!(ids.next(Timestamp(EPOCH_MS + 1)).get() >> 22, 5_001);
+        assert_eq!(ids.next(Timestamp(EPOCH_MS + 9_000)).get() >> 22, 9_000);
+        assert_eq!(CommentIds::new(0).after(None).next(Timestamp(EPOCH_MS + 7)).get() >> 22, 7);
     }
 
     #[test]

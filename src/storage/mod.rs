@@ -240,6 +240,8 @@ pub trait Store: Send + Sync {
     /// The newest `max` comments of a live, newest first, of those before the comment `before`.
     /// Removed ones are left out.
     fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>>;
+    /// The highest id of all comments, of whatever live, removed or not.
+    fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
     /// Takes a comment of this live down, for good, and says since when it is; `None` if it is
     /// unknown.
     fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>>;

@@ -26,7 +26,9 @@ pub async fn comments_come_in_pages_newest_first(db: Database) {
     let (live, other) = (db.live(alice, "k").await, db.live(alice, "k2").await);
     // The clock went back in between: the order is that of the ids.
     let stored = (1..=7).map(|id| Comment { at: NOW.plus_ms(-id), ..comment(id, live, alice, "hi", None) });
+    assert_eq!(db.store.newest_comment().await.unwrap(), None);
     store_comments(&db, stored.chain([comment(100, other, alice, "elsewhere", None)])).await;
+    assert_eq!(db.store.newest_comment().await.unwrap(), Some(id(100)));
     let page = |before, max| db.store.comments(live, before, max);
     let newest = page(None, 3).await.unwrap();
     assert_eq!(ids(&newest), [7, 6, 5]);

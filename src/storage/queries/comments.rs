@@ -48,6 +48,11 @@ pub async fn recent(conn: &mut Conn, live_id: LiveId, since: Timestamp, max: u32
     rows.into_iter().map(Comment::try_from).collect()
 }
 
+pub async fn newest(conn: &mut Conn) -> Result<Option<CommentId>, StoreError> {
+    let id: Option<i64> = comments::table.select(diesel::dsl::max(comments::id)).get_result(conn).await?;
+    Ok(id.and_then(CommentId::new))
+}
+
 pub async fn page(
     conn: &mut Conn,
     live_id: LiveId,

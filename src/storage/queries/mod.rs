@@ -102,6 +102,10 @@ impl Store for Backend {
         self.read(move |conn| comments::page(conn, live_id, before, max).boxed())
     }
 
+    fn newest_comment(&self) -> Stored<'_, Option<CommentId>> {
+        self.read(move |conn| comments::newest(conn).boxed())
+    }
+
     fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>> {
         self.write(move |conn| comments::remove(conn, live_id, id, at).boxed())
     }
