@@ -40,7 +40,7 @@ fn a_database_killed_in_a_rain_of_gifts_and_started_again_costs_nothing_but_time
 }
 
 /// So short that what the streamer says in a freeze does not fit.
-const QUEUE: &str = "64";
+const QUEUE: &str = "32";
 
 /// How long the database stands still: longer than anybody's patience if asked to, else only longer than
 /// the patience for gifts.
