@@ -219,7 +219,12 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have ended already; in a test that fails that may be why.
+        if let Ok(Some(status)) = self.child.try_wait()
+            && std::thread::panicking()
+        {
+            eprintln!("the server had ended before the test did: {status}");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

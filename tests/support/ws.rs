@@ -137,8 +137,10 @@ impl Ws {
                 Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     panic!("nothing came for {PATIENCE:?}; kept: {:?}", self.kept);
                 }
-                Err(_) => {
-                    self.closed.get_or_insert((1006, String::new()));
+                // A read with a time limit is not begun again after a signal, as others are.
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.closed.get_or_insert((1006, error.to_string()));
                     return None;
                 }
             }
