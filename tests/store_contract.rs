@@ -37,6 +37,7 @@ contract! {
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,
+    a_comment_that_two_stores_keep_at_once_is_kept_once,
     openers_at_the_same_time_migrate_once,
     everything_is_still_there_after_reopening,
     a_call_nobody_waits_for_is_done_all_the_same,
@@ -391,6 +392,23 @@ async fn a_call_nobody_waits_for_is_done_all_the_same(db: Database) {
     // SQLite has one writer, PostgreSQL locks the giver: the retry comes after it or recognises it.
     db.give(order(live, bob, &rose, 1, "g")).await.unwrap();
     assert_eq!(db.coin(bob).await, 13);
+}
+
+/// As when a comment is sent again on another node while the first is under way.
+async fn a_comment_that_two_stores_keep_at_once_is_kept_once(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    let other = liveroom::storage::open(&db.url, StoreOptions::default()).await.unwrap();
+    for round in 0..50 {
+        let batch: Vec<Write> = (1..=4)
+            .map(|id| Write::Comment(Arc::new(comment(10 * round + id, live, alice, "hi", Some(&format!("c-{id}"))))))
+            .collect();
+        let (one, two) = tokio::join!(db.store.commit(batch.clone()), other.commit(batch));
+        for outcomes in [one.unwrap(), two.unwrap()] {
+            assert_eq!(outcomes, vec![WriteOutcome::Comment(Ok(())); 4], "round {round}");
+        }
+    }
+    assert_eq!(db.store.comments(live, None, 1_000).await.unwrap().len(), 200);
 }
 
 async fn a_store_that_cannot_write_says_so_and_recovers(mut db: Database) {

@@ -99,7 +99,7 @@ pub(super) struct KnownComment {
 }
 
 impl KnownComment {
-    fn of(comment: &Comment) -> Self {
+    pub(super) fn of(comment: &Comment) -> Self {
         Self {
             live_id: comment.live_id.get(),
             user_id: comment.author.id.get(),

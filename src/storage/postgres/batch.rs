@@ -6,7 +6,8 @@
 //! The statements of a volley are sent without waiting for each other's answers, and the server runs
 //! them in the order in which they were sent: a batch holds its rows for two round trips and a commit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, SmallInt, Text};
@@ -259,7 +260,9 @@ async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<W
     )
     .await;
     // In the order of the statements: those after one that failed say only that it did.
-    comments?;
+    if comments? < plan.comments.len() {
+        require_same(conn, &plan).await?;
+    }
     views?;
     require_all(spends?, plan.spends.len())?;
     require_all(gains?, plan.gains.len())?;
@@ -267,6 +270,20 @@ async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<W
     entries?;
     records?;
     plan.answers(&record_ids)
+}
+
+/// Another node stored some of these comments since they were looked up: a comment that is sent again
+/// elsewhere is stored by both. That must be what happened, and not two comments of one id.
+async fn require_same(conn: &Conn, plan: &Plan) -> Result<(), StoreError> {
+    let wanted =
+        Wanted { comments: plan.comments.iter().map(|comment| comment.id.get()).collect(), ..Wanted::default() };
+    let stored: HashMap<i64, KnownComment> = read_comments(conn, &wanted).await?.into_iter().collect();
+    let is_same = |comment: &Arc<Comment>| stored.get(&comment.id.get()) == Some(&KnownComment::of(comment));
+    if plan.comments.iter().all(is_same) {
+        return Ok(());
+    }
+    // One by one each is looked up, and the one of them that came later is refused.
+    Err(StoreError::Fault("two comments have one id".into()))
 }
 
 async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
@@ -278,7 +295,7 @@ async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     let request_ids = plan.comments.iter().map(|comment| comment.request_id.as_ref().map(RequestId::as_str)).collect();
     Statement::<()>::new(
         "INSERT INTO comments (id, live_id, user_id, content, request_id, created_at) \
-         SELECT * FROM unnest(?, ?, ?, ?, ?, ?)",
+         SELECT * FROM unnest(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         vec![
             column(|comment| comment.id.get()),
             column(|comment| comment.live_id.get()),
