@@ -12,6 +12,8 @@
 
 #[path = "gifts/books.rs"]
 mod books;
+#[path = "gifts/cpu.rs"]
+mod cpu;
 #[path = "gifts/disk.rs"]
 mod disk;
 #[path = "gifts/floor.rs"]
@@ -32,6 +34,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use books::Template;
+use cpu::Cpu;
 use floor::Floor;
 use load::{Givers, Orders, Sink, pace, saturate};
 use nodes::Nodes;
@@ -166,9 +169,13 @@ fn measure_one(
     };
     let mut orders = Orders::new(Givers { lives: series.lives, givers: series.givers });
     let length = Duration::from_secs_f64(arguments.seconds);
+    let before = Cpu::now(server.pid());
     let full = saturate(&mut *sink, &answers, &mut orders, in_flight, length);
+    let cpu = Cpu::now(server.pid()).since(before);
+    let gifts = orders.given().max(1) as f64;
+    let (server_us, own_us) = (cpu.server_us as f64 / gifts, cpu.own_us as f64 / gifts);
     let paced = pace(&mut *sink, &answers, &mut orders, full.gifts_per_s / 2.0, length);
     drop(sink);
     database.audit(server, orders.given());
-    Measured { full, paced }
+    Measured { full, paced, server_us, own_us }
 }

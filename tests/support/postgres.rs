@@ -138,6 +138,11 @@ impl Postgres {
         }
     }
 
+    /// The process that is the parent of all others of the server.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     /// Makes an empty database and returns its URL.
     pub fn create_database(&self) -> String {
         let name = format!("liveroom_{}", self.databases.fetch_add(1, Ordering::Relaxed));

@@ -9,11 +9,15 @@ use crate::load::Figures;
 pub struct Measured {
     pub full: Figures,
     pub paced: Figures,
+    /// CPU per gift at full speed, of PostgreSQL and of this process, which is the givers and the nodes.
+    pub server_us: f64,
+    pub own_us: f64,
 }
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; paced: {}", self.full, self.paced)
+        let (server, own) = (self.server_us, self.own_us);
+        write!(f, "{}, CPU per gift {server:.0} + {own:.0} us; paced: {}", self.full, self.paced)
     }
 }
 
@@ -38,8 +42,8 @@ impl Report {
     }
 
     pub fn table(&self) -> String {
-        let mut text = "| | gifts/s | × best floor | rounds | p50 ms | p99 ms | paced at | p50 ms | p99 ms |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        let mut text = "| | gifts/s | × best floor | rounds | p50 ms | p99 ms | paced at | p50 ms | p99 ms | server µs | own µs |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
             .to_owned();
         for (_, label, rounds) in &self.rows {
             let ratios: Option<Vec<f64>> =
@@ -51,13 +55,15 @@ impl Report {
             });
             let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure).collect());
             text += &format!(
-                "| {label} | {:.0} | {ratio} | {:.1} | {:.1} | {:.0} | {:.1} | {:.1} |\n",
+                "| {label} | {:.0} | {ratio} | {:.1} | {:.1} | {:.0} | {:.1} | {:.1} | {:.0} | {:.0} |\n",
                 of(|it| it.full.gifts_per_s),
                 of(|it| it.full.p50_ms),
                 of(|it| it.full.p99_ms),
                 of(|it| it.paced.gifts_per_s),
                 of(|it| it.paced.p50_ms),
                 of(|it| it.paced.p99_ms),
+                of(|it| it.server_us),
+                of(|it| it.own_us),
             );
         }
         text
