@@ -3,7 +3,8 @@
 #   apt    gcc, libc6-dev             to compile the SQLite that is built in
 #          nodejs, npm                for the Socket.IO clients of JavaScript and the browser test
 #          chromium, a Chinese font   for the browser test and its picture
-#          postgresql                 for the store tests, which start a private server of their own
+#          postgresql, redis-server   for tests of the store and of several nodes, which start private
+#                                     servers of their own
 #          libfaketime                for the test of a clock that jumps
 #          python3, python3-venv      for the Socket.IO clients of Python
 #          nginx, haproxy             for the test of nodes behind a balancer, on ports of its own
@@ -44,6 +45,7 @@ install_packages() {
     has chromium || missing+=(chromium)
     has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
     has_postgresql || missing+=(postgresql)
+    has redis-server || missing+=(redis-server)
     has_libfaketime || missing+=(libfaketime)
     has_server nginx || missing+=(nginx)
     has_server haproxy || missing+=(haproxy)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -15,6 +15,14 @@ pub struct Ws {
     kept: VecDeque<Value>,
     next_id: i64,
     closed: Option<(u16, String)>,
+}
+
+/// What a short wait brought.
+#[derive(Debug)]
+pub enum Next {
+    Frame(Value),
+    Quiet,
+    Closed,
 }
 
 impl Ws {
@@ -31,6 +39,15 @@ impl Ws {
         let url = format!("ws://127.0.0.1:{}/ws?token={token}", server.port());
         let (socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
         Self { socket, kept: VecDeque::new(), next_id: 1, closed: None }
+    }
+
+    /// Connects to whatever listens on `port`; `None` when nothing does, or it lets nobody in.
+    pub fn try_connect(port: u16, token: &str) -> Option<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_nodelay(true).expect("an option can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        let (socket, _) = tungstenite::client(format!("ws://127.0.0.1:{port}/ws?token={token}"), stream).ok()?;
+        Some(Self { socket, kept: VecDeque::new(), next_id: 1, closed: None })
     }
 
     /// Joins a live and waits for the answer.
@@ -52,6 +69,14 @@ impl Ws {
         self.next_id += 1;
         self.send_text(&json!({"id": id, "event": event, "data": data}).to_string());
         id
+    }
+
+    /// Sends a command, if the connection still takes it, and returns its id.
+    pub fn try_send(&mut self, event: &str, data: &Value) -> Option<i64> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let text = json!({"id": id, "event": event, "data": data}).to_string();
+        self.socket.send(Message::text(text)).ok().map(|()| id)
     }
 
     pub fn send_text(&mut self, text: &str) {
@@ -113,6 +138,46 @@ impl Ws {
     /// Frames kept while waiting for others.
     pub fn kept(&self) -> impl Iterator<Item = &Value> {
         self.kept.iter()
+    }
+
+    /// The next text frame, if one comes so soon.
+    pub fn next_within(&mut self, limit: Duration) -> Next {
+        if let Some(frame) = self.kept.pop_front() {
+            return Next::Frame(frame);
+        }
+        let deadline = Instant::now() + limit;
+        let set_timeout = |socket: &WebSocket<TcpStream>, limit| {
+            socket.get_ref().set_read_timeout(Some(limit)).expect("a time limit can be set");
+        };
+        let next = loop {
+            // Zero would mean no limit.
+            set_timeout(&self.socket, deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+            match self.socket.read() {
+                Ok(Message::Text(text)) => {
+                    break Next::Frame(serde_json::from_str(&text).expect("the server sends JSON"));
+                }
+                Ok(Message::Close(frame)) => {
+                    let closed = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                    self.closed.get_or_insert(closed.unwrap_or((1005, String::new())));
+                }
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Ok(_) => {}
+                Err(_) => {
+                    self.closed.get_or_insert((1006, String::new()));
+                    break Next::Closed;
+                }
+            }
+            if Instant::now() >= deadline {
+                break Next::Quiet;
+            }
+        };
+        set_timeout(&self.socket, PATIENCE);
+        next
+    }
+
+    /// How the server closed the connection, if it did.
+    pub fn closed(&self) -> Option<&(u16, String)> {
+        self.closed.as_ref()
     }
 
     /// The next text frame, or `None` when the connection is closed.
