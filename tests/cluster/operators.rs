@@ -1,0 +1,119 @@
+//! What operators see of a cluster, and what a client of the wrong node is told.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::nodes::Stage;
+use crate::support::{TestServer, eventually};
+
+fn list(server: &TestServer, path: &str) -> Vec<Value> {
+    let data = server.admin_get(path).ok();
+    data.as_array().unwrap_or_else(|| panic!("no list: {data}")).clone()
+}
+
+#[test]
+fn operators_see_all_nodes_from_each() {
+    let Some(mut stage) = Stage::set(3, &[("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "2000")]) else { return };
+    let (_, _alice) = stage.joined(0, "alice");
+    let (_, _bob) = stage.joined(0, "bobby");
+    let (carol, _carol) = stage.joined(1, "carol");
+    let _idle = stage.cluster.ws(1, &carol);
+    let expected = BTreeSet::from([(2, 1, 2), (2, 1, 1), (0, 0, 0)]);
+    let count = |node: &Value, key: &str| node[key].as_u64().unwrap_or_else(|| panic!("no {key}: {node}"));
+    for node in 0..3 {
+        let nodes = eventually("each node tells what the others have", || {
+            let nodes = list(&stage.cluster[node], "/admin/nodes");
+            let counts: BTreeSet<_> = nodes
+                .iter()
+                .map(|node| (count(node, "sessions"), count(node, "rooms"), count(node, "members")))
+                .collect();
+            (counts == expected).then_some(nodes)
+        });
+        assert_eq!(nodes.len(), 3, "{nodes:?}");
+        let names: BTreeSet<_> = nodes.iter().map(|node| node["node"].as_str().expect("a name")).collect();
+        assert_eq!(names.len(), 3, "{nodes:?}");
+        assert!(nodes.iter().all(|node| node["alone"] == json!(false)), "{nodes:?}");
+        assert!(nodes.iter().all(|node| node["version"] == json!(env!("CARGO_PKG_VERSION"))), "{nodes:?}");
+        assert!(nodes.iter().all(|node| node["started_at"].as_i64().is_some_and(|at| at > 1_600_000_000_000)));
+        let own: Vec<_> = nodes.iter().filter(|node| node["self"] == json!(true)).collect();
+        assert_eq!(own.len(), 1, "{nodes:?}");
+        let address = own[0]["address"].as_str().expect("an address");
+        assert!(address.ends_with(&format!(":{}", stage.cluster[node].port())), "{address}");
+    }
+    stage.cluster.kill(2);
+    eventually("a node that died is shown no more", || {
+        (list(&stage.cluster[0], "/admin/nodes").len() == 2).then_some(())
+    });
+    stage.cluster.stop(1);
+    eventually("nor is one that stopped", || (list(&stage.cluster[0], "/admin/nodes").len() == 1).then_some(()));
+}
+
+#[test]
+fn operators_see_each_room_of_the_cluster_once() {
+    let Some(stage) = Stage::set(3, &[]) else { return };
+    let other = stage.cluster[0].live(&stage.user("another"));
+    let (alice, mut first) = stage.joined(0, "alice");
+    let mut second = stage.cluster.joined(1, &alice, stage.live);
+    let (_, mut third) = stage.joined(1, "bobby");
+    third.join(other);
+    first.ask("comment", json!({"live_id": stage.live, "data": "hello"}));
+    second.ask("gift", json!({"live_id": stage.live, "gift_id": stage.gift}));
+    for node in 0..3 {
+        let rooms = eventually("both rooms are known", || {
+            let rooms = list(&stage.cluster[node], "/admin/rooms");
+            let members =
+                |id: i64| rooms.iter().find(|room| room["live_id"] == json!(id)).map(|it| it["members"].clone());
+            (members(stage.live) == Some(json!(3)) && members(other) == Some(json!(1))).then_some(rooms)
+        });
+        assert_eq!(rooms.len(), 2, "each once: {rooms:?}");
+        let room = rooms.iter().find(|room| room["live_id"] == json!(stage.live)).expect("it is known");
+        assert_eq!((&room["users"], &room["status"]), (&json!(2), &json!(1)), "{room}");
+        let nodes = room["nodes"].as_array().expect("a list of nodes");
+        let members: BTreeSet<_> = nodes.iter().map(|node| node["members"].as_u64()).collect();
+        assert_eq!((nodes.len(), members), (2, BTreeSet::from([Some(1), Some(2)])), "{room}");
+        let names: BTreeSet<_> =
+            list(&stage.cluster[node], "/admin/nodes").into_iter().map(|it| it["node"].to_string()).collect();
+        assert!(nodes.iter().all(|node| names.contains(&node["node"].to_string())), "{room}");
+    }
+    // On a node that has it, it stands where the room stands.
+    let room = list(&stage.cluster[0], "/admin/rooms").into_iter().find(|room| room["live_id"] == json!(stage.live));
+    assert_eq!(room.expect("it is known")["offset"], json!(2));
+}
+
+#[test]
+fn operators_see_that_a_node_is_alone() {
+    let Some(mut stage) = Stage::set(2, &[("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "500")]) else { return };
+    stage.cluster.redis.kill();
+    stage.cluster.wait_until_alone(0);
+    let nodes = list(&stage.cluster[0], "/admin/nodes");
+    let own = nodes.iter().find(|node| node["self"] == json!(true)).expect("itself at least");
+    assert_eq!(own["alone"], json!(true), "{nodes:?}");
+    stage.cluster.redis.restart();
+    stage.cluster.wait_until_together();
+    eventually("both are there again, with each other", || {
+        let nodes = list(&stage.cluster[0], "/admin/nodes");
+        (nodes.len() == 2 && nodes.iter().all(|node| node["alone"] == json!(false))).then_some(())
+    });
+}
+
+#[test]
+fn a_polling_session_is_known_to_its_own_node_only() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    for eio in [3, 4] {
+        let opened = stage.cluster[0].get(&format!("/socket.io/?EIO={eio}&transport=polling"));
+        assert_eq!(opened.status, 200, "{}", opened.text());
+        let text = opened.text();
+        let (_, rest) = text.split_once("\"sid\":\"").expect("an open packet");
+        let (sid, _) = rest.split_once('"').expect("a whole sid");
+        let path = format!("/socket.io/?EIO={eio}&transport=polling&sid={sid}");
+        let refused = stage.cluster[1].get(&path);
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert_eq!(refused.json(), json!({"code": 1, "message": "Session ID unknown"}));
+        let sent = crate::support::http::request_bytes(stage.cluster[1].port(), "POST", &path, &[], b"40");
+        assert_eq!((sent.status, &sent.json()["code"]), (400, &json!(1)));
+        if eio == 3 {
+            assert_eq!(stage.cluster[0].get(&path).status, 200, "its own node goes on");
+        }
+    }
+}

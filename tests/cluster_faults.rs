@@ -1,0 +1,17 @@
+//! What members hear and what is kept when nodes die, and Redis or the network between goes away.
+
+#[path = "support/cluster.rs"]
+mod nodes;
+mod support;
+
+mod cluster_faults {
+    mod evening;
+    mod instruments;
+
+    mod database_away;
+    mod node_dies;
+    mod redis_away;
+    mod redis_forgets;
+    mod rolling;
+    mod way_cut;
+}

@@ -1,0 +1,97 @@
+//! A node is killed while members of it give.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use super::evening::REDIS_TIMEOUT;
+use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order};
+use crate::nodes::member::Member;
+use crate::nodes::{PRICE, Stage};
+use crate::support::eventually;
+
+const GIVERS: usize = 4;
+const GIFTS_EACH: usize = 60;
+
+#[test]
+fn a_node_killed_in_a_rain_of_gifts_loses_none_that_was_acked_and_none_is_told_twice() {
+    let Some(mut stage) = Stage::set(2, &[REDIS_TIMEOUT]) else { return };
+    let mut listeners = [0, 1].map(|node| stage.member(node, &format!("listener{node}")));
+    // All but one are at the node that dies.
+    let givers: Vec<Member> = (0..GIVERS).map(|n| stage.member(usize::from(n == 0), &format!("giver{n}"))).collect();
+    let coins = |stage: &Stage, givers: &[Member]| -> i64 {
+        givers.iter().map(|giver| stage.cluster[1].balance(giver.user())).sum()
+    };
+    let coins_at_first = coins(&stage, &givers);
+    let (gift, count) = (stage.gift, AtomicUsize::new(0));
+    let given: Vec<(Member, Vec<String>)> = thread::scope(|scope| {
+        let count = &count;
+        let giving: Vec<_> = givers
+            .into_iter()
+            .map(|mut giver| {
+                scope.spawn(move || {
+                    let mut acked = Vec::new();
+                    for n in 0..GIFTS_EACH {
+                        acked.push(giver.give(gift, &format!("g-{n}")));
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    (giver, acked)
+                })
+            })
+            .collect();
+        eventually("a third is given", || (count.load(Ordering::SeqCst) >= GIVERS * GIFTS_EACH / 3).then_some(()));
+        stage.cluster.kill(0);
+        assert!(count.load(Ordering::SeqCst) < GIVERS * GIFTS_EACH, "the kill came in the middle");
+        giving.into_iter().map(|giving| giving.join().expect("a giver is answered")).collect()
+    });
+    let (givers, acked): (Vec<Member>, Vec<Vec<String>>) = given.into_iter().unzip();
+    let acked: BTreeSet<String> = acked.into_iter().flatten().collect();
+    assert_eq!(acked.len(), GIVERS * GIFTS_EACH, "each gift has a record of its own");
+    for giver in &givers[1..] {
+        assert_eq!(giver.joins.len(), 2, "{} came back on the other node", giver.user().name);
+    }
+
+    let end = listeners[1].comment("the end", "end");
+    for listener in &mut listeners {
+        listener.listen_for(&acked);
+        listener.listen_until("the end", |member| member.heard.has(&end));
+        assert!(listener.joins[1..].iter().all(|join| join["recovered"] == json!(true)), "{:?}", listener.joins);
+    }
+    let heard: Vec<&Heard> = listeners.iter().chain(&givers).map(|member| &member.heard).collect();
+    assert_all_heard_once(&heard[..2], &acked);
+    assert_one_order(&heard);
+    assert_eq!(listeners[1].heard.count("gift"), acked.len(), "nothing is told that was not acked in the end");
+
+    let spent = coins_at_first - coins(&stage, &givers);
+    assert_eq!(spent, PRICE * i64::try_from(acked.len()).expect("a few"));
+    stage.cluster[1].assert_books_balance();
+    let audit = stage.cluster[1].run(&["audit"]);
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+}
+
+#[test]
+fn what_a_killed_node_acked_is_told_on_the_others_and_it_comes_back_into_the_same_order() {
+    let Some(mut stage) = Stage::set(2, &[REDIS_TIMEOUT]) else { return };
+    let mut watcher = stage.member(0, "watcher");
+    let mut speaker = stage.member(1, "speaker");
+    let mut acked = BTreeSet::new();
+    for round in 0..3 {
+        for n in 0..5 {
+            acked.insert(speaker.comment("hello", &format!("c-{round}-{n}")));
+            acked.insert(speaker.give(stage.gift, &format!("g-{round}-{n}")));
+        }
+        // The moment its last answer was read.
+        stage.cluster.kill(1);
+        watcher.listen_for(&acked);
+        stage.cluster.restart(1);
+        stage.cluster.wait_until_together();
+        speaker.move_to(1);
+    }
+    speaker.listen_for(&acked);
+    assert_eq!(speaker.joins.len(), 4);
+    assert!(speaker.joins[1..].iter().all(|join| join["recovered"] == json!(true)), "{:?}", speaker.joins);
+    assert_all_heard_once(&[&watcher.heard, &speaker.heard], &acked);
+    crate::nodes::ledger::assert_same(&[&watcher.heard, &speaker.heard]);
+}

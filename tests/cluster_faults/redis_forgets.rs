@@ -1,0 +1,84 @@
+//! Redis comes back without its data, or with data of an earlier time.
+
+use serde_json::json;
+
+use super::evening::Evening;
+use crate::nodes::redis::Keeps;
+use crate::support::eventually;
+
+#[test]
+fn a_redis_that_lost_its_data_costs_a_new_epoch_and_nothing_else() {
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let epoch = evening.assert_together();
+    let before = evening.listeners[0].position();
+    let users = evening.tokens_of();
+    // As fast as a supervisor would, so that nodes may not even have noticed.
+    evening.stage.cluster.redis.kill();
+    evening.stage.cluster.redis.restart_empty();
+    evening.talk();
+    evening.stage.cluster.wait_until_together();
+    evening.catch_up();
+    assert_ne!(evening.assert_together(), epoch);
+    assert!(!evening.recovers(0, &before) && !evening.recovers(1, &before), "the old epoch is gone");
+
+    for user in &users {
+        eventually("the tokens of connected users are put back", || {
+            let token = evening.stage.cluster.redis.get(&format!("user_{}", user.id));
+            (token == Some(json!(user.token).to_string())).then_some(())
+        });
+        for node in [0, 1] {
+            evening.stage.cluster[node].get_as(user, "/api/user/info").ok();
+        }
+    }
+    evening.end();
+}
+
+#[test]
+fn a_redis_that_lost_its_data_while_nodes_were_alone_gets_all_they_told() {
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let epoch = evening.assert_together();
+    evening.stage.cluster.redis.kill();
+    for node in [0, 1] {
+        evening.stage.cluster.wait_until_alone(node);
+    }
+    evening.talk();
+    evening.stage.cluster.redis.restart_empty();
+    evening.stage.cluster.wait_until_together();
+    evening.catch_up();
+    assert_ne!(evening.assert_together(), epoch);
+    evening.end();
+}
+
+#[test]
+fn a_redis_that_fell_back_to_an_earlier_time_numbers_no_place_twice() {
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let epoch = evening.assert_together();
+    evening.stage.cluster.redis.command(&["SAVE"]);
+    // These have places that the saved data does not know of.
+    evening.talk();
+    evening.catch_up();
+    evening.stage.cluster.redis.kill();
+    evening.stage.cluster.redis.restart();
+    evening.talk();
+    evening.stage.cluster.wait_until_together();
+    evening.catch_up();
+    assert_ne!(evening.assert_together(), epoch);
+    evening.end();
+}
+
+#[test]
+fn a_flush_by_somebody_else_costs_a_new_epoch_and_nothing_else() {
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let epoch = evening.assert_together();
+    evening.stage.cluster.redis.command(&["FLUSHALL"]);
+    evening.talk();
+    evening.catch_up();
+    assert_ne!(evening.assert_together(), epoch);
+    for user in evening.tokens_of() {
+        eventually("the tokens of connected users are put back", || {
+            let token = evening.stage.cluster.redis.get(&format!("user_{}", user.id));
+            (token == Some(json!(user.token).to_string())).then_some(())
+        });
+    }
+    evening.end();
+}
