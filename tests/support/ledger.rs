@@ -104,9 +104,12 @@ impl Heard {
     }
 }
 
-/// Fails unless every member heard everything that was acknowledged, once.
+/// Fails unless every member heard everything that was acknowledged, once, and nothing that was not:
+/// a command that was sent again until it was answered has one effect.
 pub fn assert_all_heard_once(members: &[&Heard], acked: &BTreeSet<String>) {
     for heard in members {
+        let never_acked: Vec<_> = heard.events.iter().filter(|event| !acked.contains(&event.id)).collect();
+        assert!(never_acked.is_empty(), "{} heard what was never acked: {never_acked:?}", heard.who);
         let missing = heard.missing(acked);
         assert!(missing.is_empty(), "{} never heard {missing:?} but {:#?}", heard.who, heard.events);
         heard.assert_once_each();
