@@ -83,7 +83,8 @@ fn a_comment_taken_down_on_one_node_is_gone_on_all() {
     let Some(stage) = Stage::set(2, &[]) else { return };
     let (_, mut here) = stage.joined(0, "alice");
     let (_, mut there) = stage.joined(1, "bobby");
-    let came_in = json!({"epoch": there.join(stage.live)["epoch"], "offset": 0});
+    let came_in = there.join(stage.live);
+    let (epoch, start) = (came_in["epoch"].clone(), came_in["offset"].as_u64().expect("a place"));
     let rude = here.ask("comment", json!({"live_id": stage.live, "data": "rude"}))["comment_id"].clone();
     let rude_id = rude.as_str().expect("an id");
     there.event("comment");
@@ -96,9 +97,9 @@ fn a_comment_taken_down_on_one_node_is_gone_on_all() {
         let shown = stage.cluster[node].get(&format!("/api/live/{}/history", stage.live)).ok();
         assert_eq!(shown, json!([]), "node {node}");
         let mut late = stage.cluster.ws(node, &stage.streamer);
-        let joined = late.ask("joinLive", json!({"live_id": stage.live, "since": came_in}));
+        let joined = late.ask("joinLive", json!({"live_id": stage.live, "since": {"epoch": epoch, "offset": start}}));
         assert_eq!(joined["recovered"], json!(true), "{joined}");
-        for offset in [1, 2] {
+        for offset in [start + 1, start + 2] {
             let event = late.wait_for("an event with a place", |frame| frame["data"]["offset"].is_u64());
             assert_eq!((&event["event"], &event["data"]["id"]), (&json!("removed"), &rude), "{event}");
             assert_eq!(event["data"]["offset"], json!(offset), "{event}");

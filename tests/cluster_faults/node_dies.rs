@@ -1,13 +1,14 @@
 //! A node is killed while members of it give and talk.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::evening::REDIS_TIMEOUT;
-use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order};
+use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order, assert_same};
 use crate::nodes::member::Member;
 use crate::nodes::{PRICE, Stage};
 use crate::support::eventually;
@@ -18,16 +19,24 @@ const GIFTS_EACH: usize = 60;
 #[test]
 fn a_node_killed_in_a_rain_of_gifts_loses_nothing_that_was_acked_and_nothing_is_told_twice() {
     let Some(mut stage) = Stage::set(2, &[REDIS_TIMEOUT]) else { return };
-    let mut listeners = [0, 1].map(|node| stage.member(node, &format!("listener{node}")));
+    let listeners = [0, 1].map(|node| stage.member(node, &format!("listener{node}")));
     // All but one are at the node that dies.
     let givers: Vec<Member> = (0..GIVERS).map(|n| stage.member(usize::from(n == 0), &format!("giver{n}"))).collect();
     let coins = |stage: &Stage, givers: &[Member]| -> i64 {
         givers.iter().map(|giver| stage.cluster[1].balance(giver.user())).sum()
     };
     let coins_at_first = coins(&stage, &givers);
-    let (gift, count) = (stage.gift, AtomicUsize::new(0));
-    let given: Vec<(Member, Vec<String>)> = thread::scope(|scope| {
-        let count = &count;
+    let (gift, count, done) = (stage.gift, AtomicUsize::new(0), AtomicBool::new(false));
+    let (given, mut listeners): (Vec<(Member, Vec<String>)>, Vec<Member>) = thread::scope(|scope| {
+        let (count, done) = (&count, &done);
+        let listening = listeners.map(|mut listener| {
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    listener.listen(Duration::from_millis(50));
+                }
+                listener
+            })
+        });
         let giving: Vec<_> = givers
             .into_iter()
             .map(|mut giver| {
@@ -45,7 +54,9 @@ fn a_node_killed_in_a_rain_of_gifts_loses_nothing_that_was_acked_and_nothing_is_
         eventually("a third is given", || (count.load(Ordering::SeqCst) >= GIVERS * GIFTS_EACH / 3).then_some(()));
         stage.cluster.kill(0);
         assert!(count.load(Ordering::SeqCst) < GIVERS * GIFTS_EACH, "the kill came in the middle");
-        giving.into_iter().map(|giving| giving.join().expect("a giver is answered")).collect()
+        let given = giving.into_iter().map(|giving| giving.join().expect("a giver is answered")).collect();
+        done.store(true, Ordering::SeqCst);
+        (given, listening.into_iter().map(|it| it.join().expect("a listener gets along")).collect())
     });
     let (givers, acked): (Vec<Member>, Vec<Vec<String>>) = given.into_iter().unzip();
     let mut acked: BTreeSet<String> = acked.into_iter().flatten().collect();
@@ -88,9 +99,10 @@ fn what_a_killed_node_acked_is_told_on_the_others_and_it_comes_back_into_the_sam
         stage.cluster.wait_until_together();
         speaker.move_to(1);
     }
+    speaker.listen(Duration::from_millis(100));
     speaker.listen_for(&acked);
     assert_eq!(speaker.joins.len(), 4);
     assert!(speaker.joins[1..].iter().all(|join| join["recovered"] == json!(true)), "{:?}", speaker.joins);
     assert_all_heard_once(&[&watcher.heard, &speaker.heard], &acked);
-    crate::nodes::ledger::assert_same(&[&watcher.heard, &speaker.heard]);
+    assert_same(&[&watcher.heard, &speaker.heard]);
 }

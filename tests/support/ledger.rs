@@ -3,11 +3,12 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use serde_json::Value;
 
 /// An event with a place in its room's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     /// What it is about, the same wherever it is heard: `comment 17`, `gift 4`, `notice <text>`.
     pub id: String,
@@ -27,6 +28,13 @@ impl Event {
         let about = about.as_str().map_or_else(|| about.to_string(), str::to_owned);
         let (epoch, offset) = (data["epoch"].as_str()?.to_owned(), data["offset"].as_u64()?);
         Some(Self { id: format!("{name} {about}"), epoch, offset })
+    }
+}
+
+/// One line, however it is shown: ledgers are long.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.4} {}: {}", self.epoch, self.offset, self.id)
     }
 }
 

@@ -135,7 +135,7 @@ impl Member {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             let (who, heard) = (&self.user.name, &self.heard);
-            assert!(Instant::now() < deadline, "{who} waited too long for {what}; heard {heard:#?}");
+            assert!(Instant::now() < deadline, "{who} waited too long for {what}; heard {:#?}", heard.events());
             self.listen(Duration::from_millis(20));
         }
     }
