@@ -1,6 +1,9 @@
 //! A room over two nodes, with one who speaks and one who listens at each, and the ledger of it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -121,4 +124,47 @@ impl Evening {
         assert_eq!(self.coins_at_first - coins, self.gifts * PRICE, "each gift was paid once");
         cluster[0].assert_books_balance();
     }
+}
+
+/// A member that comments and gives until it is told to stop, and the events that were acknowledged.
+fn talk_until(mut member: Member, gift: i64, done: &AtomicBool) -> (Member, BTreeSet<String>) {
+    let mut acked = BTreeSet::new();
+    let mut n = 0;
+    while !done.load(Ordering::SeqCst) {
+        acked.insert(member.comment(&format!("number {n}"), &format!("c-{n}")));
+        acked.insert(member.give(gift, &format!("g-{n}")));
+        // A lively room, and not a measurement: what nodes tell alone is to fit what they note.
+        member.listen(Duration::from_millis(100));
+        n += 1;
+    }
+    (member, acked)
+}
+
+/// Members of both nodes talk without a pause while something happens to the cluster. In the end all
+/// have heard everything once, in one order, and nobody was cut off.
+pub fn talk_through(stage: &mut Stage, happens: impl FnOnce(&mut Cluster)) {
+    let listeners = [0, 1].map(|node| stage.member(node, &format!("listener{node}")));
+    let speakers: Vec<Member> = (0..4).map(|n| stage.member(n % 2, &format!("speaker{n}"))).collect();
+    let (done, gift, cluster) = (AtomicBool::new(false), stage.gift, &mut stage.cluster);
+    let talked: Vec<(Member, BTreeSet<String>)> = thread::scope(|scope| {
+        let done = &done;
+        let talks: Vec<_> = speakers.into_iter().map(|it| scope.spawn(move || talk_until(it, gift, done))).collect();
+        happens(cluster);
+        cluster.wait_until_together();
+        thread::sleep(Duration::from_millis(500));
+        done.store(true, Ordering::SeqCst);
+        talks.into_iter().map(|talk| talk.join().expect("a speaker is answered")).collect()
+    });
+    let (members, acked): (Vec<Member>, Vec<BTreeSet<String>>) = talked.into_iter().unzip();
+    let mut members: Vec<Member> = members.into_iter().chain(listeners).collect();
+    let mut acked: BTreeSet<String> = acked.into_iter().flatten().collect();
+    acked.insert(members[0].comment("the end", "end"));
+    for member in &mut members {
+        member.listen_for(&acked);
+        assert_eq!((member.closes.len(), member.joins.len()), (0, 1), "{} stayed", member.user().name);
+    }
+    let heard: Vec<&Heard> = members.iter().map(|member| &member.heard).collect();
+    assert_all_heard_once(&heard, &acked);
+    assert_one_order(&heard);
+    stage.cluster[0].assert_books_balance();
 }

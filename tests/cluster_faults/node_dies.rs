@@ -106,3 +106,33 @@ fn what_a_killed_node_acked_is_told_on_the_others_and_it_comes_back_into_the_sam
     assert_all_heard_once(&[&watcher.heard, &speaker.heard], &acked);
     assert_same(&[&watcher.heard, &speaker.heard]);
 }
+
+#[test]
+fn a_node_that_hangs_is_missed_and_goes_on_where_it_was() {
+    let timeouts = [REDIS_TIMEOUT, ("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "1500")];
+    let Some(stage) = Stage::set(2, &timeouts) else { return };
+    let mut members = [0, 1].map(|node| stage.member(node, &format!("member{node}")));
+    let mut acked = BTreeSet::new();
+    for round in 0..2 {
+        for member in &mut members {
+            member.listen_until("both are there", |member| member.online["count"] == json!(2));
+        }
+        stage.cluster[1].signal("STOP");
+        for n in 0..5 {
+            acked.insert(members[0].comment("hello?", &format!("c-{round}-{n}")));
+            acked.insert(members[0].give(stage.gift, &format!("g-{round}-{n}")));
+        }
+        members[0].listen_until("the other is missed", |member| member.online["count"] == json!(1));
+        stage.cluster[1].signal("CONT");
+        acked.insert(members[1].comment("here I am", &format!("back-{round}")));
+        members.iter_mut().for_each(|member| member.listen_for(&acked));
+        stage.cluster.wait_until_together();
+    }
+    for member in &members {
+        assert_eq!((member.closes.len(), member.joins.len()), (0, 1), "{} stayed", member.user().name);
+    }
+    let heard = [&members[0].heard, &members[1].heard];
+    assert_all_heard_once(&heard, &acked);
+    assert_one_order(&heard);
+    stage.cluster[0].assert_books_balance();
+}

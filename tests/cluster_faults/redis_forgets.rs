@@ -1,8 +1,12 @@
 //! Redis comes back without its data, or with data of an earlier time.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::evening::Evening;
+use super::evening::{Evening, REDIS_TIMEOUT, talk_through};
+use crate::nodes::Stage;
 use crate::nodes::redis::Keeps;
 use crate::support::eventually;
 
@@ -81,4 +85,26 @@ fn a_flush_by_somebody_else_costs_a_new_epoch_and_nothing_else() {
         });
     }
     evening.end();
+}
+
+#[test]
+fn a_redis_that_dies_again_and_again_while_everybody_talks_loses_and_repeats_nothing() {
+    let Some(mut stage) = Stage::set(2, &[REDIS_TIMEOUT]) else { return };
+    talk_through(&mut stage, |cluster| {
+        // What it comes back with: an earlier time, nothing, nothing after a longer while.
+        let pause = |ms| thread::sleep(Duration::from_millis(ms));
+        pause(500);
+        cluster.redis.command(&["SAVE"]);
+        pause(500);
+        cluster.redis.kill();
+        cluster.redis.restart();
+        pause(1_000);
+        cluster.redis.kill();
+        cluster.redis.restart_empty();
+        pause(1_000);
+        cluster.redis.kill();
+        pause(1_000);
+        cluster.redis.restart_empty();
+        pause(500);
+    });
 }

@@ -1,15 +1,11 @@
 //! The network between one node and Redis is cut, while members of both nodes go on.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::evening::{Evening, REDIS_TIMEOUT};
-use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order};
-use crate::nodes::member::Member;
+use super::evening::{Evening, REDIS_TIMEOUT, talk_through};
 use crate::nodes::proxy::Proxy;
 use crate::nodes::redis::Keeps;
 use crate::nodes::{Cluster, Plan, Stage};
@@ -54,32 +50,13 @@ fn answers_of_redis_that_come_late_are_not_taken_for_new_ones() {
     cut_and_heal(Proxy::cut_answers, Proxy::heal);
 }
 
-/// A member that comments and gives until it is told to stop, and the events that were acknowledged.
-fn talk_until(mut member: Member, gift: i64, done: &AtomicBool) -> (Member, BTreeSet<String>) {
-    let mut acked = BTreeSet::new();
-    let mut n = 0;
-    while !done.load(Ordering::SeqCst) {
-        acked.insert(member.comment(&format!("number {n}"), &format!("c-{n}")));
-        acked.insert(member.give(gift, &format!("g-{n}")));
-        // A lively room, and not a measurement: members that were away are to recover within the
-        // room's window.
-        member.listen(Duration::from_millis(100));
-        n += 1;
-    }
-    (member, acked)
-}
-
 #[test]
 fn a_way_that_breaks_again_and_again_while_both_sides_talk_loses_and_repeats_nothing() {
     let plan = Plan { nodes: 2, env: &[REDIS_TIMEOUT], keeps: Keeps::Saved, can_be_cut: true };
     let Some(cluster) = Cluster::plan(&plan) else { return };
-    let stage = Stage::over(cluster);
-    let listeners = [0, 1].map(|node| stage.member(node, &format!("listener{node}")));
-    let speakers: Vec<Member> = (0..4).map(|n| stage.member(n % 2, &format!("speaker{n}"))).collect();
-    let (done, way) = (AtomicBool::new(false), &stage.cluster.ways(CUT_OFF).redis);
-    let talked: Vec<(Member, BTreeSet<String>)> = thread::scope(|scope| {
-        let (done, gift) = (&done, stage.gift);
-        let talks: Vec<_> = speakers.into_iter().map(|it| scope.spawn(move || talk_until(it, gift, done))).collect();
+    let mut stage = Stage::over(cluster);
+    talk_through(&mut stage, |cluster| {
+        let way = &cluster.ways(CUT_OFF).redis;
         // Each kind of cut with each kind of end; longer and shorter than the node's patience.
         for (are_requests_cut, is_way_lost, cut_ms) in
             [(true, true, 1_200), (false, false, 900), (true, false, 200), (false, true, 600)]
@@ -93,23 +70,7 @@ fn a_way_that_breaks_again_and_again_while_both_sides_talk_loses_and_repeats_not
             thread::sleep(Duration::from_millis(cut_ms));
             if is_way_lost { way.heal_after_loss() } else { way.heal() }
         }
-        stage.cluster.wait_until_together();
-        thread::sleep(Duration::from_millis(500));
-        done.store(true, Ordering::SeqCst);
-        talks.into_iter().map(|talk| talk.join().expect("a speaker is answered")).collect()
     });
-    let (members, acked): (Vec<Member>, Vec<BTreeSet<String>>) = talked.into_iter().unzip();
-    let mut members: Vec<Member> = members.into_iter().chain(listeners).collect();
-    let mut acked: BTreeSet<String> = acked.into_iter().flatten().collect();
-    acked.insert(members[0].comment("the end", "end"));
-    for member in &mut members {
-        member.listen_for(&acked);
-        assert_eq!((member.closes.len(), member.joins.len()), (0, 1), "{} stayed", member.user().name);
-    }
-    let heard: Vec<&Heard> = members.iter().map(|member| &member.heard).collect();
-    assert_all_heard_once(&heard, &acked);
-    assert_one_order(&heard);
-    stage.cluster[0].assert_books_balance();
 }
 
 #[test]

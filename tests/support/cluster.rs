@@ -15,6 +15,7 @@ pub mod redis;
 
 use std::ops::Index;
 use std::sync::Arc;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -79,19 +80,24 @@ impl Cluster {
             }
         };
         let database_url = postgres.create_database();
-        let (mut nodes, mut ways) = (Vec::new(), Vec::new());
-        for _ in 0..plan.nodes {
+        let ways: Vec<Ways> = (0..if plan.can_be_cut { plan.nodes } else { 0 })
+            .map(|_| Ways { redis: Proxy::start(redis.port()), database: Proxy::start(port_of(&database_url)) })
+            .collect();
+        let start = |node: usize| {
             let (mut store_url, mut redis_url) = (database_url.clone(), redis.url());
-            if plan.can_be_cut {
-                let way = Ways { redis: Proxy::start(redis.port()), database: Proxy::start(port_of(&database_url)) };
+            if let Some(way) = ways.get(node) {
                 store_url = through(&store_url, &way.database);
                 redis_url = through(&redis_url, &way.redis);
-                ways.push(way);
             }
             let own = [("LIVEROOM__STORE__URL", &*store_url), ("LIVEROOM__CLUSTER__REDIS_URL", &redis_url)];
-            let env: Vec<_> = PLENTY.iter().chain(&own).chain(plan.env).copied().collect();
-            nodes.push(TestServer::start(&env));
-        }
+            TestServer::start(&PLENTY.iter().chain(&own).chain(plan.env).copied().collect::<Vec<_>>())
+        };
+        // At once, as a supervisor starts them: they agree on who brings the database up to date.
+        let nodes: Vec<TestServer> = thread::scope(|scope| {
+            let start = &start;
+            let starting: Vec<_> = (0..plan.nodes).map(|node| scope.spawn(move || start(node))).collect();
+            starting.into_iter().map(|node| node.join().expect("a node starts")).collect()
+        });
         let doors = Doors::of(&nodes);
         let cluster = Self { nodes, ways, redis, postgres, database_url, doors };
         cluster.wait_until_together();
