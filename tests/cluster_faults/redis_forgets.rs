@@ -70,6 +70,28 @@ fn a_redis_that_fell_back_to_an_earlier_time_numbers_no_place_twice() {
     evening.end();
 }
 
+/// As Redis's own defaults have it: a snapshot now and then, and what came after is lost in a crash.
+#[test]
+fn logins_and_logouts_since_the_last_snapshot_hold_when_redis_falls_back_to_it() {
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let cluster = &mut evening.stage.cluster;
+    let [alice, bob] = ["alice", "bobby"].map(|name| cluster[0].user(name));
+    cluster.redis.command(&["SAVE"]);
+    let again = cluster[0].login("alice");
+    cluster[1].post_as(&bob, "/api/logout", &json!({})).ok();
+    let carol = cluster[1].user("carol");
+    cluster.redis.kill();
+    cluster.redis.restart();
+    cluster.wait_until_together();
+    for node in [0, 1] {
+        for (user, expected) in [(&again, 200), (&carol, 200), (&alice, 400), (&bob, 400)] {
+            let found = cluster[node].get_as(user, "/api/user/info");
+            assert_eq!(found.status, expected, "{} at node {node}: {}", user.name, found.text());
+        }
+    }
+    evening.end();
+}
+
 #[test]
 fn a_flush_by_somebody_else_costs_a_new_epoch_and_nothing_else() {
     let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
