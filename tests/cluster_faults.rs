@@ -13,5 +13,6 @@ mod cluster_faults {
     mod redis_away;
     mod redis_forgets;
     mod rolling;
+    mod soak;
     mod way_cut;
 }

@@ -127,7 +127,7 @@ impl Evening {
 }
 
 /// A member that comments and gives until it is told to stop, and the events that were acknowledged.
-fn talk_until(mut member: Member, gift: i64, done: &AtomicBool) -> (Member, BTreeSet<String>) {
+pub fn talk_until(mut member: Member, gift: i64, done: &AtomicBool) -> (Member, BTreeSet<String>) {
     let mut acked = BTreeSet::new();
     let mut n = 0;
     while !done.load(Ordering::SeqCst) {

@@ -174,6 +174,7 @@ impl Member {
             }
             Next::Frame(mut frame) => {
                 if let Some(event) = Event::of(&frame) {
+                    assert_eq!(frame["data"]["live_id"], json!(self.live_id), "{}: {frame}", self.user.name);
                     self.position = Some(json!({"epoch": event.epoch, "offset": event.offset}));
                     self.heard.push(event);
                 } else if frame["event"] == json!("online") {
