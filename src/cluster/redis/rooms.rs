@@ -185,10 +185,10 @@ impl EngineRoom {
     pub fn open_if_ready(&mut self, now: Instant) {
         let Some((_, since)) = &self.opening else { return };
         let all_answered = self.others.is_some_and(|others| self.shares.known_count() >= others);
-        if all_answered || now.saturating_duration_since(*since) >= SHARES_WAIT {
-            if let Some(past) = self.past.take() {
-                self.opened(past);
-            }
+        if (all_answered || now.saturating_duration_since(*since) >= SHARES_WAIT)
+            && let Some(past) = self.past.take()
+        {
+            self.opened(past);
         }
     }
 

@@ -301,7 +301,7 @@ mod tests {
 
         /// Hands a message to node two and everything that follows from it to whom it is for. Returns
         /// what node two shows of node one afterwards, as far as it changed.
-        fn to_two(&mut self, message: ShareMessage) -> Vec<PeerChange> {
+        fn hand_two(&mut self, message: ShareMessage) -> Vec<PeerChange> {
             let mut todo = vec![(NodeId(2), message)];
             let mut changes = Vec::new();
             while let Some((to, message)) = todo.pop() {
@@ -321,24 +321,24 @@ mod tests {
     #[test]
     fn a_delta_is_told_once_and_in_order() {
         let mut pair = Pair::new();
-        pair.to_two(pair.one.hello());
+        pair.hand_two(pair.one.hello());
         pair.one.show(vec![Ok(user(7))]);
         let delta = pair.one.next_delta().unwrap();
         let again = serde_json::to_string(&delta).unwrap();
-        assert_eq!(pair.to_two(delta), [PeerChange::Present { node: NodeId(1), user: user(7) }]);
-        assert_eq!(pair.to_two(serde_json::from_str(&again).unwrap()), []);
+        assert_eq!(pair.hand_two(delta), [PeerChange::Present { node: NodeId(1), user: user(7) }]);
+        assert_eq!(pair.hand_two(serde_json::from_str(&again).unwrap()), []);
         assert!(pair.one.next_delta().is_none());
     }
 
     #[test]
     fn a_lost_delta_is_made_up_for_by_all() {
         let mut pair = Pair::new();
-        pair.to_two(pair.one.hello());
+        pair.hand_two(pair.one.hello());
         pair.one.show(vec![Ok(user(7))]);
         pair.one.next_delta().unwrap();
         pair.one.show(vec![Ok(user(8))]);
         let second = pair.one.next_delta().unwrap();
-        let changes = pair.to_two(second);
+        let changes = pair.hand_two(second);
         let [PeerChange::All { node, users }] = &changes[..] else { panic!("{changes:?}") };
         let mut ids: Vec<i64> = users.iter().map(|user| user.profile.id.get()).collect();
         ids.sort_unstable();
@@ -350,10 +350,10 @@ mod tests {
         let mut pair = Pair::new();
         pair.one.show((1..=1_200).map(|id| Ok(user(id))).collect());
         while pair.one.next_delta().is_some() {}
-        let changes = pair.to_two(pair.one.hello());
+        let changes = pair.hand_two(pair.one.hello());
         let [PeerChange::All { users, .. }] = &changes[..] else { panic!("{} changes", changes.len()) };
         assert_eq!(users.len(), 1_200);
-        assert!(pair.to_two(pair.one.hello()).is_empty(), "nothing is missing");
+        assert!(pair.hand_two(pair.one.hello()).is_empty(), "nothing is missing");
     }
 
     #[test]
@@ -361,23 +361,23 @@ mod tests {
         let mut pair = Pair::new();
         pair.one.show(vec![Ok(user(7))]);
         pair.one.next_delta().unwrap();
-        pair.to_two(pair.one.hello());
+        pair.hand_two(pair.one.hello());
         pair.one = Shares::new(LiveId::FIRST, NodeId(1), 555);
-        assert_eq!(pair.to_two(pair.one.hello())[0], PeerChange::All { node: NodeId(1), users: vec![] });
+        assert_eq!(pair.hand_two(pair.one.hello())[0], PeerChange::All { node: NodeId(1), users: vec![] });
         let bye_of_the_one_before = ShareMessage::Bye { node: 1, origin: 100 };
-        assert!(pair.to_two(bye_of_the_one_before).is_empty());
-        assert_eq!(pair.to_two(pair.one.bye()), [PeerChange::All { node: NodeId(1), users: vec![] }]);
+        assert!(pair.hand_two(bye_of_the_one_before).is_empty());
+        assert_eq!(pair.hand_two(pair.one.bye()), [PeerChange::All { node: NodeId(1), users: vec![] }]);
     }
 
     #[test]
     fn one_that_was_told_of_users_and_hears_they_left_shows_nobody() {
         let mut pair = Pair::new();
-        pair.to_two(pair.one.hello());
+        pair.hand_two(pair.one.hello());
         pair.one.show(vec![Ok(user(7))]);
         let delta = pair.one.next_delta().unwrap();
-        pair.to_two(delta);
+        pair.hand_two(delta);
         pair.one.show(vec![Err(UserId::new(7).unwrap())]);
         let delta = pair.one.next_delta().unwrap();
-        assert_eq!(pair.to_two(delta), [PeerChange::Absent { node: NodeId(1), user: UserId::new(7).unwrap() }]);
+        assert_eq!(pair.hand_two(delta), [PeerChange::Absent { node: NodeId(1), user: UserId::new(7).unwrap() }]);
     }
 }
