@@ -7,7 +7,6 @@
 mod foreign;
 #[path = "lab/proxy.rs"]
 mod proxy;
-#[allow(unused_imports, reason = "its WebSocket client is for other tests: the lab is the client here")]
 mod support;
 
 use std::path::Path;

@@ -78,10 +78,14 @@ async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
     assert_eq!(db.store.token(alice).await.unwrap(), None);
     db.store.set_token(alice, Some("one".into()), NOW).await.unwrap();
     db.store.set_token(alice, Some("two".into()), NOW).await.unwrap();
-    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: "two".into(), at: NOW }));
+    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: Some("two".into()), at: NOW }));
+    assert_eq!(db.store.tokens_since(NOW).await.unwrap(), [alice]);
+    let later = NOW.plus_ms(1);
+    assert_eq!(db.store.tokens_since(later).await.unwrap(), []);
     db.store.set_token(alice, None, NOW).await.unwrap();
-    db.store.set_token(alice, None, NOW).await.unwrap();
-    assert_eq!(db.store.token(alice).await.unwrap(), None);
+    db.store.set_token(alice, None, later).await.unwrap();
+    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: None, at: later }));
+    assert_eq!(db.store.tokens_since(later).await.unwrap(), [alice], "a logout is remembered");
 }
 
 async fn a_live_is_changed_by_its_owner_until_it_ends(db: Database) {
@@ -379,7 +383,7 @@ async fn everything_is_still_there_after_reopening(mut db: Database) {
     let reopened = open(&db.url).await.unwrap();
     db.store = reopened;
     assert_eq!(db.store.user(alice.id).await.unwrap(), Some(alice));
-    assert_eq!(db.store.token(bob).await.unwrap(), Some(StoredToken { digest: "digest".into(), at: NOW }));
+    assert_eq!(db.store.token(bob).await.unwrap(), Some(StoredToken { digest: Some("digest".into()), at: NOW }));
     assert_eq!(db.store.live(live).await.unwrap(), row);
     assert_eq!(db.give(order(live, bob, &rose, 2, "g")).await, Ok(GiftReceipt { duplicate: true, ..receipt }));
     assert_eq!(db.store.audit().await.unwrap(), before);

@@ -80,7 +80,7 @@ impl TokenStore for StoreTokens {
             let current = match known {
                 Some(current) => current,
                 None => {
-                    let current = self.store.token(user).await?.map(|stored| stored.digest);
+                    let current = self.store.token(user).await?.and_then(|stored| stored.digest);
                     self.cache().remember(user, current.clone(), generation, Instant::now());
                     current
                 }

@@ -99,12 +99,12 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// A user's current token, as the store keeps it.
+/// What the store keeps of a user's current token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
-    /// SHA-256 in hex.
-    pub digest: String,
-    /// When it became the current one.
+    /// SHA-256 in hex; `None` after a logout.
+    pub digest: Option<String>,
+    /// Since when that is so.
     pub at: Timestamp,
 }
 
@@ -210,8 +210,10 @@ pub trait Store: Send + Sync {
 
     /// Makes `token_digest` the user's only current token; `None` leaves it without one.
     fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
-    /// The user's current token.
+    /// The user's current token, or since when it has none; `None` if it never had one.
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>>;
+    /// Users whose current token changed at `since` or later, logouts included.
+    fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>>;
 
     fn create_live(
         &self,

@@ -1,12 +1,8 @@
 //! A comment that is sent again, on whichever node.
 
-use std::collections::BTreeSet;
-use std::thread;
-
 use serde_json::{Value, json};
 
 use crate::nodes::Stage;
-use crate::nodes::ledger::assert_all_heard_once;
 use crate::support::Ws;
 
 fn comment(live: i64, text: &str, request_id: &str) -> Value {
@@ -59,27 +55,6 @@ fn a_node_that_opens_the_room_later_knows_what_was_said() {
     let again = there.ask("comment", comment(stage.live, "hello", "c-1"));
     assert_eq!((&again["ok"], &again["comment_id"]), (&json!(true), &first["comment_id"]), "{again}");
     assert_eq!(told(&mut there), Vec::<Value>::new());
-}
-
-#[test]
-fn a_comment_sent_to_two_nodes_at_once_is_one_comment() {
-    const COMMENTS: usize = 20;
-    let Some(stage) = Stage::set(2, &[]) else { return };
-    let alice = stage.user("alice");
-    let mut listeners = [stage.member(0, "listener0"), stage.member(1, "listener1")];
-    let ids: Vec<Vec<String>> = thread::scope(|scope| {
-        let sending = [0, 1].map(|node| {
-            let mut member = stage.cluster.member(node, &alice, stage.live);
-            scope.spawn(move || (0..COMMENTS).map(|n| member.comment("hello", &format!("c-{n}"))).collect())
-        });
-        sending.into_iter().map(|sending| sending.join().expect("each is answered")).collect()
-    });
-    assert_eq!(ids[0], ids[1], "the same answers");
-    let mut acked: BTreeSet<String> = ids.into_iter().flatten().collect();
-    assert_eq!(acked.len(), COMMENTS);
-    acked.insert(listeners[0].comment("the end", "end"));
-    listeners.iter_mut().for_each(|listener| listener.listen_for(&acked));
-    assert_all_heard_once(&[&listeners[0].heard, &listeners[1].heard], &acked);
 }
 
 #[test]

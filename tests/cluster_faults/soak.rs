@@ -39,7 +39,7 @@ fn fault(cluster: &mut Cluster, lots: &mut Lots) -> String {
         0 | 1 => {
             let kind = lots.draw(4);
             let way = &cluster.ways(node).redis;
-            if kind % 2 == 0 {
+            if kind.is_multiple_of(2) {
                 way.cut()
             } else {
                 way.cut_answers()

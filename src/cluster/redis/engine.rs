@@ -31,7 +31,7 @@ use super::{NodeHandlers, RedisSettings, Shared};
 
 use devices::Devices;
 use peers::Peers;
-use subscription::Subscription;
+use subscription::{Memory, Subscription};
 
 /// How often the engine looks at its deadlines.
 const TICK: Duration = Duration::from_millis(100);
@@ -109,10 +109,13 @@ pub enum Input {
         live_id: LiveId,
         origin: u64,
     },
-    /// A heartbeat was published.
-    Beat(RedisResult<()>),
-    /// This node's number.
-    Numbered(u64),
+    /// A heartbeat was published, and is kept under this count; 0: it is not kept.
+    Beat(RedisResult<u64>),
+    /// What the Redis that was connected to remembers.
+    Remembered {
+        connection: u64,
+        memory: Memory,
+    },
     /// How many hear a room's channel, this node included.
     Greeted {
         live_id: LiveId,
@@ -132,6 +135,8 @@ pub struct Engine {
     /// Rooms that have something to ask, by when they may.
     due: BTreeSet<(Instant, LiveId)>,
     subscription: Subscription,
+    /// Whether Redis has been away for longer than it may.
+    is_away: bool,
     /// Since when commands fail.
     failing_since: Option<Instant>,
     peers: Peers,
@@ -140,6 +145,10 @@ pub struct Engine {
     /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
     number: Option<u64>,
     next_heartbeat: Instant,
+    /// Heartbeats so far, and the latest that reached Redis.
+    beats_count: u64,
+    beats_kept: u64,
+    started_at: Timestamp,
     reports: HashMap<u64, mpsc::Sender<NodeReport>>,
     reports_count: u64,
     leaving: bool,
@@ -160,17 +169,21 @@ impl Engine {
             link,
             settings,
             shared,
-            clock,
             inputs,
             rooms: HashMap::new(),
             due: BTreeSet::new(),
             subscription: Subscription::new(now),
+            is_away: false,
             failing_since: None,
             peers: Peers::default(),
             devices: Devices::new(now),
             handlers: None,
             number: None,
             next_heartbeat: now,
+            beats_count: 0,
+            beats_kept: 0,
+            started_at: clock.now(),
+            clock,
             reports: HashMap::new(),
             reports_count: 0,
             leaving: false,
@@ -220,11 +233,11 @@ impl Engine {
                     self.share(live_id);
                 }
             }
-            Input::Beat(result) => self.note_outcome(result.as_ref().err()),
-            Input::Numbered(number) => {
-                self.number = Some(number);
-                self.pass_number();
+            Input::Beat(kept) => {
+                self.note_outcome(kept.as_ref().err());
+                self.beats_kept = self.beats_kept.max(kept.unwrap_or_default());
             }
+            Input::Remembered { connection, memory } => self.remembered(connection, &memory),
             Input::Greeted { live_id, origin, heard } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.greeted(heard, Instant::now());
@@ -250,10 +263,10 @@ impl Engine {
                 }
             }
             Command::Append { live_id, origin, event } => {
-                let (at, now, is_alone) = (self.clock.now(), Instant::now(), self.is_alone());
+                let (at, now, is_away) = (self.clock.now(), Instant::now(), self.is_away);
                 if let Some(room) = self.room(live_id, origin) {
                     room.order.append(event, at, now);
-                    if is_alone && !room.order.is_alone() {
+                    if is_away && !room.order.is_alone() {
                         room.order.go_alone();
                     }
                     room.settle(1);
@@ -363,7 +376,6 @@ impl Engine {
 
     /// A message on a room's channel.
     fn heard_in_room(&mut self, live_id: LiveId, payload: &str) {
-        let now = Instant::now();
         let Some(room) = self.rooms.get_mut(&live_id) else { return };
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
@@ -374,6 +386,15 @@ impl Engine {
             room.settle(0);
             self.drive(live_id);
         } else if let Ok(message) = serde_json::from_str::<ShareMessage>(payload) {
+            self.hear_share(live_id, message);
+        }
+    }
+
+    fn hear_share(&mut self, live_id: LiveId, message: ShareMessage) {
+        let now = Instant::now();
+        // Whose share is known must be known as a node: what it shows ends with it.
+        self.note_node(message.node(), now);
+        if let Some(room) = self.rooms.get_mut(&live_id) {
             let outcomes = room.shares.hear(message, now);
             self.perform(live_id, outcomes);
         }
@@ -403,7 +424,7 @@ impl Engine {
         let now = Instant::now();
         self.look_after_subscription(now);
         self.judge_link(now);
-        let (is_alone, patience) = (self.is_alone(), self.settings.patience);
+        let (is_away, patience) = (self.is_away, self.settings.patience);
         let stands = self.subscription.stands();
         let live_ids: Vec<LiveId> = self.rooms.keys().copied().collect();
         for live_id in live_ids {
@@ -414,7 +435,7 @@ impl Engine {
                 room.order.go_alone();
                 room.settle(0);
             }
-            if is_alone {
+            if is_away {
                 self.open_alone(live_id);
                 continue;
             }
@@ -435,16 +456,11 @@ impl Engine {
     }
 
     fn open_alone(&mut self, live_id: LiveId) {
-        if self.is_alone()
+        if self.is_away
             && let Some(room) = self.rooms.get_mut(&live_id)
         {
             room.open_alone(Duration::ZERO, Instant::now());
         }
-    }
-
-    /// Whether Redis has been away for longer than it may.
-    fn is_alone(&self) -> bool {
-        self.shared.alone_since.load(Ordering::Relaxed) != 0
     }
 
     fn pass_number(&self) {
@@ -469,11 +485,13 @@ impl Engine {
     /// Says so when this node begins to be alone, and when it is not any more.
     fn judge_link(&mut self, now: Instant) {
         let away_since = [self.subscription.away_since(), self.failing_since].into_iter().flatten().min();
-        let is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.settings.patience);
-        if is_away && !self.is_alone() {
+        self.is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.settings.patience);
+        let is_alone = self.shared.alone_since.load(Ordering::Relaxed) != 0;
+        if self.is_away && !is_alone {
             self.shared.alone_since.store(self.clock.now().0.max(1), Ordering::Relaxed);
             error!("redis is away, this node goes on alone");
-        } else if away_since.is_none() && self.is_alone() {
+        } else if is_alone && away_since.is_none() && !self.rooms.values().any(|room| room.order.is_alone()) {
+            // And not before all rooms are together again.
             let since = self.shared.alone_since.swap(0, Ordering::Relaxed);
             info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));
         }

@@ -51,6 +51,12 @@ pub fn inbox_channel(node: NodeId) -> String {
     format!("liveroom:node:{node}")
 }
 
+/// A node's latest heartbeat: its count and when that was. A node that finds an earlier one than it wrote
+/// knows that this Redis has fallen back to an earlier state.
+pub fn beat(node: NodeId) -> String {
+    format!("liveroom:beat:{node}")
+}
+
 /// The user's current token, as the replaced system names it: a JSON string.
 pub fn token(user: UserId) -> String {
     format!("{TOKEN_PREFIX}{user}")

@@ -22,7 +22,7 @@ mod shares;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -80,6 +80,12 @@ struct Shared {
     alone_since: AtomicI64,
     /// The connection over which Redis says when tokens change; 0: it does not.
     watch: AtomicU64,
+    /// Whether what Redis says of tokens can be believed: not before it is known that it still has what it
+    /// had.
+    trusted: AtomicBool,
+    /// It fell back to what it knew then, in milliseconds since the Unix epoch, and that has not been made up
+    /// for; 0: it did not.
+    fell_back_to: AtomicI64,
 }
 
 /// This node's part in a cluster. Clones are the same part.
@@ -100,8 +106,13 @@ impl RedisCluster {
         let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
-        let shared =
-            Arc::new(Shared { node: NodeId(rand::random()), alone_since: AtomicI64::new(0), watch: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            node: NodeId(rand::random()),
+            alone_since: AtomicI64::new(0),
+            watch: AtomicU64::new(0),
+            trusted: AtomicBool::new(true),
+            fell_back_to: AtomicI64::new(0),
+        });
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
         // number of rooms, users and operators.
         let (inputs, input) = mpsc::unbounded_channel();

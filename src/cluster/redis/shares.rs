@@ -36,6 +36,19 @@ pub enum ShareMessage {
     All { live: i64, node: u64, origin: u64, count: u64, part: usize, parts: usize, users: Vec<WirePeer> },
 }
 
+impl ShareMessage {
+    /// The node that says it.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Self::Hello { node, .. }
+            | Self::Delta { node, .. }
+            | Self::Bye { node, .. }
+            | Self::Ask { node, .. }
+            | Self::All { node, .. } => NodeId(*node),
+        }
+    }
+}
+
 /// What is to be done about a message.
 #[derive(Debug)]
 pub enum Outcome {

@@ -19,6 +19,8 @@ use super::keys;
 
 /// Logins and logouts that may wait for Redis; beyond, they are refused. About 300 bytes each.
 const OWED_MAX: usize = 10_000;
+/// How much the clocks of nodes may differ.
+const CLOCKS_MS: i64 = 10_000;
 /// Between two attempts to write them.
 const OWED_EVERY: Duration = Duration::from_millis(500);
 
@@ -46,7 +48,7 @@ impl Owed {
 impl RedisTokens {
     pub fn new(cluster: RedisCluster, store: Arc<dyn Store>) -> Self {
         let owed = Arc::new(Owed::default());
-        cluster.runtime.spawn(pay(cluster.clone(), owed.clone()));
+        cluster.runtime.spawn(make_up(cluster.clone(), store.clone(), owed.clone()));
         Self { cluster, stored: StoreTokens::new(store.clone()), store, owed }
     }
 
@@ -67,7 +69,7 @@ impl RedisTokens {
     /// Redis knows no token of this user. Whether that is a logout, or lost data that can be made up for.
     async fn was_lost(&self, user: UserId, token: &str) -> Result<bool, StoreError> {
         let Some(stored) = self.store.token(user).await? else { return Ok(false) };
-        if stored.digest != digest(token) {
+        if stored.digest != Some(digest(token)) {
             return Ok(false);
         }
         let born_at = match self.get(keys::BORN.to_owned()).await? {
@@ -128,10 +130,21 @@ async fn write(cluster: &RedisCluster, user: UserId, token: Option<&str>, is_new
     Ok(written != redis::Value::Nil)
 }
 
-/// Writes what is owed, when Redis takes it.
-async fn pay(cluster: RedisCluster, owed: Arc<Owed>) {
+/// Makes up for what Redis missed and for what it forgot.
+async fn make_up(cluster: RedisCluster, store: Arc<dyn Store>, owed: Arc<Owed>) {
     loop {
         tokio::time::sleep(OWED_EVERY).await;
+        let fell_back_to = cluster.shared.fell_back_to.load(Ordering::Relaxed);
+        if fell_back_to != 0 {
+            match forget_since(&cluster, &*store, Timestamp(fell_back_to - CLOCKS_MS)).await {
+                Ok(users_count) => {
+                    warn!("logins and logouts that redis forgot are asked of the store: users={users_count}");
+                    cluster.shared.fell_back_to.store(0, Ordering::Relaxed);
+                    cluster.shared.trusted.store(true, Ordering::Relaxed);
+                }
+                Err(error) => debug!("what redis forgot is not made up for yet: error={error}"),
+            }
+        }
         let due: Vec<(UserId, Option<String>)> =
             owed.lock().iter().map(|(user, token)| (*user, token.clone())).collect();
         let due_count = due.len();
@@ -149,6 +162,19 @@ async fn pay(cluster: RedisCluster, owed: Arc<Owed>) {
             warn!("logins and logouts of the time without redis are written: users={due_count}");
         }
     }
+}
+
+/// Redis fell back to what it knew then. Whose token changed since has none there any more, and the data
+/// counts as new: so each of them is looked up in the store, which knows.
+async fn forget_since(cluster: &RedisCluster, store: &dyn Store, since: Timestamp) -> Result<usize, StoreError> {
+    let users = store.tokens_since(since).await?;
+    for user in &users {
+        write(cluster, *user, None, false).await?;
+    }
+    let (link, mut cmd) = (cluster.link.clone(), redis::cmd("SET"));
+    cmd.arg(keys::BORN).arg(cluster.clock.now().0);
+    cluster.run(async move { link.command::<redis::Value>(&cmd).await }).await?;
+    Ok(users.len())
 }
 
 impl TokenStore for RedisTokens {
@@ -182,7 +208,11 @@ impl TokenStore for RedisTokens {
             if let Some(owed) = owed {
                 return Ok(owed.as_deref() == Some(token.as_str()));
             }
-            match self.get(keys::token(user)).await {
+            let found = match self.cluster.shared.trusted.load(Ordering::Relaxed) {
+                true => self.get(keys::token(user)).await,
+                false => Err(StoreError::Unavailable("redis: not known yet what it has forgotten".into())),
+            };
+            match found {
                 Ok(Some(current)) => Ok(current == quoted(&token)),
                 Ok(None) => self.was_lost(user, &token).await,
                 Err(error) => {

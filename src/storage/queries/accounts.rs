@@ -69,10 +69,8 @@ pub async fn set_enabled(
 }
 
 pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {
-    let Some(digest) = digest else {
-        diesel::delete(session_tokens::table.find(user.get())).execute(conn).await?;
-        return Ok(());
-    };
+    // A logout is remembered, so that a store of tokens that forgot it can be told.
+    let digest = digest.unwrap_or_default();
     require_storable(&[&digest])?;
     diesel::insert_into(session_tokens::table)
         .values((
@@ -88,9 +86,15 @@ pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at
     Ok(())
 }
 
+pub async fn tokens_since(conn: &mut Conn, since: Timestamp) -> Result<Vec<UserId>, StoreError> {
+    let changed = session_tokens::table.filter(session_tokens::created_at.ge(since.0)).select(session_tokens::user_id);
+    let users: Vec<i64> = changed.load(conn).await?;
+    Ok(users.into_iter().filter_map(UserId::new).collect())
+}
+
 pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<StoredToken>, StoreError> {
     let columns = (session_tokens::digest, session_tokens::created_at);
     let row: Option<(String, i64)> =
         session_tokens::table.find(user.get()).select(columns).get_result(conn).await.optional()?;
-    Ok(row.map(|(digest, at)| StoredToken { digest, at: Timestamp(at) }))
+    Ok(row.map(|(digest, at)| StoredToken { digest: (!digest.is_empty()).then_some(digest), at: Timestamp(at) }))
 }

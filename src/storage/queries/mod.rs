@@ -49,6 +49,10 @@ impl Store for Backend {
         self.write(move |conn| accounts::set_token(conn, user, token_digest, at).boxed())
     }
 
+    fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>> {
+        self.read(move |conn| accounts::tokens_since(conn, since).boxed())
+    }
+
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>> {
         self.read(move |conn| accounts::token(conn, user).boxed())
     }

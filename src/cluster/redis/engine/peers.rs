@@ -1,6 +1,7 @@
 //! The other nodes: who is there, what they ask for and what they say must happen everywhere.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -14,6 +15,10 @@ use super::super::messages::NodeMessage;
 use super::super::shares::Outcome;
 use super::{Engine, Input, json};
 
+/// How long the heartbeat of a node that is no more is kept.
+const BEAT_EX_S: u64 = 86_400;
+/// This node stood still for so long: its machine slept, say.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Questions for reports that may be under way; operators are few.
 const REPORTS_MAX: usize = 64;
 
@@ -26,7 +31,10 @@ struct Peer {
 
 /// Other nodes that were heard of lately.
 #[derive(Debug, Default)]
-pub struct Peers(HashMap<NodeId, Peer>);
+pub struct Peers {
+    known: HashMap<NodeId, Peer>,
+    looked_at: Option<Instant>,
+}
 
 impl Engine {
     pub(super) fn publish_to_nodes(&self, message: &NodeMessage) {
@@ -36,16 +44,29 @@ impl Engine {
     }
 
     /// Says that this node is here, and finds out whether commands work.
-    pub(super) fn beat(&self) {
+    pub(super) fn beat(&mut self) {
         if self.leaving {
             return;
         }
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Heartbeat { node: self.shared.node.0 }));
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        self.beats_count += 1;
+        let (link, inputs, count) = (self.link.clone(), self.inputs.clone(), self.beats_count);
+        let shared = self.shared.clone();
+        let mut set = redis::cmd("SET");
+        set.arg(keys::beat(self.shared.node)).arg(format!("{count} {}", self.clock.now().0)).arg("EX").arg(BEAT_EX_S);
         tokio::spawn(async move {
-            let result = link.command::<()>(&cmd).await;
-            let _ = inputs.send(Input::Beat(result));
+            let result = async {
+                link.command::<()>(&cmd).await?;
+                // What it knew must be looked at before it is told anew.
+                if shared.trusted.load(Ordering::Relaxed) {
+                    link.command::<()>(&set).await?;
+                    return Ok(count);
+                }
+                Ok(0)
+            };
+            let kept = result.await;
+            let _ = inputs.send(Input::Beat(kept));
         });
     }
 
@@ -53,18 +74,11 @@ impl Engine {
     pub(super) fn heard_from_node(&mut self, message: NodeMessage) {
         let own = self.shared.node.0;
         match message {
-            NodeMessage::Heartbeat { node } if node != own => {
-                let heard = Instant::now();
-                let peer = self.peers.0.entry(NodeId(node)).or_insert_with(|| {
-                    info!("node joined: node={}", NodeId(node));
-                    Peer { heard, leaves_at: None }
-                });
-                peer.heard = heard;
-            }
+            NodeMessage::Heartbeat { node } => self.note_node(NodeId(node), Instant::now()),
             NodeMessage::Leave { node, grace_ms } if node != own => {
                 let now = Instant::now();
                 let leaves_at = Some(now + Duration::from_millis(grace_ms));
-                self.peers.0.insert(NodeId(node), Peer { heard: now, leaves_at });
+                self.peers.known.insert(NodeId(node), Peer { heard: now, leaves_at });
                 info!("node leaves: node={}", NodeId(node));
             }
             NodeMessage::Signal { node, signal } if node != own => {
@@ -88,6 +102,18 @@ impl Engine {
         }
     }
 
+    /// A node gave a sign of life.
+    pub(super) fn note_node(&mut self, node: NodeId, heard: Instant) {
+        if node == self.shared.node {
+            return;
+        }
+        let peer = self.peers.known.entry(node).or_insert_with(|| {
+            info!("node joined: node={node}");
+            Peer { heard, leaves_at: None }
+        });
+        peer.heard = heard;
+    }
+
     fn report_to(&self, node: NodeId, number: u64) {
         let Some(handlers) = &self.handlers else { return };
         let (report, link) = ((handlers.report)(), self.link.clone());
@@ -101,8 +127,8 @@ impl Engine {
 
     pub(super) fn ask_reports(&mut self, found: mpsc::Sender<NodeReport>, reply: oneshot::Sender<usize>) {
         self.reports.retain(|_, asker| !asker.is_closed());
-        let others = self.peers.0.values().filter(|peer| peer.leaves_at.is_none()).count();
-        if self.is_alone() || others == 0 || self.reports.len() >= REPORTS_MAX {
+        let others = self.peers.known.values().filter(|peer| peer.leaves_at.is_none()).count();
+        if self.is_away || others == 0 || self.reports.len() >= REPORTS_MAX {
             let _ = reply.send(0);
             return;
         }
@@ -115,8 +141,14 @@ impl Engine {
     /// What nodes showed that were not heard of for too long is shown no more.
     pub(super) fn forget_dead_nodes(&mut self, now: Instant) {
         let timeout = self.settings.node_timeout;
+        // Whoever did not look itself for a while has not heard anybody.
+        let looked_at = self.peers.looked_at.replace(now).unwrap_or(now);
+        let paused = now.saturating_duration_since(looked_at);
+        if paused >= PAUSE {
+            self.peers.known.values_mut().for_each(|peer| peer.heard += paused);
+        }
         let mut gone = Vec::new();
-        self.peers.0.retain(|node, peer| {
+        self.peers.known.retain(|node, peer| {
             let has_left = peer.leaves_at.is_some_and(|at| at <= now);
             let is_dead = now.saturating_duration_since(peer.heard) >= timeout;
             if has_left || is_dead {

@@ -9,10 +9,10 @@ use log::warn;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 
 use crate::cluster::Signal;
-use crate::domain::LiveId;
+use crate::domain::{LiveId, NodeId, Timestamp};
 
 use super::super::keys;
-use super::super::link::Connection;
+use super::super::link::{Connection, Link};
 use super::super::messages::NodeMessage;
 use super::super::shares::ShareMessage;
 use super::{Engine, Input, json, note_birth};
@@ -21,6 +21,10 @@ use super::{Engine, Input, json, note_birth};
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
 /// Between two questions whether the connection still works.
 const PING_EVERY: Duration = Duration::from_millis(500);
+/// How often a Redis that was connected to is asked what it knows.
+const REMEMBER_TRIES: usize = 40;
+/// Numbers of what is watched, for each connection. They only have to differ.
+const WATCHES: u64 = 1 << 20;
 /// Messages pushed and not yet looked at. Beyond, they are passed over, and rooms look into their logs.
 const PUSHED_MAX: usize = 65_536;
 
@@ -62,6 +66,29 @@ impl Subscription {
 
     pub fn away_since(&self) -> Option<Instant> {
         self.away_since
+    }
+}
+
+/// What a Redis that was connected to knows.
+pub struct Memory {
+    /// Whether it had no data.
+    is_new: bool,
+    /// This node's latest heartbeat: its count, and when that was.
+    beat: Option<(u64, Timestamp)>,
+    /// This node's number from now on.
+    number: u64,
+}
+
+impl Memory {
+    async fn of(link: &Link, node: NodeId, now: Timestamp) -> RedisResult<Self> {
+        let (mut born, mut beat, mut number) = (redis::cmd("EXISTS"), redis::cmd("GET"), redis::cmd("INCR"));
+        let is_new = !link.command::<bool>(born.arg(keys::BORN)).await?;
+        let beat: Option<String> = link.command(beat.arg(keys::beat(node))).await?;
+        note_birth(link, now).await?;
+        let number = link.command(number.arg(keys::NUMBERS)).await?;
+        let beat = beat.as_deref().and_then(|beat| beat.split_once(' '));
+        let beat = beat.and_then(|(count, at)| Some((count.parse().ok()?, Timestamp(at.parse().ok()?))));
+        Ok(Self { is_new, beat, number })
     }
 }
 
@@ -118,32 +145,53 @@ impl Engine {
             Ok(connection) => {
                 self.subscription.connection = Some(connection);
                 if !self.address.is_cluster() {
-                    self.shared.watch.store(number, Ordering::Relaxed);
+                    self.shared.watch.store(number * WATCHES, Ordering::Relaxed);
                 }
                 self.subscription.away_since = None;
                 self.subscription.next_ping = now + PING_EVERY;
                 // What Redis can do now is found out by doing it.
                 self.failing_since = None;
-                let (link, now, inputs) = (self.link.clone(), self.clock.now(), self.inputs.clone());
+                let (link, node, now) = (self.link.clone(), self.shared.node, self.clock.now());
+                let inputs = self.inputs.clone();
                 tokio::spawn(async move {
-                    // Whoever needs it and does not find it notes it.
-                    let _ = note_birth(&link, now).await;
-                    let mut cmd = redis::cmd("INCR");
-                    cmd.arg(keys::NUMBERS);
-                    if let Ok(number) = link.command(&cmd).await {
-                        let _ = inputs.send(Input::Numbered(number));
+                    // Until it is known the store decides about tokens.
+                    for _ in 0..REMEMBER_TRIES {
+                        if let Ok(memory) = Memory::of(&link, node, now).await {
+                            let _ = inputs.send(Input::Remembered { connection: number, memory });
+                            return;
+                        }
+                        tokio::time::sleep(CONNECT_EVERY).await;
                     }
                 });
                 if let Some(handlers) = &self.handlers {
                     (handlers.obey)(Signal::CatalogueChanged);
                 }
-                self.beat();
                 let live_ids: Vec<LiveId> = self.rooms.keys().copied().collect();
                 for live_id in live_ids {
                     self.subscribe(live_id);
                 }
             }
         }
+    }
+
+    /// Finds out whether this is the Redis that was left. One without any data is new: that its tokens are
+    /// gone follows from its birth.
+    pub(super) fn remembered(&mut self, connection: u64, memory: &Memory) {
+        if connection != self.subscription.number {
+            return;
+        }
+        self.number = Some(memory.number);
+        self.pass_number();
+        let (beats_count, beat_at) = memory.beat.unwrap_or((0, self.started_at));
+        if memory.is_new || beats_count >= self.beats_kept {
+            self.shared.trusted.store(true, Ordering::Relaxed);
+        } else {
+            warn!("redis fell back to an earlier state: heartbeats={}", self.beats_kept - beats_count);
+            self.shared.fell_back_to.store(beat_at.0.max(1), Ordering::Relaxed);
+        }
+        // What it forgot need not be found out again.
+        self.beats_kept = 0;
+        self.beat();
     }
 
     /// Subscribes to a room's channel; the room asks nothing before that stands.
@@ -206,6 +254,7 @@ impl Engine {
         warn!("subscription lost: error={why}");
         let now = Instant::now();
         self.shared.watch.store(0, Ordering::Relaxed);
+        self.shared.trusted.store(false, Ordering::Relaxed);
         // Void what still comes of it.
         self.subscription.number += 1;
         self.subscription.away_since = Some(now);
@@ -287,16 +336,17 @@ impl Engine {
     fn heard_about_room(&mut self, message: ShareMessage) {
         let (ShareMessage::Ask { live, .. } | ShareMessage::All { live, .. }) = &message else { return };
         let Some(live_id) = LiveId::new(*live) else { return };
-        if let Some(room) = self.rooms.get_mut(&live_id) {
-            let outcomes = room.shares.hear(message, Instant::now());
-            self.perform(live_id, outcomes);
-        }
+        self.hear_share(live_id, message);
     }
 
     /// Redis says that tokens were set or deleted; without names: all of them may have been.
     fn tokens_changed(&self, data: &[Value]) {
         let Some(handlers) = &self.handlers else { return };
-        let Some(Value::Array(keys)) = data.first() else { return };
+        let Some(Value::Array(keys)) = data.first() else {
+            // Everything was deleted. Each session finds out when its timer looks the next time.
+            self.shared.watch.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         for key in keys {
             if let Value::BulkString(key) = key
                 && let Some(user) = str::from_utf8(key).ok().and_then(keys::user_of_token)
