@@ -351,7 +351,10 @@ impl RoomOrder {
                 self.catch_up(answer.missed);
                 self.forget_told();
                 if self.behind.is_empty() {
-                    self.know(answer.epoch, answer.end, None);
+                    // What was published after the look may have come before its answer.
+                    if self.known.as_ref().is_none_or(|known| known.place <= answer.end) {
+                        self.know(answer.epoch, answer.end, None);
+                    }
                 } else {
                     // Events of ours had their places, and are not there any more: the log began anew.
                     self.go_alone();

@@ -294,6 +294,32 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
     }
 }
 
+#[test]
+fn what_is_published_before_a_look_is_answered_is_told_once_and_moves_nobody_back() {
+    let place = |offset| Place { generation: 1, offset };
+    let published = |offset| {
+        let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: "hello".into() };
+        let line = write_event(&event, Timestamp(0));
+        let mark = Mark { origin: 7, count: offset };
+        let entry = Entry { place: place(offset), epoch: "e".into(), mark, line };
+        Batch { before: place(offset - 1), epoch: "e".into(), end: place(offset), entries: vec![entry] }
+    };
+    let nothing_since = |offset| {
+        let (end, before) = (place(offset), place(offset));
+        Answer { epoch: "e".into(), end, before, places: Vec::new(), missed: Vec::new(), same: true }
+    };
+    let mut order = RoomOrder::new(1, Timestamp(0));
+    order.open(nothing_since(3));
+    order.look();
+    let look = order.ask(SINCE).expect("a look");
+    order.published(published(4));
+    order.answered(look.number, nothing_since(3));
+    order.published(published(5));
+    assert!(order.ask(SINCE).is_none() && !order.is_alone(), "{order:?}");
+    let [FromLog::Ordered(told)] = &order.take_out()[..] else { panic!("events, in one go") };
+    assert_eq!(told.iter().map(|told| told.offset).collect::<Vec<_>>(), [4, 5]);
+}
+
 #[tokio::test]
 async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node() {
     let redis = match server::Redis::start(server::Keeps::Saved) {
