@@ -23,7 +23,7 @@ use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 use super::address::Address;
 use super::entries::{Answer, Batch};
 use super::keys;
-use super::link::{Connection, Link};
+use super::link::{Connection, Link, Server};
 use super::messages::NodeMessage;
 use super::rooms::{self, EngineRoom, Gauge, Opened};
 use super::shares::{Outcome, ShareMessage};
@@ -86,8 +86,8 @@ pub enum Command {
 /// All that reaches the engine.
 pub enum Input {
     Command(Command),
-    /// The subscription's connection, or why there is none.
-    Connected(u64, RedisResult<Connection>),
+    /// The subscription's connection and the servers that it reaches, or why there is none.
+    Connected(u64, RedisResult<(Connection, BTreeSet<Server>)>),
     /// Pushed over the subscription's connection of this number.
     Pushed(u64, PushInfo),
     Subscribed {
@@ -97,7 +97,7 @@ pub enum Input {
         result: RedisResult<()>,
     },
     /// Whether the subscription's connection still answers.
-    Pinged(u64, RedisResult<()>),
+    Pinged(u64, RedisResult<BTreeSet<Server>>),
     Answered {
         live_id: LiveId,
         origin: u64,
@@ -219,7 +219,10 @@ impl Engine {
             }
             Input::Pinged(number, result) => self.pinged(number, result),
             Input::Answered { live_id, origin, number, answer } => {
-                self.note_outcome(answer.as_ref().err());
+                // In a Redis Cluster it says nothing about other rooms.
+                if answer.is_ok() || !self.address.is_cluster() {
+                    self.note_outcome(answer.as_ref().err());
+                }
                 let history_max = self.settings.history_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
@@ -447,6 +450,7 @@ impl Engine {
             }
             self.drive(live_id);
         }
+        self.subscribe_again(now);
         self.forget_dead_nodes(now);
         self.refresh_devices(now);
         if now >= self.next_heartbeat {
@@ -498,10 +502,10 @@ impl Engine {
     }
 }
 
-/// Notes that the data of this Redis begins now, unless that is noted already.
-pub async fn note_birth(link: &Link, now: Timestamp) -> RedisResult<()> {
+/// Notes when the data of this Redis began, unless that is noted already.
+pub async fn note_birth(link: &Link, key: &str, at: Timestamp) -> RedisResult<()> {
     let mut cmd = redis::cmd("SET");
-    cmd.arg(keys::BORN).arg(now.0).arg("NX");
+    cmd.arg(key).arg(at.0).arg("NX");
     link.command::<redis::Value>(&cmd).await.map(|_| ())
 }
 

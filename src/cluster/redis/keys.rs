@@ -1,6 +1,9 @@
 //! Names in Redis. What belongs to one room carries its id in braces, so that a Redis Cluster keeps it
 //! together.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::domain::{LiveId, NodeId, UserId};
 
 /// Where every node listens.
@@ -77,9 +80,60 @@ pub fn users(live_id: LiveId) -> String {
     format!("userList_live_{live_id}")
 }
 
+/// When the data began that this user's token belongs to. In a Redis Cluster each server may lose its
+/// own, so each slot has a key: one whose braces hold a number that leads to that slot.
+pub fn born(user: UserId, is_cluster: bool) -> String {
+    static TAGS: LazyLock<HashMap<u16, u32>> = LazyLock::new(|| {
+        let mut tags = HashMap::new();
+        let mut number: u32 = 0;
+        while tags.len() < usize::from(SLOTS) {
+            tags.entry(slot(&number.to_string())).or_insert(number);
+            number += 1;
+        }
+        tags
+    });
+    if is_cluster { format!("{BORN}:{{{}}}", TAGS[&slot(&token(user))]) } else { BORN.to_owned() }
+}
+
+const SLOTS: u16 = 16_384;
+
+/// The slot of a Redis Cluster that a key without braces belongs to: CRC-16/XMODEM of its bytes.
+pub fn slot(key: &str) -> u16 {
+    const POLYNOMIAL: u16 = 0x1021;
+    let mut crc: u16 = 0;
+    for byte in key.bytes() {
+        crc ^= u16::from(byte) << 8;
+        for _ in 0..8 {
+            let carry = crc & 0x8000 != 0;
+            crc <<= 1;
+            if carry {
+                crc ^= POLYNOMIAL;
+            }
+        }
+    }
+    crc % SLOTS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // The example of the specification is 0x31c3 before it is cut to a slot.
+        assert_eq!((slot("123456789"), slot("user_1"), slot("")), (0x31c3, 7_877, 0));
+    }
+
+    #[test]
+    fn a_user_and_the_birth_of_its_data_have_one_slot() {
+        for id in 1..=100 {
+            let user = UserId::new(id).unwrap();
+            let born = born(user, true);
+            let tag = born.strip_prefix("liveroom:born:{").and_then(|rest| rest.strip_suffix('}')).unwrap();
+            assert_eq!(slot(tag), slot(&token(user)));
+        }
+        assert_eq!(born(UserId::FIRST, false), BORN);
+    }
 
     #[test]
     fn names_read_back() {

@@ -1,16 +1,23 @@
 //! Connections to Redis for commands, and the script that appends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bb8_redis::bb8::{ManageConnection, Pool};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Script, ToRedisArgs, Value,
 };
 
 use super::address::Address;
+use super::keys;
+
+/// A server that has keys: where it is, for a Redis Cluster.
+pub type Server = Option<(String, u16)>;
 
 /// A connection of either kind; cloned, it stays the same connection.
 #[derive(Clone)]
@@ -35,6 +42,83 @@ impl Connection {
             Self::Cluster(connection) => connection.sunsubscribe(channel).await,
         }
     }
+
+    /// The servers with keys that answer within `timeout`; `Err`: none does. In a Redis Cluster some may
+    /// be away while others go on.
+    pub async fn answering(&mut self, timeout: Duration) -> RedisResult<BTreeSet<Server>> {
+        let mut answering = BTreeSet::new();
+        let mut error = RedisError::from((ErrorKind::Io, "no server has keys"));
+        let questions = self.questions(timeout).await?.into_iter().map(|(server, question)| {
+            let mut connection = self.clone();
+            async move {
+                let asked = question.query_async::<Value>(&mut connection);
+                (tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(late())), server)
+            }
+        });
+        for (result, server) in futures_util::future::join_all(questions).await {
+            match result {
+                Ok(_) => _ = answering.insert(server),
+                Err(why) => error = why,
+            }
+        }
+        if answering.is_empty() { Err(error) } else { Ok(answering) }
+    }
+
+    /// Has each of these servers say when a token changes, whoever changes it.
+    pub async fn track_tokens(&self, servers: &BTreeSet<Server>, timeout: Duration) -> RedisResult<()> {
+        for server in servers {
+            let mut cmd = redis::cmd("CLIENT");
+            cmd.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(keys::TOKEN_PREFIX);
+            self.tell_server(server, cmd, timeout).await?;
+        }
+        Ok(())
+    }
+
+    /// The servers with keys, and what each can be asked to find out whether it is there. In a Redis
+    /// Cluster that is about a key, for which the library connects to a server that was away.
+    async fn questions(&mut self, timeout: Duration) -> RedisResult<Vec<(Server, Cmd)>> {
+        let Self::Cluster(connection) = self else { return Ok(vec![(None, redis::cmd("PING"))]) };
+        let mut cmd = redis::cmd("CLUSTER");
+        cmd.arg("SLOTS");
+        let asked = connection.route_command(cmd, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random));
+        let ranges = tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(late()))?;
+        let Value::Array(ranges) = ranges else { return Ok(Vec::new()) };
+        let ranges: BTreeMap<Server, (u16, u16)> = ranges.iter().filter_map(master_of_range).collect();
+        let question = |(server, (first, last)): (Server, (u16, u16))| {
+            let is_there = |key: &String| (first..=last).contains(&keys::slot(key));
+            let key = (0..).map(|number| format!("liveroom:server:{number}")).find(is_there)?;
+            let mut cmd = redis::cmd("EXISTS");
+            cmd.arg(key);
+            Some((server, cmd))
+        };
+        Ok(ranges.into_iter().filter_map(question).collect())
+    }
+
+    async fn tell_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<()> {
+        let told = async {
+            match (self.clone(), server.clone()) {
+                (Self::Cluster(mut connection), Some((host, port))) => {
+                    let server = SingleNodeRoutingInfo::ByAddress { host, port };
+                    connection.route_command(cmd, RoutingInfo::SingleNode(server)).await?.extract_error().map(|_| ())
+                }
+                (mut connection, _) => cmd.query_async(&mut connection).await,
+            }
+        };
+        tokio::time::timeout(timeout, told).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// Reads of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
+fn master_of_range(range: &Value) -> Option<(Server, (u16, u16))> {
+    let Value::Array(range) = range else { return None };
+    let [first, last, Value::Array(master), ..] = &range[..] else { return None };
+    let read = redis::from_redis_value_ref::<u16>;
+    let server = (redis::from_redis_value_ref(master.first()?).ok()?, read(master.get(1)?).ok()?);
+    Some((Some(server), (read(first).ok()?, read(last).ok()?)))
+}
+
+fn late() -> RedisError {
+    RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"))
 }
 
 impl ConnectionLike for Connection {
@@ -69,7 +153,7 @@ impl ConnectionLike for Connection {
 /// connection one failure, and no command a question before it whether the connection still works.
 struct Pooled {
     connection: Connection,
-    failed: bool,
+    failed: Arc<AtomicBool>,
 }
 
 struct Connector {
@@ -82,7 +166,7 @@ impl ManageConnection for Connector {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Pooled, RedisError> {
-        Ok(Pooled { connection: self.address.connect(self.timeout).await?, failed: false })
+        Ok(Pooled { connection: self.address.connect(self.timeout).await?, failed: Arc::default() })
     }
 
     async fn is_valid(&self, _: &mut Pooled) -> Result<(), RedisError> {
@@ -90,7 +174,7 @@ impl ManageConnection for Connector {
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
-        pooled.failed
+        pooled.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -135,27 +219,35 @@ impl Link {
     }
 
     async fn send_once<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
-        let mut pooled =
+        let pooled =
             self.pool.get().await.map_err(|error| {
                 RedisError::from((ErrorKind::UnexpectedReturnType, "no connection", error.to_string()))
             })?;
+        let (mut connection, failed) = (pooled.connection.clone(), pooled.failed.clone());
+        // A connection to a cluster carries any number of commands at once, goes to several servers and
+        // mends itself: who waits for one of them keeps nobody from the others.
+        let is_shared = matches!(connection, Connection::Cluster(_));
+        let lent = (!is_shared).then_some(pooled);
         // Counts as failed until it is known to have answered: also if nobody waits for that any more.
-        pooled.failed = true;
+        failed.store(!is_shared, Ordering::Relaxed);
         let answer = async {
             match request {
-                Request::Command(cmd) => cmd.query_async(&mut pooled.connection).await,
-                Request::Pipeline(pipeline) => pipeline.query_async(&mut pooled.connection).await,
+                Request::Command(cmd) => cmd.query_async(&mut connection).await,
+                Request::Pipeline(pipeline) => pipeline.query_async(&mut connection).await,
             }
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         // Who did not answer in time will not either if asked once more: no lost connection.
-        let late = || RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"));
         let Ok(result) = answer else { return Err(late()) };
         // An error that Redis itself answered says nothing against the connection, except that this is
         // no server to write to any more.
-        pooled.failed = result.as_ref().is_err_and(|error: &RedisError| {
+        let is_failure = |error: &RedisError| {
             error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
-        });
+        };
+        if !is_shared {
+            failed.store(result.as_ref().is_err_and(is_failure), Ordering::Relaxed);
+        }
+        drop(lent);
         result
     }
 

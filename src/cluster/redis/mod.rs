@@ -158,10 +158,10 @@ impl RedisCluster {
         let _ = self.inputs.send(Input::Command(command));
     }
 
-    /// Notes that the data of this Redis begins now, unless that is noted already.
-    async fn note_birth(&self) -> Result<(), StoreError> {
-        let (link, now) = (self.link.clone(), self.clock.now());
-        self.run(async move { engine::note_birth(&link, now).await }).await
+    /// Notes under this key when the data of this Redis began, unless that is noted already.
+    async fn note_birth(&self, key: String, at: Timestamp) -> Result<(), StoreError> {
+        let link = self.link.clone();
+        self.run(async move { engine::note_birth(&link, &key, at).await }).await
     }
 
     /// Runs what speaks to Redis where its connections live.
@@ -300,7 +300,10 @@ impl Nodes for RedisCluster {
                 while all.len() <= expected
                     && let Some(report) = reports.recv().await
                 {
-                    all.push(report);
+                    // What goes to all nodes may arrive twice while a Redis Cluster changes.
+                    if all.iter().all(|known: &NodeReport| known.node != report.node) {
+                        all.push(report);
+                    }
                 }
             };
             // A node that does not answer in time is left out.

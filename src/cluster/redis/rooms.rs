@@ -30,7 +30,7 @@ const UNTAKEN_MAX: usize = 16_384;
 /// and one message to each node for all that gathered.
 const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
+pub const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Looks into the log without a reason, in case a message got lost.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long a room that opens waits for other nodes to say who is there.
@@ -66,6 +66,8 @@ pub struct EngineRoom {
     /// Who waits for the room to open, and since when.
     pub opening: Option<(oneshot::Sender<Opened>, Instant)>,
     pub subscribed: bool,
+    /// When to subscribe once more, after a failure.
+    pub subscribe_at: Option<Instant>,
     pub share_in_flight: bool,
     /// The room's past, when the log has answered.
     past: Option<Vec<(Sequenced, Timestamp)>>,
@@ -97,6 +99,7 @@ impl EngineRoom {
             gauge,
             opening: Some((reply, now)),
             subscribed: false,
+            subscribe_at: None,
             share_in_flight: false,
             past: None,
             others: None,

@@ -1,6 +1,6 @@
 //! Current tokens as Redis keys, which the system that liveroom replaces reads and writes too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use log::{debug, info, warn};
 
 use crate::cluster::token_store::digest;
-use crate::cluster::{StoreTokens, TokenStore};
+use crate::cluster::{Nodes, StoreTokens, TokenStore};
 use crate::domain::{Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
@@ -72,11 +72,12 @@ impl RedisTokens {
         if stored.digest != Some(digest(token)) {
             return Ok(false);
         }
-        let born_at = match self.get(keys::BORN.to_owned()).await? {
+        let born = keys::born(user, self.cluster.sharded);
+        let born_at = match self.get(born.clone()).await? {
             Some(born_at) => born_at.parse().unwrap_or(i64::MIN),
             // So its data is newer than anything here.
             None => {
-                self.cluster.note_birth().await?;
+                self.cluster.note_birth(born, self.cluster.clock.now()).await?;
                 i64::MAX
             }
         };
@@ -150,7 +151,11 @@ async fn make_up(cluster: RedisCluster, store: Arc<dyn Store>, owed: Arc<Owed>) 
         let due_count = due.len();
         for (user, token) in due {
             if write(&cluster, user, token.as_deref(), false).await.is_err() {
-                break;
+                if cluster.alone_since().is_some() {
+                    break;
+                }
+                // In a Redis Cluster the servers of other users may be there.
+                continue;
             }
             let mut owed = owed.lock();
             // Unless there was another login or logout meanwhile.
@@ -168,12 +173,16 @@ async fn make_up(cluster: RedisCluster, store: Arc<dyn Store>, owed: Arc<Owed>) 
 /// counts as new: so each of them is looked up in the store, which knows.
 async fn forget_since(cluster: &RedisCluster, store: &dyn Store, since: Timestamp) -> Result<usize, StoreError> {
     let users = store.tokens_since(since).await?;
+    let mut births: BTreeSet<String> = users.iter().map(|user| keys::born(*user, cluster.sharded)).collect();
+    births.insert(keys::BORN.to_owned());
     for user in &users {
         write(cluster, *user, None, false).await?;
     }
-    let (link, mut cmd) = (cluster.link.clone(), redis::cmd("SET"));
-    cmd.arg(keys::BORN).arg(cluster.clock.now().0);
-    cluster.run(async move { link.command::<redis::Value>(&cmd).await }).await?;
+    for born in births {
+        let (link, mut cmd) = (cluster.link.clone(), redis::cmd("SET"));
+        cmd.arg(born).arg(cluster.clock.now().0);
+        cluster.run(async move { link.command::<redis::Value>(&cmd).await }).await?;
+    }
     Ok(users.len())
 }
 
@@ -186,6 +195,11 @@ impl TokenStore for RedisTokens {
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move {
+            if self.cluster.sharded {
+                // Before the token: one that is there without it would count as lost when it goes.
+                // Fails with the server, and then the token is owed.
+                let _ = self.cluster.note_birth(keys::born(user, true), at).await;
+            }
             self.set(user, Some(token.clone())).await?;
             self.stored.replace(user, &token, at).await
         }

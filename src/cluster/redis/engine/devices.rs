@@ -68,9 +68,18 @@ impl Engine {
         }
         self.devices.next_refresh = now + REFRESH;
         let users: Vec<UserId> = self.devices.users.keys().copied().collect();
-        let link = self.link.clone();
+        let (link, is_cluster) = (self.link.clone(), self.address.is_cluster());
         tokio::spawn(async move {
             for users in users.chunks(CHUNK) {
+                if is_cluster {
+                    // Keys of several servers do not go into one pipeline.
+                    let commands = users.iter().map(|user| {
+                        let (link, cmd) = (link.clone(), set_device(*user));
+                        async move { link.command::<()>(&cmd).await }
+                    });
+                    futures_util::future::join_all(commands).await;
+                    continue;
+                }
                 let mut pipeline = redis::pipe();
                 for user in users {
                     pipeline.add_command(set_device(*user)).ignore();

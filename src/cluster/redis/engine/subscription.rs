@@ -1,21 +1,23 @@
 //! The connection over which Redis pushes messages: of its own, made anew when it is lost, with
 //! everything subscribed again before anything is asked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use log::warn;
+use log::{info, warn};
 use redis::{PushInfo, PushKind, RedisResult, Value};
 
 use crate::cluster::Signal;
 use crate::domain::{LiveId, NodeId, Timestamp};
 
 use super::super::keys;
-use super::super::link::{Connection, Link};
+use super::super::link::{Connection, Link, Server};
 use super::super::messages::NodeMessage;
+use super::super::rooms::ASK_AGAIN;
 use super::super::shares::ShareMessage;
-use super::{Engine, Input, json, note_birth};
+use super::{Engine, EngineRoom, Input, json, note_birth};
 
 /// Between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
@@ -30,15 +32,19 @@ const PUSHED_MAX: usize = 65_536;
 
 /// The subscription and what it is doing.
 pub struct Subscription {
-    /// Counts connections: what comes from an earlier one is void.
+    /// Of the connection that stands: what comes from another is void. 0: none does.
     number: u64,
+    /// Counts connections.
+    attempts_count: u64,
     connection: Option<Connection>,
+    /// The servers that it reached when it was made.
+    servers: BTreeSet<Server>,
     connecting: bool,
     away_since: Option<Instant>,
     next_attempt: Instant,
     next_ping: Instant,
     pinging: bool,
-    /// Pushed and not looked at.
+    /// Pushed over the connection that was made last, and not looked at.
     queued: Arc<AtomicUsize>,
     /// Passed over, and not made up for.
     overflowed: Arc<AtomicUsize>,
@@ -48,7 +54,9 @@ impl Subscription {
     pub fn new(now: Instant) -> Self {
         Self {
             number: 0,
+            attempts_count: 0,
             connection: None,
+            servers: BTreeSet::new(),
             connecting: false,
             away_since: Some(now),
             next_attempt: now,
@@ -84,7 +92,7 @@ impl Memory {
         let (mut born, mut beat, mut number) = (redis::cmd("EXISTS"), redis::cmd("GET"), redis::cmd("INCR"));
         let is_new = !link.command::<bool>(born.arg(keys::BORN)).await?;
         let beat: Option<String> = link.command(beat.arg(keys::beat(node))).await?;
-        note_birth(link, now).await?;
+        note_birth(link, keys::BORN, now).await?;
         let number = link.command(number.arg(keys::NUMBERS)).await?;
         let beat = beat.as_deref().and_then(|beat| beat.split_once(' '));
         let beat = beat.and_then(|(count, at)| Some((count.parse().ok()?, Timestamp(at.parse().ok()?))));
@@ -95,10 +103,10 @@ impl Memory {
 impl Engine {
     pub(super) fn connect(&mut self) {
         let subscription = &mut self.subscription;
-        subscription.number += 1;
+        subscription.attempts_count += 1;
         subscription.connecting = true;
         subscription.queued = Arc::default();
-        let (number, node) = (subscription.number, self.shared.node);
+        let (number, node) = (subscription.attempts_count, self.shared.node);
         let (queued, overflowed) = (subscription.queued.clone(), subscription.overflowed.clone());
         let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.settings.patience);
         let pushed = self.inputs.clone();
@@ -116,13 +124,9 @@ impl Engine {
                     .await?;
                 connection.subscribe(keys::NODES_CHANNEL, false).await?;
                 connection.subscribe(keys::inbox_channel(node), false).await?;
-                if !address.is_cluster() {
-                    // Redis says when any token changes, whoever changed it.
-                    let mut cmd = redis::cmd("CLIENT");
-                    cmd.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(keys::TOKEN_PREFIX);
-                    cmd.query_async::<()>(&mut connection).await?;
-                }
-                Ok(connection)
+                let servers = connection.answering(timeout).await?;
+                connection.track_tokens(&servers, timeout).await?;
+                Ok((connection, servers))
             };
             // Some steps of connecting have no time limit of their own.
             let result = tokio::time::timeout(timeout * 2, connecting).await;
@@ -131,8 +135,8 @@ impl Engine {
         });
     }
 
-    pub(super) fn connected(&mut self, number: u64, result: RedisResult<Connection>) {
-        if number != self.subscription.number {
+    pub(super) fn connected(&mut self, number: u64, result: RedisResult<(Connection, BTreeSet<Server>)>) {
+        if number != self.subscription.attempts_count {
             return;
         }
         let now = Instant::now();
@@ -142,11 +146,12 @@ impl Engine {
                 log::debug!("redis not reached: error={error}");
                 self.subscription.next_attempt = now + CONNECT_EVERY;
             }
-            Ok(connection) => {
+            Ok((connection, servers)) => {
+                self.subscription.number = number;
                 self.subscription.connection = Some(connection);
-                if !self.address.is_cluster() {
-                    self.shared.watch.store(number * WATCHES, Ordering::Relaxed);
-                }
+                self.shared.watch.store(number * WATCHES, Ordering::Relaxed);
+                self.subscription.servers = servers;
+                self.subscription.pinging = false;
                 self.subscription.away_since = None;
                 self.subscription.next_ping = now + PING_EVERY;
                 // What Redis can do now is found out by doing it.
@@ -200,7 +205,7 @@ impl Engine {
         let (Some(connection), Some(room)) = (&self.subscription.connection, self.rooms.get_mut(&live_id)) else {
             return;
         };
-        room.subscribed = false;
+        (room.subscribed, room.subscribe_at) = (false, None);
         let (mut connection, origin, inputs) = (connection.clone(), room.origin, self.inputs.clone());
         tokio::spawn(async move {
             let result = connection.subscribe(keys::room_channel(live_id), true).await;
@@ -221,8 +226,18 @@ impl Engine {
         if number != self.subscription.number {
             return;
         }
-        if let Err(error) = result {
-            return self.lose_subscription(&error.to_string());
+        let is_cluster = self.address.is_cluster();
+        match result {
+            // Its server is away, and those of other rooms need not be.
+            Err(error) if is_cluster => {
+                log::debug!("room not subscribed: live_id={live_id} error={error}");
+                if let Some(room) = self.room(live_id, origin) {
+                    room.subscribe_at = Some(Instant::now() + ASK_AGAIN);
+                }
+                return;
+            }
+            Err(error) => return self.lose_subscription(&error.to_string()),
+            Ok(()) => {}
         }
         let Some(room) = self.room(live_id, origin) else { return };
         room.subscribed = true;
@@ -256,7 +271,7 @@ impl Engine {
         self.shared.watch.store(0, Ordering::Relaxed);
         self.shared.trusted.store(false, Ordering::Relaxed);
         // Void what still comes of it.
-        self.subscription.number += 1;
+        self.subscription.number = 0;
         self.subscription.away_since = Some(now);
         self.subscription.next_attempt = now;
         self.subscription.pinging = false;
@@ -279,9 +294,7 @@ impl Engine {
                 let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
                 let timeout = self.settings.patience;
                 tokio::spawn(async move {
-                    let ping = redis::cmd("PING");
-                    let result = tokio::time::timeout(timeout, ping.query_async::<()>(&mut connection)).await;
-                    let result = result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
+                    let result = connection.answering(timeout).await;
                     let _ = inputs.send(Input::Pinged(number, result));
                 });
             }
@@ -289,13 +302,33 @@ impl Engine {
         }
     }
 
-    pub(super) fn pinged(&mut self, number: u64, result: RedisResult<()>) {
+    pub(super) fn pinged(&mut self, number: u64, result: RedisResult<BTreeSet<Server>>) {
         if number != self.subscription.number {
             return;
         }
         self.subscription.pinging = false;
-        if let Err(error) = result {
-            self.lose_subscription(&error.to_string());
+        match result {
+            Err(error) => self.lose_subscription(&error.to_string()),
+            Ok(servers) if servers != self.subscription.servers => self.renew_subscription(),
+            Ok(_) => {}
+        }
+    }
+
+    /// In a Redis Cluster one of several servers is gone, or is back. A new connection subscribes to
+    /// everything that can be; the rooms of other servers hear over the old one until it stands.
+    fn renew_subscription(&mut self) {
+        if !self.subscription.connecting {
+            info!("servers of the redis cluster come and go, subscribing anew");
+            self.connect();
+        }
+    }
+
+    /// Subscribes to rooms for which that failed.
+    pub(super) fn subscribe_again(&mut self, now: Instant) {
+        let is_due = |room: &EngineRoom| room.subscribe_at.is_some_and(|at| at <= now);
+        let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| is_due(room)).map(|(id, _)| *id).collect();
+        for live_id in due {
+            self.subscribe(live_id);
         }
     }
 
@@ -313,12 +346,20 @@ impl Engine {
                 }
             }
             PushKind::Invalidate => self.tokens_changed(&info.data),
-            // In a cluster one of several servers is gone, and the library sees to it.
-            PushKind::Disconnection if self.address.is_cluster() => {
-                self.rooms.values_mut().for_each(|room| room.order.look());
-            }
+            PushKind::Disconnection if self.address.is_cluster() => self.renew_subscription(),
+            PushKind::SUnsubscribe => self.channel_moved(&info.data),
             PushKind::Disconnection => self.lose_subscription("connection closed"),
             _ => {}
+        }
+    }
+
+    /// In a Redis Cluster a channel moves to another server together with its keys.
+    fn channel_moved(&mut self, data: &[Value]) {
+        if let Some(Value::BulkString(channel)) = data.first()
+            && let Some(live_id) = str::from_utf8(channel).ok().and_then(keys::live_of_channel)
+            && self.rooms.get(&live_id).is_some_and(|room| room.subscribed)
+        {
+            self.subscribe(live_id);
         }
     }
 
