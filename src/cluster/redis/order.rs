@@ -197,6 +197,16 @@ impl RoomOrder {
         }
     }
 
+    /// Whether there is nothing to ask and nothing under way: time alone changes nothing.
+    pub fn is_at_rest(&self) -> bool {
+        self.known.is_some()
+            && self.asked.is_none()
+            && !self.must_look
+            && self.alone.is_none()
+            && self.waiting.is_empty()
+            && self.in_flight.is_empty()
+    }
+
     /// Events that have no place yet.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len() + self.in_flight.len()
@@ -446,6 +456,7 @@ impl RoomOrder {
     /// Members would meet a gap then, so what follows is told as if the room were alone, until it heals.
     fn follow(&mut self, entry: Entry, own: Option<RoomEvent>) {
         if self.told.note(entry.mark) {
+            let own = own.or_else(|| self.in_flight_event(entry.mark));
             match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
                 Some(event) if self.alone.is_some() => self.tell_in_own_epoch(event),
                 Some(event) => {
@@ -460,6 +471,15 @@ impl RoomOrder {
             self.go_alone();
         }
         self.known = Some(Known { epoch: entry.epoch, place: entry.place, mark: Some(entry.mark) });
+    }
+
+    /// The event of this node that is published before its answer is here: it need not be read.
+    fn in_flight_event(&self, mark: Mark) -> Option<RoomEvent> {
+        if mark.origin != self.origin {
+            return None;
+        }
+        let at = self.in_flight.binary_search_by_key(&mark.count, |waiting| waiting.count).ok()?;
+        Some(self.in_flight[at].event.clone())
     }
 
     /// Notes the newest place, and the mark there if it is known.

@@ -106,8 +106,9 @@ impl EngineRoom {
             listener: None,
             early: VecDeque::new(),
             next_question: now,
-            next_look: now + LOOK_EVERY,
-            next_greeting: now + GREET_EVERY,
+            // Rooms that were opened together do not do it together for ever.
+            next_look: now + LOOK_EVERY.mul_f64(rand::random()),
+            next_greeting: now + GREET_EVERY.mul_f64(rand::random()),
         }
     }
 
@@ -208,6 +209,11 @@ impl EngineRoom {
             // Whoever asked may be gone; then the room is closed next.
             let _ = reply.send(Opened { origin: self.origin, position, recent, peers });
         }
+    }
+
+    /// Whether it is time to see to this room.
+    pub fn is_due(&self, now: Instant) -> bool {
+        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_look || now >= self.next_greeting
     }
 
     /// What is done every now and then. True if it is time to greet other nodes.
