@@ -31,18 +31,29 @@ pub struct Redis {
     dir: TempDir,
     port: u16,
     keeps: Keeps,
+    /// Options beside those that every server has.
+    options: Vec<String>,
+    /// What the server asks of everybody, if anything.
+    password: Option<String>,
     server: Option<Child>,
 }
 
 impl Redis {
     /// Starts a server; `Err` says why there can be none here.
     pub fn start(keeps: Keeps) -> Result<Self, String> {
+        Self::with(keeps, &[], None)
+    }
+
+    /// Starts a server with options of its own, each a word, and a password.
+    pub fn with(keeps: Keeps, options: &[&str], password: Option<&str>) -> Result<Self, String> {
         let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
             return Err("no Redis server is installed".to_owned());
         }
         let dir = TempDir::new().expect("a folder for the data");
-        let mut redis = Self { dir, port: free_port(), keeps, server: None };
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let password = password.map(str::to_owned);
+        let mut redis = Self { dir, port: free_port(), keeps, options, password, server: None };
         redis.restart();
         Ok(redis)
     }
@@ -74,6 +85,10 @@ impl Redis {
         if self.keeps == Keeps::Everything {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        command.args(&self.options);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log file twice")).stderr(log);
         self.server = Some(command.spawn().expect("redis-server starts"));
         self.wait_until_ready();
@@ -93,9 +108,7 @@ impl Redis {
         let deadline = Instant::now() + START_MAX;
         loop {
             // While it loads its data it answers with an error.
-            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port))
-                && ask(&mut stream, &["PING"]).is_ok()
-            {
+            if self.try_command(&["PING"]).is_ok() {
                 return;
             }
             let server = self.server.as_mut().expect("it was just started");
@@ -125,8 +138,12 @@ impl Redis {
 
     /// Runs a command: its answer as text, items of a list in lines, `None` for nil.
     pub fn command(&self, words: &[&str]) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("Redis accepts");
-        ask(&mut stream, words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Runs a command that may fail.
+    pub fn try_command(&self, words: &[&str]) -> Result<Option<String>, String> {
+        ask_port(self.port, self.password.as_deref(), words)
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
@@ -158,6 +175,15 @@ impl Drop for Redis {
             let _ = server.wait();
         }
     }
+}
+
+/// Runs one command at the server of this port.
+pub fn ask_port(port: u16, password: Option<&str>, words: &[&str]) -> Result<Option<String>, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    if let Some(password) = password {
+        ask(&mut stream, &["AUTH", password])?;
+    }
+    ask(&mut stream, words)
 }
 
 fn ask(stream: &mut TcpStream, words: &[&str]) -> Result<Option<String>, String> {
@@ -195,7 +221,7 @@ fn read_answer(stream: &mut impl BufRead) -> Result<Option<String>, String> {
 
 /// A port that nobody listens on, below those the kernel gives to outgoing connections: while the
 /// server is down nobody takes it.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
