@@ -408,6 +408,7 @@ fn room_settings(config: &Config) -> RoomSettings {
         dedupe_ms: DEDUPE_MS,
         dedupe_max: DEDUPE_MAX,
         gifts_in_flight_max: limits.gifts_in_flight,
+        order_knows_gifts: !config.cluster.redis_url.expose().is_empty(),
     }
 }
 

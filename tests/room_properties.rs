@@ -41,6 +41,7 @@ const SETTINGS: RoomSettings = RoomSettings {
     dedupe_ms: 300_000,
     dedupe_max: 1_000,
     gifts_in_flight_max: 3,
+    order_knows_gifts: false,
 };
 
 /// Smaller than the steps between a loss and a return often are.

@@ -91,6 +91,7 @@ impl Node {
                 dedupe_ms: 300_000,
                 dedupe_max: 100,
                 gifts_in_flight_max: 100,
+                order_knows_gifts: false,
             },
             window: WindowSettings {
                 small_room_max: Duration::from_millis(50),

@@ -37,6 +37,9 @@ pub struct RoomSettings {
     pub dedupe_max: usize,
     /// Gifts that may wait for their commit at once; beyond, `busy`.
     pub gifts_in_flight_max: usize,
+    /// Whether the order of events knows which gifts were announced, on whatever node: then a gift that
+    /// was committed before the room opened here may be announced, and is not announced twice.
+    pub order_knows_gifts: bool,
 }
 
 /// A session asking to become a member.
@@ -64,6 +67,9 @@ pub struct Caller<H> {
 /// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest
 /// of them; to forget one that was sampled out costs nothing, for its retry is shown at most once.
 const UNSHOWN_MAX: usize = 4_096;
+
+/// For how long the order of events certainly knows that a gift was announced, in milliseconds.
+const GIFTS_KNOWN_MS: i64 = 600_000;
 
 /// The state of one live room on one node. `H` is how to reach a session.
 #[derive(Debug)]
@@ -365,15 +371,21 @@ impl<H: Clone> Room<H> {
         }
         // What has the time of our own order is that order, whatever became of the clock since we opened.
         let before_us = receipt.at < self.opened_at && receipt.at != order.at;
-        let told_before = self.announced.knows(receipt.record_id) || before_us;
+        // A node that died may have committed it and told nobody.
+        let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
+        let may_be_untold = self.settings.order_knows_gifts && is_recent;
+        let told_before = self.announced.knows(receipt.record_id) || (before_us && !may_be_untold);
         if receipt.duplicate && told_before {
             let offset = self.announced.offset(receipt.record_id);
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
             return vec![Effect::Reply { to, result: Ok(reply) }];
         }
-        let entry =
-            LedgerEntry { record_id: receipt.record_id, giver: order.giver.id, amount: receipt.total, at: receipt.at };
-        self.ledger.post(entry, receipt.live_coin);
+        // What was given before the room opened is in its opening.
+        if !before_us {
+            let (giver, amount) = (order.giver.id, receipt.total);
+            self.ledger
+                .post(LedgerEntry { record_id: receipt.record_id, giver, amount, at: receipt.at }, receipt.live_coin);
+        }
         self.live.coin = self.ledger.total();
         self.announcing.insert(receipt.record_id, (receipt.giver_coin, vec![to]));
         vec![Effect::Publish(RoomEvent::Gift { order, receipt })]

@@ -52,6 +52,7 @@ impl Storm {
             dedupe_ms: 300_000,
             dedupe_max: 1_000,
             gifts_in_flight_max: 100,
+            order_knows_gifts: false,
         };
         let mut storm = Self {
             room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), settings, now),

@@ -72,6 +72,7 @@ impl Default for World {
                 dedupe_ms: 300_000,
                 dedupe_max: 1_000,
                 gifts_in_flight_max: 100,
+                order_knows_gifts: false,
             },
             seeds: Vec::new(),
             now: START,

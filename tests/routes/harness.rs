@@ -224,6 +224,7 @@ fn start_rooms(
             dedupe_ms: 300_000,
             dedupe_max: 100,
             gifts_in_flight_max: 100,
+            order_knows_gifts: false,
         },
         window: WindowSettings {
             small_room_max: Duration::ZERO,
