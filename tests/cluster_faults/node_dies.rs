@@ -10,7 +10,8 @@ use serde_json::json;
 use super::evening::REDIS_TIMEOUT;
 use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order, assert_same};
 use crate::nodes::member::Member;
-use crate::nodes::{PRICE, Stage};
+use crate::nodes::redis::Keeps;
+use crate::nodes::{Cluster, PRICE, Plan, Stage};
 use crate::support::eventually;
 
 const GIVERS: usize = 4;
@@ -135,4 +136,47 @@ fn a_node_that_hangs_is_missed_and_goes_on_where_it_was() {
     assert_all_heard_once(&heard, &acked);
     assert_one_order(&heard);
     stage.cluster[0].assert_books_balance();
+}
+
+/// Between the commit of a gift and its place in the room's order its node loses its way to Redis, and
+/// dies. `is_open` says whether the room is open on the node where it is given again.
+fn a_committed_gift_that_nobody_was_told_of(is_open: bool) {
+    let patient = [("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "20000")];
+    let plan = Plan { nodes: 2, env: &patient, keeps: Keeps::Saved, can_be_cut: true };
+    let Some(cluster) = Cluster::plan(&plan) else { return };
+    let mut stage = Stage::over(cluster);
+    let mut members = [stage.member(1, "giver"), stage.member(1, "friend")];
+    if is_open {
+        // Whoever was there first may leave again: the room stays open for a while.
+        stage.member(0, "early").listen(Duration::from_millis(10));
+    }
+    let mut acked = BTreeSet::from([members[0].comment("here it comes", "c-1")]);
+    members.iter_mut().for_each(|member| member.listen_for(&acked));
+    let giver = members[0].user().clone();
+    let mut ws = stage.cluster.joined(1, &giver, stage.live);
+    let before = stage.cluster[0].balance(&giver);
+    stage.cluster.ways(1).redis.cut();
+    ws.send("gift", json!({"live_id": stage.live, "gift_id": stage.gift, "request_id": "g-1"}));
+    eventually("the gift is paid", || (stage.cluster[0].balance(&giver) == before - PRICE).then_some(()));
+    stage.cluster.kill(1);
+
+    acked.insert(members[0].give(stage.gift, "g-1"));
+    acked.insert(members[0].comment("there it was", "c-2"));
+    for member in &mut members {
+        member.listen_for(&acked);
+        assert!(member.joins[1..].iter().all(|join| join["recovered"] == json!(true)), "{:?}", member.joins);
+    }
+    assert_all_heard_once(&[&members[0].heard, &members[1].heard], &acked);
+    assert_eq!(stage.cluster[0].balance(&giver), before - PRICE);
+    stage.cluster[0].assert_books_balance();
+}
+
+#[test]
+fn a_gift_that_was_paid_and_not_told_when_its_node_died_is_told_by_the_node_that_is_asked_again() {
+    a_committed_gift_that_nobody_was_told_of(true);
+}
+
+#[test]
+fn a_gift_that_was_paid_and_not_told_is_told_by_a_room_that_opened_since() {
+    a_committed_gift_that_nobody_was_told_of(false);
 }
