@@ -219,10 +219,7 @@ impl Engine {
             }
             Input::Pinged(number, result) => self.pinged(number, result),
             Input::Answered { live_id, origin, number, answer } => {
-                // In a Redis Cluster it says nothing about other rooms.
-                if answer.is_ok() || !self.address.is_cluster() {
-                    self.note_outcome(answer.as_ref().err());
-                }
+                self.note_outcome(answer.as_ref().err());
                 let history_max = self.settings.history_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
@@ -478,6 +475,8 @@ impl Engine {
     fn note_outcome(&mut self, error: Option<&redis::RedisError>) {
         match error {
             None => self.failing_since = None,
+            // It says nothing about rooms of other servers. Whether any is there, the subscription finds out.
+            Some(_) if self.address.is_cluster() => {}
             Some(error) => {
                 if self.failing_since.is_none() {
                     warn!("redis does not do what it is asked: error={error}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bb8_redis::bb8::{ManageConnection, Pool};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Script, ToRedisArgs, Value,
 };
@@ -80,7 +80,9 @@ impl Connection {
         let Self::Cluster(connection) = self else { return Ok(vec![(None, redis::cmd("PING"))]) };
         let mut cmd = redis::cmd("CLUSTER");
         cmd.arg("SLOTS");
-        let asked = connection.route_command(cmd, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random));
+        // Of all, whoever answers first: any of them may be frozen.
+        let any = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::OneSucceeded));
+        let asked = connection.route_command(cmd, RoutingInfo::MultiNode(any));
         let ranges = tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(late()))?;
         let Value::Array(ranges) = ranges else { return Ok(Vec::new()) };
         let ranges: BTreeMap<Server, (u16, u16)> = ranges.iter().filter_map(master_of_range).collect();
