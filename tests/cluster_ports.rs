@@ -51,6 +51,7 @@ impl Node {
                 let _ = heard.send(signal);
             }),
             report: Box::new(move || std::future::ready(report(node)).boxed()),
+            number: Box::new(|_| {}),
         });
         Self { cluster, signals }
     }
