@@ -70,12 +70,15 @@ pub struct Batch {
     pub entries: Vec<Entry>,
 }
 
+/// A place of the log, in the words of `append.lua`.
 #[derive(Deserialize)]
 struct Head {
     e: String,
     g: u64,
     o: u64,
     b: String,
+    #[serde(default)]
+    s: Vec<i64>,
 }
 
 impl Batch {
@@ -109,4 +112,24 @@ pub struct Answer {
     pub missed: Vec<Entry>,
     /// Whether the log is the one this node saw.
     pub same: bool,
+}
+
+impl Answer {
+    /// Reads the first, second and fourth part of what `append.lua` answers.
+    pub fn parse(head: &str, missed: Vec<(String, Vec<String>)>, same: bool) -> Option<Self> {
+        let Head { e, g, o, b, s } = serde_json::from_str(head).ok()?;
+        let mut entries = Vec::with_capacity(missed.len());
+        for (place, fields) in missed.into_iter().rev() {
+            let [_, mark, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
+            entries.push(Entry { place: Place::parse(&place)?, epoch: epoch.into(), mark: Mark::parse(&mark)?, line });
+        }
+        Some(Self {
+            epoch: e.into(),
+            end: Place { generation: g, offset: o },
+            before: Place::parse(&b)?,
+            places: s,
+            missed: entries,
+            same,
+        })
+    }
 }

@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, RedisError, RedisResult};
-use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::Count;
-use super::entries::{Answer, Entry, Mark, Place};
+use super::entries::{Answer, Mark, Place};
 use super::keys;
 use super::link::Link;
 use super::order::{Question, RoomOrder, Waiting};
@@ -230,16 +229,6 @@ impl EngineRoom {
     }
 }
 
-#[derive(Deserialize)]
-struct Head {
-    e: String,
-    g: u64,
-    o: u64,
-    b: String,
-    #[serde(default)]
-    s: Vec<i64>,
-}
-
 type Reply = (String, Vec<(String, Vec<String>)>, i64, i64);
 
 fn keys_of(live_id: LiveId, origin: u64) -> [String; 4] {
@@ -278,25 +267,8 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -
 pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, question: Question) -> RedisResult<Answer> {
     let args = arguments(live_id, origin, sharded, &question);
     let reply: Reply = link.append(&keys_of(live_id, origin), &args).await?;
-    read_answer(reply)
+    Answer::parse(&reply.0, reply.1, reply.3 == 1)
         .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
-}
-
-fn read_answer((head, missed, _, same): Reply) -> Option<Answer> {
-    let Head { e, g, o, b, s } = serde_json::from_str(&head).ok()?;
-    let mut entries = Vec::with_capacity(missed.len());
-    for (place, fields) in missed.into_iter().rev() {
-        let [_, mark, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
-        entries.push(Entry { place: Place::parse(&place)?, epoch: epoch.into(), mark: Mark::parse(&mark)?, line });
-    }
-    Some(Answer {
-        epoch: e.into(),
-        end: Place { generation: g, offset: o },
-        before: Place::parse(&b)?,
-        places: s,
-        missed: entries,
-        same: same == 1,
-    })
 }
 
 /// Appends one event to a room that this node need not have. Returns how many nodes heard it.
