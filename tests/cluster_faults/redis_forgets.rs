@@ -103,8 +103,10 @@ fn a_flush_by_somebody_else_costs_a_new_epoch_and_nothing_else() {
     evening.talk();
     evening.catch_up();
     assert_ne!(evening.assert_together(), epoch);
+    // Nobody told the nodes, so they find out when somebody does something.
     for user in evening.tokens_of() {
-        eventually("the tokens of connected users are put back", || {
+        eventually("the tokens of users that go on are put back", || {
+            evening.stage.cluster[0].get_as(&user, "/api/user/info").ok();
             let token = evening.stage.cluster.redis.get(&format!("user_{}", user.id));
             (token == Some(json!(user.token).to_string())).then_some(())
         });
