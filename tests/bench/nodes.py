@@ -3,6 +3,8 @@
 
     tests/bench/nodes.py                     all shapes, 3 rounds: about 8 minutes
     tests/bench/nodes.py --shapes paced --nodes 1,3 --rounds 1
+    tests/bench/nodes.py --scripts tests/load/smoke.toml,tests/load/gift_rain.toml --nodes 3
+                                             the lab's scripts, verified across nodes: what it found
 
 In each round each cluster plays each shape from tests/bench/shapes in turn; before them, for
 comparison, one node on the same PostgreSQL without Redis. Everything runs on this machine: the
@@ -17,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import statistics
@@ -47,6 +50,7 @@ def arguments():
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--nodes", default="1,2,3")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scripts", help="play these to the largest cluster, and measure nothing")
     parser.add_argument("--json", type=Path, help="keep every sample in this file")
     return parser.parse_args()
 
@@ -86,11 +90,20 @@ def _children(pid):
 class Cluster:
     """So many nodes, 0 for one that knows of no others, until it is left."""
 
-    def __init__(self, nodes, cores, folder):
-        self.nodes, self.cores, self.folder = nodes, cores, folder
+    def __init__(self, nodes, cores, folder, balance="leastconn"):
+        # Who polls must come back to its node: `source` keeps an address at one.
+        self.nodes, self.cores, self.folder, self.balance = nodes, cores, folder, balance
         self.parts = []
 
     def __enter__(self):
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self):
         log = open(self.folder / "log", "ab")
         self.how = {"cwd": self.folder, "stdout": log, "stderr": log}
         self._start_postgres()
@@ -115,7 +128,6 @@ class Cluster:
         for port in ports:
             self._start("nodes", [liveroom, "serve"], port, env=env | {"LIVEROOM__SERVER__PORT": str(port)})
         self._start_balancer(ports)
-        return self
 
     def _start(self, name, command, port, **how):
         self.parts.append(Part(name, command, self.cores, **(self.how | how)))
@@ -160,9 +172,12 @@ class Cluster:
         self.accounts.write_text(json.dumps({f"127.0.0.1:{BALANCER_PORT}": kept}))
 
     def _start_balancer(self, ports):
-        lines = ["global", "  maxconn 30000", "defaults", "  mode tcp", "  timeout connect 5s"]
+        # A connection takes two descriptors, and two more where it is accepted.
+        connections_max = resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 500
+        lines = ["global", f"  maxconn {min(30_000, connections_max)}", "defaults", "  mode tcp"]
+        lines += ["  timeout connect 5s"]
         lines += ["  timeout client 90s", "  timeout server 90s", "listen liveroom"]
-        lines += [f"  bind 127.0.0.1:{BALANCER_PORT}", "  balance leastconn"]
+        lines += [f"  bind 127.0.0.1:{BALANCER_PORT}", f"  balance {self.balance}"]
         lines += [f"  server node{index} 127.0.0.1:{port}" for index, port in enumerate(ports)]
         config = self.folder / "haproxy.cfg"
         config.write_text("\n".join(lines) + "\n")
@@ -254,12 +269,29 @@ def table(samples):
     return "\n".join(lines)
 
 
+def verify(scripts, nodes, cores):
+    """Plays scripts as they are and says what the lab says of them. Returns whether all was kept."""
+    kept = True
+    for script in scripts:
+        with tempfile.TemporaryDirectory(prefix="liveroom-nodes-") as folder:
+            with Cluster(nodes, cores, Path(folder), "source") as cluster:
+                command = [servers.TARGET / "release/liveroom-lab", "run", script, "--accounts", cluster.accounts]
+                command += ["--url", f"http://127.0.0.1:{BALANCER_PORT}", "--admin-token", servers.ADMIN_TOKEN]
+                done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        print(f"== {script}, {nodes} nodes: {'kept' if done.returncode == 0 else 'BROKEN'}\n{done.stdout}", flush=True)
+        kept &= done.returncode == 0
+    return kept
+
+
 def main():
     args = arguments()
     lab.raise_open_files()
     cores = sorted(os.sched_getaffinity(0))
     lab_core = str(cores[-1])
     others = ",".join(map(str, cores[:-1])) if len(cores) > 1 else lab_core
+    if args.scripts:
+        most = max(map(int, args.nodes.split(",")))
+        sys.exit(0 if verify(args.scripts.split(","), most, ",".join(map(str, cores))) else 1)
     samples = []
     for number in range(1, args.rounds + 1):
         for nodes in [0, *map(int, args.nodes.split(","))]:
