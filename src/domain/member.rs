@@ -245,13 +245,14 @@ impl<H> MemberList<H> {
             PeerChange::Present { node, user } => self.peer_present(node, user).into_iter().collect(),
             PeerChange::Absent { node, user } => self.peer_absent(node, user).into_iter().collect(),
             PeerChange::All { node, mut users } => {
-                let gone: Vec<UserId> = match self.peers.get(&node) {
+                let mut gone: Vec<UserId> = match self.peers.get(&node) {
                     Some(shown) => {
                         let still: BTreeSet<UserId> = users.iter().map(|user| user.profile.id).collect();
                         shown.keys().filter(|user| !still.contains(user)).copied().collect()
                     }
                     None => Vec::new(),
                 };
+                gone.sort_unstable_by_key(|user| self.online.get(user).map(|online| online.arrival));
                 users.sort_by_key(|user| user.arrived_at);
                 let mut news: Vec<PeerNews> =
                     users.into_iter().filter_map(|user| self.peer_present(node, user)).collect();
