@@ -154,3 +154,23 @@ fn what_is_too_far_back_is_not_recovered_on_any_node() {
         }
     }
 }
+
+#[test]
+fn who_comes_back_to_a_node_that_is_a_moment_behind_is_told_nothing_twice() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    let mut speaker = stage.member(0, "speaker");
+    let _resident = stage.joined(1, "resident");
+    let user = stage.user("comer");
+    let start = speaker.position();
+    let seen = start["offset"].as_u64().expect("a place") + 1;
+    let mut ws = stage.cluster.ws(1, &user);
+    // It has seen an event that did not get to node 1 yet: it is said only now.
+    let since = json!({"epoch": start["epoch"], "offset": seen});
+    let join = ws.send("joinLive", json!({"live_id": stage.live, "since": since}));
+    speaker.comment("hello", "c-1");
+    let second = speaker.comment("hello again", "c-2");
+    let joined = ws.answer(join);
+    assert_eq!(joined["recovered"], json!(true), "{joined}");
+    let told = ws.event("comment");
+    assert_eq!(format!("comment {}", told["id"].as_str().expect("an id")), second, "{told}");
+}

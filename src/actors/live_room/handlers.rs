@@ -51,6 +51,15 @@ impl Handler<RoomCommand> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, command: RoomCommand, ctx: &mut Context<Self>) {
+        if let Some(command) = self.hold_back(command, ctx) {
+            self.serve(command, ctx);
+        }
+    }
+}
+
+impl LiveRoom {
+    /// Carries out a command.
+    pub(super) fn serve(&mut self, command: RoomCommand, ctx: &mut Context<Self>) {
         if self.retired {
             let session = command.port.session.clone();
             #[expect(clippy::disallowed_methods, reason = "one per command, and the command must not get lost")]

@@ -1,6 +1,7 @@
 //! One actor per live room: it owns the room's state on this node, performs what
 //! [`crate::domain::Room`] decides, and is replaced by the registry if it dies.
 
+mod ahead;
 mod effects;
 mod fan_out;
 mod handlers;
@@ -33,6 +34,7 @@ use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
 };
 
+use ahead::Ahead;
 use fan_out::{FanOut, GATHERED_MAX};
 use rate::RateMeter;
 use recovery::Recovery;
@@ -95,6 +97,7 @@ pub struct LiveRoom {
     idle_timer: Option<SpawnHandle>,
     /// Who is online changed since it was published for other services.
     users_changed: bool,
+    ahead: Ahead,
     flush_pending: bool,
     /// Stopped by the registry: what still arrives is sent back.
     retired: bool,
@@ -140,6 +143,7 @@ impl LiveRoom {
                 deadline_timer: None,
                 idle_timer: None,
                 users_changed: false,
+                ahead: Ahead::new(),
                 flush_pending: false,
                 retired: false,
             }
