@@ -151,7 +151,6 @@ impl App {
             catalogue: catalogue.clone(),
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
-            clock: clock.clone(),
         });
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());

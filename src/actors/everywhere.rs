@@ -7,7 +7,6 @@ use futures_util::future::BoxFuture;
 use log::warn;
 
 use crate::catalogue::GiftCatalogue;
-use crate::clock::Clock;
 use crate::cluster::{NodeReport, Nodes, RoomReport, Signal};
 use crate::domain::{Disconnect, LiveId, Timestamp, UserId};
 
@@ -33,7 +32,6 @@ pub struct Everywhere {
     pub catalogue: Arc<GiftCatalogue>,
     pub persister: PersisterPort,
     pub nodes: Arc<dyn Nodes>,
-    pub clock: Arc<dyn Clock>,
 }
 
 impl Everywhere {

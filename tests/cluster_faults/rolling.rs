@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::evening::talk_until;
 use crate::nodes::Stage;
 use crate::nodes::ledger::{Heard, assert_all_heard_once, assert_one_order};
 use crate::nodes::member::Member;
@@ -29,19 +30,7 @@ fn a_rolling_restart_loses_no_acked_event_and_tells_none_twice() {
                 (member, BTreeSet::new())
             })
         });
-        let speaking = speakers.into_iter().map(|mut member| {
-            scope.spawn(move || {
-                let mut acked = BTreeSet::new();
-                let mut n = 0;
-                while !done.load(Ordering::SeqCst) {
-                    acked.insert(member.comment(&format!("number {n}"), &format!("c-{n}")));
-                    acked.insert(member.give(gift, &format!("g-{n}")));
-                    member.listen(Duration::from_millis(100));
-                    n += 1;
-                }
-                (member, acked)
-            })
-        });
+        let speaking = speakers.into_iter().map(|member| scope.spawn(move || talk_until(member, gift, done)));
         let all: Vec<_> = listening.chain(speaking).collect();
         for node in 0..NODES {
             thread::sleep(Duration::from_millis(300));

@@ -123,7 +123,6 @@ impl TestApi {
                 catalogue: catalogue.clone(),
                 persister,
                 nodes: Arc::new(SingleNode),
-                clock: clock.clone(),
             }),
             rooms,
             catalogue,
