@@ -356,7 +356,7 @@ impl Engine {
 
     fn publish_share(&self, live_id: LiveId, message: &ShareMessage) {
         let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
-        let mut cmd = redis::cmd(if self.address.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
+        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
         cmd.arg(keys::room_channel(live_id)).arg(json(message));
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {

@@ -43,6 +43,12 @@ pub fn room_channel(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:room")
 }
 
+/// The command that says something on a room's channel. In a Redis Cluster channels live in the
+/// slots of the keys, so that only the shard that has the room carries it.
+pub fn publish_command(is_cluster: bool) -> &'static str {
+    if is_cluster { "SPUBLISH" } else { "PUBLISH" }
+}
+
 /// The live whose [`room_channel`] this is.
 pub fn live_of_channel(channel: &str) -> Option<LiveId> {
     let id = channel.strip_prefix("liveroom:{")?.strip_suffix("}:room")?;

@@ -251,7 +251,7 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -
         number(question.fill as u64),
         number(KEPT_MAX as u64),
         number(KEPT_MS),
-        text(if sharded { "SPUBLISH" } else { "PUBLISH" }),
+        text(keys::publish_command(sharded)),
         text(&keys::room_channel(live_id)),
         text(&format!("{origin:016x}")),
     ];

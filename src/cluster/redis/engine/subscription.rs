@@ -254,7 +254,7 @@ impl Engine {
     /// Says to the other nodes that have the room that this one has it, and finds out how many they are.
     fn greet(&self, live_id: LiveId) {
         let Some(room) = self.rooms.get(&live_id) else { return };
-        let mut cmd = redis::cmd(if self.address.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
+        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
         cmd.arg(keys::room_channel(live_id)).arg(json(&room.shares.hello()));
         let (link, inputs, origin) = (self.link.clone(), self.inputs.clone(), room.origin);
         tokio::spawn(async move {
