@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::{fs, iter};
 
-use liveroom::config::{Config, ConfigFaults, DEVELOPMENT_JWT_SECRET, Key, LoadedConfig, Network, Origin};
+use liveroom::config::{
+    Config, ConfigFaults, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, Key, LoadedConfig, Network, Origin,
+};
 
 const OWN_SECRET: &str = "correct-horse-battery-staple-and-more";
 
@@ -216,17 +218,33 @@ fn a_relation_is_silent_where_one_of_its_values_was_refused() {
 fn a_public_address_needs_a_long_secret_of_its_own() {
     for host in ["0.0.0.0", "::", "192.0.2.7", "::ffff:192.0.2.7"] {
         let host = ("LIVEROOM__SERVER__HOST", host);
+        let media = ("LIVEROOM__MEDIA__SECRET", OWN_SECRET);
         for secret in [DEVELOPMENT_JWT_SECRET, "short"] {
-            let report = faults(from_env(&[host, ("LIVEROOM__AUTH__JWT_SECRET", secret)]));
+            let report = faults(from_env(&[host, media, ("LIVEROOM__AUTH__JWT_SECRET", secret)]));
             assert_eq!(report.len(), 1, "{report:?}");
             assert!(report[0].starts_with("LIVEROOM__AUTH__JWT_SECRET: "), "{report:?}");
             assert!(!report[0].contains(secret), "{report:?}");
         }
         assert!(faults(from_env(&[host]))[0].starts_with("auth.jwt_secret: "));
-        from_env(&[host, ("LIVEROOM__AUTH__JWT_SECRET", OWN_SECRET)]).expect("a good secret on a public address");
+        from_env(&[host, media, ("LIVEROOM__AUTH__JWT_SECRET", OWN_SECRET)])
+            .expect("a good secret on a public address");
     }
     for host in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
         from_env(&[("LIVEROOM__SERVER__HOST", host)]).expect("loopback is for development");
+    }
+}
+
+#[test]
+fn a_public_address_needs_a_media_secret_of_its_own() {
+    let jwt = ("LIVEROOM__AUTH__JWT_SECRET", OWN_SECRET);
+    for host in ["0.0.0.0", "::", "192.0.2.7", "::ffff:192.0.2.7"] {
+        let host = ("LIVEROOM__SERVER__HOST", host);
+        assert_eq!(faults(from_env(&[host, jwt])).len(), 1);
+        assert!(faults(from_env(&[host, jwt]))[0].starts_with("media.secret: "));
+        let report = faults(from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", DEVELOPMENT_MEDIA_SECRET)]));
+        assert!(report[0].starts_with("LIVEROOM__MEDIA__SECRET: found \"***\" with server.host"), "{report:?}");
+        assert!(report[0].ends_with("expected a secret of its own on a public address"), "{report:?}");
+        from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", "own")]).expect("whatever the media server takes");
     }
 }
 

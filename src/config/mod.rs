@@ -16,8 +16,8 @@ use std::{env, fmt, fs};
 pub use fault::{ConfigFault, ConfigFaults};
 pub use reader::{Key, Origin};
 pub use table::{
-    AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET, EngineioConfig, LimitsConfig, MediaConfig,
-    OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig, WebsocketConfig,
+    AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, EngineioConfig,
+    LimitsConfig, MediaConfig, OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig, WebsocketConfig,
 };
 pub use value::{Network, Secret, StoreUrl, ThreadCount};
 

@@ -2,7 +2,7 @@
 
 use super::fault::ConfigFault;
 use super::reader::Reader;
-use super::table::{Config, DEVELOPMENT_JWT_SECRET};
+use super::table::{Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET};
 use crate::limits::{COMMENT_CHAR_BYTES_MAX, COMMENT_OVERHEAD_BYTES, JWT_SECRET_BYTES_MIN, OUTBOX_FRAMES_MIN};
 
 /// `key` must be as `expected`, given the value of `other`.
@@ -13,16 +13,21 @@ struct Relation {
     expected: fn(&Config) -> String,
 }
 
-const RELATIONS: [Relation; 7] = [
+const RELATIONS: [Relation; 8] = [
     Relation {
         key: ("auth", "jwt_secret"),
         other: ("server", "host"),
         holds: |config| {
             let secret = config.auth.jwt_secret.expose();
-            let public = !config.server.host.to_canonical().is_loopback();
-            !public || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
+            !is_public(config) || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
         },
         expected: |_| format!("a secret of its own of at least {JWT_SECRET_BYTES_MIN} bytes on a public address"),
+    },
+    Relation {
+        key: ("media", "secret"),
+        other: ("server", "host"),
+        holds: |config| !is_public(config) || config.media.secret.expose() != DEVELOPMENT_MEDIA_SECRET,
+        expected: |_| "a secret of its own on a public address".to_owned(),
     },
     // Between two pings a healthy peer may be silent.
     Relation {
@@ -64,6 +69,11 @@ const RELATIONS: [Relation; 7] = [
         expected: |config| format!("at least {}", comment_command_bytes(config)),
     },
 ];
+
+/// Whether others than this machine's own programs can reach the server.
+fn is_public(config: &Config) -> bool {
+    !config.server.host.to_canonical().is_loopback()
+}
 
 /// The largest command that carries a permitted comment.
 fn comment_command_bytes(config: &Config) -> usize {

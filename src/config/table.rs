@@ -15,6 +15,10 @@ use crate::limits::{
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
 pub const DEVELOPMENT_JWT_SECRET: &str = "liveroom-development-secret-not-for-production";
 
+/// Signs addresses of streams where nobody chose a secret. It is in node-media-server's manual, so a public
+/// address refuses it.
+pub const DEVELOPMENT_MEDIA_SECRET: &str = "nodemedia2017privatekey";
+
 /// Makes one struct per section and [`Config`] of them all, each read key by key.
 /// A line is `key: type = default, permitted;`.
 macro_rules! sections {
@@ -97,7 +101,7 @@ sections! {
 
     /// The media server that carries the pictures.
     media: MediaConfig {
-        secret: Secret = Secret::new("nodemedia2017privatekey"), NOT_EMPTY;
+        secret: Secret = Secret::new(DEVELOPMENT_MEDIA_SECRET), NOT_EMPTY;
     }
 
     /// Where rows are kept.

@@ -35,6 +35,11 @@ impl LiveStatus {
         }
     }
 
+    /// Whether the stream is running, be it paused.
+    pub const fn is_on_air(self) -> bool {
+        matches!(self, Self::OnAir | Self::Paused)
+    }
+
     /// Refuses what needs a running broadcast: joining, commenting, giving.
     pub const fn require_open(self) -> Result<(), Reject> {
         match self {
@@ -56,4 +61,12 @@ pub struct Live {
     pub coin: Coins,
     /// Users who ever joined, each counted once.
     pub look_count: i64,
+}
+
+impl Live {
+    /// Whether `asker` may know the key of the stream. It lets its holder publish, so before the show and
+    /// after it only the owner gets it; while the live is on air everybody needs it to play.
+    pub fn shows_key_to(&self, asker: Option<UserId>) -> bool {
+        self.status.is_on_air() || asker == Some(self.owner)
+    }
 }

@@ -6,14 +6,14 @@ use actix_web::{HttpRequest, web};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
-use crate::domain::{LiveId, LiveStatus};
-use crate::storage::StatusChange;
+use crate::domain::{LiveId, LiveStatus, UserId};
+use crate::storage::{LiveRow, StatusChange};
 
 use super::ApiState;
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, at_most_chars, positive_digits};
 use super::media;
-use super::signed_in::SignedIn;
+use super::signed_in::{SignedIn, asker};
 use super::views::{LiveView, LiveWithOwnerView, SignedView};
 
 const TITLE_CHARS_MAX: usize = 100;
@@ -33,7 +33,7 @@ pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, bo
     let now = state.clock.now();
     let sign = media::sign(&key, &state.settings.media_secret, now);
     let row = state.store.create_live(identity.profile.id, title.to_owned(), cover.to_owned(), key, now).await?;
-    ok(SignedView { data: LiveView::from(row), sign: Some(sign) })
+    ok(SignedView { data: LiveView::of(row, Some(identity.profile.id)), sign: Some(sign) })
 }
 
 /// POST /api/live/changestatus
@@ -56,22 +56,34 @@ pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): Signe
     }
 }
 
-/// GET /api/live/list/{page}
+/// GET /api/live/list/{page}. Owners get the keys of their lives that are not on air.
 pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let page = path_number(&request, "page").ok_or(ApiError::Invalid(Cow::Borrowed("页码 格式不正确")))?;
     let page = u32::try_from(page).unwrap_or(u32::MAX);
     let rows = state.store.lives(page, PER_PAGE).await?;
-    ok(rows.into_iter().map(LiveView::from).collect::<Vec<_>>())
+    let asker = asker_of(&request, &state, &rows).await?;
+    ok(rows.into_iter().map(|row| LiveView::of(row, asker)).collect::<Vec<_>>())
 }
 
-/// GET /api/live/read/{id}
+/// GET /api/live/read/{id}. Its owner gets the key and the sign of a live that is not on air.
 pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let id = path_live_id(&request)?;
     let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
     let owner = state.store.user(row.live.owner).await?;
-    let sign = (row.live.status != LiveStatus::Ended)
+    let asker = asker_of(&request, &state, std::slice::from_ref(&row)).await?;
+    let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker))
         .then(|| media::sign(&row.key, &state.settings.media_secret, state.clock.now()));
-    ok(SignedView { data: LiveWithOwnerView { live: row.into(), user: owner.map(Into::into) }, sign })
+    let live = LiveView::of(row, asker);
+    ok(SignedView { data: LiveWithOwnerView { live, user: owner.map(Into::into) }, sign })
+}
+
+/// The user who asks, looked up only if it makes a difference to what is shown of `rows`: most requests are
+/// about lives on air, and need no check of a token.
+async fn asker_of(request: &HttpRequest, state: &ApiState, rows: &[LiveRow]) -> Result<Option<UserId>, ApiError> {
+    if rows.iter().all(|row| row.live.shows_key_to(None)) {
+        return Ok(None);
+    }
+    asker(request, state).await
 }
 
 /// The live that the path names.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
 
-use crate::auth::Identity;
+use crate::auth::{AuthError, Identity};
+use crate::domain::UserId;
 
 use super::ApiState;
 use super::error::ApiError;
@@ -26,6 +27,17 @@ impl FromRequest for SignedIn {
             let state = state.ok_or_else(|| ApiError::Fault("routes are configured without state".to_owned()))?;
             Ok(Self(state.auth.verify(&token).await?))
         })
+    }
+}
+
+/// The user behind a request that need not have one. A token that is missing or bad is nobody's; one
+/// that could not be checked is an error, or its user would be taken for a stranger.
+pub async fn asker(request: &HttpRequest, state: &ApiState) -> Result<Option<UserId>, ApiError> {
+    let Some(token) = token_of(request) else { return Ok(None) };
+    match state.auth.verify(&token).await {
+        Ok(identity) => Ok(Some(identity.profile.id)),
+        Err(AuthError::Unavailable) => Err(AuthError::Unavailable.into()),
+        Err(AuthError::Invalid | AuthError::Expired | AuthError::UserGone | AuthError::Disabled) => Ok(None),
     }
 }
 

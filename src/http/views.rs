@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use serde::Serialize;
 
-use crate::domain::{Comment, Timestamp};
+use crate::domain::{Comment, Timestamp, UserId};
 use crate::storage::{GiftRow, LiveRow, User};
 
 /// `2026-11-21 08:05:09`, UTC.
@@ -62,14 +62,17 @@ pub struct LiveView {
     user_id_again: i64,
     look_count: i64,
     coin: i64,
-    key: String,
+    /// Publishes into the live; `None` for those who may not know it.
+    key: Option<String>,
     status: i16,
     created_time: String,
     updated_time: String,
 }
 
-impl From<LiveRow> for LiveView {
-    fn from(row: LiveRow) -> Self {
+impl LiveView {
+    /// The live as `asker` may see it.
+    pub fn of(row: LiveRow, asker: Option<UserId>) -> Self {
+        let key = row.live.shows_key_to(asker).then_some(row.key);
         Self {
             id: row.live.id.get(),
             title: row.live.title,
@@ -78,7 +81,7 @@ impl From<LiveRow> for LiveView {
             user_id_again: row.live.owner.get(),
             look_count: row.live.look_count,
             coin: row.live.coin.get(),
-            key: row.key,
+            key,
             status: row.live.status.code(),
             created_time: created_time(row.created_at),
             updated_time: updated_time(row.updated_at),
@@ -90,7 +93,7 @@ impl From<LiveRow> for LiveView {
 #[derive(Serialize)]
 pub struct SignedView<T> {
     pub data: T,
-    /// `None` once the live has ended.
+    /// `None` once the live has ended, and for those who may not know its key.
     pub sign: Option<String>,
 }
 

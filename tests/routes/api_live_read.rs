@@ -1,9 +1,9 @@
 //! GET /api/live/read/{id}
 
 use liveroom::domain::LiveStatus;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::harness::TestApi;
+use super::harness::{Reply, TestApi};
 
 #[actix_web::test]
 async fn live_comes_with_its_owner_and_a_sign() {
@@ -29,6 +29,34 @@ async fn ended_live_has_no_sign() {
     api.live(owner, LiveStatus::Ended).await;
     let body = api.get("/api/live/read/1").await.json();
     assert_eq!((&body["data"]["data"]["status"], &body["data"]["sign"]), (&Value::from(3), &Value::Null));
+}
+
+#[actix_web::test]
+async fn key_and_sign_of_a_live_that_is_not_on_air_go_to_its_owner_alone() {
+    let api = TestApi::start().await;
+    let (owner, owner_token) = api.user("alice").await;
+    let (_, other_token) = api.user("mallory").await;
+    let key = api.live(owner, LiveStatus::Scheduled).await.key;
+    let shown = |reply: Reply| {
+        let data = reply.json()["data"].clone();
+        (data["data"]["key"].clone(), data["sign"].is_string())
+    };
+
+    assert_eq!(shown(api.get("/api/live/read/1").await), (Value::Null, false));
+    for token in [other_token.as_str(), "no.jwt.at-all"] {
+        assert_eq!(shown(api.get_as(token, "/api/live/read/1").await), (Value::Null, false), "{token}");
+    }
+    assert_eq!(shown(api.get_as(&owner_token, "/api/live/read/1").await), (key.clone().into(), true));
+    for (status, public, own) in [
+        ("play", (Value::from(key.clone()), true), (Value::from(key.clone()), true)),
+        ("pause", (key.clone().into(), true), (key.clone().into(), true)),
+        ("stop", (Value::Null, false), (key.into(), false)),
+    ] {
+        let change = json!({"id": 1, "type": status});
+        assert_eq!(api.post_as(&owner_token, "/api/live/changestatus", change).await.status, 200);
+        assert_eq!(shown(api.get_as(&other_token, "/api/live/read/1").await), public, "{status}");
+        assert_eq!(shown(api.get_as(&owner_token, "/api/live/read/1").await), own, "{status}");
+    }
 }
 
 #[actix_web::test]
