@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::domain::Disconnect;
 
-/// A message, or a control frame between two.
+/// A message, a control frame between two, or notice of fragments that complete none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Text(String),
@@ -14,7 +14,14 @@ pub(super) enum Message {
     Pong,
     /// With the peer's code, if it gave one.
     Close(Option<u16>),
+    /// [`FRAGMENTS_PER_MESSAGE`] fragments came that did not complete a message.
+    Fragments,
 }
+
+/// So many fragments cost a peer as much as a message. Each is parsed, whatever it holds: without a
+/// price, fragments of nothing would be a flood that no limiter sees. Clients fragment by buffers of
+/// a kilobyte and more, so the largest message in its usual fragments costs one or two.
+pub(super) const FRAGMENTS_PER_MESSAGE: u32 = 64;
 
 /// Room made for one read: a few commands.
 const READ_BYTES: usize = 2_048;
@@ -29,6 +36,9 @@ struct Partial {
 pub(super) struct Frames {
     buffer: BytesMut,
     partial: Option<Box<Partial>>,
+    /// Fragments since the last [`Message::Fragments`]. Counted on over messages: an empty fragment in
+    /// each of many short messages costs as much as all of them in one.
+    fragments: u32,
     /// Of a frame, and of a message of several.
     message_bytes_max: usize,
 }
@@ -36,7 +46,7 @@ pub(super) struct Frames {
 impl Frames {
     /// `first`: what came with the handshake.
     pub(super) fn new(first: BytesMut, message_bytes_max: usize) -> Self {
-        Self { buffer: first, partial: None, message_bytes_max }
+        Self { buffer: first, partial: None, fragments: 0, message_bytes_max }
     }
 
     /// Where to read into.
@@ -52,7 +62,7 @@ impl Frames {
         }
     }
 
-    /// The next message, if it is here.
+    /// The next message, if it is here. Looks at no more than [`FRAGMENTS_PER_MESSAGE`] frames.
     pub(super) fn next(&mut self) -> Result<Option<Message>, Disconnect> {
         loop {
             // The parser would wait for all of a frame, and hold it, before it looks at its size.
@@ -94,7 +104,8 @@ impl Frames {
         };
         if !is_last {
             self.partial = Some(partial);
-            return Ok(None);
+            self.fragments = (self.fragments + 1) % FRAGMENTS_PER_MESSAGE;
+            return Ok((self.fragments == 0).then_some(Message::Fragments));
         }
         if !partial.is_text {
             return Ok(Some(Message::Binary(partial.bytes.freeze())));
@@ -223,6 +234,29 @@ mod tests {
         }
         let twice = vec![frame(0x01, b"a"), frame(0x01, b"b")];
         assert_eq!(read(twice), [Err(Disconnect::Policy)]);
+    }
+
+    #[test]
+    fn fragments_are_reported_by_the_number_whatever_is_in_them() {
+        let count = FRAGMENTS_PER_MESSAGE as usize;
+        let fragments = |count: usize| [frame(0x01, b""), frame(0x00, b"").repeat(count - 1)].concat();
+        assert_eq!(read(vec![fragments(count - 1)]), []);
+        assert_eq!(read(vec![fragments(2 * count + 1)]), [Ok(Message::Fragments), Ok(Message::Fragments)]);
+        // Spread over messages they are counted all the same.
+        let message = [frame(0x01, b"a"), frame(0x80, b"b")].concat();
+        let messages = read(vec![message.repeat(2 * count)]);
+        assert_eq!(messages.iter().filter(|next| **next == Ok(Message::Fragments)).count(), 2);
+        assert_eq!(messages.iter().filter(|next| **next == Ok(Message::Text("ab".to_owned()))).count(), 2 * count);
+    }
+
+    #[test]
+    fn the_largest_message_in_fragments_of_a_kilobyte_is_reported_at_most_once() {
+        let mut frames = Frames::new(BytesMut::new(), 1 << 16);
+        let mut bytes = frame(0x01, &[b'x'; 1_024]);
+        (0..62).for_each(|_| bytes.extend(frame(0x00, &[b'x'; 1_024])));
+        bytes.extend(frame(0x80, &[b'x'; 1_024]));
+        frames.buffer().extend_from_slice(&bytes);
+        assert_eq!(frames.next(), Ok(Some(Message::Text("x".repeat(1 << 16)))));
     }
 
     #[test]

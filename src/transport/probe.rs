@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deliver;
 use super::frames::Message;
 use super::socket::{Framing, Peer, Socket};
 use super::table::{EngineEntry, ProbeGuard};
+use crate::actors::session::Inbound;
 use crate::domain::{Disconnect, Lane};
 use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
 use crate::protocol::EnginePacket;
@@ -63,9 +65,13 @@ async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Resu
             Message::Text(text) => text,
             Message::Ping(data) => {
                 outbox.push(Packet::control(Control::Pong, &data));
+                charge(guard.entry()).await?;
                 continue;
             }
-            Message::Pong => continue,
+            Message::Pong | Message::Fragments => {
+                charge(guard.entry()).await?;
+                continue;
+            }
             Message::Close(_) => return Err(Disconnect::ByClient),
             Message::Binary(_) => return Err(Disconnect::Policy),
         };
@@ -78,5 +84,15 @@ async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Resu
             Ok(EnginePacket::Upgrade) if answered => return Ok(()),
             _ => return Err(Disconnect::Policy),
         }
+    }
+}
+
+/// Has the session's limiter charge for a frame that is no packet, and waits until it has, so that a
+/// flood neither keeps this thread from others nor goes on beside the session for free.
+async fn charge(entry: &EngineEntry) -> Result<(), Disconnect> {
+    let is_there = deliver(&entry.session, Inbound::Pong).await;
+    match entry.outbox.closed() {
+        None if is_there => Ok(()),
+        reason => Err(reason.unwrap_or(Disconnect::ByClient)),
     }
 }

@@ -44,6 +44,14 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// be told from the rest.
 const LAST_WORDS_UNHEARD: Duration = Duration::from_secs(1);
 
+/// Messages of a peer that are looked at for its answer to our close frame. What was on its way is
+/// less, for the session's limiter let it send no more.
+const LAST_MESSAGES_MAX: usize = 1_024;
+
+/// Bytes thrown away of a peer that sends on after its session ended. Twice what the kernel buffers of
+/// both sides usually hold: beyond, it is cut while it sends, and may miss our close frame.
+const DISCARDED_BYTES_MAX: usize = 8 << 20;
+
 /// How the peer's messages are framed inside WebSocket messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Framing {
@@ -56,7 +64,7 @@ impl Framing {
     fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
         let broken = |_: EngineParseError| Disconnect::Policy;
         match (self, message) {
-            (_, Message::Ping(_) | Message::Pong | Message::Close(_)) => Ok(Inbound::Pong),
+            (_, Message::Ping(_) | Message::Pong | Message::Close(_) | Message::Fragments) => Ok(Inbound::Pong),
             (Self::Plain, Message::Text(text)) => Ok(Inbound::Text(text)),
             (Self::Plain, Message::Binary(bytes)) => Ok(Inbound::Binary(bytes)),
             (Self::Engine(version), Message::Text(text)) => {
@@ -259,13 +267,7 @@ impl Socket {
         };
         let heard = async {
             match stopped.hearing {
-                Hearing::InStep => {
-                    while !matches!(self.message().await, Ok(Message::Close(_)) | Err(_)) {
-                        // No session slows the reading down any more: without this, others on this
-                        // thread would starve behind a peer that floods.
-                        tokio::task::yield_now().await;
-                    }
-                }
+                Hearing::InStep => self.await_close_frame().await,
                 // Bytes left unread would make the kernel reset the connection, and with it the
                 // close frame on its way.
                 Hearing::OutOfStep => self.discard().await,
@@ -276,6 +278,20 @@ impl Socket {
         // Whether in time or not, this is the end.
         let _ = timeout(time_max, futures_util::future::join(heard, said)).await;
         outbox.kill_socket();
+    }
+
+    /// Waits for the peer's close frame, among what it sent before it saw ours. Beyond
+    /// [`LAST_MESSAGES_MAX`] the peer floods, and its frames are not worth telling apart.
+    async fn await_close_frame(&mut self) {
+        for _ in 0..LAST_MESSAGES_MAX {
+            if matches!(self.message().await, Ok(Message::Close(_)) | Err(_)) {
+                return;
+            }
+            // No session slows the reading down any more: without this, others on this thread would
+            // starve behind a peer that floods.
+            tokio::task::yield_now().await;
+        }
+        self.discard().await;
     }
 
     /// Passes what the peer sends to its session, one message at a time.
@@ -289,7 +305,8 @@ impl Socket {
                     outbox.push(Packet::control(Control::Pong, &data));
                     Inbound::Pong
                 }
-                Ok(Message::Pong) => Inbound::Pong,
+                // Whatever else it is, it is a sign of life, and the session's limiter has a price for those.
+                Ok(Message::Pong | Message::Fragments) => Inbound::Pong,
                 Ok(message) => match framing.decode(message) {
                     Ok(inbound) => inbound,
                     Err(reason) => return Stopped::new(reason, Hearing::InStep),
@@ -325,14 +342,18 @@ impl Socket {
         poll_fn(|cx| self.stream.poll_read_ready(cx)).await.map_err(|_| Disconnect::ByClient)
     }
 
-    /// Throws away what the peer sends until it sends no more.
+    /// Throws away what the peer sends until it sends no more, or [`DISCARDED_BYTES_MAX`].
     async fn discard(&mut self) {
-        let mut scratch = [0; 1_024];
-        loop {
+        let mut scratch = [0; 4_096];
+        let mut discarded = 0;
+        while discarded < DISCARDED_BYTES_MAX {
             match self.stream.try_read(&mut scratch) {
                 Ok(0) => return,
                 // There may always be more, and others on this thread have their turn too.
-                Ok(_) => tokio::task::yield_now().await,
+                Ok(read) => {
+                    discarded += read;
+                    tokio::task::yield_now().await;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.readable().await.is_err() {
                         return;

@@ -1,10 +1,13 @@
 //! WebSocket bytes that no client library sends.
 
+use std::io::Write;
+use std::net::Shutdown;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::{RawSocket, frame};
+use super::client::{BOTH, Poller, RawSocket, frame};
 use crate::support::{TestServer, User, Ws};
 
 fn plain(server: &TestServer, user: &User) -> RawSocket {
@@ -109,6 +112,125 @@ fn a_flood_of_frames_ends_its_sender_and_nobody_else() {
     assert_eq!(socket.close_code(), Some(1008));
     let joined = bystander.join(live_id);
     assert_eq!(joined["ok"], json!(true));
+}
+
+/// Sends `first` once and then `again` without end, until the server says good-bye. Returns its code.
+fn flood(mut socket: RawSocket, first: &[u8], again: &[u8]) -> Option<u16> {
+    socket.send(first);
+    let mut sender = socket.0.try_clone().expect("a socket can be cloned");
+    let again = again.repeat(10_000 / again.len());
+    let sending = thread::spawn(move || while sender.write_all(&again).is_ok() {});
+    let code = loop {
+        match socket.read() {
+            Some(heard) if heard.opcode == 8 => break heard.close_code(),
+            Some(_) => {}
+            None => break None,
+        }
+    };
+    // The attack has had its consequence.
+    let _ = socket.0.shutdown(Shutdown::Both);
+    sending.join().expect("the flood ended");
+    code
+}
+
+/// Frames that carry nothing, in each way there is to send them: what comes first, and what then.
+fn empty_floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    vec![
+        ("empty fragments", frame(0x01, b""), frame(0x00, b"")),
+        ("binary fragments", frame(0x02, b""), frame(0x00, b"")),
+        ("pongs", Vec::new(), frame(0x8A, b"")),
+        ("pings", Vec::new(), frame(0x89, b"")),
+        ("pings in a fragmented message", frame(0x01, b"{"), frame(0x89, b"?")),
+    ]
+}
+
+/// Asks again and again until `attackers` are done; each answer comes, on the worker that they flood.
+fn assert_answered_during(
+    attackers: Vec<thread::JoinHandle<Option<u16>>>,
+    bystander: &mut Ws,
+    live_id: i64,
+    what: &str,
+) {
+    loop {
+        let joined = bystander.join(live_id);
+        assert_eq!(joined["ok"], json!(true), "{what}: {joined}");
+        if attackers.iter().all(thread::JoinHandle::is_finished) {
+            break;
+        }
+        // No faster than the limit of its own commands.
+        thread::sleep(Duration::from_millis(60));
+    }
+    for attacker in attackers {
+        assert_eq!(attacker.join().expect("the attacker heard its end"), Some(1008), "{what}");
+    }
+}
+
+/// One worker, and a bystander that no limit slows down.
+fn one_worker() -> TestServer {
+    TestServer::start(&[("LIVEROOM__SERVER__WORKERS", "1"), ("LIVEROOM__LIMITS__JOIN_BURST", "100000")])
+}
+
+#[test]
+fn a_flood_of_frames_that_carry_nothing_ends_its_sender_and_delays_nobody() {
+    let server = one_worker();
+    let alice = server.user("alice");
+    let live_id = server.live(&alice);
+    for (what, first, again) in empty_floods() {
+        // A bystander's commands have a limit, too, so each flood has a fresh one.
+        let mut bystander = Ws::connect(&server, &alice);
+        let attackers = (0..2)
+            .map(|_| {
+                let (socket, first, again) = (plain(&server, &alice), first.clone(), again.clone());
+                thread::spawn(move || flood(socket, &first, &again))
+            })
+            .collect();
+        assert_answered_during(attackers, &mut bystander, live_id, what);
+    }
+}
+
+#[test]
+fn a_flood_beside_a_probe_costs_the_session_that_would_be_upgraded() {
+    let server = one_worker();
+    let alice = server.user("alice");
+    let live_id = server.live(&alice);
+    for (what, first, again) in empty_floods() {
+        let mut bystander = Ws::connect(&server, &alice);
+        let attackers = BOTH
+            .into_iter()
+            .map(|eio| {
+                let poller = Poller::open(&server, eio);
+                let socket = RawSocket::connect(poller.port, &poller.path("websocket"));
+                let (first, again) = (first.clone(), again.clone());
+                thread::spawn(move || flood(socket, &first, &again))
+            })
+            .collect();
+        assert_answered_during(attackers, &mut bystander, live_id, what);
+    }
+}
+
+#[test]
+fn large_commands_pass_in_small_fragments_as_fast_as_commands_may_come() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let mut socket = plain(&server, &alice);
+    // Forty of the fifty commands that may come at once, each about as large as one may be.
+    const COMMANDS: usize = 40;
+    for id in 0..COMMANDS {
+        let head = format!("{{\"id\":{id},\"event\":\"comment\",\"data\":{{\"live_id\":404}}");
+        let text = format!("{head}{}}}", " ".repeat(8_000 - head.len()));
+        let mut pieces = text.as_bytes().chunks(1_000).peekable();
+        let mut opcode = 0x01;
+        while let Some(piece) = pieces.next() {
+            let last = if pieces.peek().is_none() { 0x80 } else { 0 };
+            socket.send(&frame(opcode | last, piece));
+            opcode = 0x00;
+        }
+    }
+    for id in 0..COMMANDS {
+        let answer = socket.read().expect("an answer");
+        let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
+        assert_eq!((&answer["id"], &answer["code"]), (&json!(id), &json!("live_not_found")), "{answer}");
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub enum Inbound {
     Binary(Bytes),
     /// An Engine.IO 3 heartbeat with its data, which is sent back.
     Ping(String),
-    /// A sign of life: an Engine.IO 4 answer to our ping, or any WebSocket control frame.
+    /// A sign of life: an Engine.IO 4 answer to our ping, any WebSocket control frame, or a number of
+    /// fragments that complete no message.
     Pong,
 }
 
