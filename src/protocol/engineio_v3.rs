@@ -22,7 +22,8 @@ impl<'a> TextPayload<'a> {
         Self { rest: body }
     }
 
-    fn read(&mut self) -> Result<EnginePacket<'a>, EngineParseError> {
+    /// The text of the next packet.
+    fn read(&mut self) -> Result<&'a str, EngineParseError> {
         let window = &self.rest.as_bytes()[..self.rest.len().min(LENGTH_DIGITS_MAX + 1)];
         let digits_count = window.iter().position(|byte| *byte == b':').ok_or(EngineParseError::Length)?;
         // The colon is ASCII, so both sides of it are on character boundaries.
@@ -34,7 +35,7 @@ impl<'a> TextPayload<'a> {
         let end = byte_offset(tail, units).ok_or(EngineParseError::Length)?;
         let (packet, rest) = tail.split_at(end);
         self.rest = rest;
-        decode_text(EngineVersion::V3, packet)
+        Ok(packet)
     }
 }
 
@@ -42,7 +43,15 @@ impl<'a> Iterator for TextPayload<'a> {
     type Item = Result<EnginePacket<'a>, EngineParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        (!self.rest.is_empty()).then(|| self.read())
+        while !self.rest.is_empty() {
+            match self.read() {
+                // A client with nothing to say sends `0:`.
+                Ok("") => {}
+                Ok(packet) => return Some(decode_text(EngineVersion::V3, packet)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 }
 
@@ -133,6 +142,8 @@ mod tests {
         assert_eq!(packets, Err(EngineParseError::Length));
         let packets: Result<Vec<_>, _> = TextPayload::new("4:4世👍2:406:b4AQID").collect();
         assert_eq!(packets.unwrap(), [EnginePacket::Message("世👍"), EnginePacket::Message("0"), EnginePacket::Binary]);
+        let packets: Result<Vec<_>, _> = TextPayload::new("0:2:400:").collect();
+        assert_eq!(packets.unwrap(), [EnginePacket::Message("0")]);
     }
 
     #[test]

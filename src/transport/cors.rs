@@ -18,6 +18,8 @@ pub(super) fn is_allowed(origin: Option<&HeaderValue>, allowed: &[String]) -> bo
 /// Lets the page that asked read the answer.
 pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[String], headers: &mut HeaderMap) {
     let origin = head.headers().get(ORIGIN);
+    // The answer depends on it even where there is none.
+    headers.append(VARY, HeaderValue::from_static("Origin"));
     if !is_allowed(origin, allowed) {
         return;
     }
@@ -26,7 +28,6 @@ pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[Strin
         (_, origin) => {
             if let Some(origin) = origin {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                headers.append(VARY, HeaderValue::from_static("Origin"));
             }
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
         }
@@ -35,12 +36,13 @@ pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[Strin
 
 /// Answers a preflight.
 pub(super) fn preflight(head: &RequestHead) -> HttpResponse {
-    let asked = head.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
-    let headers = asked.cloned().unwrap_or(HeaderValue::from_static("Content-Type"));
-    HttpResponse::NoContent()
-        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"))
-        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, headers))
-        .finish()
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"));
+    response.append_header((VARY, "Access-Control-Request-Headers"));
+    if let Some(asked) = head.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        response.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, asked.clone()));
+    }
+    response.finish()
 }
 
 #[cfg(test)]
@@ -67,8 +69,14 @@ mod tests {
 
     #[test]
     fn programs_are_told_what_their_revision_tells_them() {
-        assert_eq!(headers(EngineVersion::V3, None, &["*"]), [pair("access-control-allow-origin", "*")]);
-        assert_eq!(headers(EngineVersion::V4, None, &["*"]), [pair("access-control-allow-credentials", "true")]);
+        let vary = pair("vary", "Origin");
+        let v3 = headers(EngineVersion::V3, None, &["*"]);
+        assert!(
+            v3.contains(&pair("access-control-allow-origin", "*")) && v3.contains(&vary) && v3.len() == 2,
+            "{v3:?}"
+        );
+        let v4 = headers(EngineVersion::V4, None, &["*"]);
+        assert!(v4.contains(&pair("access-control-allow-credentials", "true")) && v4.contains(&vary), "{v4:?}");
     }
 
     #[test]
@@ -79,7 +87,8 @@ mod tests {
                 assert!(headers.contains(&pair("access-control-allow-origin", "https://live.example")));
                 assert!(headers.contains(&pair("access-control-allow-credentials", "true")));
             }
-            assert_eq!(headers(version, Some("https://other.example"), &["https://live.example"]), []);
+            let refused = headers(version, Some("https://other.example"), &["https://live.example"]);
+            assert_eq!(refused, [pair("vary", "Origin")]);
         }
     }
 }

@@ -10,8 +10,6 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN, UPGRADE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::probe::Probe;
 use super::socket::Peer;
@@ -25,14 +23,33 @@ use crate::outbox::{Outbox, Packet};
 use crate::protocol::engineio::{EngineError, Handshake, open_packet};
 use crate::protocol::{EnginePacket, EngineVersion};
 
-#[derive(Debug, Deserialize)]
+/// What a query says of Engine.IO. Of a parameter that is repeated the last counts, and an empty sid is none, as
+/// with engine.io.
+#[derive(Debug, Default)]
 struct EngineQuery {
-    #[serde(rename = "EIO")]
     eio: Option<String>,
     transport: Option<String>,
     sid: Option<String>,
     /// JSONP, which we do not speak.
-    j: Option<IgnoredAny>,
+    is_jsonp: bool,
+}
+
+impl EngineQuery {
+    fn read(head: &RequestHead) -> Self {
+        let mut read = Self::default();
+        // Parameters always come apart somehow, so this has no errors.
+        let parameters = web::Query::<Vec<(String, String)>>::from_query(head.uri.query().unwrap_or_default());
+        for (name, value) in parameters.map(web::Query::into_inner).unwrap_or_default() {
+            match name.as_str() {
+                "EIO" => read.eio = Some(value),
+                "transport" => read.transport = Some(value),
+                "sid" => read.sid = Some(value).filter(|sid| !sid.is_empty()),
+                "j" => read.is_jsonp = true,
+                _ => {}
+            }
+        }
+        read
+    }
 }
 
 /// What a request wants.
@@ -57,17 +74,21 @@ impl Asked {
         }
         if let Some(sid) = &query.sid {
             let entry = state.table.get(sid, state.client_key(head)).ok_or(EngineError::UnknownSid)?;
+            // A session does not change its revision.
+            if EngineVersion::from_query(query.eio.as_deref()) != Ok(entry.version) {
+                return Err(EngineError::BadRequest);
+            }
             return match (is_websocket, &head.method) {
                 (true, &Method::GET) if is_upgrade => Ok(Self::Upgrade(entry)),
-                (false, &Method::GET) if query.j.is_none() => Ok(Self::Poll(entry)),
-                (false, &Method::POST) if query.j.is_none() => Ok(Self::Post(entry)),
+                (false, &Method::GET) if !query.is_jsonp => Ok(Self::Poll(entry)),
+                (false, &Method::POST) if !query.is_jsonp => Ok(Self::Post(entry)),
                 _ => Err(EngineError::BadRequest),
             };
         }
         if head.method != Method::GET {
             return Err(EngineError::BadHandshakeMethod);
         }
-        if is_websocket && !is_upgrade || query.j.is_some() {
+        if is_websocket && !is_upgrade || query.is_jsonp {
             return Err(EngineError::BadRequest);
         }
         let version = EngineVersion::from_query(query.eio.as_deref())?;
@@ -75,16 +96,11 @@ impl Asked {
     }
 }
 
-fn read_query(head: &RequestHead) -> Result<EngineQuery, EngineError> {
-    let query = web::Query::<EngineQuery>::from_query(head.uri.query().unwrap_or_default());
-    query.map(web::Query::into_inner).map_err(|_| EngineError::BadRequest)
-}
-
 /// What every answer to a request says about pages of other origins.
 pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> HeaderMap {
-    let eio = read_query(head).ok().and_then(|query| query.eio);
+    let query = EngineQuery::read(head);
     // An answer that refuses the version is told in the newest.
-    let version = EngineVersion::from_query(eio.as_deref()).unwrap_or(EngineVersion::V4);
+    let version = EngineVersion::from_query(query.eio.as_deref()).unwrap_or(EngineVersion::V4);
     let mut headers = HeaderMap::new();
     cors::allow(head, version, &state.settings.allowed_origins, &mut headers);
     headers
@@ -102,7 +118,7 @@ pub(super) async fn serve(
     let mut response = if head.method == Method::OPTIONS {
         cors::preflight(head)
     } else {
-        match read_query(head).and_then(|query| Asked::read(head, &query, &state)) {
+        match Asked::read(head, &EngineQuery::read(head), &state) {
             Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub.into_inner()),
             Ok(Asked::Poll(entry)) => polling::poll(&entry, &state).await,
             Ok(Asked::Post(entry)) => polling::post(&request, payload, &entry, &state).await,
@@ -121,7 +137,7 @@ pub(super) enum AskedOfSocket {
 }
 
 pub(super) fn ask_websocket(head: &RequestHead, state: &TransportState) -> Result<AskedOfSocket, Refusal> {
-    match read_query(head).and_then(|query| Asked::read(head, &query, state)) {
+    match Asked::read(head, &EngineQuery::read(head), state) {
         Ok(Asked::OpenWebSocket(version)) => Ok(AskedOfSocket::Open(version)),
         Ok(Asked::Upgrade(entry)) => Ok(AskedOfSocket::Upgrade(entry)),
         Ok(Asked::OpenPolling(_) | Asked::Poll(_) | Asked::Post(_)) => Err(Box::new(refusal(EngineError::BadRequest))),

@@ -101,13 +101,30 @@ fn refusals_are_engine_ios() {
         ("PUT", format!("EIO=4&transport=polling&sid={sid}"), 400, r#"{"code":3,"message":"Bad request"}"#),
         ("GET", "EIO=4&transport=websocket".into(), 400, r#"{"code":3,"message":"Bad request"}"#),
         ("GET", "EIO=3&transport=polling&j=0".into(), 400, r#"{"code":3,"message":"Bad request"}"#),
-        ("GET", "EIO=4&EIO=4&transport=polling".into(), 400, r#"{"code":3,"message":"Bad request"}"#),
+        ("GET", format!("EIO=3&transport=polling&sid={sid}"), 400, r#"{"code":3,"message":"Bad request"}"#),
+        ("POST", format!("transport=polling&sid={sid}"), 400, r#"{"code":3,"message":"Bad request"}"#),
+        ("GET", "EIO=4&transport=polling&sid=x&sid=nobody".into(), 400, r#"{"code":1,"message":"Session ID unknown"}"#),
         ("GET", "EIO=2&transport=polling".into(), 400, r#"{"code":5,"message":"Unsupported protocol version"}"#),
         ("GET", "EIO=5&transport=polling".into(), 400, r#"{"code":5,"message":"Unsupported protocol version"}"#),
     ] {
         let answer = http::request(server.port(), method, &format!("/socket.io/?{query}"), &[], None);
         assert_eq!((answer.status, answer.text().as_str()), (status, body), "{method} {query}");
         assert_eq!(answer.header("content-type"), Some("application/json"), "{method} {query}");
+    }
+}
+
+#[test]
+fn of_a_repeated_parameter_the_last_counts_and_an_empty_sid_is_none() {
+    let server = TestServer::start(SERVER);
+    for (query, eio) in [
+        ("EIO=3&EIO=4&transport=websocket&transport=polling", Eio::V4),
+        ("EIO=4&EIO=3&transport=polling&sid=", Eio::V3),
+        ("EIO=4&transport=poll%69ng&sid=x&sid=", Eio::V4),
+        ("&=&%zz&EIO=4&transport=polling&%00", Eio::V4),
+    ] {
+        let answer = server.get(&format!("/socket.io/?{query}"));
+        assert_eq!(answer.status, 200, "{query}");
+        open_packet(&answer, eio);
     }
 }
 
