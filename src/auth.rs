@@ -5,6 +5,7 @@
 //! the one before, and logout immediate.
 
 mod passwords;
+mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

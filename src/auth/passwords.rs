@@ -1,17 +1,17 @@
 //! Passwords: argon2id, off the worker threads and only so many at a time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::turns::{Purpose, Turns};
 
 /// Bytes of a password at most. Hashing time does not depend on it; the bound is for memory.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 
-/// How long a login waits for its turn. A hash takes tens of milliseconds, so whoever waits longer
+/// How long a caller waits for its turn. A hash takes tens of milliseconds, so whoever waits longer
 /// is behind a flood and does better to come back.
 const TURN_WAIT: Duration = Duration::from_secs(2);
 
@@ -31,28 +31,29 @@ pub enum PasswordError {
     Fault(String),
 }
 
-/// Hashes and compares passwords. Each hash holds 19 MiB and a core for its time, so as many run at
-/// once as there are permits, on the blocking threads; the rest wait up to [`TURN_WAIT`].
+/// Hashes and compares passwords. Each hash holds 19 MiB and a core for its time, so only so many run
+/// at once, on the blocking threads; the rest wait up to [`TURN_WAIT`]. Comparing goes first: whoever
+/// logs in has an account, and a flood of registrations must not be in its way.
 pub struct Passwords {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     turn_wait: Duration,
 }
 
 impl Passwords {
     /// `parallel_max`: hashes at once, best the number of cores. At least 1.
     pub fn new(parallel_max: usize) -> Self {
-        Self { turns: Arc::new(Semaphore::new(parallel_max.max(1))), turn_wait: TURN_WAIT }
+        Self { turns: Turns::new(parallel_max), turn_wait: TURN_WAIT }
     }
 
     /// The argon2id hash of a new password, in PHC string format.
     pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.in_turn(move || hash_blocking(&password)).await
+        self.in_turn(Purpose::Registration, move || hash_blocking(&password)).await
     }
 
     /// Whether `password` is the one behind `stored_hash`. `None` (no such user) takes as long and
     /// is never true.
     pub async fn verify(&self, password: String, stored_hash: Option<String>) -> Result<bool, PasswordError> {
-        self.in_turn(move || match stored_hash {
+        self.in_turn(Purpose::Login, move || match stored_hash {
             Some(stored_hash) => verify_blocking(&password, &stored_hash),
             None => verify_blocking(&password, DUMMY_HASH).map(|_| false),
         })
@@ -61,12 +62,10 @@ impl Passwords {
 
     async fn in_turn<T: Send + 'static>(
         &self,
+        purpose: Purpose,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn: OwnedSemaphorePermit = tokio::time::timeout(self.turn_wait, self.turns.clone().acquire_owned())
-            .await
-            .map_err(|_| PasswordError::Busy)?
-            .map_err(|closed| PasswordError::Fault(closed.to_string()))?;
+        let turn = self.turns.take(purpose, self.turn_wait).await.ok_or(PasswordError::Busy)?;
         // The turn goes along: a caller that hangs up does not stop the hash, so it must not free
         // the core either.
         tokio::task::spawn_blocking(move || {
@@ -123,7 +122,7 @@ mod tests {
     #[actix_rt::test]
     async fn waiting_for_a_turn_is_bounded() {
         let passwords = Passwords { turn_wait: Duration::from_millis(10), ..Passwords::new(1) };
-        let _held = passwords.turns.clone().acquire_owned().await.unwrap();
+        let _held = passwords.turns.take(Purpose::Login, TURN_WAIT).await.unwrap();
         assert_eq!(passwords.hash("secret".into()).await, Err(PasswordError::Busy));
     }
 }
