@@ -31,7 +31,7 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
 use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
-use crate::http::{self, ApiSettings, ApiState, LoginLimiter, Readiness};
+use crate::http::{self, AddressBuckets, ApiSettings, ApiState, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -169,6 +169,7 @@ impl App {
             everywhere,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
+            registrations: Arc::new(AddressBuckets::new(registration_rate(config))),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(api_settings(config)),
         };
@@ -449,6 +450,11 @@ fn session_settings(config: &Config) -> SessionSettings {
         recheck: ms(config.auth.recheck_ms),
         single_device: config.auth.single_device,
     }
+}
+
+fn registration_rate(config: &Config) -> BucketRate {
+    let per_hour = config.limits.registrations_per_hour;
+    BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
 }
 
 fn api_settings(config: &Config) -> ApiSettings {

@@ -48,6 +48,15 @@ pub fn limit_key(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The /48 of an IPv6 address, which is as much as one customer is given: a second key for limits, since
+/// it holds 65,536 of the first. `None` in IPv4, where nobody has many addresses at no cost.
+pub fn site_key(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80)))),
+    }
+}
+
 /// The address of peers that have none, such as those of a Unix socket: they share one limit.
 pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -110,5 +119,9 @@ mod tests {
         assert_eq!(key("2001:db8:0:1::1"), key("2001:db8:0:1:ffff::2"));
         assert_ne!(key("2001:db8:0:1::1"), key("2001:db8:0:2::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        let site = |text: &str| site_key(text.parse().unwrap());
+        assert_eq!(site("2001:db8:0:1::1"), site("2001:db8:0:ffff::2"));
+        assert_ne!(site("2001:db8:0:1::1"), site("2001:db8:1:1::1"));
+        assert_eq!(site("::ffff:192.0.2.1"), None);
     }
 }

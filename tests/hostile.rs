@@ -4,6 +4,7 @@
 mod support;
 
 mod hostile {
+    mod accounts;
     mod bystanders;
     mod commands;
     mod http;

@@ -15,13 +15,15 @@ use comments::{
 use database::{Database, NOW, open, order, profile, request};
 use liveroom::domain::*;
 use liveroom::storage::{
-    CoinGrant, GrantOutcome, LiveLedger, StatusChange, StoreError, StoreOptions, StoredToken, Write, WriteOutcome,
+    CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, StatusChange, StoreError, StoreOptions, StoredToken,
+    Write, WriteOutcome,
 };
 
 contract! {
     a_username_is_taken_once,
     a_user_is_disabled_and_enabled,
     a_token_replaces_the_one_before_and_is_cleared,
+    the_newest_networks_of_a_users_logins_are_remembered,
     a_live_is_changed_by_its_owner_until_it_ends,
     lives_come_in_pages_in_id_order,
     the_catalogue_reads_back_as_written,
@@ -86,6 +88,27 @@ async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
     db.store.set_token(alice, None, later).await.unwrap();
     assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: None, at: later }));
     assert_eq!(db.store.tokens_since(later).await.unwrap(), [alice], "a logout is remembered");
+}
+
+async fn the_newest_networks_of_a_users_logins_are_remembered(db: Database) {
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
+    let last = |user, network: String| db.store.last_login_from(user, network);
+    let network = |n: i64| format!("2001:db8:0:{n}::");
+    let max = LOGIN_NETWORKS_MAX as i64;
+    db.store.remember_login(bob, network(0), NOW).await.unwrap();
+    for n in 0..max {
+        db.store.remember_login(alice, network(n), NOW.plus_ms(n)).await.unwrap();
+    }
+    // Used again, the oldest is the newest, and the one after it goes.
+    db.store.remember_login(alice, network(0), NOW.plus_ms(max)).await.unwrap();
+    db.store.remember_login(alice, network(max), NOW.plus_ms(max + 1)).await.unwrap();
+    assert_eq!(last(alice, network(0)).await.unwrap(), Some(NOW.plus_ms(max)));
+    assert_eq!(last(alice, network(1)).await.unwrap(), None);
+    for n in 2..max {
+        assert_eq!(last(alice, network(n)).await.unwrap(), Some(NOW.plus_ms(n)));
+    }
+    assert_eq!(last(bob, network(0)).await.unwrap(), Some(NOW), "another user's");
+    assert_eq!(last(bob, network(2)).await.unwrap(), None);
 }
 
 async fn a_live_is_changed_by_its_owner_until_it_ends(db: Database) {

@@ -192,8 +192,11 @@ sections! {
         connections: usize = 100_000, 1..=CONNECTIONS_MAX;
         connections_per_address: usize = 200, 1..=CONNECTIONS_MAX;
         connections_per_s: u32 = 1_000, 1..=RATE_MAX;
-        /// Per account; an address gets twice this in ten minutes.
+        /// Per account, of all strangers together and of each address it knows; an address gets twice this
+        /// in ten minutes.
         logins_per_min: u32 = 5, 1..=RATE_MAX;
+        /// Per address.
+        registrations_per_hour: u32 = 300, 1..=RATE_MAX;
         persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;
         ledger_batch: usize = 512, 1..=LEDGER_BATCH_MAX;
         gifts_in_flight: usize = 1_024, 1..=65_536;

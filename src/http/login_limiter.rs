@@ -1,76 +1,62 @@
 //! How often a login may be tried.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-
-use crate::domain::{Bucket, BucketRate, Timestamp};
 
 use crate::client_address::limit_key;
+use crate::domain::{BucketRate, Timestamp};
 
-/// Accounts, and addresses, remembered at most. The one remembered longest goes first: with this
-/// many within ten minutes the attack is spread, and what holds it is the cost of a password check.
-const ENTRIES_MAX: usize = 10_000;
+use super::tries::{AddressBuckets, KeyedBuckets};
 
-/// Counts attempts, good or bad, per account and per address: the first stops guessing at one
-/// account, the second guessing at many.
-pub struct LoginLimiter {
-    account_rate: BucketRate,
-    address_rate: BucketRate,
-    hasher: RandomState,
-    buckets: Mutex<Buckets>,
+/// Logins to accounts that know an address, as a multiple of what it may try at other accounts. All that
+/// share an address, such as a school, log in within minutes; each has a bucket of its own as well.
+const KNOWN_FACTOR: u32 = 30;
+
+/// One try to log in.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginAttempt<'a> {
+    /// The account's name in the form in which names are compared.
+    pub username: &'a str,
+    pub address: IpAddr,
+    /// Whether this account was logged in to from this address before.
+    pub is_known: bool,
 }
 
-#[derive(Default)]
-struct Buckets {
-    accounts: BoundedBuckets,
-    addresses: BoundedBuckets,
+/// Counts attempts, good or bad. Addresses that never logged in to an account share one bucket for it, so
+/// many of them cannot guess more than one could. Its user is not among them: an address that did log
+/// in has a bucket of its own, which strangers cannot empty. Another bucket, of each address over all
+/// accounts, stops guessing at many.
+pub struct LoginLimiter {
+    strangers: KeyedBuckets,
+    known: KeyedBuckets,
+    addresses: AddressBuckets,
+    known_addresses: AddressBuckets,
 }
 
 impl LoginLimiter {
-    /// `logins_per_min` attempts a minute for one account, and twice as many in ten minutes from one
-    /// address.
+    /// `logins_per_min` attempts a minute for one account by strangers and by each known address, and twice
+    /// as many in ten minutes by one stranger over all accounts.
     pub fn new(logins_per_min: u32) -> Self {
+        let account_rate = BucketRate { burst: logins_per_min, refill: logins_per_min, per_ms: 60_000 };
+        let in_ten_minutes = |count| BucketRate { burst: count, refill: count, per_ms: 600_000 };
         let per_address = logins_per_min.saturating_mul(2);
         Self {
-            account_rate: BucketRate { burst: logins_per_min, refill: logins_per_min, per_ms: 60_000 },
-            address_rate: BucketRate { burst: per_address, refill: per_address, per_ms: 600_000 },
-            hasher: RandomState::new(),
-            buckets: Mutex::default(),
+            strangers: KeyedBuckets::new(account_rate),
+            known: KeyedBuckets::new(account_rate),
+            addresses: AddressBuckets::new(in_ten_minutes(per_address)),
+            known_addresses: AddressBuckets::new(in_ten_minutes(per_address.saturating_mul(KNOWN_FACTOR))),
         }
     }
 
     /// Counts an attempt, or says in how many milliseconds the next one may be made.
-    pub fn take(&self, username: &str, address: IpAddr, now: Timestamp) -> Result<(), u64> {
-        // A username is as long as a body; its hash, under a secret key, is not.
-        let account_key = self.hasher.hash_one(username);
-        let address_key = self.hasher.hash_one(limit_key(address));
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.addresses.take(address_key, self.address_rate, now)?;
-        buckets.accounts.take(account_key, self.account_rate, now)
-    }
-}
-
-/// Buckets by key, at most [`ENTRIES_MAX`].
-#[derive(Default)]
-struct BoundedBuckets {
-    by_key: HashMap<u64, Bucket>,
-    /// The keys of `by_key`, oldest first.
-    order: VecDeque<u64>,
-}
-
-impl BoundedBuckets {
-    fn take(&mut self, key: u64, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
-        if !self.by_key.contains_key(&key) {
-            if self.order.len() == ENTRIES_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.by_key.remove(&oldest);
-            }
-            self.order.push_back(key);
+    pub fn take(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Result<(), u64> {
+        let LoginAttempt { username, address, is_known } = attempt;
+        // What others share is asked last, so that who is refused anyway takes nothing from them.
+        if is_known {
+            self.known.take((username, limit_key(address)), now)?;
+            return self.known_addresses.take(address, now);
         }
-        self.by_key.entry(key).or_default().take(rate, now)
+        self.addresses.take(address, now)?;
+        self.strangers.take(username, now)
     }
 }
 
@@ -80,44 +66,57 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_000_000);
+
     fn address(last: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + last))
     }
 
+    fn stranger(username: &str, last: u32) -> LoginAttempt<'_> {
+        LoginAttempt { username, address: address(last), is_known: false }
+    }
+
+    fn known(username: &str, last: u32) -> LoginAttempt<'_> {
+        LoginAttempt { is_known: true, ..stranger(username, last) }
+    }
+
     #[test]
-    fn one_account_is_tried_five_times_a_minute() {
+    fn one_account_is_tried_five_times_a_minute_by_all_strangers_together() {
         let limiter = LoginLimiter::new(5);
-        let now = Timestamp(1_000_000);
         for attempt in 0..5 {
-            assert_eq!(limiter.take("alice", address(attempt), now), Ok(()));
+            assert_eq!(limiter.take(stranger("alice", attempt), NOW), Ok(()));
         }
-        assert_eq!(limiter.take("alice", address(9), now), Err(12_000));
-        assert_eq!(limiter.take("bob", address(9), now), Ok(()));
-        assert_eq!(limiter.take("alice", address(10), now.plus_ms(12_000)), Ok(()));
+        assert_eq!(limiter.take(stranger("alice", 9), NOW), Err(12_000));
+        assert_eq!(limiter.take(stranger("bobby", 9), NOW), Ok(()));
+        assert_eq!(limiter.take(stranger("alice", 10), NOW.plus_ms(12_000)), Ok(()));
     }
 
     #[test]
     fn one_address_tries_ten_times_in_ten_minutes() {
         let limiter = LoginLimiter::new(5);
-        let now = Timestamp(1_000_000);
         for attempt in 0..10 {
-            assert_eq!(limiter.take(&format!("user{attempt}"), address(1), now), Ok(()));
+            assert_eq!(limiter.take(stranger(&format!("user{attempt}"), 1), NOW), Ok(()));
         }
-        assert_eq!(limiter.take("user10", address(1), now), Err(60_000));
-        assert_eq!(limiter.take("user10", address(2), now), Ok(()));
+        assert_eq!(limiter.take(stranger("user10", 1), NOW), Err(60_000));
+        assert_eq!(limiter.take(stranger("user10", 2), NOW), Ok(()));
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_is_forgotten() {
-        let limiter = LoginLimiter::new(1);
-        let now = Timestamp(1_000_000);
-        for attempt in 0..=ENTRIES_MAX as u32 {
-            assert_eq!(limiter.take(&format!("user{attempt}"), address(attempt), now), Ok(()));
+    fn strangers_do_not_lock_a_known_address_out_nor_the_other_way_round() {
+        let limiter = LoginLimiter::new(5);
+        while limiter.take(stranger("alice", 1), NOW).is_ok() {}
+        for _ in 0..5 {
+            assert_eq!(limiter.take(known("alice", 1), NOW), Ok(()), "even from the address of a guesser");
         }
-        assert!(limiter.take("user1", address(1_000_000), now).is_err());
-        assert_eq!(limiter.take("user0", address(1_000_001), now), Ok(()));
-        let buckets = limiter.buckets.lock().unwrap();
-        assert_eq!(buckets.accounts.by_key.len(), ENTRIES_MAX);
-        assert_eq!(buckets.accounts.order.len(), ENTRIES_MAX);
+        assert_eq!(limiter.take(known("alice", 1), NOW), Err(12_000), "it may not guess for ever either");
+        assert_eq!(limiter.take(known("alice", 2), NOW), Ok(()), "another of its addresses");
+        assert_eq!(limiter.take(stranger("bobby", 3), NOW), Ok(()));
+    }
+
+    #[test]
+    fn accounts_of_ones_own_do_not_buy_password_checks_without_end() {
+        let limiter = LoginLimiter::new(5);
+        let taken = (0..1_000).filter(|n| limiter.take(known(&format!("user{n}"), 1), NOW).is_ok()).count();
+        assert_eq!(taken, 300);
     }
 }

@@ -18,6 +18,7 @@ mod moderation;
 mod page;
 mod routes;
 mod signed_in;
+mod tries;
 mod users;
 mod views;
 
@@ -34,6 +35,7 @@ pub use health::Readiness;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
 pub use routes::configure;
+pub use tries::AddressBuckets;
 
 /// What handlers work with. One is made per process and cloned per worker thread.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ pub struct ApiState {
     pub everywhere: Arc<Everywhere>,
     pub clock: Arc<dyn Clock>,
     pub login_limiter: Arc<LoginLimiter>,
+    /// Registrations of each address.
+    pub registrations: Arc<AddressBuckets>,
     pub readiness: Arc<Readiness>,
     pub settings: Arc<ApiSettings>,
 }

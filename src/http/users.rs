@@ -1,24 +1,33 @@
 //! Accounts: register, log in and out, look at oneself.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, web};
 
 use crate::auth::{AuthError, PASSWORD_BYTES_MAX};
-use crate::domain::Disconnect;
+use crate::domain::{Disconnect, Timestamp, UserId};
+use crate::storage::{Credentials, StoreError};
 
 use super::ApiState;
 use super::error::{Answer, ApiError, ok};
 use super::fields::Body;
+use super::login_limiter::LoginAttempt;
 use super::signed_in::SignedIn;
 use super::views::{SessionView, UserView};
-use crate::client_address::{NO_ADDRESS, client_address};
+use crate::client_address::{NO_ADDRESS, client_address, limit_key};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// How long an address stays known after a login. Providers give it to somebody else in time.
+const KNOWN_FOR_MS: i64 = 90 * DAY_MS;
+/// How old a remembered login may become before the next one renews it: not each login writes.
+const RENEWED_AFTER_MS: i64 = DAY_MS;
+const DAY_MS: i64 = 86_400_000;
+
 /// POST /api/reg
-pub async fn register(state: web::Data<ApiState>, body: Body) -> Answer {
+pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let fields = body.fields()?;
     let username = fields.text("username", "用户名")?;
     if !(5..=20).contains(&username.chars().count()) {
@@ -31,6 +40,10 @@ pub async fn register(state: web::Data<ApiState>, body: Body) -> Answer {
     if fields.text("repassword", "确认密码").ok() != Some(password) {
         return Err(ApiError::Invalid(Cow::Borrowed("密码和确认密码不一致")));
     }
+    state
+        .registrations
+        .take(address_of(&request, &state), state.clock.now())
+        .map_err(|retry_after_ms| ApiError::TooManyRegistrations { retry_after_ms })?;
     let password_hash = state.passwords.hash(password.to_owned()).await?;
     let created = state.store.create_user(username.to_owned(), None, password_hash, state.clock.now()).await?;
     let user = created.ok_or(ApiError::Refused("该用户名已存在"))?;
@@ -44,11 +57,13 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
     let fields = body.fields()?;
     let username = fields.text("username", "用户名")?;
     let password = fields.text("password", "密码")?;
+    let address = address_of(&request, &state);
+    let credentials = state.store.credentials(username.to_owned()).await?;
+    let origin = LoginOrigin::find(&state, credentials.as_ref(), address).await?;
     state
         .login_limiter
-        .take(username, address_of(&request, &state), state.clock.now())
+        .take(LoginAttempt { username, address, is_known: origin.is_known }, origin.now)
         .map_err(|retry_after_ms| ApiError::TooManyLogins { retry_after_ms })?;
-    let credentials = state.store.credentials(username.to_owned()).await?;
     // Compared even if there is nothing to compare with: an unknown name takes as long as a wrong
     // password.
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
@@ -60,6 +75,8 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
     if !user.enabled {
         return Err(AuthError::Disabled.into());
     }
+    // First, since a login that was not remembered may be tried again, and a token that was replaced is gone.
+    origin.remember(&state, user.id).await?;
     let token = state.auth.start_session(&user).await?;
     state.everywhere.revoke(user.id, Disconnect::Unauthorized);
     ok(SessionView { user: user.into(), token })
@@ -78,7 +95,37 @@ pub async fn info(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> A
     ok(UserView::from(user))
 }
 
-fn address_of(request: &HttpRequest, state: &ApiState) -> std::net::IpAddr {
+/// From where a login is tried, and what the account remembers of it.
+struct LoginOrigin {
+    network: String,
+    now: Timestamp,
+    is_known: bool,
+    is_fresh: bool,
+}
+
+impl LoginOrigin {
+    /// Memory lasts in the store and not in this process: an attack goes on through a restart, and
+    /// reaches every node.
+    async fn find(state: &ApiState, credentials: Option<&Credentials>, address: IpAddr) -> Result<Self, StoreError> {
+        let network = limit_key(address).to_string();
+        let last_at = match credentials {
+            Some(credentials) => state.store.last_login_from(credentials.user.id, network.clone()).await?,
+            None => None,
+        };
+        let now = state.clock.now();
+        let is_within = |age_ms: i64| last_at.is_some_and(|at| now < at.plus_ms(age_ms));
+        Ok(Self { network, now, is_known: is_within(KNOWN_FOR_MS), is_fresh: is_within(RENEWED_AFTER_MS) })
+    }
+
+    async fn remember(self, state: &ApiState, user: UserId) -> Result<(), StoreError> {
+        if self.is_fresh {
+            return Ok(());
+        }
+        state.store.remember_login(user, self.network, self.now).await
+    }
+}
+
+fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
     let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
     // One that is no text ends the search, as an odd hop does.
     let values: Vec<&str> =

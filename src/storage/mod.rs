@@ -190,6 +190,10 @@ pub enum StatusChange {
     AlreadyEnded,
 }
 
+/// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each is one
+/// more that may guess at the account beside all strangers.
+pub const LOGIN_NETWORKS_MAX: usize = 16;
+
 /// Rows that last. Both implementations pass `tests/store_contract.rs`.
 ///
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
@@ -214,6 +218,11 @@ pub trait Store: Send + Sync {
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>>;
     /// Users whose current token changed at `since` or later, logouts included.
     fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>>;
+
+    /// When this user last logged in from this network, if that is remembered.
+    fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>>;
+    /// Remembers a login; of each user the newest [`LOGIN_NETWORKS_MAX`] networks.
+    fn remember_login(&self, user: UserId, network: String, at: Timestamp) -> Stored<'_, ()>;
 
     fn create_live(
         &self,

@@ -82,6 +82,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    login_networks (user_id, network) {
+        user_id -> Int8,
+        network -> Text,
+        last_at -> Int8,
+    }
+}
+
+diesel::table! {
     session_tokens (user_id) {
         user_id -> Int8,
         digest -> Text,
@@ -114,6 +122,7 @@ diesel::joinable!(ledger_transfers -> users (user_id));
 diesel::joinable!(live_views -> lives (live_id));
 diesel::joinable!(live_views -> users (user_id));
 diesel::joinable!(lives -> users (user_id));
+diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(session_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -124,6 +133,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_transfers,
     live_views,
     lives,
+    login_networks,
     session_tokens,
     users,
 );

@@ -88,3 +88,68 @@ async fn address_behind_a_trusted_proxy_is_the_clients() {
     attempt("user3", "192.0.2.1").await.assert_fail(429, "登录过于频繁，请稍后再试");
     attempt("user3", "192.0.2.2").await.assert_fail(400, "该用户不存在");
 }
+
+/// Tries to log in from `address`.
+async fn attempt_from(api: &TestApi, address: &str, username: &str, password: &str) -> u16 {
+    let request = TestRequest::post().uri("/api/login").peer_addr(format!("{address}:4000").parse().unwrap());
+    api.call(request.set_json(credentials(username, password))).await.status
+}
+
+#[actix_web::test]
+async fn an_address_that_logged_in_has_a_bucket_of_its_own_for_that_account() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    register(&api, "bobby").await;
+    assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, 200);
+    for n in 0..4 {
+        assert_eq!(attempt_from(&api, &format!("198.51.100.{n}"), "alice", "guess!").await, 400);
+    }
+    assert_eq!(attempt_from(&api, "198.51.100.9", "alice", "secret").await, 429, "strangers are counted together");
+    for _ in 0..5 {
+        assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, 200);
+    }
+    assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, 429, "five a minute");
+    api.clock.advance_ms(60_000);
+    for n in 0..5 {
+        assert_eq!(attempt_from(&api, &format!("198.51.100.{}", n + 20), "bobby", "guess!").await, 400);
+    }
+    assert_eq!(attempt_from(&api, "192.0.2.1", "bobby", "secret").await, 429, "known to alice is not known to bobby");
+}
+
+#[actix_web::test]
+async fn a_login_that_failed_makes_no_address_known() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    for _ in 0..5 {
+        assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "guess!").await, 400);
+    }
+    assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, 429);
+}
+
+#[actix_web::test]
+async fn an_address_is_forgotten_after_ninety_days() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, 200);
+    let day_ms = 86_400_000;
+    for (days, known) in [(89, true), (90, false)] {
+        api.clock.advance_ms(days * day_ms);
+        for n in 0..5 {
+            assert_eq!(attempt_from(&api, &format!("198.51.100.{n}"), "alice", "guess!").await, 400);
+        }
+        let expected = if known { 200 } else { 429 };
+        assert_eq!(attempt_from(&api, "192.0.2.1", "alice", "secret").await, expected, "{days} days later");
+    }
+}
+
+#[actix_web::test]
+async fn ipv6_clients_are_known_by_their_network() {
+    let api = TestApi::start().await;
+    register(&api, "alice").await;
+    assert_eq!(attempt_from(&api, "[2001:db8:1:1::1]", "alice", "secret").await, 200);
+    for n in 1..=4 {
+        assert_eq!(attempt_from(&api, &format!("[2001:db8:2:{n}::1]"), "alice", "guess!").await, 400);
+    }
+    assert_eq!(attempt_from(&api, "[2001:db8:1:2::1]", "alice", "secret").await, 429, "another network is a stranger");
+    assert_eq!(attempt_from(&api, "[2001:db8:1:1:ffff::9]", "alice", "secret").await, 200);
+}

@@ -1,8 +1,10 @@
 //! POST /api/reg
 
+use actix_web::test::TestRequest;
+use liveroom::domain::BucketRate;
 use serde_json::json;
 
-use super::harness::TestApi;
+use super::harness::{Setup, TestApi};
 
 #[actix_web::test]
 async fn new_user_is_shown_without_a_hash() {
@@ -54,4 +56,46 @@ async fn length_counts_code_points() {
         let body = json!({"username": username, "password": "a", "repassword": "a"});
         assert_eq!(api.post("/api/reg", body).await.status, 200, "{username}");
     }
+}
+
+#[actix_web::test]
+async fn an_address_and_the_site_around_it_register_so_many_accounts_an_hour() {
+    let registration_rate = BucketRate { burst: 2, refill: 2, per_ms: 3_600_000 };
+    let api = TestApi::start_with(Setup { registration_rate, ..Setup::default() }).await;
+    let mut count = 0;
+    let mut register_from = |address: String| {
+        count += 1;
+        let body = json!({"username": format!("user{count}"), "password": "secret", "repassword": "secret"});
+        let request = TestRequest::post().uri("/api/reg").peer_addr(format!("{address}:4000").parse().unwrap());
+        api.call(request.set_json(body))
+    };
+    for status in [200, 200, 429] {
+        assert_eq!(register_from("192.0.2.1".to_owned()).await.status, status);
+    }
+    let refused = register_from("192.0.2.1".to_owned()).await;
+    refused.assert_fail(429, "注册过于频繁，请稍后再试");
+    assert_eq!(refused.header("retry-after"), Some("1800"));
+    assert_eq!(register_from("192.0.2.2".to_owned()).await.status, 200);
+    // A /64 is one client, and a /48 is sixteen of them.
+    let mut statuses = Vec::new();
+    for network in 0..40 {
+        statuses.push(register_from(format!("[2001:db8:1:{network}::1]")).await.status);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 32, "{statuses:?}");
+    assert_eq!(register_from("[2001:db8:2:1::1]".to_owned()).await.status, 200);
+    assert_eq!(register_from("[2001:db8:2:1:ffff::1]".to_owned()).await.status, 200);
+    assert_eq!(register_from("[2001:db8:2:1:eeee::1]".to_owned()).await.status, 429);
+    api.clock.advance_ms(1_800_000);
+    assert_eq!(register_from("192.0.2.1".to_owned()).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_registration_that_is_refused_for_its_fields_is_not_counted() {
+    let registration_rate = BucketRate { burst: 1, refill: 1, per_ms: 3_600_000 };
+    let api = TestApi::start_with(Setup { registration_rate, ..Setup::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(api.post("/api/reg", json!({"username": "alice"})).await.status, 422);
+    }
+    let body = json!({"username": "alice", "password": "secret", "repassword": "secret"});
+    assert_eq!(api.post("/api/reg", body).await.status, 200);
 }

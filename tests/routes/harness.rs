@@ -21,7 +21,7 @@ use liveroom::config::Network;
 use liveroom::domain::{
     BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId,
 };
-use liveroom::http::{ApiSettings, ApiState, LoginLimiter, Readiness, configure};
+use liveroom::http::{AddressBuckets, ApiSettings, ApiState, LoginLimiter, Readiness, configure};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -53,13 +53,20 @@ impl Clock for TestClock {
 pub struct Setup {
     pub admin_token: Option<&'static str>,
     pub logins_per_min: u32,
+    pub registration_rate: BucketRate,
     pub allowed_origins: &'static [&'static str],
     pub trusted_proxies: &'static [&'static str],
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { admin_token: Some(ADMIN_TOKEN), logins_per_min: 5, allowed_origins: &["*"], trusted_proxies: &[] }
+        Self {
+            admin_token: Some(ADMIN_TOKEN),
+            logins_per_min: 5,
+            registration_rate: RATE,
+            allowed_origins: &["*"],
+            trusted_proxies: &[],
+        }
     }
 }
 
@@ -128,6 +135,7 @@ impl TestApi {
             catalogue,
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
+            registrations: Arc::new(AddressBuckets::new(setup.registration_rate)),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(ApiSettings {
                 admin_token: setup.admin_token.map(str::to_owned),

@@ -66,6 +66,7 @@ impl TestServer {
             ("LIVEROOM__AUTH__JWT_SECRET", JWT_SECRET),
             ("LIVEROOM__ADMIN__TOKEN", ADMIN_TOKEN),
             ("LIVEROOM__LIMITS__LOGINS_PER_MIN", "100000"),
+            ("LIVEROOM__LIMITS__REGISTRATIONS_PER_HOUR", "100000"),
             ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "10000"),
         ];
         let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

@@ -7,8 +7,8 @@ use super::Conn;
 use crate::domain::{Timestamp, UserId};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
-use crate::storage::schema::{session_tokens, users};
-use crate::storage::{Credentials, StoreError, StoredToken, User};
+use crate::storage::schema::{login_networks, session_tokens, users};
+use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, User};
 
 pub async fn create(
     conn: &mut Conn,
@@ -97,4 +97,35 @@ pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<StoredToken>,
     let row: Option<(String, i64)> =
         session_tokens::table.find(user.get()).select(columns).get_result(conn).await.optional()?;
     Ok(row.map(|(digest, at)| StoredToken { digest: (!digest.is_empty()).then_some(digest), at: Timestamp(at) }))
+}
+
+pub async fn last_login_from(conn: &mut Conn, user: UserId, network: String) -> Result<Option<Timestamp>, StoreError> {
+    let row = login_networks::table.find((user.get(), network));
+    let at: Option<i64> = row.select(login_networks::last_at).get_result(conn).await.optional()?;
+    Ok(at.map(Timestamp))
+}
+
+pub async fn remember_login(conn: &mut Conn, user: UserId, network: String, at: Timestamp) -> Result<(), StoreError> {
+    require_storable(&[&network])?;
+    diesel::insert_into(login_networks::table)
+        .values((
+            login_networks::user_id.eq(user.get()),
+            login_networks::network.eq(network),
+            login_networks::last_at.eq(at.0),
+        ))
+        .on_conflict((login_networks::user_id, login_networks::network))
+        .do_update()
+        .set(login_networks::last_at.eq(at.0))
+        .execute(conn)
+        .await?;
+    let of_user = login_networks::table.filter(login_networks::user_id.eq(user.get()));
+    let networks: Vec<String> = of_user
+        .order((login_networks::last_at.desc(), login_networks::network))
+        .select(login_networks::network)
+        .load(conn)
+        .await?;
+    if let Some(oldest) = networks.get(LOGIN_NETWORKS_MAX..).filter(|oldest| !oldest.is_empty()) {
+        diesel::delete(of_user.filter(login_networks::network.eq_any(oldest))).execute(conn).await?;
+    }
+    Ok(())
 }

@@ -57,6 +57,14 @@ impl Store for Backend {
         self.read(move |conn| accounts::token(conn, user).boxed())
     }
 
+    fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>> {
+        self.read(move |conn| accounts::last_login_from(conn, user, network).boxed())
+    }
+
+    fn remember_login(&self, user: UserId, network: String, at: Timestamp) -> Stored<'_, ()> {
+        self.write(move |conn| accounts::remember_login(conn, user, network, at).boxed())
+    }
+
     fn create_live(
         &self,
         owner: UserId,
