@@ -108,25 +108,12 @@ impl Node {
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
-        let minute = Duration::from_secs(60);
         let services = Arc::new(SessionServices {
             auth,
             rooms: rooms.clone(),
             directory: Arc::new(SessionDirectory::default()),
             nodes: Arc::new(SingleNode),
-            settings: SessionSettings {
-                command_rate: PLENTY,
-                rooms_max: 8,
-                comment_chars_max: 200,
-                payload: PayloadLimits::DEFAULT,
-                ping_interval: minute,
-                ping_timeout: minute,
-                connect_timeout: minute,
-                ws_ping_interval: minute,
-                ws_idle_timeout: minute,
-                recheck: minute,
-                single_device: false,
-            },
+            settings: session_settings(),
             clock,
         });
         let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });
@@ -215,5 +202,23 @@ impl Guest {
         let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
         self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
         std::mem::take(&mut self.read)
+    }
+}
+
+/// Limits that no test meets, and deadlines of a minute.
+pub fn session_settings() -> SessionSettings {
+    let minute = Duration::from_secs(60);
+    SessionSettings {
+        command_rate: PLENTY,
+        rooms_max: 8,
+        comment_chars_max: 200,
+        payload: PayloadLimits::DEFAULT,
+        ping_interval: minute,
+        ping_timeout: minute,
+        connect_timeout: minute,
+        ws_ping_interval: minute,
+        ws_idle_timeout: minute,
+        recheck: minute,
+        single_device: false,
     }
 }

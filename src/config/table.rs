@@ -128,7 +128,7 @@ sections! {
         ping_interval_ms: u32 = 25_000, 50..=PING_INTERVAL_MS_MAX;
         ping_timeout_ms: u32 = 20_000, 50..=PING_INTERVAL_MS_MAX;
         upgrade_timeout_ms: u32 = 10_000, 50..=TIMEOUT_MS_MAX;
-        /// A session without a valid command is closed after this.
+        /// A session that did not connect to the root namespace is closed after this.
         connect_timeout_ms: u32 = 45_000, 50..=TIMEOUT_MS_MAX;
         max_payload_bytes: usize = 1_000_000, 1_024..=PAYLOAD_BYTES_MAX;
     }

@@ -43,7 +43,6 @@ impl Session {
     fn connected(&mut self, verdict: Result<(), AuthError>, ctx: &mut Context<Self>) {
         match verdict {
             Ok(()) => {
-                self.proved = true;
                 let Some(user) = self.verified.as_ref().map(|verified| verified.identity.profile.id) else { return };
                 self.announce_device(Some(user));
                 if self.settings().single_device {
@@ -289,7 +288,6 @@ impl Session {
 
     fn authorized(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
         let Some(verified) = &self.verified else { return self.reject(&command.ack, Reject::Unauthorized) };
-        self.proved = true;
         if matches!(command.kind, CommandKind::Auth) {
             self.token = Some(verified.token.clone());
             if let Some(text) = done_text(self.codec().dialect(), &command.ack) {

@@ -15,10 +15,6 @@ use crate::protocol::engineio::PING;
 
 use super::{Session, SessionSettings};
 
-/// Silence is looked for this often within the time that is allowed, so it is found at most a
-/// quarter too late.
-const CHECKS: u32 = 4;
-
 /// Where changes of tokens are told, a verdict is asked for again after so many intervals: for what
 /// nobody tells, such as an account that was disabled in the database by hand.
 const WATCHED_INTERVALS: u32 = 10;
@@ -31,9 +27,10 @@ pub(super) struct Deadlines {
     /// Engine.IO 4: the first ping that nothing was heard since. Where answers may take longer than
     /// the next ping, a lost peer is noticed at most one interval late.
     unanswered: Option<Instant>,
-    /// The others: a look at how long the peer has been silent.
+    /// The others: when the peer will have been silent for too long, if nothing was heard since this was last
+    /// looked at.
     silence: Option<Instant>,
-    /// Engine.IO: a session without a valid command is closed.
+    /// Engine.IO 4: a session that did not connect to the root namespace by then is closed.
     connect: Option<Instant>,
     /// Signals tell a session at once when its user may not go on; this is for what no signal tells,
     /// such as a token that expires.
@@ -46,10 +43,23 @@ impl Deadlines {
         Self {
             ping: (codec != Codec::SocketIoV2).then_some(now + interval),
             unanswered: None,
-            silence: silence_max(codec, settings).map(|max| now + max / CHECKS),
-            connect: (codec != Codec::PlainJson).then_some(now + settings.connect_timeout),
+            silence: silence_max(codec, settings).map(|max| now + max),
+            connect: (codec == Codec::SocketIoV4).then_some(now + settings.connect_timeout),
             recheck: now + interval,
         }
+    }
+
+    /// The session is connected to the root namespace, and need not be again.
+    pub(super) fn met_connect(&mut self) {
+        self.connect = None;
+    }
+
+    /// Whether a peer that was heard at `last_heard` has been silent for longer than `max`. Otherwise the next look
+    /// is exactly when it will have been.
+    fn is_silent(&mut self, last_heard: Instant, max: Duration, now: Instant) -> bool {
+        let until = last_heard + max;
+        self.silence = Some(until);
+        until <= now
     }
 
     fn next(&self, settings: &SessionSettings) -> Instant {
@@ -94,30 +104,29 @@ impl Session {
     fn meet_deadlines(&mut self, now: Instant, ctx: &mut Context<Self>) {
         let settings = *self.settings();
         let interval = ping_interval(self.codec(), &settings);
+        // Whoever cut the outbox leaves the rest to us, should the transport not notice.
+        if let Some(reason) = self.port.outlet.outbox.closed() {
+            return self.end(reason, ctx);
+        }
         // Answers are looked for before the next ping is sent.
         if let Some(pinged_at) = self.deadlines.unanswered
             && pinged_at + settings.ping_timeout <= now
         {
             // Whatever was heard since is an answer. How long ago that was says nothing: a peer
             // answers at once, and this timer is never early.
-            let heard = self.last_heard >= pinged_at;
             self.deadlines.unanswered = None;
-            self.expect_life(heard, ctx);
+            if self.last_heard < pinged_at {
+                return self.end(Disconnect::PingTimeout, ctx);
+            }
         }
         if let Some(max) = silence_max(self.codec(), &settings)
             && is_due(self.deadlines.silence, now)
+            && self.deadlines.is_silent(self.last_heard, max, now)
         {
-            self.deadlines.silence = Some(now + max / CHECKS);
-            self.expect_life(now.saturating_duration_since(self.last_heard) <= max, ctx);
+            return self.end(Disconnect::PingTimeout, ctx);
         }
         if is_due(self.deadlines.connect, now) {
-            self.deadlines.connect = None;
-            if !self.proved {
-                self.end(Disconnect::ConnectTimeout, ctx);
-            }
-        }
-        if self.ended {
-            return;
+            return self.end(Disconnect::ConnectTimeout, ctx);
         }
         if let Some(at) = self.deadlines.ping
             && at <= now
@@ -156,13 +165,49 @@ impl Session {
             self.deadlines.unanswered = Some(first.unwrap_or(now));
         }
     }
+}
 
-    fn expect_life(&mut self, heard: bool, ctx: &mut Context<Self>) {
-        // Whoever cut the outbox leaves the rest to us, should the transport not notice.
-        if let Some(reason) = self.port.outlet.outbox.closed() {
-            self.end(reason, ctx);
-        } else if !heard {
-            self.end(Disconnect::PingTimeout, ctx);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::testing::session_settings;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn silence_is_noticed_when_its_time_is_over_and_not_a_quarter_later() {
+        let settings = SessionSettings {
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            ws_idle_timeout: Duration::from_secs(60),
+            ..session_settings()
+        };
+        for (codec, silent_s) in [(Codec::SocketIoV2, 45), (Codec::PlainJson, 60)] {
+            let (began, max) = (Instant::now(), Duration::from_secs(silent_s));
+            let mut deadlines = Deadlines::new(codec, &settings, began);
+            assert_eq!((silence_max(codec, &settings), deadlines.silence), (Some(max), Some(began + max)));
+            // The last sign of life came a moment before the look.
+            let heard = began + max - MS;
+            assert!(!deadlines.is_silent(heard, max, began + max));
+            assert_eq!(deadlines.silence, Some(heard + max));
+            assert!(!deadlines.is_silent(heard, max, heard + max - MS));
+            assert!(deadlines.is_silent(heard, max, heard + max));
+        }
+    }
+
+    #[test]
+    fn only_sessions_that_must_ask_for_the_namespace_have_a_deadline_for_it() {
+        let settings = session_settings();
+        let began = Instant::now();
+        for (codec, expected) in [
+            (Codec::SocketIoV2, None),
+            (Codec::SocketIoV4, Some(began + settings.connect_timeout)),
+            (Codec::PlainJson, None),
+        ] {
+            let mut deadlines = Deadlines::new(codec, &settings, began);
+            assert_eq!(deadlines.connect, expected, "{codec:?}");
+            deadlines.met_connect();
+            assert_eq!(deadlines.connect, None, "{codec:?}");
         }
     }
 }

@@ -66,6 +66,7 @@ impl Session {
         match input {
             SocketIoInput::Connect { namespace } if namespace == ROOT_NAMESPACE => {
                 self.connected = true;
+                self.deadlines.met_connect();
                 self.say(&connect_packet(version, &self.port.outlet.socket_id));
             }
             SocketIoInput::Connect { namespace } => self.say(&connect_error(version, &namespace)),

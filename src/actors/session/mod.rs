@@ -49,7 +49,7 @@ pub struct SessionSettings {
     /// Engine.IO: between two heartbeats, and how long an answer may take.
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
-    /// Engine.IO: a session without a valid command for this long after it began is closed.
+    /// Engine.IO 4: a session that did not connect to the root namespace so long after it began is closed.
     pub connect_timeout: Duration,
     /// Plain WebSocket: between two protocol-level pings, and how long a peer may be silent.
     pub ws_ping_interval: Duration,
@@ -143,8 +143,6 @@ pub struct Session {
     limiter: Bucket,
     /// Commands refused by the limiter, less those it let through since.
     excess: u32,
-    /// Whether any command was ever valid; `/ws` sessions prove themselves at connect.
-    proved: bool,
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
     connected: bool,
     last_heard: Instant,
@@ -182,7 +180,6 @@ impl Session {
                 commands_count: 0,
                 limiter: Bucket::default(),
                 excess: 0,
-                proved: false,
                 connected: codec != Codec::SocketIoV4,
                 last_heard: Instant::now(),
                 deadlines,
