@@ -9,8 +9,10 @@ pub enum Disconnect {
     PingTimeout,
     /// The node drains. Reconnect.
     Shutdown,
-    /// Too many commands, or packets that are not the protocol.
+    /// Too many commands.
     Policy,
+    /// Frames, packets or requests that are not the protocol.
+    Malformed,
     /// A frame above the limit.
     TooBig,
     /// Bytes that are no UTF-8 where text belongs.
@@ -27,7 +29,7 @@ pub enum Disconnect {
     OtherDevice,
     /// No room for another session now. Reconnect after the hint.
     Overloaded,
-    /// Connected, but never said anything valid in time.
+    /// Its transport opened, but it never asked for the root namespace.
     ConnectTimeout,
     /// A fault of ours; logged where it happened. Reconnect.
     Fault,
@@ -40,5 +42,12 @@ impl Disconnect {
             self,
             Self::PingTimeout | Self::Shutdown | Self::Slow | Self::Overloaded | Self::Fault | Self::ConnectTimeout
         )
+    }
+
+    /// Whether the node decided that this user is not to come back by itself. Only these reasons are worth a
+    /// good-bye of Socket.IO: a client that receives one stays away until its page connects again, while one
+    /// that only loses its transport reconnects.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Policy | Self::Unauthorized | Self::Disabled | Self::Kicked | Self::OtherDevice)
     }
 }

@@ -76,8 +76,8 @@ pub const OVERLOADED_RETRY_AFTER_MS: u64 = 5_000;
 /// | 3008 | its outbox stayed full | yes |
 /// | 3009 | an operator removed it | no |
 /// | 3010 | the user connected elsewhere | no |
-/// | 3408 | silent for too long, or nothing valid in time | yes |
-/// | 3503 | no room for another session | after `retry_after_ms` in the reason |
+/// | 3408 | silent for too long, or no CONNECT in time | yes |
+/// | 3503 | no room for another session, or for one that stays and does nothing | after `retry_after_ms` in the reason |
 ///
 /// The hint of a node that drains differs from client to client: see [`shutdown_reason`].
 ///
@@ -87,7 +87,7 @@ pub const fn close_frame(disconnect: Disconnect) -> (u16, &'static str) {
         Disconnect::ByClient => (1000, ""),
         Disconnect::Shutdown => (1001, "shutting down"),
         Disconnect::InvalidText => (1007, "text is not utf-8"),
-        Disconnect::Policy => (1008, "policy violation"),
+        Disconnect::Policy | Disconnect::Malformed => (1008, "policy violation"),
         Disconnect::TooBig => (1009, "frame too big"),
         Disconnect::Fault => (1011, "internal error"),
         Disconnect::Unauthorized => (3000, "unauthorized"),

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 use socketioxide_core::packet::{Packet, PacketData};
 use socketioxide_core::parser::{self, Parse, ParseConfig, ParserState};
@@ -32,6 +33,11 @@ pub const ATTACHMENTS_MAX: usize = 8;
 /// Longest namespace that is worth an answer, in bytes; it is sent back in the refusal.
 pub const NAMESPACE_BYTES_MAX: usize = 256;
 
+/// Names of events that client libraries raise by themselves and refuse to send; socket.io closes the connection
+/// of a client that sends one.
+const RESERVED_EVENTS: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
 /// Bytes of a packet beside its JSON: type, attachments, namespace, ack id.
 const HEADER_BYTES_MAX: usize = NAMESPACE_BYTES_MAX + 64;
 
@@ -43,7 +49,7 @@ pub enum SocketIoInput {
     Connect {
         namespace: String,
     },
-    /// The client leaves the root namespace.
+    /// The client leaves the root namespace. Its transport stays open.
     Disconnect,
     Event(Decoded),
     /// Nothing to do: attachments are still to come, or a packet of no meaning here.
@@ -62,6 +68,9 @@ pub enum ParseError {
     /// As socket.io 3 and 4 do. Socket.IO 2 ignores such packets.
     #[error("packet for a namespace that is not connected")]
     NotConnected,
+    /// Not JSON, or not the JSON that a packet of its type has.
+    #[error("invalid payload")]
+    Payload,
 }
 
 /// Reads the messages of one session in order; what it keeps is a packet whose attachments are not
@@ -95,6 +104,9 @@ impl SocketIoDecoder {
             Some(b'5' | b'6') if message.len() > self.limits.bytes_max + HEADER_BYTES_MAX => {
                 return Err(ParseError::BinaryTooLarge);
             }
+            // What is wrong with these is found before they wait.
+            Some(b'5' | b'6') => check_binary(message)?,
+            Some(b'1') if !payload_of(message).is_empty() => return Err(ParseError::Payload),
             _ => {}
         }
         let packet = CommonParser.decode_str(&self.config, &self.state, Str::copy_from_slice(message));
@@ -116,16 +128,20 @@ impl SocketIoDecoder {
         };
         let namespace = self.namespace(&packet.ns)?;
         match packet.inner {
-            PacketData::Connect(_) => Ok(SocketIoInput::Connect { namespace: namespace.to_owned() }),
+            PacketData::Connect(auth) => {
+                check_auth(auth)?;
+                Ok(SocketIoInput::Connect { namespace: namespace.to_owned() })
+            }
             _ if namespace != ROOT_NAMESPACE => match self.version {
                 EngineVersion::V3 => Ok(SocketIoInput::Nothing),
                 EngineVersion::V4 => Err(ParseError::NotConnected),
             },
             PacketData::Disconnect => Ok(SocketIoInput::Disconnect),
             PacketData::Event(Value::Str(data, _), ack) | PacketData::BinaryEvent(Value::Str(data, _), ack) => {
-                Ok(SocketIoInput::Event(self.event(&data, ack.map_or(AckId::None, AckId::Number))))
+                self.event(&data, ack.map_or(AckId::None, AckId::Number)).map(SocketIoInput::Event)
             }
-            // Acks: we ask for none, so they answer nothing.
+            // We ask for no acks, so they answer nothing; but they have their form.
+            PacketData::EventAck(Value::Str(data, _), _) if !is_array(&data) => Err(ParseError::Payload),
             _ => Ok(SocketIoInput::Nothing),
         }
     }
@@ -141,22 +157,70 @@ impl SocketIoDecoder {
         }
     }
 
-    /// Reads `["name", payload, …]`. What is no such array is answered and not fatal, because an
-    /// honest client can send it: a comment with half an emoji is JSON to JavaScript, but not text.
-    fn event(&self, data: &str, ack: AckId) -> Decoded {
+    /// Reads `["name", payload, …]`. What socket.io would not take either ends the session. What it would take is
+    /// answered if it is refused here: beyond the limits, or JSON to JavaScript but not to us, such as a comment
+    /// with half an emoji, which an honest client can send.
+    fn event(&self, data: &str, ack: AckId) -> Result<Decoded, ParseError> {
         if let Err(what) = self.limits.check(data) {
-            return Decoded::Malformed { ack, what };
+            return Ok(Decoded::Malformed { ack, what });
+        }
+        if data.is_empty() {
+            return Ok(Decoded::UnknownEvent { ack });
         }
         let Ok(arguments) = serde_json::from_str::<Vec<Json>>(data) else {
-            return Decoded::Malformed { ack, what: "event: a JSON array" };
+            return match is_array(data) {
+                true => Ok(Decoded::Malformed { ack, what: "event: text and numbers that JSON can hold" }),
+                false => Err(ParseError::Payload),
+            };
         };
         let mut arguments = arguments.into_iter();
         match arguments.next() {
-            Some(Json::String(name)) => decode_event(&name, arguments.next(), ack),
-            Some(_) => Decoded::UnknownEvent { ack },
-            None => Decoded::Malformed { ack, what: "event: a name" },
+            Some(Json::String(name)) if RESERVED_EVENTS.contains(&name.as_str()) => Err(ParseError::Payload),
+            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack)),
+            Some(Json::Number(_)) => Ok(Decoded::UnknownEvent { ack }),
+            _ => Err(ParseError::Payload),
         }
     }
+}
+
+/// Whether a text is JSON as its grammar has it, whatever its strings and numbers stand for. Needs no stack,
+/// however deep it nests.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn is_array(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('[') && is_json(text)
+}
+
+/// CONNECT may bring an object.
+fn check_auth(auth: Option<Value>) -> Result<(), ParseError> {
+    match auth {
+        Some(Value::Str(auth, _)) if !auth.trim_ascii_start().starts_with('{') || !is_json(&auth) => {
+            Err(ParseError::Payload)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A packet with attachments has some, and what an event or an ack has.
+fn check_binary(message: &str) -> Result<(), ParseError> {
+    let attachments = message[1..].split_once('-').map_or("", |(attachments, _)| attachments);
+    let is_none = attachments.bytes().all(|digit| digit == b'0');
+    if is_none || !is_array(payload_of(message)) { Err(ParseError::Payload) } else { Ok(()) }
+}
+
+/// What follows the head of a packet: its type, its attachments if it is binary, its namespace and its ack id.
+fn payload_of(message: &str) -> &str {
+    let mut rest = message.get(1..).unwrap_or_default();
+    if message.starts_with(['5', '6']) {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest = rest.strip_prefix('-').unwrap_or(rest);
+    }
+    if rest.starts_with('/') {
+        rest = rest.split_once(',').map_or("", |(_, rest)| rest);
+    }
+    rest.trim_start_matches(|c: char| c.is_ascii_digit())
 }
 
 /// Accepts the root namespace. Protocol 4 sends it unasked, and the socket id is the Engine.IO sid;

@@ -73,7 +73,8 @@ impl Asked {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
-            let entry = state.table.get(sid, state.client_key(head)).ok_or(EngineError::UnknownSid)?;
+            let entry = state.table.get(sid, state.client_key(head)).filter(|entry| !entry.is_over());
+            let entry = entry.ok_or(EngineError::UnknownSid)?;
             // A session does not change its revision.
             if EngineVersion::from_query(query.eio.as_deref()) != Ok(entry.version) {
                 return Err(EngineError::BadRequest);
@@ -154,9 +155,10 @@ pub(super) fn open_websocket(
 ) -> Result<Carry, Refusal> {
     match asked {
         AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(Carry::Session),
-        AskedOfSocket::Upgrade(entry) => Probe::begin(&entry, state.settings.upgrade_timeout)
-            .map(Carry::Probe)
-            .map_err(|error| Box::new(refusal(error))),
+        AskedOfSocket::Upgrade(entry) => {
+            let probe = Probe::begin(&entry, state.settings.upgrade_timeout);
+            Ok(probe.map_or(Carry::Nothing, Carry::Probe))
+        }
     }
 }
 
@@ -251,7 +253,7 @@ pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Resul
             Ok(Inbound::Ping(if probe { "probe" } else { "" }.to_owned()))
         }
         // In revision 4 the server pings.
-        (EnginePacket::Ping { .. }, EngineVersion::V4) => Err(Disconnect::Policy),
+        (EnginePacket::Ping { .. }, EngineVersion::V4) => Err(Disconnect::Malformed),
         (EnginePacket::Message(text), _) => Ok(Inbound::Text(text.to_owned())),
         (EnginePacket::Binary, _) => Ok(Inbound::Binary(Bytes::new())),
         (EnginePacket::Pong | EnginePacket::Upgrade | EnginePacket::Noop, _) => Ok(Inbound::Pong),

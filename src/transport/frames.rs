@@ -77,7 +77,7 @@ impl Frames {
                 }
                 Ok(None) => return Ok(None),
                 Err(ProtocolError::Overflow) => return Err(Disconnect::TooBig),
-                Err(_) => return Err(Disconnect::Policy),
+                Err(_) => return Err(Disconnect::Malformed),
             }
         }
     }
@@ -100,7 +100,7 @@ impl Frames {
                 return control(opcode, payload).map(Some);
             }
             // A fragment of nothing, a message within another, a control frame in pieces.
-            _ => return Err(Disconnect::Policy),
+            _ => return Err(Disconnect::Malformed),
         };
         if !is_last {
             self.partial = Some(partial);
@@ -121,7 +121,7 @@ fn control(opcode: OpCode, payload: BytesMut) -> Result<Message, Disconnect> {
     match opcode {
         OpCode::Ping => Ok(Message::Ping(payload.freeze())),
         OpCode::Close => {
-            let reason = Parser::try_parse_close_payload(&payload).map_err(|_| Disconnect::Policy)?;
+            let reason = Parser::try_parse_close_payload(&payload).map_err(|_| Disconnect::Malformed)?;
             Ok(Message::Close(reason.map(|reason| reason.code.into())))
         }
         _ => Ok(Message::Pong),
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn broken_frames_are_refused() {
         assert_eq!(read(vec![frame(0x81, b"\xff")]), [Err(Disconnect::InvalidText)]);
-        assert_eq!(read(vec![vec![0x81, 1, b'x']]), [Err(Disconnect::Policy)], "unmasked");
+        assert_eq!(read(vec![vec![0x81, 1, b'x']]), [Err(Disconnect::Malformed)], "unmasked");
         for (name, bytes) in [
             ("opcode", frame(0x83, b"")),
             ("reserved bit", frame(0xC1, b"")),
@@ -230,10 +230,10 @@ mod tests {
             ("long control frame", frame(0x89, &[0; 126])),
             ("half a close code", frame(0x88, &[3])),
         ] {
-            assert_eq!(read(vec![bytes]), [Err(Disconnect::Policy)], "{name}");
+            assert_eq!(read(vec![bytes]), [Err(Disconnect::Malformed)], "{name}");
         }
         let twice = vec![frame(0x01, b"a"), frame(0x01, b"b")];
-        assert_eq!(read(twice), [Err(Disconnect::Policy)]);
+        assert_eq!(read(twice), [Err(Disconnect::Malformed)]);
     }
 
     #[test]

@@ -30,9 +30,6 @@ const POLL_PACKETS_MAX: usize = 15;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GET ?sid=`: answers with what waits for the session, or with the first thing that will.
-///
-/// A client that should come back is not sent the close packet but told that its sid is gone:
-/// socket.io-client comes back after either, python-socketio only after the latter.
 pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> HttpResponse {
     let guard = match entry.begin_poll() {
         Ok(guard) => guard,
@@ -42,21 +39,35 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
     let packets = match guard.wait(portion).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry.version, &entry.sid, &[NOOP.as_bytes()]),
-        Polled::Ended(reason) => {
+        Polled::Ended { reason, hung } => {
             tell_closed(entry);
-            if reason.reconnect() {
-                return refusal(EngineError::UnknownSid);
-            }
-            return answer(entry.version, &entry.sid, &[CLOSE.as_bytes()]);
+            return last_answer(entry, reason, hung);
         }
     };
     let mut packets: Vec<Bytes> = packets.iter().filter_map(Packet::payload).collect();
-    let for_good = entry.outbox.closed().is_some_and(|reason| reason != Disconnect::ByClient && !reason.reconnect());
-    if for_good && entry.outbox.queued().0 == 0 {
+    let is_final = entry.outbox.closed().is_some_and(Disconnect::is_final);
+    if is_final && entry.outbox.queued().0 == 0 {
         // The client need not come back for it.
         packets.push(Bytes::from_static(CLOSE.as_bytes()));
+        entry.say_good_bye();
     }
     answer(entry.version, &entry.sid, &packets)
+}
+
+/// Answers the last poll of a session that ended for `reason`. `hung`: it ended while the poll waited.
+///
+/// A client that should come back is not sent the close packet where we have the choice, but reads that its sid
+/// is unknown: socket.io-client comes back after either, python-socketio only after the latter.
+fn last_answer(entry: &EngineEntry, reason: Disconnect, hung: bool) -> HttpResponse {
+    let packet = match reason {
+        // A client that said good-bye while its poll hung expects the poll to be let go.
+        Disconnect::ByClient if hung => NOOP,
+        Disconnect::Malformed | Disconnect::TooBig if hung => CLOSE,
+        reason if reason.is_final() => CLOSE,
+        _ => return refusal(EngineError::UnknownSid),
+    };
+    entry.say_good_bye();
+    answer(entry.version, &entry.sid, &[packet.as_bytes()])
 }
 
 /// `POST ?sid=`: takes packets to the session.
@@ -78,13 +89,16 @@ pub(super) async fn post(
     };
     let body = match timeout(BODY_TIMEOUT, read_body(request, payload, state.settings.payload_bytes_max)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(BodyFault::TooBig)) => return HttpResponse::PayloadTooLarge().finish(),
+        Ok(Err(BodyFault::TooBig)) => {
+            entry.end(Disconnect::TooBig);
+            return HttpResponse::PayloadTooLarge().finish();
+        }
         Ok(Err(BodyFault::Broken)) => return end(entry, Disconnect::ByClient),
         Err(_) => return end(entry, Disconnect::PingTimeout),
     };
     match take_packets(entry, kind, &body).await {
         Ok(()) => {}
-        Err(Disconnect::ByClient) => gone(&entry.session, Disconnect::ByClient),
+        Err(Disconnect::ByClient) => entry.end(Disconnect::ByClient),
         Err(reason) => return end(entry, reason),
     }
     polling_headers(HttpResponse::Ok(), entry.version, &entry.sid).content_type("text/html").body("ok")
@@ -93,9 +107,9 @@ pub(super) async fn post(
 /// Hands the session the packets of a body, in order, one at a time.
 async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Result<(), Disconnect> {
     if entry.version == EngineVersion::V4 && kind == PayloadKind::Binary {
-        return Err(Disconnect::Policy);
+        return Err(Disconnect::Malformed);
     }
-    let broken = |_: EngineParseError| Disconnect::Policy;
+    let broken = |_: EngineParseError| Disconnect::Malformed;
     let mut alive_told = false;
     for packet in decode_payload(entry.version, kind, body).map_err(broken)? {
         let inbound = inbound(entry.version, packet.map_err(broken)?)?;
@@ -145,14 +159,14 @@ async fn read_body(request: &HttpRequest, mut payload: web::Payload, bytes_max: 
 
 /// Ends the session because of what its client did.
 fn end(entry: &EngineEntry, reason: Disconnect) -> HttpResponse {
-    gone(&entry.session, reason);
+    entry.end(reason);
     refusal(EngineError::BadRequest)
 }
 
 impl NotNow {
     fn refuse(self, entry: &EngineEntry) -> HttpResponse {
         match self {
-            Self::Overlap => end(entry, Disconnect::Policy),
+            Self::Overlap => end(entry, Disconnect::Malformed),
             Self::OtherCarrier => refusal(EngineError::BadRequest),
         }
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::deliver;
 use super::frames::Message;
-use super::socket::{Framing, Peer, Socket};
+use super::socket::{Framing, Hearing, Peer, Socket};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
 use crate::domain::{Disconnect, Lane};
 use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
 use crate::protocol::EnginePacket;
-use crate::protocol::engineio::{EngineError, PROBE_PONG, decode_text};
+use crate::protocol::engineio::{PROBE_PONG, decode_text};
 
 /// The answer to a probe, and some pongs.
 const PROBE_OUTBOX: OutboxLimits = OutboxLimits { packets_max: 16, bytes_max: 4_096 };
@@ -27,10 +27,10 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// One at a time, and within `time_max`.
-    pub(super) fn begin(entry: &Arc<EngineEntry>, time_max: Duration) -> Result<Self, EngineError> {
-        let guard = entry.begin_probe().map_err(|_| EngineError::BadRequest)?;
-        Ok(Self { guard, time_max })
+    /// One at a time, within `time_max`, and only while polling carries the session.
+    pub(super) fn begin(entry: &Arc<EngineEntry>, time_max: Duration) -> Option<Self> {
+        let guard = entry.begin_probe().ok()?;
+        Some(Self { guard, time_max })
     }
 
     pub(super) async fn run(self, mut socket: Socket) {
@@ -52,8 +52,14 @@ impl Probe {
                 reason
             }
         };
-        socket.refuse(&outbox, reason).await;
+        socket.refuse(&outbox, reason, Hearing::OutOfStep).await;
     }
+}
+
+/// Closes a WebSocket that asks for a session which a WebSocket carries already, or probes. engine.io takes the
+/// handshake of such a socket too, and the session goes on without it.
+pub(super) async fn turn_away(socket: Socket) {
+    socket.refuse(&Outbox::new(PROBE_OUTBOX), Disconnect::Malformed, Hearing::InStep).await;
 }
 
 /// Ping, pong, upgrade, in this order and nothing between.
@@ -73,7 +79,7 @@ async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Resu
                 continue;
             }
             Message::Close(_) => return Err(Disconnect::ByClient),
-            Message::Binary(_) => return Err(Disconnect::Policy),
+            Message::Binary(_) => return Err(Disconnect::Malformed),
         };
         match decode_text(version, &text) {
             Ok(EnginePacket::Ping { probe: true }) if !answered => {
@@ -82,7 +88,7 @@ async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Resu
                 guard.answered();
             }
             Ok(EnginePacket::Upgrade) if answered => return Ok(()),
-            _ => return Err(Disconnect::Policy),
+            _ => return Err(Disconnect::Malformed),
         }
     }
 }

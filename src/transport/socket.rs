@@ -62,7 +62,7 @@ pub(super) enum Framing {
 impl Framing {
     /// What a text or binary message brings, or the end of the session.
     fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
-        let broken = |_: EngineParseError| Disconnect::Policy;
+        let broken = |_: EngineParseError| Disconnect::Malformed;
         match (self, message) {
             (_, Message::Ping(_) | Message::Pong | Message::Close(_) | Message::Fragments) => Ok(Inbound::Pong),
             (Self::Plain, Message::Text(text)) => Ok(Inbound::Text(text)),
@@ -147,7 +147,7 @@ impl Drop for Attached<'_> {
 
 /// How the peer can be heard after the session is done with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hearing {
+pub(super) enum Hearing {
     /// It will answer our close frame with its own.
     InStep,
     /// It may, but its frames cannot be told apart any more.
@@ -249,10 +249,10 @@ impl Socket {
     }
 
     /// Ends a connection that carries no session: after what `outbox` holds, for the given reason.
-    pub(super) async fn refuse(mut self, outbox: &Outbox, reason: Disconnect) {
+    pub(super) async fn refuse(mut self, outbox: &Outbox, reason: Disconnect, hearing: Hearing) {
         outbox.close(reason);
         let attached = self.attach(outbox);
-        self.close(attached, Stopped::new(reason, Hearing::OutOfStep)).await;
+        self.close(attached, Stopped::new(reason, hearing)).await;
     }
 
     /// Waits until both sides have said good-bye, within limits, and cuts the connection.

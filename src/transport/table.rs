@@ -20,12 +20,14 @@ use crate::domain::Disconnect;
 use crate::outbox::{Outbox, Packet, Portion};
 use crate::protocol::EngineVersion;
 
-/// How long a session that ended is still known, so that requests which crossed its end on the way
-/// are answered as part of it and not as unknown.
-const LINGER: Duration = Duration::from_secs(5);
+/// How long a session that we ended keeps its last packets for the next poll of its client: as long as
+/// engine.io does (`closeTimeout`).
+const LINGER: Duration = Duration::from_secs(30);
 
-/// Ended sessions that are still known at most; the oldest are forgotten first.
+/// Sessions that ended and wait for their last poll, and the bytes of their last packets, at most. Beyond either
+/// the oldest are forgotten, and the client reads that its sid is unknown instead.
 const LINGERING_MAX: usize = 4_096;
+const LINGERING_BYTES_MAX: usize = 16 << 20;
 
 /// While a client probes a WebSocket, the longest that its poll hangs: it goes over only once its
 /// last poll was answered. The interval at which engine.io looks.
@@ -64,6 +66,8 @@ struct State {
     polling: bool,
     /// A POST is being read.
     posting: bool,
+    /// The session ended, and a poll took its last packet.
+    said_good_bye: bool,
     /// Resolves when the session has ended; for the WebSocket that takes over.
     over: Option<oneshot::Receiver<()>>,
 }
@@ -83,8 +87,11 @@ pub(super) enum Polled {
     Packets(Vec<Packet>),
     /// Nothing to say, but the poll must not hang any longer.
     Released,
-    /// The session is over.
-    Ended(Disconnect),
+    /// The session is over. `hung`: it ended while the poll waited.
+    Ended {
+        reason: Disconnect,
+        hung: bool,
+    },
 }
 
 /// One session, as its requests see it.
@@ -102,6 +109,33 @@ impl EngineEntry {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change under the lock is a few assignments, so a poisoned lock guards whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the session is over for its client too, which then reads that the sid is unknown. A session that
+    /// the node ended still owes its client what waits in the outbox, and the close packet if it is not to come
+    /// back; one that its client ended or broke owes nothing.
+    pub(super) fn is_over(&self) -> bool {
+        let Some(reason) = self.outbox.closed() else { return false };
+        if reason.is_final() {
+            return self.lock().said_good_bye;
+        }
+        let by_peer = matches!(
+            reason,
+            Disconnect::ByClient | Disconnect::Malformed | Disconnect::TooBig | Disconnect::PingTimeout
+        );
+        by_peer || self.outbox.queued().0 == 0
+    }
+
+    /// Ends the session because of what its client did. Requests that follow find it over, however long the
+    /// session itself takes to notice.
+    pub(super) fn end(&self, reason: Disconnect) {
+        self.outbox.close(reason);
+        super::gone(&self.session, reason);
+    }
+
+    /// A poll takes the last packet of a session that ended.
+    pub(super) fn say_good_bye(&self) {
+        self.lock().said_good_bye = true;
     }
 
     /// Begins a poll: one at a time, as long as polling carries the session.
@@ -152,9 +186,7 @@ impl EngineEntry {
             let mut packets = Vec::new();
             match self.outbox.poll_drain(cx, portion, &mut packets) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Polled::Packets(packets)),
-                // A client that said good-bye while its poll hung expects it to be let go.
-                Poll::Ready(Err(Disconnect::ByClient)) if hung => return Poll::Ready(Polled::Released),
-                Poll::Ready(Err(reason)) => return Poll::Ready(Polled::Ended(reason)),
+                Poll::Ready(Err(reason)) => return Poll::Ready(Polled::Ended { reason, hung }),
                 Poll::Pending => hung = true,
             }
             if state.carrier == (Carrier::Probing { answered: true }) {
@@ -192,7 +224,7 @@ impl Drop for PollGuard {
         state.polling = false;
         // A session on a WebSocket no longer depends on polls.
         if !self.answered && state.carrier != Carrier::WebSocket {
-            super::gone(&self.entry.session, Disconnect::ByClient);
+            self.entry.end(Disconnect::ByClient);
         }
     }
 }
@@ -245,19 +277,36 @@ impl Drop for ProbeGuard {
 #[derive(Default)]
 struct Entries {
     by_sid: HashMap<Arc<str>, Arc<EngineEntry>>,
-    /// Those that ended, oldest first.
-    lingering: VecDeque<(Instant, Arc<str>)>,
+    /// Those that ended and still owe something, oldest first.
+    lingering: VecDeque<Lingering>,
+    /// What `lingering` owes together.
+    lingering_bytes: usize,
+}
+
+/// A session that ended before its client took its last packets.
+struct Lingering {
+    since: Instant,
+    sid: Arc<str>,
+    bytes: usize,
 }
 
 impl Entries {
-    /// Forgets who lingered long enough. Done when sessions come and go, so an idle node may know
-    /// some for longer, up to [`LINGERING_MAX`].
+    fn linger(&mut self, sid: Arc<str>, bytes: usize) {
+        self.lingering.push_back(Lingering { since: Instant::now(), sid, bytes });
+        self.lingering_bytes += bytes;
+    }
+
+    /// Forgets sessions that lingered long enough. Done when sessions come and go, so an idle node may know
+    /// some for longer, within the bounds.
     fn forget_old(&mut self) {
-        while let Some((since, _)) = self.lingering.front()
-            && (self.lingering.len() > LINGERING_MAX || since.elapsed() > LINGER)
+        while let Some(oldest) = self.lingering.front()
+            && (self.lingering.len() > LINGERING_MAX
+                || self.lingering_bytes > LINGERING_BYTES_MAX
+                || oldest.since.elapsed() > LINGER)
         {
-            if let Some((_, sid)) = self.lingering.pop_front() {
-                self.by_sid.remove(&sid);
+            if let Some(oldest) = self.lingering.pop_front() {
+                self.lingering_bytes -= oldest.bytes;
+                self.by_sid.remove(&oldest.sid);
             }
         }
     }
@@ -290,7 +339,8 @@ impl EngineTable {
         session: Addr<Session>,
         over: oneshot::Receiver<()>,
     ) {
-        let state = State { carrier: Carrier::Polling, polling: false, posting: false, over: Some(over) };
+        let state =
+            State { carrier: Carrier::Polling, polling: false, posting: false, said_good_bye: false, over: Some(over) };
         let entry = EngineEntry { sid: sid.clone(), version, address, outbox, session, state: Mutex::new(state) };
         let mut entries = self.lock();
         entries.forget_old();
@@ -307,11 +357,12 @@ impl EngineTable {
 
     fn end(&self, sid: &Arc<str>) {
         let mut entries = self.lock();
-        let carrier = entries.by_sid.get(sid).map(|entry| entry.lock().carrier);
-        if carrier == Some(Carrier::WebSocket) {
+        let Some(entry) = entries.by_sid.get(sid).cloned() else { return };
+        // A WebSocket sees to the end of its session itself.
+        if entry.lock().carrier == Carrier::WebSocket || entry.is_over() {
             entries.by_sid.remove(sid);
         } else {
-            entries.lingering.push_back((Instant::now(), sid.clone()));
+            entries.linger(sid.clone(), entry.outbox.queued().1);
         }
         entries.forget_old();
     }

@@ -13,7 +13,7 @@ use actix_web::{HttpResponse, web};
 use log::debug;
 use tokio::net::TcpStream;
 
-use super::probe::Probe;
+use super::probe::{Probe, turn_away};
 use super::socket::{Peer, Socket};
 use super::{Refusal, TransportState, engine, ws};
 use crate::actors::session::WorkerHub;
@@ -24,6 +24,8 @@ pub(super) enum Carry {
     Session(Peer),
     /// A session that polls, if its client and we agree.
     Probe(Probe),
+    /// Nothing: the session it asks for has another.
+    Nothing,
 }
 
 /// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
@@ -92,6 +94,7 @@ fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, carry: C
     match carry {
         Carry::Session(peer) => actix_web::rt::spawn(socket.carry(peer)),
         Carry::Probe(probe) => actix_web::rt::spawn(probe.run(socket)),
+        Carry::Nothing => actix_web::rt::spawn(turn_away(socket)),
     };
 }
 

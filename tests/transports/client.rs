@@ -51,6 +51,9 @@ impl Eio {
     }
 }
 
+/// What a client reads whose session is over, unless the server ended it for good.
+pub const SID_UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
+
 /// A polling session. Clones speak for the same one, from other threads.
 #[derive(Debug, Clone)]
 pub struct Poller {
@@ -93,6 +96,12 @@ impl Poller {
         let answer = self.get();
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.eio.packets(&answer.text())
+    }
+
+    /// Whether the server knows nothing of the session any more. Asks with a POST, which meets no poll.
+    pub fn is_over(&self) -> bool {
+        let answer = self.post(&["6"]);
+        (answer.status, answer.text().as_str()) == (400, SID_UNKNOWN)
     }
 
     /// Polls until the server says that the session is over, after whatever else it has to say.
@@ -188,6 +197,11 @@ impl EngineSocket {
 
     pub fn send(&mut self, packet: &str) {
         self.0.send(Message::text(packet)).expect("the server reads");
+    }
+
+    /// Sends to a server that may have closed the connection already. Returns whether it was sent.
+    pub fn try_send(&mut self, packet: &str) -> bool {
+        self.0.send(Message::text(packet)).is_ok()
     }
 
     /// The next packet, or `None` once the connection is closed.

@@ -4,11 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{BOTH, Eio, Poller};
-use crate::support::TestServer;
-
-/// What a client hears whose session ended and that should come back.
-const SID_UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
+use super::client::{BOTH, Eio, Poller, SID_UNKNOWN};
+use crate::support::{TestServer, eventually};
 
 #[test]
 fn a_room_is_heard_over_polls() {
@@ -92,9 +89,8 @@ fn a_second_poll_or_post_at_once_ends_the_session() {
         let hanging = poller.hang();
         let second = poller.get();
         assert_eq!((second.status, second.text().as_str()), (400, r#"{"code":3,"message":"Bad request"}"#));
-        let told = hanging.packets();
-        assert!(told[0] == "41" || told[0] == "1", "{told:?}");
-        poller.wait_for_end();
+        assert_eq!(hanging.packets(), ["1"], "the close packet alone, after which clients come back");
+        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true));
     }
 }
 
@@ -103,9 +99,8 @@ fn a_poll_whose_client_goes_away_ends_the_session() {
     let server = TestServer::start(&[]);
     let poller = Poller::connect(&server, Eio::V4);
     drop(poller.hang());
-    // A poll that met the other would end the session too, so the server is given time to notice.
-    std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(poller.poll(), ["1"]);
+    eventually("the session is over", || poller.is_over().then_some(()));
+    assert_eq!(poller.get().text(), SID_UNKNOWN);
 }
 
 #[test]
@@ -115,7 +110,7 @@ fn bodies_have_a_limit() {
         let poller = Poller::connect(&server, eio);
         let large = "x".repeat(70_000);
         assert_eq!(poller.post(&[&format!("4{large}")]).status, 413);
-        assert_eq!(poller.post(&["6"]).text(), "ok", "the session lives on");
+        assert!(poller.is_over(), "as engine.io has it");
     }
 }
 
@@ -137,7 +132,7 @@ fn broken_payloads_end_the_session() {
         let poller = Poller::connect(&server, eio);
         let answer = poller.post_bytes(body);
         assert_eq!((answer.status, answer.text().as_str()), (400, r#"{"code":3,"message":"Bad request"}"#), "{body:?}");
-        poller.wait_for_end();
+        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true), "{body:?}");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
 
-use super::{RoomLink, Session, Verified};
+use super::{RoomLink, Session, Step, Verified};
 
 /// How long commands wait for a verdict that was good before. Then that one stands: the store is away,
 /// and the node has said that it is not ready.
@@ -98,7 +98,7 @@ impl Session {
         match decoded {
             Decoded::Command(command) => {
                 if self.let_through(&command.ack, ctx) {
-                    self.waiting.push_back(command);
+                    self.waiting.push_back(Step::Command(command));
                     self.pump(ctx);
                 }
             }
@@ -144,12 +144,15 @@ impl Session {
     /// Carries out waiting commands until one has to wait for an answer.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
         while self.awaited == 0 && !self.ended {
-            let Some(command) = self.waiting.pop_front() else {
-                // An idle session holds no memory for what it might have to do.
-                self.waiting = VecDeque::new();
-                return;
-            };
-            self.carry_out(command, ctx);
+            match self.waiting.pop_front() {
+                Some(Step::Command(command)) => self.carry_out(command, ctx),
+                Some(Step::LeaveRooms) => self.leave_rooms(false),
+                None => {
+                    // An idle session holds no memory for what it might have to do.
+                    self.waiting = VecDeque::new();
+                    return;
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::protocol::engineio::PONG;
 use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
-use super::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, Session, TransportGone};
+use super::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, Session, Step, TransportGone};
 
 impl Handler<Received> for Session {
     type Result = ();
@@ -65,15 +65,24 @@ impl Session {
         }
         match input {
             SocketIoInput::Connect { namespace } if namespace == ROOT_NAMESPACE => {
-                self.connected = true;
+                // socket.io closes the connection of a client that connects twice.
+                if std::mem::replace(&mut self.connected, true) {
+                    return self.end(Disconnect::Malformed, ctx);
+                }
                 self.deadlines.met_connect();
                 self.say(&connect_packet(version, &self.port.outlet.socket_id));
             }
             SocketIoInput::Connect { namespace } => self.say(&connect_error(version, &namespace)),
-            // The client closes its transport next; until then it is out of its rooms, after the
-            // grace, like anybody whose connection is gone.
-            SocketIoInput::Disconnect => self.end(Disconnect::ByClient, ctx),
-            SocketIoInput::Event(_) if !self.connected => self.end(Disconnect::Policy, ctx),
+            SocketIoInput::Disconnect | SocketIoInput::Event(_) if !self.connected => {
+                self.end(Disconnect::Malformed, ctx);
+            }
+            // From here on the client is out of its rooms, after the grace, like anybody whose connection is gone.
+            // Its transport stays: it may connect again, and most clients close it next.
+            SocketIoInput::Disconnect => {
+                self.connected = false;
+                self.waiting.push_back(Step::LeaveRooms);
+                self.pump(ctx);
+            }
             SocketIoInput::Event(decoded) => self.decoded(decoded, ctx),
             SocketIoInput::Nothing => {}
         }
@@ -81,7 +90,7 @@ impl Session {
 
     fn refuse_packet(&mut self, fault: &dyn std::error::Error, ctx: &mut Context<Self>) {
         debug!("packet refused: session_id={} error={fault}", self.port.outlet.session);
-        self.end(Disconnect::Policy, ctx);
+        self.end(Disconnect::Malformed, ctx);
     }
 }
 

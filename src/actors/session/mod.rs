@@ -116,6 +116,13 @@ struct RoomLink {
     joined_by: u64,
 }
 
+/// What a client asked for and has its turn.
+enum Step {
+    Command(ClientCommand),
+    /// The client left the root namespace.
+    LeaveRooms,
+}
+
 /// A session.
 pub struct Session {
     port: Arc<SessionPort>,
@@ -130,7 +137,7 @@ pub struct Session {
     /// Commands that wait for the one before: a sender's commands keep their order. Each was let
     /// through by the limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
     /// at most, which bounds how many there are.
-    waiting: VecDeque<ClientCommand>,
+    waiting: VecDeque<Step>,
     /// Something befell the user while a verdict was on its way: that one may be older than the news.
     must_recheck: bool,
     /// The user whose `/ws` connection this was announced as.
@@ -226,9 +233,7 @@ impl Session {
         }
         self.ended = true;
         debug!("session ended: session_id={} reason={reason:?}", self.port.outlet.session);
-        // A Socket.IO client that is told so stays away for good; one that only loses its transport
-        // comes back by itself.
-        if self.decoder.is_some() && reason != Disconnect::ByClient && !reason.reconnect() {
+        if self.decoder.is_some() && reason.is_final() {
             self.say(DISCONNECT);
         }
         self.port.outlet.outbox.close(reason);
