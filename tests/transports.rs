@@ -11,5 +11,6 @@ mod transports {
     mod polling;
     mod recovery;
     mod slow;
+    mod strangers;
     mod upgrade;
 }

@@ -43,6 +43,9 @@ struct Address {
 /// Addresses remembered before those without a seat and with a full bucket are forgotten.
 const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
 
+/// One seat in so many is to be free, if there is anybody who can be asked to go.
+const SPARE_SHARE: usize = 16;
+
 /// Counts the sessions of this node, whatever their transport: a client that polls is one session
 /// over many connections.
 #[derive(Debug)]
@@ -54,6 +57,13 @@ pub struct Gate {
 impl Gate {
     pub fn new(limits: GateLimits) -> Arc<Self> {
         Arc::new(Self { limits, inner: Mutex::default() })
+    }
+
+    /// How many seats too many are taken: while strangers hold seats, some are kept free for those who come to
+    /// join a room.
+    pub fn seats_short(&self) -> usize {
+        let spare = (self.limits.sessions_max / SPARE_SHARE).max(1);
+        (self.lock().seats_taken + spare).saturating_sub(self.limits.sessions_max)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -142,6 +152,17 @@ mod tests {
         drop(first);
         let _fourth = gate.try_enter(address(3), NOW).unwrap();
         assert_eq!(gate.lock().seats_taken, 3);
+    }
+
+    #[test]
+    fn one_seat_in_sixteen_is_to_be_free() {
+        for (sessions_max, taken, short) in
+            [(1, 0, 0), (1, 1, 1), (16, 15, 0), (16, 16, 1), (160, 150, 0), (160, 157, 7)]
+        {
+            let gate = gate(sessions_max, sessions_max, 1_000);
+            let _seats: Vec<Seat> = (0..taken).map(|n| gate.try_enter([192, 0, 2, n].into(), NOW).unwrap()).collect();
+            assert_eq!(gate.seats_short(), short, "{taken} of {sessions_max}");
+        }
     }
 
     #[test]

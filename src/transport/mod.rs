@@ -63,6 +63,10 @@ pub struct TransportSettings {
     pub connections_per_s_max: u32,
 }
 
+/// Strangers that one arrival may ask to go: enough to make room faster than others come, few enough to cost
+/// nothing.
+const ASKED_TO_GO_MAX: usize = 16;
+
 /// What all workers' transports share.
 pub struct TransportState {
     services: Arc<SessionServices>,
@@ -91,9 +95,15 @@ impl TransportState {
         self.sockets_count.load(Ordering::Relaxed)
     }
 
-    /// Takes a seat for a new session.
+    /// Takes a seat for a new session. When few are left, strangers are asked to go, whether this one was let in
+    /// or comes back for the seat of one of them.
     fn admit(&self, head: &RequestHead) -> Result<Seat, Refused> {
-        self.gate.try_enter(self.client_key(head), self.services.clock.now())
+        let admitted = self.gate.try_enter(self.client_key(head), self.services.clock.now());
+        let short = self.gate.seats_short();
+        if short > 0 {
+            self.services.directory.make_room(short, ASKED_TO_GO_MAX);
+        }
+        admitted
     }
 
     /// Where a request comes from: what one client is likely to own.

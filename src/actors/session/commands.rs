@@ -290,6 +290,7 @@ impl Session {
     }
 
     fn authorized(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
+        self.become_known();
         let Some(verified) = &self.verified else { return self.reject(&command.ack, Reject::Unauthorized) };
         if matches!(command.kind, CommandKind::Auth) {
             self.token = Some(verified.token.clone());

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use actix::Addr;
 
 use crate::domain::{Disconnect, SessionId, UserId};
 
-use super::{ProveAgain, Revoked, Session};
+use super::strangers::{Strangers, Turn};
+use super::{MakeRoom, ProveAgain, Revoked, Session};
 
 #[derive(Default)]
 struct Sessions {
@@ -16,10 +18,11 @@ struct Sessions {
     over: Option<Disconnect>,
     all: HashMap<SessionId, Addr<Session>>,
     by_user: HashMap<UserId, HashSet<SessionId>>,
+    strangers: Strangers,
 }
 
-/// The sessions of this node. Touched when a session begins, learns who it is, or ends; never for a
-/// command. As large as the gate lets sessions in.
+/// The sessions of this node. Touched when a session begins, learns who it is, or ends, and for what it says
+/// before; never for a valid command. As large as the gate lets sessions in.
 #[derive(Default)]
 pub struct SessionDirectory {
     next_id: AtomicU64,
@@ -66,6 +69,32 @@ impl SessionDirectory {
         let mut sessions = self.lock();
         sessions.over = Some(reason);
         revoke_all(sessions.all.values(), reason)
+    }
+
+    /// Asks strangers to go, the longest silent first, so that `wanted` seats become free in all; at most
+    /// `asked_max` of them.
+    pub fn make_room(&self, wanted: usize, asked_max: usize) {
+        let mut sessions = self.lock();
+        let picked = sessions.strangers.pick(wanted, asked_max, Instant::now());
+        for session in picked.iter().filter_map(|id| sessions.all.get(id)) {
+            #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
+            session.do_send(MakeRoom);
+        }
+    }
+
+    /// Lists the session as a stranger.
+    pub(super) fn enter_stranger(&self, id: SessionId) -> Turn {
+        self.lock().strangers.enter(id, Instant::now())
+    }
+
+    /// A stranger said something.
+    pub(super) fn stranger_spoke(&self, turn: Turn) -> Turn {
+        self.lock().strangers.spoke(turn, Instant::now())
+    }
+
+    /// A stranger is none any more, or ended.
+    pub(super) fn leave_stranger(&self, turn: Turn) {
+        self.lock().strangers.leave(turn);
     }
 
     pub(super) fn next_id(&self) -> SessionId {

@@ -10,7 +10,9 @@ use crate::protocol::engineio::PONG;
 use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
-use super::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, Session, Step, TransportGone};
+use super::{
+    CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, Session, Step, TransportGone,
+};
 
 impl Handler<Received> for Session {
     type Result = ();
@@ -24,6 +26,11 @@ impl Handler<Received> for Session {
             return self.end(reason, ctx);
         }
         self.last_heard = Instant::now();
+        if let Some(turn) = self.stranger
+            && matches!(inbound, Inbound::Text(_) | Inbound::Binary(_))
+        {
+            self.stranger = Some(self.services.directory.stranger_spoke(turn));
+        }
         match (inbound, &mut self.decoder) {
             (Inbound::Text(text), Some(decoder)) => match decoder.text(&text) {
                 Ok(input) => self.socket_io(input, ctx),
@@ -118,6 +125,17 @@ impl Handler<ProveAgain> for Session {
     fn handle(&mut self, _: ProveAgain, ctx: &mut Context<Self>) {
         if !self.ended {
             self.recheck(ctx);
+        }
+    }
+}
+
+impl Handler<MakeRoom> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: MakeRoom, ctx: &mut Context<Self>) {
+        // It may have become known while this was on its way.
+        if self.stranger.is_some() {
+            self.end(Disconnect::Overloaded, ctx);
         }
     }
 }

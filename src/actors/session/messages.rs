@@ -43,6 +43,12 @@ pub struct Revoked(pub Disconnect);
 #[rtype(result = "()")]
 pub struct ProveAgain;
 
+/// From the directory: seats are scarce, so a session that nobody knows yet ends. Sent past the bound: once per
+/// session, and it must arrive.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MakeRoom;
+
 /// From a room: after your command number `stamp` you are no member here. Full mailbox: the session
 /// keeps the room in its list and says good-bye to it in the end, which does no harm.
 #[derive(Debug, Message)]

@@ -10,6 +10,7 @@ mod deadlines;
 mod directory;
 mod handlers;
 mod messages;
+mod strangers;
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -31,9 +32,10 @@ use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
 
 use deadlines::Deadlines;
+use strangers::Turn;
 
 pub use directory::SessionDirectory;
-pub use messages::{CommandBounced, Inbound, MembershipLost, ProveAgain, Received, Revoked, TransportGone};
+pub use messages::{CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, TransportGone};
 
 /// Messages from rooms and the directory that may wait. What a client sends does not wait here: its
 /// transport reads on when the session is done with what it read.
@@ -150,6 +152,8 @@ pub struct Session {
     limiter: Bucket,
     /// Commands refused by the limiter, less those it let through since.
     excess: u32,
+    /// The session's place among the strangers, until its first valid command.
+    stranger: Option<Turn>,
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
     connected: bool,
     last_heard: Instant,
@@ -187,6 +191,7 @@ impl Session {
                 commands_count: 0,
                 limiter: Bucket::default(),
                 excess: 0,
+                stranger: None,
                 connected: codec != Codec::SocketIoV4,
                 last_heard: Instant::now(),
                 deadlines,
@@ -241,6 +246,13 @@ impl Session {
         ctx.stop();
     }
 
+    /// The session is no stranger any more.
+    fn become_known(&mut self) {
+        if let Some(turn) = self.stranger.take() {
+            self.services.directory.leave_stranger(turn);
+        }
+    }
+
     fn leave_rooms(&mut self, at_once: bool) {
         let session = self.port.outlet.session;
         for link in self.rooms.drain().map(|(_, link)| link) {
@@ -257,6 +269,7 @@ impl Actor for Session {
         if let Some(reason) = self.services.directory.begin(self.port.outlet.session, ctx.address()) {
             return self.end(reason, ctx);
         }
+        self.stranger = Some(self.services.directory.enter_stranger(self.port.outlet.session));
         self.open(ctx);
         self.arm_timer(ctx);
     }
@@ -267,6 +280,7 @@ impl Actor for Session {
         self.port.outlet.outbox.close(Disconnect::Fault);
         self.leave_rooms(false);
         self.announce_device(None);
+        self.become_known();
         let verified = self.verified.take().map(|verified| verified.identity.profile.id);
         for user in [verified, self.claimed.take()].into_iter().flatten() {
             self.services.directory.forget(user, self.port.outlet.session);
