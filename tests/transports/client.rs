@@ -199,6 +199,10 @@ impl EngineSocket {
         self.0.send(Message::text(packet)).expect("the server reads");
     }
 
+    pub fn send_binary(&mut self, bytes: &[u8]) {
+        self.0.send(Message::binary(bytes.to_vec())).expect("the server reads");
+    }
+
     /// Sends to a server that may have closed the connection already. Returns whether it was sent.
     pub fn try_send(&mut self, packet: &str) -> bool {
         self.0.send(Message::text(packet)).is_ok()
