@@ -386,6 +386,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_lingers_is_bounded_in_number_and_in_bytes() {
+        let mut entries = Entries::default();
+        (0..2 * LINGERING_MAX).for_each(|_| {
+            entries.linger(random_sid(), 0);
+            entries.forget_old();
+        });
+        assert_eq!((entries.lingering.len(), entries.lingering_bytes), (LINGERING_MAX, 0));
+        for _ in 0..2 * LINGERING_MAX {
+            entries.linger(random_sid(), LINGERING_BYTES_MAX / 8);
+            entries.forget_old();
+        }
+        assert_eq!((entries.lingering.len(), entries.lingering_bytes), (8, LINGERING_BYTES_MAX));
+    }
+
+    #[test]
     fn sids_are_twenty_characters_and_differ() {
         let (one, other) = (random_sid(), random_sid());
         assert_eq!(one.len(), SID_CHARS);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::client::{BOTH, Eio, Poller, SID_UNKNOWN};
-use crate::support::{TestServer, eventually};
+use crate::support::{TestServer, Ws, eventually};
 
 #[test]
 fn a_room_is_heard_over_polls() {
@@ -101,6 +101,26 @@ fn a_poll_whose_client_goes_away_ends_the_session() {
     drop(poller.hang());
     eventually("the session is over", || poller.is_over().then_some(()));
     assert_eq!(poller.get().text(), SID_UNKNOWN);
+}
+
+#[test]
+fn a_session_that_we_ended_keeps_its_good_bye_until_a_poll_took_it() {
+    let server = TestServer::start(&[]);
+    for eio in BOTH {
+        let user = server.user(&format!("viewer-{eio:?}"));
+        let live_id = server.live(&user);
+        let poller = Poller::connect(&server, eio);
+        poller.join(&user, live_id);
+        let away = server.user(&format!("away-{eio:?}"));
+        let mut witness = Ws::connect(&server, &away);
+        witness.join(live_id);
+        server.admin_post(&format!("/admin/users/{}", user.id), &json!({"status": 0})).ok();
+        witness.event_where("online", |online| online["action"] == json!("leave"));
+        // It is over, and nobody polled yet. What its client still sends is taken and has no effect.
+        assert_eq!(poller.post(&["6"]).text(), "ok");
+        poller.wait_for_end();
+        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true), "it was told once");
+    }
 }
 
 #[test]

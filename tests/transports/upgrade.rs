@@ -150,6 +150,9 @@ fn a_probe_that_leads_nowhere_leaves_the_session_to_polling() {
             assert_eq!(poller.post(&["6"]).text(), "ok", "{packets:?}");
         }
         let mut socket = poller.websocket();
+        socket.send_binary(b"\x022probe");
+        assert_eq!(socket.read(), None, "a probe is text");
+        let mut socket = poller.websocket();
         assert_eq!(poller.websocket().read(), None, "one probe at a time");
         socket.send("2probe");
         assert_eq!(socket.read().as_deref(), Some("3probe"));
