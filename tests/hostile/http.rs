@@ -83,7 +83,7 @@ fn paths_lead_nowhere_else() {
         ("/api/live/list/1%0d%0aset-cookie:a", "422"),
         ("/socket.io/?EIO=4&transport=polling%0d%0ax:y", "400"),
         ("/socket.io/?EIO=4&transport=polling&sid=%ff", "400"),
-        ("/socket.io/?EIO=4&EIO=3&transport=polling", "400"),
+        ("/socket.io/?EIO=4&EIO=5&transport=polling", "400"),
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         let answer = exchange(&server, request.as_bytes());
