@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::actors::hub::Hub;
 use crate::actors::live_room::{RoomServices, WindowSettings};
 use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
+use crate::actors::reconcile::{self, ReconcileSettings};
 use crate::actors::registry::Registry;
 use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
 use crate::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
@@ -121,6 +122,7 @@ impl App {
             settings: room_settings(config),
             window: window_settings(config),
             idle_retire: ms(config.rooms.idle_retire_ms),
+            reconcile_every: ms(config.rooms.reconcile_ms),
             history,
             broker: cluster.broker.clone(),
             persister: persister.clone(),
@@ -152,6 +154,7 @@ impl App {
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
         });
+        reconcile::start(&everywhere, store.clone(), reconcile_settings(config));
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
@@ -455,6 +458,10 @@ fn session_settings(config: &Config) -> SessionSettings {
 fn registration_rate(config: &Config) -> BucketRate {
     let per_hour = config.limits.registrations_per_hour;
     BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
+}
+
+fn reconcile_settings(config: &Config) -> ReconcileSettings {
+    ReconcileSettings { accounts_every: ms(config.auth.recheck_ms), catalogue_every: ms(config.rooms.reconcile_ms) }
 }
 
 fn api_settings(config: &Config) -> ApiSettings {

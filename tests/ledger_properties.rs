@@ -179,7 +179,7 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
             Step::EndLive { live } => {
                 let told =
                     db.store.set_live_status(lives[*live], owner, LiveStatus::Ended, database::NOW).await.unwrap();
-                assert_eq!(told == StatusChange::AlreadyEnded, model.ended[*live]);
+                assert_eq!(matches!(told, StatusChange::AlreadyEnded(_)), model.ended[*live]);
                 model.ended[*live] = true;
             }
             Step::Restart => db.store = open(&db.url).await.unwrap(),

@@ -15,8 +15,8 @@ use comments::{
 use database::{Database, NOW, open, order, profile, request};
 use liveroom::domain::*;
 use liveroom::storage::{
-    CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, StatusChange, StoreError, StoreOptions, StoredToken,
-    Write, WriteOutcome,
+    CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, LiveState, StatusChange, StoreError, StoreOptions,
+    StoredToken, Write, WriteOutcome,
 };
 
 contract! {
@@ -72,6 +72,12 @@ async fn a_user_is_disabled_and_enabled(db: Database) {
     assert_eq!((disabled.enabled, disabled.updated_at), (false, later));
     assert!(!db.store.user(alice).await.unwrap().unwrap().enabled);
     assert!(db.store.set_user_enabled(alice, true, later).await.unwrap().unwrap().enabled);
+    let bob = db.user("bobby", 0).await.id;
+    db.store.set_user_enabled(bob, false, later).await.unwrap();
+    let among = vec![alice, bob, UserId::new(99).unwrap()];
+    assert_eq!(db.store.disabled_users(among).await.unwrap(), [bob]);
+    assert_eq!(db.store.disabled_users(vec![alice]).await.unwrap(), []);
+    assert_eq!(db.store.disabled_users(Vec::new()).await.unwrap(), []);
     assert_eq!(db.store.set_user_enabled(UserId::new(99).unwrap(), true, NOW).await.unwrap(), None);
 }
 
@@ -122,8 +128,12 @@ async fn a_live_is_changed_by_its_owner_until_it_ends(db: Database) {
         let StatusChange::Changed(changed) = set(alice, status).await.unwrap() else { panic!("not changed") };
         assert_eq!((changed.live.status, changed.updated_at), (status, NOW.plus_ms(1)));
     }
-    assert_eq!(set(alice, LiveStatus::OnAir).await.unwrap(), StatusChange::AlreadyEnded);
+    let ended = db.store.live(row.live.id).await.unwrap().unwrap();
+    assert_eq!(set(alice, LiveStatus::OnAir).await.unwrap(), StatusChange::AlreadyEnded(ended));
     let unknown = LiveId::new(row.live.id.get() + 99).unwrap();
+    let state = LiveState { id: row.live.id, status: LiveStatus::Ended, title: "标题".into() };
+    assert_eq!(db.store.live_states(vec![unknown, row.live.id]).await.unwrap(), [state]);
+    assert_eq!(db.store.live_states(Vec::new()).await.unwrap(), []);
     assert_eq!(db.store.live(unknown).await.unwrap(), None);
     assert_eq!(db.store.live_ledger(unknown).await.unwrap(), LiveLedger::default());
 }

@@ -11,6 +11,7 @@ pub mod everywhere;
 pub mod hub;
 pub mod live_room;
 pub mod persister;
+pub mod reconcile;
 pub mod registry;
 pub mod session;
 mod start;

@@ -37,12 +37,14 @@ const PLENTY: BucketRate = BucketRate { burst: 10_000, refill: 10_000, per_ms: 1
 #[derive(Debug, Clone, Copy)]
 pub struct NodeOptions {
     pub idle_retire: Duration,
+    pub reconcile_every: Duration,
     pub queue_max: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { idle_retire: Duration::from_secs(600), queue_max: 64 }
+        let minutes = Duration::from_secs(600);
+        Self { idle_retire: minutes, reconcile_every: minutes, queue_max: 64 }
     }
 }
 
@@ -99,6 +101,7 @@ impl Node {
                 calm_deliveries_per_s: 12_500,
             },
             idle_retire: options.idle_retire,
+            reconcile_every: options.reconcile_every,
             history: HistoryLimits { events_max: 300, age_ms: 120_000 },
             broker: Arc::new(MemoryBroker),
             persister: persister.clone(),

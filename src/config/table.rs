@@ -154,6 +154,8 @@ sections! {
     /// How long rooms live and what they remember.
     rooms: RoomsConfig {
         idle_retire_ms: u32 = 120_000, 100..=86_400_000;
+        /// Between two comparisons with the store.
+        reconcile_ms: u32 = 3_000, 100..=TIMEOUT_MS_MAX;
         history_events_max: usize = 300, 0..=10_000;
         history_ms: u32 = 120_000, 0..=3_600_000;
     }

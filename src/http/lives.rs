@@ -48,11 +48,14 @@ pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): Signe
     };
     match state.store.set_live_status(id, identity.profile.id, status, state.clock.now()).await? {
         StatusChange::Changed(row) => {
-            state.rooms.live_changed(id, row.live.status, row.live.title);
+            state.rooms.live_changed(row.live);
             ok("ok")
         }
         StatusChange::NotFound => Err(LIVE_NOT_FOUND),
-        StatusChange::AlreadyEnded => Err(ApiError::Refused("该直播间已结束")),
+        StatusChange::AlreadyEnded(row) => {
+            state.rooms.live_is(row.live);
+            Err(ApiError::Refused("该直播间已结束"))
+        }
     }
 }
 

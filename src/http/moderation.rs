@@ -68,14 +68,18 @@ struct CloseView {
     status: i16,
 }
 
-/// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat.
+/// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat, which
+/// also closes a room that missed the end.
 pub async fn close(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let row = state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
-    let ended = state.store.set_live_status(live_id, row.live.owner, LiveStatus::Ended, state.clock.now()).await?;
-    if let StatusChange::Changed(row) = ended {
-        info!("live closed: live_id={live_id}");
-        state.rooms.live_changed(live_id, row.live.status, row.live.title);
+    match state.store.set_live_status(live_id, row.live.owner, LiveStatus::Ended, state.clock.now()).await? {
+        StatusChange::Changed(row) => {
+            info!("live closed: live_id={live_id}");
+            state.rooms.live_changed(row.live);
+        }
+        StatusChange::AlreadyEnded(row) => state.rooms.live_is(row.live),
+        StatusChange::NotFound => return Err(LIVE_NOT_FOUND),
     }
     ok(CloseView { live_id: live_id.get(), status: LiveStatus::Ended.code() })
 }

@@ -187,7 +187,16 @@ pub enum StatusChange {
     Changed(LiveRow),
     /// Unknown, or not the owner's.
     NotFound,
-    AlreadyEnded,
+    /// Nothing changed; this is the row.
+    AlreadyEnded(LiveRow),
+}
+
+/// The part of a live's row that rooms hold in memory and that may change behind their back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveState {
+    pub id: LiveId,
+    pub status: LiveStatus,
+    pub title: String,
 }
 
 /// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each is one
@@ -209,6 +218,8 @@ pub trait Store: Send + Sync {
     ) -> Stored<'_, Option<User>>;
     fn user(&self, id: UserId) -> Stored<'_, Option<User>>;
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>>;
+    /// Those of these accounts that are disabled, in no order. Ask for a few hundred at most.
+    fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;
     /// Enables or disables an account; `None` if it is unknown.
     fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>>;
 
@@ -233,6 +244,9 @@ pub trait Store: Send + Sync {
         at: Timestamp,
     ) -> Stored<'_, LiveRow>;
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>>;
+    /// What rooms hold of these lives, in no order. Unknown lives, and those whose status is none of
+    /// ours, are left out. Ask for a few hundred at most.
+    fn live_states(&self, ids: Vec<LiveId>) -> Stored<'_, Vec<LiveState>>;
     /// Page `page` (from 1) of `per_page` lives in id order.
     fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>>;
     /// Sets the status if `owner` owns the live and it has not ended.

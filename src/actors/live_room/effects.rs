@@ -87,6 +87,9 @@ impl LiveRoom {
     /// that waited for it.
     pub(super) fn tell(&mut self, sequenced: Sequenced) -> Effects {
         let effects = self.room.ordered(&sequenced);
+        if matches!(sequenced.event, RoomEvent::Live { .. }) {
+            self.held.set(self.room.live());
+        }
         let lane = sequenced.event.lane(self.room.live().owner);
         let encoded = Arc::new(Encoded::event(sequenced.clone(), lane));
         let now = self.now();

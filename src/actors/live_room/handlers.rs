@@ -100,7 +100,11 @@ impl Handler<LiveChanged> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, changed: LiveChanged, ctx: &mut Context<Self>) {
+        if changed.held_version.is_some_and(|version| self.held.version() != Some(version)) {
+            return;
+        }
         let effects = self.room.live_changed(changed.status, changed.title, self.now());
+        self.held.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
     }

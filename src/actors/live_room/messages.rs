@@ -59,13 +59,16 @@ pub struct MemberGone {
     pub at_once: bool,
 }
 
-/// From the registry: the row of the live changed. Sent past the bound: streamers and operators
-/// are few.
+/// From the registry: the row of the live changed. Sent past the bound when a streamer or an operator
+/// changed it, who are few. Full mailbox when the row was found to differ: it is found again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LiveChanged {
     pub status: LiveStatus,
     pub title: String,
+    /// The row was read some time ago: worth nothing if the room's live has changed since this version
+    /// of [`HeldLive`](super::HeldLive).
+    pub held_version: Option<u64>,
 }
 
 /// From HTTP: a comment of this live was taken down. Full mailbox: the operator is asked to try again.

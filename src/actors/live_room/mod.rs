@@ -5,6 +5,7 @@ mod ahead;
 mod effects;
 mod fan_out;
 mod handlers;
+mod held;
 mod messages;
 mod moderation;
 mod peers;
@@ -41,6 +42,7 @@ use recovery::Recovery;
 use shown::ShownPresence;
 use window::FlushWindow;
 
+pub use held::HeldLive;
 pub use messages::{
     Answers, Delivered, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand,
     RoomCommandKind, StopRoom, TakeDown, WriteTicket, WritesDone,
@@ -69,6 +71,8 @@ pub struct RoomServices {
     pub history: HistoryLimits,
     /// Nobody here for this long: the room asks to be stopped.
     pub idle_retire: Duration,
+    /// Between two comparisons of the open rooms with the store.
+    pub reconcile_every: Duration,
     pub broker: Arc<dyn Broker>,
     pub persister: PersisterPort,
     pub catalogue: Arc<GiftCatalogue>,
@@ -82,6 +86,7 @@ pub struct LiveRoom {
     /// Tells this life of the room from those before it.
     generation: u64,
     room: Room<Arc<SessionPort>>,
+    held: Arc<HeldLive>,
     log: Box<dyn RoomLog>,
     recovery: Recovery,
     fan_out: FanOut,
@@ -104,7 +109,7 @@ pub struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Starts a room in `arbiter`. `recent` as in [`Room::open`].
+    /// Starts a room in `arbiter`. `recent` as in [`Room::open`]. Also returns what it holds of the live.
     pub fn start_in(
         arbiter: &ArbiterHandle,
         live: Live,
@@ -113,8 +118,10 @@ impl LiveRoom {
         generation: u64,
         services: RoomServices,
         registry: Addr<Registry>,
-    ) -> Addr<Self> {
-        start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {
+    ) -> (Addr<Self>, Arc<HeldLive>) {
+        let held = Arc::new(HeldLive::new(&live));
+        let held_by_room = held.clone();
+        let room = start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();
@@ -130,6 +137,7 @@ impl LiveRoom {
                 generation,
                 recovery,
                 room,
+                held: held_by_room,
                 log,
                 fan_out: FanOut::new(live_id),
                 shown: ShownPresence::default(),
@@ -147,7 +155,8 @@ impl LiveRoom {
                 flush_pending: false,
                 retired: false,
             }
-        })
+        });
+        (room, held)
     }
 
     fn now(&self) -> Timestamp {

@@ -57,13 +57,15 @@ pub struct RoomStopped {
     pub generation: u64,
 }
 
-/// From HTTP: the row of a live changed. Sent past the bound: streamers and operators are few.
+/// From HTTP: the row of a live changed, or was asked to change to what it is. Sent past the bound: streamers and operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LiveRowChanged {
     pub live_id: LiveId,
     pub status: LiveStatus,
     pub title: String,
+    /// It had changed before: only a room that does not know it is told.
+    pub is_repeated: bool,
 }
 
 /// From an operator, on this node or another: remove a user from a room. Sent past the bound: operators

@@ -6,6 +6,7 @@
 //! is known by its generation, so late news of it cannot touch its successor.
 
 mod messages;
+mod reconcile;
 mod rooms;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{KickUser, LiveChanged, LiveRoom, RoomServices, StopRoom};
+use crate::actors::live_room::{HeldLive, KickUser, LiveChanged, LiveRoom, RoomServices, StopRoom};
+use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
 use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject, RoomEvent};
 use crate::storage::{LiveRow, Store, StoreError};
@@ -46,11 +48,13 @@ enum Entry {
     Open {
         room: RoomAddr,
         generation: u64,
+        held: Arc<HeldLive>,
     },
     /// The room was asked to stop and has not answered.
     Stopping {
         room: RoomAddr,
         generation: u64,
+        held: Arc<HeldLive>,
         waiting: Waiting,
     },
 }
@@ -71,6 +75,7 @@ pub struct Registry {
     store: Arc<dyn Store>,
     services: RoomServices,
     deaths_count: u64,
+    reconcile_log: FailureLog,
 }
 
 impl Registry {
@@ -87,6 +92,7 @@ impl Registry {
                 store,
                 services,
                 deaths_count: 0,
+                reconcile_log: FailureLog::new("rooms"),
             }
         })
     }
@@ -145,9 +151,10 @@ impl Registry {
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
-        let room = LiveRoom::start_in(arbiter, live, recent, log, generation, self.services.clone(), ctx.address());
+        let (room, held) =
+            LiveRoom::start_in(arbiter, live, recent, log, generation, self.services.clone(), ctx.address());
         let room = Arc::new(room);
-        self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation });
+        self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation, held });
         room
     }
 
@@ -186,6 +193,10 @@ fn answer_all(waiting: Waiting, located: &Located) {
 
 impl Actor for Registry {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.arm_reconcile(ctx);
+    }
 }
 
 impl Handler<Locate> for Registry {
@@ -215,14 +226,14 @@ impl Handler<RoomIdle> for Registry {
 
     fn handle(&mut self, idle: RoomIdle, _: &mut Context<Self>) {
         let Some(entry) = self.rooms.get_mut(&idle.live_id) else { return };
-        let Entry::Open { room, generation } = entry else { return };
+        let Entry::Open { room, generation, held } = entry else { return };
         if *generation != idle.generation {
             return;
         }
-        let (room, generation) = (room.clone(), *generation);
+        let (room, generation, held) = (room.clone(), *generation, held.clone());
         #[expect(clippy::disallowed_methods, reason = "one per idle room, and it must arrive")]
         room.do_send(StopRoom);
-        *entry = Entry::Stopping { room, generation, waiting: Vec::new() };
+        *entry = Entry::Stopping { room, generation, held, waiting: Vec::new() };
     }
 }
 
@@ -242,9 +253,9 @@ impl Handler<RoomResumed> for Registry {
         if *generation != resumed.generation {
             return;
         }
-        if let Some(Entry::Stopping { room, generation, waiting }) = self.rooms.remove(&resumed.live_id) {
+        if let Some(Entry::Stopping { room, generation, held, waiting }) = self.rooms.remove(&resumed.live_id) {
             answer_all(waiting, &Ok(room.clone()));
-            self.rooms.insert(resumed.live_id, Entry::Open { room, generation });
+            self.rooms.insert(resumed.live_id, Entry::Open { room, generation, held });
         }
     }
 }
@@ -268,14 +279,18 @@ impl Handler<LiveRowChanged> for Registry {
         match self.rooms.get_mut(&row.live_id) {
             Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
                 #[expect(clippy::disallowed_methods, reason = "streamers and operators are few")]
-                room.do_send(LiveChanged { status: row.status, title: row.title });
+                room.do_send(LiveChanged { status: row.status, title: row.title, held_version: None });
             }
             Some(Entry::Loading { changed, .. }) => {
                 if !matches!(changed, Some((LiveStatus::Ended, _))) {
                     *changed = Some((row.status, row.title.clone()));
                 }
-                self.tell_elsewhere(row);
+                if !row.is_repeated {
+                    self.tell_elsewhere(row);
+                }
             }
+            // Whoever has the room elsewhere knew of this change, or finds out by itself.
+            None if row.is_repeated => {}
             None => self.tell_elsewhere(row),
         }
     }

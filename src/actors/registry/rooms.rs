@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, RoomStats, TakeDown};
 use crate::cluster::Broker;
-use crate::domain::{CommentId, LiveId, LiveStatus, Reject, RoomEvent, UserId};
+use crate::domain::{CommentId, Live, LiveId, Reject, RoomEvent, UserId};
 
 use super::{Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
 
@@ -36,9 +36,18 @@ impl Rooms {
     }
 
     /// Tells the room, if it is open, that the row of its live changed.
-    pub fn live_changed(&self, live_id: LiveId, status: LiveStatus, title: String) {
+    pub fn live_changed(&self, live: Live) {
+        self.tell_row(live, false);
+    }
+
+    /// Tells the room of this node, if it is open, what the row of its live is: it may have missed it.
+    pub fn live_is(&self, live: Live) {
+        self.tell_row(live, true);
+    }
+
+    fn tell_row(&self, Live { id, status, title, .. }: Live, is_repeated: bool) {
         #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
-        self.registry.do_send(LiveRowChanged { live_id, status, title });
+        self.registry.do_send(LiveRowChanged { live_id: id, status, title, is_repeated });
     }
 
     /// Tells the members of a live's room, if it is open on any node, that a comment was taken down. A

@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use serde_json::json;
 
-use crate::actors::live_room::{LiveRoom, ROOM_MAILBOX};
+use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, NodeOptions};
-use crate::domain::{LiveId, Reject};
+use crate::domain::{LiveId, LiveStatus, Reject};
 
 /// A fault in a room, on purpose.
 #[derive(Message)]
@@ -127,4 +127,37 @@ async fn an_unknown_live_has_no_room() {
     let located = node.rooms.locate(LiveId::new(404).unwrap()).await;
     assert_eq!(located.map(|_| ()), Err(Reject::LiveNotFound));
     assert!(node.rooms.overview().await.unwrap().is_empty());
+}
+
+#[actix::test]
+async fn a_room_follows_a_row_that_changed_without_a_word() {
+    let reconcile_every = Duration::from_millis(30);
+    let node = Node::start(NodeOptions { reconcile_every, ..NodeOptions::default() }).await;
+    let mut alice = node.guest("alice").await;
+    alice.join().await;
+    let owner = node.store.live(node.live).await.unwrap().unwrap().live.owner;
+    for status in [LiveStatus::Paused, LiveStatus::OnAir, LiveStatus::Ended] {
+        let now = node.services.clock.now();
+        node.store.set_live_status(node.live, owner, status, now).await.unwrap();
+        let live = alice.event("live").await;
+        assert_eq!((&live["status"], &live["title"]), (&json!(status.code()), &json!("a live")), "{live}");
+    }
+    let refused = alice.ask(7, "comment", json!({"data": "anybody?"})).await;
+    assert_eq!(refused["code"], json!("live_ended"), "{refused}");
+}
+
+#[actix::test]
+async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
+    let node = Node::start(NodeOptions::default()).await;
+    let mut alice = node.guest("alice").await;
+    alice.join().await;
+    let room = node.rooms.locate(node.live).await.unwrap();
+    let tell = |status, title: &str, held_version| {
+        room.try_send(LiveChanged { status, title: title.to_owned(), held_version }).unwrap();
+    };
+    tell(LiveStatus::Paused, "paused", None);
+    tell(LiveStatus::OnAir, "read before the pause", Some(0));
+    tell(LiveStatus::OnAir, "read after the pause", Some(1));
+    assert_eq!(alice.event("live").await["title"], json!("paused"));
+    assert_eq!(alice.event("live").await["title"], json!("read after the pause"));
 }

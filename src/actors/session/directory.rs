@@ -40,6 +40,11 @@ impl SessionDirectory {
         self.lock().all.len()
     }
 
+    /// Users with a session on this node, in no order.
+    pub fn users(&self) -> Vec<UserId> {
+        self.lock().by_user.keys().copied().collect()
+    }
+
     /// Ends all sessions of a user for the given reason. Returns how many there were.
     pub fn revoke(&self, user: UserId, reason: Disconnect) -> usize {
         self.revoke_others(user, None, reason)

@@ -52,6 +52,13 @@ pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Cre
     row.map(Credentials::try_from).transpose()
 }
 
+pub async fn disabled(conn: &mut Conn, among: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {
+    let among: Vec<i64> = among.into_iter().map(UserId::get).collect();
+    let disabled = users::table.filter(users::id.eq_any(among).and(users::status.ne(USER_ENABLED)));
+    let ids: Vec<i64> = disabled.select(users::id).load(conn).await?;
+    Ok(ids.into_iter().filter_map(UserId::new).collect())
+}
+
 pub async fn set_enabled(
     conn: &mut Conn,
     id: UserId,

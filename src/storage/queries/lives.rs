@@ -9,7 +9,7 @@ use crate::domain::{Coins, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::error::require_storable;
 use crate::storage::rows::LiveRecord;
 use crate::storage::schema::{gift_records, lives};
-use crate::storage::{LiveLedger, LiveRow, StatusChange, StoreError};
+use crate::storage::{LiveLedger, LiveRow, LiveState, StatusChange, StoreError};
 
 pub async fn create(
     conn: &mut Conn,
@@ -38,6 +38,15 @@ pub async fn create(
 pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, StoreError> {
     let row = lives::table.find(id.get()).select(LiveRecord::as_select()).get_result(conn).await.optional()?;
     row.map(LiveRow::try_from).transpose()
+}
+
+pub async fn states(conn: &mut Conn, ids: Vec<LiveId>) -> Result<Vec<LiveState>, StoreError> {
+    let ids: Vec<i64> = ids.into_iter().map(LiveId::get).collect();
+    let columns = (lives::id, lives::status, lives::title);
+    let rows: Vec<(i64, i16, String)> = lives::table.filter(lives::id.eq_any(ids)).select(columns).load(conn).await?;
+    let state =
+        |(id, status, title)| Some(LiveState { id: LiveId::new(id)?, status: LiveStatus::from_code(status)?, title });
+    Ok(rows.into_iter().filter_map(state).collect())
 }
 
 pub async fn page(conn: &mut Conn, page: u32, per_page: u32) -> Result<Vec<LiveRow>, StoreError> {
@@ -69,8 +78,8 @@ pub async fn set_status(
     if let Some(row) = changed {
         return Ok(StatusChange::Changed(row.try_into()?));
     }
-    let found = owned.select(lives::id).get_result::<i64>(conn).await.optional()?;
-    Ok(if found.is_some() { StatusChange::AlreadyEnded } else { StatusChange::NotFound })
+    let found = owned.select(LiveRecord::as_select()).get_result(conn).await.optional()?;
+    found.map_or(Ok(StatusChange::NotFound), |row| Ok(StatusChange::AlreadyEnded(row.try_into()?)))
 }
 
 /// The sum is the live's own total, which the audit proves equal to that of its gifts.

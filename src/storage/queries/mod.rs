@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
-    Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, StatusChange, Store,
-    Stored, StoredToken, User, Write, WriteOutcome,
+    Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState, StatusChange,
+    Store, Stored, StoredToken, User, Write, WriteOutcome,
 };
 
 impl Store for Backend {
@@ -39,6 +39,10 @@ impl Store for Backend {
 
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>> {
         self.read(move |conn| accounts::credentials(conn, username).boxed())
+    }
+
+    fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>> {
+        self.read(move |conn| accounts::disabled(conn, among).boxed())
     }
 
     fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>> {
@@ -78,6 +82,10 @@ impl Store for Backend {
 
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>> {
         self.read(move |conn| lives::by_id(conn, id).boxed())
+    }
+
+    fn live_states(&self, ids: Vec<LiveId>) -> Stored<'_, Vec<LiveState>> {
+        self.read(move |conn| lives::states(conn, ids).boxed())
     }
 
     fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>> {

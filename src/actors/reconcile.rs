@@ -1,0 +1,80 @@
+//! What a node should know of the store and perhaps does not: accounts that were disabled and gifts that
+//! were added by a node that died then, or by hand. Signals tell both at once; this is for those that
+//! got lost. (Rooms are compared by the registry, which has them.)
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, info, warn};
+
+use crate::domain::UserId;
+use crate::storage::{Store, StoreError};
+
+use super::Everywhere;
+
+/// Accounts of one query.
+const CHUNK: usize = 500;
+
+/// How often each is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ReconcileSettings {
+    pub accounts_every: Duration,
+    pub catalogue_every: Duration,
+}
+
+/// Begins to look, on the calling thread and until its system ends.
+pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, settings: ReconcileSettings) {
+    let node = everywhere.clone();
+    actix_rt::spawn(async move {
+        let mut log = FailureLog::new("accounts");
+        loop {
+            tokio::time::sleep(settings.accounts_every).await;
+            log.note(recheck_disabled(&node, &*store).await);
+        }
+    });
+    let catalogue = everywhere.catalogue.clone();
+    actix_rt::spawn(async move {
+        let mut log = FailureLog::new("gift catalogue");
+        loop {
+            tokio::time::sleep(settings.catalogue_every).await;
+            log.note(catalogue.refresh().await);
+        }
+    });
+}
+
+/// Has the sessions of disabled users prove again who they are. Their own look decides: between the
+/// query and that look the account may have been enabled again. One query by primary key for each 500
+/// users connected, one after the other.
+async fn recheck_disabled(node: &Everywhere, store: &dyn Store) -> Result<(), StoreError> {
+    let users: Vec<UserId> = node.sessions.users();
+    for chunk in users.chunks(CHUNK) {
+        for user in store.disabled_users(chunk.to_vec()).await? {
+            debug!("sessions of a disabled user: user_id={user}");
+            node.sessions.recheck(user);
+        }
+    }
+    Ok(())
+}
+
+/// Logs a store that stays away once, and that it is back.
+#[derive(Debug)]
+pub(super) struct FailureLog {
+    what: &'static str,
+    failed: bool,
+}
+
+impl FailureLog {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, failed: false }
+    }
+
+    pub(super) fn note(&mut self, result: Result<(), StoreError>) {
+        let (what, failed) = (self.what, result.is_err());
+        match result {
+            Err(error) if !self.failed => warn!("{what} not compared with the store: error={error}"),
+            Ok(()) if self.failed => info!("{what} compared with the store again"),
+            _ => {}
+        }
+        self.failed = failed;
+    }
+}
