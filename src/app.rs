@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,7 +33,7 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
 use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
-use crate::http::{self, AddressBuckets, ApiSettings, ApiState, LoginLimiter, Readiness};
+use crate::http::{self, AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -53,6 +54,10 @@ const CONNECTIONS_SPARE: usize = 1_024;
 
 /// What clients have to answer our good-bye when the node stops.
 const GOOD_BYES: Duration = Duration::from_secs(1);
+
+/// How long sessions wait, before they are told to go elsewhere, for changes that are under way. Those
+/// that take longer, because a row is held, are waited for later.
+const CHANGES_FIRST: Duration = Duration::from_secs(1);
 
 /// How long the other nodes may take to hear that this one stops.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -76,6 +81,7 @@ pub struct App {
     sessions: Arc<SessionServices>,
     transport: web::Data<TransportState>,
     catalogue: Arc<GiftCatalogue>,
+    changes: Arc<Changes>,
     nodes: Arc<dyn Nodes>,
     listener: TcpListener,
 }
@@ -163,6 +169,7 @@ impl App {
                 number: Box::new(move |number| comment_ids.renumber(number)),
             });
         }
+        let changes = Arc::new(Changes::new(config.limits.changes));
         let api = ApiState {
             store: store.clone(),
             auth,
@@ -173,6 +180,7 @@ impl App {
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::new(registration_rate(config))),
+            changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(api_settings(config)),
         };
@@ -188,6 +196,7 @@ impl App {
             sessions,
             transport,
             catalogue,
+            changes,
             nodes: cluster.nodes,
             listener: own_listener,
         })
@@ -210,8 +219,9 @@ impl App {
         &self.catalogue
     }
 
-    /// Stops in the order in which nothing acked is lost: no new connections, sessions are told to
-    /// come back elsewhere, what rooms decided becomes durable, sockets close.
+    /// Stops in the order in which nothing acked is lost: no new connections, changes under way are
+    /// completed and none begins, sessions are told to come back elsewhere, what rooms decided becomes
+    /// durable, sockets close.
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
         self.server.pause().await;
@@ -220,6 +230,9 @@ impl App {
         if let Err(error) = SockRef::from(&self.listener).shutdown(Shutdown::Both) {
             warn!("listener not closed: error={error}");
         }
+        // While rooms and other nodes still hear of them: a change that was committed has its effects.
+        let mut changed = pin!(self.changes.finish());
+        let has_changed = timeout(CHANGES_FIRST, &mut changed).await.is_ok();
         // Before the sessions: what their ends look like elsewhere depends on it.
         let left = timeout(LEAVING, self.nodes.leave()).await;
         if left.is_err() {
@@ -229,6 +242,10 @@ impl App {
         info!("draining: sessions={told}");
         while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(10)).await;
+        }
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        if !has_changed && timeout(left, changed).await.is_err() {
+            error!("drained with changes under way: what follows from them is lost");
         }
         // What sessions sent last is in the rooms' mailboxes now, and from there it goes to the
         // persister, at the end of the crowd's turn at the latest; a flush that comes back

@@ -102,6 +102,10 @@
 //!   back from the store when a room opens), unique in the store for gifts.
 //! * A join costs the same in a room of any size, and everybody ends with the right count of users
 //!   online: [`domain::PresenceLadder`] decides how much of it is told, and when.
+//! * A change asked for over HTTP completes or does nothing, whatever its client does: `http/changes.rs`
+//!   runs it to its end, and a node that stops waits for it. What a node should have been told and was
+//!   not it finds by itself: `actors/registry/reconcile.rs` compares rooms with rows,
+//!   `actors/reconcile.rs` accounts and gifts.
 //! * Coins are exact: double entry, append-only, balances that the database refuses to let go
 //!   negative; `liveroom audit` recomputes all of it.
 //! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in

@@ -56,6 +56,9 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// The fastest any counted thing may be allowed, per period.
 pub const RATE_MAX: u32 = 1_000_000;
 
+/// The most HTTP requests of one kind that may be changing something at once.
+pub const CHANGES_MAX: u32 = 65_536;
+
 /// The most writes that may wait for the store.
 pub const PERSISTER_QUEUE_MAX: usize = 1 << 20;
 

@@ -7,6 +7,7 @@ mod hostile {
     mod accounts;
     mod bystanders;
     mod commands;
+    mod half_done;
     mod http;
     mod sessions;
     mod store;

@@ -42,6 +42,12 @@ impl Everywhere {
         self.nodes.signal(Signal::Recheck(user));
     }
 
+    /// Has all sessions of a user prove again who they are: something may have befallen it.
+    pub fn recheck(&self, user: UserId) {
+        self.sessions.recheck(user);
+        self.nodes.signal(Signal::Recheck(user));
+    }
+
     /// Removes a user from a room.
     pub fn kick(&self, live_id: LiveId, user: UserId) {
         self.rooms.kick(live_id, user);

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::reader::{Key, Reader};
 use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
-    ADMIN_TOKEN_CHARS_MIN, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX,
-    JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX,
-    PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
+    ADMIN_TOKEN_CHARS_MIN, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX,
+    IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX,
+    PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
@@ -199,6 +199,8 @@ sections! {
         logins_per_min: u32 = 5, 1..=RATE_MAX;
         /// Per address.
         registrations_per_hour: u32 = 300, 1..=RATE_MAX;
+        /// Of strangers, and of those with a token.
+        changes: u32 = 256, 1..=CHANGES_MAX;
         persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;
         ledger_batch: usize = 512, 1..=LEDGER_BATCH_MAX;
         gifts_in_flight: usize = 1_024, 1..=65_536;

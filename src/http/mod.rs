@@ -5,6 +5,7 @@
 
 mod admin;
 mod admin_views;
+mod changes;
 mod cors;
 mod error;
 mod fields;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::Network;
 use crate::storage::Store;
 
+pub use changes::Changes;
 pub use health::Readiness;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
@@ -50,6 +52,7 @@ pub struct ApiState {
     pub login_limiter: Arc<LoginLimiter>,
     /// Registrations of each address.
     pub registrations: Arc<AddressBuckets>,
+    pub changes: Arc<Changes>,
     pub readiness: Arc<Readiness>,
     pub settings: Arc<ApiSettings>,
 }

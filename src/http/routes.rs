@@ -3,6 +3,7 @@
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 
+use super::changes::{Completing, Requester};
 use super::error::{Answer, ApiError};
 use super::{ApiState, admin, cors, gifts, health, history, lives, moderation, page, users};
 
@@ -15,12 +16,12 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
         .service(
             web::scope("/api")
                 .wrap(from_fn(cors::allow_origins))
-                .service(post("/reg", users::register))
-                .service(post("/login", users::login))
-                .service(post("/logout", users::logout))
+                .service(post_of_stranger(state, "/reg", users::register))
+                .service(post_of_stranger(state, "/login", users::login))
+                .service(post(state, "/logout", users::logout))
                 .service(get("/user/info", users::info))
-                .service(post("/live/create", lives::create))
-                .service(post("/live/changestatus", lives::change_status))
+                .service(post(state, "/live/create", lives::create))
+                .service(post(state, "/live/changestatus", lives::change_status))
                 .service(get("/live/list/{page}", lives::list))
                 .service(get("/live/read/{id}", lives::read))
                 .service(get("/live/{id}/history", history::page))
@@ -32,13 +33,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/nodes", admin::nodes))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
-                .service(delete("/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
-                .service(post("/rooms/{live_id}/notice", moderation::notice))
-                .service(post("/rooms/{live_id}/kick", moderation::kick))
-                .service(post("/rooms/{live_id}/close", moderation::close))
-                .service(post("/users/{id}/coins", admin::grant_coins))
-                .service(post("/users/{id}", admin::set_user_status))
-                .service(post("/gifts", admin::create_gift))
+                .service(delete(state, "/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
+                .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
+                .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
+                .service(post(state, "/rooms/{live_id}/close", moderation::close))
+                .service(post(state, "/users/{id}/coins", admin::grant_coins))
+                .service(post(state, "/users/{id}", admin::set_user_status))
+                .service(post(state, "/gifts", admin::create_gift))
                 .service(get("/ledger/proof", admin::prove_ledger)),
         )
         .default_service(web::to(unknown_route));
@@ -54,22 +55,38 @@ where
     web::resource(path).route(web::route().guard(reads).to(handler)).default_service(web::to(get_only))
 }
 
-fn post<F, Args>(path: &str, handler: F) -> Resource
+/// A change that only a user with a good token or an operator may ask for: its handler's arguments, or
+/// the scope it is in, see to that.
+fn post<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
-    F: Handler<Args>,
+    F: Handler<Args, Output = Answer>,
     Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
 {
+    let handler = completing(state, Requester::Known, handler);
     web::resource(path).route(web::post().to(handler)).default_service(web::to(post_only))
 }
 
-fn delete<F, Args>(path: &str, handler: F) -> Resource
+/// A change that anybody may ask for.
+fn post_of_stranger<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
-    F: Handler<Args>,
+    F: Handler<Args, Output = Answer>,
     Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
 {
+    let handler = completing(state, Requester::Stranger, handler);
+    web::resource(path).route(web::post().to(handler)).default_service(web::to(post_only))
+}
+
+fn delete<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output = Answer>,
+    Args: FromRequest + 'static,
+{
+    let handler = completing(state, Requester::Known, handler);
     web::resource(path).route(web::delete().to(handler)).default_service(web::to(delete_only))
+}
+
+fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completing<F> {
+    Completing { handler, requester, changes: state.changes.clone() }
 }
 
 async fn get_only() -> Answer {

@@ -77,15 +77,19 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
     }
     // First, since a login that was not remembered may be tried again, and a token that was replaced is gone.
     origin.remember(&state, user.id).await?;
-    let token = state.auth.start_session(&user).await?;
+    let started = state.auth.start_session(&user).await;
+    // A call that failed may have been done all the same: then the sessions find out themselves.
+    let token = started.inspect_err(|_| state.everywhere.recheck(user.id))?;
     state.everywhere.revoke(user.id, Disconnect::Unauthorized);
     ok(SessionView { user: user.into(), token })
 }
 
 /// POST /api/logout
 pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> Answer {
-    state.auth.end_session(identity.profile.id).await?;
-    state.everywhere.revoke(identity.profile.id, Disconnect::Unauthorized);
+    let user = identity.profile.id;
+    // As for a login.
+    state.auth.end_session(user).await.inspect_err(|_| state.everywhere.recheck(user))?;
+    state.everywhere.revoke(user, Disconnect::Unauthorized);
     ok("ok")
 }
 
