@@ -104,7 +104,8 @@ struct UserStatusBody {
     status: u8,
 }
 
-/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again.
+/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token stays
+/// the current one: while the account is disabled every check refuses it with the reason.
 pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
     let enabled = match body.json::<UserStatusBody>()?.status {
@@ -114,10 +115,7 @@ pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, b
     };
     let user = state.store.set_user_enabled(user_id, enabled, state.clock.now()).await?.ok_or(USER_NOT_FOUND)?;
     if !enabled {
-        // Sessions first: they must end even if the store fails now. The token is already worthless,
-        // since every check asks for the account's status too.
         state.everywhere.revoke(user_id, Disconnect::Disabled);
-        state.auth.end_session(user_id).await?;
     }
     info!("user status set: user_id={user_id} enabled={enabled}");
     ok(UserView::from(user))

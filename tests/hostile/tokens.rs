@@ -112,3 +112,37 @@ fn a_flood_of_logins_leaves_the_rooms_their_time() {
         }
     });
 }
+
+#[test]
+fn a_disabled_user_hears_so_wherever_it_shows_its_token_until_it_is_enabled() {
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let bob = server.user("bobby");
+    let live_id = server.live(&bob);
+    let mut connected = Ws::connect(&server, &alice);
+    connected.join(live_id);
+    // A session of bob's that shows alice's token with a command.
+    let mut other = Ws::connect(&server, &bob);
+    let set = |status: u8| server.admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": status})).ok();
+
+    set(0);
+    let words = connected.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
+    assert_eq!((&words["data"], connected.wait_for_close().0), (&json!("你已被禁用"), 3000));
+    let mut again = Ws::connect(&server, &alice);
+    assert_eq!(again.read(), Some(json!({"msg": "fail", "data": "你已被禁用"})));
+    assert_eq!(again.wait_for_close().0, 3000);
+    let refused = other.ask("joinLive", json!({"live_id": live_id, "token": alice.token}));
+    assert_eq!((&refused["code"], &refused["message"]), (&json!("user_disabled"), &json!("用户不存在或已被禁用")));
+    let info = server.get_as(&alice, "/api/user/info");
+    assert_eq!((info.status, info.json()["data"].take()), (400, json!("你已被禁用")));
+
+    set(1);
+    Ws::connect(&server, &alice).join(live_id);
+    set(0);
+    // Only a logout or a later login ends a token: once replaced, it is refused as such.
+    set(1);
+    let later = server.login("alice");
+    set(0);
+    assert_eq!(Ws::connect(&server, &alice).read(), Some(json!({"msg": "fail", "data": REFUSED})));
+    assert_eq!(Ws::connect(&server, &later).read(), Some(json!({"msg": "fail", "data": "你已被禁用"})));
+}

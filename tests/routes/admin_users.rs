@@ -46,9 +46,9 @@ async fn grants_that_make_no_sense_move_nothing() {
 }
 
 #[actix_web::test]
-async fn disabled_user_stays_out_until_enabled_and_logged_in_again() {
+async fn a_disabled_user_is_refused_with_the_reason_until_it_is_enabled() {
     let api = TestApi::start().await;
-    let (id, token) = api.user("alice").await;
+    let (_, token) = api.user("alice").await;
     let user = |status: u8| {
         json!({
             "id": 1, "username": "alice", "nickname": null, "avatar": null, "coin": 0, "status": status,
@@ -57,12 +57,25 @@ async fn disabled_user_stays_out_until_enabled_and_logged_in_again() {
     };
     api.clock.advance_ms(1_000);
     api.admin_post("/admin/users/1", json!({"status": 0})).await.assert_ok(user(0));
-    assert_eq!(api.get_as(&token, "/api/user/info").await.status, 400);
+    api.get_as(&token, "/api/user/info").await.assert_fail(400, "你已被禁用");
+    api.post_as(&token, "/api/logout", json!({})).await.assert_fail(400, "你已被禁用");
     api.admin_post("/admin/users/1", json!({"status": 1})).await.assert_ok(user(1));
-    api.get_as(&token, "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
-    let row = api.state.store.user(id).await.unwrap().expect("alice exists");
-    let token = api.state.auth.start_session(&row).await.unwrap();
     api.get_as(&token, "/api/user/info").await.assert_ok(user(1));
+}
+
+#[actix_web::test]
+async fn a_login_while_the_token_before_is_that_of_a_disabled_user_is_refused_too() {
+    let api = TestApi::start().await;
+    let registered = json!({"username": "alice", "password": "correct horse", "repassword": "correct horse"});
+    api.post("/api/reg", registered).await;
+    let login = json!({"username": "alice", "password": "correct horse"});
+    let first = api.post("/api/login", login.clone()).await.json()["data"]["token"].as_str().unwrap().to_owned();
+    api.admin_post("/admin/users/1", json!({"status": 0})).await;
+    api.post("/api/login", login.clone()).await.assert_fail(400, "你已被禁用");
+    api.admin_post("/admin/users/1", json!({"status": 1})).await;
+    assert_eq!(api.get_as(&first, "/api/user/info").await.status, 200, "the refused login ended no token");
+    assert_eq!(api.post("/api/login", login).await.status, 200);
+    api.get_as(&first, "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
 }
 
 #[actix_web::test]
