@@ -13,4 +13,5 @@ mod cluster {
     mod order;
     mod presence;
     mod presence_keys;
+    mod reconcile;
 }
