@@ -4,27 +4,98 @@
 #[path = "support/database.rs"]
 mod database;
 
+use std::sync::Arc;
+
 use database::{Database, order};
 use liveroom::domain::*;
-use liveroom::storage::{AuditReport, GrantOutcome};
+use liveroom::storage::{AuditReport, GrantOutcome, Write, WriteOutcome};
 
 contract! {
-    coins_never_leave_64_bits,
+    coins_never_leave_what_javascript_can_read,
+    a_batch_fills_a_live_up_to_the_last_coin,
+    a_balance_above_the_range_can_be_spent_and_lowered_but_not_raised,
+    the_audit_adds_up_more_than_64_bits,
     the_ledger_refuses_changes_and_removals,
     the_audit_finds_each_kind_of_tampering,
     the_audit_lists_no_more_faults_than_it_promises,
 }
 
-async fn coins_never_leave_64_bits(db: Database) {
-    let (alice, bob) = (db.user("alice", i64::MAX).await.id, db.user("bob", i64::MAX).await.id);
+async fn coins_never_leave_what_javascript_can_read(db: Database) {
+    const MAX: i64 = Coins::MAX.get();
+    let (alice, bob) = (db.user("alice", MAX).await.id, db.user("bob", MAX).await.id);
     assert_eq!(db.grant(alice, 1, "more").await, GrantOutcome::CoinsInsufficient);
+    assert_eq!(db.grant(alice, i64::MAX, "overflow").await, GrantOutcome::CoinsInsufficient);
     assert_eq!(db.grant(alice, i64::MIN, "less").await, GrantOutcome::CoinsInsufficient);
-    let (live, dear) = (db.live(alice, "k").await, db.gift(i64::MAX).await);
+    let (live, dear) = (db.live(alice, "k").await, db.gift(MAX).await);
     let too_many = order(live, alice, &dear, 2, "g");
     assert_eq!(db.give(too_many).await, Err(GiftRefusal::CoinsInsufficient));
-    assert_eq!(db.give(order(live, alice, &dear, 1, "g")).await.unwrap().live_coin, Coins::new(i64::MAX));
+    assert_eq!(db.give(order(live, alice, &dear, 1, "g")).await.unwrap().live_coin, Coins::MAX);
+
+    // The live is full: who gives more keeps the coins, and can give them elsewhere.
     let one = db.gift(1).await;
-    assert_eq!(db.give(order(live, bob, &one, 1, "g")).await, Err(GiftRefusal::CoinsInsufficient));
+    assert_eq!(db.give(order(live, bob, &one, 1, "g")).await, Err(GiftRefusal::LiveCoinsFull));
+    assert_eq!(db.coin(bob).await, MAX);
+    let elsewhere = db.live(alice, "k2").await;
+    assert_eq!(db.give(order(elsewhere, bob, &one, 1, "g2")).await.unwrap().giver_coin, Coins::new(MAX - 1));
+    assert_eq!(db.grant(bob, 2, "two").await, GrantOutcome::CoinsInsufficient);
+    assert_eq!(db.grant(bob, 1, "one").await, GrantOutcome::Granted { coin: Coins::MAX, duplicate: false });
+
+    let report = db.store.audit().await.unwrap();
+    assert!(report.balanced(), "{:?}", report.faults);
+    assert_eq!((report.users_coin, report.lives_coin, report.granted_coin), (MAX, MAX + 1, 2 * MAX + 1));
+}
+
+/// In one batch, too: what a gift is refused for includes the gifts before it.
+async fn a_batch_fills_a_live_up_to_the_last_coin(db: Database) {
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", Coins::MAX.get()).await.id);
+    let (live, most) = (db.live(alice, "k").await, db.gift(Coins::MAX.get() - 1).await);
+    let carol = db.user("carol", 2).await.id;
+    let one = db.gift(1).await;
+    let gifts = [order(live, bob, &most, 1, "a"), order(live, carol, &one, 1, "b"), order(live, carol, &one, 1, "c")];
+    let outcomes = db.store.commit(gifts.map(|gift| Write::Gift(Arc::new(gift))).into()).await.unwrap();
+    let live_coins = outcomes.into_iter().map(|outcome| match outcome {
+        WriteOutcome::Gift(result) => result.map(|receipt| receipt.live_coin.get()),
+        other => panic!("not the outcome of a gift: {other:?}"),
+    });
+    let most = Coins::MAX.get() - 1;
+    assert_eq!(live_coins.collect::<Vec<_>>(), [Ok(most), Ok(most + 1), Err(GiftRefusal::LiveCoinsFull)]);
+    db.assert_books_balance().await;
+}
+
+/// Balances of before there was a limit are neither wrong nor stuck.
+async fn a_balance_above_the_range_can_be_spent_and_lowered_but_not_raised(db: Database) {
+    const OLD: i64 = i64::MAX - 1;
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
+    db.execute(&format!(
+        "INSERT INTO ledger_transfers (id, kind, user_id, request_id, user_coin_after, created_at) \
+         VALUES (900, 'grant', {bob}, 'old', {OLD}, 0); \
+         INSERT INTO ledger_entries (transfer_id, account, account_id, amount) \
+         VALUES (900, 'mint', 0, -{OLD}), (900, 'user', {bob}, {OLD}); \
+         UPDATE users SET coin = {OLD} WHERE id = {bob}"
+    ))
+    .unwrap();
+    db.assert_books_balance().await;
+    assert_eq!(db.grant(bob, 1, "more").await, GrantOutcome::CoinsInsufficient);
+    let lowered = GrantOutcome::Granted { coin: Coins::new(OLD - 1), duplicate: false };
+    assert_eq!(db.grant(bob, -1, "less").await, lowered);
+    let (live, rose) = (db.live(alice, "k").await, db.gift(7).await);
+    assert_eq!(db.give(order(live, bob, &rose, 1, "g")).await.unwrap().giver_coin, Coins::new(OLD - 8));
+    db.assert_books_balance().await;
+}
+
+async fn the_audit_adds_up_more_than_64_bits(db: Database) {
+    for (number, name) in [(901, "alice"), (902, "bob"), (903, "carol")] {
+        let id = db.user(name, 0).await.id;
+        db.execute(&format!(
+            "INSERT INTO ledger_transfers (id, kind, user_id, request_id, user_coin_after, created_at) \
+             VALUES ({number}, 'grant', {id}, 'old-{id}', {coin}, 0); \
+             INSERT INTO ledger_entries (transfer_id, account, account_id, amount) \
+             VALUES ({number}, 'mint', 0, -{coin}), ({number}, 'user', {id}, {coin}); \
+             UPDATE users SET coin = {coin} WHERE id = {id}",
+            coin = i64::MAX
+        ))
+        .unwrap();
+    }
     let report = db.store.audit().await.unwrap();
     assert!(report.balanced(), "{:?}", report.faults);
     assert_eq!((report.users_coin, report.granted_coin), (i64::MAX, i64::MAX));

@@ -63,6 +63,8 @@ pub struct GiftReceipt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GiftRefusal {
     CoinsInsufficient,
+    /// The live's total would exceed [`Coins::MAX`].
+    LiveCoinsFull,
     /// The `request_id` was used before for another gift, count or live.
     Conflict,
     /// The giver is gone or disabled.

@@ -87,6 +87,10 @@ pub struct Coins(i64);
 impl Coins {
     pub const ZERO: Coins = Coins(0);
 
+    /// The largest balance, price and total there may be, 2^53 - 1: the last integer that a JavaScript number holds
+    /// exactly. Clients read amounts as such numbers and would show a larger one wrong.
+    pub const MAX: Coins = Coins((1 << 53) - 1);
+
     pub const fn new(raw: i64) -> Self {
         Self(raw)
     }
@@ -95,19 +99,20 @@ impl Coins {
         self.0
     }
 
-    /// `None` on overflow: an amount that does not fit 64 bits is refused, never wrapped.
+    /// `None` beyond [`Coins::MAX`] in either direction: such an amount is refused, never wrapped or rounded.
     pub const fn checked_add(self, other: Coins) -> Option<Coins> {
-        match self.0.checked_add(other.0) {
-            Some(sum) => Some(Coins(sum)),
-            None => None,
-        }
+        Self::in_range(self.0.checked_add(other.0))
     }
 
-    /// `None` on overflow.
+    /// `None` beyond [`Coins::MAX`] in either direction.
     pub const fn checked_mul(self, times: i64) -> Option<Coins> {
-        match self.0.checked_mul(times) {
-            Some(product) => Some(Coins(product)),
-            None => None,
+        Self::in_range(self.0.checked_mul(times))
+    }
+
+    const fn in_range(amount: Option<i64>) -> Option<Coins> {
+        match amount {
+            Some(amount) if amount >= -Self::MAX.0 && amount <= Self::MAX.0 => Some(Coins(amount)),
+            _ => None,
         }
     }
 }
@@ -182,3 +187,20 @@ pub type Epoch = Arc<str>;
 /// Position of a recoverable event inside an [`Epoch`], from 1 without a gap. 0 means "before the
 /// first".
 pub type Offset = u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_end_where_javascript_stops_counting() {
+        let one = Coins::new(1);
+        let below = Coins::new(Coins::MAX.get() - 1);
+        assert_eq!(Coins::MAX.get(), 9_007_199_254_740_991);
+        assert_eq!((below.checked_add(one), Coins::MAX.checked_add(one)), (Some(Coins::MAX), None));
+        assert_eq!((Coins::MAX.checked_mul(1), Coins::MAX.checked_mul(2)), (Some(Coins::MAX), None));
+        assert_eq!(Coins::new(i64::MAX).checked_mul(2), None);
+        let lowest = Coins::new(-Coins::MAX.get());
+        assert_eq!((lowest.checked_add(Coins::ZERO), lowest.checked_add(Coins::new(-1))), (Some(lowest), None));
+    }
+}

@@ -39,7 +39,7 @@ impl RoomLedger {
     /// one live may be reported out of order, so the total never goes back.
     pub fn post(&mut self, entry: LedgerEntry, live_coin: Coins) {
         assert!(entry.amount > Coins::ZERO, "a gift moves at least one coin");
-        self.posted = self.posted.checked_add(entry.amount).expect("the database bounds a live's total to 64 bits");
+        self.posted = self.posted.checked_add(entry.amount).expect("the store keeps a live's total in range");
         self.total = self.total.max(live_coin);
         self.entries_count += 1;
         debug_assert!(
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_total_up_to_the_last_coin_fits() {
-        let mut ledger = RoomLedger::open(Coins::new(i64::MAX - 1));
-        ledger.post(entry(1, 1), Coins::new(i64::MAX));
-        assert_eq!(ledger.total(), Coins::new(i64::MAX));
+        let mut ledger = RoomLedger::open(Coins::new(Coins::MAX.get() - 1));
+        ledger.post(entry(1, 1), Coins::MAX);
+        assert_eq!(ledger.total(), Coins::MAX);
     }
 
     #[test]

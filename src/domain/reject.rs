@@ -14,6 +14,8 @@ pub enum Reject {
     LiveEnded,
     GiftNotFound,
     CoinsInsufficient,
+    /// The live's total of coins would exceed [`Coins::MAX`](super::Coins::MAX).
+    LiveCoinsFull,
     NotInRoom,
     RateLimited {
         retry_after_ms: u64,

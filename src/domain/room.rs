@@ -473,6 +473,7 @@ impl From<GiftRefusal> for Reject {
     fn from(refusal: GiftRefusal) -> Self {
         match refusal {
             GiftRefusal::CoinsInsufficient => Reject::CoinsInsufficient,
+            GiftRefusal::LiveCoinsFull => Reject::LiveCoinsFull,
             GiftRefusal::Conflict => Reject::DuplicateConflict,
             GiftRefusal::UserDisabled => Reject::UserDisabled,
             GiftRefusal::LiveEnded => Reject::LiveEnded,

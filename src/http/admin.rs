@@ -141,6 +141,9 @@ pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
     if coin < 1 {
         return Err(invalid("coin must be at least 1"));
     }
+    if coin > Coins::MAX.get() {
+        return Err(invalid("coin must be at most 9007199254740991"));
+    }
     if state.catalogue.is_full() {
         return Err(ApiError::Conflict("the catalogue is full"));
     }

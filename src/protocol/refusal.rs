@@ -30,6 +30,7 @@ impl From<Reject> for Refusal {
             Reject::LiveEnded => ("live_ended", "直播已结束".into()),
             Reject::GiftNotFound => ("gift_not_found", "该礼物不存在".into()),
             Reject::CoinsInsufficient => ("coins_insufficient", "金币不足，请先充值".into()),
+            Reject::LiveCoinsFull => ("bad_request", "该直播间收到的金币已达上限".into()),
             Reject::NotInRoom => ("not_in_room", "请先进入直播间".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
             Reject::CommentTooLong { chars_max } => {

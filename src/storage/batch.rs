@@ -266,12 +266,12 @@ impl Plan {
         if !known.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
             return Err(GiftRefusal::GiftNotFound);
         }
+        // A price beyond all balances is as impossible to pay as one beyond this balance.
         let total = order.gift.price.checked_mul(order.count.get()).ok_or(GiftRefusal::CoinsInsufficient)?.get();
         if giver.coin < total {
             return Err(GiftRefusal::CoinsInsufficient);
         }
-        // A total beyond 64 bits is as impossible to pay as one beyond the balance.
-        let live_coin = live.coin.checked_add(total).ok_or(GiftRefusal::CoinsInsufficient)?;
+        let live_coin = Coins::new(live.coin).checked_add(Coins::new(total)).ok_or(GiftRefusal::LiveCoinsFull)?.get();
         giver.coin -= total;
         live.coin = live_coin;
 

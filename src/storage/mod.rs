@@ -168,7 +168,7 @@ pub enum GrantOutcome {
         duplicate: bool,
     },
     UserNotFound,
-    /// The balance would become negative or leave 64 bits.
+    /// The balance would become negative or exceed [`Coins::MAX`].
     CoinsInsufficient,
     /// The `request_id` was used before with another user or delta.
     Conflict,

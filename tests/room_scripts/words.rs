@@ -135,6 +135,7 @@ pub fn reject(reject: Reject) -> String {
         Reject::UserDisabled => "user_disabled".into(),
         Reject::GiftNotFound => "gift_not_found".into(),
         Reject::CoinsInsufficient => "coins_insufficient".into(),
+        Reject::LiveCoinsFull => "live_coins_full".into(),
         Reject::NotInRoom => "not_in_room".into(),
         Reject::CommentRefused => "comment_refused".into(),
         Reject::DuplicateConflict => "duplicate_conflict".into(),

@@ -274,6 +274,7 @@ impl World {
         let result = match answer.as_str() {
             "ok" => Ok(self.settle_gift(ticket, words)?),
             "coins_insufficient" => Err(GiftRefusal::CoinsInsufficient),
+            "live_coins_full" => Err(GiftRefusal::LiveCoinsFull),
             "conflict" => Err(GiftRefusal::Conflict),
             "user_disabled" => Err(GiftRefusal::UserDisabled),
             "live_ended" => Err(GiftRefusal::LiveEnded),

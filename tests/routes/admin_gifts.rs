@@ -26,6 +26,8 @@ async fn nonsense_is_told_by_field() {
         (json!({"name": "a", "image": "", "coin": 7}), "image must be 1 to 500 characters"),
         (json!({"name": "a", "image": "/g.png", "coin": 0}), "coin must be at least 1"),
         (json!({"name": "a", "image": "/g.png", "coin": -7}), "coin must be at least 1"),
+        (json!({"name": "a", "image": "/g.png", "coin": 1_i64 << 53}), "coin must be at most 9007199254740991"),
+        (json!({"name": "a", "image": "/g.png", "coin": i64::MAX}), "coin must be at most 9007199254740991"),
     ];
     for (body, text) in cases {
         api.admin_post("/admin/gifts", body).await.assert_fail(422, text);

@@ -31,6 +31,8 @@ async fn grants_that_make_no_sense_move_nothing() {
         .assert_fail(409, "request_id was used before with another user or delta");
     api.admin_post(COINS, grant(-101, "g-2")).await.assert_fail(400, "the balance would leave its range");
     api.admin_post(COINS, grant(i64::MAX, "g-3")).await.assert_fail(400, "the balance would leave its range");
+    let too_many = (1 << 53) - 100;
+    api.admin_post(COINS, grant(too_many, "g-3")).await.assert_fail(400, "the balance would leave its range");
     api.admin_post(COINS, grant(i64::MIN, "g-4")).await.assert_fail(400, "the balance would leave its range");
     api.admin_post(COINS, grant(0, "g-5")).await.assert_fail(422, "delta must not be 0");
     api.admin_post(COINS, grant(1, "")).await.assert_fail(422, "request_id must be 1 to 64 of [A-Za-z0-9_-]");

@@ -22,7 +22,7 @@ pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, St
         return Ok(earlier.outcome(&grant));
     }
     let Some(coin) = coin else { return Ok(GrantOutcome::UserNotFound) };
-    let Some(coin_after) = coin.checked_add(delta).filter(|after| *after >= 0) else {
+    let Some(coin_after) = balance_after(coin, delta) else {
         return Ok(GrantOutcome::CoinsInsufficient);
     };
 
@@ -59,6 +59,11 @@ pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, St
         .execute(conn)
         .await?;
     Ok(GrantOutcome::Granted { coin: Coins::new(coin_after), duplicate: false })
+}
+
+/// `None` if the balance would leave its range. One that was above it before there was a limit may be lowered.
+fn balance_after(coin: i64, delta: i64) -> Option<i64> {
+    coin.checked_add(delta).filter(|after| *after >= 0 && (delta < 0 || *after <= Coins::MAX.get()))
 }
 
 /// A grant that is in the books.
