@@ -148,6 +148,17 @@ async function run(browser) {
   assert.equal(await streamer.locator('img[src="x"], img[onerror]').count(), 0);
   assert.notEqual(await streamer.title(), "stolen");
 
+  // No picture address leads to another host, whatever a browser makes of it.
+  const foreign = ["//evil.example/x", "/\\evil.example/x", "/\t/evil.example/x", "/\n\\evil.example/x", "/\r//evil.example/x",
+    "\\\\evil.example/x", "https://evil.example/x", "javascript:alert(1)", " //evil.example/x", "", "x.png", null, 7, ["/x.png"]];
+  const own = ["/x.png", "/a/b.png?c=//d", "/a/../x.png", "/.//evil.example/x", "/%5cevil.example/x", "/\u5c0f.png"];
+  const pictures = await viewer.evaluate(async (addresses) => {
+    const { localPicture } = await import("/assets/dom.js");
+    const hostOf = (address) => (address === null ? null : new URL(address, location.href).host);
+    return addresses.map((address) => hostOf(localPicture(address)));
+  }, [...foreign, ...own]);
+  assert.deepEqual(pictures, [...foreign.map(() => null), ...own.map(() => new URL(BASE_URL).host)]);
+
   // The connection breaks after a gift was taken and before the answer: the page comes back, asks
   // again with the same number, and has paid once.
   line.cutAfterNext("gift");

@@ -40,7 +40,15 @@ export function hueOf(seed) {
 
 /** Only pictures of this site are loaded: a stranger's picture address would tell him who looks. */
 export function localPicture(address) {
-  return typeof address === "string" && address.startsWith("/") && !address.startsWith("//") ? address : null;
+  if (typeof address !== "string" || !address.startsWith("/")) return null;
+  // The browser decides where an address leads: it takes `\` for `/` and skips tabs and line ends, so `/\host/x`
+  // is another host. The whole address goes on, since a path such as `//x` would be read anew.
+  try {
+    const { origin, href } = new URL(address, location.origin);
+    return origin === location.origin ? href : null;
+  } catch {
+    return null;
+  }
 }
 
 export function avatar(user, size = "") {
