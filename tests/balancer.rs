@@ -7,6 +7,8 @@ mod balancer;
 #[allow(dead_code, reason = "the matrix of clients asks more of it")]
 #[path = "clients/driver.rs"]
 mod driver;
+#[path = "balancer/operators.rs"]
+mod operators;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/redis.rs"]
@@ -30,6 +32,11 @@ use support::{Answer, TestServer, User, eventually, http};
 /// Held by the test that runs: on a machine of two cores several at once would wait for each other.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Also for the ports: [`free_port`] may give two tests at once the same one.
+fn take_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A balancer, two nodes of one cluster, and a live on air.
 struct Stage {
     balancer: Balancer,
@@ -45,7 +52,7 @@ struct Stage {
 impl Stage {
     /// `None`, and a word why, where the programs are missing.
     fn set(kind: Kind, env: &[(&str, &str)]) -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = take_turn();
         if kind.program().is_none() {
             return skipped(&format!("{kind} is not installed (see tests/run.sh)"));
         }

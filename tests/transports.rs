@@ -8,6 +8,7 @@ mod transports {
     mod crowd;
     mod engine;
     mod hostile;
+    mod origins;
     mod polling;
     mod recovery;
     mod slow;

@@ -52,7 +52,9 @@ where
     F::Output: Responder + 'static,
 {
     let reads = guard::Any(guard::Get()).or(guard::Head());
-    web::resource(path).route(web::route().guard(reads).to(handler)).default_service(web::to(get_only))
+    web::resource(with_and_without_slash(path))
+        .route(web::route().guard(reads).to(handler))
+        .default_service(web::to(get_only))
 }
 
 /// A change that only a user with a good token or an operator may ask for: its handler's arguments, or
@@ -63,7 +65,7 @@ where
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
-    web::resource(path).route(web::post().to(handler)).default_service(web::to(post_only))
+    web::resource(with_and_without_slash(path)).route(web::post().to(handler)).default_service(web::to(post_only))
 }
 
 /// A change that anybody may ask for.
@@ -73,7 +75,7 @@ where
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Stranger, handler);
-    web::resource(path).route(web::post().to(handler)).default_service(web::to(post_only))
+    web::resource(with_and_without_slash(path)).route(web::post().to(handler)).default_service(web::to(post_only))
 }
 
 fn delete<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
@@ -82,7 +84,13 @@ where
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
-    web::resource(path).route(web::delete().to(handler)).default_service(web::to(delete_only))
+    web::resource(with_and_without_slash(path)).route(web::delete().to(handler)).default_service(web::to(delete_only))
+}
+
+/// A path may end with a slash, as in the system this replaces. Nothing else of it is forgiven: slashes that are
+/// merged here and not by a proxy would be a way around its rules.
+fn with_and_without_slash(path: &str) -> [String; 2] {
+    [path.to_owned(), format!("{path}/")]
 }
 
 fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completing<F> {

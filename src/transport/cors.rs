@@ -4,25 +4,40 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 
 use crate::protocol::EngineVersion;
 
-/// Whether a page of this origin is welcome. Programs that are no pages send none.
-pub(super) fn is_allowed(origin: Option<&HeaderValue>, allowed: &[String]) -> bool {
-    let Some(origin) = origin else { return true };
-    allowed.iter().any(|entry| entry == "*" || entry.as_bytes() == origin.as_bytes())
+/// Whether the page that sent a request may use this server: one of a configured origin, or one of this server's
+/// own. Programs that are no pages send no origin.
+pub(super) fn is_allowed(head: &RequestHead, allowed: &[String]) -> bool {
+    let Some(origin) = head.headers().get(ORIGIN) else { return true };
+    let is_listed = allowed.iter().any(|entry| entry == "*" || entry.as_bytes() == origin.as_bytes());
+    is_listed || head.headers().get(HOST).is_some_and(|host| is_own(origin, host))
+}
+
+/// Whether a page was loaded from the host that its request goes to. Browsers write both headers, and pages cannot
+/// change them. The scheme may differ, since a proxy may end TLS; the port may not, since another port is another
+/// server.
+fn is_own(origin: &HeaderValue, host: &HeaderValue) -> bool {
+    let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else { return false };
+    let schemes = [("https://", ":443"), ("http://", ":80")];
+    schemes.into_iter().any(|(scheme, port)| {
+        // Browsers leave the scheme's own port out, others may not.
+        let host = host.strip_suffix(port).unwrap_or(host);
+        origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    })
 }
 
 /// Lets the page that asked read the answer.
 pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[String], headers: &mut HeaderMap) {
-    let origin = head.headers().get(ORIGIN);
     // The answer depends on it even where there is none.
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if !is_allowed(origin, allowed) {
+    if !is_allowed(head, allowed) {
         return;
     }
+    let origin = head.headers().get(ORIGIN);
     match (version, origin) {
         (EngineVersion::V3, None) => headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         (_, origin) => {
@@ -89,6 +104,40 @@ mod tests {
             }
             let refused = headers(version, Some("https://other.example"), &["https://live.example"]);
             assert_eq!(refused, [pair("vary", "Origin")]);
+        }
+    }
+
+    #[test]
+    fn a_page_of_this_server_is_always_welcome() {
+        let listed = ["https://live.example".to_owned()];
+        let is_welcome = |origin: &'static str, host: &'static str| {
+            let request = TestRequest::default().insert_header((ORIGIN, origin)).insert_header((HOST, host));
+            is_allowed(request.to_http_request().head(), &listed)
+        };
+        for (origin, host) in [
+            ("https://live.example", "anything"),
+            ("http://127.0.0.1:7001", "127.0.0.1:7001"),
+            ("https://own.example", "own.example"),
+            ("https://own.example", "Own.Example:443"),
+            ("http://own.example", "own.example:80"),
+            ("https://own.example:8443", "own.example:8443"),
+            ("http://[::1]:7001", "[::1]:7001"),
+        ] {
+            assert!(is_welcome(origin, host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("https://other.example", "own.example"),
+            ("https://own.example:8443", "own.example"),
+            ("https://own.example", "own.example:8443"),
+            ("https://own.example", "own.example:80"),
+            ("https://own.example.other.example", "own.example"),
+            ("https://own.example@other.example", "own.example"),
+            ("null", "null"),
+            ("file://", ""),
+            ("", ""),
+            ("own.example", "own.example"),
+        ] {
+            assert!(!is_welcome(origin, host), "{origin} at {host}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::RequestHead;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN, UPGRADE};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, UPGRADE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl Asked {
             _ => return Err(EngineError::UnknownTransport),
         };
         let is_upgrade = head.headers().contains_key(UPGRADE);
-        if is_websocket && !cors::is_allowed(head.headers().get(ORIGIN), &state.settings.allowed_origins) {
+        if is_websocket && !cors::is_allowed(head, &state.settings.allowed_origins) {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {

@@ -121,7 +121,7 @@ impl TransportState {
 pub fn configure(config: &mut web::ServiceConfig, state: &web::Data<TransportState>) {
     config
         .app_data(state.clone())
-        .service(web::resource("/ws").route(web::get().to(ws::refuse)))
+        .service(web::resource(["/ws", "/ws/"]).route(web::get().to(ws::refuse)))
         .service(web::resource(["/socket.io/", "/socket.io"]).route(web::route().to(engine::serve)));
 }
 

@@ -56,7 +56,7 @@ fn answer(
     };
     let mut headers = HeaderMap::new();
     let answer = match head.uri.path() {
-        "/ws" => handshake().and_then(|response| Ok((response, Carry::Session(ws::open(head, state, hub)?)))),
+        "/ws" | "/ws/" => handshake().and_then(|response| Ok((response, Carry::Session(ws::open(head, state, hub)?)))),
         "/socket.io/" | "/socket.io" => {
             headers = engine::answer_headers(head, state);
             // The checks of engine.io come before those of the handshake.

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::socket::Peer;
-use super::{Refusal, TransportState, overloaded};
+use super::{Refusal, TransportState, cors, overloaded};
 use crate::actors::session::WorkerHub;
 use crate::outbox::Outbox;
 use crate::protocol::Codec;
@@ -18,8 +18,12 @@ struct PlainQuery {
     token: Option<String>,
 }
 
-/// Begins the session of a WebSocket to `/ws`.
+/// Begins the session of a WebSocket to `/ws`. A browser sends a page's origin and leaves it to the server whether
+/// that page may connect.
 pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<Peer, Refusal> {
+    if !cors::is_allowed(head, &state.settings.allowed_origins) {
+        return Err(Box::new(HttpResponse::Forbidden().finish()));
+    }
     // Anything but one token is no token, and the session says so.
     let query = head.uri.query().unwrap_or_default();
     let token =

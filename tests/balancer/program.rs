@@ -46,13 +46,38 @@ impl Balancer {
     /// Starts it in front of the nodes on these ports, which stand for the first of the configuration;
     /// the others are taken out.
     pub fn start(kind: Kind, nodes: &[u16]) -> Self {
+        Self::start_with(kind, |port, dir| match kind {
+            Kind::Nginx => nginx_config(port, nodes, dir),
+            Kind::Haproxy => haproxy_config(port, nodes, dir),
+        })
+    }
+
+    /// The same, but to it this machine is some other in the internet.
+    pub fn start_for_strangers(kind: Kind, nodes: &[u16]) -> Self {
+        Self::start_with(kind, |port, dir| match kind {
+            Kind::Nginx => {
+                let mut config = nginx_config(port, nodes, dir);
+                change(&mut config, "allow 127.0.0.0/8;", "");
+                config
+            }
+            Kind::Haproxy => {
+                let mut config = haproxy_config(port, nodes, dir);
+                change(&mut config, "from_inside src 127.0.0.0/8 ", "from_inside src ");
+                config
+            }
+        })
+    }
+
+    /// nginx as the README has it, in front of one node; `this_machine` says whether it counts as the operators'.
+    pub fn start_as_in_readme(node: u16, this_machine: &str) -> Self {
+        Self::start_with(Kind::Nginx, |port, dir| readme_config(port, node, this_machine, dir))
+    }
+
+    fn start_with(kind: Kind, config: impl FnOnce(u16, &Path) -> String) -> Self {
         let program = kind.program().expect("the caller has looked for it");
         let dir = TempDir::new().expect("a temporary folder");
         let port = free_port();
-        let config = match kind {
-            Kind::Nginx => nginx_config(port, nodes, dir.path()),
-            Kind::Haproxy => haproxy_config(port, nodes, dir.path()),
-        };
+        let config = config(port, dir.path());
         let file = dir.path().join("balancer.conf");
         std::fs::write(&file, config).expect("the folder can be written to");
         let mut command = Command::new(program);
@@ -100,7 +125,7 @@ impl Drop for Balancer {
 }
 
 fn nginx_config(port: u16, nodes: &[u16], dir: &Path) -> String {
-    let mut config = for_nodes(repository_file("nginx.conf"), nodes);
+    let mut config = for_nodes(repository_file(".deploy/nginx.conf"), nodes);
     let log = dir.join("log").display().to_string();
     change(&mut config, "listen 8080 ", &format!("listen 127.0.0.1:{port} "));
     change(&mut config, "/dev/stdout", &log);
@@ -108,15 +133,31 @@ fn nginx_config(port: u16, nodes: &[u16], dir: &Path) -> String {
     // More than a test needs, and than many accounts may have.
     change(&mut config, "worker_rlimit_nofile 131072;", "");
     change(&mut config, "worker_connections 65536;", "worker_connections 512;");
-    // Where the package keeps these, only root may write.
-    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let folders = folders.map(|name| format!("    {name}_temp_path {}/{name};\n", dir.display()));
-    change(&mut config, "http {\n", &format!("http {{\n{}", folders.concat()));
+    change(&mut config, "http {\n", &format!("http {{\n{}", temporary_folders(dir)));
     config
 }
 
+/// Where the package keeps these, only root may write.
+fn temporary_folders(dir: &Path) -> String {
+    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    folders.map(|name| format!("    {name}_temp_path {}/{name};\n", dir.display())).concat()
+}
+
+fn readme_config(port: u16, node: u16, this_machine: &str, dir: &Path) -> String {
+    let readme = repository_file("README.md");
+    let example = readme.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```"));
+    let mut example = example.expect("the README has an example for nginx").0.to_owned();
+    change(&mut example, "127.0.0.1:7001", &format!("127.0.0.1:{node}"));
+    change(&mut example, "listen 443 ssl;", &format!("listen 127.0.0.1:{port};"));
+    change(&mut example, "allow 127.0.0.1;", this_machine);
+    for log in ["/var/log/nginx/liveroom.log", "/var/log/nginx/liveroom-error.log"] {
+        change(&mut example, log, &dir.join("log").display().to_string());
+    }
+    format!("events {{}}\nhttp {{\n{}{example}}}\n", temporary_folders(dir))
+}
+
 fn haproxy_config(port: u16, nodes: &[u16], dir: &Path) -> String {
-    let mut config = for_nodes(repository_file("haproxy.cfg"), nodes);
+    let mut config = for_nodes(repository_file(".deploy/haproxy.cfg"), nodes);
     change(&mut config, "bind :8080", &format!("bind 127.0.0.1:{port}"));
     change(&mut config, "    stats socket /var/lib/haproxy/", &format!("    stats socket {}/", dir.display()));
     change(&mut config, "maxconn 100000", "maxconn 400");
@@ -139,7 +180,7 @@ fn change(config: &mut String, from: &str, to: &str) {
 }
 
 fn repository_file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deploy").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

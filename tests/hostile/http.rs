@@ -78,7 +78,7 @@ fn paths_lead_nowhere_else() {
         ("/ADMIN/rooms", "404"),
         ("/admin%2frooms", "404"),
         ("/admin/../healthz", "401"),
-        ("/admin/rooms/1%2f..", "401"),
+        ("/admin/rooms/1%2f..", "404"),
         ("/admin/nothing", "401"),
         ("/api/live/list/1%0d%0aset-cookie:a", "422"),
         ("/socket.io/?EIO=4&transport=polling%0d%0ax:y", "400"),
@@ -89,6 +89,47 @@ fn paths_lead_nowhere_else() {
         let answer = exchange(&server, request.as_bytes());
         assert_eq!(statuses(&answer), [status], "{path}: {answer}");
         assert!(!answer.contains("\r\nset-cookie:"), "{path}: {answer}");
+    }
+}
+
+/// A proxy that guards `/admin` looks at the path as it came, or in a form of its own.
+#[test]
+fn the_operators_api_answers_to_one_spelling_only() {
+    let server = TestServer::start(&[]);
+    let good = crate::support::ADMIN_TOKEN;
+    let status_of = |path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {good}\r\n\r\n");
+        let answer = exchange(&server, request.as_bytes());
+        statuses(&answer).first().map(|status| (*status).to_owned()).unwrap_or_default()
+    };
+    for path in ["/admin/rooms", "/admin/rooms/", "/admin/rooms?a=%61", "http://x/admin/rooms"] {
+        assert_eq!(status_of(path), "200", "{path}");
+    }
+    for path in [
+        "/%61dmin/rooms",
+        "/admi%6e/rooms",
+        "/%61%64%6d%69%6e/rooms",
+        "/admin/%72ooms",
+        "/admin/rooms%2f",
+        "/admin%2frooms",
+        "/%2561dmin/rooms",
+        "/%2fadmin/rooms",
+        "//admin/rooms",
+        "/admin//rooms",
+        "/admin/rooms//",
+        "/./admin/rooms",
+        "/admin/./rooms",
+        "/x/../admin/rooms",
+        "/admin;x/rooms",
+        "/admin/rooms;x",
+        "/ADMIN/rooms",
+        "/Admin/rooms",
+        "/\\admin/rooms",
+        "/admin\\rooms",
+    ] {
+        // A path that is none at all is a bad request.
+        assert!(matches!(status_of(path).as_str(), "404" | "400"), "{path}: {}", status_of(path));
     }
 }
 

@@ -92,3 +92,29 @@ async fn only_listed_origins_may_read_answers() {
     assert_eq!(other.header("access-control-allow-origin"), None);
     other.assert_fail(400, "您没有权限访问该接口");
 }
+
+#[actix_web::test]
+async fn a_slash_at_the_end_makes_no_difference() {
+    let api = TestApi::start().await;
+    let (_, token) = api.user("alice").await;
+    let live = json!({"title": "title", "cover": "/c.png"});
+    assert_eq!(api.post_as(&token, "/api/live/create/", live).await.status, 200);
+    api.post_as(&token, "/api/live/changestatus/", json!({"id": 1, "type": "play"})).await.assert_ok(json!("ok"));
+    for path in ["/live/list/1", "/live/read/1", "/live/1/history", "/gift/list", "/user/info"] {
+        let (without, with) = (format!("/api{path}?x=1"), format!("/api{path}/?x=1"));
+        let (without, with) = (api.get_as(&token, &without).await, api.get_as(&token, &with).await);
+        assert_eq!((without.status, &without.body), (200, &with.body), "{path}");
+    }
+    api.get("/api/live/list/x/").await.assert_fail(422, "页码 格式不正确");
+    api.get("/api/login/").await.assert_fail(405, "请求方法不支持");
+    api.post("/api/reg/", json!({})).await.assert_fail(422, "用户名不能为空");
+    api.post_as(&token, "/api/logout/", json!({})).await.assert_ok(json!("ok"));
+    api.admin_get("/admin/rooms/").await.assert_ok(json!([]));
+    api.admin_get("/admin/rooms/1/").await.assert_fail(404, "room not open");
+    assert_eq!(api.get("/healthz/").await.status, 200);
+    for path in
+        ["/api/", "/api/gift/list//", "/api//gift/list", "//api/gift/list", "/api/live/read/", "/api/live/read//"]
+    {
+        api.get(path).await.assert_fail(404, "接口不存在");
+    }
+}
