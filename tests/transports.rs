@@ -8,6 +8,7 @@ mod transports {
     mod crowd;
     mod engine;
     mod hostile;
+    mod joins;
     mod origins;
     mod polling;
     mod recovery;

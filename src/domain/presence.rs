@@ -28,7 +28,8 @@ pub enum PresenceAction {
     Leave,
 }
 
-/// Who is online, after a change. A state: the latest replaces the one before.
+/// Who is online, after a change. A state: the latest says who is there. In the full tier it is the
+/// report of a change as well, and every member hears every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
     pub live_id: LiveId,
@@ -44,6 +45,9 @@ pub struct Presence {
     pub count: usize,
     /// How much changed, where this need not be a single change.
     pub news: Option<PresenceNews>,
+    /// Whether it is of the full tier: a member that is behind hears it beside later ones. Above, the
+    /// latest replaces those before, for their lists are long.
+    pub tells_each: bool,
 }
 
 /// Users that came and went since what was told before. Who did both is counted in neither.
@@ -260,6 +264,7 @@ impl PresenceLadder {
             users: Some(self.users(members)),
             count: members.users_count(),
             news: Some(PresenceNews { joined: *joined, left: *left }),
+            tells_each: self.tells_each(),
         })
     }
 

@@ -5,7 +5,7 @@
 //! the push writes to the socket itself: that is the whole path of an event to a member that keeps
 //! up, with no copy, no allocation and no task woken. What the socket does not take at once waits
 //! here for whoever owns the transport. A push never waits: at the bound the oldest events of the
-//! crowd make room, then states, and what still does not fit ends the session, because the rest is
+//! crowd make room, superseded states among them, then the latest states, and what still does not fit ends the session, because the rest is
 //! never dropped for a live session. Three quarters of the bound are for all, the last quarter is for
 //! what must not be dropped.
 
@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 
 use crate::domain::{Disconnect, Lane};
 
-pub use packet::{Control, Packet, Standing, StateKey};
+pub use packet::{Control, Packet, Standing, State, StateKey, Superseded};
 pub use run::Run;
 
 use queue::{Entry, Queue};

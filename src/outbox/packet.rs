@@ -15,17 +15,34 @@ pub enum Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateKey(pub u64);
 
+/// What a later packet with the same key means for one that still waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseded {
+    /// It says nothing that the later one does not say, and is removed at once.
+    Removed,
+    /// It also reports a change that the later one does not repeat. It is delivered, unless there is
+    /// too much: then it is dropped like any event of the crowd.
+    Delivered,
+}
+
+/// A state, and what becomes of it when a later one waits behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    pub key: StateKey,
+    pub superseded: Superseded,
+}
+
 /// How a packet gives way when there is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub lane: Lane,
-    /// Set for a state: a later one of the same name takes its place.
-    pub state: Option<StateKey>,
+    /// Set for a state: of those that wait, the latest of each key is dropped after all events of the
+    /// crowd.
+    pub state: Option<State>,
 }
 
 impl Standing {
-    /// Whether it is the first to go: an event of the crowd. A state of the crowd goes after those,
-    /// for there is at most one of each name.
+    /// Whether it is an event of the crowd, which is the first to go.
     pub(super) fn is_crowd_event(self) -> bool {
         self.lane == Lane::Crowd && self.state.is_none()
     }

@@ -7,7 +7,7 @@ use std::iter::once;
 use bytes::{Buf, Bytes};
 
 use super::Portion;
-use super::packet::{Packet, Standing, StateKey};
+use super::packet::{Packet, Standing, State, StateKey, Superseded};
 use super::run::Run;
 
 #[derive(Debug)]
@@ -25,18 +25,27 @@ impl Entry {
     }
 
     fn position(&self, wanted: impl Fn(Standing) -> bool) -> Option<usize> {
+        (0..self.len()).position(|index| wanted(self.standing(index)))
+    }
+
+    fn len(&self) -> usize {
         match self {
-            Self::Packet(packet) => wanted(packet.standing()).then_some(0),
-            Self::Run(run) => run.standings().position(wanted),
+            Self::Packet(_) => 1,
+            Self::Run(run) => run.len(),
+        }
+    }
+
+    fn standing(&self, index: usize) -> Standing {
+        match self {
+            Self::Packet(packet) => packet.standing(),
+            Self::Run(run) => run.standing(index),
         }
     }
 
     /// The states among its frames.
     fn states(&self) -> Vec<StateKey> {
-        match self {
-            Self::Packet(packet) => packet.standing().state.into_iter().collect(),
-            Self::Run(run) => run.standings().filter_map(|standing| standing.state).collect(),
-        }
+        let states = (0..self.len()).filter_map(|index| self.standing(index).state);
+        states.map(|state| state.key).collect()
     }
 }
 
@@ -66,17 +75,38 @@ impl Queue {
         self.rest = rest;
     }
 
-    /// Queues; a state takes the place of an earlier one of its name.
+    /// Queues; a state removes an earlier one with its key that says nothing else.
     pub(super) fn push(&mut self, entry: Entry) {
-        for state in entry.states() {
-            self.drop_first(|standing| standing.state == Some(state));
+        for key in entry.states() {
+            self.drop_first(|standing| standing.state == Some(State { key, superseded: Superseded::Removed }));
         }
         self.bytes += entry.bytes().len();
         self.entries.push_back(entry);
     }
 
+    /// Drops an event of the crowd or a state that a later one supersedes, whichever is seen first from
+    /// the oldest frame on: the search ends there, so a full queue costs no more than a look at its front.
     pub(super) fn drop_oldest_crowd(&mut self) -> bool {
-        self.drop_first(Standing::is_crowd_event)
+        let found = self.oldest_crowd();
+        found.is_some_and(|(at, index)| self.drop_frame(at, index))
+    }
+
+    fn oldest_crowd(&self) -> Option<(usize, usize)> {
+        let mut latest: Vec<(StateKey, (usize, usize))> = Vec::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            for index in 0..entry.len() {
+                let standing = entry.standing(index);
+                if standing.is_crowd_event() {
+                    return Some((at, index));
+                }
+                let Some(State { key, .. }) = standing.state else { continue };
+                if let Some((_, superseded)) = latest.iter().find(|(known, _)| *known == key) {
+                    return Some(*superseded);
+                }
+                latest.push((key, (at, index)));
+            }
+        }
+        None
     }
 
     pub(super) fn drop_oldest_state(&mut self) -> bool {
@@ -85,7 +115,10 @@ impl Queue {
 
     fn drop_first(&mut self, wanted: impl Fn(Standing) -> bool) -> bool {
         let found = self.entries.iter().enumerate().find_map(|(at, entry)| Some((at, entry.position(&wanted)?)));
-        let Some((at, index)) = found else { return false };
+        found.is_some_and(|(at, index)| self.drop_frame(at, index))
+    }
+
+    fn drop_frame(&mut self, at: usize, index: usize) -> bool {
         match self.entries.remove(at) {
             Some(Entry::Packet(packet)) => self.bytes -= packet.frame().len(),
             Some(Entry::Run(run)) => {

@@ -83,6 +83,11 @@ impl Run {
         self.block.marks[self.from..self.to].iter().map(|mark| mark.standing)
     }
 
+    /// The standing of one frame, counted from the beginning of this run, which must have it.
+    pub(super) fn standing(&self, index: usize) -> Standing {
+        self.block.marks[self.from + index].standing
+    }
+
     pub(super) fn frame_len(&self, index: usize) -> usize {
         let index = self.from + index;
         self.start_of(index + 1) - self.start_of(index)

@@ -85,7 +85,13 @@ fn run(texts: &[(&str, Standing)]) -> Run {
 
 const CROWD: Standing = Standing { lane: Lane::Crowd, state: None };
 const MONEY: Standing = Standing { lane: Lane::Money, state: None };
-const STATE: Standing = Standing { lane: Lane::Crowd, state: Some(StateKey(7)) };
+const STATE: Standing = state(7, Superseded::Removed);
+/// One that reports a change as well.
+const REPORT: Standing = state(7, Superseded::Delivered);
+
+const fn state(key: u64, superseded: Superseded) -> Standing {
+    Standing { lane: Lane::Crowd, state: Some(State { key: StateKey(key), superseded }) }
+}
 
 #[test]
 fn a_run_is_one_entry_and_loses_single_events() {
@@ -112,10 +118,31 @@ fn a_run_that_is_too_much_by_itself_keeps_its_latest() {
 fn a_state_takes_the_place_of_an_earlier_one() {
     let outbox = Outbox::new(LIMITS);
     outbox.push_run(&run(&[("a", CROWD), ("one online", STATE), ("b", CROWD)]));
-    outbox.push(Packet::text("other room", Standing { lane: Lane::Crowd, state: Some(StateKey(8)) }));
+    outbox.push(Packet::text("other room", state(8, Superseded::Removed)));
     outbox.push(Packet::text("two online", STATE));
     assert_eq!(outbox.dropped_count(), 0);
     assert_eq!(drain(&outbox), ["a", "b", "other room", "two online"]);
+}
+
+#[test]
+fn states_that_report_a_change_are_all_delivered_while_there_is_room() {
+    let outbox = Outbox::new(LIMITS);
+    outbox.push(Packet::text("alice joined", REPORT));
+    outbox.push_run(&run(&[("bob joined", REPORT), ("hello", CROWD), ("carol joined", REPORT)]));
+    assert_eq!(drain(&outbox), ["alice joined", "bob joined", "hello", "carol joined"]);
+}
+
+#[test]
+fn superseded_states_give_way_with_the_events_of_the_crowd_and_the_latest_after_them() {
+    let outbox = Outbox::new(LIMITS);
+    outbox.push(Packet::text("gift", Lane::Money));
+    for n in 0..4 {
+        outbox.push_run(&run(&[(&format!("{n} joined"), REPORT), (&format!("comment {n}"), CROWD)]));
+    }
+    for n in 4..12 {
+        outbox.push(Packet::text(&format!("comment {n}"), Lane::Crowd));
+    }
+    assert_eq!(drain(&outbox), ["gift", "3 joined", "comment 8", "comment 9", "comment 10", "comment 11"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub fn presence_of(body: &Value) -> Presence {
         users: body["data"].as_array().map(|users| users.iter().map(profile_of).collect()),
         count: 1,
         news: None,
+        tells_each: true,
     }
 }
 

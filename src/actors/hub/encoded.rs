@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::domain::{CrowdRate, Lane, LiveId, Presence, Sequenced};
-use crate::outbox::{Packet, Run, Standing, StateKey};
+use crate::outbox::{Packet, Run, Standing, State, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
 /// What all members of a room are told. The first hub that needs a wire form makes it, the others
@@ -27,16 +27,19 @@ impl Encoded {
         Self::new(What::Event(sequenced), lane.into())
     }
 
-    /// A presence that lists the users says all there is to know, so a member that is behind needs
-    /// the latest only.
+    /// A presence that lists the users says who is there, so of a member that is behind the latest is
+    /// kept longest. In the full tier each also reports who came or left, which later ones do not repeat.
     pub fn presence(presence: Arc<Presence>) -> Self {
-        let state = presence.users.is_some().then_some(StateKey(presence.live_id.get().unsigned_abs()));
+        let key = StateKey(presence.live_id.get().unsigned_abs());
+        let superseded = if presence.tells_each { Superseded::Delivered } else { Superseded::Removed };
+        let state = presence.users.is_some().then_some(State { key, superseded });
         Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
     }
 
     pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
         // Lives count from 1, so the complement of one is no other's presence.
-        let state = Some(StateKey(!live_id.get().unsigned_abs()));
+        let key = StateKey(!live_id.get().unsigned_abs());
+        let state = Some(State { key, superseded: Superseded::Removed });
         Self::new(What::Rate(live_id, rate), Standing { lane: Lane::Crowd, state })
     }
 
