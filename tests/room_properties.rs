@@ -159,8 +159,9 @@ impl World {
             Step::Leave { session } => {
                 let to = self.ask(session);
                 self.forget(session);
-                let effects = self.room.leave(SessionId(session), to, self.now);
-                self.perform(effects);
+                let decision = self.room.leave(SessionId(session), to.clone(), self.now);
+                assert!(decision.is_ok(), "the live has started");
+                self.decide(&to, decision);
             }
             Step::Lose { session } => {
                 if let Some(user) = self.sessions.remove(&session)

@@ -27,7 +27,8 @@
 //! | `room STATUS KEY=N…` | how the room opens, before all else; status `on_air`, `scheduled`, `paused` or `ended`, keys as in `World::configure` |
 //! | `seed WHO TEXT id=ID ago=30s` | a comment stored before the room opened |
 //! | `with WHO…` | they join, which is not shown |
-//! | `WHO join`, `leave`, `lost`, `removed`, `kicked` | |
+//! | `WHO join`, `leave`, `lost`, `removed`, `kicked` | `join from=N` comes from address N; by default each user has its own |
+//! | `WHO becomes_another` | its session shows another user's token |
 //! | `WHO comment TEXT id=ID` | `id` is the `request_id`, here and below; optional |
 //! | `WHO gift NAME num=N id=ID` | `rose` costs 7, `ring` 520; any other name is not in the catalogue |
 //! | `wait 1.5s`, `tick` | the clock goes on / the room looks at it |

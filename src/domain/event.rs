@@ -106,6 +106,17 @@ pub enum Reply {
     },
 }
 
+/// Why a session was removed from a room and told so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KickReason {
+    /// An operator removed its user.
+    Operator,
+    /// It shows the token of another user now.
+    IdentityChanged,
+    /// The room ended without warning. It may join again, which opens the room anew.
+    RoomRestarted,
+}
+
 /// What a decision asks of the actor. Effects are performed in the order given.
 #[derive(Debug, Clone)]
 pub enum Effect<H> {
@@ -119,9 +130,10 @@ pub enum Effect<H> {
         session: SessionId,
         handle: H,
     },
-    /// Tell a member that an operator removed it, and its session that it is no member any more.
+    /// Tell a session that it was removed from the room, and why.
     Kick {
         handle: H,
+        reason: KickReason,
     },
     /// Tell `handle` again, in order, every event after this offset.
     Replay {

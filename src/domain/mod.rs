@@ -28,7 +28,7 @@ pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, TURN_MS as CROWD_TURN_MS};
 pub use disconnect::Disconnect;
-pub use event::{Effect, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
+pub use event::{Effect, KickReason, Lane, LaneOf, Position, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{
@@ -40,5 +40,5 @@ pub use live::{Live, LiveStatus};
 pub use member::{Arrival, Departed, Member, MemberList, PeerNews, Profile};
 pub use peers::{PeerChange, PeerUser};
 pub use presence::{Presence, PresenceAction, PresenceLadder, PresenceNews, PresenceSettings};
-pub use reject::Reject;
+pub use reject::{CommentFault, Reject};
 pub use room::{Caller, JoinRequest, Room, RoomSettings, StoreFailed};

@@ -23,8 +23,9 @@ pub enum Reject {
     CommentTooLong {
         chars_max: usize,
     },
-    /// The comment is no text, or empty.
-    CommentRefused,
+    CommentRefused {
+        fault: CommentFault,
+    },
     /// The `request_id` was used before with other content.
     DuplicateConflict,
     Busy {
@@ -34,6 +35,17 @@ pub enum Reject {
     BadRequest {
         what: &'static str,
     },
+}
+
+/// Why a comment can be kept neither now nor later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommentFault {
+    /// It is no text, or nothing but white space.
+    Empty,
+    /// It contains U+0000, which not every store can keep.
+    Nul,
+    /// The store refused its row: its author is gone, say.
+    NotStored,
 }
 
 impl Reject {

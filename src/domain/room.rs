@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::crowd::CrowdLane;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
-    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, PeerChange, PeerNews,
-    PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomEvent,
-    RoomLedger, Sequenced, SessionId, SocketId, Timestamp, UserId,
+    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount,
+    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member, MemberList,
+    Offset, PeerChange, PeerNews, PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject, Reply,
+    ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -183,12 +183,15 @@ impl<H: Clone> Room<H> {
         Ok(effects)
     }
 
-    /// A member says good-bye. Works in any status; for a stranger there is nothing to do and
-    /// nobody to tell.
-    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>, now: Timestamp) -> Vec<Effect<H>> {
+    /// A member says good-bye, in any status. For a stranger there is nothing to do and nobody to tell,
+    /// unless the live has not started: then it hears that.
+    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
+        if self.live.status == LiveStatus::Scheduled && self.members.get(session).is_none() {
+            return Err(Reject::LiveNotStarted);
+        }
         let mut effects = self.remove(session, now);
         effects.push(Effect::Reply { to, result: Ok(Reply::Left { live_id: self.live.id }) });
-        effects
+        Ok(effects)
     }
 
     /// A member is removed at once, without an answer: its account was disabled, say.
@@ -204,11 +207,17 @@ impl<H: Clone> Room<H> {
 
     /// An operator removes a user: all its members on this node, at once.
     pub fn kick(&mut self, user: UserId, now: Timestamp) -> Vec<Effect<H>> {
-        let mut effects = Vec::new();
-        for session in self.members.sessions_of(user) {
-            effects.extend(self.members.get(session).map(|member| Effect::Kick { handle: member.handle.clone() }));
-            effects.extend(self.remove(session, now));
-        }
+        let sessions = self.members.sessions_of(user).into_iter();
+        sessions.flat_map(|session| self.expel(session, KickReason::Operator, now)).collect()
+    }
+
+    /// A member is removed at once and hears why. After its detach, so that nothing of this membership
+    /// follows, and before anything of the next one.
+    pub fn expel(&mut self, session: SessionId, reason: KickReason, now: Timestamp) -> Vec<Effect<H>> {
+        let Some(member) = self.members.get(session) else { return Vec::new() };
+        let kick = Effect::Kick { handle: member.handle.clone(), reason };
+        let mut effects = self.remove(session, now);
+        effects.insert(1, kick);
         effects
     }
 

@@ -140,10 +140,10 @@ struct GiftBody {
 pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
     let GiftBody { name, image, coin } = body.json()?;
     if !is_text(&name, GIFT_NAME_CHARS_MAX) {
-        return Err(invalid("name must be 1 to 50 characters"));
+        return Err(invalid("name must be 1 to 50 characters, none of them U+0000"));
     }
     if !is_text(&image, GIFT_IMAGE_CHARS_MAX) {
-        return Err(invalid("image must be 1 to 500 characters"));
+        return Err(invalid("image must be 1 to 500 characters, none of them U+0000"));
     }
     if coin < 1 {
         return Err(invalid("coin must be at least 1"));

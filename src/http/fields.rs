@@ -89,7 +89,8 @@ impl Fields {
             None | Some(Value::Null) => Err(missing(label)),
             Some(Value::String(text)) if text.is_empty() => Err(missing(label)),
             // PostgreSQL's text cannot hold NUL, and nobody means to send one.
-            Some(Value::String(text)) if !text.contains('\0') => Ok(text),
+            Some(Value::String(text)) if text.contains('\0') => Err(with_nul(label)),
+            Some(Value::String(text)) => Ok(text),
             Some(_) => Err(malformed(label)),
         }
     }
@@ -126,6 +127,10 @@ pub fn at_most_chars<'a>(text: &'a str, chars_max: usize, label: &'static str) -
 
 fn missing(label: &str) -> ApiError {
     ApiError::Invalid(Cow::Owned(format!("{label}不能为空")))
+}
+
+fn with_nul(label: &str) -> ApiError {
+    ApiError::Invalid(Cow::Owned(format!("{label} 不能包含空字符（U+0000）")))
 }
 
 fn malformed(label: &str) -> ApiError {
@@ -174,7 +179,7 @@ mod tests {
     fn wrong_types_are_told_apart_from_missing_ones() {
         let body = fields(r#"{"a":5,"b":null,"c":"","d":"x\u0000"}"#, "application/json").unwrap();
         let text = |name| body.text(name, "标题").unwrap_err().to_string();
-        assert_eq!([text("a"), text("d")], ["标题 格式不正确", "标题 格式不正确"]);
+        assert_eq!([text("a"), text("d")], ["标题 格式不正确", "标题 不能包含空字符（U+0000）"]);
         assert_eq!([text("b"), text("c"), text("e")], ["标题不能为空", "标题不能为空", "标题不能为空"]);
     }
 }

@@ -100,7 +100,7 @@ pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: Body
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
     let NoticeBody { text } = body.json()?;
     if !is_text(&text, NOTICE_CHARS_MAX) {
-        return Err(invalid("text must be 1 to 200 characters"));
+        return Err(invalid("text must be 1 to 200 characters, none of them U+0000"));
     }
     if !state.rooms.notice(live_id, &text).await? {
         return Err(ROOM_NOT_OPEN);

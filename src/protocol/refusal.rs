@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::domain::{Disconnect, Reject};
+use crate::domain::{CommentFault, Disconnect, KickReason, Reject};
 
 /// What a client is told of a [`Reject`]: the same fields in every dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,7 +36,7 @@ impl From<Reject> for Refusal {
             Reject::CommentTooLong { chars_max } => {
                 ("comment_too_long", format!("评论内容不能超过 {chars_max} 个字").into())
             }
-            Reject::CommentRefused => ("comment_refused", "评论内容不能为空".into()),
+            Reject::CommentRefused { fault } => ("comment_refused", comment_fault(fault).into()),
             Reject::DuplicateConflict => ("duplicate_conflict", "请求编号已被其他内容使用".into()),
             Reject::Busy { .. } => ("busy", "系统繁忙，请稍后再试".into()),
             Reject::BadRequest { what } => ("bad_request", format!("请求格式错误（{what}）").into()),
@@ -46,6 +46,23 @@ impl From<Reject> for Refusal {
             _ => None,
         };
         Self { code, message, retry_after_ms }
+    }
+}
+
+const fn comment_fault(fault: CommentFault) -> &'static str {
+    match fault {
+        CommentFault::Empty => "评论内容不能为空",
+        CommentFault::Nul => "评论内容不能包含空字符（U+0000）",
+        CommentFault::NotStored => "评论未能保存",
+    }
+}
+
+/// The code of a `kicked` event.
+pub const fn kick_code(reason: KickReason) -> &'static str {
+    match reason {
+        KickReason::Operator => "kicked",
+        KickReason::IdentityChanged => "identity_changed",
+        KickReason::RoomRestarted => "room_restarted",
     }
 }
 
@@ -127,6 +144,16 @@ mod tests {
         assert_eq!(Refusal::from(Reject::BUSY).retry_after_ms, Some(1_000));
         assert_eq!(Refusal::from(Reject::RateLimited { retry_after_ms: 7 }).retry_after_ms, Some(7));
         assert_eq!(Refusal::from(Reject::NotInRoom).retry_after_ms, None);
+    }
+
+    #[test]
+    fn a_refused_comment_says_what_is_wrong_with_it() {
+        let texts = [CommentFault::Empty, CommentFault::Nul, CommentFault::NotStored].map(|fault| {
+            let refusal = Refusal::from(Reject::CommentRefused { fault });
+            assert_eq!(refusal.code, "comment_refused");
+            refusal.message
+        });
+        assert_eq!(texts, ["评论内容不能为空", "评论内容不能包含空字符（U+0000）", "评论未能保存"]);
     }
 
     #[test]

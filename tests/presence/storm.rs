@@ -102,7 +102,8 @@ impl Storm {
 
     /// The one that came as the `number`th leaves.
     fn leave(&mut self, number: u64) {
-        let effects = self.room.leave(SessionId(number), ReplyTo { handle: number, ack: AckId::None }, self.now);
+        let to = ReplyTo { handle: number, ack: AckId::None };
+        let effects = self.room.leave(SessionId(number), to, self.now).expect("the live has started");
         self.entered.remove(&number);
         self.perform(effects);
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::str::FromStr;
 
-use liveroom::domain::{LiveStatus, Offset, Position, Reject, RequestId};
+use liveroom::domain::{KickReason, LiveStatus, Offset, Position, Reject, RequestId};
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
 pub struct Words {
@@ -124,6 +124,14 @@ pub fn status_word(status: LiveStatus) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("?", |(_, name)| name)
 }
 
+pub fn kick_reason(reason: KickReason) -> &'static str {
+    match reason {
+        KickReason::Operator => "by an operator",
+        KickReason::IdentityChanged => "for another identity",
+        KickReason::RoomRestarted => "for a restart",
+    }
+}
+
 pub fn place(offset: Option<Offset>) -> String {
     offset.map_or("-".into(), |offset| offset.to_string())
 }
@@ -137,7 +145,7 @@ pub fn reject(reject: Reject) -> String {
         Reject::CoinsInsufficient => "coins_insufficient".into(),
         Reject::LiveCoinsFull => "live_coins_full".into(),
         Reject::NotInRoom => "not_in_room".into(),
-        Reject::CommentRefused => "comment_refused".into(),
+        Reject::CommentRefused { .. } => "comment_refused".into(),
         Reject::DuplicateConflict => "duplicate_conflict".into(),
         Reject::RateLimited { retry_after_ms } => format!("rate_limited retry_after_ms={retry_after_ms}"),
         Reject::Busy { retry_after_ms } => format!("busy retry_after_ms={retry_after_ms}"),

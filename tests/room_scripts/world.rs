@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount, GiftId,
-    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, Live, LiveId, LiveStatus,
-    NodeId, PeerChange, PeerUser, Presence, PresenceAction, PresenceNews, PresenceSettings, Profile, Reject, Reply,
-    ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
+    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, KickReason, Live, LiveId,
+    LiveStatus, NodeId, PeerChange, PeerUser, Presence, PresenceAction, PresenceNews, PresenceSettings, Profile,
+    Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, StoreFailed,
+    Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -227,10 +228,11 @@ impl World {
                 let request = JoinRequest { session: id, profile, socket_id, handle, ack, recover_after };
                 self.room().join(request, now)
             }
-            "leave" => Ok(self.room().leave(id, to.clone(), now)),
+            "leave" => self.room().leave(id, to.clone(), now),
             "lost" => Ok(self.room().lose(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
             "kicked" => Ok(self.room().kick(profile.id, now)),
+            "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
             "comment" => {
                 let text = words.next("a text")?;
                 let comment = self.new_comment(user, &text, words.request_id()?)?;
@@ -376,7 +378,9 @@ impl World {
             match effect {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
-                Effect::Kick { handle } => self.trace.push(format!("{handle} <- kicked")),
+                Effect::Kick { handle, reason } => {
+                    self.trace.push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
+                }
                 Effect::StoreComment(comment) => {
                     let full = if self.store_full { " (full)" } else { "" };
                     self.trace.push(format!("store <- comment c{} again{full}", comment.id));

@@ -20,10 +20,16 @@ async fn new_gift_is_on_offer_at_once() {
 async fn nonsense_is_told_by_field() {
     let api = TestApi::start().await;
     let cases = [
-        (json!({"name": "", "image": "/g.png", "coin": 7}), "name must be 1 to 50 characters"),
-        (json!({"name": "a\u{0}", "image": "/g.png", "coin": 7}), "name must be 1 to 50 characters"),
-        (json!({"name": "a".repeat(51), "image": "/g.png", "coin": 7}), "name must be 1 to 50 characters"),
-        (json!({"name": "a", "image": "", "coin": 7}), "image must be 1 to 500 characters"),
+        (json!({"name": "", "image": "/g.png", "coin": 7}), "name must be 1 to 50 characters, none of them U+0000"),
+        (
+            json!({"name": "a\u{0}", "image": "/g.png", "coin": 7}),
+            "name must be 1 to 50 characters, none of them U+0000",
+        ),
+        (
+            json!({"name": "a".repeat(51), "image": "/g.png", "coin": 7}),
+            "name must be 1 to 50 characters, none of them U+0000",
+        ),
+        (json!({"name": "a", "image": "", "coin": 7}), "image must be 1 to 500 characters, none of them U+0000"),
         (json!({"name": "a", "image": "/g.png", "coin": 0}), "coin must be at least 1"),
         (json!({"name": "a", "image": "/g.png", "coin": -7}), "coin must be at least 1"),
         (json!({"name": "a", "image": "/g.png", "coin": 1_i64 << 53}), "coin must be at most 9007199254740991"),

@@ -82,7 +82,7 @@ async fn a_notice_is_a_text_of_1_to_200_characters() {
     let api = api(true).await;
     for text in ["", "a\0b", &"界".repeat(201)] {
         let reply = api.admin_post("/admin/rooms/1/notice", json!({"text": text})).await;
-        reply.assert_fail(422, "text must be 1 to 200 characters");
+        reply.assert_fail(422, "text must be 1 to 200 characters, none of them U+0000");
     }
     assert_eq!(api.admin_post("/admin/rooms/1/notice", json!({"words": "hello"})).await.status, 422);
     api.admin_post("/admin/rooms/1/notice", json!({"text": "界".repeat(200)})).await.assert_ok(json!({"live_id": 1}));

@@ -34,7 +34,7 @@ async fn first_fault_is_told() {
         (json!({}), "用户名不能为空"),
         (json!({"username": "", "password": "a", "repassword": "a"}), "用户名不能为空"),
         (json!({"username": 12345, "password": "a", "repassword": "a"}), "用户名 格式不正确"),
-        (json!({"username": "alice\u{0}", "password": "a", "repassword": "a"}), "用户名 格式不正确"),
+        (json!({"username": "alice\u{0}", "password": "a", "repassword": "a"}), "用户名 不能包含空字符（U+0000）"),
         (json!({"username": "abcd", "password": "a", "repassword": "a"}), "用户名 的长度 必须 在 5 和 20 之间"),
         (json!({"username": "a".repeat(21), "password": "a", "repassword": "a"}), "用户名 的长度 必须 在 5 和 20 之间"),
         (json!({"username": "alice"}), "密码不能为空"),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use liveroom::domain::{
-    Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, LiveId,
-    Presence, PresenceAction, Profile, Reject, RequestId, RoomEvent, Sequenced, Timestamp, UserId,
+    Coins, Comment, CommentFault, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
+    GiftRecordId, LiveId, Presence, PresenceAction, Profile, Reject, RequestId, RoomEvent, Sequenced, Timestamp,
+    UserId,
 };
 use serde_json::Value;
 
@@ -88,7 +89,7 @@ pub fn reject_of(text: &str) -> Option<Reject> {
         "直播已结束" => Reject::LiveEnded,
         "该礼物不存在" => Reject::GiftNotFound,
         "金币不足，请先充值" => Reject::CoinsInsufficient,
-        "评论内容不能为空" => Reject::CommentRefused,
+        "评论内容不能为空" => Reject::CommentRefused { fault: CommentFault::Empty },
         _ => return None,
     })
 }

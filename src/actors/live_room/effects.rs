@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::actors::hub::Encoded;
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, Effect, GiftRefusal, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed,
+    Comment, Effect, GiftRefusal, KickReason, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed,
 };
 use crate::outbox::Packet;
+use crate::protocol::refusal::kick_code;
 use crate::protocol::{echo_text, kicked_text, reply_text};
 use crate::storage::Write;
 
@@ -24,7 +25,7 @@ impl LiveRoom {
             match effect {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
-                Effect::Kick { handle } => self.kick(&handle),
+                Effect::Kick { handle, reason } => self.kick(&handle, reason),
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Replay { handle, after } => self.replay(&handle, after),
                 Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
@@ -68,9 +69,13 @@ impl LiveRoom {
         self.persister.submit(Write::Comment(comment.clone()), WriteTicket::Comment(comment.id))
     }
 
-    fn kick(&mut self, port: &SessionPort) {
-        let text = kicked_text(port.outlet.codec.dialect(), self.live_id, "kicked", None);
+    fn kick(&mut self, port: &SessionPort, reason: KickReason) {
+        let text = kicked_text(port.outlet.codec.dialect(), self.live_id, kick_code(reason), None);
         self.fan_out.one(port, Packet::text(&text, Lane::Money));
+        if reason == KickReason::IdentityChanged {
+            // The session knows, and may have sent its next join already.
+            return;
+        }
         // Whatever it joined with before is over.
         let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
         #[expect(clippy::disallowed_methods, reason = "once per kick, and it must arrive")]

@@ -7,12 +7,12 @@ use log::debug;
 
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
-use crate::domain::{Caller, Effect, JoinRequest, Reject, ReplyTo};
+use crate::domain::{Caller, Effect, JoinRequest, KickReason, Reject, ReplyTo};
 use crate::storage::WriteOutcome;
 
 use super::{
-    LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom, WriteTicket,
-    WritesDone,
+    Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
+    WriteTicket, WritesDone,
 };
 
 type Decision = Result<Vec<Effect<Arc<SessionPort>>>, Reject>;
@@ -30,7 +30,7 @@ impl LiveRoom {
                 let socket_id = port.outlet.socket_id.clone();
                 self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack, recover_after }, now)
             }),
-            RoomCommandKind::Leave => Ok(self.room.leave(session, to.clone(), now)),
+            RoomCommandKind::Leave => self.room.leave(session, to.clone(), now),
             RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {
                 let id = self.services.comment_ids.next(now);
                 let (text, request_id) = (text?, request_id?);
@@ -89,8 +89,11 @@ impl Handler<MemberGone> for LiveRoom {
 
     fn handle(&mut self, gone: MemberGone, ctx: &mut Context<Self>) {
         let now = self.now();
-        let effects =
-            if gone.at_once { self.room.remove(gone.session, now) } else { self.room.lose(gone.session, now) };
+        let effects = match gone.departure {
+            Departure::Lost => self.room.lose(gone.session, now),
+            Departure::Ended => self.room.remove(gone.session, now),
+            Departure::IdentityChanged => self.room.expel(gone.session, KickReason::IdentityChanged, now),
+        };
         self.perform(effects);
         self.settle(ctx);
     }

@@ -50,13 +50,23 @@ pub enum RoomCommandKind {
     },
 }
 
-/// From a session that ended. Sent past the bound: there is one per membership.
+/// From a session that ended, or that is another user's now. Sent past the bound: there is one per membership.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MemberGone {
     pub session: SessionId,
-    /// True when we ended it for good (disabled, kicked): presence ends now and not after the grace.
-    pub at_once: bool,
+    pub departure: Departure,
+}
+
+/// How a session stopped being a member without saying so to the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Its connection is gone. Its user stays online for the grace.
+    Lost,
+    /// We ended it for good (disabled, kicked): presence ends now.
+    Ended,
+    /// It speaks for another user now: presence ends now, and it hears why.
+    IdentityChanged,
 }
 
 /// From the registry: the row of the live changed. Sent past the bound when a streamer or an operator

@@ -44,7 +44,7 @@ use window::FlushWindow;
 
 pub use held::HeldLive;
 pub use messages::{
-    Answers, Delivered, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand,
+    Answers, Delivered, Departure, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand,
     RoomCommandKind, StopRoom, TakeDown, WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};

@@ -12,11 +12,13 @@ use actix::prelude::*;
 use tokio::time::timeout;
 
 use crate::actors::ask::ASK_TIMEOUT;
-use crate::actors::live_room::{RoomCommand, RoomCommandKind};
+use crate::actors::live_room::{Departure, RoomCommand, RoomCommandKind};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
-use crate::domain::{AckId, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId, UserId};
+use crate::domain::{
+    AckId, CommentFault, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId, UserId,
+};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
@@ -146,7 +148,7 @@ impl Session {
         while self.awaited == 0 && !self.ended {
             match self.waiting.pop_front() {
                 Some(Step::Command(command)) => self.carry_out(command, ctx),
-                Some(Step::LeaveRooms) => self.leave_rooms(false),
+                Some(Step::LeaveRooms) => self.leave_rooms(Departure::Lost),
                 None => {
                     // An idle session holds no memory for what it might have to do.
                     self.waiting = VecDeque::new();
@@ -255,15 +257,15 @@ impl Session {
         }
     }
 
-    /// A session of another user from here on is in none of the rooms of the one before: nothing
-    /// that befalls that user would reach it any more.
+    /// A session of another user from here on is in none of the rooms of the one before: what is decided
+    /// about that user would not reach it any more. It hears `kicked` from each of them.
     fn identify(&mut self, token: Arc<str>, identity: Identity, watch: Option<u64>) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
         if known != Some(user) {
             if let Some(before) = known {
                 self.services.directory.forget(before, own);
-                self.leave_rooms(true);
+                self.leave_rooms(Departure::IdentityChanged);
             }
             self.services.directory.identify(user, own);
         }
@@ -333,9 +335,11 @@ impl Session {
     }
 
     fn comment_text(&self, text: Option<String>) -> Result<CommentText, Reject> {
-        let text = text.ok_or(Reject::CommentRefused)?;
+        let refused = |fault| Reject::CommentRefused { fault };
+        let text = text.ok_or(refused(CommentFault::Empty))?;
         CommentText::parse(&text, self.settings().comment_chars_max).map_err(|error| match error {
-            CommentTextError::Empty | CommentTextError::Nul => Reject::CommentRefused,
+            CommentTextError::Empty => refused(CommentFault::Empty),
+            CommentTextError::Nul => refused(CommentFault::Nul),
             CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
         })
     }

@@ -21,7 +21,7 @@ use actix::prelude::*;
 use log::debug;
 
 use crate::actors::hub::{Hub, Outlet};
-use crate::actors::live_room::MemberGone;
+use crate::actors::live_room::{Departure, MemberGone};
 use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
@@ -242,7 +242,10 @@ impl Session {
             self.say(DISCONNECT);
         }
         self.port.outlet.outbox.close(reason);
-        self.leave_rooms(matches!(reason, Disconnect::Disabled | Disconnect::Kicked | Disconnect::Unauthorized));
+        self.leave_rooms(match reason {
+            Disconnect::Disabled | Disconnect::Kicked | Disconnect::Unauthorized => Departure::Ended,
+            _ => Departure::Lost,
+        });
         ctx.stop();
     }
 
@@ -253,11 +256,11 @@ impl Session {
         }
     }
 
-    fn leave_rooms(&mut self, at_once: bool) {
+    fn leave_rooms(&mut self, departure: Departure) {
         let session = self.port.outlet.session;
         for link in self.rooms.drain().map(|(_, link)| link) {
             #[expect(clippy::disallowed_methods, reason = "one per membership, and it must arrive")]
-            link.room.do_send(MemberGone { session, at_once });
+            link.room.do_send(MemberGone { session, departure });
         }
     }
 }
@@ -278,7 +281,7 @@ impl Actor for Session {
     /// learn of it.
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.port.outlet.outbox.close(Disconnect::Fault);
-        self.leave_rooms(false);
+        self.leave_rooms(Departure::Lost);
         self.announce_device(None);
         self.become_known();
         let verified = self.verified.take().map(|verified| verified.identity.profile.id);

@@ -6,7 +6,8 @@ use super::{Caller, Room};
 use crate::domain::crowd::Turn;
 use crate::domain::retries::CommandKey;
 use crate::domain::{
-    Comment, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo, RequestId, SessionId, Timestamp,
+    Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo, RequestId, SessionId,
+    Timestamp,
 };
 
 /// The store did not take a comment.
@@ -191,7 +192,7 @@ impl<H: Clone> Room<H> {
                 }
                 let reject = match failed {
                     StoreFailed::Busy => Reject::BUSY,
-                    StoreFailed::Refused => Reject::CommentRefused,
+                    StoreFailed::Refused => Reject::CommentRefused { fault: CommentFault::NotStored },
                 };
                 pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Err(reject) }).collect()
             }
