@@ -3,6 +3,7 @@
 //! failures, or so that the answer is lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
@@ -225,9 +226,13 @@ impl World {
             socket_id,
             handle: session,
             ack: to.ack.clone(),
+            address: Ipv4Addr::from_bits(session as u32 % 3).into(),
+            is_return: since.is_some(),
             recover_after: since.map(|seen| seen.offset),
         };
+        let was_online = self.online().contains(&user);
         let decision = self.room.join(request, self.now);
+        assert!(decision.is_ok() || !was_online, "who is online comes in at any time");
         if decision.is_ok() {
             self.sessions.insert(session, user);
             self.lingering.remove(&user);

@@ -2,6 +2,7 @@
 //! socket.
 
 use std::future::poll_fn;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +144,7 @@ impl Node {
             hub: self.hub.clone(),
             services: self.services.clone(),
             token: Some(token.into()),
+            address: Ipv4Addr::LOCALHOST.into(),
             seat: Box::new(()),
         });
         Guest { session, outbox, live: self.live, read: Vec::new() }

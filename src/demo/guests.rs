@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::actors::hub::Hub;
 use crate::actors::session::{Inbound, Received, Session, SessionServices, SessionStart, WorkerHub};
+use crate::client_address::NO_ADDRESS;
 use crate::domain::{GiftId, LiveId};
 use crate::outbox::{Outbox, OutboxLimits, Portion};
 use crate::protocol::Codec;
@@ -73,6 +74,7 @@ impl Guest {
             hub,
             services: self.services.clone(),
             token: Some(token.into()),
+            address: NO_ADDRESS,
             seat: Box::new(()),
         });
         actix_rt::spawn(read_and_forget(outbox.clone()));

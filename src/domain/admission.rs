@@ -1,80 +1,283 @@
 //! Who may come in now, and when the others should try again.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+
 use super::bucket::in_us;
-use super::{Bucket, BucketRate, Timestamp};
+use super::{Bucket, BucketRate, Timestamp, UserId};
 
 /// The longest anybody is asked to wait, in milliseconds. Beyond, the line starts over at its front:
 /// a crowd that large is asked twice.
 const RETRY_AFTER_MS_MAX: i64 = 30_000;
 
+/// What a user may take before others go first. An honest user comes in once: its second session and
+/// its returns are no admissions.
+const USER_SHARE: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
+
+/// What an address may take before others go first, as a part of the rate: a household or an office
+/// comes in at once, and thirty-two addresses are needed to use the rate up.
+const ADDRESS_PART: u32 = 32;
+
+/// Shares that are remembered, of users and of addresses. Beyond, those that are not known count as
+/// within theirs: nobody is refused for want of memory.
+const SHARES_MAX: usize = 65_536;
+
+/// Shares remembered before those that are whole again are looked for, and how often that is, in
+/// milliseconds.
+const SHARES_BEFORE_SWEEP: usize = 64;
+const SWEEP_MS: i64 = 1_000;
+
+/// On whose account somebody comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub user: UserId,
+    /// What one client is likely to own.
+    pub address: IpAddr,
+}
+
+/// Who goes first when there is not room for all, first to last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Priority {
+    /// Its user and its address took no more than their shares.
+    High,
+    /// Its address took more.
+    Middle,
+    /// Its user took more.
+    Low,
+}
+
+impl Priority {
+    const COUNT: usize = 3;
+
+    /// What it leaves of the room's burst for those that go before it.
+    fn kept(self, burst: u32) -> u32 {
+        match self {
+            Self::High => 0,
+            Self::Middle => burst / 4,
+            Self::Low => burst / 2,
+        }
+    }
+}
+
 /// Lets in as many as a rate allows and gives each of the rest a place in a line, so that they come
-/// back one after the other, at the rate, and not all at the same instant. The line is one number
-/// and reserves nothing: who does not come back holds up nobody, and who comes new while there is
-/// room is let in.
-#[derive(Debug, Clone, Copy, Default)]
+/// back one after the other, at the rate, and not all at the same instant. A line is one number and
+/// reserves nothing: who does not come back holds up nobody, and who comes new while there is room is
+/// let in.
+///
+/// It is fair by user, then by address. Who took more than a share still gets what nobody else wants,
+/// but leaves a part of the burst untouched and waits in a line of its own. So a user or an address
+/// that comes in again and again, from however many sockets, delays itself and not the others. Who asks
+/// again before its time keeps its place, and moves nobody back.
+#[derive(Debug, Default)]
 pub struct Admission {
     bucket: Bucket,
-    /// When the last of those sent away was told to come back.
-    line_ends_us: i64,
+    users: Shares<UserId>,
+    addresses: Shares<IpAddr>,
+    /// By priority: when the last of those sent away was told to come back, in microseconds.
+    lines_end_us: [i64; Priority::COUNT],
 }
 
 impl Admission {
     /// Lets one in, or says in how many milliseconds (1 to [`RETRY_AFTER_MS_MAX`]) to ask again.
-    pub fn admit(&mut self, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
-        let Err(wait_ms) = self.bucket.take(rate, now) else { return Ok(()) };
+    pub fn admit(&mut self, claim: Claim, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
+        let address_share = address_share(rate);
+        let (user, address) = (self.users.of(claim.user, now), self.addresses.of(claim.address, now));
+        let priority = if user.as_ref().is_some_and(|share| share.bucket.is_empty(USER_SHARE, now)) {
+            Priority::Low
+        } else if address.as_ref().is_some_and(|share| share.bucket.is_empty(address_share, now)) {
+            Priority::Middle
+        } else {
+            Priority::High
+        };
+        let Err(wait_ms) = self.bucket.take_keeping(rate, priority.kept(rate.burst), now) else {
+            for (share, rate) in [(user, USER_SHARE), (address, address_share)] {
+                // One that is used up already is not owed beyond that.
+                let _ = share.map(|share| share.bucket.take(rate, now));
+            }
+            return Ok(());
+        };
         let now_us = in_us(now);
-        let front_us = in_us(now.plus_ms(i64::try_from(wait_ms).unwrap_or(RETRY_AFTER_MS_MAX)));
-        let place_us = self.line_ends_us.saturating_add(rate.cost_us()).max(front_us);
-        // Also when the clock was set back.
-        let is_over = place_us.saturating_sub(now_us) > RETRY_AFTER_MS_MAX * 1_000;
-        self.line_ends_us = if is_over { front_us } else { place_us };
-        let after_us = self.line_ends_us.saturating_sub(now_us).unsigned_abs();
+        let latest_us = now_us + RETRY_AFTER_MS_MAX * 1_000;
+        let place_us = match user.as_ref().map(|share| share.place_us) {
+            Some(place_us) if (now_us + 1..=latest_us).contains(&place_us) => place_us,
+            _ => {
+                let front_us = in_us(now.plus_ms(i64::try_from(wait_ms).unwrap_or(RETRY_AFTER_MS_MAX)));
+                let line_ends_us = &mut self.lines_end_us[priority as usize];
+                let place_us = line_ends_us.saturating_add(rate.cost_us()).max(front_us);
+                // It is over also when the clock was set back.
+                *line_ends_us = if place_us > latest_us { front_us } else { place_us };
+                *line_ends_us
+            }
+        };
+        if let Some(share) = user {
+            share.place_us = place_us;
+        }
+        let after_us = place_us.saturating_sub(now_us).unsigned_abs();
         Err(after_us.div_ceil(1_000).clamp(1, RETRY_AFTER_MS_MAX.unsigned_abs()))
+    }
+}
+
+fn address_share(rate: BucketRate) -> BucketRate {
+    let burst = (rate.burst / ADDRESS_PART).max(1);
+    BucketRate { burst, refill: rate.refill, per_ms: rate.per_ms.saturating_mul(ADDRESS_PART) }
+}
+
+/// What one user or one address took lately.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    bucket: Bucket,
+    /// When it was told to come back, in microseconds.
+    place_us: i64,
+}
+
+/// The shares of those that took or asked for something lately, at most [`SHARES_MAX`].
+#[derive(Debug)]
+struct Shares<K> {
+    by_key: HashMap<K, Share>,
+    swept_at: Timestamp,
+}
+
+impl<K> Default for Shares<K> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), swept_at: Timestamp::default() }
+    }
+}
+
+impl<K: Eq + Hash> Shares<K> {
+    /// The share of one; `None` if there are too many to remember another.
+    fn of(&mut self, key: K, now: Timestamp) -> Option<&mut Share> {
+        let is_swept = (self.swept_at..self.swept_at.plus_ms(SWEEP_MS)).contains(&now);
+        if self.by_key.len() >= SHARES_BEFORE_SWEEP && !is_swept {
+            self.swept_at = now;
+            self.by_key.retain(|_, share| !share.bucket.is_full(now) || share.place_us > in_us(now));
+            self.by_key.shrink_to(2 * self.by_key.len());
+        }
+        if self.by_key.len() >= SHARES_MAX && !self.by_key.contains_key(&key) {
+            return None;
+        }
+        Some(self.by_key.entry(key).or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
 
     use super::*;
 
     const RATE: BucketRate = BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 };
     const START: Timestamp = Timestamp(1_000_000_000);
 
+    /// A user, by number, at an address, by number.
+    fn claim(user: u32, address: u32) -> Claim {
+        let user = UserId::new(i64::from(user) + 1).expect("positive");
+        Claim { user, address: Ipv4Addr::from_bits(address).into() }
+    }
+
+    /// So many users, each at an address of its own, ask at once. Returns what they are told.
+    fn crowd(admission: &mut Admission, numbers: std::ops::Range<u32>, now: Timestamp) -> Vec<Result<(), u64>> {
+        numbers.map(|number| admission.admit(claim(number, number), RATE, now)).collect()
+    }
+
     #[test]
     fn each_one_refused_is_told_a_later_time() {
         let mut admission = Admission::default();
-        assert!((0..1_000).all(|_| admission.admit(RATE, START).is_ok()));
-        let hints: Vec<u64> = (0..4_000).map(|_| admission.admit(RATE, START).expect_err("it is full")).collect();
+        assert!(crowd(&mut admission, 0..1_000, START).iter().all(Result::is_ok));
+        let told = crowd(&mut admission, 1_000..5_000, START);
+        let hints: Vec<u64> = told.into_iter().map(|told| told.expect_err("it is full")).collect();
         assert_eq!(hints[..3], [5, 10, 15]);
-        assert!(hints.is_sorted_by(|one, next| one < next));
+        assert!(hints.iter().is_sorted_by(|one, next| one < next));
         assert_eq!(hints.last(), Some(&20_000));
     }
 
     #[test]
-    fn a_crowd_that_does_as_it_is_told_is_in_after_its_turn_and_asks_twice_at_most() {
+    fn who_asks_again_before_its_time_keeps_its_place_and_moves_nobody_back() {
         let mut admission = Admission::default();
-        // Who asks when, and how often it asked before.
-        let mut asking = BTreeMap::from([(START, vec![0; 5_000])]);
+        crowd(&mut admission, 0..1_000, START);
+        let first = admission.admit(claim(1_000, 1_000), RATE, START);
+        assert_eq!(first, Err(5));
+        assert!((0..500).all(|_| admission.admit(claim(1_000, 1_000), RATE, START) == first));
+        assert_eq!(admission.admit(claim(1_001, 1_001), RATE, START), Err(10));
+        assert_eq!(admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(3)), Err(2));
+        assert_eq!(admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(5)), Ok(()));
+    }
+
+    /// Everybody comes back when it was told to. Returns how many came in and how long it took.
+    fn serve(mut asking: BTreeMap<Timestamp, Vec<(Claim, u32)>>) -> (u32, i64) {
+        let mut admission = Admission::default();
         let (mut in_count, mut last) = (0, START);
         while let Some((now, crowd)) = asking.pop_first() {
-            for asked in crowd {
-                match admission.admit(RATE, now) {
+            for (claim, asked) in crowd {
+                match admission.admit(claim, RATE, now) {
                     Ok(()) => in_count += 1,
                     Err(_) if asked > 0 => panic!("sent away twice"),
-                    Err(after_ms) => asking.entry(now.plus_ms(after_ms as i64)).or_default().push(asked + 1),
+                    Err(after_ms) => asking.entry(now.plus_ms(after_ms as i64)).or_default().push((claim, asked + 1)),
                 }
             }
             last = now;
         }
-        assert_eq!((in_count, last.since(START)), (5_000, 20_000));
+        (in_count, last.since(START))
+    }
+
+    #[test]
+    fn a_crowd_that_does_as_it_is_told_is_in_after_its_turn_and_asks_twice_at_most() {
+        let crowd = (0..5_000).map(|number| (claim(number, number), 0)).collect();
+        assert_eq!(serve(BTreeMap::from([(START, crowd)])), (5_000, 20_000));
+    }
+
+    #[test]
+    fn a_crowd_behind_one_address_comes_in_at_the_same_rate() {
+        let crowd = (0..1_750).map(|number| (claim(number, 7), 0)).collect();
+        let (in_count, took_ms) = serve(BTreeMap::from([(START, crowd)]));
+        assert_eq!(in_count, 1_750);
+        assert!((4_800..=5_000).contains(&took_ms), "{took_ms} ms for the 1,000 beyond three quarters of the burst");
+    }
+
+    #[test]
+    fn a_user_that_comes_in_again_and_again_keeps_nobody_out() {
+        let mut admission = Admission::default();
+        let mut honest = 1;
+        for ms in 0..20_000 {
+            let now = START.plus_ms(ms);
+            // Twelve hundred a second, from the address of the others.
+            let _ = admission.admit(claim(0, 7), RATE, now);
+            if ms % 5 == 0 {
+                let _ = admission.admit(claim(0, 7), RATE, now);
+            }
+            if ms % 10 == 0 {
+                assert_eq!(admission.admit(claim(honest, 7), RATE, now), Ok(()), "user {honest} after {ms} ms");
+                honest += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_with_many_users_keeps_no_other_out() {
+        let mut admission = Admission::default();
+        for ms in 0..20_000_u32 {
+            let now = START.plus_ms(i64::from(ms));
+            // Each of its users once.
+            let _ = admission.admit(claim(1_000_000 + ms, 7), RATE, now);
+            if ms % 10 == 0 {
+                assert_eq!(admission.admit(claim(ms, ms), RATE, now), Ok(()), "after {ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn who_took_more_than_a_share_gets_what_nobody_else_wants() {
+        let mut admission = Admission::default();
+        let taken = (0..10_000).filter(|ms| admission.admit(claim(0, 0), RATE, START.plus_ms(*ms)).is_ok()).count();
+        assert!((2_490..=2_510).contains(&taken), "half of the burst and 200 a second for 10 s, not {taken}");
     }
 
     #[test]
     fn the_line_has_an_end_and_starts_over_there() {
         let mut admission = Admission::default();
-        let hints: Vec<u64> = (0..20_000).filter_map(|_| admission.admit(RATE, START).err()).collect();
+        let told = crowd(&mut admission, 0..25_000, START);
+        let hints: Vec<u64> = told.into_iter().filter_map(Result::err).collect();
         assert!(hints.iter().all(|hint| (1..=30_000).contains(hint)));
         assert_eq!(hints.iter().filter(|hint| **hint == 5).count(), 4);
     }
@@ -82,12 +285,20 @@ mod tests {
     #[test]
     fn a_line_nobody_came_back_from_is_forgotten() {
         let mut admission = Admission::default();
-        for _ in 0..5_000 {
-            let _ = admission.admit(RATE, START);
-        }
+        crowd(&mut admission, 0..5_000, START);
         let later = START.plus_ms(60_000);
-        assert!((0..1_000).all(|_| admission.admit(RATE, later).is_ok()));
-        assert_eq!(admission.admit(RATE, later), Err(5));
-        assert_eq!(admission.admit(RATE, START), Ok(()), "a clock set back sends nobody away");
+        assert!(crowd(&mut admission, 5_000..6_000, later).iter().all(Result::is_ok));
+        assert_eq!(admission.admit(claim(6_000, 6_000), RATE, later), Err(5));
+        assert_eq!(admission.admit(claim(6_001, 6_001), RATE, START), Ok(()), "a clock set back sends nobody away");
+    }
+
+    #[test]
+    fn shares_are_bounded_and_forgotten_when_they_are_whole_again() {
+        let mut admission = Admission::default();
+        crowd(&mut admission, 0..100_000, START);
+        assert_eq!((admission.users.by_key.len(), admission.addresses.by_key.len()), (SHARES_MAX, SHARES_MAX));
+        let later = START.plus_ms(RETRY_AFTER_MS_MAX + 1);
+        admission.admit(claim(0, 0), RATE, later).expect("the crowd is gone");
+        assert_eq!((admission.users.by_key.len(), admission.addresses.by_key.len()), (1, 1));
     }
 }

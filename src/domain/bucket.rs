@@ -40,20 +40,37 @@ impl Bucket {
     /// than the bucket holds cost all that it holds, or they could never be taken.
     pub fn take_many(&mut self, rate: BucketRate, count: usize, now: Timestamp) -> Result<(), u64> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let cost_us = rate.cost_us().saturating_mul(count).min(rate.full_us());
+        self.take_us(rate, rate.cost_us().saturating_mul(count).min(rate.full_us()), 0, now)
+    }
+
+    /// Takes one if `kept` are left after it, or says in how many milliseconds that will be so. `kept`
+    /// must be less than the burst.
+    pub fn take_keeping(&mut self, rate: BucketRate, kept: u32, now: Timestamp) -> Result<(), u64> {
+        let kept = i64::from(kept.min(rate.burst.saturating_sub(1)));
+        self.take_us(rate, rate.cost_us(), rate.cost_us().saturating_mul(kept), now)
+    }
+
+    fn take_us(&mut self, rate: BucketRate, cost_us: i64, kept_us: i64, now: Timestamp) -> Result<(), u64> {
         let now_us = in_us(now);
         // Only a clock that was set back leaves us further ahead than the burst. How much was taken is
         // not known any more then, and nobody is refused for it.
         let is_known = self.paid_until_us <= now_us.saturating_add(rate.full_us());
         let paid_until_us = if is_known { self.paid_until_us.max(now_us) } else { now_us };
         let after_us = paid_until_us.saturating_add(cost_us);
-        let short_us = after_us.saturating_sub(now_us).saturating_sub(rate.full_us());
+        let free_us = rate.full_us().saturating_sub(kept_us);
+        let short_us = after_us.saturating_sub(now_us).saturating_sub(free_us);
         if short_us > 0 {
             self.paid_until_us = paid_until_us;
             return Err(short_us.unsigned_abs().div_ceil(1_000));
         }
         self.paid_until_us = after_us;
         Ok(())
+    }
+
+    /// Whether not one can be taken now.
+    pub fn is_empty(&self, rate: BucketRate, now: Timestamp) -> bool {
+        let mut tried = *self;
+        tried.take(rate, now).is_err()
     }
 
     /// Whether the bucket is full again, that is, forgetting it changes nothing.
@@ -95,6 +112,18 @@ mod tests {
         assert_eq!(bucket.take(RATE, now), Ok(()), "nothing was taken");
         assert_eq!(bucket.take_many(RATE, 1_000, now), Err(1_500), "a full bucket pays for anything");
         assert_eq!(bucket.take_many(RATE, 1_000, now.plus_ms(1_500)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_kept_is_left_for_others() {
+        let mut bucket = Bucket::default();
+        let now = Timestamp(10_000);
+        assert_eq!(bucket.take_keeping(RATE, 2, now), Ok(()));
+        assert_eq!(bucket.take_keeping(RATE, 2, now), Err(500));
+        assert_eq!(bucket.take_keeping(RATE, 1, now), Ok(()));
+        assert_eq!(bucket.take(RATE, now), Ok(()));
+        assert_eq!(bucket.take_keeping(RATE, 2, now), Err(1_500));
+        assert_eq!(bucket.take_keeping(RATE, 9, now.plus_ms(1_500)), Ok(()), "a full bucket lets one go");
     }
 
     #[test]

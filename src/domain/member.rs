@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{NodeId, PeerChange, PeerUser, SessionId, SocketId, Timestamp, UserId};
+use super::{Bucket, BucketRate, NodeId, PeerChange, PeerUser, SessionId, SocketId, Timestamp, UserId};
+
+/// How often a user that is online already may join again in a way that others see.
+const JOINS_AGAIN: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
 
 /// A user, as others in the room see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum Arrival {
     Again {
         /// Others see it differently now.
         renamed: bool,
+        /// It is the newest user again.
+        moved: bool,
     },
 }
 
@@ -54,15 +59,22 @@ pub enum PeerNews {
 #[derive(Debug)]
 struct Online {
     profile: Arc<Profile>,
-    /// Sorts users newest first. A later join of the same user does not move it.
+    /// The number of its arrival. A later join of the same user does not change it.
     arrival: u64,
-    arrived_at: Timestamp,
+    /// Its place in `by_time`: when it came or moved to the front, and the number of that step.
+    place: (Timestamp, u64),
+    joins_again: Bucket,
     /// Its sessions on this node.
     sessions: Vec<SessionId>,
     /// Set while the last connection is gone without a good-bye: the user stays online until then.
     leaves_at: Option<Timestamp>,
     /// How many other nodes show it.
     elsewhere: usize,
+}
+
+impl Arrival {
+    /// A join that nobody but the joiner notices.
+    pub const QUIET: Arrival = Arrival::Again { renamed: false, moved: false };
 }
 
 impl Online {
@@ -86,10 +98,10 @@ pub struct MemberList<H> {
     /// `online` by arrival: a join is told to a large room with its newest users, and must not cost a
     /// sort of all of them.
     by_arrival: BTreeMap<u64, UserId>,
-    /// `online` by when they came, on whatever node: what lists are made from. Of this node's own the one
-    /// that came later is later, whatever the clock did.
+    /// `online` by when they came or moved to the front, on whatever node: what lists are made from. Who
+    /// comes here is the newest, whatever the clocks of the nodes say.
     by_time: BTreeMap<(Timestamp, u64), UserId>,
-    latest_own: Timestamp,
+    places_count: u64,
     /// Those of `online` with a `leaves_at`, by it: a room asks for the next one after each message.
     lingering: BTreeSet<(Timestamp, UserId)>,
     /// What other nodes show; only those that show anybody.
@@ -110,7 +122,7 @@ impl<H> Default for MemberList<H> {
             arrivals_count: 0,
             by_arrival: BTreeMap::new(),
             by_time: BTreeMap::new(),
-            latest_own: Timestamp::default(),
+            places_count: 0,
             lingering: BTreeSet::new(),
             peers: BTreeMap::new(),
             peer_sockets_count: 0,
@@ -123,36 +135,74 @@ impl<H> Default for MemberList<H> {
 impl<H> MemberList<H> {
     /// Adds a member or renews one of the same user. A session that changes hands has to
     /// [leave](Self::leave) first.
-    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>) -> Arrival {
+    ///
+    /// The joiner becomes the newest user. Of a user that is online already that is so within a small
+    /// budget, and not for a new session that only comes back (`is_return`): then its join is quiet.
+    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>, is_return: bool) -> Arrival {
         let (user, joined_at) = (profile.id, member.joined_at);
-        if let Some(old) = self.members.insert(session, member) {
-            debug_assert_eq!(old.user, user, "a session changed hands without leaving");
-            self.release(session, user, None);
+        let before = self.members.insert(session, member);
+        debug_assert!(before.as_ref().is_none_or(|old| old.user == user), "a session changed hands without leaving");
+        let front = self.by_time.last_key_value().map_or(joined_at, |((newest, _), _)| joined_at.max(*newest));
+        let arrival = match self.arrive(profile, front) {
+            Arrival::Again { renamed, .. } => {
+                // A grace that is over, and whose end a late timer has not noticed, holds nobody's place.
+                let leaves_at = self.online.get(&user).and_then(|online| online.leaves_at);
+                let is_return = is_return && before.is_none() && leaves_at.is_none_or(|at| joined_at < at);
+                let is_seen = (renamed || !is_return) && self.may_join_again(user, joined_at);
+                if is_seen && !is_return {
+                    self.place(user, front);
+                }
+                Arrival::Again { renamed: renamed && is_seen, moved: !is_return && is_seen }
+            }
+            Arrival::New => Arrival::New,
+        };
+        if before.is_none() {
+            self.change_own(user, |online| {
+                online.sessions.push(session);
+                online.leaves_at.take()
+            });
+        } else if arrival != Arrival::QUIET {
+            self.own_changed.insert(user);
         }
-        self.latest_own = self.latest_own.max(joined_at);
-        let arrival = self.arrive(profile, self.latest_own);
-        self.change_own(user, |online| {
-            online.sessions.push(session);
-            online.leaves_at.take()
-        });
         arrival
     }
 
-    /// Notes that a user is online, for whatever reason.
+    fn may_join_again(&mut self, user: UserId, now: Timestamp) -> bool {
+        self.online.get_mut(&user).is_some_and(|online| online.joins_again.take(JOINS_AGAIN, now).is_ok())
+    }
+
+    /// Notes that a user is online, for whatever reason. One that was online stays in its place.
     fn arrive(&mut self, profile: Arc<Profile>, arrived_at: Timestamp) -> Arrival {
         let user = profile.id;
         if let Some(online) = self.online.get_mut(&user) {
             let renamed = online.profile != profile;
             online.profile = profile;
-            return Arrival::Again { renamed };
+            return Arrival::Again { renamed, moved: false };
         }
         self.arrivals_count += 1;
         let arrival = self.arrivals_count;
         self.by_arrival.insert(arrival, user);
-        self.by_time.insert((arrived_at, arrival), user);
-        let online = Online { profile, arrival, arrived_at, sessions: Vec::new(), leaves_at: None, elsewhere: 0 };
+        let online = Online {
+            profile,
+            arrival,
+            place: (arrived_at, 0),
+            joins_again: Bucket::default(),
+            sessions: Vec::new(),
+            leaves_at: None,
+            elsewhere: 0,
+        };
         self.online.insert(user, online);
+        self.place(user, arrived_at);
         Arrival::New
+    }
+
+    /// Gives a user online the place of one that came at this time, after others of the same time.
+    fn place(&mut self, user: UserId, at: Timestamp) {
+        let Some(online) = self.online.get_mut(&user) else { return };
+        self.places_count += 1;
+        self.by_time.remove(&online.place);
+        online.place = (at, self.places_count);
+        self.by_time.insert(online.place, user);
     }
 
     /// Changes what this node shows of a user. `change` returns the end of a grace that is over.
@@ -233,9 +283,9 @@ impl<H> MemberList<H> {
         if online.is_own() || online.elsewhere > 0 {
             return None;
         }
-        let Online { profile, arrival, arrived_at, .. } = self.online.remove(&user)?;
+        let Online { profile, arrival, place, .. } = self.online.remove(&user)?;
         self.by_arrival.remove(&arrival);
-        self.by_time.remove(&(arrived_at, arrival));
+        self.by_time.remove(&place);
         Some(Departed { profile, arrival })
     }
 
@@ -264,18 +314,27 @@ impl<H> MemberList<H> {
 
     fn peer_present(&mut self, node: NodeId, user: PeerUser) -> Option<PeerNews> {
         let PeerUser { profile, sockets, arrived_at } = user;
-        let arrival = self.arrive(profile.clone(), arrived_at);
-        let before = self.peers.entry(node).or_default().insert(profile.id, sockets.clone());
+        let arrival = match self.arrive(profile.clone(), arrived_at) {
+            Arrival::Again { renamed, .. } => {
+                // It joined again there, in a way that others see: how often it may was decided there.
+                let moved = self.online.get(&profile.id).is_some_and(|online| online.place.0 < arrived_at);
+                if moved {
+                    self.place(profile.id, arrived_at);
+                }
+                Arrival::Again { renamed, moved }
+            }
+            Arrival::New => Arrival::New,
+        };
         self.peer_sockets_count += sockets.len();
+        let before = self.peers.entry(node).or_default().insert(profile.id, sockets);
         self.peer_sockets_count -= before.as_ref().map_or(0, Vec::len);
         if before.is_none()
             && let Some(online) = self.online.get_mut(&profile.id)
         {
             online.elsewhere += 1;
         }
-        // The same told again is no news.
-        let is_known = before.is_some_and(|before| before == sockets) && arrival == Arrival::Again { renamed: false };
-        (!is_known).then_some(PeerNews::Arrived(profile, arrival))
+        // The same told again is no news, and sockets that come and go are not announced by themselves.
+        (arrival != Arrival::QUIET).then_some(PeerNews::Arrived(profile, arrival))
     }
 
     fn peer_absent(&mut self, node: NodeId, user: UserId) -> Option<PeerNews> {
@@ -303,7 +362,7 @@ impl<H> MemberList<H> {
         Some(PeerUser {
             profile: online.profile.clone(),
             sockets: sockets.map(|member| member.socket_id.clone()).collect(),
-            arrived_at: online.arrived_at,
+            arrived_at: online.place.0,
         })
     }
 
@@ -360,7 +419,7 @@ impl<H> MemberList<H> {
     pub fn socket_ids(&self) -> Vec<SocketId> {
         let own = self.members.iter().map(|(session, member)| (member.joined_at, session.0, &member.socket_id));
         let elsewhere = self.peers.values().flatten().flat_map(|(user, sockets)| {
-            let arrived_at = self.online.get(user).map_or(Timestamp::default(), |online| online.arrived_at);
+            let arrived_at = self.online.get(user).map_or(Timestamp::default(), |online| online.place.0);
             sockets.iter().map(move |socket| (arrived_at, 0, socket))
         });
         let mut ids: Vec<_> = own.chain(elsewhere).collect();
@@ -381,120 +440,4 @@ impl<H> MemberList<H> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GRACE_MS: i64 = 30_000;
-    const GRACE_ENDS: Timestamp = Timestamp(GRACE_MS);
-
-    fn join(list: &mut MemberList<()>, session: u64, user: i64) -> Arrival {
-        let id = UserId::new(user).unwrap();
-        let profile = Arc::new(Profile { id, name: format!("user {user}"), avatar: None });
-        let socket_id = format!("s{session}").into();
-        let member = Member { user: id, socket_id, handle: (), joined_at: Timestamp(0) };
-        list.join(SessionId(session), profile, member)
-    }
-
-    fn users(list: &MemberList<()>) -> Vec<i64> {
-        list.users(usize::MAX).iter().map(|profile| profile.id.get()).collect()
-    }
-
-    #[test]
-    fn users_are_listed_newest_first_and_a_second_tab_does_not_move_one() {
-        let mut list = MemberList::default();
-        for (session, user) in [(1, 10), (2, 20), (3, 30)] {
-            assert_eq!(join(&mut list, session, user), Arrival::New);
-        }
-        assert_eq!(join(&mut list, 4, 10), Arrival::Again { renamed: false });
-        assert_eq!(users(&list), [30, 20, 10]);
-        assert_eq!(list.users(1).len(), 1);
-        assert_eq!((list.members_count(), list.users_count()), (4, 3));
-        assert_eq!(list.socket_ids().iter().map(|id| &**id).collect::<Vec<_>>(), ["s1", "s2", "s3", "s4"]);
-    }
-
-    #[test]
-    fn a_later_join_brings_the_newest_profile() {
-        let mut list = MemberList::default();
-        join(&mut list, 1, 10);
-        let renamed = Arc::new(Profile { id: UserId::new(10).unwrap(), name: "new".into(), avatar: None });
-        let member = Member { user: renamed.id, socket_id: "s2".into(), handle: (), joined_at: Timestamp(0) };
-        assert_eq!(list.join(SessionId(2), renamed.clone(), member), Arrival::Again { renamed: true });
-        assert_eq!(list.profile(renamed.id), Some(&renamed));
-    }
-
-    #[test]
-    fn a_member_that_joins_again_is_renewed_and_its_user_stays() {
-        let mut list = MemberList::default();
-        join(&mut list, 1, 10);
-        join(&mut list, 2, 20);
-        assert_eq!(join(&mut list, 1, 10), Arrival::Again { renamed: false });
-        assert_eq!((users(&list), list.members_count()), (vec![20, 10], 2));
-        let (_, gone) = list.leave(SessionId(1)).unwrap();
-        assert_eq!(gone.map(|gone| gone.arrival), Some(1));
-    }
-
-    #[test]
-    fn only_the_last_lost_connection_starts_a_grace() {
-        let mut list = MemberList::default();
-        join(&mut list, 1, 10);
-        join(&mut list, 2, 10);
-        assert!(list.lose(SessionId(1), GRACE_ENDS).is_some());
-        assert_eq!(list.next_expiry(), None);
-        assert!(list.lose(SessionId(2), GRACE_ENDS).is_some());
-        assert!(list.lose(SessionId(2), GRACE_ENDS).is_none());
-        assert_eq!(list.next_expiry(), Some(GRACE_ENDS));
-        assert_eq!((list.members_count(), list.users_count()), (0, 1));
-        assert!(list.expire(GRACE_ENDS.plus_ms(-1), GRACE_MS).is_empty());
-        assert_eq!(list.expire(GRACE_ENDS, GRACE_MS).len(), 1);
-        assert_eq!((list.users_count(), list.next_expiry()), (0, None));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_begins_a_grace_anew_and_no_more() {
-        let mut list = MemberList::default();
-        for (session, user) in [(1, 10), (2, 20)] {
-            join(&mut list, session, user);
-            list.lose(SessionId(session), Timestamp(1_000_000 + user));
-        }
-        assert!(list.expire(Timestamp(5), GRACE_MS).is_empty());
-        assert_eq!(list.next_expiry(), Some(Timestamp(5 + GRACE_MS)));
-        join(&mut list, 3, 20);
-        assert_eq!(list.expire(Timestamp(5 + GRACE_MS), GRACE_MS).len(), 1);
-        assert_eq!((users(&list), list.next_expiry()), (vec![20], None));
-    }
-
-    #[test]
-    fn a_user_who_comes_back_has_no_grace_left_to_expire() {
-        let mut list = MemberList::default();
-        join(&mut list, 1, 10);
-        list.lose(SessionId(1), GRACE_ENDS);
-        join(&mut list, 2, 10);
-        assert_eq!(list.next_expiry(), None);
-        assert!(list.expire(Timestamp(i64::MAX), GRACE_MS).is_empty());
-        let (_, gone) = list.leave(SessionId(2)).unwrap();
-        assert_eq!(gone.map(|gone| gone.profile.id), UserId::new(10));
-    }
-
-    #[test]
-    fn nothing_is_kept_of_those_who_are_gone() {
-        let mut list = MemberList::default();
-        for (session, user) in [(1, 10), (2, 20), (3, 30), (4, 30)] {
-            join(&mut list, session, user);
-        }
-        list.leave(SessionId(1));
-        list.lose(SessionId(2), GRACE_ENDS);
-        list.lose(SessionId(3), GRACE_ENDS);
-        list.leave(SessionId(4));
-        list.expire(GRACE_ENDS, GRACE_MS);
-        assert!(list.members.is_empty() && list.online.is_empty());
-        assert!(list.by_arrival.is_empty() && list.lingering.is_empty());
-    }
-
-    #[test]
-    fn strangers_neither_leave_nor_get_lost() {
-        let mut list = MemberList::<()>::default();
-        assert!(list.leave(SessionId(1)).is_none());
-        assert!(list.lose(SessionId(1), GRACE_ENDS).is_none());
-        assert_eq!(list.next_expiry(), None);
-    }
-}
+mod tests;

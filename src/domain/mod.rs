@@ -23,7 +23,7 @@ mod reject;
 mod retries;
 mod room;
 
-pub use admission::Admission;
+pub use admission::{Admission, Claim};
 pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, TURN_MS as CROWD_TURN_MS};

@@ -156,12 +156,13 @@ impl PresenceLadder {
         }
     }
 
-    /// Notes a join. A second session of a user changes the sockets, which only the full tier tells.
+    /// Notes a join. One of a user that was online changes the sockets and the order of users, which is
+    /// announced by itself in the full tier only.
     pub fn arrived(&mut self, profile: &Arc<Profile>, arrival: Arrival) {
         match arrival {
             Arrival::New => self.changes.joined += 1,
-            Arrival::Again { renamed } => {
-                if renamed || self.tier == Tier::Full {
+            Arrival::Again { renamed, moved } => {
+                if renamed || (moved && self.tier == Tier::Full) {
                     self.changes.again = Some(profile.clone());
                 }
             }
@@ -204,12 +205,12 @@ impl PresenceLadder {
             (true, PresenceAction::Join) => Presence { news: None, ..presence.clone() },
             (false, _) => presence.clone(),
         });
-        let shown = match (presence.action, members.newest()) {
+        let shown = match (presence.action, members.users(1).pop()) {
             (PresenceAction::Join, _) => announced.clone(),
             (PresenceAction::Leave, None) => Arc::new(presence),
             (PresenceAction::Leave, Some(newest)) => Arc::new(Presence {
                 action: PresenceAction::Join,
-                user: newest.clone(),
+                user: newest,
                 news: Some(PresenceNews { joined: 0, left: 0 }),
                 ..presence
             }),
@@ -259,9 +260,9 @@ impl PresenceLadder {
         Some(Presence {
             live_id: self.live_id,
             action,
-            user,
+            user: user.clone(),
             clients: if self.lists_clients(members) { members.socket_ids() } else { Vec::new() },
-            users: Some(self.users(members)),
+            users: Some(self.users(members, (action == PresenceAction::Join).then_some(&user))),
             count: members.users_count(),
             news: Some(PresenceNews { joined: *joined, left: *left }),
             tells_each: self.tells_each(),
@@ -272,12 +273,19 @@ impl PresenceLadder {
         self.tier == Tier::Full && members.sockets_count() <= self.settings.full_users_max
     }
 
-    fn users<H>(&self, members: &MemberList<H>) -> Vec<Arc<Profile>> {
+    /// Users online, as far as the tier lists them; of a few always the one that is named as the joiner,
+    /// although others that joined again since are newer.
+    fn users<H>(&self, members: &MemberList<H>, joiner: Option<&Arc<Profile>>) -> Vec<Arc<Profile>> {
         match self.tier {
             Tier::Full | Tier::Merged => members.users(self.settings.merged_users_max),
             Tier::Count => {
                 let streamer = members.profile(self.streamer).cloned();
-                let newest = members.users(self.settings.notable_users_max);
+                let mut newest = members.users(self.settings.notable_users_max);
+                let is_listed = |id: UserId| id == self.streamer || newest.iter().any(|user| user.id == id);
+                if let Some(joiner) = joiner.filter(|joiner| !is_listed(joiner.id)) {
+                    newest.pop();
+                    newest.push(joiner.clone());
+                }
                 streamer.into_iter().chain(newest.into_iter().filter(|user| user.id != self.streamer)).collect()
             }
         }
@@ -327,7 +335,7 @@ mod tests {
             let user = UserId::new(number).expect("positive");
             let profile = Arc::new(Profile { id: user, name: format!("user {number}"), avatar: None });
             let member = Member { user, socket_id: "s".into(), handle: (), joined_at: now };
-            let arrival = members.join(SessionId(number as u64), profile.clone(), member);
+            let arrival = members.join(SessionId(number as u64), profile.clone(), member, false);
             ladder.arrived(&profile, arrival);
             ladder.announce(&members, now).map(|presence| presence.count)
         };

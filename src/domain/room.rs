@@ -4,12 +4,13 @@
 mod comments;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::crowd::CrowdLane;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
-    AckId, Admission, Bucket, BucketRate, Coins, Comment, CommentId, Effect, Gift, GiftCount,
+    AckId, Admission, Arrival, Bucket, BucketRate, Claim, Coins, Comment, CommentId, Effect, Gift, GiftCount,
     GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member, MemberList,
     Offset, PeerChange, PeerNews, PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject, Reply,
     ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId, Timestamp, UserId,
@@ -50,6 +51,10 @@ pub struct JoinRequest<H> {
     pub socket_id: SocketId,
     pub handle: H,
     pub ack: AckId,
+    /// Where it comes from, as limits count it.
+    pub address: IpAddr,
+    /// Whether it says where it left off: a new session of a user that is still online is quiet then.
+    pub is_return: bool,
     /// The offset it saw last, if all that came after it can be told again.
     pub recover_after: Option<Offset>,
 }
@@ -143,12 +148,17 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Makes a session a member. Joining again renews it and is announced again, without duplicates.
+    /// Makes a session a member. Joining again renews it, which is always possible, and is announced
+    /// again without duplicates, within a budget of its user.
     pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
-        self.joins.admit(self.settings.join_rate, now).map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
-        let JoinRequest { session, profile, socket_id, handle, ack, recover_after } = request;
+        let JoinRequest { session, profile, socket_id, handle, ack, address, is_return, recover_after } = request;
         let user = profile.id;
+        // Who is online comes in at no cost to others: it makes nobody's list longer.
+        if self.members.profile(user).is_none() {
+            let admitted = self.joins.admit(Claim { user, address }, self.settings.join_rate, now);
+            admitted.map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
+        }
         let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
         let mut effects = Vec::with_capacity(7);
         // Every attach has its detach, so that whoever counts them does not count a member twice.
@@ -160,7 +170,7 @@ impl<H: Clone> Room<H> {
             Some(_) => effects = self.remove(session, now),
             None => {}
         }
-        let arrival = self.members.join(session, profile.clone(), member);
+        let arrival = self.members.join(session, profile.clone(), member, is_return);
         self.presence.arrived(&profile, arrival);
         effects.extend([
             Effect::Attach { session, handle: handle.clone() },
@@ -179,7 +189,8 @@ impl<H: Clone> Room<H> {
         // It hears what is announced now; if nothing is, it is shown what the others know.
         let shown = |presence| Effect::Show { handle, presence };
         effects.extend(self.announce(now).or_else(|| self.presence.shown().map(shown)));
-        effects.push(Effect::RecordView(user));
+        // It was counted when it came, and a row for every renewal would crowd out those of others.
+        effects.extend((arrival != Arrival::QUIET).then_some(Effect::RecordView(user)));
         Ok(effects)
     }
 

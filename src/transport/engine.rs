@@ -223,6 +223,7 @@ fn open_polling(
         hub: hub.clone(),
         services: state.services.clone(),
         token: None,
+        address,
         seat: Box::new((seat, place)),
     });
     // Before anything else runs on this thread, so before the session could end.

@@ -106,6 +106,7 @@ impl Peer {
             hub: hub.clone(),
             services: state.services.clone(),
             token,
+            address: seat.address(),
             seat: Box::new((seat, alive)),
         });
         let framing = match codec {

@@ -1,6 +1,7 @@
 //! Storms into one room, over the domain and the encodings alone.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
@@ -88,6 +89,8 @@ impl Storm {
             socket_id,
             handle: number,
             ack: AckId::None,
+            address: Ipv4Addr::LOCALHOST.into(),
+            is_return: false,
             recover_after: None,
         };
         self.entered.insert(number, (self.announced_bytes, 0));

@@ -1,6 +1,7 @@
 //! A room, and all that stands around it in a script: clock, store, books, broker.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
@@ -223,9 +224,14 @@ impl World {
         let decision: Decision = match verb.as_str() {
             "join" => {
                 let since = words.since()?;
+                let is_return = since.is_some();
                 let recover_after = since.filter(|since| self.history.reaches(since, now)).map(|since| since.offset);
+                // By default each user has an address of its own.
+                let address = words.number("from")?.unwrap_or(profile.id.get() as u32);
+                let address = Ipv4Addr::from_bits(address).into();
                 let socket_id = session.into();
-                let request = JoinRequest { session: id, profile, socket_id, handle, ack, recover_after };
+                let request =
+                    JoinRequest { session: id, profile, socket_id, handle, ack, address, is_return, recover_after };
                 self.room().join(request, now)
             }
             "leave" => self.room().leave(id, to.clone(), now),

@@ -26,9 +26,18 @@ impl LiveRoom {
         let now = self.now();
         let decision = match kind {
             RoomCommandKind::Join { since } => self.room.live().status.require_open().and_then(|()| {
-                let recover_after = since?.and_then(|since| self.recover_after(&since, &port));
-                let socket_id = port.outlet.socket_id.clone();
-                self.room.join(JoinRequest { session, profile, socket_id, handle: port, ack, recover_after }, now)
+                let since = since?;
+                let request = JoinRequest {
+                    session,
+                    profile,
+                    socket_id: port.outlet.socket_id.clone(),
+                    ack,
+                    address: port.address,
+                    is_return: since.is_some(),
+                    recover_after: since.and_then(|since| self.recover_after(&since, &port)),
+                    handle: port,
+                };
+                self.room.join(request, now)
             }),
             RoomCommandKind::Leave => self.room.leave(session, to.clone(), now),
             RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {

@@ -14,6 +14,7 @@ mod strangers;
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,8 @@ pub struct SessionPort {
     pub hub: Arc<WorkerHub>,
     pub session: Addr<Session>,
     pub outlet: Arc<Outlet>,
+    /// Where it came from, as limits count it.
+    pub address: IpAddr,
 }
 
 /// What a transport brings to begin a session.
@@ -98,6 +101,8 @@ pub struct SessionStart {
     pub services: Arc<SessionServices>,
     /// `/ws` only: the token the connection came with.
     pub token: Option<Arc<str>>,
+    /// Where it comes from, as limits count it: what one client is likely to own.
+    pub address: IpAddr,
     /// Dropped when the session ends: seats in the limits, the entry in a table.
     pub seat: Box<dyn Any + Send>,
 }
@@ -165,7 +170,7 @@ pub struct Session {
 impl Session {
     /// Begins a session on the calling thread.
     pub fn begin(start: SessionStart) -> Addr<Self> {
-        let SessionStart { codec, socket_id, outbox, hub, services, token, seat } = start;
+        let SessionStart { codec, socket_id, outbox, hub, services, token, address, seat } = start;
         let outlet = Arc::new(Outlet { session: services.directory.next_id(), socket_id, codec, outbox });
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
@@ -177,7 +182,7 @@ impl Session {
                 Codec::PlainJson => None,
             };
             Self {
-                port: Arc::new(SessionPort { hub, session: ctx.address(), outlet }),
+                port: Arc::new(SessionPort { hub, session: ctx.address(), outlet, address }),
                 services,
                 decoder,
                 token,
