@@ -421,6 +421,11 @@ fn room_settings(config: &Config) -> RoomSettings {
     let limits = &config.limits;
     RoomSettings {
         comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
+        streamer_comment_rate: BucketRate {
+            burst: limits.streamer_comment_burst.max(limits.comment_burst),
+            refill: limits.streamer_comments_per_30s.max(limits.comments_per_30s),
+            per_ms: 30_000,
+        },
         crowd_events_per_s: limits.crowd_events_per_s,
         join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
         presence: presence_settings(&config.presence),
@@ -459,6 +464,11 @@ fn session_settings(config: &Config) -> SessionSettings {
     let limits = &config.limits;
     SessionSettings {
         command_rate: BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 },
+        user_command_rate: BucketRate {
+            burst: limits.user_command_burst.max(limits.command_burst),
+            refill: limits.user_commands_per_s.max(limits.commands_per_s),
+            per_ms: 1_000,
+        },
         rooms_max: limits.rooms_per_session,
         comment_chars_max: limits.comment_chars,
         payload: PayloadLimits { bytes_max: limits.command_bytes, depth_max: limits.json_depth },

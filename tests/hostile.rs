@@ -9,6 +9,7 @@ mod hostile {
     mod commands;
     mod half_done;
     mod http;
+    mod rooms;
     mod sessions;
     mod store;
     mod tokens;

@@ -81,6 +81,7 @@ impl Node {
         let room_services = RoomServices {
             settings: RoomSettings {
                 comment_rate: PLENTY,
+                streamer_comment_rate: PLENTY,
                 crowd_events_per_s: 0,
                 join_rate: PLENTY,
                 presence: PresenceSettings {
@@ -215,6 +216,7 @@ pub fn session_settings() -> SessionSettings {
     let minute = Duration::from_secs(60);
     SessionSettings {
         command_rate: PLENTY,
+        user_command_rate: PLENTY,
         rooms_max: 8,
         comment_chars_max: 200,
         payload: PayloadLimits::DEFAULT,

@@ -184,8 +184,12 @@ sections! {
         comment_chars: usize = 200, 1..=COMMENT_CHARS_MAX;
         comment_burst: u32 = 10, 1..=RATE_MAX;
         comments_per_30s: u32 = 20, 1..=RATE_MAX;
+        streamer_comment_burst: u32 = 100, 1..=RATE_MAX;
+        streamer_comments_per_30s: u32 = 600, 1..=RATE_MAX;
         command_burst: u32 = 50, 1..=RATE_MAX;
         commands_per_s: u32 = 20, 1..=RATE_MAX;
+        user_command_burst: u32 = 500, 1..=RATE_MAX;
+        user_commands_per_s: u32 = 100, 1..=RATE_MAX;
         /// 0: no cap.
         crowd_events_per_s: u32 = 40, 0..=RATE_MAX;
         rooms_per_session: usize = 8, 1..=1_024;

@@ -23,8 +23,10 @@ pub use comments::StoreFailed;
 /// The limits a room lives by; each is a configuration key.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomSettings {
-    /// Comments of one user; the streamer is exempt.
+    /// Comments of one viewer.
     pub comment_rate: BucketRate,
+    /// Comments of the streamer.
+    pub streamer_comment_rate: BucketRate,
     /// Viewers' comments that are shown per second; 0: all of them.
     pub crowd_events_per_s: u32,
     /// Joins of the whole room.

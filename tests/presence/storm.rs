@@ -46,6 +46,7 @@ impl Storm {
         let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: Coins::ZERO, look_count: 0 };
         let settings = RoomSettings {
             comment_rate: PLENTY,
+            streamer_comment_rate: PLENTY,
             crowd_events_per_s: 0,
             join_rate: PLENTY,
             presence: PRESENCE,

@@ -61,6 +61,7 @@ impl Default for World {
             live: Live { id: LiveId::FIRST, owner, title: "show".into(), status, coin: Coins::ZERO, look_count: 0 },
             settings: RoomSettings {
                 comment_rate: BucketRate { burst: 10, refill: 20, per_ms: 30_000 },
+                streamer_comment_rate: BucketRate { burst: 100, refill: 600, per_ms: 30_000 },
                 crowd_events_per_s: 40,
                 join_rate: BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 },
                 presence: PresenceSettings {
@@ -149,9 +150,9 @@ impl World {
         Ok(std::mem::take(&mut self.trace))
     }
 
-    /// Keys: `opening` coins of the live, `burst` of comments (2 more each 3 s), `crowd` comments
-    /// shown a second, `joins` at once (one more each second), `full`, `merged` and `notable` users of
-    /// presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
+    /// Keys: `opening` coins of the live, `burst` of a viewer's comments and `streamer` of the
+    /// streamer's (2 more each 3 s), `crowd` comments shown a second, `joins` at once (one more each
+    /// second), `full`, `merged` and `notable` users of presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
     /// reached, `history` events.
     fn configure(&mut self, words: &mut Words) -> Result<(), String> {
         if self.room.is_some() {
@@ -166,6 +167,9 @@ impl World {
         }
         if let Some(burst) = words.number("burst")? {
             self.settings.comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
+        }
+        if let Some(burst) = words.number("streamer")? {
+            self.settings.streamer_comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
         }
         if let Some(burst) = words.number("joins")? {
             self.settings.join_rate = BucketRate { burst, refill: 1, per_ms: 1_000 };

@@ -219,6 +219,7 @@ fn start_rooms(
     let services = RoomServices {
         settings: RoomSettings {
             comment_rate: RATE,
+            streamer_comment_rate: RATE,
             crowd_events_per_s: 0,
             join_rate: RATE,
             presence: PresenceSettings {

@@ -68,6 +68,8 @@ impl TestServer {
             ("LIVEROOM__LIMITS__LOGINS_PER_MIN", "100000"),
             ("LIVEROOM__LIMITS__REGISTRATIONS_PER_HOUR", "100000"),
             ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "10000"),
+            ("LIVEROOM__LIMITS__STREAMER_COMMENT_BURST", "100000"),
+            ("LIVEROOM__LIMITS__STREAMER_COMMENTS_PER_30S", "100000"),
         ];
         let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let log = ServerLog::default();
@@ -81,6 +83,13 @@ impl TestServer {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
     }
 
     pub fn base_url(&self) -> String {

@@ -131,13 +131,23 @@ impl Session {
     }
 
     /// The limiter of everything a client sends: heartbeats cost a wake-up and an answer too. Who
-    /// goes on although refused is disconnected: one refusal is forgiven for each command that is
-    /// let through, so that no flood lives on in the gaps of the limit.
+    /// goes on although refused is disconnected.
     pub(super) fn take_from_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
         let rate = self.settings().command_rate;
         let taken = self.limiter.take(rate, self.services.clock.now());
-        self.excess = if taken.is_ok() { self.excess.saturating_sub(1) } else { self.excess + 1 };
-        if self.excess > rate.burst {
+        if self.excess.note(taken.is_ok(), rate.burst) {
+            self.end(Disconnect::Policy, ctx);
+        }
+        taken
+    }
+
+    /// The limiter of what all sessions of the user send. A session that goes on although refused is
+    /// disconnected, and those that wait are not.
+    fn take_from_user_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
+        let settings = *self.settings();
+        let Some(verified) = &self.verified else { return Ok(()) };
+        let taken = verified.limiter.take(settings.user_command_rate, self.services.clock.now());
+        if self.user_excess.note(taken.is_ok(), settings.command_rate.burst) {
             self.end(Disconnect::Policy, ctx);
         }
         taken
@@ -269,7 +279,11 @@ impl Session {
             }
             self.services.directory.identify(user, own);
         }
-        self.verified = Some(Verified { token, identity, checked: Instant::now(), watch });
+        let limiter = match self.verified.take() {
+            Some(verified) if known == Some(user) => verified.limiter,
+            _ => self.services.directory.limiter(user, self.services.clock.now()),
+        };
+        self.verified = Some(Verified { token, identity, checked: Instant::now(), watch, limiter });
         if self.device_of.is_some() {
             self.announce_device(Some(user));
         }
@@ -293,6 +307,12 @@ impl Session {
 
     fn authorized(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
         self.become_known();
+        if let Err(retry_after_ms) = self.take_from_user_limiter(ctx) {
+            if !self.ended {
+                self.reject(&command.ack, Reject::RateLimited { retry_after_ms });
+            }
+            return;
+        }
         let Some(verified) = &self.verified else { return self.reject(&command.ack, Reject::Unauthorized) };
         if matches!(command.kind, CommandKind::Auth) {
             self.token = Some(verified.token.clone());

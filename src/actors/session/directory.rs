@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use actix::Addr;
 
-use crate::domain::{Disconnect, SessionId, UserId};
+use crate::domain::{Disconnect, SessionId, Timestamp, UserId};
 
 use super::strangers::{Strangers, Turn};
+use super::user_limiters::{UserLimiter, UserLimiters};
 use super::{MakeRoom, ProveAgain, Revoked, Session};
 
 #[derive(Default)]
@@ -27,6 +28,7 @@ struct Sessions {
 pub struct SessionDirectory {
     next_id: AtomicU64,
     sessions: Mutex<Sessions>,
+    limiters: UserLimiters,
 }
 
 impl SessionDirectory {
@@ -111,6 +113,11 @@ impl SessionDirectory {
         let mut sessions = self.lock();
         sessions.all.insert(id, session);
         sessions.over
+    }
+
+    /// The limiter of everything the user's sessions on this node ask for.
+    pub(super) fn limiter(&self, user: UserId, now: Timestamp) -> Arc<UserLimiter> {
+        self.limiters.of(user, now)
     }
 
     pub(super) fn identify(&self, user: UserId, id: SessionId) {

@@ -11,6 +11,7 @@ mod directory;
 mod handlers;
 mod messages;
 mod strangers;
+mod user_limiters;
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +35,7 @@ use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, Socket
 
 use deadlines::Deadlines;
 use strangers::Turn;
+use user_limiters::UserLimiter;
 
 pub use directory::SessionDirectory;
 pub use messages::{CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, TransportGone};
@@ -46,6 +48,8 @@ pub const SESSION_MAILBOX: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub struct SessionSettings {
     pub command_rate: BucketRate,
+    /// Commands of all sessions of one user on this node.
+    pub user_command_rate: BucketRate,
     pub rooms_max: usize,
     pub comment_chars_max: usize,
     pub payload: PayloadLimits,
@@ -114,6 +118,21 @@ struct Verified {
     checked: Instant,
     /// What the node was told of changes then, see [`Auth::watch`].
     watch: Option<u64>,
+    /// Of all sessions of the user.
+    limiter: Arc<UserLimiter>,
+}
+
+/// Commands that a limiter refused, less those it let through since: one refusal is forgiven for each
+/// command that passes, so that no flood lives on in the gaps of a limit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Excess(u32);
+
+impl Excess {
+    /// Notes one command. Returns whether whoever sent it goes on although it is refused.
+    fn note(&mut self, is_let_through: bool, refusals_max: u32) -> bool {
+        self.0 = if is_let_through { self.0.saturating_sub(1) } else { self.0.saturating_add(1) };
+        self.0 > refusals_max
+    }
 }
 
 /// A room this session may be a member of.
@@ -155,8 +174,9 @@ pub struct Session {
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
     limiter: Bucket,
-    /// Commands refused by the limiter, less those it let through since.
-    excess: u32,
+    /// What the session sent beyond its own limit, and beyond that of its user.
+    excess: Excess,
+    user_excess: Excess,
     /// The session's place among the strangers, until its first valid command.
     stranger: Option<Turn>,
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
@@ -195,7 +215,8 @@ impl Session {
                 rooms: HashMap::new(),
                 commands_count: 0,
                 limiter: Bucket::default(),
-                excess: 0,
+                excess: Excess::default(),
+                user_excess: Excess::default(),
                 stranger: None,
                 connected: codec != Codec::SocketIoV4,
                 last_heard: Instant::now(),
@@ -294,5 +315,18 @@ impl Actor for Session {
             self.services.directory.forget(user, self.port.outlet.session);
         }
         self.services.directory.end(self.port.outlet.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Excess;
+
+    #[test]
+    fn a_flood_exceeds_although_some_of_it_passes_and_a_client_that_waits_does_not() {
+        let mut flood = Excess::default();
+        assert!((0..100).any(|n| flood.note(n % 10 == 0, 50)));
+        let mut client = Excess::default();
+        assert!(!(0..1_000).any(|n| client.note(n % 2 == 0, 50)));
     }
 }

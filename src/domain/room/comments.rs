@@ -59,13 +59,10 @@ impl<H: Clone> Room<H> {
             return answer;
         }
         let is_crowd = author.id != self.live.owner;
-        if is_crowd {
-            self.sweep_limiters(now);
-            let limiter = self.limiters.entry(author.id).or_default();
-            limiter
-                .take(self.settings.comment_rate, now)
-                .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
-        }
+        let rate = if is_crowd { self.settings.comment_rate } else { self.settings.streamer_comment_rate };
+        self.sweep_limiters(now);
+        let limiter = self.limiters.entry(author.id).or_default();
+        limiter.take(rate, now).map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
         let (session, waiters) = (caller.session, vec![caller.to]);
         self.pending_comments.insert(id, PendingComment { session, waiters, offset: None, stored: false, key });
         let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
