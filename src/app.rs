@@ -33,7 +33,7 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
 use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
-use crate::http::{self, AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness};
+use crate::http::{self, AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness, WrongTokens};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -180,6 +180,7 @@ impl App {
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::new(registration_rate(config))),
+            wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(api_settings(config)),

@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 use crate::domain::{Coins, Disconnect, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
-use super::ApiState;
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, positive_digits};
 use super::views::{GiftView, UserView};
+use super::{ApiState, address_of};
 
 const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
@@ -33,13 +33,27 @@ pub async fn require_operator(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let refusal = match &state.settings.admin_token {
-        None => ApiError::UnknownRoute,
-        Some(_) if !is_plainly_written(request.uri().path()) => ApiError::UnknownRoute,
-        Some(expected) if !bearer_of(&request).is_some_and(|found| same_token(found, expected)) => ApiError::NoOperator,
-        Some(_) => return Ok(next.call(request).await?.map_into_boxed_body()),
+    let admitted = match &state.settings.admin_token {
+        Some(expected) if is_plainly_written(request.uri().path()) => admit(&state, &request, expected).await,
+        _ => Err(ApiError::UnknownRoute),
     };
-    Ok(request.into_response(refusal.error_response()))
+    match admitted {
+        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(refusal) => Ok(request.into_response(refusal.error_response())),
+    }
+}
+
+/// Lets the right token through, however many wrong ones came before it.
+async fn admit(state: &ApiState, request: &ServiceRequest, expected: &str) -> Result<(), ApiError> {
+    let found = bearer_of(request).ok_or(ApiError::NoOperator)?;
+    let address = address_of(request.request(), state);
+    state.wrong_tokens.slow_down(address, state.clock.now()).await;
+    if same_token(found, expected) {
+        return Ok(());
+    }
+    let counted = state.wrong_tokens.count(address, state.clock.now());
+    Err(counted
+        .map_or_else(|retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms }, |()| ApiError::NoOperator))
 }
 
 /// Whether a path is written as the URL table has it. The router decodes `%61` before it looks a path up, and a

@@ -57,6 +57,9 @@ pub enum ApiError {
     /// 401: the operator's token is missing or wrong.
     #[error("no operator")]
     NoOperator,
+    /// 429: the operator's token is wrong, once more after too often.
+    #[error("too many wrong operator tokens")]
+    TooManyWrongTokens { retry_after_ms: u64 },
     /// 404, to an operator: no such row.
     #[error("{0}")]
     NotFound(&'static str),
@@ -93,6 +96,7 @@ impl ApiError {
             Self::TooManyLogins { .. } => "登录过于频繁，请稍后再试",
             Self::TooManyRegistrations { .. } => "注册过于频繁，请稍后再试",
             Self::NoOperator => "operator token missing or wrong",
+            Self::TooManyWrongTokens { .. } => "operator token wrong too often, try later",
             Self::Token(AuthError::Unavailable) | Self::Busy(_) | Self::Store(StoreError::Unavailable(_)) => {
                 "系统繁忙，请稍后再试"
             }
@@ -104,9 +108,9 @@ impl ApiError {
     /// Seconds after which trying again makes sense, if it ever does.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::TooManyLogins { retry_after_ms } | Self::TooManyRegistrations { retry_after_ms } => {
-                Some(retry_after_ms.div_ceil(1_000))
-            }
+            Self::TooManyLogins { retry_after_ms }
+            | Self::TooManyRegistrations { retry_after_ms }
+            | Self::TooManyWrongTokens { retry_after_ms } => Some(retry_after_ms.div_ceil(1_000)),
             _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         }
@@ -135,7 +139,9 @@ impl ResponseError for ApiError {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooManyLogins { .. } | Self::TooManyRegistrations { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyLogins { .. } | Self::TooManyRegistrations { .. } | Self::TooManyWrongTokens { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NoOperator => StatusCode::UNAUTHORIZED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Store(StoreError::Fault(_)) | Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,

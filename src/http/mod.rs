@@ -22,12 +22,18 @@ mod signed_in;
 mod tries;
 mod users;
 mod views;
+mod wrong_tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderName;
 
 use crate::actors::{Everywhere, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
+use crate::client_address::{NO_ADDRESS, client_address};
 use crate::clock::Clock;
 use crate::config::Network;
 use crate::storage::Store;
@@ -38,6 +44,9 @@ pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
 pub use routes::configure;
 pub use tries::AddressBuckets;
+pub use wrong_tokens::WrongTokens;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What handlers work with. One is made per process and cloned per worker thread.
 #[derive(Clone)]
@@ -52,6 +61,7 @@ pub struct ApiState {
     pub login_limiter: Arc<LoginLimiter>,
     /// Registrations of each address.
     pub registrations: Arc<AddressBuckets>,
+    pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub readiness: Arc<Readiness>,
     pub settings: Arc<ApiSettings>,
@@ -67,4 +77,13 @@ pub struct ApiSettings {
     pub allowed_origins: Vec<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+}
+
+/// The client's address, under which its tries are counted.
+fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
+    let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
+    // One that is no text ends the search, as an odd hop does.
+    let values: Vec<&str> =
+        request.headers().get_all(FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default()).collect();
+    client_address(peer, values.into_iter(), &state.settings.trusted_proxies)
 }

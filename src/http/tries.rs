@@ -43,6 +43,13 @@ impl KeyedBuckets {
         generations.bucket(key).take(self.rate, now)
     }
 
+    /// Whether a try would be refused now. Counts nothing.
+    pub fn is_spent(&self, key: impl Hash, now: Timestamp) -> bool {
+        let key = self.hasher.hash_one(key);
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.get(key).is_some_and(|mut copy| copy.take(self.rate, now).is_err())
+    }
+
     #[cfg(test)]
     fn keys_count(&self) -> usize {
         let generations = self.generations.lock().unwrap();
@@ -57,6 +64,11 @@ impl Generations {
         }
         let Self { young, old } = self;
         young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
+    }
+
+    /// A copy, if there is one.
+    fn get(&self, key: u64) -> Option<Bucket> {
+        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
     }
 }
 
@@ -80,6 +92,12 @@ impl AddressBuckets {
         // The site is asked last, so that who is refused anyway does not slow its neighbours down.
         self.clients.take(limit_key(address), now)?;
         site_key(address).map_or(Ok(()), |site| self.sites.take(site, now))
+    }
+
+    /// Whether a try would be refused now. Counts nothing.
+    pub fn is_spent(&self, address: IpAddr, now: Timestamp) -> bool {
+        self.clients.is_spent(limit_key(address), now)
+            || site_key(address).is_some_and(|site| self.sites.is_spent(site, now))
     }
 }
 
@@ -116,7 +134,9 @@ mod tests {
         for last in 0..=255 {
             assert_eq!(buckets.take(address(last), NOW), Ok(()));
         }
+        assert!(!buckets.is_spent(address(1), NOW), "asking counts nothing");
         assert_eq!(buckets.take(address(1), NOW), Ok(()));
+        assert!(buckets.is_spent(address(1), NOW) && !buckets.is_spent(address(2), NOW));
         assert_eq!(buckets.take(address(1), NOW), Err(30_000));
         assert_eq!(buckets.take(address(1), NOW.plus_ms(30_000)), Ok(()));
     }
@@ -128,6 +148,7 @@ mod tests {
         assert!(buckets.take(ipv6(1, 0, 3), NOW).is_err(), "one /64 is one client");
         let taken = (1..1_000).filter(|network| buckets.take(ipv6(1, *network, 1), NOW).is_ok()).count();
         assert_eq!(taken, 2 * SITE_FACTOR as usize - 2, "one /48 is one site");
+        assert!(buckets.is_spent(ipv6(1, 5_000, 1), NOW) && !buckets.is_spent(ipv6(2, 5_000, 1), NOW));
         assert_eq!(buckets.take(ipv6(2, 0, 1), NOW), Ok(()));
     }
 }

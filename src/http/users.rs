@@ -3,22 +3,19 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, web};
 
 use crate::auth::{AuthError, PASSWORD_BYTES_MAX};
 use crate::domain::{Disconnect, Timestamp, UserId};
 use crate::storage::{Credentials, StoreError};
 
-use super::ApiState;
 use super::error::{Answer, ApiError, ok};
 use super::fields::Body;
 use super::login_limiter::LoginAttempt;
 use super::signed_in::SignedIn;
 use super::views::{SessionView, UserView};
-use crate::client_address::{NO_ADDRESS, client_address, limit_key};
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use super::{ApiState, address_of};
+use crate::client_address::limit_key;
 
 /// How long an address stays known after a login. Providers give it to somebody else in time.
 const KNOWN_FOR_MS: i64 = 90 * DAY_MS;
@@ -127,12 +124,4 @@ impl LoginOrigin {
         }
         state.store.remember_login(user, self.network, self.now).await
     }
-}
-
-fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
-    let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
-    // One that is no text ends the search, as an odd hop does.
-    let values: Vec<&str> =
-        request.headers().get_all(FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default()).collect();
-    client_address(peer, values.into_iter(), &state.settings.trusted_proxies)
 }

@@ -1,12 +1,13 @@
 //! Tokens that were never issued, or are no longer good.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use super::bystanders::Bystanders;
-use crate::support::{JWT_SECRET, TestServer, Ws};
+use crate::support::{JWT_SECRET, TestServer, Ws, eventually, http};
 
 const REFUSED: &str = "Token 令牌不合法!";
 
@@ -145,4 +146,54 @@ fn a_disabled_user_hears_so_wherever_it_shows_its_token_until_it_is_enabled() {
     set(0);
     assert_eq!(Ws::connect(&server, &alice).read(), Some(json!({"msg": "fail", "data": REFUSED})));
     assert_eq!(Ws::connect(&server, &later).read(), Some(json!({"msg": "fail", "data": "你已被禁用"})));
+}
+
+#[test]
+fn a_flood_of_wrong_operator_tokens_is_logged_once_a_second_and_locks_no_operator_out() {
+    const GUESSERS: usize = 16;
+    let server = TestServer::start(&[]);
+    let alice = server.user("alice");
+    let mut bystanders = Bystanders::meet(&server, &alice);
+    let stop = AtomicBool::new(false);
+    let started = Instant::now();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let attack = |n: usize| {
+            let (server, stop) = (&server, &stop);
+            move || {
+                let mut statuses = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let token = format!("Bearer guess {n} {}", statuses.len());
+                    let headers = [("authorization", token.as_str())];
+                    statuses.push(http::request(server.port(), "GET", "/admin/rooms", &headers, None).status);
+                }
+                statuses
+            }
+        };
+        let guessers: Vec<_> = (0..GUESSERS).map(|n| scope.spawn(attack(n))).collect();
+        for _ in 0..3 {
+            server.admin_get("/admin/rooms").ok();
+            bystanders.assert_unharmed(&server, "wrong operator tokens");
+        }
+        stop.store(true, Ordering::Relaxed);
+        guessers.into_iter().flat_map(|guesser| guesser.join().expect("a guesser is answered")).collect()
+    });
+    let seconds = started.elapsed().as_secs() as usize + 1;
+    let count = |status: u16| statuses.iter().filter(|found| **found == status).count();
+    assert_eq!(count(401) + count(429), statuses.len(), "{statuses:?}");
+    // The bucket holds 30, and gets one more each 2 s; beyond, each guesser waits a second for each guess.
+    assert!(count(401) <= 30 + seconds && count(429) > 0, "{statuses:?}");
+    assert!(statuses.len() <= 30 + GUESSERS * (seconds + 1), "{} guesses in {seconds} s", statuses.len());
+
+    let counted = || -> Vec<usize> {
+        let lines = server.logged("operator tokens refused");
+        lines.iter().map(|line| field(line, "count")).collect()
+    };
+    eventually("every guess is in the log", || (counted().iter().sum::<usize>() == statuses.len()).then_some(()));
+    assert!(counted().len() <= started.elapsed().as_secs() as usize + 1, "{:?}", counted());
+}
+
+/// A number in a log line.
+fn field(line: &str, name: &str) -> usize {
+    let (_, rest) = line.split_once(&format!("{name}=")).expect("the field is there");
+    rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }

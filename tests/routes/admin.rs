@@ -1,9 +1,11 @@
 //! /admin: who gets in.
 
+use std::time::{Duration, Instant};
+
 use actix_web::test::TestRequest;
 use serde_json::json;
 
-use super::harness::{ADMIN_TOKEN, Setup, TestApi, bearer};
+use super::harness::{ADMIN_TOKEN, Reply, Setup, TestApi, bearer};
 
 const URLS: [&str; 5] =
     ["/admin/rooms", "/admin/rooms/1", "/admin/rooms/1/comments/1", "/admin/ledger/proof", "/admin/nothing"];
@@ -36,4 +38,42 @@ async fn only_the_operators_token_opens_it() {
     }
     api.admin_get("/admin/nothing").await.assert_fail(404, "接口不存在");
     api.admin_get("/admin/gifts").await.assert_fail(405, "请求方法不支持");
+}
+
+async fn rooms_from(api: &TestApi, address: &str, token: &str) -> Reply {
+    let request = TestRequest::get().uri("/admin/rooms").peer_addr(format!("{address}:4000").parse().unwrap());
+    api.call(request.insert_header(bearer(token))).await
+}
+
+#[actix_web::test]
+async fn an_address_that_showed_too_many_wrong_tokens_is_slowed_and_no_other_is() {
+    let api = TestApi::start().await;
+    for _ in 0..30 {
+        rooms_from(&api, "192.0.2.1", "a wrong token").await.assert_fail(401, "operator token missing or wrong");
+    }
+    let started = Instant::now();
+    let refused = rooms_from(&api, "192.0.2.1", "a wrong token").await;
+    refused.assert_fail(429, "operator token wrong too often, try later");
+    assert_eq!(refused.header("retry-after"), Some("2"));
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_eq!(rooms_from(&api, "192.0.2.2", "a wrong token").await.status, 401);
+
+    // An operator behind the same proxy is let in, and the time it takes tells a guesser nothing.
+    let started = Instant::now();
+    assert_eq!(rooms_from(&api, "192.0.2.1", ADMIN_TOKEN).await.status, 200);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+
+    api.clock.advance_ms(2_000);
+    assert_eq!(rooms_from(&api, "192.0.2.1", "a wrong token").await.status, 401);
+}
+
+#[actix_web::test]
+async fn neither_the_right_token_nor_a_missing_one_counts_as_a_wrong_one() {
+    let api = TestApi::start().await;
+    for _ in 0..60 {
+        assert_eq!(rooms_from(&api, "192.0.2.1", ADMIN_TOKEN).await.status, 200);
+        let request = TestRequest::get().uri("/admin/rooms").peer_addr("192.0.2.1:4000".parse().unwrap());
+        assert_eq!(api.call(request).await.status, 401);
+    }
+    assert_eq!(rooms_from(&api, "192.0.2.1", "a wrong token").await.status, 401);
 }

@@ -21,7 +21,7 @@ use liveroom::config::Network;
 use liveroom::domain::{
     BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId,
 };
-use liveroom::http::{AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness, configure};
+use liveroom::http::{AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness, WrongTokens, configure};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -136,6 +136,7 @@ impl TestApi {
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
             registrations: Arc::new(AddressBuckets::new(setup.registration_rate)),
+            wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(64)),
             readiness: Arc::new(Readiness::default()),
             settings: Arc::new(ApiSettings {
