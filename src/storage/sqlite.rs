@@ -11,6 +11,9 @@ mod worker;
 #[path = "queries/mod.rs"]
 mod queries;
 
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use log::warn;
 use tokio::sync::oneshot;
 
 use self::batch::commit_batch;
@@ -96,7 +100,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens or creates the file, and its folder, and runs the migrations it lacks. Another process
-    /// may have it open: its transactions are waited for.
+    /// may have it open: its transactions are waited for. What it creates only the owner may read.
     pub async fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let (opened_tx, opened) = oneshot::channel();
         let path = path.to_owned();
@@ -111,10 +115,7 @@ impl SqliteStore {
     }
 
     fn open_blocking(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StoreError::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
-        }
+        create_private(path)?;
         let url = file_url(path)?;
         let wait_ms = options.wait_ms;
         migrate(&url, wait_ms)?;
@@ -231,6 +232,27 @@ where
     }
 }
 
+/// Creates what is missing of the folder and the file, for their owner alone. SQLite gives the files beside
+/// it (`-wal`, `-shm`) the mode of the file itself. What exists keeps its mode, since an operator may have
+/// chosen it: a group that makes backups, say. A file that others may read is worth a warning.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let cannot =
+        |what: &Path, error: io::Error| StoreError::Unavailable(format!("cannot create {}: {error}", what.display()));
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, error))?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(cannot(path, error)),
+    }
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        warn!("database open to other accounts of this machine: file={} mode={mode:o}", path.display());
+    }
+    Ok(())
+}
+
 /// The balance of a user. There is nothing to lock: the transaction holds the write lock.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
     Ok(users::table.find(user.get()).select(users::coin).get_result(conn).await.optional()?)
@@ -277,6 +299,33 @@ mod tests {
         for number in 0..=stored {
             assert!(store.credentials(format!("user{number}")).await.unwrap().is_some(), "user{number}");
         }
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn only_the_owner_reads_what_is_created_and_what_exists_keeps_its_mode() {
+        let dir = tempfile::TempDir::new().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
+        let file = inner.join("liveroom.db");
+        let store = SqliteStore::open(&file, StoreOptions::default()).await.unwrap();
+        add_user(&store, 1).await.unwrap();
+        assert_eq!([&outer, &inner].map(|folder| mode_of(folder)), [0o700, 0o700]);
+        let files: Vec<_> = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.iter().any(|file| file.ends_with("liveroom.db-wal")), "{files:?}");
+        for file in &files {
+            assert_eq!(mode_of(file), 0o600, "{}", file.display());
+        }
+        assert_eq!(mode_of(dir.path()), 0o755);
+        drop(store);
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let store = SqliteStore::open(&file, StoreOptions::default()).await.unwrap();
+        assert!(store.credentials("user1".into()).await.unwrap().is_some());
+        assert_eq!(mode_of(&file), 0o640);
     }
 
     #[tokio::test]
