@@ -19,7 +19,7 @@ use crate::cluster::TokenStore;
 use crate::domain::{Profile, Reject, Timestamp, UserId};
 use crate::storage::{Store, StoreError, User};
 
-pub use passwords::{PASSWORD_BYTES_MAX, PasswordError, Passwords};
+pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passwords};
 
 /// Bytes of a token at most. Ours take about 200; those of the replaced system carry the whole user
 /// row and stay below 1,000. Anything longer is refused before it costs a signature check.

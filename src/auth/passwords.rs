@@ -8,6 +8,9 @@ use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
 
 use super::turns::{Purpose, Turns};
 
+/// Characters (code points) of a new password at least. Older ones stay good, however short.
+pub const PASSWORD_CHARS_MIN: usize = 6;
+
 /// Bytes of a password at most. Hashing time does not depend on it; the bound is for memory.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 

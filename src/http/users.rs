@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use actix_web::{HttpRequest, web};
 
-use crate::auth::{AuthError, PASSWORD_BYTES_MAX};
+use crate::auth::{AuthError, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::domain::{Disconnect, Timestamp, UserId};
 use crate::storage::{Credentials, StoreError};
 
 use super::error::{Answer, ApiError, ok};
-use super::fields::Body;
+use super::fields::{Body, Fields};
 use super::login_limiter::LoginAttempt;
 use super::signed_in::SignedIn;
 use super::views::{SessionView, UserView};
@@ -30,10 +30,7 @@ pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Bo
     if !(5..=20).contains(&username.chars().count()) {
         return Err(ApiError::Invalid(Cow::Borrowed("用户名 的长度 必须 在 5 和 20 之间")));
     }
-    let password = fields.text("password", "密码")?;
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(ApiError::Invalid(Cow::Owned(format!("密码 不能 超过 {PASSWORD_BYTES_MAX} 字节"))));
-    }
+    let password = new_password(&fields)?;
     if fields.text("repassword", "确认密码").ok() != Some(password) {
         return Err(ApiError::Invalid(Cow::Borrowed("密码和确认密码不一致")));
     }
@@ -45,6 +42,17 @@ pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Bo
     let created = state.store.create_user(username.to_owned(), None, password_hash, state.clock.now()).await?;
     let user = created.ok_or(ApiError::Refused("该用户名已存在"))?;
     ok(UserView::from(user))
+}
+
+fn new_password(fields: &Fields) -> Result<&str, ApiError> {
+    let password = fields.text("password", "密码")?;
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        return Err(ApiError::Invalid(Cow::Owned(format!("密码 不能 少于 {PASSWORD_CHARS_MIN} 个字符"))));
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(ApiError::Invalid(Cow::Owned(format!("密码 不能 超过 {PASSWORD_BYTES_MAX} 字节"))));
+    }
+    Ok(password)
 }
 
 /// POST /api/login

@@ -40,9 +40,15 @@ async fn first_fault_is_told() {
         (json!({"username": "alice"}), "密码不能为空"),
         (json!({"username": "alice", "password": null}), "密码不能为空"),
         (json!({"username": "alice", "password": long, "repassword": long}), "密码 不能 超过 128 字节"),
-        (json!({"username": "alice", "password": "a"}), "密码和确认密码不一致"),
-        (json!({"username": "alice", "password": "a", "repassword": "b"}), "密码和确认密码不一致"),
-        (json!({"username": "alice", "password": "a", "repassword": ["a"]}), "密码和确认密码不一致"),
+        (json!({"username": "alice", "password": "short", "repassword": "short"}), "密码 不能 少于 6 个字符"),
+        (json!({"username": "alice", "password": "五个汉字呢", "repassword": "五个汉字呢"}), "密码 不能 少于 6 个字符"),
+        (
+            json!({"username": "alice", "password": "secret\u{0}", "repassword": "secret\u{0}"}),
+            "密码 不能包含空字符（U+0000）",
+        ),
+        (json!({"username": "alice", "password": "secret"}), "密码和确认密码不一致"),
+        (json!({"username": "alice", "password": "secret", "repassword": "secre7"}), "密码和确认密码不一致"),
+        (json!({"username": "alice", "password": "secret", "repassword": ["secret"]}), "密码和确认密码不一致"),
     ];
     for (body, text) in cases {
         api.post("/api/reg", body).await.assert_fail(422, text);
@@ -53,7 +59,7 @@ async fn first_fault_is_told() {
 async fn length_counts_code_points() {
     let api = TestApi::start().await;
     for username in ["五个汉字名", "二十个汉字二十个汉字二十个汉字二十个汉字"] {
-        let body = json!({"username": username, "password": "a", "repassword": "a"});
+        let body = json!({"username": username, "password": "六个汉字密码", "repassword": "六个汉字密码"});
         assert_eq!(api.post("/api/reg", body).await.status, 200, "{username}");
     }
 }
