@@ -1,27 +1,69 @@
 //! Whose address a request comes from when proxies stand in front.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{HeaderMap, X_FORWARDED_FOR};
+use log::warn;
 
 use crate::config::Network;
 
 /// Proxies in one chain at most; what is claimed beyond is not looked at.
 const HOPS_MAX: usize = 32;
 
+/// At most one warning of a peer that is not believed in this time.
+const WARN_EVERY: Duration = Duration::from_secs(3_600);
+
+/// When the last warning of a peer that is not believed was logged.
+static WARNED_AT: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// The address of the client that sent a request with these headers over a connection of `peer`. A
+/// peer that says for whom it asks and is not believed is warned of, once an hour: more often than
+/// not it is a proxy that is missing in `server.trusted_proxies`.
+pub fn client_of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let peer = peer.map_or(NO_ADDRESS, |peer| peer.ip().to_canonical());
+    if !headers.contains_key(X_FORWARDED_FOR) {
+        return peer;
+    }
+    if !is_trusted(peer, trusted) {
+        warn_of(peer);
+        return peer;
+    }
+    // One that is no text ends the search, as an odd hop does.
+    let values: Vec<&str> = headers.get_all(X_FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default()).collect();
+    client_address(peer, values.into_iter(), trusted)
+}
+
+fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|range| range.contains(address))
+}
+
+fn warn_of(peer: IpAddr) {
+    let mut warned_at = WARNED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+        *warned_at = Some(Instant::now());
+        warn!(
+            "x-forwarded-for ignored: peer={peer} is not in server.trusted_proxies, so all whom it forwards \
+             share the limits of one address"
+        );
+    }
+}
+
 /// The address of the client: the peer, or, if the peer is a trusted proxy, the last hop that
 /// `X-Forwarded-For` names and that is none.
 ///
 /// Read from the right, because each proxy appends the peer it saw: everything left of the first
 /// untrusted hop is the client's own claim. `forwarded_for` are the header's values in order.
-pub fn client_address<'a>(
+fn client_address<'a>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[Network],
 ) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
     let mut client = peer.to_canonical();
     let hops = forwarded_for.rev().flat_map(|value| value.rsplit(','));
     for hop in hops.take(HOPS_MAX) {
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             break;
         }
         match parse_hop(hop.trim()) {
@@ -47,6 +89,10 @@ pub fn limit_key(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
+
+/// Limits of a [`site_key`] are so many times those of a [`limit_key`]: a provider may have put many customers
+/// into one site.
+pub const SITE_FACTOR: u32 = 16;
 
 /// The /48 of an IPv6 address, which is as much as one customer is given: a second key for limits, since
 /// it holds 65,536 of the first. `None` in IPv4, where nobody has many addresses at no cost.
@@ -114,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_request_comes_from_whom_a_trusted_peer_names() {
+        use actix_web::http::header::HeaderValue;
+        let mut headers = HeaderMap::new();
+        let trusted = [Network::parse("10.0.0.0/8").unwrap()];
+        let client =
+            |peer: &str, headers: &HeaderMap| client_of(Some(peer.parse().unwrap()), headers, &trusted).to_string();
+        assert_eq!(client("[::ffff:10.0.0.1]:80", &headers), "10.0.0.1");
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("1.1.1.1"));
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"));
+        assert_eq!(client("10.0.0.1:80", &headers), "198.51.100.1");
+        assert_eq!(client("203.0.113.9:80", &headers), "203.0.113.9");
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff").unwrap());
+        assert_eq!(client("10.0.0.1:80", &headers), "10.0.0.1", "odd words end the search");
+        assert_eq!(client_of(None, &headers, &trusted), NO_ADDRESS);
+    }
+
+    #[test]
     fn one_ipv6_client_is_one_limit() {
         let key = |text: &str| limit_key(text.parse().unwrap());
         assert_eq!(key("2001:db8:0:1::1"), key("2001:db8:0:1:ffff::2"));
@@ -122,6 +185,7 @@ mod tests {
         let site = |text: &str| site_key(text.parse().unwrap());
         assert_eq!(site("2001:db8:0:1::1"), site("2001:db8:0:ffff::2"));
         assert_ne!(site("2001:db8:0:1::1"), site("2001:db8:1:1::1"));
-        assert_eq!(site("::ffff:192.0.2.1"), None);
+        assert_eq!(site_key(limit_key("2001:db8:0:1::1".parse().unwrap())), site("2001:db8::"));
+        assert_eq!([site("192.0.2.1"), site("::ffff:192.0.2.1")], [None, None]);
     }
 }

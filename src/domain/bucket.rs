@@ -18,6 +18,11 @@ impl BucketRate {
         (i64::from(self.per_ms) * 1_000 / i64::from(self.refill.max(1))).max(1)
     }
 
+    /// The rate of `factor` as many takers.
+    pub fn times(self, factor: u32) -> Self {
+        Self { burst: self.burst.saturating_mul(factor), refill: self.refill.saturating_mul(factor), ..self }
+    }
+
     fn full_us(self) -> i64 {
         self.cost_us().saturating_mul(i64::from(self.burst.max(1)))
     }

@@ -6,6 +6,7 @@
 //! transcripts on exactly this code.
 
 mod admission;
+mod arrivals;
 mod bucket;
 mod comment;
 mod crowd;
@@ -24,6 +25,7 @@ mod retries;
 mod room;
 
 pub use admission::{Admission, Claim};
+pub use arrivals::RecentArrivals;
 pub use bucket::{Bucket, BucketRate};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, TURN_MS as CROWD_TURN_MS};

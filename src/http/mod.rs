@@ -28,12 +28,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderName;
 
 use crate::actors::{Everywhere, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
-use crate::client_address::{NO_ADDRESS, client_address};
+use crate::client_address::client_of;
 use crate::clock::Clock;
 use crate::config::Network;
 use crate::storage::Store;
@@ -45,8 +44,6 @@ pub use page::DEMO_GIFTS;
 pub use routes::configure;
 pub use tries::AddressBuckets;
 pub use wrong_tokens::WrongTokens;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What handlers work with. One is made per process and cloned per worker thread.
 #[derive(Clone)]
@@ -81,9 +78,5 @@ pub struct ApiSettings {
 
 /// The client's address, under which its tries are counted.
 fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
-    let peer = request.peer_addr().map_or(NO_ADDRESS, |peer| peer.ip());
-    // One that is no text ends the search, as an odd hop does.
-    let values: Vec<&str> =
-        request.headers().get_all(FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default()).collect();
-    client_address(peer, values.into_iter(), &state.settings.trusted_proxies)
+    client_of(request.peer_addr(), request.headers(), &state.settings.trusted_proxies)
 }

@@ -6,15 +6,12 @@ use std::mem;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use crate::client_address::{limit_key, site_key};
+use crate::client_address::{SITE_FACTOR, limit_key, site_key};
 use crate::domain::{Bucket, BucketRate, Timestamp};
 
 /// Keys of one kind that are remembered for certain, at some 32 bytes each: those used last. With more
 /// of them at once an attack is spread, and what holds it is the cost of a try.
 const KEYS_REMEMBERED: usize = 10_000;
-
-/// As many times as much as one address may the /48 it is in, which is what one IPv6 customer may have.
-const SITE_FACTOR: u32 = 16;
 
 /// A bucket for each key. At most twice [`KEYS_REMEMBERED`], the least recently used forgotten first.
 pub struct KeyedBuckets {
@@ -82,9 +79,7 @@ pub struct AddressBuckets {
 impl AddressBuckets {
     /// `rate` is that of one IPv4 address or one /64; a /48 has [`SITE_FACTOR`] times as much.
     pub fn new(rate: BucketRate) -> Self {
-        let wide = |count: u32| count.saturating_mul(SITE_FACTOR);
-        let site_rate = BucketRate { burst: wide(rate.burst), refill: wide(rate.refill), ..rate };
-        Self { clients: KeyedBuckets::new(rate), sites: KeyedBuckets::new(site_rate) }
+        Self { clients: KeyedBuckets::new(rate), sites: KeyedBuckets::new(rate.times(SITE_FACTOR)) }
     }
 
     /// Counts a try, or says in how many milliseconds the next one may be made.

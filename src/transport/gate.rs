@@ -1,12 +1,26 @@
 //! Admission of sessions: how many there may be on this node and from one address, and how fast
 //! they may come.
+//!
+//! Addresses share the node's arrivals fairly: those that sent many lately leave room for those that
+//! sent few, see [`RecentArrivals`]. All that counts for an address counts for its IPv6 site too,
+//! with limits [`SITE_FACTOR`] times as wide, or one customer's 65,536 addresses would be as many
+//! clients.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Bucket, BucketRate, Timestamp};
+use crate::client_address::{SITE_FACTOR, site_key};
+use crate::domain::{Bucket, BucketRate, RecentArrivals, Timestamp};
 use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
+
+/// Addresses without a seat whose arrivals are remembered. Beyond, those without a seat are
+/// forgotten, all at once: with so many within seconds no address has more than its share. Sites
+/// have as many places of their own.
+const REMEMBERED_MAX: usize = 65_536;
+
+/// Addresses before the first look for those that can be forgotten.
+const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
 
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
@@ -16,9 +30,17 @@ pub struct GateLimits {
     pub sessions_per_address_max: usize,
     /// New sessions of this node.
     pub arrivals: BucketRate,
-    /// New sessions of one address: less than those of the node, or one client that comes and goes
-    /// could keep everybody else out.
+    /// New sessions of one address.
     pub arrivals_per_address: BucketRate,
+}
+
+impl GateLimits {
+    /// The same for a site.
+    fn of_site(mut self) -> Self {
+        self.arrivals_per_address = self.arrivals_per_address.times(SITE_FACTOR);
+        self.sessions_per_address_max = self.sessions_per_address_max.saturating_mul(SITE_FACTOR as usize);
+        self
+    }
 }
 
 /// No room for another session, now.
@@ -30,18 +52,82 @@ pub struct Refused {
 #[derive(Debug, Default)]
 struct Inner {
     seats_taken: usize,
-    by_address: HashMap<IpAddr, Address>,
+    addresses: Origins,
+    sites: Origins,
     arrivals: Bucket,
 }
 
-#[derive(Debug, Default)]
-struct Address {
+/// What is counted of an address, or of a site.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
     seats_taken: usize,
     arrivals: Bucket,
+    recent: RecentArrivals,
 }
 
-/// Addresses remembered before those without a seat and with a full bucket are forgotten.
-const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
+impl Origin {
+    fn new(now: Timestamp) -> Self {
+        Self { seats_taken: 0, arrivals: Bucket::default(), recent: RecentArrivals::none(now) }
+    }
+
+    /// Takes a seat as far as the limits of `self` go.
+    fn enter(mut self, limits: &GateLimits, now: Timestamp) -> Result<Self, Refused> {
+        if self.seats_taken >= limits.sessions_per_address_max {
+            return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
+        }
+        let taken = self.arrivals.take(limits.arrivals_per_address, now);
+        taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
+        self.seats_taken += 1;
+        Ok(self)
+    }
+
+    /// Whether forgetting it changes nothing.
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.seats_taken == 0 && self.arrivals.is_full(now) && self.recent.count(now) == 0
+    }
+}
+
+/// Addresses, or sites: those with a seat, and some that had one lately.
+#[derive(Debug)]
+struct Origins {
+    by_key: HashMap<IpAddr, Origin>,
+    /// With so many it is time to look for those that can be forgotten.
+    sweep_at: usize,
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), sweep_at: ADDRESSES_BEFORE_SWEEP }
+    }
+}
+
+impl Origins {
+    fn get(&self, key: IpAddr, now: Timestamp) -> Origin {
+        self.by_key.get(&key).copied().unwrap_or_else(|| Origin::new(now))
+    }
+
+    fn put(&mut self, key: IpAddr, origin: Origin, now: Timestamp) {
+        self.by_key.insert(key, origin);
+        if self.by_key.len() >= self.sweep_at {
+            self.sweep(now);
+        }
+    }
+
+    /// Rare enough to cost each arrival next to nothing: the next is due when there are twice as many.
+    fn sweep(&mut self, now: Timestamp) {
+        self.by_key.retain(|_, origin| !origin.is_idle(now));
+        if self.by_key.values().filter(|origin| origin.seats_taken == 0).count() > REMEMBERED_MAX {
+            self.by_key.retain(|_, origin| origin.seats_taken > 0);
+        }
+        self.sweep_at = ADDRESSES_BEFORE_SWEEP.max(2 * self.by_key.len());
+    }
+
+    fn leave(&mut self, key: IpAddr) {
+        if let Some(origin) = self.by_key.get_mut(&key) {
+            origin.seats_taken -= 1;
+        }
+    }
+}
 
 /// One seat in so many is to be free, if there is anybody who can be asked to go.
 const SPARE_SHARE: usize = 16;
@@ -51,12 +137,13 @@ const SPARE_SHARE: usize = 16;
 #[derive(Debug)]
 pub struct Gate {
     limits: GateLimits,
+    site_limits: GateLimits,
     inner: Mutex<Inner>,
 }
 
 impl Gate {
     pub fn new(limits: GateLimits) -> Arc<Self> {
-        Arc::new(Self { limits, inner: Mutex::default() })
+        Arc::new(Self { limits, site_limits: limits.of_site(), inner: Mutex::default() })
     }
 
     /// How many seats too many are taken: while strangers hold seats, some are kept free for those who come to
@@ -72,32 +159,31 @@ impl Gate {
     }
 
     /// Takes a seat, which is free again when it is dropped. `address` is what one client is likely
-    /// to own.
+    /// to own. Nothing is kept of an address that is refused.
     pub fn try_enter(self: &Arc<Self>, address: IpAddr, now: Timestamp) -> Result<Seat, Refused> {
         let mut inner = self.lock();
-        inner.sweep(now);
-        let Inner { seats_taken, by_address, arrivals } = &mut *inner;
-        let from_address = by_address.entry(address).or_default();
-        let refused = |retry_after_ms| Refused { retry_after_ms };
-        if *seats_taken >= self.limits.sessions_max || from_address.seats_taken >= self.limits.sessions_per_address_max
-        {
-            return Err(refused(OVERLOADED_RETRY_AFTER_MS));
+        if inner.seats_taken >= self.limits.sessions_max {
+            return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
         }
+        let mut from_address = inner.addresses.get(address, now).enter(&self.limits, now)?;
+        let site = match site_key(address) {
+            Some(key) => Some((key, inner.sites.get(key, now).enter(&self.site_limits, now)?)),
+            None => None,
+        };
         // The node's bucket is asked last, so that who is refused anyway does not slow others down.
-        from_address.arrivals.take(self.limits.arrivals_per_address, now).map_err(refused)?;
-        arrivals.take(self.limits.arrivals, now).map_err(refused)?;
-        *seats_taken += 1;
-        from_address.seats_taken += 1;
-        Ok(Seat { gate: self.clone(), address })
-    }
-}
-
-impl Inner {
-    /// At most twice as many addresses are kept as there is a reason for.
-    fn sweep(&mut self, now: Timestamp) {
-        if self.by_address.len() >= ADDRESSES_BEFORE_SWEEP.max(2 * self.seats_taken) {
-            self.by_address.retain(|_, address| address.seats_taken > 0 || !address.arrivals.is_full(now));
+        let burst = self.limits.arrivals.burst;
+        let of_site = site.map_or(0, |(_, origin)| origin.recent.reserve(burst, SITE_FACTOR, now));
+        let reserve = from_address.recent.reserve(burst, 1, now).max(of_site);
+        let taken = inner.arrivals.take_keeping(self.limits.arrivals, reserve, now);
+        taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
+        inner.seats_taken += 1;
+        from_address.recent.note(now);
+        inner.addresses.put(address, from_address, now);
+        if let Some((key, mut origin)) = site {
+            origin.recent.note(now);
+            inner.sites.put(key, origin, now);
         }
+        Ok(Seat { gate: self.clone(), address })
     }
 }
 
@@ -119,8 +205,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.gate.lock();
         inner.seats_taken -= 1;
-        if let Some(address) = inner.by_address.get_mut(&self.address) {
-            address.seats_taken -= 1;
+        inner.addresses.leave(self.address);
+        if let Some(site) = site_key(self.address) {
+            inner.sites.leave(site);
         }
     }
 }
@@ -174,7 +261,72 @@ mod tests {
                 drop(gate.try_enter(address, NOW.plus_ms(10_000 * i64::from(first))).unwrap());
             }
         }
-        assert!(gate.lock().by_address.len() <= ADDRESSES_BEFORE_SWEEP);
+        assert!(gate.lock().addresses.by_key.len() <= ADDRESSES_BEFORE_SWEEP);
+    }
+
+    #[test]
+    fn addresses_that_come_and_go_in_masses_take_bounded_memory_and_those_with_a_seat_are_kept() {
+        let gate = gate(10_000, 1, u32::MAX);
+        let seated = gate.try_enter(address(1), NOW).unwrap();
+        for number in 0..200_000_u32 {
+            let passing = IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number));
+            drop(gate.try_enter(passing, NOW).unwrap());
+            assert!(gate.lock().addresses.by_key.len() <= 2 * (REMEMBERED_MAX + 1));
+        }
+        assert!(gate.try_enter(address(1), NOW).is_err(), "its one seat is taken");
+        drop(seated);
+        assert!(gate.try_enter(address(1), NOW).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_refused_leaves_nothing_behind() {
+        let gate = gate(1, 1, 100);
+        let _only = gate.try_enter(address(1), NOW).unwrap();
+        assert!((2..=255).all(|last| gate.try_enter(address(last), NOW).is_err()));
+        assert_eq!(gate.lock().addresses.by_key.len(), 1);
+    }
+
+    #[test]
+    fn ten_addresses_that_come_and_go_leave_room_for_newcomers() {
+        // As by default: 1,000 a second for the node, 200 for an address.
+        let arrivals = BucketRate { burst: 1_000, refill: 1_000, per_ms: 1_000 };
+        let arrivals_per_address = BucketRate { burst: 200, refill: 200, per_ms: 1_000 };
+        let limits = GateLimits { sessions_max: 10_000, sessions_per_address_max: 200, arrivals, arrivals_per_address };
+        let gate = Gate::new(limits);
+        let mut refused = 0;
+        for ms in 0..5_000 {
+            let now = NOW.plus_ms(ms);
+            refused += (0..10).filter(|last| gate.try_enter(address(*last), now).is_err()).count();
+        }
+        assert!(refused > 40_000, "{refused} of 50,000");
+        let now = NOW.plus_ms(5_000);
+        assert_eq!((100..150).filter(|last| gate.try_enter(address(*last), now).is_ok()).count(), 50);
+    }
+
+    #[test]
+    fn a_site_has_sixteen_times_the_seats_of_an_address() {
+        let gate = gate(10_000, 2, 10_000);
+        let address = |subnet: u16| IpAddr::from([0x2001, 0xdb8, 1, subnet, 0, 0, 0, 0]);
+        let seats: Vec<Seat> = (0..1_000).filter_map(|subnet| gate.try_enter(address(subnet), NOW).ok()).collect();
+        assert_eq!(seats.len(), 32);
+        let elsewhere = IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0]);
+        assert!(gate.try_enter(elsewhere, NOW).is_ok());
+        drop(seats);
+        assert!(gate.try_enter(address(1_000), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_site_that_spreads_its_arrivals_over_its_addresses_leaves_room_for_newcomers() {
+        let gate = gate(1_000_000, 1_000, 1_000);
+        for ms in 0..20_000_u32 {
+            let now = NOW.plus_ms(i64::from(ms));
+            for n in 0..4 {
+                let subnet = (4 * ms + n) as u16;
+                drop(gate.try_enter(IpAddr::from([0x2001, 0xdb8, 1, subnet, 0, 0, 0, 0]), now));
+            }
+        }
+        let now = NOW.plus_ms(20_000);
+        assert_eq!((0..50).filter(|last| gate.try_enter(address(*last), now).is_ok()).count(), 50);
     }
 
     #[test]

@@ -25,12 +25,12 @@ use std::time::Duration;
 
 use actix::Addr;
 use actix_http::RequestHead;
-use actix_web::http::header::{RETRY_AFTER, X_FORWARDED_FOR};
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 use crate::actors::Session;
 use crate::actors::session::{Inbound, Received, SessionServices, TransportGone};
-use crate::client_address::{NO_ADDRESS, client_address, limit_key};
+use crate::client_address::{client_of, limit_key};
 use crate::config::Network;
 use crate::domain::{BucketRate, Disconnect};
 use crate::outbox::OutboxLimits;
@@ -108,11 +108,7 @@ impl TransportState {
 
     /// Where a request comes from: what one client is likely to own.
     fn client_key(&self, head: &RequestHead) -> IpAddr {
-        let peer = head.peer_addr.map_or(NO_ADDRESS, |peer| peer.ip());
-        let forwarded: Vec<&str> =
-            head.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
-        let client = client_address(peer, forwarded.into_iter(), &self.settings.trusted_proxies);
-        limit_key(client)
+        limit_key(client_of(head.peer_addr, head.headers(), &self.settings.trusted_proxies))
     }
 }
 
