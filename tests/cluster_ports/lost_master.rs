@@ -9,7 +9,7 @@ use liveroom::storage::{self, StoreOptions};
 use tempfile::TempDir;
 
 use crate::redis_groups::Masters;
-use crate::room_log::{NOW, block_on, new_live, new_user, profile};
+use crate::room_log::{NOW, block_on, eventually, new_live, new_user, profile};
 use crate::{Heard, Node, two_nodes};
 
 /// How long Redis may be silent.
@@ -108,14 +108,13 @@ fn rooms_of_other_masters_go_on_and_those_of_a_lost_one_go_on_alone_and_heal() {
         let user = user_of(&masters, lost);
         let set = ["SET", &format!("user_{user}"), "\"new\""];
         for node in [&mut one, &mut two] {
-            loop {
-                // Until it is watched, nobody says so.
+            // Until it is watched, nobody says so.
+            eventually("a token that changes is noticed", async || {
                 masters.servers[lost].command(&set);
                 let heard = tokio::time::timeout(Duration::from_millis(200), node.next_signal()).await;
-                if heard == Ok(Signal::Recheck(user)) {
-                    break;
-                }
-            }
+                (heard == Ok(Signal::Recheck(user))).then_some(())
+            })
+            .await;
         }
     });
 }
@@ -140,7 +139,7 @@ fn tokens_of_other_masters_are_as_ever_and_those_of_a_lost_one_are_the_stores() 
         assert!(here.is_current(users[0], "during").await.unwrap());
         masters.servers[lost].restart();
         let key = format!("user_{}", users[0]);
-        crate::room_log::eventually("the login is written", async || {
+        eventually("the login is written", async || {
             (masters.servers[lost].try_command(&["GET", &key]) == Ok(Some("\"during\"".to_owned()))).then_some(())
         })
         .await;

@@ -31,7 +31,7 @@ use super::{NodeHandlers, RedisSettings, Shared};
 
 use devices::Devices;
 use peers::Peers;
-use subscription::{Memory, Subscription};
+use subscription::{BacklogSlot, Memory, Subscription};
 
 /// How often the engine looks at its deadlines.
 const TICK: Duration = Duration::from_millis(100);
@@ -88,8 +88,8 @@ pub enum Input {
     Command(Command),
     /// The subscription's connection and the servers that it reaches, or why there is none.
     Connected(u64, RedisResult<(Connection, BTreeSet<Server>)>),
-    /// Pushed over the subscription's connection of this number.
-    Pushed(u64, PushInfo),
+    /// Pushed over the subscription's connection of this number, with its place in that one's backlog.
+    Pushed(u64, PushInfo, BacklogSlot),
     Subscribed {
         connection: u64,
         live_id: LiveId,
@@ -213,7 +213,7 @@ impl Engine {
         match input {
             Input::Command(command) => self.obey(command),
             Input::Connected(number, result) => self.connected(number, result),
-            Input::Pushed(number, info) => self.pushed(number, info),
+            Input::Pushed(number, info, _slot) => self.pushed(number, info),
             Input::Subscribed { connection, live_id, origin, result } => {
                 self.subscribed(connection, live_id, origin, result);
             }

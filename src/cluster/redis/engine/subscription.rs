@@ -27,8 +27,26 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 const REMEMBER_TRIES: usize = 40;
 /// Numbers of what is watched, for each connection. They only have to differ.
 const WATCHES: u64 = 1 << 20;
-/// Messages pushed and not yet looked at. Beyond, they are passed over, and rooms look into their logs.
-const PUSHED_MAX: usize = 65_536;
+/// Messages in the backlog of one connection. Beyond, they are passed over, and rooms look into their logs.
+const BACKLOG_MAX: usize = 65_536;
+
+/// The place of one pushed message in the backlog of its connection. Dropping it frees that place, also when the
+/// message is void because another connection took over: each connection has a count of its own.
+pub struct BacklogSlot(Arc<AtomicUsize>);
+
+impl BacklogSlot {
+    /// Takes a place; `None` if the backlog is full.
+    fn take(backlog: &Arc<AtomicUsize>) -> Option<Self> {
+        let slot = Self(backlog.clone());
+        (backlog.fetch_add(1, Ordering::Relaxed) < BACKLOG_MAX).then_some(slot)
+    }
+}
+
+impl Drop for BacklogSlot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The subscription and what it is doing.
 pub struct Subscription {
@@ -44,8 +62,6 @@ pub struct Subscription {
     next_attempt: Instant,
     next_ping: Instant,
     pinging: bool,
-    /// Pushed over the connection that was made last, and not looked at.
-    queued: Arc<AtomicUsize>,
     /// Passed over, and not made up for.
     overflowed: Arc<AtomicUsize>,
 }
@@ -62,7 +78,6 @@ impl Subscription {
             next_attempt: now,
             next_ping: now,
             pinging: false,
-            queued: Arc::default(),
             overflowed: Arc::default(),
         }
     }
@@ -105,21 +120,19 @@ impl Engine {
         let subscription = &mut self.subscription;
         subscription.attempts_count += 1;
         subscription.connecting = true;
-        subscription.queued = Arc::default();
         let (number, node) = (subscription.attempts_count, self.shared.node);
-        let (queued, overflowed) = (subscription.queued.clone(), subscription.overflowed.clone());
+        let (backlog, overflowed) = (Arc::new(AtomicUsize::new(0)), subscription.overflowed.clone());
         let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.settings.patience);
         let pushed = self.inputs.clone();
         tokio::spawn(async move {
             let connecting = async {
                 let mut connection = address
                     .listen(timeout, move |info: PushInfo| {
-                        if queued.fetch_add(1, Ordering::Relaxed) >= PUSHED_MAX {
-                            queued.fetch_sub(1, Ordering::Relaxed);
+                        let Some(slot) = BacklogSlot::take(&backlog) else {
                             overflowed.fetch_add(1, Ordering::Relaxed);
                             return Ok(());
-                        }
-                        pushed.send(Input::Pushed(number, info)).map_err(|_| ())
+                        };
+                        pushed.send(Input::Pushed(number, info, slot)).map_err(|_| ())
                     })
                     .await?;
                 connection.subscribe(keys::NODES_CHANNEL, false).await?;
@@ -338,7 +351,6 @@ impl Engine {
         if number != self.subscription.number {
             return;
         }
-        self.subscription.queued.fetch_sub(1, Ordering::Relaxed);
         match info.kind {
             PushKind::Message | PushKind::SMessage => {
                 if let [Value::BulkString(channel), Value::BulkString(payload)] = &info.data[..]
@@ -397,5 +409,31 @@ impl Engine {
                 (handlers.obey)(Signal::Recheck(user));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_holds_so_many_messages_and_takes_more_when_one_was_looked_at() {
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let mut slots: Vec<_> = (0..BACKLOG_MAX).filter_map(|_| BacklogSlot::take(&backlog)).collect();
+        assert_eq!(slots.len(), BACKLOG_MAX);
+        assert!(BacklogSlot::take(&backlog).is_none());
+        slots.pop();
+        assert!(BacklogSlot::take(&backlog).is_some());
+        drop(slots);
+        assert_eq!(backlog.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_message_of_the_connection_before_frees_its_own_place_and_none_of_the_next() {
+        let (before, next) = (Arc::default(), Arc::default());
+        let late = BacklogSlot::take(&before).expect("it is empty");
+        let _first = BacklogSlot::take(&next).expect("it is empty");
+        drop(late);
+        assert_eq!((before.load(Ordering::Relaxed), next.load(Ordering::Relaxed)), (0, 1));
     }
 }
