@@ -33,7 +33,9 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
 use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
-use crate::http::{self, AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness, WrongTokens};
+use crate::http::{
+    self, AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens,
+};
 use crate::outbox::OutboxLimits;
 use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -180,6 +182,7 @@ impl App {
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::new(registration_rate(config))),
+            live_limits: Arc::new(live_limits(config)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),
@@ -486,6 +489,11 @@ fn session_settings(config: &Config) -> SessionSettings {
 fn registration_rate(config: &Config) -> BucketRate {
     let per_hour = config.limits.registrations_per_hour;
     BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
+}
+
+fn live_limits(config: &Config) -> LiveLimits {
+    let limits = &config.limits;
+    LiveLimits::new(limits.lives_per_user, limits.lives_per_min, limits.status_changes_per_min)
 }
 
 fn reconcile_settings(config: &Config) -> ReconcileSettings {

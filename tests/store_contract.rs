@@ -125,9 +125,12 @@ async fn a_live_is_changed_by_its_owner_until_it_ends(db: Database) {
     let set = |owner, status| db.store.set_live_status(row.live.id, owner, status, NOW.plus_ms(1));
     assert_eq!(set(bob, LiveStatus::OnAir).await.unwrap(), StatusChange::NotFound);
     for status in [LiveStatus::OnAir, LiveStatus::Paused, LiveStatus::Ended] {
+        assert_eq!(db.store.not_ended_lives_count(alice).await.unwrap(), 1);
         let StatusChange::Changed(changed) = set(alice, status).await.unwrap() else { panic!("not changed") };
         assert_eq!((changed.live.status, changed.updated_at), (status, NOW.plus_ms(1)));
     }
+    let counts = [db.store.not_ended_lives_count(alice).await, db.store.not_ended_lives_count(bob).await];
+    assert_eq!(counts.map(Result::unwrap), [0, 0]);
     let ended = db.store.live(row.live.id).await.unwrap().unwrap();
     assert_eq!(set(alice, LiveStatus::OnAir).await.unwrap(), StatusChange::AlreadyEnded(ended));
     let unknown = LiveId::new(row.live.id.get() + 99).unwrap();

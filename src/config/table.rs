@@ -203,6 +203,12 @@ sections! {
         logins_per_min: u32 = 5, 1..=RATE_MAX;
         /// Per address.
         registrations_per_hour: u32 = 300, 1..=RATE_MAX;
+        /// Of one user, that have not ended.
+        lives_per_user: u32 = 1_000, 1..=RATE_MAX;
+        /// Of one user.
+        lives_per_min: u32 = 120, 1..=RATE_MAX;
+        /// Of one user, over all its lives.
+        status_changes_per_min: u32 = 240, 1..=RATE_MAX;
         /// Of strangers, and of those with a token.
         changes: u32 = 256, 1..=CHANGES_MAX;
         persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;

@@ -30,10 +30,12 @@ pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, bo
     let title = at_most_chars(fields.text("title", "直播间标题")?, TITLE_CHARS_MAX, "直播间标题")?;
     let cover = at_most_chars(fields.text("cover", "直播间封面")?, COVER_CHARS_MAX, "直播间封面")?;
     let key: String = rand::rng().sample_iter(Alphanumeric).take(KEY_CHARS).map(char::from).collect();
-    let now = state.clock.now();
+    let (owner, now) = (identity.profile.id, state.clock.now());
+    state.live_limits.take_creation(owner, now)?;
+    state.live_limits.admit_one_more(state.store.not_ended_lives_count(owner).await?)?;
     let sign = media::sign(&key, &state.settings.media_secret, now);
-    let row = state.store.create_live(identity.profile.id, title.to_owned(), cover.to_owned(), key, now).await?;
-    ok(SignedView { data: LiveView::of(row, Some(identity.profile.id)), sign: Some(sign) })
+    let row = state.store.create_live(owner, title.to_owned(), cover.to_owned(), key, now).await?;
+    ok(SignedView { data: LiveView::of(row, Some(owner)), sign: Some(sign) })
 }
 
 /// POST /api/live/changestatus
@@ -46,7 +48,9 @@ pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): Signe
         "stop" => LiveStatus::Ended,
         _ => return Err(ApiError::Invalid(Cow::Borrowed("直播间状态 格式不正确"))),
     };
-    match state.store.set_live_status(id, identity.profile.id, status, state.clock.now()).await? {
+    let (owner, now) = (identity.profile.id, state.clock.now());
+    state.live_limits.take_status_change(owner, now)?;
+    match state.store.set_live_status(id, owner, status, now).await? {
         StatusChange::Changed(row) => {
             state.rooms.live_changed(row.live);
             ok("ok")

@@ -12,6 +12,7 @@ mod fields;
 mod gifts;
 mod health;
 mod history;
+mod live_limits;
 mod lives;
 mod login_limiter;
 mod media;
@@ -39,6 +40,7 @@ use crate::storage::Store;
 
 pub use changes::Changes;
 pub use health::Readiness;
+pub use live_limits::LiveLimits;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
 pub use routes::configure;
@@ -58,6 +60,7 @@ pub struct ApiState {
     pub login_limiter: Arc<LoginLimiter>,
     /// Registrations of each address.
     pub registrations: Arc<AddressBuckets>,
+    pub live_limits: Arc<LiveLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub readiness: Arc<Readiness>,

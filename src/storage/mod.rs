@@ -243,6 +243,8 @@ pub trait Store: Send + Sync {
         key: String,
         at: Timestamp,
     ) -> Stored<'_, LiveRow>;
+    /// How many lives of this user have not ended.
+    fn not_ended_lives_count(&self, owner: UserId) -> Stored<'_, i64>;
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>>;
     /// What rooms hold of these lives, in no order. Unknown lives, and those whose status is none of
     /// ours, are left out. Ask for a few hundred at most.

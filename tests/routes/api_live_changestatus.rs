@@ -1,9 +1,10 @@
 //! POST /api/live/changestatus
 
 use liveroom::domain::LiveStatus;
+use liveroom::http::LiveLimits;
 use serde_json::json;
 
-use super::harness::TestApi;
+use super::harness::{Setup, TestApi};
 
 const URL: &str = "/api/live/changestatus";
 
@@ -62,4 +63,28 @@ async fn fields_are_needed_and_checked() {
         api.post_as(&token, URL, body).await.assert_fail(422, text);
     }
     api.post(URL, json!({"id": 1, "type": "play"})).await.assert_fail(400, "您没有权限访问该接口");
+}
+
+#[actix_web::test]
+async fn one_user_changes_the_status_of_its_lives_so_often_a_minute() {
+    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(100, 100, 3), ..Setup::default() }).await;
+    let (alice, alices) = api.user("alice").await;
+    let (bob, bobs) = api.user("bobby").await;
+    for owner in [alice, alice, bob] {
+        api.live(owner, LiveStatus::OnAir).await;
+    }
+    let change = |token: String, id: i64, kind: &'static str| {
+        let body = json!({"id": id, "type": kind});
+        let api = &api;
+        async move { api.post_as(&token, URL, body).await }
+    };
+    for (id, kind) in [(1, "pause"), (2, "pause"), (1, "play")] {
+        change(alices.clone(), id, kind).await.assert_ok(json!("ok"));
+    }
+    let refused = change(alices.clone(), 2, "play").await;
+    refused.assert_fail(429, "操作过于频繁，请稍后再试");
+    assert_eq!(refused.header("retry-after"), Some("20"));
+    change(bobs, 3, "pause").await.assert_ok(json!("ok"));
+    api.clock.advance_ms(20_000);
+    change(alices, 2, "play").await.assert_ok(json!("ok"));
 }

@@ -1,8 +1,9 @@
 //! POST /api/live/create
 
+use liveroom::http::LiveLimits;
 use serde_json::json;
 
-use super::harness::TestApi;
+use super::harness::{Setup, TestApi};
 
 #[actix_web::test]
 async fn new_live_is_not_started_and_has_a_sign() {
@@ -41,4 +42,38 @@ async fn title_and_cover_are_needed_and_bounded() {
     }
     let fits = json!({"title": "界".repeat(100), "cover": "c".repeat(500)});
     assert_eq!(api.post_as(&token, "/api/live/create", fits).await.status, 200);
+}
+
+#[actix_web::test]
+async fn one_user_has_so_many_lives_that_have_not_ended() {
+    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(2, 100, 100), ..Setup::default() }).await;
+    let (_, alice) = api.user("alice").await;
+    let (_, bob) = api.user("bobby").await;
+    let live = || json!({"title": "晚会", "cover": "/c.png"});
+    for _ in 0..2 {
+        assert_eq!(api.post_as(&alice, "/api/live/create", live()).await.status, 200);
+    }
+    let refused = api.post_as(&alice, "/api/live/create", live()).await;
+    refused.assert_fail(400, "未结束的直播间过多，请先结束一些");
+    assert_eq!(api.post_as(&bob, "/api/live/create", live()).await.status, 200, "another user's lives do not count");
+    api.post_as(&alice, "/api/live/changestatus", json!({"id": 1, "type": "stop"})).await.assert_ok(json!("ok"));
+    assert_eq!(api.post_as(&alice, "/api/live/create", live()).await.status, 200, "an ended live does not count");
+}
+
+#[actix_web::test]
+async fn one_user_creates_so_many_lives_a_minute() {
+    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(100, 2, 100), ..Setup::default() }).await;
+    let (_, alice) = api.user("alice").await;
+    let (_, bob) = api.user("bobby").await;
+    let live = || json!({"title": "晚会", "cover": "/c.png"});
+    api.post_as(&alice, "/api/live/create", json!({"title": "晚会"})).await.assert_fail(422, "直播间封面不能为空");
+    for _ in 0..2 {
+        assert_eq!(api.post_as(&alice, "/api/live/create", live()).await.status, 200, "what is invalid is not counted");
+    }
+    let refused = api.post_as(&alice, "/api/live/create", live()).await;
+    refused.assert_fail(429, "操作过于频繁，请稍后再试");
+    assert_eq!(refused.header("retry-after"), Some("30"));
+    assert_eq!(api.post_as(&bob, "/api/live/create", live()).await.status, 200);
+    api.clock.advance_ms(30_000);
+    assert_eq!(api.post_as(&alice, "/api/live/create", live()).await.status, 200);
 }

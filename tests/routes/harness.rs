@@ -21,7 +21,9 @@ use liveroom::config::Network;
 use liveroom::domain::{
     BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId,
 };
-use liveroom::http::{AddressBuckets, ApiSettings, ApiState, Changes, LoginLimiter, Readiness, WrongTokens, configure};
+use liveroom::http::{
+    AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
+};
 use liveroom::storage::{self, LiveRow, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,6 +56,7 @@ pub struct Setup {
     pub admin_token: Option<&'static str>,
     pub logins_per_min: u32,
     pub registration_rate: BucketRate,
+    pub live_limits: LiveLimits,
     pub allowed_origins: &'static [&'static str],
     pub trusted_proxies: &'static [&'static str],
 }
@@ -64,6 +67,7 @@ impl Default for Setup {
             admin_token: Some(ADMIN_TOKEN),
             logins_per_min: 5,
             registration_rate: RATE,
+            live_limits: LiveLimits::new(100, 100, 100),
             allowed_origins: &["*"],
             trusted_proxies: &[],
         }
@@ -136,6 +140,7 @@ impl TestApi {
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
             registrations: Arc::new(AddressBuckets::new(setup.registration_rate)),
+            live_limits: Arc::new(setup.live_limits),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(64)),
             readiness: Arc::new(Readiness::default()),

@@ -35,6 +35,11 @@ pub async fn create(
         .try_into()
 }
 
+pub async fn not_ended_count(conn: &mut Conn, owner: UserId) -> Result<i64, StoreError> {
+    let of_owner = lives::table.filter(lives::user_id.eq(owner.get()));
+    Ok(of_owner.filter(lives::status.ne(LiveStatus::Ended.code())).count().get_result(conn).await?)
+}
+
 pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, StoreError> {
     let row = lives::table.find(id.get()).select(LiveRecord::as_select()).get_result(conn).await.optional()?;
     row.map(LiveRow::try_from).transpose()

@@ -80,6 +80,10 @@ impl Store for Backend {
         self.write(move |conn| lives::create(conn, owner, title, cover, key, at).boxed())
     }
 
+    fn not_ended_lives_count(&self, owner: UserId) -> Stored<'_, i64> {
+        self.read(move |conn| lives::not_ended_count(conn, owner).boxed())
+    }
+
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>> {
         self.read(move |conn| lives::by_id(conn, id).boxed())
     }

@@ -1,0 +1,1 @@
+DROP INDEX lives_by_user;

@@ -1,0 +1,43 @@
+//! How many lives one user may have, and how often it may create and change them.
+
+use crate::domain::{BucketRate, Timestamp, UserId};
+
+use super::error::ApiError;
+use super::tries::KeyedBuckets;
+
+/// What one user may do about its lives. Rates are counted by each node for itself.
+pub struct LiveLimits {
+    not_ended_max: u32,
+    creations: KeyedBuckets,
+    status_changes: KeyedBuckets,
+}
+
+impl LiveLimits {
+    /// `not_ended_max` lives that have not ended, `creations_per_min` new ones and `status_changes_per_min`
+    /// changes of status, those of a minute at once if the user likes.
+    pub fn new(not_ended_max: u32, creations_per_min: u32, status_changes_per_min: u32) -> Self {
+        let per_min = |count| KeyedBuckets::new(BucketRate { burst: count, refill: count, per_ms: 60_000 });
+        Self { not_ended_max, creations: per_min(creations_per_min), status_changes: per_min(status_changes_per_min) }
+    }
+
+    pub(super) fn take_creation(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        take(&self.creations, user, now)
+    }
+
+    pub(super) fn take_status_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        take(&self.status_changes, user, now)
+    }
+
+    /// Refuses one more live to a user who has so many that have not ended. Requests of one moment do not see
+    /// each other's lives: a user may exceed the maximum by what it may create at once.
+    pub(super) fn admit_one_more(&self, not_ended_count: i64) -> Result<(), ApiError> {
+        if not_ended_count >= i64::from(self.not_ended_max) {
+            return Err(ApiError::Refused("未结束的直播间过多，请先结束一些"));
+        }
+        Ok(())
+    }
+}
+
+fn take(buckets: &KeyedBuckets, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+    buckets.take(user.get(), now).map_err(|retry_after_ms| ApiError::TooManyLiveChanges { retry_after_ms })
+}
