@@ -177,3 +177,33 @@ fn a_login_and_a_logout_whose_client_hangs_up_end_the_sessions_of_the_token_that
     }
     assert!(ended_count.iter().all(|count| *count > 0), "logouts and logins that came through: {ended_count:?}");
 }
+
+#[test]
+fn members_whose_client_hangs_up_while_joining_do_not_stay() {
+    let server = TestServer::start(&[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "100")]);
+    let streamer = server.user("streamer");
+    let viewer = server.user("viewer");
+    let live_id = server.live(&streamer);
+    let mut bystander = Ws::connect(&server, &streamer);
+    bystander.join(live_id);
+
+    for try_number in 0..TRIES {
+        let mut ws = Ws::connect(&server, &viewer);
+        ws.send("joinLive", json!({"live_id": live_id}));
+        // The attack itself: the moment at which the client hangs up.
+        std::thread::sleep(Duration::from_micros((try_number * 2_000) / TRIES));
+        if try_number.is_multiple_of(2) {
+            SockRef::from(&*ws.socket().get_ref()).set_linger(Some(Duration::ZERO)).expect("an option can be set");
+        }
+    }
+
+    eventually("only the bystander is a member", || {
+        let rooms = server.admin_get("/admin/rooms").ok();
+        let room = rooms.as_array()?.iter().find(|room| room["live_id"] == json!(live_id))?;
+        (room["members"] == json!(1) && room["users"] == json!(1)).then_some(())
+    });
+    let answer = bystander.ask("comment", json!({"live_id": live_id, "data": "still here"}));
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+    let looked = number(&server, "SELECT look_count AS n FROM lives");
+    assert!((1..=2).contains(&looked), "each user is counted once at most: {looked}");
+}
