@@ -515,6 +515,8 @@ fn transport_settings(config: &Config) -> TransportSettings {
         outbox: OutboxLimits { packets_max: config.outbox.packets_max, bytes_max: config.outbox.bytes_max },
         frame_bytes_max: config.limits.frame_bytes,
         payload_bytes_max: config.engineio.max_payload_bytes,
+        body_bytes_max: config.limits.body_bytes,
+        body_bytes_per_address_max: config.limits.body_bytes_per_address,
         ping_interval: ms(config.engineio.ping_interval_ms),
         ping_timeout: ms(config.engineio.ping_timeout_ms),
         upgrade_timeout: ms(config.engineio.upgrade_timeout_ms),

@@ -10,6 +10,9 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// The largest polling body a client may be allowed, in bytes. It is held whole while it is split.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
+/// The most bytes of bodies that may be arriving at once.
+pub const BODY_BYTES_MAX: usize = 1 << 40;
+
 /// The largest command payload that may be allowed, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 256 << 10;
 

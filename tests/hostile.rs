@@ -5,6 +5,7 @@ mod support;
 
 mod hostile {
     mod accounts;
+    mod bodies;
     mod bystanders;
     mod commands;
     mod half_done;

@@ -13,7 +13,7 @@ struct Relation {
     expected: fn(&Config) -> String,
 }
 
-const RELATIONS: [Relation; 8] = [
+const RELATIONS: [Relation; 10] = [
     Relation {
         key: ("auth", "jwt_secret"),
         other: ("server", "host"),
@@ -60,6 +60,19 @@ const RELATIONS: [Relation; 8] = [
         other: ("limits", "command_bytes"),
         holds: |config| config.engineio.max_payload_bytes >= config.limits.command_bytes,
         expected: |config| format!("at least {}", config.limits.command_bytes),
+    },
+    // A body that may be sent must have room.
+    Relation {
+        key: ("limits", "body_bytes_per_address"),
+        other: ("engineio", "max_payload_bytes"),
+        holds: |config| config.limits.body_bytes_per_address >= config.engineio.max_payload_bytes,
+        expected: |config| format!("at least {}", config.engineio.max_payload_bytes),
+    },
+    Relation {
+        key: ("limits", "body_bytes"),
+        other: ("limits", "body_bytes_per_address"),
+        holds: |config| config.limits.body_bytes >= config.limits.body_bytes_per_address,
+        expected: |config| format!("at least {}", config.limits.body_bytes_per_address),
     },
     // A comment that may be written must also get through, however its client escapes it.
     Relation {

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::reader::{Key, Reader};
 use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
-    ADMIN_TOKEN_CHARS_MIN, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX,
-    IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX,
-    PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
+    ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX,
+    FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
@@ -198,6 +198,9 @@ sections! {
         connections: usize = 100_000, 1..=CONNECTIONS_MAX;
         connections_per_address: usize = 200, 1..=CONNECTIONS_MAX;
         connections_per_s: u32 = 1_000, 1..=RATE_MAX;
+        /// Bytes of polling bodies that are arriving, of the node and of one address.
+        body_bytes: usize = 128_000_000, 1_024..=BODY_BYTES_MAX;
+        body_bytes_per_address: usize = 4_000_000, 1_024..=BODY_BYTES_MAX;
         /// Per account, of all strangers together and of each address it knows; an address gets twice this
         /// in ten minutes.
         logins_per_min: u32 = 5, 1..=RATE_MAX;

@@ -7,6 +7,7 @@
 //! moment takes it from there: a [`socket`], which the outbox writes to by itself, or [`polling`],
 //! possibly on other threads each time.
 
+mod bodies;
 mod cors;
 mod engine;
 mod frames;
@@ -35,6 +36,7 @@ use crate::config::Network;
 use crate::domain::{BucketRate, Disconnect};
 use crate::outbox::OutboxLimits;
 
+use bodies::{Bodies, BodyLimits};
 use gate::{Gate, GateLimits, Refused, Seat};
 use table::EngineTable;
 
@@ -48,6 +50,9 @@ pub struct TransportSettings {
     pub frame_bytes_max: usize,
     /// Largest polling body in either direction, in bytes.
     pub payload_bytes_max: usize,
+    /// Bytes of polling bodies that this node, and one address, may be sending at once.
+    pub body_bytes_max: usize,
+    pub body_bytes_per_address_max: usize,
     /// What clients are told of heartbeats, and how they are kept by their sessions.
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
@@ -72,6 +77,7 @@ pub struct TransportState {
     services: Arc<SessionServices>,
     settings: TransportSettings,
     gate: Arc<Gate>,
+    bodies: Arc<Bodies>,
     table: Arc<EngineTable>,
     sockets_count: Arc<AtomicUsize>,
 }
@@ -87,7 +93,12 @@ impl TransportState {
             arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
             arrivals_per_address: BucketRate { burst: per_address, refill: per_address, per_ms: 1_000 },
         });
-        Self { services, settings, gate, table: Arc::default(), sockets_count: Arc::default() }
+        let bodies = Bodies::new(BodyLimits {
+            body_bytes_max: settings.payload_bytes_max,
+            node_bytes_max: settings.body_bytes_max,
+            address_bytes_max: settings.body_bytes_per_address_max,
+        });
+        Self { services, settings, gate, bodies, table: Arc::default(), sockets_count: Arc::default() }
     }
 
     /// WebSockets that are open, those included whose session ended and that say good-bye.

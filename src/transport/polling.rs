@@ -2,17 +2,15 @@
 //! and another worker thread. A GET hangs until there is something to say; POSTs bring packets.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
-use actix_web::rt::time::timeout;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 
+use super::bodies::BodyFault;
 use super::engine::{inbound, refusal};
 use super::table::{EngineEntry, NotNow, Polled};
-use super::{TransportState, deliver, gone};
+use super::{Refused, TransportState, deliver, gone, overloaded};
 use crate::actors::session::Inbound;
 use crate::domain::Disconnect;
 use crate::outbox::{Packet, Portion};
@@ -20,14 +18,11 @@ use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{
     CLOSE, EngineError, EngineParseError, NOOP, PayloadKind, decode_payload, encode_payload,
 };
+use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
 
 /// Packets in the answer to one poll. python-socketio disconnects on a seventeenth, and the last may
 /// be followed by the close packet; the client polls again at once for the rest.
 const POLL_PACKETS_MAX: usize = 15;
-
-/// How long the body of one POST may take: the largest allowed by default, at 20 kB/s. Heartbeats
-/// of the session do not wait for it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GET ?sid=`: answers with what waits for the session, or with the first thing that will.
 pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> HttpResponse {
@@ -87,16 +82,15 @@ pub(super) async fn post(
         Some(b"application/octet-stream") => PayloadKind::Binary,
         _ => PayloadKind::Text,
     };
-    let body = match timeout(BODY_TIMEOUT, read_body(request, payload, state.settings.payload_bytes_max)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(BodyFault::TooBig)) => {
-            entry.end(Disconnect::TooBig);
-            return HttpResponse::PayloadTooLarge().finish();
-        }
-        Ok(Err(BodyFault::Broken)) => return end(entry, Disconnect::ByClient),
-        Err(_) => return end(entry, Disconnect::PingTimeout),
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let Some(read) = entry.while_seated(state.bodies.read(entry.address, declared, payload)).await else {
+        return refusal(EngineError::UnknownSid);
     };
-    match take_packets(entry, kind, &body).await {
+    let body = match read {
+        Ok(body) => body,
+        Err(fault) => return refuse_body(entry, fault),
+    };
+    match take_packets(entry, kind, &body.bytes).await {
         Ok(()) => {}
         Err(Disconnect::ByClient) => entry.end(Disconnect::ByClient),
         Err(reason) => return end(entry, reason),
@@ -135,26 +129,20 @@ fn tell_closed(entry: &EngineEntry) {
     }
 }
 
-enum BodyFault {
-    TooBig,
-    /// The connection failed before the body was whole.
-    Broken,
-}
-
-async fn read_body(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<Bytes, BodyFault> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > bytes_max as u64) {
-        return Err(BodyFault::TooBig);
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| BodyFault::Broken)?;
-        if body.len() + chunk.len() > bytes_max {
-            return Err(BodyFault::TooBig);
+/// Ends the session whose body was not read to its end, and with it what it holds.
+fn refuse_body(entry: &EngineEntry, fault: BodyFault) -> HttpResponse {
+    match fault {
+        BodyFault::TooBig => {
+            entry.end(Disconnect::TooBig);
+            HttpResponse::PayloadTooLarge().finish()
         }
-        body.extend_from_slice(&chunk);
+        BodyFault::Broken => end(entry, Disconnect::ByClient),
+        BodyFault::TooSlow => end(entry, Disconnect::PingTimeout),
+        BodyFault::NoRoom => {
+            entry.end(Disconnect::Overloaded);
+            overloaded(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS }).finish()
+        }
     }
-    Ok(body.freeze())
 }
 
 /// Ends the session because of what its client did.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use actix_web::rt::time::sleep;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::actors::Session;
 use crate::domain::Disconnect;
@@ -99,10 +99,12 @@ pub(super) struct EngineEntry {
     pub(super) sid: Arc<str>,
     pub(super) version: EngineVersion,
     /// Where its handshake came from.
-    address: IpAddr,
+    pub(super) address: IpAddr,
     pub(super) outbox: Arc<Outbox>,
     pub(super) session: Addr<Session>,
     state: Mutex<State>,
+    /// Notified when the session has ended, for the body that is being read.
+    ended: Notify,
 }
 
 impl EngineEntry {
@@ -170,6 +172,22 @@ impl EngineEntry {
         }
         state.carrier = Carrier::Probing { answered: false };
         Ok(ProbeGuard(self.clone()))
+    }
+
+    /// The output of `reading`, or nothing once the session has ended: nothing that the client has in hand may
+    /// outlive the seat of the session. One that was over before is for `reading` to bound.
+    pub(super) async fn while_seated<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        let mut ended = pin!(self.ended.notified());
+        // From here on no notice is missed. The outbox is closed before the session ends.
+        ended.as_mut().enable();
+        if self.outbox.closed().is_some() {
+            return Some(reading.await);
+        }
+        tokio::select! {
+            biased;
+            output = reading => Some(output),
+            () = ended => None,
+        }
     }
 
     /// Waits for something to answer a poll with, and takes a portion of it.
@@ -341,7 +359,15 @@ impl EngineTable {
     ) {
         let state =
             State { carrier: Carrier::Polling, polling: false, posting: false, said_good_bye: false, over: Some(over) };
-        let entry = EngineEntry { sid: sid.clone(), version, address, outbox, session, state: Mutex::new(state) };
+        let entry = EngineEntry {
+            sid: sid.clone(),
+            version,
+            address,
+            outbox,
+            session,
+            state: Mutex::new(state),
+            ended: Notify::new(),
+        };
         let mut entries = self.lock();
         entries.forget_old();
         entries.by_sid.insert(sid, Arc::new(entry));
@@ -358,6 +384,7 @@ impl EngineTable {
     fn end(&self, sid: &Arc<str>) {
         let mut entries = self.lock();
         let Some(entry) = entries.by_sid.get(sid).cloned() else { return };
+        entry.ended.notify_waiters();
         // A WebSocket sees to the end of its session itself.
         if entry.lock().carrier == Carrier::WebSocket || entry.is_over() {
             entries.by_sid.remove(sid);
