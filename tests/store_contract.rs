@@ -5,6 +5,8 @@
 mod database;
 #[path = "store_contract/comments.rs"]
 mod comments;
+#[path = "store_contract/names.rs"]
+mod names;
 
 use std::sync::Arc;
 
@@ -18,9 +20,16 @@ use liveroom::storage::{
     CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, LiveState, StatusChange, StoreError, StoreOptions,
     StoredToken, Write, WriteOutcome,
 };
+use names::{
+    names_from_before_stay_valid_and_keep_their_look_alikes_out, of_names_that_look_alike_one_is_given_out,
+    of_registrations_at_the_same_time_the_database_takes_one,
+};
 
 contract! {
     a_username_is_taken_once,
+    of_names_that_look_alike_one_is_given_out,
+    of_registrations_at_the_same_time_the_database_takes_one,
+    names_from_before_stay_valid_and_keep_their_look_alikes_out,
     a_user_is_disabled_and_enabled,
     a_token_replaces_the_one_before_and_is_cleared,
     the_newest_networks_of_a_users_logins_are_remembered,

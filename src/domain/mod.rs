@@ -18,6 +18,7 @@ mod ids;
 mod ledger;
 mod live;
 mod member;
+mod names;
 mod peers;
 mod presence;
 mod reject;
@@ -40,6 +41,7 @@ pub use ids::{
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
 pub use member::{Arrival, Departed, Member, MemberList, PeerNews, Profile};
+pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_skeleton};
 pub use peers::{PeerChange, PeerUser};
 pub use presence::{Presence, PresenceAction, PresenceLadder, PresenceNews, PresenceSettings};
 pub use reject::{CommentFault, Reject};

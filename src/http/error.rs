@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::actors::AskError;
 use crate::auth::{AuthError, PasswordError};
+use crate::domain::UsernameFault;
 use crate::storage::StoreError;
 
 /// The result of every handler.
@@ -174,6 +175,15 @@ impl ResponseError for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<UsernameFault> for ApiError {
+    fn from(fault: UsernameFault) -> Self {
+        Self::Invalid(Cow::Borrowed(match fault {
+            UsernameFault::Length => "用户名 的长度 必须 在 5 和 20 之间",
+            UsernameFault::Unseen => "用户名 不能包含看不见的字符",
+        }))
     }
 }
 

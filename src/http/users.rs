@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use actix_web::{HttpRequest, web};
 
 use crate::auth::{AuthError, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
-use crate::domain::{Disconnect, Timestamp, UserId};
+use crate::domain::{Disconnect, Timestamp, UserId, Username, canonical_name};
 use crate::storage::{Credentials, StoreError};
 
 use super::error::{Answer, ApiError, ok};
@@ -26,10 +26,7 @@ const DAY_MS: i64 = 86_400_000;
 /// POST /api/reg
 pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let fields = body.fields()?;
-    let username = fields.text("username", "用户名")?;
-    if !(5..=20).contains(&username.chars().count()) {
-        return Err(ApiError::Invalid(Cow::Borrowed("用户名 的长度 必须 在 5 和 20 之间")));
-    }
+    let username = Username::parse(fields.text("username", "用户名")?)?;
     let password = new_password(&fields)?;
     if fields.text("repassword", "确认密码").ok() != Some(password) {
         return Err(ApiError::Invalid(Cow::Borrowed("密码和确认密码不一致")));
@@ -39,7 +36,7 @@ pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Bo
         .take(address_of(&request, &state), state.clock.now())
         .map_err(|retry_after_ms| ApiError::TooManyRegistrations { retry_after_ms })?;
     let password_hash = state.passwords.hash(password.to_owned()).await?;
-    let created = state.store.create_user(username.to_owned(), None, password_hash, state.clock.now()).await?;
+    let created = state.store.create_user(username.as_str().to_owned(), None, password_hash, state.clock.now()).await?;
     let user = created.ok_or(ApiError::Refused("该用户名已存在"))?;
     ok(UserView::from(user))
 }
@@ -65,6 +62,9 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
     let address = address_of(&request, &state);
     let credentials = state.store.credentials(username.to_owned()).await?;
     let origin = LoginOrigin::find(&state, credentials.as_ref(), address).await?;
+    // One account is one key, in whatever form its name is written.
+    let canonical = canonical_name(username);
+    let username = credentials.as_ref().map_or(&canonical, |credentials| &credentials.user.username);
     state
         .login_limiter
         .take(LoginAttempt { username, address, is_known: origin.is_known }, origin.now)

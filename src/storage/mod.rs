@@ -208,7 +208,8 @@ pub const LOGIN_NETWORKS_MAX: usize = 16;
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
 /// waiting for it.
 pub trait Store: Send + Sync {
-    /// Adds an account; `None` if the username is taken.
+    /// Adds an account; `None` if the username is taken, or one that looks like it. The database decides
+    /// between registrations at the same time.
     fn create_user(
         &self,
         username: String,
@@ -217,6 +218,7 @@ pub trait Store: Send + Sync {
         at: Timestamp,
     ) -> Stored<'_, Option<User>>;
     fn user(&self, id: UserId) -> Stored<'_, Option<User>>;
+    /// The account with this username, as it is written or else in its canonical form.
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>>;
     /// Those of these accounts that are disabled, in no order. Ask for a few hundred at most.
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;

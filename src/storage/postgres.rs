@@ -131,7 +131,9 @@ impl PostgresStore {
             Ok((ConnPool::build(&url, &options, limits, options.connections_max.max(1), "").await?, commits))
         };
         let (pool, commits) = tasks.run(make_pools).await?;
-        Ok(Self { pool, commits, tasks, limits })
+        let store = Self { pool, commits, tasks, limits };
+        store.fill_skeletons().await?;
+        Ok(store)
     }
 
     fn perform<T, F>(&self, access: Access, query: F) -> Stored<'static, T>

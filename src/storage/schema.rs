@@ -108,6 +108,7 @@ diesel::table! {
         status -> Int2,
         created_at -> Int8,
         updated_at -> Int8,
+        skeleton -> Nullable<Text>,
     }
 }
 

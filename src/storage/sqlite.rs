@@ -111,7 +111,9 @@ impl SqliteStore {
                 let _ = opened_tx.send(Self::open_blocking(&path, &options));
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
-        opened.await.map_err(|_| StoreError::Fault("opening the store panicked".into()))?
+        let store = opened.await.map_err(|_| StoreError::Fault("opening the store panicked".into()))??;
+        store.fill_skeletons().await?;
+        Ok(store)
     }
 
     fn open_blocking(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {

@@ -153,3 +153,19 @@ async fn ipv6_clients_are_known_by_their_network() {
     assert_eq!(attempt_from(&api, "[2001:db8:1:2::1]", "alice", "secret").await, 429, "another network is a stranger");
     assert_eq!(attempt_from(&api, "[2001:db8:1:1:ffff::9]", "alice", "secret").await, 200);
 }
+
+#[actix_web::test]
+async fn a_name_logs_in_in_every_form_and_all_forms_are_one_account_to_the_limits() {
+    let api = TestApi::start().await;
+    register(&api, "Zo\u{e9}lie").await;
+    for form in ["Zo\u{e9}lie", "Zoe\u{301}lie", "Ｚｏ\u{e9}ｌｉｅ"] {
+        let reply = api.post("/api/login", credentials(form, "secret")).await;
+        assert_eq!((reply.status, reply.json()["data"]["id"].as_i64()), (200, Some(1)), "{form}");
+    }
+    let forms = ["Zoe\u{301}lie", "Ｚｏ\u{e9}lie", "Zｏ\u{e9}lie", "Zo\u{e9}ｌie", "Zo\u{e9}lｉe", "Zo\u{e9}liｅ"];
+    let mut statuses = Vec::new();
+    for form in forms {
+        statuses.push(api.post("/api/login", credentials(form, "a guess")).await.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}

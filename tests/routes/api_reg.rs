@@ -105,3 +105,30 @@ async fn a_registration_that_is_refused_for_its_fields_is_not_counted() {
     let body = json!({"username": "alice", "password": "secret", "repassword": "secret"});
     assert_eq!(api.post("/api/reg", body).await.status, 200);
 }
+
+#[actix_web::test]
+async fn names_that_cannot_be_seen_or_look_like_another_are_refused() {
+    let api = TestApi::start().await;
+    let register = |username: &str| {
+        api.post("/api/reg", json!({"username": username, "password": "secret", "repassword": "secret"}))
+    };
+    assert_eq!(register("streamer").await.status, 200);
+    for unseen in [
+        "\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}",
+        "\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}",
+        "stream\u{200d}er",
+        "\u{202e}remaerts",
+        "stream\u{2066}er",
+        "stream\ner",
+        "stream\u{7}er",
+        " streamer",
+        "streamer\u{ad}",
+    ] {
+        register(unseen).await.assert_fail(422, "用户名 不能包含看不见的字符");
+    }
+    for alike in ["\u{455}treamer", "strearner", "ｓｔｒｅａｍｅｒ"] {
+        register(alike).await.assert_fail(400, "该用户名已存在");
+    }
+    let reply = register("Ｚｏｅ\u{301}ｌｉｅ").await;
+    assert_eq!((reply.status, reply.json()["data"]["username"].as_str()), (200, Some("Zo\u{e9}lie")));
+}

@@ -47,7 +47,7 @@ const DICTIONARY = {
     "text_token 已过期! 请重新获取令牌": "Your login has expired", "text_用户不存在": "This account does not exist",
     "text_你已被禁用": "This account is disabled", "text_你的账号在其他设备登录": "You logged in on another device",
     "text_用户名不能为空": "Enter a username", "text_密码不能为空": "Enter a password",
-    "text_用户名 的长度 必须 在 5 和 20 之间": "A username has 5 to 20 characters", "text_密码和确认密码不一致": "The passwords differ",
+    "text_用户名 的长度 必须 在 5 和 20 之间": "A username has 5 to 20 characters", "text_用户名 不能包含看不见的字符": "A username has visible characters only", "text_密码和确认密码不一致": "The passwords differ",
     "text_密码 不能 少于 6 个字符": "A password has at least 6 characters", "text_密码 不能 超过 128 字节": "A password has at most 128 bytes",
     "text_该用户名已存在": "This username is taken", "text_该用户不存在": "There is no such user", "text_密码错误": "Wrong password",
     "text_登录过于频繁，请稍后再试": "Too many logins", "text_系统繁忙，请稍后再试": "The server is busy",

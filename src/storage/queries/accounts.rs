@@ -1,14 +1,22 @@
 //! Users and their current tokens.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{Timestamp, UserId, canonical_name, name_skeleton};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
 use crate::storage::schema::{login_networks, session_tokens, users};
 use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, User};
+
+/// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at worst.
+const SKELETON_BYTES_MAX: usize = 2_000;
+
+/// Accounts whose skeletons are filled in by one transaction.
+const FILL_ROWS: i64 = 500;
 
 pub async fn create(
     conn: &mut Conn,
@@ -20,6 +28,7 @@ pub async fn create(
     require_storable(&[&username, nickname.as_deref().unwrap_or_default(), &password_hash])?;
     let row = diesel::insert_into(users::table)
         .values((
+            users::skeleton.eq(stored_skeleton(&username)),
             users::username.eq(username),
             users::nickname.eq(nickname),
             users::password_hash.eq(password_hash),
@@ -43,13 +52,45 @@ pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Cre
     if !is_storable(&username) {
         return Ok(None);
     }
-    let row = users::table
-        .filter(users::username.eq(username))
+    let canonical = canonical_name(&username);
+    let rows: Vec<UserRecord> = users::table
+        .filter(users::username.eq_any([&username, &canonical]))
         .select(UserRecord::as_select())
-        .get_result(conn)
-        .await
-        .optional()?;
-    row.map(Credentials::try_from).transpose()
+        .load(conn)
+        .await?;
+    let found = rows.into_iter().map(Credentials::try_from).collect::<Result<Vec<_>, _>>()?;
+    // Names from before there was one form are found as they are written, and go first.
+    Ok(found.into_iter().min_by_key(|credentials| credentials.user.username != username))
+}
+
+/// Fills in the skeletons of some accounts after the id `after` that have none, in id order, and says how far
+/// it came; `None` if there are no more. Of names that look alike the oldest gets it.
+pub async fn fill_skeletons(conn: &mut Conn, after: i64) -> Result<Option<i64>, StoreError> {
+    let rows: Vec<(i64, String)> = users::table
+        .filter(users::skeleton.is_null().and(users::id.gt(after)))
+        .order(users::id)
+        .limit(FILL_ROWS)
+        .select((users::id, users::username))
+        .load(conn)
+        .await?;
+    let last = rows.last().map(|(id, _)| *id);
+    let rows: Vec<(i64, String)> =
+        rows.into_iter().filter_map(|(id, name)| Some((id, stored_skeleton(&name)?))).collect();
+    let wanted = rows.iter().map(|(_, skeleton)| skeleton);
+    let taken = users::table.filter(users::skeleton.eq_any(wanted)).select(users::skeleton.assume_not_null());
+    let mut taken: HashSet<String> = taken.load(conn).await?.into_iter().collect();
+    for (id, skeleton) in rows {
+        if taken.insert(skeleton.clone()) {
+            let unfilled = users::table.filter(users::id.eq(id).and(users::skeleton.is_null()));
+            diesel::update(unfilled).set(users::skeleton.eq(skeleton)).execute(conn).await?;
+        }
+    }
+    Ok(last)
+}
+
+/// `None` for what only an older name can be: one of which nothing can be seen, or one too long to be indexed.
+fn stored_skeleton(username: &str) -> Option<String> {
+    Some(name_skeleton(username)).filter(|skeleton| (1..=SKELETON_BYTES_MAX).contains(&skeleton.len()))
 }
 
 pub async fn disabled(conn: &mut Conn, among: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {

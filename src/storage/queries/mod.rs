@@ -19,8 +19,28 @@ use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::{
     Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState, StatusChange,
-    Store, Stored, StoredToken, User, Write, WriteOutcome,
+    Store, StoreError, Stored, StoredToken, User, Write, WriteOutcome,
 };
+
+/// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
+/// meanwhile; the next try sees it.
+const FILL_TRIES: u32 = 3;
+
+impl Backend {
+    /// Fills in the skeletons of accounts that have none: those from before there were any, and those that
+    /// an older node or another program has written.
+    pub(super) async fn fill_skeletons(&self) -> Result<(), StoreError> {
+        let (mut after, mut tries) = (0, 0);
+        loop {
+            match self.write(move |conn| accounts::fill_skeletons(conn, after).boxed()).await {
+                Ok(Some(last)) => (after, tries) = (last, 0),
+                Ok(None) => return Ok(()),
+                Err(_) if tries + 1 < FILL_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
 
 impl Store for Backend {
     fn create_user(
