@@ -130,6 +130,7 @@ impl App {
             settings: room_settings(config),
             window: window_settings(config),
             idle_retire: ms(config.rooms.idle_retire_ms),
+            rooms_max: config.limits.rooms,
             reconcile_every: ms(config.rooms.reconcile_ms),
             history,
             broker: cluster.broker.clone(),

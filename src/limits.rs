@@ -56,6 +56,9 @@ pub const PRESENCE_USERS_MAX: usize = 1_000;
 /// The most sessions one node may be allowed.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// The most rooms one node may be allowed to have open.
+pub const ROOMS_MAX: usize = 1_000_000;
+
 /// The fastest any counted thing may be allowed, per period.
 pub const RATE_MAX: u32 = 1_000_000;
 

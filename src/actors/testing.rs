@@ -40,12 +40,13 @@ pub struct NodeOptions {
     pub idle_retire: Duration,
     pub reconcile_every: Duration,
     pub queue_max: usize,
+    pub rooms_max: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
         let minutes = Duration::from_secs(600);
-        Self { idle_retire: minutes, reconcile_every: minutes, queue_max: 64 }
+        Self { idle_retire: minutes, reconcile_every: minutes, queue_max: 64, rooms_max: 100 }
     }
 }
 
@@ -103,6 +104,7 @@ impl Node {
                 calm_deliveries_per_s: 12_500,
             },
             idle_retire: options.idle_retire,
+            rooms_max: options.rooms_max,
             reconcile_every: options.reconcile_every,
             history: HistoryLimits { events_max: 300, age_ms: 120_000 },
             broker: Arc::new(MemoryBroker),

@@ -9,7 +9,7 @@ use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
     ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX,
     FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, TIMEOUT_MS_MAX,
+    PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, ROOMS_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
@@ -192,6 +192,8 @@ sections! {
         user_commands_per_s: u32 = 100, 1..=RATE_MAX;
         /// 0: no cap.
         crowd_events_per_s: u32 = 40, 0..=RATE_MAX;
+        /// Open on this node.
+        rooms: usize = 10_000, 1..=ROOMS_MAX;
         rooms_per_session: usize = 8, 1..=1_024;
         joins_per_s: u32 = 200, 1..=RATE_MAX;
         join_burst: u32 = 1_000, 1..=RATE_MAX;

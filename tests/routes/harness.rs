@@ -247,6 +247,7 @@ fn start_rooms(
             calm_deliveries_per_s: 12_500,
         },
         idle_retire: Duration::from_secs(120),
+        rooms_max: 1_000,
         reconcile_every: Duration::from_secs(3),
         history: HistoryLimits { events_max: 300, age_ms: 120_000 },
         broker: Arc::new(MemoryBroker),

@@ -71,6 +71,8 @@ pub struct RoomServices {
     pub history: HistoryLimits,
     /// Nobody here for this long: the room asks to be stopped.
     pub idle_retire: Duration,
+    /// Rooms that may be open; beyond, a join of one more is `busy`.
+    pub rooms_max: usize,
     /// Between two comparisons of the open rooms with the store.
     pub reconcile_every: Duration,
     pub broker: Arc<dyn Broker>,

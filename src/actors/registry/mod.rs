@@ -5,6 +5,7 @@
 //! after the room agreed that it is idle, so a join cannot meet a dying room; and a room that died
 //! is known by its generation, so late news of it cannot touch its successor.
 
+mod full;
 mod messages;
 mod reconcile;
 mod rooms;
@@ -18,7 +19,7 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{HeldLive, KickUser, LiveChanged, LiveRoom, RoomServices, StopRoom};
+use crate::actors::live_room::{HeldLive, KickUser, LiveChanged, LiveRoom, RoomServices};
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
 use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject, RoomEvent};
@@ -76,6 +77,7 @@ pub struct Registry {
     services: RoomServices,
     deaths_count: u64,
     reconcile_log: FailureLog,
+    sweep: full::Sweep,
 }
 
 impl Registry {
@@ -93,6 +95,7 @@ impl Registry {
                 services,
                 deaths_count: 0,
                 reconcile_log: FailureLog::new("rooms"),
+                sweep: full::Sweep::default(),
             }
         })
     }
@@ -204,6 +207,7 @@ impl Handler<Locate> for Registry {
 
     fn handle(&mut self, locate: Locate, ctx: &mut Context<Self>) {
         let Locate { live_id, reply } = locate;
+        let is_full = self.is_full();
         match self.rooms.get_mut(&live_id) {
             // A room whose thread is gone tells nobody that it stopped.
             Some(Entry::Open { room, .. }) if room.connected() => {
@@ -216,6 +220,10 @@ impl Handler<Locate> for Registry {
                     let _ = reply.send(Err(Reject::BUSY));
                 }
             }
+            None if is_full => {
+                let _ = reply.send(Err(Reject::BUSY));
+                self.make_way();
+            }
             Some(Entry::Open { .. }) | None => self.load(live_id, vec![reply], ctx),
         }
     }
@@ -225,15 +233,11 @@ impl Handler<RoomIdle> for Registry {
     type Result = ();
 
     fn handle(&mut self, idle: RoomIdle, _: &mut Context<Self>) {
-        let Some(entry) = self.rooms.get_mut(&idle.live_id) else { return };
-        let Entry::Open { room, generation, held } = entry else { return };
-        if *generation != idle.generation {
-            return;
+        let is_current =
+            |entry: &Entry| matches!(entry, Entry::Open { generation, .. } if *generation == idle.generation);
+        if self.rooms.get(&idle.live_id).is_some_and(is_current) {
+            self.ask_to_stop(idle.live_id);
         }
-        let (room, generation, held) = (room.clone(), *generation, held.clone());
-        #[expect(clippy::disallowed_methods, reason = "one per idle room, and it must arrive")]
-        room.do_send(StopRoom);
-        *entry = Entry::Stopping { room, generation, held, waiting: Vec::new() };
     }
 }
 

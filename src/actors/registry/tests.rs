@@ -122,6 +122,33 @@ async fn commands_that_meet_a_retiring_room_all_get_an_answer() {
 }
 
 #[actix::test]
+async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_way() {
+    let node = Node::start(NodeOptions { rooms_max: 1, ..NodeOptions::default() }).await;
+    let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
+    alice.join().await;
+    let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
+    let other = node.store.create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now).await.unwrap();
+
+    let refused = node.rooms.locate(other.live.id).await.map(|_| ());
+    assert_eq!(refused, Err(Reject::BUSY));
+    let answer = alice.ask(2, "comment", json!({"data": "nobody moved me"})).await;
+    assert_eq!((&answer["ok"], &answer["offset"]), (&json!(true), &json!(1)), "a room with members stays: {answer}");
+    assert_eq!(bob.join().await["count"], json!(2), "an open room is joined as ever");
+
+    for guest in [&mut alice, &mut bob] {
+        assert_eq!(guest.ask(3, "leaveLive", json!({})).await["ok"], json!(true));
+    }
+    let mut patience = 1_000;
+    while node.rooms.locate(other.live.id).await.is_err() {
+        patience -= 1;
+        assert!(patience > 0, "the empty room never makes way");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let open: Vec<LiveId> = node.rooms.overview().await.unwrap().iter().map(|room| room.live.id).collect();
+    assert_eq!(open, [other.live.id]);
+}
+
+#[actix::test]
 async fn an_unknown_live_has_no_room() {
     let node = Node::start(NodeOptions::default()).await;
     let located = node.rooms.locate(LiveId::new(404).unwrap()).await;
