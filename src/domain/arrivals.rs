@@ -124,7 +124,7 @@ mod tests {
             // Each flooder tries every 5 ms; after ten seconds 200 newcomers come, one every 10 ms.
             for ms in 0..12_000 {
                 let now = START.plus_ms(ms);
-                for flooder in (0..flooders).filter(|flooder| (ms as usize + flooder) % 5 == 0) {
+                for flooder in (0..flooders).filter(|flooder| (ms as usize + flooder).is_multiple_of(5)) {
                     node.admits(flooder, now);
                 }
                 if ms >= 10_000 && ms % 10 == 0 {
