@@ -10,6 +10,7 @@ mod transports {
     mod hostile;
     mod joins;
     mod origins;
+    mod owners;
     mod polling;
     mod recovery;
     mod slow;

@@ -11,6 +11,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 
+use super::owner::Owner;
 use super::probe::Probe;
 use super::socket::Peer;
 use super::table::{EngineEntry, random_sid};
@@ -73,7 +74,7 @@ impl Asked {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
-            let entry = state.table.get(sid, state.client_key(head)).filter(|entry| !entry.is_over());
+            let entry = state.table.get(sid, head, state.client_key(head)).filter(|entry| !entry.is_over());
             let entry = entry.ok_or(EngineError::UnknownSid)?;
             // A session does not change its revision.
             if EngineVersion::from_query(query.eio.as_deref()) != Ok(entry.version) {
@@ -227,9 +228,10 @@ fn open_polling(
         seat: Box::new((seat, place)),
     });
     // Before anything else runs on this thread, so before the session could end.
-    state.table.insert(sid.clone(), version, address, outbox, session, over);
-    let packet = opening_packet(version, &sid, true, state);
-    polling::answer(version, &sid, &[packet.as_bytes()])
+    let owner = Owner::new(version, head, address);
+    let entry = state.table.insert(sid, version, owner, outbox, session, over);
+    let packet = opening_packet(version, &entry.sid, true, state);
+    polling::answer(&entry, &[packet.as_bytes()])
 }
 
 fn open_session(

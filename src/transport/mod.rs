@@ -12,6 +12,7 @@ mod cors;
 mod engine;
 mod frames;
 mod gate;
+mod owner;
 mod polling;
 mod probe;
 mod socket;

@@ -33,7 +33,7 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
     let portion = Portion { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
     let packets = match guard.wait(portion).await {
         Polled::Packets(packets) => packets,
-        Polled::Released => return answer(entry.version, &entry.sid, &[NOOP.as_bytes()]),
+        Polled::Released => return answer(entry, &[NOOP.as_bytes()]),
         Polled::Ended { reason, hung } => {
             tell_closed(entry);
             return last_answer(entry, reason, hung);
@@ -46,7 +46,7 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
         packets.push(Bytes::from_static(CLOSE.as_bytes()));
         entry.say_good_bye();
     }
-    answer(entry.version, &entry.sid, &packets)
+    answer(entry, &packets)
 }
 
 /// Answers the last poll of a session that ended for `reason`. `hung`: it ended while the poll waited.
@@ -62,7 +62,7 @@ fn last_answer(entry: &EngineEntry, reason: Disconnect, hung: bool) -> HttpRespo
         _ => return refusal(EngineError::UnknownSid),
     };
     entry.say_good_bye();
-    answer(entry.version, &entry.sid, &[packet.as_bytes()])
+    answer(entry, &[packet.as_bytes()])
 }
 
 /// `POST ?sid=`: takes packets to the session.
@@ -83,7 +83,7 @@ pub(super) async fn post(
         _ => PayloadKind::Text,
     };
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let Some(read) = entry.while_seated(state.bodies.read(entry.address, declared, payload)).await else {
+    let Some(read) = entry.while_seated(state.bodies.read(entry.owner.address, declared, payload)).await else {
         return refusal(EngineError::UnknownSid);
     };
     let body = match read {
@@ -95,7 +95,7 @@ pub(super) async fn post(
         Err(Disconnect::ByClient) => entry.end(Disconnect::ByClient),
         Err(reason) => return end(entry, reason),
     }
-    polling_headers(HttpResponse::Ok(), entry.version, &entry.sid).content_type("text/html").body("ok")
+    polling_headers(HttpResponse::Ok(), entry).content_type("text/html").body("ok")
 }
 
 /// Hands the session the packets of a body, in order, one at a time.
@@ -161,16 +161,16 @@ impl NotNow {
 }
 
 /// Answers a poll or a handshake.
-pub(super) fn answer(version: EngineVersion, sid: &str, packets: &[impl AsRef<[u8]>]) -> HttpResponse {
-    polling_headers(HttpResponse::Ok(), version, sid)
+pub(super) fn answer(entry: &EngineEntry, packets: &[impl AsRef<[u8]>]) -> HttpResponse {
+    polling_headers(HttpResponse::Ok(), entry)
         .content_type("text/plain; charset=UTF-8")
-        .body(encode_payload(version, packets))
+        .body(encode_payload(entry.version, packets))
 }
 
-fn polling_headers(mut response: HttpResponseBuilder, version: EngineVersion, sid: &str) -> HttpResponseBuilder {
+fn polling_headers(mut response: HttpResponseBuilder, entry: &EngineEntry) -> HttpResponseBuilder {
     response.insert_header((CACHE_CONTROL, "no-store"));
-    if version == EngineVersion::V3 {
-        response.insert_header((SET_COOKIE, format!("io={sid}; Path=/; HttpOnly; SameSite=Strict")));
+    if let Some(cookie) = entry.owner.set_cookie(&entry.sid) {
+        response.insert_header((SET_COOKIE, cookie));
     }
     response
 }

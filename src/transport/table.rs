@@ -12,9 +12,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
+use actix_http::RequestHead;
 use actix_web::rt::time::sleep;
 use tokio::sync::{Notify, oneshot};
 
+use super::owner::Owner;
 use crate::actors::Session;
 use crate::domain::Disconnect;
 use crate::outbox::{Outbox, Packet, Portion};
@@ -34,7 +36,7 @@ const LINGERING_BYTES_MAX: usize = 16 << 20;
 const RELEASE: Duration = Duration::from_millis(100);
 
 /// Sids of engine.io have this many characters.
-const SID_CHARS: usize = 20;
+pub(super) const SID_CHARS: usize = 20;
 
 /// A name nobody can guess: 120 random bits in 20 characters of the URL-safe base64 alphabet.
 pub(super) fn random_sid() -> Arc<str> {
@@ -98,8 +100,7 @@ pub(super) enum Polled {
 pub(super) struct EngineEntry {
     pub(super) sid: Arc<str>,
     pub(super) version: EngineVersion,
-    /// Where its handshake came from.
-    pub(super) address: IpAddr,
+    pub(super) owner: Owner,
     pub(super) outbox: Arc<Outbox>,
     pub(super) session: Addr<Session>,
     state: Mutex<State>,
@@ -352,33 +353,32 @@ impl EngineTable {
         &self,
         sid: Arc<str>,
         version: EngineVersion,
-        address: IpAddr,
+        owner: Owner,
         outbox: Arc<Outbox>,
         session: Addr<Session>,
         over: oneshot::Receiver<()>,
-    ) {
+    ) -> Arc<EngineEntry> {
         let state =
             State { carrier: Carrier::Polling, polling: false, posting: false, said_good_bye: false, over: Some(over) };
-        let entry = EngineEntry {
+        let entry = Arc::new(EngineEntry {
             sid: sid.clone(),
             version,
-            address,
+            owner,
             outbox,
             session,
             state: Mutex::new(state),
             ended: Notify::new(),
-        };
+        });
         let mut entries = self.lock();
         entries.forget_old();
-        entries.by_sid.insert(sid, Arc::new(entry));
+        entries.by_sid.insert(sid, entry.clone());
+        entry
     }
 
-    /// The session `sid`, for a request that comes from `address`. A sid of revision 3 is no secret:
-    /// it is the socket id, which all in a room are told. So whoever knows it must also come from
-    /// where its owner came from, or a member could read and close the sessions of the others.
-    pub(super) fn get(&self, sid: &str, address: IpAddr) -> Option<Arc<EngineEntry>> {
+    /// The session `sid`, for the request `head` that comes from `address`, if its owner sent it.
+    pub(super) fn get(&self, sid: &str, head: &RequestHead, address: IpAddr) -> Option<Arc<EngineEntry>> {
         let entry = self.lock().by_sid.get(sid).cloned();
-        entry.filter(|entry| entry.version == EngineVersion::V4 || entry.address == address)
+        entry.filter(|entry| entry.owner.sent(head, address))
     }
 
     fn end(&self, sid: &Arc<str>) {

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::support::{Answer, PATIENCE, TestServer, User, http};
@@ -60,6 +61,10 @@ pub struct Poller {
     pub port: u16,
     pub eio: Eio,
     pub sid: String,
+    /// Sent with every request after the handshake.
+    pub headers: Vec<(&'static str, String)>,
+    /// What the handshake asked to be sent back, if anything.
+    pub cookie: Option<String>,
 }
 
 impl Poller {
@@ -76,11 +81,31 @@ impl Poller {
 
     /// Opens a session.
     pub fn open(server: &TestServer, eio: Eio) -> Self {
-        let answer = server.get(&format!("/socket.io/?EIO={}&transport=polling", eio.number()));
+        Self::open_with(server, eio, &[])
+    }
+
+    /// Opens a session by a handshake that has these headers.
+    pub fn open_with(server: &TestServer, eio: Eio, headers: &[(&str, &str)]) -> Self {
+        let path = format!("/socket.io/?EIO={}&transport=polling", eio.number());
+        let answer = http::request_bytes(server.port(), "GET", &path, headers, b"");
         assert_eq!(answer.status, 200, "{}", answer.text());
         let packets = eio.packets(&answer.text());
         let open: Value = serde_json::from_str(&packets[0][1..]).expect("the open packet is JSON");
-        Self { port: server.port(), eio, sid: open["sid"].as_str().expect("a sid").to_owned() }
+        let sid = open["sid"].as_str().expect("a sid").to_owned();
+        let cookie = answer.header("set-cookie").and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
+        Self { port: server.port(), eio, sid, headers: Vec::new(), cookie }
+    }
+
+    /// The same session as it is asked for by a client that sends these headers.
+    pub fn with(&self, headers: &[(&'static str, &str)]) -> Self {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { headers, ..self.clone() }
+    }
+
+    fn request(&self, method: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut headers = more.to_vec();
+        headers.extend(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        http::request_bytes(self.port, method, &self.path("polling"), &headers, body)
     }
 
     pub fn path(&self, transport: &str) -> String {
@@ -88,7 +113,7 @@ impl Poller {
     }
 
     pub fn get(&self) -> Answer {
-        http::request_bytes(self.port, "GET", &self.path("polling"), &[], b"")
+        self.request("GET", &[], b"")
     }
 
     /// Polls once and expects to be answered.
@@ -117,15 +142,16 @@ impl Poller {
     }
 
     pub fn post_bytes(&self, body: &[u8]) -> Answer {
-        let headers = [("content-type", "text/plain;charset=UTF-8")];
-        http::request_bytes(self.port, "POST", &self.path("polling"), &headers, body)
+        self.request("POST", &[("content-type", "text/plain;charset=UTF-8")], body)
     }
 
     /// Sends a poll and leaves it hanging.
     pub fn hang(&self) -> HangingPoll {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        let head = format!("GET {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n", self.path("polling"));
+        let mut head = format!("GET {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.path("polling"));
+        self.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head.push_str("\r\n");
         stream.write_all(head.as_bytes()).expect("the server reads");
         // Long enough for the server to have it before whatever the test does next.
         std::thread::sleep(Duration::from_millis(100));
@@ -134,7 +160,12 @@ impl Poller {
 
     /// A WebSocket beside the polls.
     pub fn websocket(&self) -> EngineSocket {
-        EngineSocket::connect(self.port, &self.path("websocket")).expect("the handshake succeeds")
+        self.try_websocket().expect("the handshake succeeds")
+    }
+
+    /// A WebSocket beside the polls, or the status of its refusal.
+    pub fn try_websocket(&self) -> Result<EngineSocket, u16> {
+        EngineSocket::connect_with(self.port, &self.path("websocket"), &self.headers)
     }
 
     /// Goes over to a WebSocket, as clients do.
@@ -184,9 +215,17 @@ pub struct EngineSocket(WebSocket<TcpStream>);
 
 impl EngineSocket {
     pub fn connect(port: u16, path: &str) -> Result<Self, u16> {
+        Self::connect_with(port, path, &[])
+    }
+
+    pub fn connect_with(port: u16, path: &str, headers: &[(&'static str, String)]) -> Result<Self, u16> {
+        let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().expect("a header"));
+        }
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        match tungstenite::client(format!("ws://127.0.0.1:{port}{path}"), stream) {
+        match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
