@@ -80,6 +80,7 @@ fn describe(input: &SocketIoInput) -> String {
     match input {
         SocketIoInput::Connect { namespace } => format!("connect {namespace}"),
         SocketIoInput::Disconnect => "disconnect".into(),
+        SocketIoInput::Ack => "ack".into(),
         SocketIoInput::Nothing => "nothing".into(),
         SocketIoInput::Event(Decoded::UnknownEvent { ack }) => format!("unknown event ack={ack:?}"),
         SocketIoInput::Event(Decoded::Malformed { ack, what }) => format!("malformed ack={ack:?}: {what}"),
@@ -377,7 +378,7 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
         (V4, "1{}", "!"),
         (V3, "1/,x", "!"),
         (V4, &long_namespace, "!"),
-        (V3, "37[]", "nothing"),
+        (V3, "37[]", "ack"),
         (V4, "37{}", "!"),
         (V4, "37[", "!"),
         (V3, "3", "!"),
@@ -385,14 +386,14 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
         (V4, "4\"x\"", "!"),
         (V4, "5[\"comment\"]", "!"),
         (V4, "5-[\"comment\"]", "!"),
-        (V4, "59-[\"comment\"]", "!"),
+        (V4, "511-[\"comment\"]", "!"),
         (V4, "599999999999999999999999-[\"comment\"]", "!"),
         (V4, "50-[\"leaveLive\"]", "!"),
         (V4, "51-{}", "!"),
         (V4, "51-/,[\"leaveLive\"", "!"),
         (V4, "61-7{}", "!"),
         (V4, "51-/,7[\"leaveLive\"]", "nothing"),
-        (V4, "58-[\"comment\"]", "nothing"),
+        (V4, "510-[\"comment\"]", "nothing"),
     ];
     for (version, message, expected) in cases {
         let input = SocketIoDecoder::new(*version, PayloadLimits::DEFAULT).text(message);

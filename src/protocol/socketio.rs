@@ -26,9 +26,9 @@ pub const ROOT_NAMESPACE: &str = "/";
 /// Says good-bye to the root namespace.
 pub const DISCONNECT: &str = "41";
 
-/// Binary attachments one packet may announce. No command takes any: enough for a client's mistake
-/// to be answered, few enough to be free.
-pub const ATTACHMENTS_MAX: usize = 8;
+/// Binary attachments one packet may announce, as many as socket.io's parser takes. No command takes any: enough
+/// for a client's mistake to be answered, few enough to be free.
+pub const ATTACHMENTS_MAX: usize = 10;
 
 /// Longest namespace that is worth an answer, in bytes; it is sent back in the refusal.
 pub const NAMESPACE_BYTES_MAX: usize = 256;
@@ -52,6 +52,9 @@ pub enum SocketIoInput {
     /// The client leaves the root namespace. Its transport stays open.
     Disconnect,
     Event(Decoded),
+    /// The client answers an event. We ask for no answers, so it has no effect, but it takes a client that is
+    /// connected.
+    Ack,
     /// Nothing to do: attachments are still to come, or a packet of no meaning here.
     Nothing,
 }
@@ -105,7 +108,7 @@ impl SocketIoDecoder {
                 return Err(ParseError::BinaryTooLarge);
             }
             // What is wrong with these is found before they wait.
-            Some(b'5' | b'6') => check_binary(message)?,
+            Some(b'5' | b'6') => self.check_binary(message)?,
             Some(b'1') if !payload_of(message).is_empty() => return Err(ParseError::Payload),
             _ => {}
         }
@@ -118,6 +121,16 @@ impl SocketIoDecoder {
     pub fn attachment(&mut self) -> Result<SocketIoInput, ParseError> {
         let packet = CommonParser.decode_bin(&self.config, &self.state, Bytes::new());
         self.interpret(packet)
+    }
+
+    /// A packet with attachments has some, and what an event or an ack has.
+    fn check_binary(&self, message: &str) -> Result<(), ParseError> {
+        let attachments = message[1..].split_once('-').map_or("", |(attachments, _)| attachments);
+        let payload = payload_of(message);
+        if attachments.bytes().all(|digit| digit == b'0') || !is_array(payload) {
+            return Err(ParseError::Payload);
+        }
+        if message.starts_with('5') { self.event(payload, AckId::None).map(|_| ()) } else { Ok(()) }
     }
 
     fn interpret(&self, packet: Result<Packet, parser::ParseError>) -> Result<SocketIoInput, ParseError> {
@@ -140,8 +153,10 @@ impl SocketIoDecoder {
             PacketData::Event(Value::Str(data, _), ack) | PacketData::BinaryEvent(Value::Str(data, _), ack) => {
                 self.event(&data, ack.map_or(AckId::None, AckId::Number)).map(SocketIoInput::Event)
             }
-            // We ask for no acks, so they answer nothing; but they have their form.
-            PacketData::EventAck(Value::Str(data, _), _) if !is_array(&data) => Err(ParseError::Payload),
+            PacketData::EventAck(Value::Str(data, _), _) if !data.is_empty() && !is_array(&data) => {
+                Err(ParseError::Payload)
+            }
+            PacketData::EventAck(..) | PacketData::BinaryAck(..) => Ok(SocketIoInput::Ack),
             _ => Ok(SocketIoInput::Nothing),
         }
     }
@@ -201,13 +216,6 @@ fn check_auth(auth: Option<Value>) -> Result<(), ParseError> {
         }
         _ => Ok(()),
     }
-}
-
-/// A packet with attachments has some, and what an event or an ack has.
-fn check_binary(message: &str) -> Result<(), ParseError> {
-    let attachments = message[1..].split_once('-').map_or("", |(attachments, _)| attachments);
-    let is_none = attachments.bytes().all(|digit| digit == b'0');
-    if is_none || !is_array(payload_of(message)) { Err(ParseError::Payload) } else { Ok(()) }
 }
 
 /// What follows the head of a packet: its type, its attachments if it is binary, its namespace and its ack id.

@@ -37,7 +37,7 @@ pub(super) fn allow(head: &RequestHead, version: EngineVersion, allowed: &[Strin
     if !is_allowed(head, allowed) {
         return;
     }
-    let origin = head.headers().get(ORIGIN);
+    let origin = head.headers().get(ORIGIN).filter(|origin| !origin.is_empty());
     match (version, origin) {
         (EngineVersion::V3, None) => headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         (_, origin) => {
@@ -54,7 +54,7 @@ pub(super) fn preflight(head: &RequestHead) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"));
     response.append_header((VARY, "Access-Control-Request-Headers"));
-    if let Some(asked) = head.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+    if let Some(asked) = head.headers().get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| !asked.is_empty()) {
         response.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, asked.clone()));
     }
     response.finish()

@@ -252,9 +252,7 @@ fn open_session(
 pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Result<Inbound, Disconnect> {
     match (packet, version) {
         (EnginePacket::Close, _) => Err(Disconnect::ByClient),
-        (EnginePacket::Ping { probe }, EngineVersion::V3) => {
-            Ok(Inbound::Ping(if probe { "probe" } else { "" }.to_owned()))
-        }
+        (EnginePacket::Ping { .. }, EngineVersion::V3) => Ok(Inbound::Ping),
         // In revision 4 the server pings.
         (EnginePacket::Ping { .. }, EngineVersion::V4) => Err(Disconnect::Malformed),
         (EnginePacket::Message(text), _) => Ok(Inbound::Text(text.to_owned())),

@@ -72,7 +72,7 @@ pub(super) async fn post(
     entry: &Arc<EngineEntry>,
     state: &TransportState,
 ) -> HttpResponse {
-    let _guard = match entry.begin_post() {
+    let mut guard = match entry.begin_post() {
         Ok(guard) => guard,
         Err(not_now) => return not_now.refuse(entry),
     };
@@ -82,6 +82,9 @@ pub(super) async fn post(
         Some(b"application/octet-stream") => PayloadKind::Binary,
         _ => PayloadKind::Text,
     };
+    if entry.version == EngineVersion::V4 && kind == PayloadKind::Binary {
+        return end(entry, Disconnect::Malformed);
+    }
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let Some(read) = entry.while_seated(state.bodies.read(entry.owner.address, declared, payload)).await else {
         return refusal(EngineError::UnknownSid);
@@ -90,19 +93,26 @@ pub(super) async fn post(
         Ok(body) => body,
         Err(fault) => return refuse_body(entry, fault),
     };
-    match take_packets(entry, kind, &body.bytes).await {
-        Ok(()) => {}
-        Err(Disconnect::ByClient) => entry.end(Disconnect::ByClient),
-        Err(reason) => return end(entry, reason),
+    guard.body_is_whole();
+    // A task of its own: what a client sent is carried out, whether or not it waits for the answer.
+    let task = actix_web::rt::spawn({
+        let entry = entry.clone();
+        async move {
+            let _guard = guard;
+            take_packets(&entry, kind, &body.bytes).await.inspect_err(|reason| entry.end(*reason))
+        }
+    });
+    match task.await {
+        Ok(Ok(()) | Err(Disconnect::ByClient)) => {}
+        Ok(Err(_)) => return refusal(EngineError::BadRequest),
+        // It panicked: what of the body was carried out is not known.
+        Err(_) => return end(entry, Disconnect::Fault),
     }
     polling_headers(HttpResponse::Ok(), entry).content_type("text/html").body("ok")
 }
 
 /// Hands the session the packets of a body, in order, one at a time.
 async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Result<(), Disconnect> {
-    if entry.version == EngineVersion::V4 && kind == PayloadKind::Binary {
-        return Err(Disconnect::Malformed);
-    }
     let broken = |_: EngineParseError| Disconnect::Malformed;
     let mut alive_told = false;
     for packet in decode_payload(entry.version, kind, body).map_err(broken)? {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::deliver;
 use super::frames::Message;
-use super::socket::{Framing, Hearing, Peer, Socket};
+use super::socket::{Framing, Peer, Socket, Stopped};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
-use crate::domain::{Disconnect, Lane};
+use crate::domain::Lane;
 use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
 use crate::protocol::EnginePacket;
 use crate::protocol::engineio::{PROBE_PONG, decode_text};
@@ -34,71 +34,76 @@ impl Probe {
     }
 
     pub(super) async fn run(self, mut socket: Socket) {
-        let Self { guard, time_max } = self;
+        let Self { mut guard, time_max } = self;
         let outbox = Outbox::new(PROBE_OUTBOX);
-        let agreed = socket.talk(&outbox, time_max, async |socket| agree(&guard, socket, &outbox).await).await;
         let entry = guard.entry().clone();
-        let reason = match agreed {
+        let agreed = socket.talk(&outbox, time_max, async |socket| {
+            tokio::select! {
+                agreed = agree(&entry, socket, &outbox) => agreed,
+                // Then nothing is left to take over.
+                () = guard.session_over() => Err(Stopped::over(&entry.outbox)),
+            }
+        });
+        let stopped = match agreed.await {
             Ok(()) => match guard.complete() {
                 Some(over) => {
                     let framing = Framing::Engine(entry.version);
                     let (session, outbox) = (entry.session.clone(), entry.outbox.clone());
                     return socket.carry(Peer { framing, session, outbox, over }).await;
                 }
-                None => Disconnect::ByClient,
+                None => Stopped::over(&entry.outbox),
             },
-            Err(reason) => {
+            Err(stopped) => {
                 drop(guard);
-                reason
+                stopped
             }
         };
-        socket.refuse(&outbox, reason, Hearing::OutOfStep).await;
+        socket.refuse(&outbox, stopped).await;
     }
 }
 
 /// Closes a WebSocket that asks for a session which a WebSocket carries already, or probes. engine.io takes the
 /// handshake of such a socket too, and the session goes on without it.
 pub(super) async fn turn_away(socket: Socket) {
-    socket.refuse(&Outbox::new(PROBE_OUTBOX), Disconnect::Malformed, Hearing::InStep).await;
+    socket.refuse(&Outbox::new(PROBE_OUTBOX), Stopped::malformed()).await;
 }
 
-/// Ping, pong, upgrade, in this order and nothing between.
-async fn agree(guard: &ProbeGuard, socket: &mut Socket, outbox: &Outbox) -> Result<(), Disconnect> {
-    let version = guard.entry().version;
+/// Ping and pong, once or more, then upgrade, and nothing between.
+async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Result<(), Stopped> {
     let mut answered = false;
     loop {
-        let text = match socket.message().await? {
+        let text = match socket.message().await.map_err(Stopped::unheard)? {
             Message::Text(text) => text,
             Message::Ping(data) => {
                 outbox.push(Packet::control(Control::Pong, &data));
-                charge(guard.entry()).await?;
+                charge(entry).await?;
                 continue;
             }
             Message::Pong | Message::Fragments => {
-                charge(guard.entry()).await?;
+                charge(entry).await?;
                 continue;
             }
-            Message::Close(_) => return Err(Disconnect::ByClient),
-            Message::Binary(_) => return Err(Disconnect::Malformed),
+            Message::Close(code) => return Err(Stopped::by_peer(code)),
+            Message::Binary(_) => return Err(Stopped::malformed()),
         };
-        match decode_text(version, &text) {
-            Ok(EnginePacket::Ping { probe: true }) if !answered => {
-                answered = true;
+        match decode_text(entry.version, &text) {
+            Ok(EnginePacket::Ping { probe: true }) => {
+                // A client may ask again, at the price of any other frame.
+                if std::mem::replace(&mut answered, true) {
+                    charge(entry).await?;
+                }
                 outbox.push(Packet::text(PROBE_PONG, Lane::Money));
-                guard.answered();
+                entry.probe_answered();
             }
             Ok(EnginePacket::Upgrade) if answered => return Ok(()),
-            _ => return Err(Disconnect::Malformed),
+            _ => return Err(Stopped::malformed()),
         }
     }
 }
 
 /// Has the session's limiter charge for a frame that is no packet, and waits until it has, so that a
 /// flood neither keeps this thread from others nor goes on beside the session for free.
-async fn charge(entry: &EngineEntry) -> Result<(), Disconnect> {
+async fn charge(entry: &EngineEntry) -> Result<(), Stopped> {
     let is_there = deliver(&entry.session, Inbound::Pong).await;
-    match entry.outbox.closed() {
-        None if is_there => Ok(()),
-        reason => Err(reason.unwrap_or(Disconnect::ByClient)),
-    }
+    if is_there && entry.outbox.closed().is_none() { Ok(()) } else { Err(Stopped::over(&entry.outbox)) }
 }

@@ -148,7 +148,7 @@ impl Drop for Attached<'_> {
 
 /// How the peer can be heard after the session is done with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hearing {
+enum Hearing {
     /// It will answer our close frame with its own.
     InStep,
     /// It may, but its frames cannot be told apart any more.
@@ -158,7 +158,7 @@ pub(super) enum Hearing {
 }
 
 /// How reading came to an end.
-struct Stopped {
+pub(super) struct Stopped {
     reason: Disconnect,
     hearing: Hearing,
     /// The code of the peer's close frame, which may have none, if that was the end. It is answered
@@ -171,13 +171,23 @@ impl Stopped {
         Self { reason, hearing, echo: None }
     }
 
+    /// The peer sent what is not the protocol, in whole frames.
+    pub(super) fn malformed() -> Self {
+        Self::new(Disconnect::Malformed, Hearing::InStep)
+    }
+
+    /// The peer sent a close frame, with this code if it has one.
+    pub(super) fn by_peer(code: Option<u16>) -> Self {
+        Self { reason: Disconnect::ByClient, hearing: Hearing::Ended, echo: Some(code) }
+    }
+
     /// It was our side that ended.
-    fn over(outbox: &Outbox) -> Self {
+    pub(super) fn over(outbox: &Outbox) -> Self {
         Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), Hearing::InStep)
     }
 
     /// No more frames.
-    fn unheard(reason: Disconnect) -> Self {
+    pub(super) fn unheard(reason: Disconnect) -> Self {
         let hearing = if reason == Disconnect::ByClient { Hearing::Ended } else { Hearing::OutOfStep };
         Self::new(reason, hearing)
     }
@@ -234,26 +244,27 @@ impl Socket {
         &mut self,
         outbox: &Outbox,
         time_max: Duration,
-        talk: impl AsyncFnOnce(&mut Self) -> Result<T, Disconnect>,
-    ) -> Result<T, Disconnect> {
+        talk: impl AsyncFnOnce(&mut Self) -> Result<T, Stopped>,
+    ) -> Result<T, Stopped> {
         let attached = self.attach(outbox);
         let talked = async {
             tokio::select! {
                 talked = talk(self) => talked,
-                _ = poll_fn(|cx| outbox.poll_flush(cx)) => Err(Disconnect::ByClient),
+                _ = poll_fn(|cx| outbox.poll_flush(cx)) => Err(Stopped::unheard(Disconnect::ByClient)),
             }
         };
-        let result = timeout(time_max, talked).await.unwrap_or(Err(Disconnect::ConnectTimeout));
+        let talked = timeout(time_max, talked).await;
+        let result = talked.unwrap_or_else(|_| Err(Stopped::new(Disconnect::ConnectTimeout, Hearing::InStep)));
         self.first = outbox.take_bytes();
         drop(attached);
         result
     }
 
     /// Ends a connection that carries no session: after what `outbox` holds, for the given reason.
-    pub(super) async fn refuse(mut self, outbox: &Outbox, reason: Disconnect, hearing: Hearing) {
-        outbox.close(reason);
+    pub(super) async fn refuse(mut self, outbox: &Outbox, stopped: Stopped) {
+        outbox.close(stopped.reason);
         let attached = self.attach(outbox);
-        self.close(attached, Stopped::new(reason, hearing)).await;
+        self.close(attached, stopped).await;
     }
 
     /// Waits until both sides have said good-bye, within limits, and cuts the connection.
@@ -299,9 +310,7 @@ impl Socket {
     async fn read(&mut self, framing: Framing, session: &Addr<Session>, outbox: &Outbox) -> Stopped {
         loop {
             let inbound = match self.message().await {
-                Ok(Message::Close(code)) => {
-                    return Stopped { reason: Disconnect::ByClient, hearing: Hearing::Ended, echo: Some(code) };
-                }
+                Ok(Message::Close(code)) => return Stopped::by_peer(code),
                 Ok(Message::Ping(data)) => {
                     outbox.push(Packet::control(Control::Pong, &data));
                     Inbound::Pong

@@ -162,17 +162,24 @@ impl EngineEntry {
         if std::mem::replace(&mut state.posting, true) {
             return Err(NotNow::Overlap);
         }
-        Ok(PostGuard(self.clone()))
+        Ok(PostGuard { entry: self.clone(), is_whole: false })
     }
 
     /// Begins an upgrade: one at a time, and once.
     pub(super) fn begin_probe(self: &Arc<Self>) -> Result<ProbeGuard, NotNow> {
         let mut state = self.lock();
-        if state.carrier != Carrier::Polling {
+        if state.carrier != Carrier::Polling || self.outbox.closed().is_some() {
             return Err(NotNow::OtherCarrier);
         }
+        let over = state.over.take().ok_or(NotNow::OtherCarrier)?;
         state.carrier = Carrier::Probing { answered: false };
-        Ok(ProbeGuard(self.clone()))
+        Ok(ProbeGuard { entry: self.clone(), over: Some(over) })
+    }
+
+    /// The probe was answered: a hanging poll is released.
+    pub(super) fn probe_answered(&self) {
+        self.lock().carrier = Carrier::Probing { answered: true };
+        self.outbox.nudge();
     }
 
     /// The output of `reading`, or nothing once the session has ended: nothing that the client has in hand may
@@ -248,47 +255,69 @@ impl Drop for PollGuard {
     }
 }
 
-/// A POST in progress.
-pub(super) struct PostGuard(Arc<EngineEntry>);
+/// A POST in progress. Dropped before its body is whole, it ends the session, whose client went away.
+pub(super) struct PostGuard {
+    entry: Arc<EngineEntry>,
+    is_whole: bool,
+}
+
+impl PostGuard {
+    /// All of the body is here.
+    pub(super) fn body_is_whole(&mut self) {
+        self.is_whole = true;
+    }
+}
 
 impl Drop for PostGuard {
     fn drop(&mut self) {
-        self.0.lock().posting = false;
+        let mut state = self.entry.lock();
+        state.posting = false;
+        if !self.is_whole && state.carrier != Carrier::WebSocket {
+            self.entry.end(Disconnect::ByClient);
+        }
     }
 }
 
 /// An upgrade in progress. Dropped before it is done, it leaves the session to polling.
-pub(super) struct ProbeGuard(Arc<EngineEntry>);
+pub(super) struct ProbeGuard {
+    entry: Arc<EngineEntry>,
+    /// Resolves when the session has ended; nothing once it did.
+    over: Option<oneshot::Receiver<()>>,
+}
 
 impl ProbeGuard {
     pub(super) fn entry(&self) -> &Arc<EngineEntry> {
-        &self.0
+        &self.entry
     }
 
-    /// The probe was answered: a hanging poll is released.
-    pub(super) fn answered(&self) {
-        self.0.lock().carrier = Carrier::Probing { answered: true };
-        self.0.outbox.nudge();
+    /// Waits until the session ends. Dropping the future loses nothing.
+    pub(super) async fn session_over(&mut self) {
+        if let Some(over) = &mut self.over {
+            // Nothing is ever sent: its sender is dropped.
+            let _ = over.await;
+            self.over = None;
+        }
     }
 
     /// From here on the WebSocket carries the session. Returns what resolves when the session has
     /// ended, unless it already has.
-    pub(super) fn complete(self) -> Option<oneshot::Receiver<()>> {
-        let mut state = self.0.lock();
-        let over = state.over.take().filter(|_| self.0.outbox.closed().is_none())?;
+    pub(super) fn complete(mut self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.entry.lock();
+        let over = self.over.take().filter(|_| self.entry.outbox.closed().is_none())?;
         state.carrier = Carrier::WebSocket;
         drop(state);
         // A poll that still hangs finds that it is no longer asked for.
-        self.0.outbox.nudge();
+        self.entry.outbox.nudge();
         Some(over)
     }
 }
 
 impl Drop for ProbeGuard {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.entry.lock();
         if state.carrier != Carrier::WebSocket {
             state.carrier = Carrier::Polling;
+            state.over = self.over.take();
         }
     }
 }

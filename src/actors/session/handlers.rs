@@ -47,9 +47,9 @@ impl Handler<Received> for Session {
             (Inbound::Binary(_), None) => {
                 self.decoded(Decoded::Malformed { ack: AckId::None, what: "frame: commands are text" }, ctx);
             }
-            (Inbound::Ping(data), _) => {
+            (Inbound::Ping, _) => {
                 if self.take_from_limiter(ctx).is_ok() {
-                    self.say(&format!("{PONG}{data}"));
+                    self.say(PONG);
                 }
             }
             (Inbound::Pong, _) => {
@@ -80,7 +80,7 @@ impl Session {
                 self.say(&connect_packet(version, &self.port.outlet.socket_id));
             }
             SocketIoInput::Connect { namespace } => self.say(&connect_error(version, &namespace)),
-            SocketIoInput::Disconnect | SocketIoInput::Event(_) if !self.connected => {
+            SocketIoInput::Disconnect | SocketIoInput::Event(_) | SocketIoInput::Ack if !self.connected => {
                 self.end(Disconnect::Malformed, ctx);
             }
             // From here on the client is out of its rooms, after the grace, like anybody whose connection is gone.
@@ -91,7 +91,7 @@ impl Session {
                 self.pump(ctx);
             }
             SocketIoInput::Event(decoded) => self.decoded(decoded, ctx),
-            SocketIoInput::Nothing => {}
+            SocketIoInput::Ack | SocketIoInput::Nothing => {}
         }
     }
 

@@ -19,8 +19,8 @@ pub enum Inbound {
     Text(String),
     /// An attachment of a Socket.IO packet, or a binary frame where text belongs.
     Binary(Bytes),
-    /// An Engine.IO 3 heartbeat with its data, which is sent back.
-    Ping(String),
+    /// An Engine.IO 3 heartbeat, which is answered.
+    Ping,
     /// A sign of life: an Engine.IO 4 answer to our ping, any WebSocket control frame, or a number of
     /// fragments that complete no message.
     Pong,
