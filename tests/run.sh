@@ -8,7 +8,7 @@
 #          libfaketime                for the test of a clock that jumps
 #          python3, python3-venv      for the Socket.IO clients of Python
 #          nginx, haproxy             for the test of nodes behind a balancer, on ports of its own
-#   npm    the clients of tests/clients/package-lock.json, into tests/clients/node_modules
+#   npm    the clients, and socket.io to compare with, of tests/clients/package-lock.json, into tests/clients/node_modules
 #   pip    the clients of tests/clients/requirements*.txt, into target/test-venv*
 # What is there is left alone, so a second run installs nothing. Arguments go to `cargo test`.
 set -euo pipefail
