@@ -77,6 +77,14 @@ pub struct Kick {
     pub user: UserId,
 }
 
+/// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller gets an error.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FindRoom {
+    pub live_id: LiveId,
+    pub reply: oneshot::Sender<Option<RoomAddr>>,
+}
+
 /// From HTTP: the rooms that are open now, in id order. Full mailbox: the asker is told so.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -26,7 +26,8 @@ use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject, RoomEvent};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    Kick, LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+    FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
+    RoomStopped,
 };
 pub use rooms::Rooms;
 
@@ -58,6 +59,16 @@ enum Entry {
         held: Arc<HeldLive>,
         waiting: Waiting,
     },
+}
+
+impl Entry {
+    /// The room, unless it is still loading.
+    fn room(&self) -> Option<&RoomAddr> {
+        match self {
+            Entry::Open { room, .. } | Entry::Stopping { room, .. } => Some(room),
+            Entry::Loading { .. } => None,
+        }
+    }
 }
 
 /// What a room starts from.
@@ -304,10 +315,20 @@ impl Handler<Kick> for Registry {
     type Result = ();
 
     fn handle(&mut self, kick: Kick, _: &mut Context<Self>) {
-        if let Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) = self.rooms.get(&kick.live_id) {
+        if let Some(room) = self.rooms.get(&kick.live_id).and_then(Entry::room) {
             #[expect(clippy::disallowed_methods, reason = "operators are few")]
             room.do_send(KickUser(kick.user));
         }
+    }
+}
+
+impl Handler<FindRoom> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, find: FindRoom, _: &mut Context<Self>) {
+        let room = self.rooms.get(&find.live_id).and_then(Entry::room).cloned();
+        // The caller may have stopped waiting.
+        let _ = find.reply.send(room);
     }
 }
 
@@ -315,10 +336,7 @@ impl Handler<OpenRooms> for Registry {
     type Result = ();
 
     fn handle(&mut self, ask: OpenRooms, _: &mut Context<Self>) {
-        let open = self.rooms.iter().filter_map(|(live_id, entry)| match entry {
-            Entry::Open { room, .. } | Entry::Stopping { room, .. } => Some((*live_id, room.clone())),
-            Entry::Loading { .. } => None,
-        });
+        let open = self.rooms.iter().filter_map(|(live_id, entry)| Some((*live_id, entry.room()?.clone())));
         // Whoever asked may have stopped waiting.
         let _ = ask.0.send(open.collect());
     }

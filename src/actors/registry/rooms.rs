@@ -11,7 +11,7 @@ use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, R
 use crate::cluster::Broker;
 use crate::domain::{CommentId, Live, LiveId, Reject, RoomEvent, UserId};
 
-use super::{Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
+use super::{FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
 
 /// A way to the live rooms of this node. Clone it and keep it: a mailbox is bounded only for an
 /// address that is kept.
@@ -98,12 +98,15 @@ impl Rooms {
 
     /// Whether the registry answers.
     pub async fn ping(&self) -> Result<(), AskError> {
-        self.open_rooms().await.map(|_| ())
+        // Any question does, and this one costs the same however many rooms are open.
+        self.find(LiveId::FIRST).await.map(|_| ())
     }
 
+    /// The room of a live if it is open on this node; it is not opened.
     async fn find(&self, live_id: LiveId) -> Result<Option<RoomAddr>, AskError> {
-        let rooms = self.open_rooms().await?;
-        Ok(rooms.into_iter().find(|(id, _)| *id == live_id).map(|(_, room)| room))
+        let (reply, room) = oneshot::channel();
+        self.registry.try_send(FindRoom { live_id, reply }).map_err(|_| AskError::Closed)?;
+        answer(room).await
     }
 
     async fn open_rooms(&self) -> Result<Vec<(LiveId, RoomAddr)>, AskError> {

@@ -157,6 +157,20 @@ async fn an_unknown_live_has_no_room() {
 }
 
 #[actix::test]
+async fn an_observed_room_is_the_one_of_its_live_and_observing_opens_none() {
+    let node = Node::start(NodeOptions::default()).await;
+    let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
+    let other = node.store.create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now).await.unwrap();
+    node.rooms.locate(node.live).await.unwrap();
+    let observed = async |live_id| node.rooms.detail(live_id).await.unwrap().map(|detail| detail.stats.live.id);
+
+    assert_eq!(observed(node.live).await, Some(node.live));
+    assert_eq!(observed(other.live.id).await, None);
+    node.rooms.locate(other.live.id).await.unwrap();
+    assert_eq!(observed(other.live.id).await, Some(other.live.id));
+}
+
+#[actix::test]
 async fn a_room_follows_a_row_that_changed_without_a_word() {
     let reconcile_every = Duration::from_millis(30);
     let node = Node::start(NodeOptions { reconcile_every, ..NodeOptions::default() }).await;
