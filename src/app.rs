@@ -168,7 +168,7 @@ impl App {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
                 obey: Box::new(move |signal| obeys.obey(signal)),
-                report: Box::new(move || reports.report()),
+                report: Box::new(move |asked| reports.report(asked)),
                 number: Box::new(move |number| comment_ids.renumber(number)),
             });
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::{RedisCluster, RedisSettings};
-use liveroom::cluster::{Broker, MemoryBroker, NodeReport, Nodes, SingleNode, StoreTokens, TokenStore};
+use liveroom::cluster::{Broker, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore};
 use liveroom::domain::*;
 use liveroom::storage::{self, Store, StoreOptions};
 use redis::{Keeps, Redis};
@@ -306,8 +306,10 @@ async fn a_node_that_reaches_all_others_is_not_alone_and_reports_itself_first(tw
         sessions: 3,
         writes_queued: 0,
         rooms: Vec::new(),
+        next_after: None,
+        totals: None,
     };
-    assert_eq!(within("reports", twin.nodes.reports(own.clone())).await, [own]);
+    assert_eq!(within("reports", twin.nodes.reports(own.clone(), RoomsAsked::All)).await, [own]);
 }
 
 async fn a_node_can_leave(twin: Twin) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::{NodeHandlers, RedisCluster, RedisSettings};
-use liveroom::cluster::{NodeReport, Nodes, Signal};
+use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal};
 use liveroom::domain::*;
 use tokio::sync::mpsc;
 
@@ -50,7 +50,7 @@ impl Node {
                 // The test may have heard enough.
                 let _ = heard.send(signal);
             }),
-            report: Box::new(move || std::future::ready(report(node)).boxed()),
+            report: Box::new(move |_| std::future::ready(report(node)).boxed()),
             number: Box::new(|_| {}),
         });
         Self { cluster, signals }
@@ -82,6 +82,8 @@ fn report(node: NodeId) -> NodeReport {
         sessions: 0,
         writes_queued: 0,
         rooms: Vec::new(),
+        next_after: None,
+        totals: None,
     }
 }
 
@@ -90,7 +92,7 @@ async fn two_nodes(url: &str, patience: Duration) -> (Node, Node) {
     let (one, two) = (Node::start(url, patience), Node::start(url, patience));
     for (node, other) in [(&one, &two), (&two, &one)] {
         eventually("nodes know of each other", async || {
-            let reports = node.cluster.reports(report(node.cluster.node())).await;
+            let reports = node.cluster.reports(report(node.cluster.node()), RoomsAsked::Totals).await;
             reports.iter().any(|found| found.node == other.cluster.node().to_string()).then_some(())
         })
         .await;

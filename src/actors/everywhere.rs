@@ -7,12 +7,12 @@ use futures_util::future::BoxFuture;
 use log::warn;
 
 use crate::catalogue::GiftCatalogue;
-use crate::cluster::{NodeReport, Nodes, RoomReport, Signal};
+use crate::cluster::{NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
 use crate::domain::{Disconnect, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
-use super::{AskError, Rooms, SessionDirectory};
+use super::{AskError, Overview, Rooms, SessionDirectory};
 
 /// What a node says of itself, beside what changes.
 #[derive(Debug, Clone)]
@@ -83,11 +83,21 @@ impl Everywhere {
         }
     }
 
-    /// What this node says of itself. A part that does not answer in time is left out.
-    pub fn report(self: &Arc<Self>) -> BoxFuture<'static, NodeReport> {
+    /// What this node says of itself and, as asked, of its rooms. A part that does not answer in time is left out.
+    pub fn report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
         let node = self.clone();
         async move {
-            let rooms = node.rooms.overview().await.unwrap_or_default();
+            let page = match asked {
+                RoomsAsked::Page(page) => Some(page),
+                RoomsAsked::All | RoomsAsked::Totals => None,
+            };
+            let Overview { rooms, next_after } = node.rooms.overview(page).await.unwrap_or_default();
+            let (rooms, totals) = if asked == RoomsAsked::Totals {
+                let members = rooms.iter().map(|room| room.members_count).sum();
+                (Vec::new(), Some(RoomTotals { rooms: rooms.len(), members }))
+            } else {
+                (rooms, None)
+            };
             NodeReport {
                 node: node.identity.name.clone(),
                 address: node.identity.address.clone(),
@@ -97,17 +107,19 @@ impl Everywhere {
                 sessions: node.sessions.sessions_count(),
                 writes_queued: node.persister.queued_count(),
                 rooms: rooms.into_iter().map(RoomReport::from).collect(),
+                next_after: next_after.map(LiveId::get),
+                totals,
             }
         }
         .boxed()
     }
 
-    /// What all nodes say of themselves, this one first.
-    pub async fn reports(self: &Arc<Self>) -> Result<Vec<NodeReport>, AskError> {
+    /// What all nodes say of themselves and, as asked, of their rooms; this one first.
+    pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<Vec<NodeReport>, AskError> {
         // A registry that does not answer is worth an error, not an empty list.
         self.rooms.ping().await?;
-        let own = self.report().await;
-        Ok(self.nodes.reports(own).await)
+        let own = self.report(asked).await;
+        Ok(self.nodes.reports(own, asked).await)
     }
 }
 

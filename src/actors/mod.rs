@@ -18,11 +18,11 @@ mod start;
 #[cfg(test)]
 mod testing;
 
-pub use crate::cluster::{NodeReport, RoomReport};
+pub use crate::cluster::{NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage};
 pub use ask::AskError;
 pub use everywhere::{Everywhere, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};
-pub use registry::Rooms;
+pub use registry::{Overview, Rooms};
 pub use session::{Session, SessionDirectory};
 
 use start::start_in_arbiter;

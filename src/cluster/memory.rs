@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use crate::domain::{Epoch, LiveId, NodeId, Offset, PeerUser, Position, RoomEvent, Sequenced, Timestamp, UserId};
 
-use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, Signal};
+use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal};
 
 /// Orders events in this process, at once.
 pub struct MemoryBroker;
@@ -72,7 +72,7 @@ impl Nodes for SingleNode {
 
     fn device_closed(&self, _user: UserId) {}
 
-    fn reports(&self, own: NodeReport) -> BoxFuture<'static, Vec<NodeReport>> {
+    fn reports(&self, own: NodeReport, _asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>> {
         ready(vec![own]).boxed()
     }
 

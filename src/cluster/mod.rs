@@ -19,7 +19,7 @@ use crate::domain::{
 };
 
 pub use memory::{MemoryBroker, SingleNode};
-pub use report::{NodeReport, RoomReport};
+pub use report::{NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked, RoomsPage};
 pub use token_store::{StoreTokens, TokenStore};
 
 /// Gives every event of a room its place, and hands it to every node that has the room.
@@ -109,8 +109,8 @@ pub trait Nodes: Send + Sync {
     fn device_opened(&self, user: UserId);
     fn device_closed(&self, user: UserId);
 
-    /// All nodes that were heard of lately, this one first, with the rooms each has.
-    fn reports(&self, own: NodeReport) -> BoxFuture<'static, Vec<NodeReport>>;
+    /// All nodes that were heard of lately, this one first, each with what was asked about its rooms.
+    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>>;
 
     /// Since when this node goes on alone although it has others; `None`: it does not.
     fn alone_since(&self) -> Option<Timestamp>;

@@ -1,16 +1,18 @@
 //! The operators' API: look into rooms, correct balances, disable users, add gifts, prove the books.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, LINK};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, ResponseError, web};
 use log::info;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
 use crate::domain::{Coins, Disconnect, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
@@ -74,12 +76,41 @@ fn same_token(found: &str, expected: &str) -> bool {
 
 /// GET /admin/nodes: all nodes that were heard of lately, this one first.
 pub async fn nodes(state: web::Data<ApiState>) -> Answer {
-    ok(NodeView::all(state.everywhere.reports().await?))
+    ok(NodeView::all(state.everywhere.reports(RoomsAsked::Totals).await?))
 }
 
-/// GET /admin/rooms: the rooms open on any node, by live.
-pub async fn rooms(state: web::Data<ApiState>) -> Answer {
-    ok(ClusterRoomView::all(state.everywhere.reports().await?))
+/// GET /admin/rooms?after={live id}&limit={1 to 100}: one page of the rooms open on any node, by live id, of 100
+/// rooms if `limit` is absent. If more rooms follow, a `Link` header has the URL of the next page. A page may then
+/// be shorter than `limit`, for rooms that do not answer in time are left out. Other values are answered with 400.
+pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let page = rooms_page(request.query_string())?;
+    let reports = state.everywhere.reports(RoomsAsked::Page(page)).await?;
+    let (rooms, next_after) = ClusterRoomView::page(reports, page);
+    let mut response = ok(rooms)?;
+    if let Some(after) = next_after {
+        let next = format!("</admin/rooms?after={after}&limit={}>; rel=\"next\"", page.limit);
+        let next = HeaderValue::try_from(next).expect("digits and letters make a header");
+        response.headers_mut().insert(LINK, next);
+    }
+    Ok(response)
+}
+
+fn rooms_page(query: &str) -> Result<RoomsPage, ApiError> {
+    let query = web::Query::<HashMap<String, String>>::from_query(query)
+        .map_err(|_| ApiError::BadParameter("malformed query"))?;
+    let number = |name: &str| query.get(name).map(|text| positive_digits(text));
+    let after = match number("after") {
+        None => 0,
+        Some(after) => after.ok_or(ApiError::BadParameter("after must be the id of a live"))?,
+    };
+    let limit = match number("limit") {
+        None => ROOMS_PAGE_MAX,
+        Some(limit) => limit
+            .and_then(|limit| u32::try_from(limit).ok())
+            .filter(|limit| *limit <= ROOMS_PAGE_MAX)
+            .ok_or(ApiError::BadParameter("limit must be 1 to 100"))?,
+    };
+    Ok(RoomsPage { after, limit })
 }
 
 /// GET /admin/rooms/{live_id}: one room in full, with what the books say beside what the room says.

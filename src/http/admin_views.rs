@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::actors::{MemberView, NodeReport, RoomDetail, RoomReport};
+use crate::actors::{MemberView, NodeReport, RoomDetail, RoomReport, RoomsPage};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
 
@@ -28,13 +28,13 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    /// The node that answers comes first.
+    /// From reports for which totals were asked. The node that answers comes first.
     pub fn all(reports: Vec<NodeReport>) -> Vec<Self> {
         let view = |(index, report): (usize, NodeReport)| Self {
             alone: report.alone_since.is_some(),
             alone_since: report.alone_since,
-            rooms: report.rooms.len(),
-            members: report.rooms.iter().map(|room| room.members).sum(),
+            rooms: report.room_totals().rooms,
+            members: report.room_totals().members,
             node: report.node,
             address: report.address,
             version: report.version,
@@ -65,8 +65,22 @@ struct NodeRoomView {
 }
 
 impl ClusterRoomView {
-    /// By live.
-    pub fn all(reports: Vec<NodeReport>) -> Vec<Self> {
+    /// One page by live id, from reports for which this page was asked, and the id behind which the next page begins
+    /// if more rooms follow.
+    pub fn page(reports: Vec<NodeReport>, page: RoomsPage) -> (Vec<Self>, Option<i64>) {
+        // Behind the first end of a node's page, that node's part of a room would be missing.
+        let complete_to = reports.iter().filter_map(|report| report.next_after).min();
+        let mut rooms = Self::by_live(reports);
+        // A node of an older version lists rooms of other pages too.
+        rooms.retain(|live_id, _| *live_id > page.after && complete_to.is_none_or(|last| *live_id <= last));
+        let limit = page.limit as usize;
+        let is_cut = rooms.len() > limit;
+        let views: Vec<_> = rooms.into_values().take(limit).collect();
+        let next_after = if is_cut { views.last().map(|view| view.room.live_id) } else { complete_to };
+        (views, next_after)
+    }
+
+    fn by_live(reports: Vec<NodeReport>) -> BTreeMap<i64, Self> {
         let mut rooms: BTreeMap<i64, Self> = BTreeMap::new();
         for report in reports {
             for room in report.rooms {
@@ -87,7 +101,7 @@ impl ClusterRoomView {
                 }
             }
         }
-        rooms.into_values().collect()
+        rooms
     }
 
     fn add(&mut self, other: RoomReport) {
@@ -283,5 +297,76 @@ struct LedgerFaultView {
 impl From<AuditFault> for LedgerFaultView {
     fn from(fault: AuditFault) -> Self {
         Self { rule: fault.rule, row: fault.row, expected: fault.expected, found: fault.found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(live_id: i64) -> RoomReport {
+        RoomReport {
+            live_id,
+            title: String::new(),
+            owner_id: 1,
+            status: 1,
+            members: 1,
+            users: 1,
+            comments_per_s: 0.0,
+            gifts_per_s: 0.0,
+            sampled_out: 0,
+            coin: 0,
+            coins_posted: 0,
+            look_count: 0,
+            history_length: 0,
+            epoch: String::new(),
+            offset: 0,
+            in_flight: 0,
+            opened_at: 0,
+        }
+    }
+
+    fn report(node: &str, live_ids: &[i64], next_after: Option<i64>) -> NodeReport {
+        NodeReport {
+            node: node.to_owned(),
+            address: String::new(),
+            version: String::new(),
+            started_at: 0,
+            alone_since: None,
+            sessions: 0,
+            writes_queued: 0,
+            rooms: live_ids.iter().copied().map(room).collect(),
+            next_after,
+            totals: None,
+        }
+    }
+
+    /// Live ids with the members of their rooms, and the id behind which the next page begins.
+    fn page(reports: Vec<NodeReport>, after: i64, limit: u32) -> (Vec<(i64, usize)>, Option<i64>) {
+        let (rooms, next_after) = ClusterRoomView::page(reports, RoomsPage { after, limit });
+        (rooms.iter().map(|view| (view.room.live_id, view.room.members)).collect(), next_after)
+    }
+
+    #[test]
+    fn a_page_ends_where_a_node_with_more_rooms_ends() {
+        let nodes = || vec![report("one", &[1, 2], Some(2)), report("two", &[2, 9], None)];
+        assert_eq!(page(nodes(), 0, 2), (vec![(1, 1), (2, 2)], Some(2)), "node one may have rooms before 9");
+        let apart = vec![report("one", &[1, 4], Some(4)), report("two", &[2, 3], Some(3))];
+        assert_eq!(page(apart, 0, 2), (vec![(1, 1), (2, 1)], Some(2)));
+        let last = vec![report("one", &[7, 8], None), report("two", &[9], None)];
+        assert_eq!(page(last, 2, 3), (vec![(7, 1), (8, 1), (9, 1)], None));
+    }
+
+    #[test]
+    fn a_room_that_does_not_answer_does_not_end_the_list() {
+        assert_eq!(page(vec![report("one", &[1], Some(2))], 0, 2), (vec![(1, 1)], Some(2)));
+        assert_eq!(page(vec![report("one", &[], Some(2))], 0, 2), (vec![], Some(2)));
+    }
+
+    #[test]
+    fn an_older_node_lists_all_its_rooms_on_each_page() {
+        let nodes = || vec![report("new", &[2], None), report("older", &[1, 2, 3, 4], None)];
+        assert_eq!(page(nodes(), 0, 2), (vec![(1, 1), (2, 2)], Some(2)));
+        assert_eq!(page(nodes(), 2, 2), (vec![(3, 1), (4, 1)], None));
     }
 }

@@ -64,6 +64,9 @@ pub enum ApiError {
     /// 429: the operator's token is wrong, once more after too often.
     #[error("too many wrong operator tokens")]
     TooManyWrongTokens { retry_after_ms: u64 },
+    /// 400, to an operator: a parameter of the query is malformed or outside its limits.
+    #[error("{0}")]
+    BadParameter(&'static str),
     /// 404, to an operator: no such row.
     #[error("{0}")]
     NotFound(&'static str),
@@ -90,7 +93,7 @@ impl ApiError {
             Self::Token(AuthError::Expired) => "token 已过期! 请重新获取令牌",
             Self::Token(AuthError::UserGone) => "用户不存在",
             Self::Token(AuthError::Disabled) => "你已被禁用",
-            Self::Refused(text) | Self::NotFound(text) | Self::Conflict(text) => text,
+            Self::Refused(text) | Self::BadParameter(text) | Self::NotFound(text) | Self::Conflict(text) => text,
             Self::Invalid(text) => return text.clone(),
             Self::MalformedBody => "请求格式错误",
             Self::BodyTooLarge => "请求内容过大",
@@ -139,7 +142,9 @@ impl ResponseError for ApiError {
             Self::Token(AuthError::Unavailable) | Self::Busy(_) | Self::Store(StoreError::Unavailable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Unauthorized | Self::Token(_) | Self::Refused(_) | Self::MalformedBody => StatusCode::BAD_REQUEST,
+            Self::Unauthorized | Self::Token(_) | Self::Refused(_) | Self::MalformedBody | Self::BadParameter(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,

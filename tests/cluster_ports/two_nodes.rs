@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveroom::cluster::{Broker, Nodes, Signal, TokenStore};
+use liveroom::cluster::{Broker, Nodes, RoomsAsked, Signal, TokenStore};
 use liveroom::domain::*;
 use liveroom::storage::{self, Store, StoreOptions};
 use tempfile::TempDir;
@@ -260,7 +260,7 @@ fn is_about(signal: Signal, users: &[UserId]) -> bool {
 async fn nodes_report_themselves_to_each_other(pair: Pair) {
     let (one, two) = (pair.one.cluster.node(), pair.two.cluster.node());
     eventually("a report of the other node", async || {
-        let reports = pair.one.cluster.reports(report(one)).await;
+        let reports = pair.one.cluster.reports(report(one), RoomsAsked::Totals).await;
         assert_eq!(reports[0], report(one));
         let of_two = reports.iter().filter(|found| **found == report(two)).count();
         assert!(of_two <= 1, "{reports:?}");

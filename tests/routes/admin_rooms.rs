@@ -49,6 +49,49 @@ async fn open_rooms_are_listed() {
 }
 
 #[actix_web::test]
+async fn open_rooms_are_listed_in_pages_by_live() {
+    let api = TestApi::start().await;
+    let (owner, _) = api.user("alice").await;
+    for _ in 0..101 {
+        let live_id = api.live(owner, LiveStatus::OnAir).await.live.id;
+        assert!(api.state.rooms.locate(live_id).await.is_ok());
+    }
+    let mut path = "/admin/rooms?limit=40".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let reply = api.admin_get(&path).await;
+        let body = reply.json();
+        let rooms = body["data"].as_array().expect("a bare array");
+        pages.push(rooms.iter().map(|room| room["live_id"].as_i64().expect("an id")).collect::<Vec<_>>());
+        let Some(link) = reply.header("link") else { break };
+        assert_eq!(link, format!("</admin/rooms?after={}&limit=40>; rel=\"next\"", 40 * pages.len()));
+        path = link[1..].split_once('>').expect("a target").0.to_owned();
+    }
+    assert_eq!(pages, [Vec::from_iter(1..=40), Vec::from_iter(41..=80), Vec::from_iter(81..=101)]);
+
+    let unlimited = api.admin_get("/admin/rooms").await;
+    assert_eq!(unlimited.json()["data"].as_array().map(Vec::len), Some(100));
+    assert_eq!(unlimited.header("link"), Some("</admin/rooms?after=100&limit=100>; rel=\"next\""));
+    for last in ["/admin/rooms?after=1", "/admin/rooms?after=96&limit=5"] {
+        assert_eq!(api.admin_get(last).await.header("link"), None, "nothing follows {last}");
+    }
+    api.admin_get("/admin/rooms?after=99999999999999999999").await.assert_ok(json!([]));
+    assert_eq!(api.admin_get("/admin/nodes").await.json()["data"][0]["rooms"], json!(101), "all are counted");
+}
+
+#[actix_web::test]
+async fn pages_of_rooms_with_bad_bounds_are_refused() {
+    let api = TestApi::start().await;
+    for limit in ["", "0", "101", "-1", "1.0", "all"] {
+        api.admin_get(&format!("/admin/rooms?limit={limit}")).await.assert_fail(400, "limit must be 1 to 100");
+    }
+    for after in ["", "0", "-1", "x"] {
+        let path = format!("/admin/rooms?after={after}&limit=2");
+        api.admin_get(&path).await.assert_fail(400, "after must be the id of a live");
+    }
+}
+
+#[actix_web::test]
 async fn the_only_node_there_is_is_listed() {
     let api = TestApi::start().await;
     open_room(&api).await;

@@ -29,7 +29,7 @@ pub use messages::{
     FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
     RoomStopped,
 };
-pub use rooms::Rooms;
+pub use rooms::{Overview, Rooms};
 
 /// Requests that may wait for the registry. Full: `busy`.
 pub const REGISTRY_MAILBOX: usize = 8_192;

@@ -8,10 +8,18 @@ use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, RoomStats, TakeDown};
-use crate::cluster::Broker;
+use crate::cluster::{Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{CommentId, Live, LiveId, Reject, RoomEvent, UserId};
 
 use super::{FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
+
+/// Open rooms at a glance, by live id.
+#[derive(Debug, Default)]
+pub struct Overview {
+    pub rooms: Vec<RoomStats>,
+    /// The last live id of the page if more rooms follow. That room may be one that did not answer.
+    pub next_after: Option<LiveId>,
+}
 
 /// A way to the live rooms of this node. Clone it and keep it: a mailbox is bounded only for an
 /// address that is kept.
@@ -79,13 +87,22 @@ impl Rooms {
         self.registry.do_send(Kick { live_id, user });
     }
 
-    /// All open rooms at a glance, in id order. A room that does not answer in time is left out.
-    pub async fn overview(&self) -> Result<Vec<RoomStats>, AskError> {
-        let asked = self.open_rooms().await?.into_iter().filter_map(|(_, room)| {
+    /// One page of the open rooms, or all of them without a page. Only rooms of the page are asked; one that does
+    /// not answer in time is left out.
+    pub async fn overview(&self, page: Option<RoomsPage>) -> Result<Overview, AskError> {
+        let mut open = self.open_rooms().await?;
+        let mut next_after = None;
+        if let Some(page) = page {
+            let limit = page.limit.clamp(1, ROOMS_PAGE_MAX) as usize;
+            open.retain(|(live_id, _)| live_id.get() > page.after);
+            next_after = (open.len() > limit).then(|| open[limit - 1].0);
+            open.truncate(limit);
+        }
+        let asked = open.into_iter().filter_map(|(_, room)| {
             let (reply, stats) = oneshot::channel();
             room.try_send(Observe(reply)).ok().map(|()| answer(stats))
         });
-        Ok(join_all(asked).await.into_iter().flatten().collect())
+        Ok(Overview { rooms: join_all(asked).await.into_iter().flatten().collect(), next_after })
     }
 
     /// One room in full; `None` if it is not open.

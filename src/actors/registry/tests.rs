@@ -84,7 +84,7 @@ async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
     assert_eq!(left["ok"], json!(true));
 
     let mut patience = 1_000;
-    while !node.rooms.overview().await.unwrap().is_empty() {
+    while !node.rooms.overview(None).await.unwrap().rooms.is_empty() {
         patience -= 1;
         assert!(patience > 0, "the room is never retired");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -144,7 +144,7 @@ async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_w
         assert!(patience > 0, "the empty room never makes way");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let open: Vec<LiveId> = node.rooms.overview().await.unwrap().iter().map(|room| room.live.id).collect();
+    let open: Vec<LiveId> = node.rooms.overview(None).await.unwrap().rooms.iter().map(|room| room.live.id).collect();
     assert_eq!(open, [other.live.id]);
 }
 
@@ -153,7 +153,7 @@ async fn an_unknown_live_has_no_room() {
     let node = Node::start(NodeOptions::default()).await;
     let located = node.rooms.locate(LiveId::new(404).unwrap()).await;
     assert_eq!(located.map(|_| ()), Err(Reject::LiveNotFound));
-    assert!(node.rooms.overview().await.unwrap().is_empty());
+    assert!(node.rooms.overview(None).await.unwrap().rooms.is_empty());
 }
 
 #[actix::test]

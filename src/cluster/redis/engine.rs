@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::clock::Clock;
-use crate::cluster::{FromLog, NodeReport, Signal};
+use crate::cluster::{FromLog, NodeReport, RoomsAsked, Signal};
 use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
@@ -77,6 +77,7 @@ pub enum Command {
     },
     /// Answered with how many other nodes are asked.
     AskReports {
+        asked: RoomsAsked,
         found: mpsc::Sender<NodeReport>,
         reply: oneshot::Sender<usize>,
     },
@@ -301,7 +302,7 @@ impl Engine {
                 self.publish_to_nodes(&NodeMessage::Signal { node, signal: signal.into() });
             }
             Command::Device { user, opened } => self.device(user, opened),
-            Command::AskReports { found, reply } => self.ask_reports(found, reply),
+            Command::AskReports { asked, found, reply } => self.ask_reports(asked, found, reply),
             Command::Leave(reply) => self.leave(reply),
         }
     }

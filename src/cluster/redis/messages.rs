@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{NodeReport, Signal};
+use crate::cluster::{NodeReport, RoomsAsked, Signal};
 use crate::domain::{LiveId, UserId};
 
 /// On the channel of all nodes, or to one of them.
@@ -27,10 +27,12 @@ pub enum NodeMessage {
         node: u64,
         user: i64,
     },
-    /// Report to this node.
+    /// Asks for a report to this node. Nodes of an older version neither write nor read `rooms`.
     AskReport {
         node: u64,
         number: u64,
+        #[serde(default)]
+        rooms: RoomsAsked,
     },
     /// To the node that asked.
     Report {
@@ -68,5 +70,40 @@ impl WireSignal {
             Self::Kick { live, user } => Signal::Kick { live_id: LiveId::new(live)?, user: UserId::new(user)? },
             Self::CatalogueChanged => Signal::CatalogueChanged,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+    use crate::cluster::{RoomTotals, RoomsPage};
+
+    #[test]
+    fn older_nodes_ask_for_all_rooms_and_are_answered() {
+        let asked = from_value(json!({"node_message": "ask_report", "node": 7, "number": 1})).unwrap();
+        assert!(matches!(asked, NodeMessage::AskReport { node: 7, number: 1, rooms: RoomsAsked::All }));
+        let page = RoomsAsked::Page(RoomsPage { after: 3, limit: 100 });
+        let text = to_value(NodeMessage::AskReport { node: 7, number: 2, rooms: page }).unwrap();
+        assert_eq!(text["rooms"], json!({"page": {"after": 3, "limit": 100}}), "an older node ignores the field");
+        assert!(matches!(from_value(text).unwrap(), NodeMessage::AskReport { rooms, .. } if rooms == page));
+    }
+
+    #[test]
+    fn reports_of_older_nodes_are_counted_from_their_lists() {
+        let room = |live_id: i64| {
+            json!({
+                "live_id": live_id, "title": "title", "owner_id": 1, "status": 1, "members": 3, "users": 2,
+                "comments_per_s": 0.0, "gifts_per_s": 0.0, "sampled_out": 0, "coin": 0, "coins_posted": 0,
+                "look_count": 0, "history_length": 0, "epoch": "e", "offset": 0, "in_flight": 0, "opened_at": 0,
+            })
+        };
+        let report: NodeReport = from_value(json!({
+            "node": "older", "address": "127.0.0.1:1", "version": "0.0.1", "started_at": 0, "alone_since": null,
+            "sessions": 9, "writes_queued": 0, "rooms": [room(1), room(2)],
+        }))
+        .unwrap();
+        assert_eq!((report.next_after, report.room_totals()), (None, RoomTotals { rooms: 2, members: 6 }));
     }
 }

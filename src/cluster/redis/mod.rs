@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::domain::{LiveId, NodeId, PeerUser, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
-use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, Signal, TokenStore};
+use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal, TokenStore};
 use address::Address;
 use engine::{Command, Engine, Input};
 use link::Link;
@@ -68,7 +68,7 @@ pub struct RedisSettings {
 /// What this node does when others say so. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
     pub obey: Box<dyn Fn(Signal) + Send>,
-    pub report: Box<dyn Fn() -> BoxFuture<'static, NodeReport> + Send>,
+    pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
     /// This node has a number that no other has that started lately.
     pub number: Box<dyn Fn(u64) + Send>,
 }
@@ -289,10 +289,10 @@ impl Nodes for RedisCluster {
         self.command(Command::Device { user, opened: false });
     }
 
-    fn reports(&self, own: NodeReport) -> BoxFuture<'static, Vec<NodeReport>> {
+    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>> {
         let (found, mut reports) = mpsc::channel(1_024);
         let (reply, expected) = oneshot::channel();
-        self.command(Command::AskReports { found, reply });
+        self.command(Command::AskReports { asked, found, reply });
         async move {
             let mut all = vec![own];
             let Ok(expected) = expected.await else { return all };

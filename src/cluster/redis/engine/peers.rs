@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::NodeReport;
+use crate::cluster::{NodeReport, RoomsAsked};
 use crate::domain::{NodeId, UserId};
 
 use super::super::keys;
@@ -91,7 +91,9 @@ impl Engine {
                     self.device_closed_elsewhere(user);
                 }
             }
-            NodeMessage::AskReport { node, number } if node != own => self.report_to(NodeId(node), number),
+            NodeMessage::AskReport { node, number, rooms } if node != own => {
+                self.report_to(NodeId(node), number, rooms)
+            }
             NodeMessage::Report { number, report } => {
                 if let Some(found) = self.reports.get(&number) {
                     // Whoever asked may have enough, or be gone.
@@ -114,9 +116,9 @@ impl Engine {
         peer.heard = heard;
     }
 
-    fn report_to(&self, node: NodeId, number: u64) {
+    fn report_to(&self, node: NodeId, number: u64, rooms: RoomsAsked) {
         let Some(handlers) = &self.handlers else { return };
-        let (report, link) = ((handlers.report)(), self.link.clone());
+        let (report, link) = ((handlers.report)(rooms), self.link.clone());
         tokio::spawn(async move {
             let report = NodeMessage::Report { number, report: Box::new(report.await) };
             let mut cmd = redis::cmd("PUBLISH");
@@ -125,7 +127,12 @@ impl Engine {
         });
     }
 
-    pub(super) fn ask_reports(&mut self, found: mpsc::Sender<NodeReport>, reply: oneshot::Sender<usize>) {
+    pub(super) fn ask_reports(
+        &mut self,
+        asked: RoomsAsked,
+        found: mpsc::Sender<NodeReport>,
+        reply: oneshot::Sender<usize>,
+    ) {
         self.reports.retain(|_, asker| !asker.is_closed());
         let others = self.peers.known.values().filter(|peer| peer.leaves_at.is_none()).count();
         if self.is_away || others == 0 || self.reports.len() >= REPORTS_MAX {
@@ -135,7 +142,8 @@ impl Engine {
         let _ = reply.send(others);
         self.reports_count += 1;
         self.reports.insert(self.reports_count, found);
-        self.publish_to_nodes(&NodeMessage::AskReport { node: self.shared.node.0, number: self.reports_count });
+        let (node, number) = (self.shared.node.0, self.reports_count);
+        self.publish_to_nodes(&NodeMessage::AskReport { node, number, rooms: asked });
     }
 
     /// What nodes showed that were not heard of for too long is shown no more.
