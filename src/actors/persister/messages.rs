@@ -1,4 +1,4 @@
-//! All the persister accepts.
+//! All messages that the persister accepts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,27 +9,27 @@ use tokio::sync::oneshot;
 use crate::actors::live_room::{WriteTicket, WritesDone};
 use crate::storage::Write;
 
-/// From a room, through [`super::PersisterPort::submit`], which counts it against the queue: never
-/// more than the queue's bound are under way.
+/// From a room, through [`super::PersisterPort::submit`], which counts it against the queue: at
+/// most `queue_max` are under way.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Submit {
     pub write: Write,
     pub ticket: WriteTicket,
-    /// Who is to hear what became of it.
+    /// Receives the outcome.
     pub room: Arc<Recipient<WritesDone>>,
     pub at: Instant,
 }
 
 impl Submit {
-    /// Whether this is a gift that has waited for longer than `patience`.
-    pub fn is_late_gift(&self, patience: Duration) -> bool {
-        matches!(self.write, Write::Gift(_)) && self.at.elapsed() >= patience
+    /// Whether this is a gift that has waited for longer than `timeout`.
+    pub fn is_expired_gift(&self, timeout: Duration) -> bool {
+        matches!(self.write, Write::Gift(_)) && self.at.elapsed() >= timeout
     }
 }
 
-/// From the app when it drains: answer when everything submitted before is durable. Sent past the
-/// bound: once.
+/// From the app when it drains: answer when everything submitted before is durable. Sent once, with
+/// `do_send`, which ignores the mailbox capacity.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Flush(pub oneshot::Sender<()>);

@@ -1,22 +1,21 @@
 //! Turns what rooms decide into batched transactions (group commit).
 //!
-//! While one commit is under way the next batch gathers, and a batch that is not full waits until
-//! [`COMMIT_SPACING`] after the commit before: so there is no delay when it is calm, and the cost of
-//! a commit is shared when it is not. Writes become durable in the order they were submitted, one
-//! batch at a time.
+//! The next batch gathers while a commit is under way. A batch that is not full waits until
+//! [`COMMIT_SPACING`] after the previous commit, so a calm node adds no delay and a busy node shares
+//! the cost of a commit. Writes become durable in the order they were submitted, one batch at a time.
 //!
-//! Where the store commits side by side (PostgreSQL), that holds for each of two lanes: comments,
-//! which change no row that anybody else has, and coins with views, which do. And writes that need a
-//! row which somebody holds for longer than a commit takes are set aside ([`Aside`]): they are tried
-//! again until it is free, a lot at a time, while everybody else goes on. Of one user, comments stay in
-//! order, and gifts stay in order.
+//! A store that supports concurrent commits (PostgreSQL) has two lanes with this order each: comments,
+//! which change no shared row, and coins with views, which do. Writes that need a row that another
+//! transaction locks for longer than a commit takes are blocked ([`BlockedWrites`]): the persister
+//! retries them, one row at a time, until the lock is released, and all other writes continue. Each
+//! user's comments stay in order, and each user's gifts stay in order.
 //!
-//! When the store is away, comments and views wait and are tried again until it is back; gifts are
-//! refused at once, and those already under way after [`GIFT_PATIENCE`]: whether such a gift was
-//! committed is found out by sending it again with the same `request_id`. A store that says nothing
-//! for so long is away too.
+//! While the store is away, comments and views stay queued and are retried. New gifts are refused at
+//! once, and gifts under way are answered `busy` after [`GIFT_RETRY_TIMEOUT`]; the giver learns whether
+//! such a gift was committed by sending it again with the same `request_id`. A store that does not
+//! answer within that time counts as away.
 
-mod aside;
+mod blocked;
 mod messages;
 
 use std::collections::{HashMap, VecDeque};
@@ -33,27 +32,27 @@ use crate::actors::start_in_arbiter;
 use crate::domain::{GiftRefusal, StoreFailed};
 use crate::storage::{Attempt, Row, Sequence, Store, StoreError, Write, WriteOutcome};
 
-use aside::Aside;
+use blocked::BlockedWrites;
 pub use messages::{Flush, Submit};
 
-/// Between the ends and beginnings of two commits. A commit costs a transaction, a sync and several
-/// changes of thread, whatever is in it: at 2,000 comments a second on one core that was half of all
-/// that a comment costs in small rooms.
+/// Least time from the end of one commit to the start of the next. A commit costs a transaction, a sync
+/// and several changes of thread, however small it is: at 2,000 comments a second on one core that was
+/// half of the cost of a comment in small rooms.
 const COMMIT_SPACING: Duration = Duration::from_millis(5);
 
-/// Between two tries of what is set aside, when one came to nothing. The tries themselves wait for a
-/// while.
-const ASIDE_SPACING: Duration = Duration::from_millis(20);
+/// Least time between two attempts at blocked writes, after an attempt that left some blocked. An attempt
+/// also waits for the lock itself.
+const BLOCKED_SPACING: Duration = Duration::from_millis(20);
 
-/// How long a gift whose commit failed, or whose row is held, is tried again before its giver is told
-/// `busy`; and how long a commit may take before all gifts that wait hear so. Those of the commit itself
-/// hear it when that ends.
-const GIFT_PATIENCE: Duration = Duration::from_secs(5);
-/// The first wait after a failed commit; doubled each time.
+/// How long a gift whose commit failed, or whose row is locked, is retried before its giver is answered
+/// `busy`; and how long a commit may take before all queued gifts are answered so. Gifts inside that
+/// commit are answered when it ends.
+const GIFT_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first wait after a failed commit; it doubles with each failure.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// How much a persister takes.
+/// The bounds of a persister.
 #[derive(Debug, Clone, Copy)]
 pub struct PersisterLimits {
     /// Writes submitted and not yet answered; beyond, they are refused.
@@ -62,9 +61,9 @@ pub struct PersisterLimits {
     pub batch_max: usize,
 }
 
-/// What the persister and those who submit to it share.
+/// Shared by the persister and everything that submits to it.
 #[derive(Debug)]
-struct Gauge {
+struct QueueState {
     queue_max: usize,
     /// Submitted and not yet answered.
     queued: AtomicUsize,
@@ -72,22 +71,22 @@ struct Gauge {
     healthy: AtomicBool,
 }
 
-/// The way to the persister for everybody but rooms.
+/// A handle to the persister for everything but rooms.
 #[derive(Clone)]
 pub struct PersisterPort {
     persister: Addr<Persister>,
-    gauge: Arc<Gauge>,
+    queue_state: Arc<QueueState>,
 }
 
 impl PersisterPort {
-    /// A room's own way to the persister.
+    /// A handle for one room, which receives the answers to its writes.
     pub fn for_room(&self, room: impl Into<Recipient<WritesDone>>) -> RoomPersister {
         RoomPersister { port: self.clone(), room: Arc::new(room.into()) }
     }
 
     /// Writes submitted and not yet answered.
     pub fn queued_count(&self) -> usize {
-        self.gauge.queued.load(Ordering::Relaxed)
+        self.queue_state.queued.load(Ordering::Relaxed)
     }
 
     /// Waits until everything submitted so far is durable. The caller bounds the wait.
@@ -95,62 +94,62 @@ impl PersisterPort {
         let (reply, flushed) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "sent once, when the node drains")]
         self.persister.do_send(Flush(reply));
-        // A persister that is gone has nothing left to flush.
+        // A persister that has stopped has nothing left to flush.
         let _ = flushed.await;
     }
 }
 
-/// A room's way to the persister.
+/// One room's handle to the persister.
 pub struct RoomPersister {
     port: PersisterPort,
     room: Arc<Recipient<WritesDone>>,
 }
 
 impl RoomPersister {
-    /// Submits a write; the room hears of it as [`WritesDone`]. `Err` when the queue is full, or
-    /// for a gift while the store is away: then nothing was taken.
+    /// Submits a write; the room is answered with [`WritesDone`]. `Err` when the queue is full, and for
+    /// a gift while the store is away: then the write was not queued.
     pub fn submit(&self, write: Write, ticket: WriteTicket) -> Result<(), GiftRefusal> {
-        let gauge = &self.port.gauge;
-        if matches!(write, Write::Gift(_)) && !gauge.healthy.load(Ordering::Relaxed) {
+        let queue_state = &self.port.queue_state;
+        if matches!(write, Write::Gift(_)) && !queue_state.healthy.load(Ordering::Relaxed) {
             return Err(GiftRefusal::Busy);
         }
-        let room_left = |queued: usize| (queued < gauge.queue_max).then_some(queued + 1);
-        if gauge.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left).is_err() {
+        let room_left = |queued: usize| (queued < queue_state.queue_max).then_some(queued + 1);
+        if queue_state.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left).is_err() {
             return Err(GiftRefusal::Busy);
         }
         let submit = Submit { write, ticket, room: self.room.clone(), at: Instant::now() };
         if self.port.persister.try_send(submit).is_err() {
-            gauge.queued.fetch_sub(1, Ordering::Relaxed);
+            queue_state.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(GiftRefusal::Busy);
         }
         Ok(())
     }
 }
 
-/// What is committed one batch after the other, beside what else is.
+/// Writes that are committed one batch after the other. Lanes commit concurrently.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    /// Comments, where the store commits side by side.
+enum WriteLane {
+    /// Comments, if the store supports concurrent commits.
     Comments,
-    /// All else.
+    /// All other writes.
     Coins,
-    /// What is set aside for this row.
-    Aside(Row),
+    /// Writes blocked by this row's lock.
+    Blocked(Row),
 }
 
-/// How a lane is getting on.
+/// The state of one lane.
 struct Progress {
     queue: VecDeque<Submit>,
-    /// From the choice of a batch until it is done or has failed for long enough.
+    /// True from the choice of a batch until it is committed, or has failed and its wait is over.
     busy: bool,
-    /// When the commit under way, or the latest, began.
+    /// Start of the current or latest commit.
     began: Instant,
-    /// Looks at the commit under way when it should be done.
-    watch: Option<SpawnHandle>,
-    /// When the next batch may begin, should it not be full.
+    /// Fires when the commit under way takes too long.
+    watchdog: Option<SpawnHandle>,
+    /// Start of the next batch if it is not full.
     spaced_until: Instant,
     retry_wait: Duration,
-    /// Since when nothing was committed, if the store is away.
+    /// Start of the first failed commit while the store is away.
     failing_since: Option<Instant>,
 }
 
@@ -160,7 +159,7 @@ impl Progress {
             queue: VecDeque::new(),
             busy: false,
             began: Instant::now(),
-            watch: None,
+            watchdog: None,
             spaced_until: Instant::now(),
             retry_wait: RETRY_FIRST,
             failing_since: None,
@@ -172,59 +171,59 @@ impl Progress {
 pub struct Persister {
     store: Arc<dyn Store>,
     limits: PersisterLimits,
-    gauge: Arc<Gauge>,
+    queue_state: Arc<QueueState>,
     comments: Progress,
     coins: Progress,
-    /// Its queue is [`Self::held`].
-    aside: Progress,
-    held: Aside,
+    /// Its own queue stays empty: blocked writes wait in `blocked`.
+    blocked_progress: Progress,
+    blocked: BlockedWrites,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
 impl Persister {
     pub fn start_in(arbiter: &ArbiterHandle, store: Arc<dyn Store>, limits: PersisterLimits) -> PersisterPort {
-        let gauge = Arc::new(Gauge {
+        let queue_state = Arc::new(QueueState {
             queue_max: limits.queue_max,
             queued: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
         });
-        let shared = gauge.clone();
-        // The gauge bounds what is under way; the mailbox only has to hold all of it.
+        let shared = queue_state.clone();
+        // `queue_state` bounds the writes under way; the mailbox only has to hold all of them.
         let persister = start_in_arbiter(arbiter, limits.queue_max, move |_| Self {
             store,
             limits,
-            gauge: shared,
+            queue_state: shared,
             comments: Progress::new(),
             coins: Progress::new(),
-            aside: Progress::new(),
-            held: Aside::default(),
+            blocked_progress: Progress::new(),
+            blocked: BlockedWrites::default(),
             flushes: Vec::new(),
         });
-        PersisterPort { persister, gauge }
+        PersisterPort { persister, queue_state }
     }
 
-    fn progress(&mut self, lane: Lane) -> &mut Progress {
+    fn progress(&mut self, lane: WriteLane) -> &mut Progress {
         match lane {
-            Lane::Comments => &mut self.comments,
-            Lane::Coins => &mut self.coins,
-            Lane::Aside(_) => &mut self.aside,
+            WriteLane::Comments => &mut self.comments,
+            WriteLane::Coins => &mut self.coins,
+            WriteLane::Blocked(_) => &mut self.blocked_progress,
         }
     }
 
-    /// Whether nothing is under way and nothing waits.
+    /// Whether no commit is under way and no write is queued.
     fn is_idle(&self) -> bool {
         let idle = |progress: &Progress| !progress.busy && progress.queue.is_empty();
-        idle(&self.comments) && idle(&self.coins) && !self.aside.busy && self.held.is_empty()
+        idle(&self.comments) && idle(&self.coins) && !self.blocked_progress.busy && self.blocked.is_empty()
     }
 
-    fn commit_next(&mut self, lane: Lane, ctx: &mut Context<Self>) {
+    fn commit_next(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
         let (batch_max, hurried) = (self.limits.batch_max, !self.flushes.is_empty());
         let progress = self.progress(lane);
         if progress.busy {
             return;
         }
         if progress.queue.is_empty() {
-            return self.rest(ctx);
+            return self.lane_is_empty(ctx);
         }
         progress.busy = true;
         let wait = progress.spaced_until.saturating_duration_since(Instant::now());
@@ -235,80 +234,80 @@ impl Persister {
         }
     }
 
-    /// Nothing is left to do in one lane: perhaps in none.
-    fn rest(&mut self, ctx: &mut Context<Self>) {
+    /// One lane is empty. If all are, answers flushes, or probes a store that is away.
+    fn lane_is_empty(&mut self, ctx: &mut Context<Self>) {
         if !self.is_idle() {
             return;
         }
-        if !self.gauge.healthy.load(Ordering::Relaxed) {
+        if !self.queue_state.healthy.load(Ordering::Relaxed) {
             return self.probe(ctx);
         }
         for flushed in self.flushes.drain(..) {
-            // Whoever drains may have run out of patience.
+            // The drain may have timed out.
             let _ = flushed.send(());
         }
     }
 
-    fn commit_batch(&mut self, lane: Lane, ctx: &mut Context<Self>) {
+    fn commit_batch(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
         let batch_max = self.limits.batch_max;
         let queue = &mut self.progress(lane).queue;
         let chosen: Vec<Submit> = queue.drain(..queue.len().min(batch_max)).collect();
         let mut batch = Vec::with_capacity(chosen.len());
         for submit in chosen {
-            match self.held.row_for(&submit.write) {
-                Some(row) => self.held.push(row, submit),
+            match self.blocked.row_for(&submit.write) {
+                Some(row) => self.blocked.push(row, submit),
                 None => batch.push(submit),
             }
         }
         self.commit(lane, batch, ctx);
-        self.try_aside(ctx);
+        self.try_blocked(ctx);
     }
 
-    /// Tries the next lot of what is set aside.
-    fn try_aside(&mut self, ctx: &mut Context<Self>) {
-        if self.aside.busy {
+    /// Retries the writes of the next blocked row.
+    fn try_blocked(&mut self, ctx: &mut Context<Self>) {
+        if self.blocked_progress.busy {
             return;
         }
-        let late = self.held.out_of_patience(GIFT_PATIENCE);
+        let late = self.blocked.take_expired_gifts(GIFT_RETRY_TIMEOUT);
         self.answer_busy(late);
-        while let Some((row, batch)) = self.held.take_turn(self.limits.batch_max) {
+        while let Some((row, batch)) = self.blocked.next_batch(self.limits.batch_max) {
             if !batch.is_empty() {
-                self.aside.busy = true;
-                return self.commit(Lane::Aside(row), batch, ctx);
+                self.blocked_progress.busy = true;
+                return self.commit(WriteLane::Blocked(row), batch, ctx);
             }
-            self.held.put_back(row, Vec::new());
+            self.blocked.requeue(row, Vec::new());
         }
-        self.rest(ctx);
+        self.lane_is_empty(ctx);
     }
 
-    fn commit(&mut self, lane: Lane, batch: Vec<Submit>, ctx: &mut Context<Self>) {
+    fn commit(&mut self, lane: WriteLane, batch: Vec<Submit>, ctx: &mut Context<Self>) {
         if batch.is_empty() {
-            return self.go_on(lane, ctx);
+            return self.continue_lane(lane, ctx);
         }
         let writes = batch.iter().map(|submit| submit.write.clone()).collect();
         let store = self.store.clone();
-        self.watch(lane, ctx);
+        self.start_watchdog(lane, ctx);
         let commit = async move { store.commit_unheld(writes).await }.into_actor(self);
         ctx.spawn(commit.map(move |result, persister, ctx| persister.committed(lane, batch, result, ctx)));
     }
 
-    /// Sees to it that a store that does not answer is not waited for in silence.
-    fn watch(&mut self, lane: Lane, ctx: &mut Context<Self>) {
-        let watch = ctx.run_later(GIFT_PATIENCE, move |persister, _| {
-            persister.progress(lane).watch = None;
-            persister.is_away(lane, &"no answer");
-            persister.give_up_gifts();
+    /// Reports a store that does not answer in time, and answers queued gifts `busy`.
+    fn start_watchdog(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
+        let watchdog = ctx.run_later(GIFT_RETRY_TIMEOUT, move |persister, _| {
+            persister.progress(lane).watchdog = None;
+            persister.mark_store_away(lane, &"no answer");
+            persister.answer_queued_gifts_busy();
         });
         let progress = self.progress(lane);
         progress.began = Instant::now();
-        if let Some(before) = progress.watch.replace(watch) {
+        if let Some(before) = progress.watchdog.replace(watchdog) {
             ctx.cancel_future(before);
         }
     }
 
-    /// Notes that the store is away, and says so once. Returns since when this lane waits for it.
-    fn is_away(&mut self, lane: Lane, error: &dyn std::fmt::Display) -> Instant {
-        if self.gauge.healthy.swap(false, Ordering::Relaxed) {
+    /// Marks the store as away and logs it once. Returns the start of this lane's first failed commit.
+    fn mark_store_away(&mut self, lane: WriteLane, error: &dyn std::fmt::Display) -> Instant {
+        if self.queue_state.healthy.swap(false, Ordering::Relaxed) {
             error!("store is away, gifts are refused and comments wait: error={error}");
         }
         let progress = self.progress(lane);
@@ -317,24 +316,24 @@ impl Persister {
 
     fn committed(
         &mut self,
-        lane: Lane,
+        lane: WriteLane,
         batch: Vec<Submit>,
         result: Result<Vec<Attempt>, StoreError>,
         ctx: &mut Context<Self>,
     ) {
-        if let Some(watch) = self.progress(lane).watch.take() {
-            ctx.cancel_future(watch);
+        if let Some(watchdog) = self.progress(lane).watchdog.take() {
+            ctx.cancel_future(watchdog);
         }
         match result {
             Ok(attempts) => {
-                if !self.gauge.healthy.swap(true, Ordering::Relaxed) {
-                    info!("store is back: queued={}", self.gauge.queued.load(Ordering::Relaxed));
+                if !self.queue_state.healthy.swap(true, Ordering::Relaxed) {
+                    info!("store is back: queued={}", self.queue_state.queued.load(Ordering::Relaxed));
                 }
-                self.settle(lane, batch.into_iter().zip(attempts).collect(), ctx);
+                self.finish_batch(lane, batch.into_iter().zip(attempts).collect(), ctx);
             }
             Err(StoreError::Fault(fault)) if !batch.is_empty() => {
-                // Something in it is more than the store can swallow: find out what, one by one. Also
-                // with one write alone, which else would be tried for ever and hold up all others.
+                // The store refuses one of the writes: committing one by one finds it. Also for a batch of
+                // one, which would otherwise be retried for ever and hold up all others.
                 error!("batch refused, committing one by one: writes={} error={fault}", batch.len());
                 self.commit_singly(lane, batch, ctx);
             }
@@ -342,73 +341,73 @@ impl Persister {
         }
     }
 
-    /// Answers what is done, sets aside what is held, and goes on.
-    fn settle(&mut self, lane: Lane, attempts: Vec<(Submit, Attempt)>, ctx: &mut Context<Self>) {
-        let (mut done, mut held) = (Vec::with_capacity(attempts.len()), Vec::new());
+    /// Answers committed writes, queues blocked ones by row, and continues with the lane.
+    fn finish_batch(&mut self, lane: WriteLane, attempts: Vec<(Submit, Attempt)>, ctx: &mut Context<Self>) {
+        let (mut done, mut blocked) = (Vec::with_capacity(attempts.len()), Vec::new());
         for (submit, attempt) in attempts {
             match attempt {
                 Attempt::Done(outcome) => done.push((submit, outcome)),
-                Attempt::Held(row) => held.push((row, submit)),
+                Attempt::Held(row) => blocked.push((row, submit)),
             }
         }
         let mut spacing = COMMIT_SPACING;
-        if let Lane::Aside(row) = lane {
-            done.iter().for_each(|(submit, _)| self.held.leave(&submit.write));
-            spacing = if held.is_empty() { Duration::ZERO } else { ASIDE_SPACING };
-            self.held.put_back(row, held);
+        if let WriteLane::Blocked(row) = lane {
+            done.iter().for_each(|(submit, _)| self.blocked.finish(&submit.write));
+            spacing = if blocked.is_empty() { Duration::ZERO } else { BLOCKED_SPACING };
+            self.blocked.requeue(row, blocked);
         } else {
-            for (row, submit) in held {
-                if self.held.is_empty() {
+            for (row, submit) in blocked {
+                if self.blocked.is_empty() {
                     warn!("a row is held, what needs it waits: row={row:?}");
                 }
-                self.held.push(row, submit);
+                self.blocked.push(row, submit);
             }
         }
         self.answer(done);
         let progress = self.progress(lane);
         (progress.failing_since, progress.retry_wait) = (None, RETRY_FIRST);
         progress.spaced_until = Instant::now() + spacing;
-        self.go_on(lane, ctx);
+        self.continue_lane(lane, ctx);
     }
 
-    /// A lane has done what it was busy with.
-    fn go_on(&mut self, lane: Lane, ctx: &mut Context<Self>) {
-        if let Lane::Aside(_) = lane {
-            let wait = self.aside.spaced_until.saturating_duration_since(Instant::now());
+    /// Starts the next batch of a lane.
+    fn continue_lane(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
+        if let WriteLane::Blocked(_) = lane {
+            let wait = self.blocked_progress.spaced_until.saturating_duration_since(Instant::now());
             ctx.run_later(wait, |persister, ctx| {
-                persister.aside.busy = false;
-                persister.try_aside(ctx);
+                persister.blocked_progress.busy = false;
+                persister.try_blocked(ctx);
             });
         } else {
             self.progress(lane).busy = false;
             self.commit_next(lane, ctx);
-            self.try_aside(ctx);
+            self.try_blocked(ctx);
         }
     }
 
-    /// With nothing left to retry, finds out by itself when the store is back: gifts are refused
-    /// until then, so nobody else would.
+    /// Pings a store that is away while no write is queued: gifts are refused until the ping succeeds, so
+    /// no write would find out that the store is back.
     fn probe(&mut self, ctx: &mut Context<Self>) {
         self.coins.busy = true;
         self.coins.began = Instant::now();
         let store = self.store.clone();
         let ping = async move { store.ping().await }.into_actor(self).map(|result, persister, ctx| {
-            persister.committed(Lane::Coins, Vec::new(), result.map(|()| Vec::new()), ctx);
+            persister.committed(WriteLane::Coins, Vec::new(), result.map(|()| Vec::new()), ctx);
         });
         ctx.spawn(ping);
     }
 
-    /// Commits writes one by one. A fault is the answer to the write that has it; if the store goes
-    /// away meanwhile, the rest waits for it like any batch.
-    fn commit_singly(&mut self, lane: Lane, batch: Vec<Submit>, ctx: &mut Context<Self>) {
+    /// Commits writes one by one. A write that the store refuses is answered so; if the store goes away
+    /// meanwhile, the remaining writes are retried like any batch.
+    fn commit_singly(&mut self, lane: WriteLane, batch: Vec<Submit>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let singly = async move {
             let mut done: Vec<(Submit, Attempt)> = Vec::with_capacity(batch.len());
-            let mut behind: HashMap<Sequence, Row> = HashMap::new();
+            let mut per_sequence: HashMap<Sequence, Row> = HashMap::new();
             let mut left = VecDeque::from(batch);
             while let Some(submit) = left.pop_front() {
                 let sequence = submit.write.sequence();
-                if let Some(row) = sequence.and_then(|sequence| behind.get(&sequence)) {
+                if let Some(row) = sequence.and_then(|sequence| per_sequence.get(&sequence)) {
                     done.push((submit, Attempt::Held(*row)));
                     continue;
                 }
@@ -424,61 +423,61 @@ impl Persister {
                     }
                 };
                 if let (Some(sequence), Attempt::Held(row)) = (sequence, &attempt) {
-                    behind.insert(sequence, *row);
+                    per_sequence.insert(sequence, *row);
                 }
                 done.push((submit, attempt));
             }
             (done, None)
         };
         ctx.spawn(singly.into_actor(self).map(move |(done, stopped), persister, ctx| match stopped {
-            None => persister.settle(lane, done, ctx),
+            None => persister.finish_batch(lane, done, ctx),
             Some((left, away)) => {
-                // What was done is answered; what was held is tried again with the rest.
-                let (held, done): (Vec<_>, Vec<_>) =
+                // Committed writes are answered; blocked ones are retried with the remaining ones.
+                let (blocked, done): (Vec<_>, Vec<_>) =
                     done.into_iter().partition(|(_, attempt)| matches!(attempt, Attempt::Held(_)));
                 persister.answer_done(lane, done);
-                let held = held.into_iter().map(|(submit, _)| submit);
-                persister.retry(lane, held.chain(left).collect(), &away, ctx);
+                let blocked = blocked.into_iter().map(|(submit, _)| submit);
+                persister.retry(lane, blocked.chain(left).collect(), &away, ctx);
             }
         }));
     }
 
-    fn answer_done(&mut self, lane: Lane, done: Vec<(Submit, Attempt)>) {
+    fn answer_done(&mut self, lane: WriteLane, done: Vec<(Submit, Attempt)>) {
         let outcomes = done.into_iter().filter_map(|(submit, attempt)| match attempt {
             Attempt::Done(outcome) => Some((submit, outcome)),
             Attempt::Held(_) => None,
         });
         let outcomes: Vec<_> = outcomes.collect();
-        if let Lane::Aside(_) = lane {
-            outcomes.iter().for_each(|(submit, _)| self.held.leave(&submit.write));
+        if let WriteLane::Blocked(_) = lane {
+            outcomes.iter().for_each(|(submit, _)| self.blocked.finish(&submit.write));
         }
         self.answer(outcomes);
     }
 
-    /// Puts a failed batch back in front, without gifts that have waited long enough, and comes
-    /// back later.
-    fn retry(&mut self, lane: Lane, batch: Vec<Submit>, fault: &StoreError, ctx: &mut Context<Self>) {
-        let failing_since = self.is_away(lane, fault);
+    /// Puts a failed batch back at the front of its queue, without gifts that have timed out, and retries
+    /// it later.
+    fn retry(&mut self, lane: WriteLane, batch: Vec<Submit>, fault: &StoreError, ctx: &mut Context<Self>) {
+        let failing_since = self.mark_store_away(lane, fault);
         let progress = self.progress(lane);
         let wait = progress.retry_wait;
         progress.retry_wait = (wait * 2).min(RETRY_MAX);
         progress.spaced_until = Instant::now() + wait;
-        let out_of_patience = failing_since.elapsed() >= GIFT_PATIENCE;
+        let has_timed_out = failing_since.elapsed() >= GIFT_RETRY_TIMEOUT;
         let (given_up, kept): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submit| out_of_patience && matches!(submit.write, Write::Gift(_)));
-        if let Lane::Aside(row) = lane {
-            given_up.iter().for_each(|submit| self.held.leave(&submit.write));
-            self.held.put_back(row, kept.into_iter().map(|submit| (row, submit)).collect());
+            batch.into_iter().partition(|submit| has_timed_out && matches!(submit.write, Write::Gift(_)));
+        if let WriteLane::Blocked(row) = lane {
+            given_up.iter().for_each(|submit| self.blocked.finish(&submit.write));
+            self.blocked.requeue(row, kept.into_iter().map(|submit| (row, submit)).collect());
         } else {
             for submit in kept.into_iter().rev() {
                 self.progress(lane).queue.push_front(submit);
             }
         }
         self.answer_busy(given_up);
-        if out_of_patience {
-            self.give_up_gifts();
+        if has_timed_out {
+            self.answer_queued_gifts_busy();
         }
-        ctx.run_later(wait, move |persister, ctx| persister.go_on(lane, ctx));
+        ctx.run_later(wait, move |persister, ctx| persister.continue_lane(lane, ctx));
     }
 
     fn answer_busy(&mut self, gifts: Vec<Submit>) {
@@ -488,8 +487,8 @@ impl Persister {
         self.answer(gifts.into_iter().map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))));
     }
 
-    /// Answers `busy` to all gifts that wait, however many writes wait before them.
-    fn give_up_gifts(&mut self) {
+    /// Answers `busy` to all queued gifts, wherever in the queue they are.
+    fn answer_queued_gifts_busy(&mut self) {
         let queue = std::mem::take(&mut self.coins.queue);
         let (given_up, kept): (Vec<_>, Vec<_>) =
             queue.into_iter().partition(|submit| matches!(submit.write, Write::Gift(_)));
@@ -497,11 +496,11 @@ impl Persister {
         self.answer_busy(given_up);
     }
 
-    /// Answers each room once for all its writes of a batch.
+    /// Answers each room once for all its writes in a batch.
     fn answer(&mut self, done: impl IntoIterator<Item = (Submit, WriteOutcome)>) {
         let mut by_room: HashMap<Arc<Recipient<WritesDone>>, Answers> = HashMap::new();
         for (submit, outcome) in done {
-            self.gauge.queued.fetch_sub(1, Ordering::Relaxed);
+            self.queue_state.queued.fetch_sub(1, Ordering::Relaxed);
             by_room.entry(submit.room).or_default().push((submit.ticket, outcome));
         }
         for (room, answers) in by_room {
@@ -511,7 +510,7 @@ impl Persister {
     }
 }
 
-/// The end of a write that the store cannot swallow.
+/// The answer to a write that the store refuses.
 fn refused(write: &Write) -> Attempt {
     Attempt::Done(match write {
         Write::Comment(_) => WriteOutcome::Comment(Err(StoreFailed::Refused)),
@@ -529,7 +528,7 @@ impl Handler<Submit> for Persister {
 
     fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
         let apart = self.store.commits_side_by_side() && matches!(submit.write, Write::Comment(_));
-        let lane = if apart { Lane::Comments } else { Lane::Coins };
+        let lane = if apart { WriteLane::Comments } else { WriteLane::Coins };
         self.progress(lane).queue.push_back(submit);
         self.commit_next(lane, ctx);
     }
@@ -540,7 +539,7 @@ impl Handler<Flush> for Persister {
 
     fn handle(&mut self, flush: Flush, ctx: &mut Context<Self>) {
         self.flushes.push(flush.0);
-        self.commit_next(Lane::Comments, ctx);
-        self.commit_next(Lane::Coins, ctx);
+        self.commit_next(WriteLane::Comments, ctx);
+        self.commit_next(WriteLane::Coins, ctx);
     }
 }
