@@ -475,8 +475,11 @@ fn session_settings(config: &Config) -> SessionSettings {
             per_ms: 1_000,
         },
         rooms_max: limits.rooms_per_session,
-        comment_chars_max: limits.comment_chars,
-        payload: PayloadLimits { bytes_max: limits.command_bytes, depth_max: limits.json_depth },
+        payload: PayloadLimits {
+            bytes_max: limits.command_bytes,
+            depth_max: limits.json_depth,
+            comment_chars_max: limits.comment_chars,
+        },
         ping_interval: ms(config.engineio.ping_interval_ms),
         ping_timeout: ms(config.engineio.ping_timeout_ms),
         connect_timeout: ms(config.engineio.connect_timeout_ms),

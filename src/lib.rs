@@ -42,11 +42,12 @@
 //!
 //! 1. `transport/socket.rs` takes a text frame off the socket and hands it to the session; it reads on
 //!    when the session is done with it. (How the socket came to be ours: `transport/upgrades.rs`.)
-//! 2. `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a [`protocol::ClientCommand`].
+//! 2. `actors/session/handlers.rs` picks the decoder: `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a
+//!    [`protocol::ClientCommand`], which carries a [`domain::RoomCommand`].
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
-//!    (`auth.rs`), finds the room and sends it a `RoomCommand`.
-//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`: [`domain::Room::post_comment`] decides
-//!    and returns effects. While viewers post more than the room shows, `domain/crowd.rs` keeps the
+//!    (`auth.rs`), finds the room and sends it a `SessionCommand`.
+//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`, unless `actors/live_room/ahead.rs` defers the command
+//!    until this node has caught up: [`domain::Room::handle`] decides and returns effects. While viewers post more than the room shows, `domain/crowd.rs` keeps the
 //!    comment for the end of a turn, and may give it to its sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever

@@ -6,13 +6,15 @@ mod transcripts;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-use liveroom::domain::{AckId, CommentText, GiftCount, GiftId, LiveId, SocketId, Timestamp};
+use liveroom::domain::{
+    AckId, CommentFault, CommentText, GiftCount, GiftId, LiveId, Reject, RoomCommand, SocketId, Timestamp,
+};
 use liveroom::protocol::engineio::{
     Handshake, PayloadKind, decode_binary, decode_payload, decode_text, encode_payload, open_packet,
 };
 use liveroom::protocol::socketio::{connect_error, connect_packet};
 use liveroom::protocol::{
-    CommandKind, Decoded, Dialect, EnginePacket, EngineVersion, PayloadLimits, SocketIoDecoder, SocketIoInput,
+    ClientRequest, Decoded, Dialect, EnginePacket, EngineVersion, PayloadLimits, SocketIoDecoder, SocketIoInput,
     TokenField, event_text, plain_json, presence_text, reply_text,
 };
 use proptest::prelude::*;
@@ -85,17 +87,9 @@ fn describe(input: &SocketIoInput) -> String {
         SocketIoInput::Event(Decoded::UnknownEvent { ack }) => format!("unknown event ack={ack:?}"),
         SocketIoInput::Event(Decoded::Malformed { ack, what }) => format!("malformed ack={ack:?}: {what}"),
         SocketIoInput::Event(Decoded::Command(command)) => {
-            let mut words = match &command.kind {
-                CommandKind::Join { .. } => "join".to_owned(),
-                CommandKind::Leave => "leave".to_owned(),
-                CommandKind::Comment { text: None, .. } => "comment without text".to_owned(),
-                CommandKind::Comment { text: Some(text), .. } => {
-                    format!("comment of {} characters", text.chars().count())
-                }
-                CommandKind::Gift { gift_id, count, .. } => {
-                    format!("gift {} x {}", shown(gift_id.map(GiftId::get)), shown(count.ok().map(GiftCount::get)))
-                }
-                CommandKind::Auth => "auth".to_owned(),
+            let mut words = match &command.request {
+                ClientRequest::Room(command) => room_command_words(command),
+                ClientRequest::Auth => "auth".to_owned(),
             };
             let _ = write!(words, " in live {}", shown(command.live_id.map(LiveId::get)));
             match &command.token {
@@ -107,6 +101,23 @@ fn describe(input: &SocketIoInput) -> String {
                 let _ = write!(words, ", ack={:?}", command.ack);
             }
             words
+        }
+    }
+}
+
+fn room_command_words(command: &RoomCommand) -> String {
+    match command {
+        RoomCommand::Join { .. } => "join".to_owned(),
+        RoomCommand::Leave => "leave".to_owned(),
+        RoomCommand::Comment { text: Ok(text), .. } => {
+            format!("comment of {} characters", text.as_str().chars().count())
+        }
+        RoomCommand::Comment { text: Err(Reject::CommentRefused { fault: CommentFault::Empty }), .. } => {
+            "comment without text".to_owned()
+        }
+        RoomCommand::Comment { text: Err(fault), .. } => format!("comment, {fault:?}"),
+        RoomCommand::Gift { gift_id, count, .. } => {
+            format!("gift {} x {}", shown(gift_id.map(GiftId::get)), shown(count.ok().map(GiftCount::get)))
         }
     }
 }

@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, CROWD_TURN_MS, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift,
-    GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, Live,
-    LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    AckId, BucketRate, CROWD_TURN_MS, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect,
+    Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId,
+    LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand,
     RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 use proptest::prelude::*;
@@ -74,6 +74,33 @@ impl Books {
         };
         self.records.insert(key, (receipt, order.gift.id));
         Ok(receipt)
+    }
+}
+
+/// What the actor gives a room to decide with.
+struct Env<'a> {
+    history: &'a History<Sequenced>,
+    /// The number of the comment that is posted now.
+    comments_count: i64,
+}
+
+impl CommandEnv<u64> for Env<'_> {
+    fn recover_after(&mut self, since: &Position, _: &u64, now: Timestamp) -> Option<Offset> {
+        self.history.reaches(since, now).then_some(since.offset)
+    }
+
+    fn next_comment_id(&mut self, _: Timestamp) -> CommentId {
+        CommentId::new(self.comments_count).expect("positive")
+    }
+
+    fn new_request_id(&mut self) -> RequestId {
+        panic!("each gift has a name of its client")
+    }
+
+    /// The third gift is not in the catalogue.
+    fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
+        let price = Coins::new(6 + id.get());
+        (id.get() < 3).then(|| Arc::new(Gift { id, name: "rose".into(), image: String::new(), price }))
     }
 }
 
@@ -161,7 +188,8 @@ impl World {
             Step::Leave { session } => {
                 let to = self.ask(session);
                 self.forget(session);
-                let decision = self.room.leave(SessionId(session), to.clone(), self.now);
+                // The room asks nothing of the user of a session that leaves.
+                let decision = self.handle(&to, user_id(0), RoomCommand::Leave);
                 assert!(decision.is_ok(), "the live has started");
                 self.decide(&to, decision);
             }
@@ -209,6 +237,18 @@ impl World {
         ReplyTo { handle: session, ack: AckId::Number(self.asked_count) }
     }
 
+    fn handle(&mut self, to: &ReplyTo<u64>, user: UserId, command: RoomCommand) -> Result<Vec<Effect<u64>>, Reject> {
+        let caller = Caller {
+            session: SessionId(to.handle),
+            profile: profile(user),
+            socket_id: format!("s{}", to.handle).into(),
+            address: Ipv4Addr::from_bits(to.handle as u32 % 3).into(),
+            to: to.clone(),
+        };
+        let mut env = Env { history: &self.history, comments_count: self.comments_count };
+        self.room.handle(caller, command, &mut env, self.now)
+    }
+
     fn decide(&mut self, to: &ReplyTo<u64>, decision: Result<Vec<Effect<u64>>, Reject>) {
         match decision {
             Ok(effects) => self.perform(effects),
@@ -218,21 +258,9 @@ impl World {
 
     fn join(&mut self, session: u64, user: UserId) {
         let to = self.ask(session);
-        let profile = profile(user);
-        let socket_id = format!("s{session}").into();
-        let since = self.clients.seen(session).filter(|seen| self.history.reaches(seen, self.now));
-        let request = JoinRequest {
-            session: SessionId(session),
-            profile,
-            socket_id,
-            handle: session,
-            ack: to.ack.clone(),
-            address: Ipv4Addr::from_bits(session as u32 % 3).into(),
-            is_return: since.is_some(),
-            recover_after: since.map(|seen| seen.offset),
-        };
+        let since = self.clients.seen(session).filter(|seen| self.history.reaches(seen, self.now)).cloned();
         let was_online = self.online().contains(&user);
-        let decision = self.room.join(request, self.now);
+        let decision = self.handle(&to, user, RoomCommand::Join { since: Ok(since) });
         assert!(decision.is_ok() || !was_online, "who is online comes in at any time");
         if decision.is_ok() {
             self.sessions.insert(session, user);
@@ -247,14 +275,14 @@ impl World {
 
     fn comment(&mut self, session: u64, user: UserId, text: u8, request: Option<u8>) {
         let to = self.ask(session);
-        let caller = Caller { session: SessionId(session), user, to: to.clone() };
         self.comments_count += 1;
         let id = CommentId::new(self.comments_count).expect("positive");
         let text = CommentText::parse(["one", "two"][usize::from(text)], 200).expect("short");
         if let Some(request) = request {
             self.posted.insert(id, (user, request_id(request), self.now));
         }
-        let decision = self.room.post_comment(caller, text, request.map(request_id), id, self.now);
+        let request_id = Ok(request.map(request_id));
+        let decision = self.handle(&to, user, RoomCommand::Comment { text: Ok(text), request_id });
         if let Err(Reject::RateLimited { retry_after_ms }) = decision {
             let rate =
                 if user == self.room.live().owner { SETTINGS.streamer_comment_rate } else { SETTINGS.comment_rate };
@@ -268,12 +296,8 @@ impl World {
 
     fn gift(&mut self, session: u64, user: UserId, price: u8, request: u8) {
         let to = self.ask(session);
-        let caller = Caller { session: SessionId(session), user, to: to.clone() };
-        // The third gift is not in the catalogue.
-        let gift = GiftId::new(i64::from(price) + 1).filter(|_| price < 2).map(|id| {
-            Arc::new(Gift { id, name: "rose".into(), image: String::new(), price: Coins::new(7 + i64::from(price)) })
-        });
-        let decision = self.room.send_gift(caller, gift, GiftCount::ONE, request_id(request), self.now);
+        let gift_id = GiftId::new(i64::from(price) + 1);
+        let decision = self.handle(&to, user, gift_command(gift_id, request_id(request)));
         self.decide(&to, decision);
     }
 
@@ -530,10 +554,7 @@ impl World {
             self.wait(1_000);
             self.join(0, user);
             let to = self.ask(0);
-            let caller = Caller { session: SessionId(0), user, to: to.clone() };
-            let price = Coins::new(6 + gift_id.get());
-            let gift = Arc::new(Gift { id: gift_id, name: "rose".into(), image: String::new(), price });
-            let decision = self.room.send_gift(caller, Some(gift), GiftCount::ONE, request_id, self.now);
+            let decision = self.handle(&to, user, gift_command(Some(gift_id), request_id));
             self.decide(&to, decision);
             self.settle();
         }
@@ -549,6 +570,10 @@ fn user_id(user: u8) -> UserId {
 
 fn request_id(request: u8) -> RequestId {
     RequestId::parse(&format!("r{request}")).expect("plain")
+}
+
+fn gift_command(gift_id: Option<GiftId>, request_id: RequestId) -> RoomCommand {
+    RoomCommand::Gift { gift_id, count: Ok(GiftCount::ONE), request_id: Ok(Some(request_id)) }
 }
 
 fn profile(id: UserId) -> Arc<Profile> {

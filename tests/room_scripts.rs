@@ -29,7 +29,7 @@
 //! | `with WHO…` | they join, which is not shown |
 //! | `WHO join`, `leave`, `lost`, `removed`, `kicked` | `join from=N` comes from address N; by default each user has its own |
 //! | `WHO becomes_another` | its session shows another user's token |
-//! | `WHO comment TEXT id=ID` | `id` is the `request_id`, here and below; optional |
+//! | `WHO comment TEXT id=ID` | `id` is the `request_id`, here and below; optional. A field that is wrong is a fault of the command, not of the script |
 //! | `WHO gift NAME num=N id=ID` | `rose` costs 7, `ring` 520; any other name is not in the catalogue |
 //! | `wait 1.5s`, `tick` | the clock goes on / the room looks at it |
 //! | `store ok c1`, `busy`, `refused` | the store answers for a comment |

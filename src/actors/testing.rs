@@ -220,7 +220,6 @@ pub fn session_settings() -> SessionSettings {
         command_rate: PLENTY,
         user_command_rate: PLENTY,
         rooms_max: 8,
-        comment_chars_max: 200,
         payload: PayloadLimits::DEFAULT,
         ping_interval: minute,
         ping_timeout: minute,

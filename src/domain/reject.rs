@@ -1,5 +1,7 @@
 //! Why a command is refused. The session lives on.
 
+use super::CommentTextError;
+
 /// A refusal is a value: it is answered, never logged as an error. Words and codes are the
 /// protocol's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,4 +53,14 @@ pub enum CommentFault {
 impl Reject {
     /// The busy answer where nothing better is known about when to come back.
     pub const BUSY: Reject = Reject::Busy { retry_after_ms: 1_000 };
+}
+
+impl From<CommentTextError> for Reject {
+    fn from(error: CommentTextError) -> Self {
+        match error {
+            CommentTextError::Empty => Reject::CommentRefused { fault: CommentFault::Empty },
+            CommentTextError::Nul => Reject::CommentRefused { fault: CommentFault::Nul },
+            CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
+        }
+    }
 }

@@ -4,16 +4,16 @@
 mod comments;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::crowd::CrowdLane;
+use super::rate::RateMeter;
 use super::retries::{CommentMemory, GiftMemory};
 use super::{
-    AckId, Admission, Arrival, Bucket, BucketRate, Claim, Coins, Comment, CommentId, Effect, Gift, GiftCount,
-    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member, MemberList,
-    Offset, PeerChange, PeerNews, PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject, Reply,
-    ReplyTo, RequestId, RoomEvent, RoomLedger, Sequenced, SessionId, SocketId, Timestamp, UserId,
+    Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Effect, GiftCount,
+    GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member,
+    MemberList, Offset, PeerChange, PeerNews, PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject,
+    Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -43,32 +43,6 @@ pub struct RoomSettings {
     /// Whether the order of events knows which gifts were announced, on whatever node: then a gift that
     /// was committed before the room opened here may be announced, and is not announced twice.
     pub order_knows_gifts: bool,
-}
-
-/// A session asking to become a member.
-#[derive(Debug, Clone)]
-pub struct JoinRequest<H> {
-    pub session: SessionId,
-    pub profile: Arc<Profile>,
-    pub socket_id: SocketId,
-    pub handle: H,
-    pub ack: AckId,
-    /// Where it comes from, as limits count it.
-    pub address: IpAddr,
-    /// Whether it says where it left off: a new session of a user that is still online is quiet then.
-    pub is_return: bool,
-    /// The offset it saw last, if all that came after it can be told again.
-    pub recover_after: Option<Offset>,
-}
-
-/// Who sends a command, and how to answer it.
-#[derive(Debug, Clone)]
-pub struct Caller<H> {
-    pub session: SessionId,
-    /// The user the command was verified for. A session whose token now names another user than
-    /// the one it joined as is no member until it joins again.
-    pub user: UserId,
-    pub to: ReplyTo<H>,
 }
 
 /// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest
@@ -103,6 +77,8 @@ pub struct Room<H> {
     /// Committed gifts that wait for their place in the order.
     announcing: HashMap<GiftRecordId, (Coins, Vec<ReplyTo<H>>)>,
     announced: GiftMemory,
+    comments_rate: RateMeter,
+    gifts_rate: RateMeter,
 }
 
 impl<H: Clone> Room<H> {
@@ -129,6 +105,8 @@ impl<H: Clone> Room<H> {
             committing: HashMap::new(),
             announcing: HashMap::new(),
             announced: GiftMemory::default(),
+            comments_rate: RateMeter::default(),
+            gifts_rate: RateMeter::default(),
         };
         for comment in recent {
             if let Some(request_id) = comment.request_id {
@@ -150,11 +128,40 @@ impl<H: Clone> Room<H> {
         }
     }
 
+    /// Decides about a command. Its faults are reported in the order of the wire contract: the status of the live,
+    /// the membership, then the fields.
+    pub fn handle(
+        &mut self,
+        caller: Caller<H>,
+        command: RoomCommand,
+        env: &mut impl CommandEnv<H>,
+        now: Timestamp,
+    ) -> Result<Vec<Effect<H>>, Reject> {
+        match command {
+            RoomCommand::Join { since } => self.join(caller, since, env, now),
+            RoomCommand::Leave => self.leave(caller, now),
+            RoomCommand::Comment { text, request_id } => self.post_comment(caller, text, request_id, env, now),
+            RoomCommand::Gift { gift_id, count, request_id } => {
+                self.send_gift(caller, gift_id, count, request_id, env, now)
+            }
+        }
+    }
+
     /// Makes a session a member. Joining again renews it, which is always possible, and is announced
     /// again without duplicates, within a budget of its user.
-    pub fn join(&mut self, request: JoinRequest<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
+    fn join(
+        &mut self,
+        caller: Caller<H>,
+        since: Result<Option<Position>, Reject>,
+        env: &mut impl CommandEnv<H>,
+        now: Timestamp,
+    ) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
-        let JoinRequest { session, profile, socket_id, handle, ack, address, is_return, recover_after } = request;
+        let since = since?;
+        let Caller { session, profile, socket_id, address, to: ReplyTo { handle, ack } } = caller;
+        // A new session of a user that is still online is quiet if it says where it left off.
+        let is_return = since.is_some();
+        let recover_after = since.and_then(|since| env.recover_after(&since, &handle, now));
         let user = profile.id;
         // Who is online comes in at no cost to others: it makes nobody's list longer.
         if self.members.profile(user).is_none() {
@@ -198,12 +205,12 @@ impl<H: Clone> Room<H> {
 
     /// A member says good-bye, in any status. For a stranger there is nothing to do and nobody to tell,
     /// unless the live has not started: then it hears that.
-    pub fn leave(&mut self, session: SessionId, to: ReplyTo<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
-        if self.live.status == LiveStatus::Scheduled && self.members.get(session).is_none() {
+    fn leave(&mut self, caller: Caller<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
+        if self.live.status == LiveStatus::Scheduled && self.members.get(caller.session).is_none() {
             return Err(Reject::LiveNotStarted);
         }
-        let mut effects = self.remove(session, now);
-        effects.push(Effect::Reply { to, result: Ok(Reply::Left { live_id: self.live.id }) });
+        let mut effects = self.remove(caller.session, now);
+        effects.push(Effect::Reply { to: caller.to, result: Ok(Reply::Left { live_id: self.live.id }) });
         Ok(effects)
     }
 
@@ -302,16 +309,10 @@ impl<H: Clone> Room<H> {
         [self.members.next_expiry(), self.presence.due(), self.crowd.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Whether `caller` may comment here now, before anything else about the command is looked at.
-    pub fn admit(&self, caller: &Caller<H>) -> Result<(), Reject> {
-        self.live.status.require_open()?;
-        self.author(caller).map(|_| ())
-    }
-
     /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
     /// the retry of a gift that was committed before the end, and only the books know. They refuse
     /// a new one.
-    pub fn admit_gift(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
+    fn admit_gift(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
         match self.live.status {
             LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
             LiveStatus::OnAir | LiveStatus::Paused => self.author(caller),
@@ -355,16 +356,19 @@ impl<H: Clone> Room<H> {
 
     /// Decides whether a gift may go to the books. It is told to nobody before it comes back from
     /// there ([`Room::gift_settled`]).
-    pub fn send_gift(
+    fn send_gift(
         &mut self,
         caller: Caller<H>,
-        gift: Option<Arc<Gift>>,
-        count: GiftCount,
-        request_id: RequestId,
+        gift_id: Option<GiftId>,
+        count: Result<GiftCount, Reject>,
+        request_id: Result<Option<RequestId>, Reject>,
+        env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
         let giver = self.admit_gift(&caller)?;
-        let gift = gift.ok_or(match self.live.status {
+        self.gifts_rate.count(now);
+        let (count, request_id) = (count?, request_id?.unwrap_or_else(|| env.new_request_id()));
+        let gift = gift_id.and_then(|id| env.gift(id)).ok_or(match self.live.status {
             LiveStatus::Ended => Reject::LiveEnded,
             LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => Reject::GiftNotFound,
         })?;
@@ -468,6 +472,16 @@ impl<H: Clone> Room<H> {
         &self.position
     }
 
+    /// Comments that members posted, those refused by a limit included: mean over the last ten seconds.
+    pub fn comments_per_s(&self, now: Timestamp) -> f64 {
+        self.comments_rate.per_s(now)
+    }
+
+    /// Gifts that members asked for, those refused included: mean over the last ten seconds.
+    pub fn gifts_per_s(&self, now: Timestamp) -> f64 {
+        self.gifts_rate.per_s(now)
+    }
+
     /// Comments sampled out since the room opened.
     pub fn sampled_out_count(&self) -> u64 {
         self.crowd.sampled_out_count()
@@ -480,7 +494,7 @@ impl<H: Clone> Room<H> {
 
     fn author(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
         let member = self.members.get(caller.session).ok_or(Reject::NotInRoom)?;
-        if member.user != caller.user {
+        if member.user != caller.profile.id {
             return Err(Reject::NotInRoom);
         }
         self.members.profile(member.user).cloned().ok_or(Reject::NotInRoom)

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{AckId, GiftCount, GiftId, LiveId, Position, RequestId};
+use super::payload::PayloadLimits;
+use crate::domain::{AckId, CommentText, GiftCount, GiftId, LiveId, Position, Reject, RequestId, RoomCommand};
 
 /// One command, decoded but not yet believed.
 ///
@@ -16,7 +17,16 @@ pub struct ClientCommand {
     pub token: TokenField,
     /// `None` unless the id was a positive integer or a string of its digits.
     pub live_id: Option<LiveId>,
-    pub kind: CommandKind,
+    pub request: ClientRequest,
+}
+
+/// What a client asks for, and so which part of the server acts on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientRequest {
+    /// The room of the live acts on it.
+    Room(RoomCommand),
+    /// Plain JSON only: the session takes the token that came with the command for its own.
+    Auth,
 }
 
 /// The `token` of a payload.
@@ -40,30 +50,8 @@ impl fmt::Debug for TokenField {
     }
 }
 
-/// A field that is there but wrong: its name and what was expected.
+/// The field of a text that is wrong, and what was expected of it.
 pub type FieldFault = &'static str;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandKind {
-    Join {
-        /// Where the client left off.
-        since: Result<Option<Position>, FieldFault>,
-    },
-    Leave,
-    Comment {
-        /// `None` if `data` is no string.
-        text: Option<String>,
-        request_id: Result<Option<RequestId>, FieldFault>,
-    },
-    Gift {
-        /// `None` unless the id was a positive integer or a string of its digits.
-        gift_id: Option<GiftId>,
-        count: Result<GiftCount, FieldFault>,
-        request_id: Result<Option<RequestId>, FieldFault>,
-    },
-    /// Plain JSON only: replaces the session's token.
-    Auth,
-}
 
 /// What a decoder made of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +74,16 @@ const EPOCH_BYTES_MAX: usize = 64;
 
 /// Reads an event that both dialects have. `payload` is its first argument; anything but an object
 /// counts as an empty one, so that it is the missing token that is reported.
-pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId) -> Decoded {
+pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId, limits: PayloadLimits) -> Decoded {
     let mut fields = into_fields(payload);
-    let kind = match event {
-        "joinLive" => CommandKind::Join { since: since(&fields) },
-        "leaveLive" => CommandKind::Leave,
-        "comment" => CommandKind::Comment { text: take_string(&mut fields, "data"), request_id: request_id(&fields) },
-        "gift" => CommandKind::Gift {
+    let command = match event {
+        "joinLive" => RoomCommand::Join { since: since(&fields) },
+        "leaveLive" => RoomCommand::Leave,
+        "comment" => RoomCommand::Comment {
+            text: comment_text(&fields, limits.comment_chars_max),
+            request_id: request_id(&fields),
+        },
+        "gift" => RoomCommand::Gift {
             gift_id: fields.get("gift_id").and_then(integer).and_then(GiftId::new),
             count: gift_count(&fields),
             request_id: request_id(&fields),
@@ -100,13 +91,14 @@ pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId) -> Decoded 
         _ => return Decoded::UnknownEvent { ack },
     };
     let live_id = fields.get("live_id").and_then(integer).and_then(LiveId::new);
-    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, kind })
+    let request = ClientRequest::Room(command);
+    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, request })
 }
 
 /// Reads the `auth` event, which only plain JSON has: a Socket.IO payload carries its own token.
 pub(super) fn decode_auth(payload: Option<Value>, ack: AckId) -> Decoded {
     let token = take_token(&mut into_fields(payload));
-    Decoded::Command(ClientCommand { ack, token, live_id: None, kind: CommandKind::Auth })
+    Decoded::Command(ClientCommand { ack, token, live_id: None, request: ClientRequest::Auth })
 }
 
 fn into_fields(payload: Option<Value>) -> Map<String, Value> {
@@ -126,11 +118,10 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-fn take_string(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
-    match fields.get_mut(name).map(Value::take) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
+/// What is not a text is refused like a text that says nothing.
+fn comment_text(fields: &Map<String, Value>, chars_max: usize) -> Result<CommentText, Reject> {
+    let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+    Ok(CommentText::parse(text, chars_max)?)
 }
 
 fn take_token(fields: &mut Map<String, Value>) -> TokenField {
@@ -142,12 +133,12 @@ fn take_token(fields: &mut Map<String, Value>) -> TokenField {
     }
 }
 
-fn since(fields: &Map<String, Value>) -> Result<Option<Position>, FieldFault> {
+fn since(fields: &Map<String, Value>) -> Result<Option<Position>, Reject> {
     match fields.get("since") {
         None | Some(Value::Null) => Ok(None),
         Some(since) => match position(since) {
             Some(position) => Ok(Some(position)),
-            None => Err("since: {epoch: string, offset: integer from 0}"),
+            None => Err(Reject::BadRequest { what: "since: {epoch: string, offset: integer from 0}" }),
         },
     }
 }
@@ -157,19 +148,22 @@ fn position(since: &Value) -> Option<Position> {
     Some(Position { epoch: epoch.into(), offset: since.get("offset")?.as_u64()? })
 }
 
-fn gift_count(fields: &Map<String, Value>) -> Result<GiftCount, FieldFault> {
+fn gift_count(fields: &Map<String, Value>) -> Result<GiftCount, Reject> {
     match fields.get("num") {
         None | Some(Value::Null) => Ok(GiftCount::ONE),
-        Some(num) => integer(num).and_then(GiftCount::new).ok_or("num: an integer from 1 to 999"),
+        Some(num) => {
+            let fault = Reject::BadRequest { what: "num: an integer from 1 to 999" };
+            integer(num).and_then(GiftCount::new).ok_or(fault)
+        }
     }
 }
 
-fn request_id(fields: &Map<String, Value>) -> Result<Option<RequestId>, FieldFault> {
+fn request_id(fields: &Map<String, Value>) -> Result<Option<RequestId>, Reject> {
     match fields.get("request_id") {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_str().and_then(RequestId::parse) {
             Some(request_id) => Ok(Some(request_id)),
-            None => Err("request_id: 1 to 64 of A-Z a-z 0-9 _ -"),
+            None => Err(Reject::BadRequest { what: "request_id: 1 to 64 of A-Z a-z 0-9 _ -" }),
         },
     }
 }
@@ -179,10 +173,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::CommentFault;
 
     fn command(event: &str, payload: Value) -> ClientCommand {
-        match decode_event(event, Some(payload), AckId::None) {
+        match decode_event(event, Some(payload), AckId::None, PayloadLimits::DEFAULT) {
             Decoded::Command(command) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn room_command(event: &str, payload: Value) -> RoomCommand {
+        match command(event, payload).request {
+            ClientRequest::Room(command) => command,
             other => panic!("{other:?}"),
         }
     }
@@ -251,10 +253,10 @@ mod tests {
             (json!("1.5"), None),
             (json!([]), None),
         ] {
-            let CommandKind::Gift { count, .. } = command("gift", json!({"num": num})).kind else { panic!() };
+            let RoomCommand::Gift { count, .. } = room_command("gift", json!({"num": num})) else { panic!() };
             assert_eq!(count.ok().map(GiftCount::get), expected, "{num}");
         }
-        let CommandKind::Gift { count, .. } = command("gift", json!({})).kind else { panic!() };
+        let RoomCommand::Gift { count, .. } = room_command("gift", json!({})) else { panic!() };
         assert_eq!(count, Ok(GiftCount::ONE));
     }
 
@@ -268,8 +270,8 @@ mod tests {
             (json!("x".repeat(65)), false),
             (json!(1), false),
         ] {
-            let CommandKind::Comment { request_id: read, .. } =
-                command("comment", json!({"request_id": request_id})).kind
+            let RoomCommand::Comment { request_id: read, .. } =
+                room_command("comment", json!({"request_id": request_id}))
             else {
                 panic!()
             };
@@ -294,8 +296,25 @@ mod tests {
             (json!({"epoch": 1, "offset": 3}), false),
             (json!("e:3"), false),
         ] {
-            let CommandKind::Join { since: read } = command("joinLive", json!({"since": since})).kind else { panic!() };
+            let RoomCommand::Join { since: read } = room_command("joinLive", json!({"since": since})) else { panic!() };
             assert_eq!(read.is_ok(), fits, "{since}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_a_text_within_the_limit_or_a_fault() {
+        let empty = Reject::CommentRefused { fault: CommentFault::Empty };
+        for (data, expected) in [
+            (json!("hi"), Ok("hi")),
+            (json!(null), Err(empty)),
+            (json!(5), Err(empty)),
+            (json!(["a"]), Err(empty)),
+            (json!(" \u{3000}"), Err(empty)),
+            (json!("a\0b"), Err(Reject::CommentRefused { fault: CommentFault::Nul })),
+            (json!("界".repeat(201)), Err(Reject::CommentTooLong { chars_max: 200 })),
+        ] {
+            let RoomCommand::Comment { text, .. } = room_command("comment", json!({"data": data})) else { panic!() };
+            assert_eq!(text.as_ref().map(CommentText::as_str), expected.as_ref().copied(), "{data}");
         }
     }
 }

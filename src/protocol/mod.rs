@@ -20,7 +20,7 @@ pub mod reply;
 pub mod socketio;
 
 pub use codec::{Codec, Dialect, echo_text, event_text, fail_text, kicked_text, presence_text, rate_text};
-pub use command::{ClientCommand, CommandKind, Decoded, FieldFault, TokenField};
+pub use command::{ClientCommand, ClientRequest, Decoded, FieldFault, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use payload::PayloadLimits;
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};

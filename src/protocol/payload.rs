@@ -1,4 +1,4 @@
-//! What JSON from a client may cost before anyone parses it.
+//! What a command from a client may cost: its JSON before anyone parses it, and its longest text.
 
 use super::command::FieldFault;
 
@@ -12,10 +12,12 @@ pub struct PayloadLimits {
     /// Arrays and objects open at once. serde_json gives up at 128 by itself; this limit is ours,
     /// so that no depth of a parser's stack depends on what a client sends.
     pub depth_max: usize,
+    /// Characters (Unicode code points) of a comment. A longer one is refused when its room acts on it.
+    pub comment_chars_max: usize,
 }
 
 impl PayloadLimits {
-    pub const DEFAULT: PayloadLimits = PayloadLimits { bytes_max: 8_192, depth_max: 16 };
+    pub const DEFAULT: PayloadLimits = PayloadLimits { bytes_max: 8_192, depth_max: 16, comment_chars_max: 200 };
 
     /// One pass over the bytes, without parsing.
     pub fn check(&self, json: &str) -> Result<(), FieldFault> {
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive() {
-        let limits = PayloadLimits { bytes_max: 6, depth_max: 3 };
+        let limits = PayloadLimits { bytes_max: 6, depth_max: 3, ..PayloadLimits::DEFAULT };
         assert_eq!(limits.check("[[[]]]"), Ok(()));
         assert_eq!(limits.check("[[[1]]]"), Err("payload too large"));
         assert_eq!(limits.check("[[[["), Err("payload nested too deep"));

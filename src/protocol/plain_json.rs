@@ -38,7 +38,7 @@ pub fn decode(text: &str, limits: PayloadLimits) -> Decoded {
     };
     match event.as_str() {
         "auth" => decode_auth(frame.data, ack),
-        event => decode_event(event, frame.data, ack),
+        event => decode_event(event, frame.data, ack, limits),
     }
 }
 
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for IdVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::command::CommandKind;
+    use crate::protocol::command::ClientRequest;
 
     fn read(text: &str) -> Decoded {
         decode(text, PayloadLimits::DEFAULT)
@@ -182,6 +182,6 @@ mod tests {
     #[test]
     fn auth_needs_no_live() {
         let Decoded::Command(command) = read(r#"{"event":"auth","data":{"token":"t"}}"#) else { panic!() };
-        assert_eq!(command.kind, CommandKind::Auth);
+        assert_eq!(command.request, ClientRequest::Auth);
     }
 }

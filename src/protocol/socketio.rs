@@ -191,7 +191,7 @@ impl SocketIoDecoder {
         let mut arguments = arguments.into_iter();
         match arguments.next() {
             Some(Json::String(name)) if RESERVED_EVENTS.contains(&name.as_str()) => Err(ParseError::Payload),
-            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack)),
+            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack, self.limits)),
             Some(Json::Number(_)) => Ok(Decoded::UnknownEvent { ack }),
             _ => Err(ParseError::Payload),
         }

@@ -1,12 +1,13 @@
 //! Storms into one room, over the domain and the encodings alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Coins, Effect, JoinRequest, Live, LiveId, LiveStatus, Position, Presence, PresenceSettings,
-    Profile, Reply, ReplyTo, Room, RoomSettings, SessionId, Timestamp, UserId,
+    AckId, BucketRate, Caller, Coins, CommandEnv, CommentId, Effect, Gift, GiftId, Live, LiveId, LiveStatus, Offset,
+    Position, Presence, PresenceSettings, Profile, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomSettings,
+    SessionId, Timestamp, UserId,
 };
 use liveroom::protocol::{Dialect, presence_text};
 
@@ -26,6 +27,8 @@ struct Storm {
     room: Room<u64>,
     now: Timestamp,
     comers_count: u64,
+    /// The sessions that are in the room, by their number.
+    callers: HashMap<u64, Caller<u64>>,
     /// Bytes announced since the measuring began.
     announced_bytes: usize,
     /// By member: the bytes that had been announced before it came, and those it was shown.
@@ -36,6 +39,27 @@ struct Storm {
     shown: Vec<Arc<Presence>>,
     /// The presence that was encoded last, and its length.
     encoded: Option<(Arc<Presence>, usize)>,
+}
+
+/// Joins without a position and leaves need nothing that is outside the room.
+struct NothingElse;
+
+impl CommandEnv<u64> for NothingElse {
+    fn recover_after(&mut self, _: &Position, _: &u64, _: Timestamp) -> Option<Offset> {
+        None
+    }
+
+    fn next_comment_id(&mut self, _: Timestamp) -> CommentId {
+        panic!("no one comments")
+    }
+
+    fn new_request_id(&mut self) -> RequestId {
+        panic!("no one gives")
+    }
+
+    fn gift(&self, _: GiftId) -> Option<Arc<Gift>> {
+        None
+    }
 }
 
 impl Storm {
@@ -60,6 +84,7 @@ impl Storm {
             room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), settings, now),
             now,
             comers_count: 0,
+            callers: HashMap::new(),
             announced_bytes: 0,
             entered: BTreeMap::new(),
             is_measuring: false,
@@ -84,18 +109,11 @@ impl Storm {
         let id = UserId::new(100_000 + number as i64).expect("positive");
         let profile = Arc::new(Profile { id, name: format!("viewer{number}"), avatar: Some(String::new()) });
         let socket_id = format!("93hUWfxJSj6t{number:08}").into();
-        let request = JoinRequest {
-            session: SessionId(number),
-            profile,
-            socket_id,
-            handle: number,
-            ack: AckId::None,
-            address: Ipv4Addr::LOCALHOST.into(),
-            is_return: false,
-            recover_after: None,
-        };
+        let to = ReplyTo { handle: number, ack: AckId::None };
+        let session = SessionId(number);
+        self.callers.insert(number, Caller { session, profile, socket_id, address: Ipv4Addr::LOCALHOST.into(), to });
         self.entered.insert(number, (self.announced_bytes, 0));
-        let effects = self.room.join(request, self.now).expect("there is plenty of room");
+        let effects = self.handle(number, RoomCommand::Join { since: Ok(None) });
         let count = effects.iter().find_map(|effect| match effect {
             Effect::Reply { result: Ok(Reply::Joined { count, .. }), .. } => Some(*count),
             _ => None,
@@ -106,10 +124,16 @@ impl Storm {
 
     /// The one that came as the `number`th leaves.
     fn leave(&mut self, number: u64) {
-        let to = ReplyTo { handle: number, ack: AckId::None };
-        let effects = self.room.leave(SessionId(number), to, self.now).expect("the live has started");
+        let effects = self.handle(number, RoomCommand::Leave);
+        self.callers.remove(&number);
         self.entered.remove(&number);
         self.perform(effects);
+    }
+
+    fn handle(&mut self, number: u64, command: RoomCommand) -> Vec<Effect<u64>> {
+        let caller = self.callers[&number].clone();
+        let decision = self.room.handle(caller, command, &mut NothingElse, self.now);
+        decision.expect("the live has started, and there is plenty of room")
     }
 
     /// Time passes, and the room is woken when it asked to be.

@@ -55,11 +55,18 @@ impl Words {
         self.key("id").map(|id| RequestId::parse(&id).ok_or(format!("{id} is no request id"))).transpose()
     }
 
-    /// `since=3`, or `since=f:3` for another epoch than the scripts' own.
-    pub fn since(&mut self) -> Result<Option<Position>, String> {
+    /// As a decoder reads it from a command: one that cannot be is a fault of the command.
+    pub fn request_id_or_fault(&mut self) -> Result<Option<RequestId>, Reject> {
+        self.request_id().map_err(|_| Reject::BadRequest { what: "request_id" })
+    }
+
+    /// `since=3`, or `since=f:3` for another epoch than the scripts' own. As a decoder reads it from a command: one
+    /// that cannot be is a fault of the command.
+    pub fn since(&mut self) -> Result<Option<Position>, Reject> {
         let Some(since) = self.key("since") else { return Ok(None) };
         let (epoch, offset) = since.split_once(':').unwrap_or((EPOCH, &since));
-        Ok(Some(Position { epoch: epoch.into(), offset: number(offset)? }))
+        let offset = number(offset).map_err(|_| Reject::BadRequest { what: "since" })?;
+        Ok(Some(Position { epoch: epoch.into(), offset }))
     }
 
     /// The number in a word such as `c7`.
@@ -146,6 +153,8 @@ pub fn reject(reject: Reject) -> String {
         Reject::LiveCoinsFull => "live_coins_full".into(),
         Reject::NotInRoom => "not_in_room".into(),
         Reject::CommentRefused { .. } => "comment_refused".into(),
+        Reject::CommentTooLong { chars_max } => format!("comment_too_long chars_max={chars_max}"),
+        Reject::BadRequest { what } => format!("bad_request {what}"),
         Reject::DuplicateConflict => "duplicate_conflict".into(),
         Reject::RateLimited { retry_after_ms } => format!("rate_limited retry_after_ms={retry_after_ms}"),
         Reject::Busy { retry_after_ms } => format!("busy retry_after_ms={retry_after_ms}"),

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount, GiftId,
-    GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, JoinRequest, KickReason, Live, LiveId,
-    LiveStatus, NodeId, PeerChange, PeerUser, Presence, PresenceAction, PresenceNews, PresenceSettings, Profile,
-    Reject, Reply, ReplyTo, RequestId, Room, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, StoreFailed,
-    Timestamp, UserId,
+    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount,
+    GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId,
+    LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position, Presence, PresenceAction, PresenceNews,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
 };
 
 #[path = "words.rs"]
@@ -21,6 +21,8 @@ use words::Words;
 const HISTORY: HistoryLimits = HistoryLimits { events_max: 300, age_ms: 120_000 };
 /// When every script begins.
 const START: Timestamp = Timestamp(1_000_000_000);
+/// The longest comment, as the configuration has it by default.
+const COMMENT_CHARS_MAX: usize = 200;
 const OWNER: &str = "streamer";
 const CATALOGUE: [(&str, i64); 2] = [("rose", 7), ("ring", 520)];
 
@@ -221,39 +223,32 @@ impl World {
             Some(ack) => AckId::Number(ack),
             None => AckId::None,
         };
-        let to = ReplyTo { handle: handle.clone(), ack: ack.clone() };
-        let caller = Caller { session: id, user: profile.id, to: to.clone() };
+        let to = ReplyTo { handle, ack };
+        // By default each user has an address of its own.
+        let address = words.number("from")?.unwrap_or(profile.id.get() as u32);
+        let address = Ipv4Addr::from_bits(address).into();
+        let user_id = profile.id;
+        let caller = Caller { session: id, profile, socket_id: session.into(), address, to: to.clone() };
         let now = self.now;
         let verb = words.next("what it does")?;
         let decision: Decision = match verb.as_str() {
-            "join" => {
-                let since = words.since()?;
-                let is_return = since.is_some();
-                let recover_after = since.filter(|since| self.history.reaches(since, now)).map(|since| since.offset);
-                // By default each user has an address of its own.
-                let address = words.number("from")?.unwrap_or(profile.id.get() as u32);
-                let address = Ipv4Addr::from_bits(address).into();
-                let socket_id = session.into();
-                let request =
-                    JoinRequest { session: id, profile, socket_id, handle, ack, address, is_return, recover_after };
-                self.room().join(request, now)
-            }
-            "leave" => self.room().leave(id, to.clone(), now),
+            "join" => self.handle(caller, RoomCommand::Join { since: words.since() }),
+            "leave" => self.handle(caller, RoomCommand::Leave),
             "lost" => Ok(self.room().lose(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
-            "kicked" => Ok(self.room().kick(profile.id, now)),
+            "kicked" => Ok(self.room().kick(user_id, now)),
             "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
             "comment" => {
-                let text = words.next("a text")?;
-                let comment = self.new_comment(user, &text, words.request_id()?)?;
-                self.room().post_comment(caller, comment.text, comment.request_id, comment.id, now)
+                // Whatever becomes of it, so that a script can count its comments.
+                self.comments_count += 1;
+                let text = CommentText::parse(&words.next("a text")?, COMMENT_CHARS_MAX).map_err(Reject::from);
+                self.handle(caller, RoomCommand::Comment { text, request_id: words.request_id_or_fault() })
             }
             "gift" => {
-                let gift = catalogue(&words.next("a gift")?);
-                let count = GiftCount::new(words.number("num")?.unwrap_or(1)).ok_or("num is 1 to 999")?;
-                // The edge makes one up where the client gave none.
-                let request_id = words.request_id()?.or_else(|| RequestId::parse("made-up")).ok_or("no id")?;
-                self.room().send_gift(caller, gift, count, request_id, now)
+                let gift_id = gift_id(&words.next("a gift")?);
+                let count = GiftCount::new(words.number("num")?.unwrap_or(1));
+                let count = count.ok_or(Reject::BadRequest { what: "num" });
+                self.handle(caller, RoomCommand::Gift { gift_id, count, request_id: words.request_id_or_fault() })
             }
             other => return Err(format!("nobody can {other}")),
         };
@@ -262,6 +257,12 @@ impl World {
             Err(reject) => self.reply(&to, Err(reject)),
         }
         Ok(())
+    }
+
+    fn handle(&mut self, caller: Caller<String>, command: RoomCommand) -> Decision {
+        self.room();
+        let mut env = Env { history: &self.history, comments_count: self.comments_count };
+        self.room.as_mut().expect("it is open").handle(caller, command, &mut env, self.now)
     }
 
     fn store(&mut self, words: &mut Words) -> Result<(), String> {
@@ -369,7 +370,7 @@ impl World {
     }
 
     fn new_comment(&mut self, author: &str, text: &str, request_id: Option<RequestId>) -> Result<Comment, String> {
-        let text = CommentText::parse(text, 200).map_err(|fault| format!("{fault:?}"))?;
+        let text = CommentText::parse(text, COMMENT_CHARS_MAX).map_err(|fault| format!("{fault:?}"))?;
         let author = self.profile(author);
         self.comments_count += 1;
         let id = CommentId::new(self.comments_count).ok_or("comments count from 1")?;
@@ -509,10 +510,35 @@ fn place_of(known: &mut Vec<String>, name: &str) -> usize {
     }) + 1
 }
 
-fn catalogue(name: &str) -> Option<Arc<Gift>> {
+/// What the actor gives a room to decide with.
+struct Env<'a> {
+    history: &'a History<Sequenced>,
+    /// The number of the comment that is posted now.
+    comments_count: i64,
+}
+
+impl CommandEnv<String> for Env<'_> {
+    fn recover_after(&mut self, since: &Position, _: &String, now: Timestamp) -> Option<Offset> {
+        self.history.reaches(since, now).then_some(since.offset)
+    }
+
+    fn next_comment_id(&mut self, _: Timestamp) -> CommentId {
+        CommentId::new(self.comments_count).expect("comments count from 1")
+    }
+
+    fn new_request_id(&mut self) -> RequestId {
+        RequestId::parse("made-up").expect("plain")
+    }
+
+    fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
+        let (name, price) = *CATALOGUE.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)?;
+        Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(price) }))
+    }
+}
+
+fn gift_id(name: &str) -> Option<GiftId> {
     let place = CATALOGUE.iter().position(|(gift, _)| *gift == name)?;
-    let id = GiftId::new(place as i64 + 1)?;
-    Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(CATALOGUE[place].1) }))
+    GiftId::new(place as i64 + 1)
 }
 
 fn presence_words(presence: &Presence) -> String {

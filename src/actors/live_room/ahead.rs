@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::domain::Timestamp;
+use crate::domain::{RoomCommand, Timestamp};
 
-use super::{LiveRoom, RoomCommand, RoomCommandKind};
+use super::{LiveRoom, SessionCommand};
 
 /// Commands that wait; beyond, they do not.
 const WAITING_MAX: usize = 1_024;
@@ -19,7 +19,7 @@ const WAIT_MS: i64 = 1_000;
 
 impl LiveRoom {
     /// Keeps a command that must wait; returns one that need not.
-    pub(super) fn hold_back(&mut self, command: RoomCommand, ctx: &mut Context<Self>) -> Option<RoomCommand> {
+    pub(super) fn hold_back(&mut self, command: SessionCommand, ctx: &mut Context<Self>) -> Option<SessionCommand> {
         if self.ahead.len() >= WAITING_MAX || !(self.is_behind_another(&command) || self.is_ahead(&command)) {
             return Some(command);
         }
@@ -29,13 +29,13 @@ impl LiveRoom {
     }
 
     /// Whether a command of the same session waits already.
-    fn is_behind_another(&self, command: &RoomCommand) -> bool {
+    fn is_behind_another(&self, command: &SessionCommand) -> bool {
         let session = command.port.outlet.session;
         self.ahead.iter().any(|(waiting, _)| waiting.port.outlet.session == session)
     }
 
-    fn is_ahead(&self, command: &RoomCommand) -> bool {
-        let RoomCommandKind::Join { since: Ok(Some(since)) } = &command.kind else { return false };
+    fn is_ahead(&self, command: &SessionCommand) -> bool {
+        let RoomCommand::Join { since: Ok(Some(since)) } = &command.command else { return false };
         let position = self.room.position();
         self.log.node().is_some() && since.epoch == position.epoch && since.offset > position.offset
     }
@@ -55,4 +55,4 @@ impl LiveRoom {
 }
 
 /// Commands that wait, and since when.
-pub(super) type Ahead = Vec<(RoomCommand, Timestamp)>;
+pub(super) type Ahead = Vec<(SessionCommand, Timestamp)>;

@@ -7,59 +7,46 @@ use log::debug;
 
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
-use crate::domain::{Caller, Effect, JoinRequest, KickReason, Reject, ReplyTo};
+use crate::domain::{
+    Caller, CommandEnv, CommentId, Gift, GiftId, KickReason, Offset, Position, ReplyTo, RequestId, Timestamp,
+};
 use crate::storage::WriteOutcome;
 
 use super::{
-    Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, RoomCommand, RoomCommandKind, StopRoom,
-    WriteTicket, WritesDone,
+    Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices, SessionCommand,
+    StopRoom, WriteTicket, WritesDone,
 };
 
-type Decision = Result<Vec<Effect<Arc<SessionPort>>>, Reject>;
+/// What a room asks for while it decides about a command.
+struct Env<'a> {
+    recovery: &'a mut Recovery,
+    services: &'a RoomServices,
+}
 
-impl LiveRoom {
-    fn decide(&mut self, command: RoomCommand) -> (ReplyTo<Arc<SessionPort>>, Decision) {
-        let RoomCommand { port, profile, ack, kind, .. } = command;
-        let session = port.outlet.session;
-        let to = ReplyTo { handle: port.clone(), ack: ack.clone() };
-        let caller = Caller { session, user: profile.id, to: to.clone() };
-        let now = self.now();
-        let decision = match kind {
-            RoomCommandKind::Join { since } => self.room.live().status.require_open().and_then(|()| {
-                let since = since?;
-                let request = JoinRequest {
-                    session,
-                    profile,
-                    socket_id: port.outlet.socket_id.clone(),
-                    ack,
-                    address: port.address,
-                    is_return: since.is_some(),
-                    recover_after: since.and_then(|since| self.recover_after(&since, &port)),
-                    handle: port,
-                };
-                self.room.join(request, now)
-            }),
-            RoomCommandKind::Leave => self.room.leave(session, to.clone(), now),
-            RoomCommandKind::Comment { text, request_id } => self.room.admit(&caller).and_then(|()| {
-                let id = self.services.comment_ids.next(now);
-                let (text, request_id) = (text?, request_id?);
-                self.comments.count(now);
-                self.room.post_comment(caller, text, request_id, id, now)
-            }),
-            RoomCommandKind::Gift { gift_id, count, request_id } => self.room.admit_gift(&caller).and_then(|_| {
-                let gift = gift_id.and_then(|id| self.services.catalogue.get(id));
-                self.gifts.count(now);
-                self.room.send_gift(caller, gift, count?, request_id?, now)
-            }),
-        };
-        (to, decision)
+impl CommandEnv<Arc<SessionPort>> for Env<'_> {
+    fn recover_after(&mut self, since: &Position, to: &Arc<SessionPort>, now: Timestamp) -> Option<Offset> {
+        self.recovery.recover_after(since, to, now)
+    }
+
+    fn next_comment_id(&mut self, now: Timestamp) -> CommentId {
+        self.services.comment_ids.next(now)
+    }
+
+    /// 128 random bits.
+    fn new_request_id(&mut self) -> RequestId {
+        let name = format!("auto-{:032x}", rand::random::<u128>());
+        RequestId::parse(&name).expect("a prefix and hexadecimal digits are a request id")
+    }
+
+    fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
+        self.services.catalogue.get(id)
     }
 }
 
-impl Handler<RoomCommand> for LiveRoom {
+impl Handler<SessionCommand> for LiveRoom {
     type Result = ();
 
-    fn handle(&mut self, command: RoomCommand, ctx: &mut Context<Self>) {
+    fn handle(&mut self, command: SessionCommand, ctx: &mut Context<Self>) {
         if let Some(command) = self.hold_back(command, ctx) {
             self.serve(command, ctx);
         }
@@ -68,20 +55,29 @@ impl Handler<RoomCommand> for LiveRoom {
 
 impl LiveRoom {
     /// Carries out a command.
-    pub(super) fn serve(&mut self, command: RoomCommand, ctx: &mut Context<Self>) {
+    pub(super) fn serve(&mut self, command: SessionCommand, ctx: &mut Context<Self>) {
         if self.retired {
             let session = command.port.session.clone();
             #[expect(clippy::disallowed_methods, reason = "one per command, and the command must not get lost")]
             session.do_send(CommandBounced { live_id: self.live_id, command });
             return;
         }
-        let stamp = command.stamp;
-        let (to, decision) = self.decide(command);
-        match decision {
+        let SessionCommand { port, profile, ack, stamp, command } = command;
+        let session = port.outlet.session;
+        let to = ReplyTo { handle: port.clone(), ack: ack.clone() };
+        let caller = Caller {
+            session,
+            profile,
+            socket_id: port.outlet.socket_id.clone(),
+            address: port.address,
+            to: ReplyTo { handle: port, ack },
+        };
+        let now = self.now();
+        let mut env = Env { recovery: &mut self.recovery, services: &self.services };
+        match self.room.handle(caller, command, &mut env, now) {
             Ok(effects) => self.perform(effects),
             Err(reject) => self.reject(&to, reject),
         }
-        let session = to.handle.outlet.session;
         if self.room.members().get(session).is_none() {
             let lost = MembershipLost { live_id: self.live_id, stamp };
             if to.handle.session.try_send(lost).is_err() {

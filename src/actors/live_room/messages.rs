@@ -7,47 +7,22 @@ use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
-use crate::domain::{
-    AckId, CommentId, CommentText, GiftCount, GiftId, LiveStatus, Position, Profile, Reject, RequestId, SessionId,
-    UserId,
-};
+use crate::domain::{AckId, CommentId, LiveStatus, Profile, RoomCommand, SessionId, UserId};
 use crate::storage::WriteOutcome;
 
 use super::{RoomDetail, RoomStats};
 
-/// From a session: a member, or somebody who wants to be one, asks for something. Full mailbox: the
-/// session answers `busy`.
+/// From a session: a command to the room. Full mailbox: the session answers `busy`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct RoomCommand {
+pub struct SessionCommand {
     pub port: Arc<SessionPort>,
     /// The user the command was verified for.
     pub profile: Arc<Profile>,
     pub ack: AckId,
     /// The session's count of its commands, echoed in `MembershipLost`.
     pub stamp: u64,
-    pub kind: RoomCommandKind,
-}
-
-/// What is asked. Faults of single fields come along as values: who is told what, and in which
-/// order, is decided where the live's status and the membership are known.
-#[derive(Debug)]
-pub enum RoomCommandKind {
-    Join {
-        /// Where it left off.
-        since: Result<Option<Position>, Reject>,
-    },
-    Leave,
-    Comment {
-        text: Result<CommentText, Reject>,
-        request_id: Result<Option<RequestId>, Reject>,
-    },
-    Gift {
-        gift_id: Option<GiftId>,
-        count: Result<GiftCount, Reject>,
-        /// The client's, or one the session made: every gift is idempotent.
-        request_id: Result<RequestId, Reject>,
-    },
+    pub command: RoomCommand,
 }
 
 /// From a session that ended, or that is another user's now. Sent past the bound: there is one per membership.

@@ -9,7 +9,6 @@ mod held;
 mod messages;
 mod moderation;
 mod peers;
-mod rate;
 mod recovery;
 mod shown;
 mod stats;
@@ -37,15 +36,14 @@ use crate::domain::{
 
 use ahead::Ahead;
 use fan_out::{FanOut, GATHERED_MAX};
-use rate::RateMeter;
 use recovery::Recovery;
 use shown::ShownPresence;
 use window::FlushWindow;
 
 pub use held::HeldLive;
 pub use messages::{
-    Answers, Delivered, Departure, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice, RoomCommand,
-    RoomCommandKind, StopRoom, TakeDown, WriteTicket, WritesDone,
+    Answers, Delivered, Departure, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice,
+    SessionCommand, StopRoom, TakeDown, WriteTicket, WritesDone,
 };
 pub use stats::{MemberView, RoomDetail, RoomStats};
 pub use window::WindowSettings;
@@ -98,8 +96,6 @@ pub struct LiveRoom {
     services: RoomServices,
     registry: Addr<Registry>,
     opened_at: Timestamp,
-    comments: RateMeter,
-    gifts: RateMeter,
     deadline_timer: Option<(Timestamp, SpawnHandle)>,
     idle_timer: Option<SpawnHandle>,
     /// Who is online changed since it was published for other services.
@@ -148,8 +144,6 @@ impl LiveRoom {
                 services,
                 registry,
                 opened_at: now,
-                comments: RateMeter::default(),
-                gifts: RateMeter::default(),
                 deadline_timer: None,
                 idle_timer: None,
                 users_changed: false,
@@ -292,8 +286,8 @@ impl LiveRoom {
             live: self.room.live().clone(),
             members_count: self.room.members().members_count(),
             users_count: self.room.members().users_count(),
-            comments_per_s: self.comments.per_s(now),
-            gifts_per_s: self.gifts.per_s(now),
+            comments_per_s: self.room.comments_per_s(now),
+            gifts_per_s: self.room.gifts_per_s(now),
             coins_posted: self.room.ledger().posted(),
             history_count: self.recovery.history().iter().len(),
             position: self.room.position().clone(),

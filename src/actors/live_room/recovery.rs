@@ -66,6 +66,17 @@ impl Recovery {
         &self.history
     }
 
+    /// The offset after which a session that saw everything up to `since` is replayed to, if all it missed is still
+    /// here and fits its outbox beside what waits there.
+    pub(super) fn recover_after(&mut self, since: &Position, port: &SessionPort, now: Timestamp) -> Option<Offset> {
+        if !self.history.reaches(since, now) {
+            return None;
+        }
+        let missed = self.after(since.offset, port.outlet.codec.dialect());
+        let fits = missed.is_none_or(|run| port.outlet.outbox.has_room(run.bytes().len()));
+        fits.then_some(since.offset)
+    }
+
     /// The events after `offset` that are still here; `None` if there are none.
     fn after(&mut self, offset: Offset, dialect: Dialect) -> Option<Run> {
         let missed = self.history.after(offset).len();
@@ -82,17 +93,6 @@ impl Recovery {
 }
 
 impl LiveRoom {
-    /// Where a member that saw everything up to `since` goes on, if all it missed is still here and
-    /// fits its outbox beside what waits there.
-    pub(super) fn recover_after(&mut self, since: &Position, port: &SessionPort) -> Option<Offset> {
-        if !self.recovery.history.reaches(since, self.services.clock.now()) {
-            return None;
-        }
-        let missed = self.recovery.after(since.offset, port.outlet.codec.dialect());
-        let fits = missed.is_none_or(|run| port.outlet.outbox.has_room(run.bytes().len()));
-        fits.then_some(since.offset)
-    }
-
     pub(super) fn replay(&mut self, port: &SessionPort, after: Offset) {
         if let Some(run) = self.recovery.after(after, port.outlet.codec.dialect()) {
             self.fan_out.again(port, run);

@@ -12,16 +12,14 @@ use actix::prelude::*;
 use tokio::time::timeout;
 
 use crate::actors::ask::ASK_TIMEOUT;
-use crate::actors::live_room::{Departure, RoomCommand, RoomCommandKind};
+use crate::actors::live_room::{Departure, SessionCommand};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
-use crate::domain::{
-    AckId, CommentFault, CommentText, CommentTextError, Disconnect, LiveId, Reject, RequestId, UserId,
-};
+use crate::domain::{AckId, Disconnect, LiveId, Reject, RoomCommand, UserId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
-use crate::protocol::{ClientCommand, Codec, CommandKind, Decoded, EngineVersion, FieldFault, TokenField, done_text};
+use crate::protocol::{ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField, done_text};
 
 use super::{RoomLink, Session, Step, Verified};
 
@@ -169,10 +167,10 @@ impl Session {
     }
 
     fn carry_out(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
-        let token = match (&command.token, &self.token, &command.kind) {
+        let token = match (&command.token, &self.token, &command.request) {
             (TokenField::Present(token), ..) => token.as_str(),
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
-            (TokenField::Missing, Some(own), kind) if !matches!(kind, CommandKind::Auth) => own.as_ref(),
+            (TokenField::Missing, Some(own), ClientRequest::Room(_)) => own.as_ref(),
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
         if self.knows(token) {
@@ -313,59 +311,40 @@ impl Session {
             }
             return;
         }
-        let Some(verified) = &self.verified else { return self.reject(&command.ack, Reject::Unauthorized) };
-        if matches!(command.kind, CommandKind::Auth) {
-            self.token = Some(verified.token.clone());
-            if let Some(text) = done_text(self.codec().dialect(), &command.ack) {
-                self.say(&text);
-            }
-            return;
+        let ClientCommand { ack, live_id, request, .. } = command;
+        match request {
+            ClientRequest::Room(command) => self.forward(live_id, command, ack, ctx),
+            ClientRequest::Auth => self.replace_token(&ack),
         }
-        let Some(live_id) = command.live_id else { return self.reject(&command.ack, Reject::LiveNotFound) };
+    }
+
+    /// From here on the token that has just been verified serves the commands that bring none.
+    fn replace_token(&mut self, ack: &AckId) {
+        self.token = self.verified.as_ref().map(|verified| verified.token.clone());
+        if let Some(text) = done_text(self.codec().dialect(), ack) {
+            self.say(&text);
+        }
+    }
+
+    /// Sends a command to the room it is meant for.
+    fn forward(&mut self, live_id: Option<LiveId>, command: RoomCommand, ack: AckId, ctx: &mut Context<Self>) {
+        let Some(verified) = &self.verified else { return self.reject(&ack, Reject::Unauthorized) };
+        let Some(live_id) = live_id else { return self.reject(&ack, Reject::LiveNotFound) };
         let profile = verified.identity.profile.clone();
-        let joining = matches!(command.kind, CommandKind::Join { .. });
+        let joining = matches!(command, RoomCommand::Join { .. });
         if joining && !self.rooms.contains_key(&live_id) && self.rooms.len() >= self.settings().rooms_max {
-            return self.reject(&command.ack, Reject::BadRequest { what: "live_id: too many rooms joined" });
+            return self.reject(&ack, Reject::BadRequest { what: "live_id: too many rooms joined" });
         }
-        let Some(kind) = self.room_command(command.kind) else { return };
         self.commands_count += 1;
-        let command =
-            RoomCommand { port: self.port.clone(), profile, ack: command.ack, stamp: self.commands_count, kind };
+        let command = SessionCommand { port: self.port.clone(), profile, ack, stamp: self.commands_count, command };
         match self.rooms.get(&live_id).map(|link| link.room.clone()) {
             Some(room) => self.send(live_id, room, command, ctx),
             None => self.locate(live_id, command, ctx),
         }
     }
 
-    fn room_command(&self, kind: CommandKind) -> Option<RoomCommandKind> {
-        let fault = |what: FieldFault| Reject::BadRequest { what };
-        Some(match kind {
-            CommandKind::Join { since } => RoomCommandKind::Join { since: since.map_err(fault) },
-            CommandKind::Leave => RoomCommandKind::Leave,
-            CommandKind::Comment { text, request_id } => {
-                RoomCommandKind::Comment { text: self.comment_text(text), request_id: request_id.map_err(fault) }
-            }
-            CommandKind::Gift { gift_id, count, request_id } => RoomCommandKind::Gift {
-                gift_id,
-                count: count.map_err(fault),
-                request_id: request_id.map(|given| given.unwrap_or_else(unasked_request_id)).map_err(fault),
-            },
-            CommandKind::Auth => return None,
-        })
-    }
-
-    fn comment_text(&self, text: Option<String>) -> Result<CommentText, Reject> {
-        let refused = |fault| Reject::CommentRefused { fault };
-        let text = text.ok_or(refused(CommentFault::Empty))?;
-        CommentText::parse(&text, self.settings().comment_chars_max).map_err(|error| match error {
-            CommentTextError::Empty => refused(CommentFault::Empty),
-            CommentTextError::Nul => refused(CommentFault::Nul),
-            CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
-        })
-    }
-
     /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
-    pub(super) fn locate(&mut self, live_id: LiveId, command: RoomCommand, ctx: &mut Context<Self>) {
+    pub(super) fn locate(&mut self, live_id: LiveId, command: SessionCommand, ctx: &mut Context<Self>) {
         self.awaited += 1;
         // Not a clone of the way to the registry: its mailbox would have no bound for that.
         let services = self.services.clone();
@@ -384,7 +363,7 @@ impl Session {
     }
 
     /// Sends a command to a room believed to be alive; one that is not is asked for again.
-    fn send(&mut self, live_id: LiveId, room: RoomAddr, command: RoomCommand, ctx: &mut Context<Self>) {
+    fn send(&mut self, live_id: LiveId, room: RoomAddr, command: SessionCommand, ctx: &mut Context<Self>) {
         if room.connected() {
             self.deliver(live_id, room, command);
         } else {
@@ -393,8 +372,8 @@ impl Session {
         }
     }
 
-    fn deliver(&mut self, live_id: LiveId, room: RoomAddr, command: RoomCommand) {
-        let joining = matches!(command.kind, RoomCommandKind::Join { .. }).then_some(command.stamp);
+    fn deliver(&mut self, live_id: LiveId, room: RoomAddr, command: SessionCommand) {
+        let joining = matches!(command.command, RoomCommand::Join { .. }).then_some(command.stamp);
         if let Err(refused) = room.try_send(command) {
             let command = refused.into_inner();
             self.reject(&command.ack, Reject::BUSY);
@@ -402,11 +381,4 @@ impl Session {
             self.rooms.insert(live_id, RoomLink { room, joined_by });
         }
     }
-}
-
-/// A name for a gift whose client gave it none, so that the store never meets a nameless one: 128
-/// random bits.
-fn unasked_request_id() -> RequestId {
-    let name = format!("auto-{:032x}", rand::random::<u128>());
-    RequestId::parse(&name).expect("a prefix and hexadecimal digits are a request id")
 }

@@ -3,7 +3,7 @@
 use actix::Message;
 use bytes::Bytes;
 
-use crate::actors::live_room::RoomCommand;
+use crate::actors::live_room::SessionCommand;
 use crate::domain::{Disconnect, LiveId};
 
 /// From a transport: what a client sent. The transport waits for it to be handled before it reads
@@ -64,5 +64,5 @@ pub struct MembershipLost {
 #[rtype(result = "()")]
 pub struct CommandBounced {
     pub live_id: LiveId,
-    pub command: RoomCommand,
+    pub command: SessionCommand,
 }

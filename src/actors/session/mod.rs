@@ -51,7 +51,6 @@ pub struct SessionSettings {
     /// Commands of all sessions of one user on this node.
     pub user_command_rate: BucketRate,
     pub rooms_max: usize,
-    pub comment_chars_max: usize,
     pub payload: PayloadLimits,
     /// Engine.IO: between two heartbeats, and how long an answer may take.
     pub ping_interval: Duration,

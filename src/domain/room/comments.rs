@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Room};
+use super::Room;
 use crate::domain::crowd::Turn;
 use crate::domain::retries::CommandKey;
 use crate::domain::{
-    Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo, RequestId, SessionId,
-    Timestamp,
+    Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo,
+    RequestId, SessionId, Timestamp,
 };
 
 /// The store did not take a comment.
@@ -41,16 +41,18 @@ impl<H: Clone> Room<H> {
     /// and after fan-out there is nobody left to say no to. The sender is answered when the comment
     /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]), or when it is
     /// sampled out, which a later step decides ([`Room::tick`]).
-    pub fn post_comment(
+    pub(super) fn post_comment(
         &mut self,
         caller: Caller<H>,
-        text: CommentText,
-        request_id: Option<RequestId>,
-        id: CommentId,
+        text: Result<CommentText, Reject>,
+        request_id: Result<Option<RequestId>, Reject>,
+        env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
         let author = self.author(&caller)?;
+        let (text, request_id) = (text?, request_id?);
+        self.comments_rate.count(now);
         let key = request_id.clone().map(|request_id| (author.id, request_id));
         for memory in [&mut self.remembered, &mut self.unshown] {
             memory.forget_old(now, |id| self.pending_comments.contains_key(&id));
@@ -63,6 +65,7 @@ impl<H: Clone> Room<H> {
         self.sweep_limiters(now);
         let limiter = self.limiters.entry(author.id).or_default();
         limiter.take(rate, now).map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
+        let id = env.next_comment_id(now);
         let (session, waiters) = (caller.session, vec![caller.to]);
         self.pending_comments.insert(id, PendingComment { session, waiters, offset: None, stored: false, key });
         let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });

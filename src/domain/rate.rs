@@ -1,12 +1,12 @@
-//! How many a second, over the last ten seconds.
+//! Events per second, as a mean over the last ten seconds.
 
-use crate::domain::Timestamp;
+use super::Timestamp;
 
 const SECONDS: usize = 10;
 
 /// Counts into one slot a second; a slot is emptied when its second comes round again.
 #[derive(Debug, Default)]
-pub struct RateMeter {
+pub(super) struct RateMeter {
     slots: [(i64, u32); SECONDS],
 }
 

@@ -1,0 +1,64 @@
+//! What a session asks of a room, and what the room must be given to decide about it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{
+    CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo, RequestId, SessionId,
+    SocketId, Timestamp,
+};
+
+/// One command of a session to a room. The protocol decodes straight into it.
+///
+/// A fault in a field is kept as a value, because the wire contract fixes the order in which faults are reported: the
+/// status of the live comes first, then the membership, then the fields. Only [`Room::handle`](super::Room::handle)
+/// knows the first two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomCommand {
+    Join {
+        /// The position that the client saw last; `None` if it asks for no recovery.
+        since: Result<Option<Position>, Reject>,
+    },
+    Leave,
+    Comment {
+        text: Result<CommentText, Reject>,
+        request_id: Result<Option<RequestId>, Reject>,
+    },
+    Gift {
+        /// `None` if it cannot be the id of any gift.
+        gift_id: Option<GiftId>,
+        count: Result<GiftCount, Reject>,
+        request_id: Result<Option<RequestId>, Reject>,
+    },
+}
+
+/// The sender of a command, and how to answer it.
+#[derive(Debug, Clone)]
+pub struct Caller<H> {
+    pub session: SessionId,
+    /// The user for whom the command was verified. A session whose token now names another user than the one it
+    /// joined as is not a member until it joins again.
+    pub profile: Arc<Profile>,
+    pub socket_id: SocketId,
+    /// The address the session comes from, as limits count it.
+    pub address: IpAddr,
+    pub to: ReplyTo<H>,
+}
+
+/// What a room asks for while it decides about a command, because the domain has neither history bytes, nor a
+/// catalogue, nor randomness. Nothing is asked for a caller that is refused by status or membership.
+pub trait CommandEnv<H> {
+    /// The offset after which all that a session missed since `since` can be replayed to it; `None` if a part of it
+    /// is gone, or if it does not fit the session's outbox.
+    fn recover_after(&mut self, since: &Position, to: &H, now: Timestamp) -> Option<Offset>;
+
+    /// An id for a new comment, greater than all before it.
+    fn next_comment_id(&mut self, now: Timestamp) -> CommentId;
+
+    /// A name for a gift whose client gave it none: the store keeps each gift under one, so that committing it again
+    /// has no effect.
+    fn new_request_id(&mut self) -> RequestId;
+
+    /// The gift if it is on offer.
+    fn gift(&self, id: GiftId) -> Option<Arc<Gift>>;
+}
