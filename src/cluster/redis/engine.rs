@@ -25,8 +25,8 @@ use super::entries::{Answer, Batch};
 use super::keys;
 use super::link::{Connection, Link, Server};
 use super::messages::NodeMessage;
+use super::presence_sync::{PresenceMessage, SyncOutcome};
 use super::rooms::{self, EngineRoom, Gauge, Opened};
-use super::shares::{Outcome, ShareMessage};
 use super::{NodeHandlers, RedisSettings, Shared};
 
 use devices::Devices;
@@ -105,8 +105,8 @@ pub enum Input {
         number: u64,
         answer: RedisResult<Answer>,
     },
-    /// A message about who is in a room was published.
-    Shared {
+    /// A presence message was published.
+    PresencePublished {
         live_id: LiveId,
         origin: u64,
     },
@@ -117,11 +117,11 @@ pub enum Input {
         connection: u64,
         memory: Memory,
     },
-    /// How many hear a room's channel, this node included.
-    Greeted {
+    /// How many nodes subscribe to a room's channel, this one included.
+    Announced {
         live_id: LiveId,
         origin: u64,
-        heard: usize,
+        nodes_count: usize,
     },
 }
 
@@ -228,10 +228,10 @@ impl Engine {
                     self.drive(live_id);
                 }
             }
-            Input::Shared { live_id, origin } => {
+            Input::PresencePublished { live_id, origin } => {
                 if let Some(room) = self.room(live_id, origin) {
-                    room.share_in_flight = false;
-                    self.share(live_id);
+                    room.presence_in_flight = false;
+                    self.publish_presence_delta(live_id);
                 }
             }
             Input::Beat(kept) => {
@@ -239,9 +239,9 @@ impl Engine {
                 self.beats_kept = self.beats_kept.max(kept.unwrap_or_default());
             }
             Input::Remembered { connection, memory } => self.remembered(connection, &memory),
-            Input::Greeted { live_id, origin, heard } => {
+            Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
-                    room.greeted(heard, Instant::now());
+                    room.announced(nodes_count, Instant::now());
                 }
             }
         }
@@ -259,7 +259,7 @@ impl Engine {
             Command::Listen { live_id, origin, room: listener } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.listen(listener);
-                    self.share(live_id);
+                    self.publish_presence_delta(live_id);
                     self.drive(live_id);
                 }
             }
@@ -276,8 +276,8 @@ impl Engine {
             }
             Command::Show { live_id, origin, changes } => {
                 if let Some(room) = self.room(live_id, origin) {
-                    room.shares.show(changes);
-                    self.share(live_id);
+                    room.presence.set_local(changes);
+                    self.publish_presence_delta(live_id);
                 }
             }
             Command::PublishUsers { live_id, users } => {
@@ -287,9 +287,9 @@ impl Engine {
             }
             Command::Close { live_id, origin } => {
                 if let Some(room) = self.room(live_id, origin) {
-                    let bye = room.shares.bye();
+                    let gone = room.presence.gone();
                     self.rooms.remove(&live_id);
-                    self.publish_share(live_id, &bye);
+                    self.publish_presence(live_id, &gone);
                     self.unsubscribe(live_id);
                 }
             }
@@ -343,27 +343,27 @@ impl Engine {
         }
     }
 
-    /// Tells other nodes what this one shows differently in a room, one message at a time.
-    fn share(&mut self, live_id: LiveId) {
+    /// Publishes the next delta of this node's users in a room, one message at a time.
+    fn publish_presence_delta(&mut self, live_id: LiveId) {
         if !self.subscription.stands() {
             return;
         }
-        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| !room.share_in_flight) else { return };
-        if let Some(delta) = room.shares.next_delta() {
-            room.share_in_flight = true;
-            self.publish_share(live_id, &delta);
+        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| !room.presence_in_flight) else { return };
+        if let Some(delta) = room.presence.next_delta() {
+            room.presence_in_flight = true;
+            self.publish_presence(live_id, &delta);
         }
     }
 
-    fn publish_share(&self, live_id: LiveId, message: &ShareMessage) {
+    fn publish_presence(&self, live_id: LiveId, message: &PresenceMessage) {
         let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
         let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
         cmd.arg(keys::room_channel(live_id)).arg(json(message));
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            // Who misses it notices at the next one, or at the next hello.
+            // A node that misses it notices at the next delta or announcement.
             let _ = link.command::<()>(&cmd).await;
-            let _ = inputs.send(Input::Shared { live_id, origin });
+            let _ = inputs.send(Input::PresencePublished { live_id, origin });
         });
     }
 
@@ -376,7 +376,7 @@ impl Engine {
     }
 
     /// A message on a room's channel.
-    fn heard_in_room(&mut self, live_id: LiveId, payload: &str) {
+    fn on_room_message(&mut self, live_id: LiveId, payload: &str) {
         let Some(room) = self.rooms.get_mut(&live_id) else { return };
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
@@ -386,27 +386,27 @@ impl Engine {
             }
             room.settle(0);
             self.drive(live_id);
-        } else if let Ok(message) = serde_json::from_str::<ShareMessage>(payload) {
-            self.hear_share(live_id, message);
+        } else if let Ok(message) = serde_json::from_str::<PresenceMessage>(payload) {
+            self.receive_presence(live_id, message);
         }
     }
 
-    fn hear_share(&mut self, live_id: LiveId, message: ShareMessage) {
+    fn receive_presence(&mut self, live_id: LiveId, message: PresenceMessage) {
         let now = Instant::now();
-        // Whose share is known must be known as a node: what it shows ends with it.
+        // A node with a replica must be a known node: its users are removed when the node dies.
         self.note_node(message.node(), now);
         if let Some(room) = self.rooms.get_mut(&live_id) {
-            let outcomes = room.shares.hear(message, now);
+            let outcomes = room.presence.receive(message, now);
             self.perform(live_id, outcomes);
         }
     }
 
-    fn perform(&mut self, live_id: LiveId, outcomes: Vec<Outcome>) {
+    fn perform(&mut self, live_id: LiveId, outcomes: Vec<SyncOutcome>) {
         let mut changes = Vec::new();
         for outcome in outcomes {
             match outcome {
-                Outcome::Peers(change) => changes.push(change),
-                Outcome::Send(node, message) => {
+                SyncOutcome::Peers(change) => changes.push(change),
+                SyncOutcome::Send(node, message) => {
                     let mut cmd = redis::cmd("PUBLISH");
                     cmd.arg(keys::inbox_channel(node)).arg(json(&message));
                     self.send_off(cmd);
@@ -431,7 +431,7 @@ impl Engine {
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
         for live_id in due {
             let Some(room) = self.rooms.get_mut(&live_id) else { continue };
-            let is_greeting = room.tick(now);
+            let is_announcing = room.tick(now);
             if room.order.waits_for(now) >= patience && !room.order.is_alone() {
                 warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
                 room.order.go_alone();
@@ -443,9 +443,9 @@ impl Engine {
             }
             room.open_if_ready(now);
             room.open_alone(patience, now);
-            if is_greeting && stands {
-                let hello = room.shares.hello();
-                self.publish_share(live_id, &hello);
+            if is_announcing && stands {
+                let announce = room.presence.announce();
+                self.publish_presence(live_id, &announce);
             }
             self.drive(live_id);
         }

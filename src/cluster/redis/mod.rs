@@ -3,7 +3,7 @@
 //! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
 //! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
 //! script appends to, numbers and publishes ([`order`] is the node's side of it); what nodes show of
-//! their users goes from node to node as messages ([`shares`]); tokens are keys that other programs
+//! their users goes from node to node as messages ([`presence_sync`]); tokens are keys that other programs
 //! may write too ([`tokens`]).
 //!
 //! What is published may get lost, which Redis does not say: the log is the truth and a message only
@@ -17,8 +17,8 @@ mod keys;
 mod link;
 mod messages;
 mod order;
+mod presence_sync;
 mod rooms;
-mod shares;
 mod tokens;
 
 use std::sync::Arc;

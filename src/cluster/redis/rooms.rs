@@ -13,7 +13,7 @@ use super::entries::{Answer, Mark, Place};
 use super::keys;
 use super::link::Link;
 use super::order::{Question, RoomOrder, Waiting};
-use super::shares::Shares;
+use super::presence_sync::PresenceReplica;
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{LiveId, NodeId, PeerChange, Position, RoomEvent, Sequenced, Timestamp};
@@ -32,10 +32,10 @@ const BATCH_SPACING: Duration = Duration::from_millis(5);
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Looks into the log without a reason, in case a message got lost.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How long a room that opens waits for other nodes to say who is there.
-const SHARES_WAIT: Duration = Duration::from_millis(250);
-/// Says hello to other nodes without a reason, in case a message got lost.
-const GREET_EVERY: Duration = Duration::from_secs(30);
+/// How long a room that opens waits for the presence snapshots of other nodes.
+const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
+/// Between two announcements of a room to other nodes, in case a message got lost.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 
 /// What a room and the engine share.
 #[derive(Debug, Default)]
@@ -60,14 +60,14 @@ pub struct Opened {
 pub struct EngineRoom {
     pub origin: u64,
     pub order: RoomOrder,
-    pub shares: Shares,
+    pub presence: PresenceReplica,
     pub gauge: Arc<Gauge>,
     /// Who waits for the room to open, and since when.
     pub opening: Option<(oneshot::Sender<Opened>, Instant)>,
     pub subscribed: bool,
     /// When to subscribe once more, after a failure.
     pub subscribe_at: Option<Instant>,
-    pub share_in_flight: bool,
+    pub presence_in_flight: bool,
     /// The room's past, when the log has answered.
     past: Option<Vec<(Sequenced, Timestamp)>>,
     /// How many other nodes have the room, when Redis has said so.
@@ -78,7 +78,7 @@ pub struct EngineRoom {
     /// Nothing is asked before.
     pub next_question: Instant,
     next_look: Instant,
-    next_greeting: Instant,
+    next_announcement: Instant,
 }
 
 impl EngineRoom {
@@ -94,12 +94,12 @@ impl EngineRoom {
         Self {
             origin,
             order: RoomOrder::new(origin, at),
-            shares: Shares::new(live_id, node, origin),
+            presence: PresenceReplica::new(live_id, node, origin),
             gauge,
             opening: Some((reply, now)),
             subscribed: false,
             subscribe_at: None,
-            share_in_flight: false,
+            presence_in_flight: false,
             past: None,
             others: None,
             listener: None,
@@ -107,7 +107,7 @@ impl EngineRoom {
             next_question: now,
             // Rooms that were opened together do not do it together for ever.
             next_look: now + LOOK_EVERY.mul_f64(rand::random()),
-            next_greeting: now + GREET_EVERY.mul_f64(rand::random()),
+            next_announcement: now + ANNOUNCE_EVERY.mul_f64(rand::random()),
         }
     }
 
@@ -177,9 +177,9 @@ impl EngineRoom {
         }
     }
 
-    /// So many hear the room's channel, this node included.
-    pub fn greeted(&mut self, heard: usize, now: Instant) {
-        self.others = Some(heard.saturating_sub(1));
+    /// Redis delivered the announcement to so many nodes, this one included.
+    pub fn announced(&mut self, nodes_count: usize, now: Instant) {
+        self.others = Some(nodes_count.saturating_sub(1));
         self.open_if_ready(now);
     }
 
@@ -187,8 +187,8 @@ impl EngineRoom {
     /// is told so. For that it does not wait long.
     pub fn open_if_ready(&mut self, now: Instant) {
         let Some((_, since)) = &self.opening else { return };
-        let all_answered = self.others.is_some_and(|others| self.shares.known_count() >= others);
-        if (all_answered || now.saturating_duration_since(*since) >= SHARES_WAIT)
+        let all_answered = self.others.is_some_and(|others| self.presence.synced_count() >= others);
+        if (all_answered || now.saturating_duration_since(*since) >= SNAPSHOTS_WAIT)
             && let Some(past) = self.past.take()
         {
             self.opened(past);
@@ -212,20 +212,20 @@ impl EngineRoom {
 
     /// Whether it is time to see to this room.
     pub fn is_due(&self, now: Instant) -> bool {
-        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_look || now >= self.next_greeting
+        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_look || now >= self.next_announcement
     }
 
-    /// What is done every now and then. True if it is time to greet other nodes.
+    /// What is done every now and then. True if the room is to be announced to other nodes.
     pub fn tick(&mut self, now: Instant) -> bool {
         if now >= self.next_look {
             self.next_look = now + LOOK_EVERY;
             self.order.look();
         }
-        let is_greeting = now >= self.next_greeting;
-        if is_greeting {
-            self.next_greeting = now + GREET_EVERY;
+        let is_announcing = now >= self.next_announcement;
+        if is_announcing {
+            self.next_announcement = now + ANNOUNCE_EVERY;
         }
-        is_greeting
+        is_announcing
     }
 }
 

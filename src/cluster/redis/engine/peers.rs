@@ -12,7 +12,7 @@ use crate::domain::{NodeId, UserId};
 
 use super::super::keys;
 use super::super::messages::NodeMessage;
-use super::super::shares::Outcome;
+use super::super::presence_sync::SyncOutcome;
 use super::{Engine, Input, json};
 
 /// How long the heartbeat of a node that is no more is kept.
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// A message from another node, to all or to us.
-    pub(super) fn heard_from_node(&mut self, message: NodeMessage) {
+    pub(super) fn on_node_message(&mut self, message: NodeMessage) {
         let own = self.shared.node.0;
         match message {
             NodeMessage::Heartbeat { node } => self.note_node(NodeId(node), Instant::now()),
@@ -172,8 +172,8 @@ impl Engine {
             }
             let live_ids: Vec<_> = self.rooms.keys().copied().collect();
             for live_id in live_ids {
-                let change = self.rooms.get_mut(&live_id).and_then(|room| room.shares.forget(node));
-                self.perform(live_id, change.map(Outcome::Peers).into_iter().collect());
+                let change = self.rooms.get_mut(&live_id).and_then(|room| room.presence.forget(node));
+                self.perform(live_id, change.map(SyncOutcome::Peers).into_iter().collect());
             }
         }
     }

@@ -15,8 +15,8 @@ use crate::domain::{LiveId, NodeId, Timestamp};
 use super::super::keys;
 use super::super::link::{Connection, Link, Server};
 use super::super::messages::NodeMessage;
+use super::super::presence_sync::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
-use super::super::shares::ShareMessage;
 use super::{Engine, EngineRoom, Input, json, note_birth};
 
 /// Between two attempts to connect.
@@ -256,23 +256,23 @@ impl Engine {
         }
         let Some(room) = self.room(live_id, origin) else { return };
         room.subscribed = true;
-        room.share_in_flight = false;
+        room.presence_in_flight = false;
         // Whatever was said before is in the log.
         room.order.look();
-        self.greet(live_id);
-        self.share(live_id);
+        self.announce_room(live_id);
+        self.publish_presence_delta(live_id);
         self.drive(live_id);
     }
 
-    /// Says to the other nodes that have the room that this one has it, and finds out how many they are.
-    fn greet(&self, live_id: LiveId) {
+    /// Announces to the other nodes that have the room that this one has it, and counts them.
+    fn announce_room(&self, live_id: LiveId) {
         let Some(room) = self.rooms.get(&live_id) else { return };
         let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
-        cmd.arg(keys::room_channel(live_id)).arg(json(&room.shares.hello()));
+        cmd.arg(keys::room_channel(live_id)).arg(json(&room.presence.announce()));
         let (link, inputs, origin) = (self.link.clone(), self.inputs.clone(), room.origin);
         tokio::spawn(async move {
-            if let Ok(heard) = link.command::<usize>(&cmd).await {
-                let _ = inputs.send(Input::Greeted { live_id, origin, heard });
+            if let Ok(nodes_count) = link.command::<usize>(&cmd).await {
+                let _ = inputs.send(Input::Announced { live_id, origin, nodes_count });
             }
         });
     }
@@ -356,7 +356,7 @@ impl Engine {
                 if let [Value::BulkString(channel), Value::BulkString(payload)] = &info.data[..]
                     && let (Ok(channel), Ok(payload)) = (str::from_utf8(channel), str::from_utf8(payload))
                 {
-                    self.heard(channel, payload);
+                    self.on_message(channel, payload);
                 }
             }
             PushKind::Invalidate => self.tokens_changed(&info.data),
@@ -377,21 +377,23 @@ impl Engine {
         }
     }
 
-    fn heard(&mut self, channel: &str, payload: &str) {
+    fn on_message(&mut self, channel: &str, payload: &str) {
         if let Some(live_id) = keys::live_of_channel(channel) {
-            self.heard_in_room(live_id, payload);
+            self.on_room_message(live_id, payload);
         } else if let Ok(message) = serde_json::from_str::<NodeMessage>(payload) {
-            self.heard_from_node(message);
-        } else if let Ok(message) = serde_json::from_str::<ShareMessage>(payload) {
-            self.heard_about_room(message);
+            self.on_node_message(message);
+        } else if let Ok(message) = serde_json::from_str::<PresenceMessage>(payload) {
+            self.on_presence_message(message);
         }
     }
 
-    /// A message about a room that came to this node alone.
-    fn heard_about_room(&mut self, message: ShareMessage) {
-        let (ShareMessage::Ask { live, .. } | ShareMessage::All { live, .. }) = &message else { return };
+    /// A presence message addressed to this node alone.
+    fn on_presence_message(&mut self, message: PresenceMessage) {
+        let (PresenceMessage::SnapshotRequest { live, .. } | PresenceMessage::Snapshot { live, .. }) = &message else {
+            return;
+        };
         let Some(live_id) = LiveId::new(*live) else { return };
-        self.hear_share(live_id, message);
+        self.receive_presence(live_id, message);
     }
 
     /// Redis says that tokens were set or deleted; without names: all of them may have been.
