@@ -167,7 +167,7 @@ impl App {
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
-                obey: Box::new(move |signal| obeys.obey(signal)),
+                on_signal: Box::new(move |signal| obeys.obey(signal)),
                 report: Box::new(move |asked| reports.report(asked)),
                 number: Box::new(move |number| comment_ids.renumber(number)),
             });

@@ -46,7 +46,7 @@ impl Node {
         let (heard, signals) = mpsc::unbounded_channel();
         let node = cluster.node();
         cluster.serve(NodeHandlers {
-            obey: Box::new(move |signal| {
+            on_signal: Box::new(move |signal| {
                 // The test may have heard enough.
                 let _ = heard.send(signal);
             }),

@@ -1,4 +1,4 @@
-//! Where Redis is: one server, a set of Sentinels, or a Redis Cluster.
+//! Addresses of Redis: one server, a set of Sentinels, or a Redis Cluster.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use tokio::sync::Mutex;
 
 use super::link::Connection;
 
-/// How long a TCP connection may take to come about.
+/// Timeout of a TCP connect.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 const SENTINEL_PORT: u16 = 26_379;
 const SERVER_PORT: u16 = 6_379;
 
-/// A parsed address and how to reach what is there.
+/// A parsed address, with the client for it.
 pub enum Address {
     /// `redis://[user:password@]host[:port][/db]`
     Server(Client),
@@ -30,7 +30,7 @@ pub enum Address {
     Cluster { nodes: Vec<String>, user: Option<String>, password: Option<String> },
 }
 
-/// What stands between the scheme and the path of an address.
+/// The part of an address between its scheme and its path.
 struct Authority<'a> {
     user: Option<&'a str>,
     password: Option<&'a str>,
@@ -117,7 +117,7 @@ impl Address {
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(timeout.min(CONNECT_MAX))
             .response_timeout(timeout)
-            // Whoever waits tries again, and knows how long.
+            // Callers retry by themselves, with time limits of their own.
             .retries(1);
         if let Some(user) = user {
             builder = builder.username(user);
@@ -136,17 +136,17 @@ impl Address {
         self.connect_with(&config, |builder| builder, timeout).await
     }
 
-    /// A connection whose pushed messages go to `heard`.
+    /// A connection whose pushed messages go to `on_push`.
     pub async fn listen(
         &self,
         timeout: Duration,
-        heard: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + Clone + 'static,
+        on_push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + Clone + 'static,
     ) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
             .set_response_timeout(Some(timeout))
-            .set_push_sender(heard.clone());
-        self.connect_with(&config, |builder| builder.push_sender(heard), timeout).await
+            .set_push_sender(on_push.clone());
+        self.connect_with(&config, |builder| builder.push_sender(on_push), timeout).await
     }
 
     async fn connect_with(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_repeating_it() {
+    fn a_malformed_address_is_refused_without_repeating_it() {
         for url in
             ["", "http://x", "redis-sentinel://a", "redis-sentinel://a/", "redis-cluster://", "redis-cluster://a:x"]
         {

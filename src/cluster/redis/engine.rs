@@ -3,7 +3,7 @@
 //! for each room.
 
 mod devices;
-mod peers;
+mod nodes;
 mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
@@ -30,8 +30,8 @@ use super::rooms::{self, EngineRoom, Gauge, Opened};
 use super::{NodeHandlers, RedisSettings, Shared};
 
 use devices::Devices;
-use peers::Peers;
-use subscription::{BacklogSlot, Memory, Subscription};
+use nodes::KnownNodes;
+use subscription::{BacklogSlot, RedisState, Subscription};
 
 /// How often the engine looks at its deadlines.
 const TICK: Duration = Duration::from_millis(100);
@@ -110,12 +110,12 @@ pub enum Input {
         live_id: LiveId,
         origin: u64,
     },
-    /// A heartbeat was published, and is kept under this count; 0: it is not kept.
-    Beat(RedisResult<u64>),
-    /// What the Redis that was connected to remembers.
-    Remembered {
+    /// A heartbeat was published, and stored with this count; 0: it was not stored.
+    HeartbeatStored(RedisResult<u64>),
+    /// The state of the Redis that was connected to.
+    StateRead {
         connection: u64,
-        memory: Memory,
+        state: RedisState,
     },
     /// How many nodes subscribe to a room's channel, this one included.
     Announced {
@@ -140,15 +140,15 @@ pub struct Engine {
     is_away: bool,
     /// Since when commands fail.
     failing_since: Option<Instant>,
-    peers: Peers,
+    nodes: KnownNodes,
     devices: Devices,
     handlers: Option<NodeHandlers>,
     /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
     number: Option<u64>,
     next_heartbeat: Instant,
-    /// Heartbeats so far, and the latest that reached Redis.
-    beats_count: u64,
-    beats_kept: u64,
+    /// Heartbeats so far, and the latest that Redis stored.
+    heartbeats_count: u64,
+    heartbeats_stored: u64,
     started_at: Timestamp,
     reports: HashMap<u64, mpsc::Sender<NodeReport>>,
     reports_count: u64,
@@ -176,13 +176,13 @@ impl Engine {
             subscription: Subscription::new(now),
             is_away: false,
             failing_since: None,
-            peers: Peers::default(),
+            nodes: KnownNodes::default(),
             devices: Devices::new(now),
             handlers: None,
             number: None,
             next_heartbeat: now,
-            beats_count: 0,
-            beats_kept: 0,
+            heartbeats_count: 0,
+            heartbeats_stored: 0,
             started_at: clock.now(),
             clock,
             reports: HashMap::new(),
@@ -234,11 +234,11 @@ impl Engine {
                     self.publish_presence_delta(live_id);
                 }
             }
-            Input::Beat(kept) => {
+            Input::HeartbeatStored(kept) => {
                 self.note_outcome(kept.as_ref().err());
-                self.beats_kept = self.beats_kept.max(kept.unwrap_or_default());
+                self.heartbeats_stored = self.heartbeats_stored.max(kept.unwrap_or_default());
             }
-            Input::Remembered { connection, memory } => self.remembered(connection, &memory),
+            Input::StateRead { connection, state } => self.detect_rollback(connection, &state),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.announced(nodes_count, Instant::now());
@@ -302,7 +302,7 @@ impl Engine {
                 self.publish_to_nodes(&NodeMessage::Signal { node, signal: signal.into() });
             }
             Command::Device { user, opened } => self.device(user, opened),
-            Command::AskReports { asked, found, reply } => self.ask_reports(asked, found, reply),
+            Command::AskReports { asked, found, reply } => self.request_reports(asked, found, reply),
             Command::Leave(reply) => self.leave(reply),
         }
     }
@@ -315,7 +315,7 @@ impl Engine {
     /// Asks Redis what the room has to ask, or sees to it that this is done when its time has come.
     fn drive(&mut self, live_id: LiveId) {
         let now = Instant::now();
-        if !self.subscription.stands() || self.failing_since.is_some() {
+        if !self.subscription.is_connected() || self.failing_since.is_some() {
             return;
         }
         let since = self.clock.now().plus_ms(-i64::try_from(self.settings.history_age.as_millis()).unwrap_or(i64::MAX));
@@ -345,7 +345,7 @@ impl Engine {
 
     /// Publishes the next delta of this node's users in a room, one message at a time.
     fn publish_presence_delta(&mut self, live_id: LiveId) {
-        if !self.subscription.stands() {
+        if !self.subscription.is_connected() {
             return;
         }
         let Some(room) = self.rooms.get_mut(&live_id).filter(|room| !room.presence_in_flight) else { return };
@@ -394,7 +394,7 @@ impl Engine {
     fn receive_presence(&mut self, live_id: LiveId, message: PresenceMessage) {
         let now = Instant::now();
         // A node with a replica must be a known node: its users are removed when the node dies.
-        self.note_node(message.node(), now);
+        self.mark_seen(message.node(), now);
         if let Some(room) = self.rooms.get_mut(&live_id) {
             let outcomes = room.presence.receive(message, now);
             self.perform(live_id, outcomes);
@@ -423,10 +423,10 @@ impl Engine {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.look_after_subscription(now);
+        self.maintain_subscription(now);
         self.judge_link(now);
         let (is_away, patience) = (self.is_away, self.settings.patience);
-        let stands = self.subscription.stands();
+        let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
         for live_id in due {
@@ -443,18 +443,18 @@ impl Engine {
             }
             room.open_if_ready(now);
             room.open_alone(patience, now);
-            if is_announcing && stands {
+            if is_announcing && is_connected {
                 let announce = room.presence.announce();
                 self.publish_presence(live_id, &announce);
             }
             self.drive(live_id);
         }
-        self.subscribe_again(now);
-        self.forget_dead_nodes(now);
+        self.retry_subscriptions(now);
+        self.remove_dead_nodes(now);
         self.refresh_devices(now);
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + HEARTBEAT;
-            self.beat();
+            self.send_heartbeat();
         }
     }
 
@@ -503,8 +503,8 @@ impl Engine {
     }
 }
 
-/// Notes when the data of this Redis began, unless that is noted already.
-pub async fn note_birth(link: &Link, key: &str, at: Timestamp) -> RedisResult<()> {
+/// Records the creation time of this Redis's data set under `key`, unless it is recorded already.
+pub async fn record_dataset_creation(link: &Link, key: &str, at: Timestamp) -> RedisResult<()> {
     let mut cmd = redis::cmd("SET");
     cmd.arg(key).arg(at.0).arg("NX");
     link.command::<redis::Value>(&cmd).await.map(|_| ())

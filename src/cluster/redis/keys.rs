@@ -1,21 +1,22 @@
-//! Names in Redis. What belongs to one room carries its id in braces, so that a Redis Cluster keeps it
-//! together.
+//! Names of keys and channels in Redis. Those of one room carry its id in braces, so that a Redis Cluster
+//! keeps them on one server.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::domain::{LiveId, NodeId, UserId};
 
-/// Where every node listens.
+/// The channel that every node subscribes to.
 pub const NODES_CHANNEL: &str = "liveroom:nodes";
 
-/// When the data of this Redis began, in milliseconds since the Unix epoch.
-pub const BORN: &str = "liveroom:born";
+/// When the data set of this Redis was created, in milliseconds since the Unix epoch. A Redis without this key
+/// is new or has lost its data.
+pub const DATASET_CREATED_AT: &str = "liveroom:born";
 
-/// Counts connections of nodes: each takes the next number.
+/// A counter: each connection of a node takes the next number.
 pub const NUMBERS: &str = "liveroom:numbers";
 
-/// Begins the keys of tokens.
+/// The prefix of token keys.
 pub const TOKEN_PREFIX: &str = "user_";
 
 /// The room's epoch, generation and offset.
@@ -28,7 +29,7 @@ pub fn events(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:events")
 }
 
-/// What one origin has appended.
+/// The last sequence number that one origin has appended.
 pub fn applied(live_id: LiveId, origin: u64) -> String {
     format!("liveroom:{{{live_id}}}:from:{origin:016x}")
 }
@@ -38,12 +39,12 @@ pub fn gifts(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:gifts")
 }
 
-/// Where the nodes that have a room listen.
+/// The channel of one room: the nodes that have it subscribe.
 pub fn room_channel(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:room")
 }
 
-/// The command that says something on a room's channel. In a Redis Cluster channels live in the
+/// The command that publishes on a room's channel. In a Redis Cluster channels live in the
 /// slots of the keys, so that only the shard that has the room carries it.
 pub fn publish_command(is_cluster: bool) -> &'static str {
     if is_cluster { "SPUBLISH" } else { "PUBLISH" }
@@ -55,18 +56,18 @@ pub fn live_of_channel(channel: &str) -> Option<LiveId> {
     id.parse().ok().and_then(LiveId::new)
 }
 
-/// Where one node listens.
+/// The channel of one node.
 pub fn inbox_channel(node: NodeId) -> String {
     format!("liveroom:node:{node}")
 }
 
-/// A node's latest heartbeat: its count and when that was. A node that finds an earlier one than it wrote
-/// knows that this Redis has fallen back to an earlier state.
-pub fn beat(node: NodeId) -> String {
+/// A node's latest heartbeat: its count and time. A node that reads an earlier count than it wrote has
+/// detected that this Redis rolled back to an earlier state.
+pub fn heartbeat(node: NodeId) -> String {
     format!("liveroom:beat:{node}")
 }
 
-/// The user's current token, as the replaced system names it: a JSON string.
+/// The user's current token, a JSON string; named as in the replaced system.
 pub fn token(user: UserId) -> String {
     format!("{TOKEN_PREFIX}{user}")
 }
@@ -76,19 +77,19 @@ pub fn user_of_token(key: &str) -> Option<UserId> {
     key.strip_prefix(TOKEN_PREFIX)?.parse().ok().and_then(UserId::new)
 }
 
-/// There while the user has a `/ws` connection, as the replaced system names it.
+/// Exists while the user has a `/ws` connection; named as in the replaced system.
 pub fn device(user: UserId) -> String {
     format!("online_{user}")
 }
 
-/// Who is online in a live, as the replaced system names it: a JSON array.
+/// The users online in a live, a JSON array; named as in the replaced system.
 pub fn users(live_id: LiveId) -> String {
     format!("userList_live_{live_id}")
 }
 
-/// When the data began that this user's token belongs to. In a Redis Cluster each server may lose its
-/// own, so each slot has a key: one whose braces hold a number that leads to that slot.
-pub fn born(user: UserId, is_cluster: bool) -> String {
+/// The [`DATASET_CREATED_AT`] key that covers this user's token. In a Redis Cluster each server may lose its
+/// own data, so each slot has a key, with a number in braces that hashes to that slot.
+pub fn dataset_key(user: UserId, is_cluster: bool) -> String {
     static TAGS: LazyLock<HashMap<u16, u32>> = LazyLock::new(|| {
         let mut tags = HashMap::new();
         let mut number: u32 = 0;
@@ -98,7 +99,11 @@ pub fn born(user: UserId, is_cluster: bool) -> String {
         }
         tags
     });
-    if is_cluster { format!("{BORN}:{{{}}}", TAGS[&slot(&token(user))]) } else { BORN.to_owned() }
+    if is_cluster {
+        format!("{DATASET_CREATED_AT}:{{{}}}", TAGS[&slot(&token(user))])
+    } else {
+        DATASET_CREATED_AT.to_owned()
+    }
 }
 
 const SLOTS: u16 = 16_384;
@@ -131,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn a_user_and_the_birth_of_its_data_have_one_slot() {
+    fn a_token_and_its_dataset_key_have_one_slot() {
         for id in 1..=100 {
             let user = UserId::new(id).unwrap();
-            let born = born(user, true);
-            let tag = born.strip_prefix("liveroom:born:{").and_then(|rest| rest.strip_suffix('}')).unwrap();
+            let dataset_key = dataset_key(user, true);
+            let tag = dataset_key.strip_prefix("liveroom:born:{").and_then(|rest| rest.strip_suffix('}')).unwrap();
             assert_eq!(slot(tag), slot(&token(user)));
         }
-        assert_eq!(born(UserId::FIRST, false), BORN);
+        assert_eq!(dataset_key(UserId::FIRST, false), DATASET_CREATED_AT);
     }
 
     #[test]

@@ -16,10 +16,10 @@ use redis::{
 use super::address::Address;
 use super::keys;
 
-/// A server that has keys: where it is, for a Redis Cluster.
+/// A server that holds keys: its host and port in a Redis Cluster, else `None`.
 pub type Server = Option<(String, u16)>;
 
-/// A connection of either kind; cloned, it stays the same connection.
+/// A connection of either kind; clones share it.
 #[derive(Clone)]
 pub enum Connection {
     Server(MultiplexedConnection),
@@ -27,7 +27,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Subscribes to a channel of one room, or of all nodes. Answered when the subscription stands.
+    /// Subscribes to a channel of one room, or of all nodes. Completes when Redis has confirmed it.
     pub async fn subscribe(&mut self, channel: impl ToRedisArgs, of_room: bool) -> RedisResult<()> {
         match self {
             Self::Server(connection) => connection.subscribe(channel).await,
@@ -43,61 +43,61 @@ impl Connection {
         }
     }
 
-    /// The servers with keys that answer within `timeout`; `Err`: none does. In a Redis Cluster some may
-    /// be away while others go on.
-    pub async fn answering(&mut self, timeout: Duration) -> RedisResult<BTreeSet<Server>> {
-        let mut answering = BTreeSet::new();
+    /// The servers with keys that answer within `timeout`. In a Redis Cluster some may be away while others
+    /// work. `Err` if none answers.
+    pub async fn responsive_servers(&mut self, timeout: Duration) -> RedisResult<BTreeSet<Server>> {
+        let mut responsive = BTreeSet::new();
         let mut error = RedisError::from((ErrorKind::Io, "no server has keys"));
-        let questions = self.questions(timeout).await?.into_iter().map(|(server, question)| {
+        let probes = self.probes(timeout).await?.into_iter().map(|(server, probe)| {
             let mut connection = self.clone();
             async move {
-                let asked = question.query_async::<Value>(&mut connection);
-                (tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(late())), server)
+                let asked = probe.query_async::<Value>(&mut connection);
+                (tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out())), server)
             }
         });
-        for (result, server) in futures_util::future::join_all(questions).await {
+        for (result, server) in futures_util::future::join_all(probes).await {
             match result {
-                Ok(_) => _ = answering.insert(server),
+                Ok(_) => _ = responsive.insert(server),
                 Err(why) => error = why,
             }
         }
-        if answering.is_empty() { Err(error) } else { Ok(answering) }
+        if responsive.is_empty() { Err(error) } else { Ok(responsive) }
     }
 
-    /// Has each of these servers say when a token changes, whoever changes it.
+    /// Enables invalidation messages for token keys on each of these servers.
     pub async fn track_tokens(&self, servers: &BTreeSet<Server>, timeout: Duration) -> RedisResult<()> {
         for server in servers {
             let mut cmd = redis::cmd("CLIENT");
             cmd.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(keys::TOKEN_PREFIX);
-            self.tell_server(server, cmd, timeout).await?;
+            self.send_to_server(server, cmd, timeout).await?;
         }
         Ok(())
     }
 
-    /// The servers with keys, and what each can be asked to find out whether it is there. In a Redis
-    /// Cluster that is about a key, for which the library connects to a server that was away.
-    async fn questions(&mut self, timeout: Duration) -> RedisResult<Vec<(Server, Cmd)>> {
+    /// The servers with keys, and a command for each that shows whether it answers. In a Redis Cluster the
+    /// command names a key of the server, so that the library reconnects to a server that was away.
+    async fn probes(&mut self, timeout: Duration) -> RedisResult<Vec<(Server, Cmd)>> {
         let Self::Cluster(connection) = self else { return Ok(vec![(None, redis::cmd("PING"))]) };
         let mut cmd = redis::cmd("CLUSTER");
         cmd.arg("SLOTS");
-        // Of all, whoever answers first: any of them may be frozen.
+        // The first answer counts: any server may be frozen.
         let any = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::OneSucceeded));
         let asked = connection.route_command(cmd, RoutingInfo::MultiNode(any));
-        let ranges = tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(late()))?;
+        let ranges = tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out()))?;
         let Value::Array(ranges) = ranges else { return Ok(Vec::new()) };
         let ranges: BTreeMap<Server, (u16, u16)> = ranges.iter().filter_map(master_of_range).collect();
-        let question = |(server, (first, last)): (Server, (u16, u16))| {
+        let probe = |(server, (first, last)): (Server, (u16, u16))| {
             let is_there = |key: &String| (first..=last).contains(&keys::slot(key));
             let key = (0..).map(|number| format!("liveroom:server:{number}")).find(is_there)?;
             let mut cmd = redis::cmd("EXISTS");
             cmd.arg(key);
             Some((server, cmd))
         };
-        Ok(ranges.into_iter().filter_map(question).collect())
+        Ok(ranges.into_iter().filter_map(probe).collect())
     }
 
-    async fn tell_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<()> {
-        let told = async {
+    async fn send_to_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<()> {
+        let sent = async {
             match (self.clone(), server.clone()) {
                 (Self::Cluster(mut connection), Some((host, port))) => {
                     let server = SingleNodeRoutingInfo::ByAddress { host, port };
@@ -106,11 +106,11 @@ impl Connection {
                 (mut connection, _) => cmd.query_async(&mut connection).await,
             }
         };
-        tokio::time::timeout(timeout, told).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(timeout, sent).await.unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
-/// Reads of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
+/// Parses an entry of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
 fn master_of_range(range: &Value) -> Option<(Server, (u16, u16))> {
     let Value::Array(range) = range else { return None };
     let [first, last, Value::Array(master), ..] = &range[..] else { return None };
@@ -119,7 +119,7 @@ fn master_of_range(range: &Value) -> Option<(Server, (u16, u16))> {
     Some((Some(server), (read(first).ok()?, read(last).ok()?)))
 }
 
-fn late() -> RedisError {
+fn timed_out() -> RedisError {
     RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"))
 }
 
@@ -151,8 +151,8 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// A connection of the pool. One that failed is not lent again: so a restart of Redis costs each
-/// connection one failure, and no command a question before it whether the connection still works.
+/// A connection of the pool. One that failed is not reused: a restart of Redis costs each connection one
+/// failure, and no command needs a ping before it.
 struct Pooled {
     connection: Connection,
     failed: Arc<AtomicBool>,
@@ -180,14 +180,14 @@ impl ManageConnection for Connector {
     }
 }
 
-/// What is sent at once.
+/// One request to Redis.
 #[derive(Clone, Copy)]
 enum Request<'a> {
     Command(&'a Cmd),
     Pipeline(&'a Pipeline),
 }
 
-/// The way to Redis for commands. Used on the cluster's own runtime only: connections live there.
+/// The pool of connections for commands. Used on the cluster's own runtime only: connections live there.
 #[derive(Clone)]
 pub struct Link {
     pool: Pool<Connector>,
@@ -197,7 +197,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects when it is first used. Each command, the wait for a connection included, fails after
+    /// Connects at first use. Each command, the wait for a connection included, fails after
     /// twice `timeout`.
     pub fn new(address: Arc<Address>, connections_max: u32, timeout: Duration) -> Self {
         let pool = Pool::builder()
@@ -208,8 +208,8 @@ impl Link {
         Self { pool, connections_max, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
     }
 
-    /// Sends what may be sent twice. After a restart of Redis every connection of the pool is dead and
-    /// only use finds out, so a connection that is lost is replaced at once, each at most once.
+    /// Sends an idempotent request. After a restart of Redis every connection of the pool is dead and only
+    /// use reveals it, so a lost connection is replaced at once, each at most once.
     async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
         for _ in 0..self.connections_max {
             match self.send_once(request).await {
@@ -226,11 +226,11 @@ impl Link {
                 RedisError::from((ErrorKind::UnexpectedReturnType, "no connection", error.to_string()))
             })?;
         let (mut connection, failed) = (pooled.connection.clone(), pooled.failed.clone());
-        // A connection to a cluster carries any number of commands at once, goes to several servers and
-        // mends itself: who waits for one of them keeps nobody from the others.
+        // A connection to a cluster multiplexes commands to several servers and reconnects by itself, so one
+        // that waits for a server does not block the others.
         let is_shared = matches!(connection, Connection::Cluster(_));
         let lent = (!is_shared).then_some(pooled);
-        // Counts as failed until it is known to have answered: also if nobody waits for that any more.
+        // It counts as failed until it has answered, also if the caller is dropped meanwhile.
         failed.store(!is_shared, Ordering::Relaxed);
         let answer = async {
             match request {
@@ -239,10 +239,10 @@ impl Link {
             }
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
-        // Who did not answer in time will not either if asked once more: no lost connection.
-        let Ok(result) = answer else { return Err(late()) };
-        // An error that Redis itself answered says nothing against the connection, except that this is
-        // no server to write to any more.
+        // A timeout is not a lost connection: sending again would wait as long.
+        let Ok(result) = answer else { return Err(timed_out()) };
+        // An error answered by Redis leaves the connection usable, except that the server has become
+        // read-only.
         let is_failure = |error: &RedisError| {
             error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
         };
@@ -261,7 +261,7 @@ impl Link {
         self.send(Request::Pipeline(pipeline)).await
     }
 
-    /// Runs `append.lua` by its digest, and with its text where the server has not seen it.
+    /// Runs `append.lua` by its digest, or with its source on a server that has not cached it.
     pub async fn append<T: FromRedisValue>(&self, keys: &[String], args: &[Vec<u8>]) -> RedisResult<T> {
         let by = |command: &str, script: &str| {
             let mut cmd = redis::cmd(command);

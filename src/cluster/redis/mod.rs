@@ -67,7 +67,7 @@ pub struct RedisSettings {
 
 /// What this node does when others say so. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
-    pub obey: Box<dyn Fn(Signal) + Send>,
+    pub on_signal: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
     /// This node has a number that no other has that started lately.
     pub number: Box<dyn Fn(u64) + Send>,
@@ -78,14 +78,14 @@ struct Shared {
     node: NodeId,
     /// Milliseconds since the Unix epoch; 0: not alone.
     alone_since: AtomicI64,
-    /// The connection over which Redis says when tokens change; 0: it does not.
-    watch: AtomicU64,
-    /// Whether what Redis says of tokens can be believed: not before it is known that it still has what it
-    /// had.
-    trusted: AtomicBool,
-    /// It fell back to what it knew then, in milliseconds since the Unix epoch, and that has not been made up
-    /// for; 0: it did not.
-    fell_back_to: AtomicI64,
+    /// Changes with each connection over which Redis reports changed tokens, and whenever all tokens may have
+    /// changed; 0: changes are not reported.
+    invalidation_epoch: AtomicU64,
+    /// Whether tokens in Redis are authoritative: not before it is known that Redis has not rolled back.
+    tokens_trusted: AtomicBool,
+    /// Redis rolled back to its state at this time, in milliseconds since the Unix epoch, and the tokens
+    /// changed since are not invalidated yet; 0: it did not.
+    rolled_back_to: AtomicI64,
 }
 
 /// This node's part in a cluster. Clones are the same part.
@@ -109,9 +109,9 @@ impl RedisCluster {
         let shared = Arc::new(Shared {
             node: NodeId(rand::random()),
             alone_since: AtomicI64::new(0),
-            watch: AtomicU64::new(0),
-            trusted: AtomicBool::new(true),
-            fell_back_to: AtomicI64::new(0),
+            invalidation_epoch: AtomicU64::new(0),
+            tokens_trusted: AtomicBool::new(true),
+            rolled_back_to: AtomicI64::new(0),
         });
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
         // number of rooms, users and operators.
@@ -158,10 +158,10 @@ impl RedisCluster {
         let _ = self.inputs.send(Input::Command(command));
     }
 
-    /// Notes under this key when the data of this Redis began, unless that is noted already.
-    async fn note_birth(&self, key: String, at: Timestamp) -> Result<(), StoreError> {
+    /// Records the creation time of this Redis's data set under `key`, unless it is recorded already.
+    async fn record_dataset_creation(&self, key: String, at: Timestamp) -> Result<(), StoreError> {
         let link = self.link.clone();
-        self.run(async move { engine::note_birth(&link, &key, at).await }).await
+        self.run(async move { engine::record_dataset_creation(&link, &key, at).await }).await
     }
 
     /// Runs what speaks to Redis where its connections live.

@@ -1,4 +1,4 @@
-//! `online_<id>`: which users have a `/ws` connection.
+//! The keys `online_<id>`: they exist while a user has a `/ws` connection.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use super::super::keys;
 use super::super::messages::NodeMessage;
 use super::Engine;
 
-/// How long the key outlives the node that wrote it.
+/// How long the key outlives the node that wrote it, in seconds.
 const DEVICE_EX_S: u64 = 60;
 const REFRESH: Duration = Duration::from_secs(20);
-/// Keys of one pipeline.
+/// Most keys in one pipeline.
 const CHUNK: usize = 500;
 
-/// Users with `/ws` connections here, and how many each has.
+/// Users with `/ws` connections to this node, and the number of each.
 pub struct Devices {
     users: HashMap<UserId, usize>,
     next_refresh: Instant,
@@ -44,7 +44,7 @@ impl Engine {
             cmd.arg(keys::device(user));
             let closed = super::json(&NodeMessage::DeviceClosed { node: self.shared.node.0, user: user.get() });
             let link = self.link.clone();
-            // In this order: whoever has another connection of the user writes the key again.
+            // In this order: a node with another connection of the user then writes the key again.
             tokio::spawn(async move {
                 let _ = link.command::<()>(&cmd).await;
                 let mut cmd = redis::cmd("PUBLISH");
@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// Another node has no connection of the user any more.
+    /// Another node closed its last connection of the user and deleted the key.
     pub(super) fn device_closed_elsewhere(&self, user: UserId) {
         if self.devices.users.contains_key(&user) {
             self.send_off(set_device(user));
@@ -63,7 +63,7 @@ impl Engine {
 
     /// Writes all keys again when they are due.
     pub(super) fn refresh_devices(&mut self, now: Instant) {
-        if now < self.devices.next_refresh || !self.subscription.stands() {
+        if now < self.devices.next_refresh || !self.subscription.is_connected() {
             return;
         }
         self.devices.next_refresh = now + REFRESH;
@@ -72,7 +72,7 @@ impl Engine {
         tokio::spawn(async move {
             for users in users.chunks(CHUNK) {
                 if is_cluster {
-                    // Keys of several servers do not go into one pipeline.
+                    // A pipeline cannot span several servers.
                     let commands = users.iter().map(|user| {
                         let (link, cmd) = (link.clone(), set_device(*user));
                         async move { link.command::<()>(&cmd).await }
@@ -84,7 +84,7 @@ impl Engine {
                 for user in users {
                     pipeline.add_command(set_device(*user)).ignore();
                 }
-                // What fails now is written again in a while.
+                // The next refresh repeats writes that fail.
                 let _ = link.pipeline::<()>(&pipeline).await;
             }
         });

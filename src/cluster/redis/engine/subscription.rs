@@ -1,5 +1,5 @@
-//! The connection over which Redis pushes messages: of its own, made anew when it is lost, with
-//! everything subscribed again before anything is asked.
+//! The connection over which Redis pushes messages. It is separate from the pool; after a loss it is
+//! replaced, and each room is subscribed again before its log is read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::super::link::{Connection, Link, Server};
 use super::super::messages::NodeMessage;
 use super::super::presence_sync::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
-use super::{Engine, EngineRoom, Input, json, note_birth};
+use super::{Engine, EngineRoom, Input, json, record_dataset_creation};
 
-/// Between two attempts to connect.
+/// Time between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
-/// Between two questions whether the connection still works.
+/// Time between two pings.
 const PING_EVERY: Duration = Duration::from_millis(500);
-/// How often a Redis that was connected to is asked what it knows.
-const REMEMBER_TRIES: usize = 40;
-/// Numbers of what is watched, for each connection. They only have to differ.
-const WATCHES: u64 = 1 << 20;
-/// Messages in the backlog of one connection. Beyond, they are passed over, and rooms look into their logs.
+/// Attempts to read the state of a Redis after connecting.
+const STATE_READ_TRIES: usize = 40;
+/// Invalidation epochs per connection, so that those of two connections differ.
+const EPOCHS_PER_CONNECTION: u64 = 1 << 20;
+/// Most messages in the backlog of one connection. Beyond, they are dropped, and rooms read their logs.
 const BACKLOG_MAX: usize = 65_536;
 
-/// The place of one pushed message in the backlog of its connection. Dropping it frees that place, also when the
-/// message is void because another connection took over: each connection has a count of its own.
+/// The place of one pushed message in the backlog of its connection. Dropping it frees the place, also when the
+/// message is ignored because another connection replaced it: each connection has a count of its own.
 pub struct BacklogSlot(Arc<AtomicUsize>);
 
 impl BacklogSlot {
@@ -48,21 +48,21 @@ impl Drop for BacklogSlot {
     }
 }
 
-/// The subscription and what it is doing.
+/// The state of the subscription.
 pub struct Subscription {
-    /// Of the connection that stands: what comes from another is void. 0: none does.
+    /// The number of the current connection; inputs of others are ignored. 0: not connected.
     number: u64,
-    /// Counts connections.
+    /// Connection attempts so far.
     attempts_count: u64,
     connection: Option<Connection>,
-    /// The servers that it reached when it was made.
+    /// The servers that it reached when it was opened.
     servers: BTreeSet<Server>,
     connecting: bool,
     away_since: Option<Instant>,
     next_attempt: Instant,
     next_ping: Instant,
     pinging: bool,
-    /// Passed over, and not made up for.
+    /// Messages dropped since rooms last read their logs for it.
     overflowed: Arc<AtomicUsize>,
 }
 
@@ -83,7 +83,7 @@ impl Subscription {
     }
 
     /// Whether messages arrive.
-    pub fn stands(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
 
@@ -92,26 +92,26 @@ impl Subscription {
     }
 }
 
-/// What a Redis that was connected to knows.
-pub struct Memory {
-    /// Whether it had no data.
+/// The state of a Redis, read after connecting.
+pub struct RedisState {
+    /// Whether it had no data set.
     is_new: bool,
-    /// This node's latest heartbeat: its count, and when that was.
-    beat: Option<(u64, Timestamp)>,
+    /// This node's latest stored heartbeat: count and time.
+    heartbeat: Option<(u64, Timestamp)>,
     /// This node's number from now on.
     number: u64,
 }
 
-impl Memory {
+impl RedisState {
     async fn of(link: &Link, node: NodeId, now: Timestamp) -> RedisResult<Self> {
-        let (mut born, mut beat, mut number) = (redis::cmd("EXISTS"), redis::cmd("GET"), redis::cmd("INCR"));
-        let is_new = !link.command::<bool>(born.arg(keys::BORN)).await?;
-        let beat: Option<String> = link.command(beat.arg(keys::beat(node))).await?;
-        note_birth(link, keys::BORN, now).await?;
+        let (mut exists, mut heartbeat, mut number) = (redis::cmd("EXISTS"), redis::cmd("GET"), redis::cmd("INCR"));
+        let is_new = !link.command::<bool>(exists.arg(keys::DATASET_CREATED_AT)).await?;
+        let heartbeat: Option<String> = link.command(heartbeat.arg(keys::heartbeat(node))).await?;
+        record_dataset_creation(link, keys::DATASET_CREATED_AT, now).await?;
         let number = link.command(number.arg(keys::NUMBERS)).await?;
-        let beat = beat.as_deref().and_then(|beat| beat.split_once(' '));
-        let beat = beat.and_then(|(count, at)| Some((count.parse().ok()?, Timestamp(at.parse().ok()?))));
-        Ok(Self { is_new, beat, number })
+        let heartbeat = heartbeat.as_deref().and_then(|heartbeat| heartbeat.split_once(' '));
+        let heartbeat = heartbeat.and_then(|(count, at)| Some((count.parse().ok()?, Timestamp(at.parse().ok()?))));
+        Ok(Self { is_new, heartbeat, number })
     }
 }
 
@@ -137,7 +137,7 @@ impl Engine {
                     .await?;
                 connection.subscribe(keys::NODES_CHANNEL, false).await?;
                 connection.subscribe(keys::inbox_channel(node), false).await?;
-                let servers = connection.answering(timeout).await?;
+                let servers = connection.responsive_servers(timeout).await?;
                 connection.track_tokens(&servers, timeout).await?;
                 Ok((connection, servers))
             };
@@ -164,27 +164,27 @@ impl Engine {
             Ok((connection, servers)) => {
                 self.subscription.number = number;
                 self.subscription.connection = Some(connection);
-                self.shared.watch.store(number * WATCHES, Ordering::Relaxed);
+                self.shared.invalidation_epoch.store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
                 self.subscription.servers = servers;
                 self.subscription.pinging = false;
                 self.subscription.away_since = None;
                 self.subscription.next_ping = now + PING_EVERY;
-                // What Redis can do now is found out by doing it.
+                // The next commands show whether they work.
                 self.failing_since = None;
                 let (link, node, now) = (self.link.clone(), self.shared.node, self.clock.now());
                 let inputs = self.inputs.clone();
                 tokio::spawn(async move {
-                    // Until it is known the store decides about tokens.
-                    for _ in 0..REMEMBER_TRIES {
-                        if let Ok(memory) = Memory::of(&link, node, now).await {
-                            let _ = inputs.send(Input::Remembered { connection: number, memory });
+                    // Until it is read, the store decides about tokens.
+                    for _ in 0..STATE_READ_TRIES {
+                        if let Ok(state) = RedisState::of(&link, node, now).await {
+                            let _ = inputs.send(Input::StateRead { connection: number, state });
                             return;
                         }
                         tokio::time::sleep(CONNECT_EVERY).await;
                     }
                 });
                 if let Some(handlers) = &self.handlers {
-                    (handlers.obey)(Signal::CatalogueChanged);
+                    (handlers.on_signal)(Signal::CatalogueChanged);
                 }
                 let live_ids: Vec<LiveId> = self.rooms.keys().copied().collect();
                 for live_id in live_ids {
@@ -194,27 +194,27 @@ impl Engine {
         }
     }
 
-    /// Finds out whether this is the Redis that was left. One without any data is new: that its tokens are
-    /// gone follows from its birth.
-    pub(super) fn remembered(&mut self, connection: u64, memory: &Memory) {
+    /// Compares the stored heartbeat with those this node wrote: an earlier one means that Redis rolled back.
+    /// An empty Redis did not: the creation time of its data set shows that its tokens are lost.
+    pub(super) fn detect_rollback(&mut self, connection: u64, state: &RedisState) {
         if connection != self.subscription.number {
             return;
         }
-        self.number = Some(memory.number);
+        self.number = Some(state.number);
         self.pass_number();
-        let (beats_count, beat_at) = memory.beat.unwrap_or((0, self.started_at));
-        if memory.is_new || beats_count >= self.beats_kept {
-            self.shared.trusted.store(true, Ordering::Relaxed);
+        let (heartbeats_count, heartbeat_at) = state.heartbeat.unwrap_or((0, self.started_at));
+        if state.is_new || heartbeats_count >= self.heartbeats_stored {
+            self.shared.tokens_trusted.store(true, Ordering::Relaxed);
         } else {
-            warn!("redis fell back to an earlier state: heartbeats={}", self.beats_kept - beats_count);
-            self.shared.fell_back_to.store(beat_at.0.max(1), Ordering::Relaxed);
+            warn!("redis fell back to an earlier state: heartbeats={}", self.heartbeats_stored - heartbeats_count);
+            self.shared.rolled_back_to.store(heartbeat_at.0.max(1), Ordering::Relaxed);
         }
-        // What it forgot need not be found out again.
-        self.beats_kept = 0;
-        self.beat();
+        // This rollback is handled.
+        self.heartbeats_stored = 0;
+        self.send_heartbeat();
     }
 
-    /// Subscribes to a room's channel; the room asks nothing before that stands.
+    /// Subscribes to a room's channel. The room sends no request to its log before that succeeded.
     pub(super) fn subscribe(&mut self, live_id: LiveId) {
         let number = self.subscription.number;
         let (Some(connection), Some(room)) = (&self.subscription.connection, self.rooms.get_mut(&live_id)) else {
@@ -231,7 +231,7 @@ impl Engine {
     pub(super) fn unsubscribe(&self, live_id: LiveId) {
         if let Some(mut connection) = self.subscription.connection.clone() {
             tokio::spawn(async move {
-                // Messages of a room that is not here are passed over.
+                // Messages of a room that is not open here are ignored.
                 let _ = connection.unsubscribe_room(keys::room_channel(live_id)).await;
             });
         }
@@ -243,7 +243,7 @@ impl Engine {
         }
         let is_cluster = self.address.is_cluster();
         match result {
-            // Its server is away, and those of other rooms need not be.
+            // The server of this room is away; those of other rooms may be reachable.
             Err(error) if is_cluster => {
                 log::debug!("room not subscribed: live_id={live_id} error={error}");
                 if let Some(room) = self.room(live_id, origin) {
@@ -251,13 +251,13 @@ impl Engine {
                 }
                 return;
             }
-            Err(error) => return self.lose_subscription(&error.to_string()),
+            Err(error) => return self.drop_subscription(&error.to_string()),
             Ok(()) => {}
         }
         let Some(room) = self.room(live_id, origin) else { return };
         room.subscribed = true;
         room.presence_in_flight = false;
-        // Whatever was said before is in the log.
+        // Events published before the subscription are in the log.
         room.order.look();
         self.announce_room(live_id);
         self.publish_presence_delta(live_id);
@@ -277,15 +277,15 @@ impl Engine {
         });
     }
 
-    fn lose_subscription(&mut self, why: &str) {
+    fn drop_subscription(&mut self, why: &str) {
         if self.subscription.connection.take().is_none() {
             return;
         }
         warn!("subscription lost: error={why}");
         let now = Instant::now();
-        self.shared.watch.store(0, Ordering::Relaxed);
-        self.shared.trusted.store(false, Ordering::Relaxed);
-        // Void what still comes of it.
+        self.shared.invalidation_epoch.store(0, Ordering::Relaxed);
+        self.shared.tokens_trusted.store(false, Ordering::Relaxed);
+        // Inputs of the lost connection are ignored.
         self.subscription.number = 0;
         self.subscription.away_since = Some(now);
         self.subscription.next_attempt = now;
@@ -295,7 +295,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn look_after_subscription(&mut self, now: Instant) {
+    pub(super) fn maintain_subscription(&mut self, now: Instant) {
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
             self.rooms.values_mut().for_each(|room| room.order.look());
@@ -309,7 +309,7 @@ impl Engine {
                 let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
                 let timeout = self.settings.patience;
                 tokio::spawn(async move {
-                    let result = connection.answering(timeout).await;
+                    let result = connection.responsive_servers(timeout).await;
                     let _ = inputs.send(Input::Pinged(number, result));
                 });
             }
@@ -323,14 +323,14 @@ impl Engine {
         }
         self.subscription.pinging = false;
         match result {
-            Err(error) => self.lose_subscription(&error.to_string()),
+            Err(error) => self.drop_subscription(&error.to_string()),
             Ok(servers) if servers != self.subscription.servers => self.renew_subscription(),
             Ok(_) => {}
         }
     }
 
-    /// In a Redis Cluster one of several servers is gone, or is back. A new connection subscribes to
-    /// everything that can be; the rooms of other servers hear over the old one until it stands.
+    /// A server of the Redis Cluster was lost or came back. A new connection subscribes to all rooms whose
+    /// servers are reachable; the old one delivers until it is ready.
     fn renew_subscription(&mut self) {
         if !self.subscription.connecting {
             info!("servers of the redis cluster come and go, subscribing anew");
@@ -338,8 +338,8 @@ impl Engine {
         }
     }
 
-    /// Subscribes to rooms for which that failed.
-    pub(super) fn subscribe_again(&mut self, now: Instant) {
+    /// Subscribes to rooms whose subscription failed.
+    pub(super) fn retry_subscriptions(&mut self, now: Instant) {
         let is_due = |room: &EngineRoom| room.subscribe_at.is_some_and(|at| at <= now);
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| is_due(room)).map(|(id, _)| *id).collect();
         for live_id in due {
@@ -362,7 +362,7 @@ impl Engine {
             PushKind::Invalidate => self.tokens_changed(&info.data),
             PushKind::Disconnection if self.address.is_cluster() => self.renew_subscription(),
             PushKind::SUnsubscribe => self.channel_moved(&info.data),
-            PushKind::Disconnection => self.lose_subscription("connection closed"),
+            PushKind::Disconnection => self.drop_subscription("connection closed"),
             _ => {}
         }
     }
@@ -396,19 +396,19 @@ impl Engine {
         self.receive_presence(live_id, message);
     }
 
-    /// Redis says that tokens were set or deleted; without names: all of them may have been.
+    /// Redis reports that tokens were set or deleted; without names: any of them.
     fn tokens_changed(&self, data: &[Value]) {
         let Some(handlers) = &self.handlers else { return };
         let Some(Value::Array(keys)) = data.first() else {
-            // Everything was deleted. Each session finds out when its timer looks the next time.
-            self.shared.watch.fetch_add(1, Ordering::Relaxed);
+            // Everything was deleted. Each session finds out at its next periodic check.
+            self.shared.invalidation_epoch.fetch_add(1, Ordering::Relaxed);
             return;
         };
         for key in keys {
             if let Value::BulkString(key) = key
                 && let Some(user) = str::from_utf8(key).ok().and_then(keys::user_of_token)
             {
-                (handlers.obey)(Signal::Recheck(user));
+                (handlers.on_signal)(Signal::Recheck(user));
             }
         }
     }
@@ -419,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backlog_holds_so_many_messages_and_takes_more_when_one_was_looked_at() {
+    fn a_full_backlog_takes_a_message_once_one_was_handled() {
         let backlog = Arc::new(AtomicUsize::new(0));
         let mut slots: Vec<_> = (0..BACKLOG_MAX).filter_map(|_| BacklogSlot::take(&backlog)).collect();
         assert_eq!(slots.len(), BACKLOG_MAX);

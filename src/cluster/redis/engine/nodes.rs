@@ -1,4 +1,4 @@
-//! The other nodes: who is there, what they ask for and what they say must happen everywhere.
+//! The other nodes: membership by heartbeats, requests for reports, and signals to all nodes.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -15,25 +15,25 @@ use super::super::messages::NodeMessage;
 use super::super::presence_sync::SyncOutcome;
 use super::{Engine, Input, json};
 
-/// How long the heartbeat of a node that is no more is kept.
-const BEAT_EX_S: u64 = 86_400;
-/// This node stood still for so long: its machine slept, say.
+/// How long Redis keeps the heartbeat of a node that has stopped, in seconds.
+const HEARTBEAT_EX_S: u64 = 86_400;
+/// A gap between two checks from which on this node itself was suspended, for example with its machine.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Questions for reports that may be under way; operators are few.
+/// Most report requests under way; operators are few.
 const REPORTS_MAX: usize = 64;
 
 #[derive(Debug)]
-struct Peer {
-    heard: Instant,
-    /// It said that it stops: until when what it shows stays.
+struct KnownNode {
+    last_seen: Instant,
+    /// Set when the node announced that it stops: its users are removed then.
     leaves_at: Option<Instant>,
 }
 
-/// Other nodes that were heard of lately.
+/// The other nodes whose heartbeat has not timed out.
 #[derive(Debug, Default)]
-pub struct Peers {
-    known: HashMap<NodeId, Peer>,
-    looked_at: Option<Instant>,
+pub struct KnownNodes {
+    by_id: HashMap<NodeId, KnownNode>,
+    checked_at: Option<Instant>,
 }
 
 impl Engine {
@@ -43,47 +43,50 @@ impl Engine {
         self.send_off(cmd);
     }
 
-    /// Says that this node is here, and finds out whether commands work.
-    pub(super) fn beat(&mut self) {
+    /// Publishes and stores a heartbeat; its outcome shows whether commands work.
+    pub(super) fn send_heartbeat(&mut self) {
         if self.leaving {
             return;
         }
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Heartbeat { node: self.shared.node.0 }));
-        self.beats_count += 1;
-        let (link, inputs, count) = (self.link.clone(), self.inputs.clone(), self.beats_count);
+        self.heartbeats_count += 1;
+        let (link, inputs, count) = (self.link.clone(), self.inputs.clone(), self.heartbeats_count);
         let shared = self.shared.clone();
         let mut set = redis::cmd("SET");
-        set.arg(keys::beat(self.shared.node)).arg(format!("{count} {}", self.clock.now().0)).arg("EX").arg(BEAT_EX_S);
+        set.arg(keys::heartbeat(self.shared.node))
+            .arg(format!("{count} {}", self.clock.now().0))
+            .arg("EX")
+            .arg(HEARTBEAT_EX_S);
         tokio::spawn(async move {
             let result = async {
                 link.command::<()>(&cmd).await?;
-                // What it knew must be looked at before it is told anew.
-                if shared.trusted.load(Ordering::Relaxed) {
+                // The stored heartbeat must be checked for a rollback before it is overwritten.
+                if shared.tokens_trusted.load(Ordering::Relaxed) {
                     link.command::<()>(&set).await?;
                     return Ok(count);
                 }
                 Ok(0)
             };
             let kept = result.await;
-            let _ = inputs.send(Input::Beat(kept));
+            let _ = inputs.send(Input::HeartbeatStored(kept));
         });
     }
 
-    /// A message from another node, to all or to us.
+    /// Handles a message from another node, sent to all nodes or to this one.
     pub(super) fn on_node_message(&mut self, message: NodeMessage) {
         let own = self.shared.node.0;
         match message {
-            NodeMessage::Heartbeat { node } => self.note_node(NodeId(node), Instant::now()),
+            NodeMessage::Heartbeat { node } => self.mark_seen(NodeId(node), Instant::now()),
             NodeMessage::Leave { node, grace_ms } if node != own => {
                 let now = Instant::now();
                 let leaves_at = Some(now + Duration::from_millis(grace_ms));
-                self.peers.known.insert(NodeId(node), Peer { heard: now, leaves_at });
+                self.nodes.by_id.insert(NodeId(node), KnownNode { last_seen: now, leaves_at });
                 info!("node leaves: node={}", NodeId(node));
             }
             NodeMessage::Signal { node, signal } if node != own => {
                 if let (Some(handlers), Some(signal)) = (&self.handlers, signal.read()) {
-                    (handlers.obey)(signal);
+                    (handlers.on_signal)(signal);
                 }
             }
             NodeMessage::DeviceClosed { node, user } if node != own => {
@@ -96,7 +99,7 @@ impl Engine {
             }
             NodeMessage::Report { number, report } => {
                 if let Some(found) = self.reports.get(&number) {
-                    // Whoever asked may have enough, or be gone.
+                    // The requester may have timed out.
                     let _ = found.try_send(*report);
                 }
             }
@@ -104,16 +107,16 @@ impl Engine {
         }
     }
 
-    /// A node gave a sign of life.
-    pub(super) fn note_node(&mut self, node: NodeId, heard: Instant) {
+    /// Records that a message of this node arrived.
+    pub(super) fn mark_seen(&mut self, node: NodeId, last_seen: Instant) {
         if node == self.shared.node {
             return;
         }
-        let peer = self.peers.known.entry(node).or_insert_with(|| {
+        let known = self.nodes.by_id.entry(node).or_insert_with(|| {
             info!("node joined: node={node}");
-            Peer { heard, leaves_at: None }
+            KnownNode { last_seen, leaves_at: None }
         });
-        peer.heard = heard;
+        known.last_seen = last_seen;
     }
 
     fn report_to(&self, node: NodeId, number: u64, rooms: RoomsAsked) {
@@ -127,14 +130,14 @@ impl Engine {
         });
     }
 
-    pub(super) fn ask_reports(
+    pub(super) fn request_reports(
         &mut self,
         asked: RoomsAsked,
         found: mpsc::Sender<NodeReport>,
         reply: oneshot::Sender<usize>,
     ) {
         self.reports.retain(|_, asker| !asker.is_closed());
-        let others = self.peers.known.values().filter(|peer| peer.leaves_at.is_none()).count();
+        let others = self.nodes.by_id.values().filter(|known| known.leaves_at.is_none()).count();
         if self.is_away || others == 0 || self.reports.len() >= REPORTS_MAX {
             let _ = reply.send(0);
             return;
@@ -146,19 +149,19 @@ impl Engine {
         self.publish_to_nodes(&NodeMessage::AskReport { node, number, rooms: asked });
     }
 
-    /// What nodes showed that were not heard of for too long is shown no more.
-    pub(super) fn forget_dead_nodes(&mut self, now: Instant) {
+    /// Removes nodes that left or timed out, and their users from all rooms.
+    pub(super) fn remove_dead_nodes(&mut self, now: Instant) {
         let timeout = self.settings.node_timeout;
-        // Whoever did not look itself for a while has not heard anybody.
-        let looked_at = self.peers.looked_at.replace(now).unwrap_or(now);
-        let paused = now.saturating_duration_since(looked_at);
+        // If this node was suspended, the silence of the others is its own.
+        let checked_at = self.nodes.checked_at.replace(now).unwrap_or(now);
+        let paused = now.saturating_duration_since(checked_at);
         if paused >= PAUSE {
-            self.peers.known.values_mut().for_each(|peer| peer.heard += paused);
+            self.nodes.by_id.values_mut().for_each(|known| known.last_seen += paused);
         }
         let mut gone = Vec::new();
-        self.peers.known.retain(|node, peer| {
-            let has_left = peer.leaves_at.is_some_and(|at| at <= now);
-            let is_dead = now.saturating_duration_since(peer.heard) >= timeout;
+        self.nodes.by_id.retain(|node, known| {
+            let has_left = known.leaves_at.is_some_and(|at| at <= now);
+            let is_dead = now.saturating_duration_since(known.last_seen) >= timeout;
             if has_left || is_dead {
                 gone.push((*node, has_left));
             }
