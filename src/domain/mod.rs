@@ -2,7 +2,7 @@
 //!
 //! Everything here is a value or a function of values: no actor, no database, no JSON, no clock and
 //! no randomness. A room is stepped with commands and the current [`Timestamp`] and answers with
-//! [`Effect`]s that `actors::live_room` performs in order. `tests/room_scripts.rs` runs rooms as
+//! [`Effect`]s that `actors::live_room` performs in order. `tests/core/room_scripts` runs rooms as
 //! transcripts on exactly this code.
 
 mod admission;

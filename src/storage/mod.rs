@@ -203,7 +203,7 @@ pub struct LiveState {
 /// more that may guess at the account beside all strangers.
 pub const LOGIN_NETWORKS_MAX: usize = 16;
 
-/// Rows that last. Both implementations pass `tests/store_contract.rs`.
+/// Rows that last. Both implementations pass `tests/store/contract`.
 ///
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
 /// waiting for it.

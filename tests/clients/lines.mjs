@@ -1,4 +1,4 @@
-// The line protocol that tests/clients.rs speaks with every client: one JSON object a line.
+// The line protocol that tests/clients/driver.rs speaks with every client: one JSON object a line.
 //
 // in:  {"emit": name, "payload": any, "ack"?: number}   {"disconnect": true}
 // out: {"note": "connect", "id": socket id or null, "transport": name}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::nodes::{Cluster, Stage};
+use crate::support::cluster::{Cluster, Stage};
 use crate::support::ws::Next;
 use crate::support::{JWT_SECRET, PATIENCE, User, Ws};
 

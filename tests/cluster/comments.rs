@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::nodes::Stage;
 use crate::support::Ws;
+use crate::support::cluster::Stage;
 
 fn comment(live: i64, text: &str, request_id: &str) -> Value {
     json!({"live_id": live, "data": text, "request_id": request_id})

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::nodes::{PRICE, Stage};
+use crate::support::cluster::{PRICE, Stage};
 
 fn gift(stage: &Stage, request_id: &str) -> Value {
     json!({"live_id": stage.live, "gift_id": stage.gift, "request_id": request_id})

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::nodes::Stage;
+use crate::support::cluster::Stage;
 
 #[test]
 fn a_live_that_pauses_goes_on_and_ends_does_so_on_every_node() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::nodes::Stage;
+use crate::support::cluster::Stage;
 use crate::support::{TestServer, eventually};
 
 fn list(server: &TestServer, path: &str) -> Vec<Value> {

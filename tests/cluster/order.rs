@@ -5,9 +5,9 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::nodes::Stage;
-use crate::nodes::ledger::{assert_all_heard_once, assert_same};
-use crate::nodes::member::Member;
+use crate::support::cluster::Stage;
+use crate::support::ledger::{assert_all_heard_once, assert_same};
+use crate::support::member::Member;
 
 const EVENTS_EACH: usize = 40;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::nodes::Stage;
+use crate::support::cluster::Stage;
 use crate::support::ws::Next;
 use crate::support::{PATIENCE, User, Ws};
 

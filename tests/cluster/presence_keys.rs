@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::nodes::Stage;
+use crate::support::cluster::Stage;
 use crate::support::{User, eventually};
 
 fn online(stage: &Stage, user: &User) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::nodes::Stage;
+use crate::support::cluster::Stage;
 use crate::support::{Ws, eventually};
 
 const QUICK: [(&str, &str); 2] = [("LIVEROOM__ROOMS__RECONCILE_MS", "100"), ("LIVEROOM__AUTH__RECHECK_MS", "100")];

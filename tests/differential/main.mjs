@@ -1,4 +1,4 @@
-// Plays scripts against liveroom and socket.io and reports where the two differ. Started by tests/differential.rs:
+// Plays scripts against liveroom and socket.io and reports where the two differ. Started by tests/clients/differential.rs:
 //
 //   node main.mjs table                                          the table of listed differences, for the README
 //   node main.mjs files     KIND PORT OPTIONS                    every script of scripts/KIND

@@ -1,18 +1,5 @@
 //! Several nodes over one PostgreSQL and one Redis, all of them private.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
-#[path = "ledger.rs"]
-pub mod ledger;
-#[path = "member.rs"]
-pub mod member;
-#[path = "postgres.rs"]
-mod postgres;
-#[path = "proxy.rs"]
-pub mod proxy;
-#[path = "redis.rs"]
-pub mod redis;
-
 use std::ops::Index;
 use std::sync::Arc;
 use std::thread;
@@ -21,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{TestServer, User, Ws, eventually};
 
-use member::{Doors, Member};
-use postgres::Postgres;
-use proxy::Proxy;
-use redis::{Keeps, Redis};
+use super::member::{Doors, Member};
+use super::postgres::Postgres;
+use super::proxy::Proxy;
+use super::redis::{Keeps, Redis};
 
 /// What a cluster is made of.
 pub struct Plan<'a> {

@@ -1,10 +1,5 @@
 //! An empty database of either kind, as tests of the store see it.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
-#[path = "postgres.rs"]
-mod postgres;
-
 use std::future::Future;
 use std::sync::Arc;
 
@@ -16,7 +11,7 @@ use liveroom::domain::*;
 use liveroom::storage::{self, CoinGrant, GrantOutcome, Store, StoreError, StoreOptions, User, Write, WriteOutcome};
 use tempfile::TempDir;
 
-use postgres::Postgres;
+use super::postgres::Postgres;
 
 /// What keeps the database there.
 enum Kind {
@@ -28,13 +23,14 @@ enum Kind {
 macro_rules! contract {
     ($($name:ident,)*) => {
         mod sqlite {
-            $(#[test] fn $name() { super::database::on_sqlite(super::$name); })*
+            $(#[test] fn $name() { $crate::support::database::on_sqlite(super::$name); })*
         }
         mod postgresql {
-            $(#[test] fn $name() { super::database::on_postgres(super::$name); })*
+            $(#[test] fn $name() { $crate::support::database::on_postgres(super::$name); })*
         }
     };
 }
+pub(crate) use contract;
 
 /// A database with a store open on it.
 pub struct Database {

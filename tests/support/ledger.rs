@@ -1,7 +1,5 @@
 //! What members heard, written down and held against each other and against what was acknowledged.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 

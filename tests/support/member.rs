@@ -1,8 +1,6 @@
 //! A member as a careful client is: it stays in its room whatever happens to nodes, sends a command
 //! until it is answered, comes back with what it saw last, and keeps a ledger of what it heard.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

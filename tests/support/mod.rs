@@ -4,9 +4,18 @@
 //! Everything is blocking and bounded by [`PATIENCE`]: a test that waits for something says what
 //! for, and fails with that when it does not come.
 
-#![allow(dead_code, unused_imports, reason = "each test file is a crate of its own and uses a part of this")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test program uses a part of this")]
 
+pub mod cluster;
+pub mod database;
 pub mod http;
+pub mod ledger;
+pub mod member;
+pub mod postgres;
+pub mod proxy;
+pub mod redis;
+pub mod redis_groups;
+pub mod room_log;
 pub mod ws;
 
 use std::io::{BufRead, BufReader};

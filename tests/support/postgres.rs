@@ -1,8 +1,6 @@
 //! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped. A test
 //! that has one to itself can kill it, freeze it and bring it back.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;

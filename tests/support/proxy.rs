@@ -1,8 +1,6 @@
 //! A way between two processes that can be cut, as a network is: nobody is told, what is sent stays
 //! on the way, and new connections are accepted and not answered.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

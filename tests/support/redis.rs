@@ -1,8 +1,6 @@
 //! A private Redis: own folder, own port, gone when dropped. It can be killed, frozen, and started
 //! again with its data or without.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

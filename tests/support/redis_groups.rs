@@ -1,15 +1,13 @@
 //! Several Redis servers that belong together: a Redis Cluster of three masters, and a master with a
 //! replica and three Sentinels. All private, gone when dropped.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::redis::{Keeps, Redis, free_port};
+use super::redis::{Keeps, Redis, free_port};
 
 /// Far above what servers take to agree on a busy machine.
 const AGREE_MAX: Duration = Duration::from_secs(60);
@@ -168,12 +166,12 @@ fn sentinel(master_port: u16) -> (TempDir, u16, Child) {
     let mut child = command.spawn().expect("redis-server starts");
     wait_until("a Sentinel answers", || {
         assert!(child.try_wait().expect("a child can be waited for").is_none(), "a Sentinel ended");
-        crate::redis::ask_port(port, None, &["PING"]).is_ok()
+        super::redis::ask_port(port, None, &["PING"]).is_ok()
     });
     (dir, port, child)
 }
 
 fn ask(port: u16, words: &[&str]) -> String {
-    let answer = crate::redis::ask_port(port, None, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    let answer = super::redis::ask_port(port, None, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
     answer.unwrap_or_default()
 }

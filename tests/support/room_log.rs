@@ -1,8 +1,6 @@
 //! A room's log as a room sees it, the same for logs that give a place at once and for those that
 //! give it later; and events to append.
 
-#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
-
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;

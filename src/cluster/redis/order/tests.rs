@@ -16,6 +16,7 @@ use super::super::rooms::ask;
 use super::*;
 use crate::domain::LiveId;
 
+#[allow(dead_code, reason = "the tests of several nodes use the rest of it")]
 #[path = "../../../../tests/support/redis.rs"]
 mod server;
 

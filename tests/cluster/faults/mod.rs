@@ -1,0 +1,12 @@
+//! What members hear and what is kept when nodes die, and Redis or the network between goes away.
+
+mod evening;
+mod instruments;
+
+mod database_away;
+mod node_dies;
+mod redis_away;
+mod redis_forgets;
+mod rolling;
+mod soak;
+mod way_cut;

@@ -1,0 +1,16 @@
+//! Several nodes over one PostgreSQL and one Redis are one server to their clients.
+
+mod accounts;
+mod broker_contract;
+mod comments;
+mod faults;
+mod gifts;
+mod moderation;
+mod operators;
+mod order;
+mod ports;
+mod presence;
+mod presence_keys;
+mod reconcile;
+#[path = "../support/mod.rs"]
+mod support;

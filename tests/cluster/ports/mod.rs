@@ -1,0 +1,148 @@
+//! What only a cluster can: two nodes, in this process, over a private Redis of each kind.
+
+mod failover;
+mod lost_master;
+mod two_nodes;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use liveroom::clock::SystemClock;
+use liveroom::cluster::redis::{NodeHandlers, RedisCluster, RedisSettings};
+use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal};
+use liveroom::domain::*;
+use tokio::sync::mpsc;
+
+use crate::support::room_log::{Log, NOW, eventually, text_of, within};
+
+/// A node as far as it is one for others.
+struct Node {
+    cluster: RedisCluster,
+    signals: mpsc::UnboundedReceiver<Signal>,
+}
+
+impl Node {
+    fn start(url: &str, patience: Duration) -> Self {
+        let settings = RedisSettings {
+            connections_max: 4,
+            patience,
+            node_timeout: Duration::from_secs(60),
+            leave_grace: Duration::from_millis(500),
+            history_max: 500,
+            history_age: Duration::from_secs(300),
+        };
+        let cluster = RedisCluster::start(url, settings, Arc::new(SystemClock)).expect("an address");
+        let (heard, signals) = mpsc::unbounded_channel();
+        let node = cluster.node();
+        cluster.serve(NodeHandlers {
+            on_signal: Box::new(move |signal| {
+                // The test may have heard enough.
+                let _ = heard.send(signal);
+            }),
+            report: Box::new(move |_| std::future::ready(report(node)).boxed()),
+            number: Box::new(|_| {}),
+        });
+        Self { cluster, signals }
+    }
+
+    async fn open(&self, live_id: LiveId) -> Log {
+        Log::open(&self.cluster, live_id).await
+    }
+
+    /// The next signal of another node.
+    async fn next_signal(&mut self) -> Signal {
+        loop {
+            // A node tells itself that the catalogue may have changed whenever it reaches Redis.
+            match within("a signal", self.signals.recv()).await.expect("the node runs") {
+                Signal::CatalogueChanged => {}
+                signal => return signal,
+            }
+        }
+    }
+}
+
+fn report(node: NodeId) -> NodeReport {
+    NodeReport {
+        node: node.to_string(),
+        address: "127.0.0.1:80".into(),
+        version: "1".into(),
+        started_at: NOW.0,
+        alone_since: None,
+        sessions: 0,
+        writes_queued: 0,
+        rooms: Vec::new(),
+        next_after: None,
+        totals: None,
+    }
+}
+
+/// Two nodes that know of each other.
+async fn two_nodes(url: &str, patience: Duration) -> (Node, Node) {
+    let (one, two) = (Node::start(url, patience), Node::start(url, patience));
+    for (node, other) in [(&one, &two), (&two, &one)] {
+        eventually("nodes know of each other", async || {
+            let reports = node.cluster.reports(report(node.cluster.node()), RoomsAsked::Totals).await;
+            reports.iter().any(|found| found.node == other.cluster.node().to_string()).then_some(())
+        })
+        .await;
+    }
+    (one, two)
+}
+
+/// A log, and everything that was heard of it.
+struct Heard {
+    log: Log,
+    texts: HashSet<String>,
+    places: HashMap<Epoch, Offset>,
+    all: Vec<Sequenced>,
+}
+
+impl Heard {
+    fn by(log: Log) -> Self {
+        Self { log, texts: HashSet::new(), places: HashMap::new(), all: Vec::new() }
+    }
+
+    /// Hears one more event, which must be new, and without a gap inside its epoch.
+    async fn next(&mut self) -> Sequenced {
+        let told = self.log.next().await;
+        assert!(self.texts.insert(text_of(&told)), "told twice: {told:?}");
+        if let Some(before) = self.places.insert(told.epoch.clone(), told.offset) {
+            assert_eq!(told.offset, before + 1, "{told:?}");
+        }
+        self.all.push(told.clone());
+        told
+    }
+
+    async fn wait_for(&mut self, count: usize) {
+        for _ in 0..count {
+            self.next().await;
+        }
+    }
+
+    /// What was heard since this was last asked.
+    fn take_all(&mut self) -> Vec<Sequenced> {
+        std::mem::take(&mut self.all)
+    }
+
+    /// Waits until both nodes tell what is said in one order again. Until then each may be alone.
+    async fn agree_with(&mut self, other: &mut Self) {
+        for number in 0.. {
+            let text = format!("probe {number} of {}", self.texts.len());
+            self.log.say(&text);
+            if self.next_with(&text).await == other.next_with(&text).await {
+                return;
+            }
+        }
+    }
+
+    async fn next_with(&mut self, text: &str) -> Sequenced {
+        loop {
+            let told = self.next().await;
+            if text_of(&told) == text {
+                return told;
+            }
+        }
+    }
+}

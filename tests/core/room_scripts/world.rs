@@ -1,0 +1,598 @@
+//! A room, and all that stands around it in a script: clock, store, books, broker.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use liveroom::domain::{
+    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount,
+    GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId,
+    LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position, Presence, PresenceAction, PresenceNews,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
+};
+
+use super::words::{self, Words};
+
+/// What a room keeps for those who come back, unless a script says otherwise.
+const HISTORY: HistoryLimits = HistoryLimits { events_max: 300, age_ms: 120_000 };
+/// When every script begins.
+const START: Timestamp = Timestamp(1_000_000_000);
+/// The longest comment, as the configuration has it by default.
+const COMMENT_CHARS_MAX: usize = 200;
+const OWNER: &str = "streamer";
+const CATALOGUE: [(&str, i64); 2] = [("rose", 7), ("ring", 520)];
+
+type Effects = Vec<Effect<String>>;
+type Decision = Result<Effects, Reject>;
+
+/// One case of a script.
+pub struct World {
+    /// `None` until the first command that needs it: `room` and `seed` come before.
+    room: Option<Room<String>>,
+    live: Live,
+    settings: RoomSettings,
+    seeds: Vec<Comment>,
+    now: Timestamp,
+    /// Users and sessions in order of appearance; ids are places from 1.
+    users: Vec<String>,
+    sessions: Vec<String>,
+    comments_count: i64,
+    store_full: bool,
+    orders: BTreeMap<u64, Arc<GiftOrder>>,
+    /// What the books hold, to give `books ok` its defaults.
+    receipts: BTreeMap<i64, GiftReceipt>,
+    books_total: Coins,
+    order_later: bool,
+    unplaced: VecDeque<RoomEvent>,
+    offset: u64,
+    /// As the actor keeps it.
+    history: History<Sequenced>,
+    trace: Vec<String>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let owner = UserId::FIRST;
+        let status = LiveStatus::OnAir;
+        Self {
+            room: None,
+            live: Live { id: LiveId::FIRST, owner, title: "show".into(), status, coin: Coins::ZERO, look_count: 0 },
+            settings: RoomSettings {
+                comment_rate: BucketRate { burst: 10, refill: 20, per_ms: 30_000 },
+                streamer_comment_rate: BucketRate { burst: 100, refill: 600, per_ms: 30_000 },
+                crowd_events_per_s: 40,
+                join_rate: BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 },
+                presence: PresenceSettings {
+                    full_users_max: 200,
+                    merged_users_max: 1_000,
+                    notable_users_max: 20,
+                    merge_ms: 1_500,
+                    list_rate: BucketRate { burst: 2_000, refill: 1_000, per_ms: 1_000 },
+                },
+                leave_grace_ms: 30_000,
+                dedupe_ms: 300_000,
+                dedupe_max: 1_000,
+                gifts_in_flight_max: 100,
+                order_knows_gifts: false,
+            },
+            seeds: Vec::new(),
+            now: START,
+            users: vec![OWNER.into()],
+            sessions: Vec::new(),
+            comments_count: 0,
+            store_full: false,
+            orders: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            books_total: Coins::ZERO,
+            order_later: false,
+            unplaced: VecDeque::new(),
+            offset: 0,
+            history: History::new(HISTORY, words::position(0)),
+            trace: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    /// Runs one command and returns the lines of its effects. `Err`: the script cannot be read.
+    pub fn run(&mut self, command: &str) -> Result<Vec<String>, String> {
+        let mut words = Words::split(command)?;
+        let subject = words.next("a command")?;
+        match subject.as_str() {
+            "room" => self.configure(&mut words)?,
+            "seed" => self.seed(&mut words)?,
+            "with" => {
+                while let Some(member) = words.optional() {
+                    self.command(&member, &mut Words::split("join")?)?;
+                }
+                self.trace.clear();
+            }
+            "wait" => self.now = self.now.plus_ms(words::duration_ms(&words.next("a duration")?)?),
+            "tick" => self.step(|room, now| room.tick(now)),
+            "store" => self.store(&mut words)?,
+            "books" => self.books(&mut words)?,
+            "order" => self.order_later = words.next("later or now")? == "later",
+            "place" => {
+                let event = self.unplaced.pop_front().ok_or("nothing waits for its place")?;
+                self.place(event);
+            }
+            "elsewhere" => self.post_elsewhere(&mut words)?,
+            "node" => self.hear_node(&mut words)?,
+            "own" => self.tell_own(),
+            "gift_known" => {
+                let record = GiftRecordId::new(words.label('r')?).ok_or("records count from r1")?;
+                self.step(|room, _| room.gift_announced(record, None));
+            }
+            "live" => {
+                let status = words::status(&words.next("a status")?)?;
+                let title = words.optional().unwrap_or_else(|| self.live.title.clone());
+                self.live.title.clone_from(&title);
+                self.step(|room, now| room.live_changed(status, title, now));
+            }
+            "remove" => {
+                let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
+                self.step(|room, _| room.comment_removed(id));
+            }
+            "notice" => {
+                let text = words.next("a text")?;
+                self.step(|room, _| room.notice(text.as_str().into()));
+            }
+            "views" => {
+                let look_count = words::number(&words.next("a number")?)?;
+                self.room().views_recorded(look_count);
+            }
+            "show" => self.show(&words.next("what")?)?,
+            member => self.command(member, &mut words)?,
+        }
+        words.end()?;
+        Ok(std::mem::take(&mut self.trace))
+    }
+
+    /// Keys: `opening` coins of the live, `burst` of a viewer's comments and `streamer` of the
+    /// streamer's (2 more each 3 s), `crowd` comments shown a second, `joins` at once (one more each
+    /// second), `full`, `merged` and `notable` users of presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
+    /// reached, `history` events.
+    fn configure(&mut self, words: &mut Words) -> Result<(), String> {
+        if self.room.is_some() {
+            return Err("the room is open already".into());
+        }
+        if let Some(status) = words.optional() {
+            self.live.status = words::status(&status)?;
+        }
+        if let Some(coin) = words.number("opening")? {
+            self.live.coin = Coins::new(coin);
+            self.books_total = self.live.coin;
+        }
+        if let Some(burst) = words.number("burst")? {
+            self.settings.comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
+        }
+        if let Some(burst) = words.number("streamer")? {
+            self.settings.streamer_comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
+        }
+        if let Some(burst) = words.number("joins")? {
+            self.settings.join_rate = BucketRate { burst, refill: 1, per_ms: 1_000 };
+        }
+        let settings = &mut self.settings;
+        let presence = &mut settings.presence;
+        presence.full_users_max = words.number("full")?.unwrap_or(presence.full_users_max);
+        presence.merged_users_max = words.number("merged")?.unwrap_or(presence.merged_users_max);
+        presence.notable_users_max = words.number("notable")?.unwrap_or(presence.notable_users_max);
+        presence.list_rate.burst = words.number("entries")?.unwrap_or(presence.list_rate.burst);
+        settings.crowd_events_per_s = words.number("crowd")?.unwrap_or(settings.crowd_events_per_s);
+        settings.dedupe_max = words.number("dedupe")?.unwrap_or(settings.dedupe_max);
+        settings.gifts_in_flight_max = words.number("gifts")?.unwrap_or(settings.gifts_in_flight_max);
+        self.offset = words.number("offset")?.unwrap_or(self.offset);
+        let events_max = words.number("history")?.unwrap_or(HISTORY.events_max);
+        self.history = History::new(HistoryLimits { events_max, ..HISTORY }, words::position(self.offset));
+        Ok(())
+    }
+
+    fn seed(&mut self, words: &mut Words) -> Result<(), String> {
+        let author = words.next("an author")?;
+        let text = words.next("a text")?;
+        let ago_ms = words::duration_ms(&words.key("ago").ok_or("seed needs ago=")?)?;
+        let request_id = words.request_id()?;
+        let comment = self.new_comment(&author, &text, request_id)?;
+        self.seeds.push(Comment { at: START.plus_ms(-ago_ms), ..comment });
+        Ok(())
+    }
+
+    fn room(&mut self) -> &mut Room<String> {
+        self.room.get_or_insert_with(|| {
+            Room::open(self.live.clone(), words::position(self.offset), self.seeds.clone(), self.settings, START)
+        })
+    }
+
+    fn step(&mut self, decide: impl FnOnce(&mut Room<String>, Timestamp) -> Effects) {
+        let now = self.now;
+        let effects = decide(self.room(), now);
+        self.perform(effects);
+    }
+
+    fn command(&mut self, subject: &str, words: &mut Words) -> Result<(), String> {
+        let (user, session) = subject.split_once('@').unwrap_or((subject, subject));
+        let user = user.split('.').next().unwrap_or(user);
+        let profile = self.profile(user);
+        let id = SessionId(place_of(&mut self.sessions, session) as u64);
+        let handle = session.to_owned();
+        let ack = match words.number("ack")? {
+            Some(ack) => AckId::Number(ack),
+            None => AckId::None,
+        };
+        let to = ReplyTo { handle, ack };
+        // By default each user has an address of its own.
+        let address = words.number("from")?.unwrap_or(profile.id.get() as u32);
+        let address = Ipv4Addr::from_bits(address).into();
+        let user_id = profile.id;
+        let caller = Caller { session: id, profile, socket_id: session.into(), address, to: to.clone() };
+        let now = self.now;
+        let verb = words.next("what it does")?;
+        let decision: Decision = match verb.as_str() {
+            "join" => self.handle(caller, RoomCommand::Join { since: words.since() }),
+            "leave" => self.handle(caller, RoomCommand::Leave),
+            "lost" => Ok(self.room().lose(id, now)),
+            "removed" => Ok(self.room().remove(id, now)),
+            "kicked" => Ok(self.room().kick(user_id, now)),
+            "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
+            "comment" => {
+                // Whatever becomes of it, so that a script can count its comments.
+                self.comments_count += 1;
+                let text = CommentText::parse(&words.next("a text")?, COMMENT_CHARS_MAX).map_err(Reject::from);
+                self.handle(caller, RoomCommand::Comment { text, request_id: words.request_id_or_fault() })
+            }
+            "gift" => {
+                let gift_id = gift_id(&words.next("a gift")?);
+                let count = GiftCount::new(words.number("num")?.unwrap_or(1));
+                let count = count.ok_or(Reject::BadRequest { what: "num" });
+                self.handle(caller, RoomCommand::Gift { gift_id, count, request_id: words.request_id_or_fault() })
+            }
+            other => return Err(format!("nobody can {other}")),
+        };
+        match decision {
+            Ok(effects) => self.perform(effects),
+            Err(reject) => self.reply(&to, Err(reject)),
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, caller: Caller<String>, command: RoomCommand) -> Decision {
+        self.room();
+        let mut env = Env { history: &self.history, comments_count: self.comments_count };
+        self.room.as_mut().expect("it is open").handle(caller, command, &mut env, self.now)
+    }
+
+    fn store(&mut self, words: &mut Words) -> Result<(), String> {
+        let result = match words.next("an answer")?.as_str() {
+            "ok" => Ok(()),
+            "busy" => Err(StoreFailed::Busy),
+            "refused" => Err(StoreFailed::Refused),
+            state @ ("full" | "free") => {
+                self.store_full = state == "full";
+                return Ok(());
+            }
+            other => return Err(format!("the store never says {other}")),
+        };
+        let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
+        self.step(|room, _| room.comment_stored(id, result));
+        Ok(())
+    }
+
+    fn books(&mut self, words: &mut Words) -> Result<(), String> {
+        let answer = words.next("an answer")?;
+        let ticket = words.label('t')? as u64;
+        let result = match answer.as_str() {
+            "ok" => Ok(self.settle_gift(ticket, words)?),
+            "coins_insufficient" => Err(GiftRefusal::CoinsInsufficient),
+            "live_coins_full" => Err(GiftRefusal::LiveCoinsFull),
+            "conflict" => Err(GiftRefusal::Conflict),
+            "user_disabled" => Err(GiftRefusal::UserDisabled),
+            "live_ended" => Err(GiftRefusal::LiveEnded),
+            "gift_not_found" => Err(GiftRefusal::GiftNotFound),
+            "busy" => Err(GiftRefusal::Busy),
+            other => return Err(format!("the books never say {other}")),
+        };
+        self.step(|room, _| room.gift_settled(ticket, result));
+        Ok(())
+    }
+
+    /// Defaults: the record is the ticket's number, the giver is left with 100 coins, the live's
+    /// total grows by the gift, and it was committed when it was ordered. With `duplicate` the
+    /// record's first receipt is repeated, if there was one; `at=` counts seconds from the opening.
+    fn settle_gift(&mut self, ticket: u64, words: &mut Words) -> Result<GiftReceipt, String> {
+        let order = self.orders.get(&ticket).ok_or("no such ticket")?.clone();
+        let record: i64 = words.number("record")?.unwrap_or(ticket as i64);
+        let duplicate = words.flag("duplicate");
+        let total = order.gift.price.checked_mul(order.count.get()).ok_or("the gift is worth too much")?;
+        let mut receipt = match self.receipts.get(&record).filter(|_| duplicate) {
+            Some(first) => *first,
+            None => GiftReceipt {
+                record_id: GiftRecordId::new(record).ok_or("records count from 1")?,
+                total,
+                giver_coin: Coins::new(100),
+                live_coin: self.books_total.checked_add(total).ok_or("the live's total is too much")?,
+                at: order.at,
+                duplicate: false,
+            },
+        };
+        receipt.duplicate = duplicate;
+        receipt.giver_coin = words.number("coin")?.map_or(receipt.giver_coin, Coins::new);
+        receipt.live_coin = words.number("live")?.map_or(receipt.live_coin, Coins::new);
+        receipt.at = words.number("at")?.map_or(receipt.at, |s: i64| START.plus_ms(s * 1_000));
+        self.books_total = self.books_total.max(receipt.live_coin);
+        self.receipts.insert(record, receipt);
+        Ok(receipt)
+    }
+
+    fn post_elsewhere(&mut self, words: &mut Words) -> Result<(), String> {
+        let text = words.next("a text")?;
+        let author = words.key("by").unwrap_or_else(|| "someone".into());
+        let request_id = words.request_id()?;
+        let comment = self.new_comment(&author, &text, request_id)?;
+        self.room();
+        self.place(RoomEvent::Comment(Arc::new(comment)));
+        Ok(())
+    }
+
+    /// What another node tells of its members: `node 2 shows bob clients=b1,b2`, `node 2 hides bob`,
+    /// `node 2 all bob carol`.
+    fn hear_node(&mut self, words: &mut Words) -> Result<(), String> {
+        let node = NodeId(words::number(&words.next("a number")?)?);
+        let verb = words.next("what it tells")?;
+        let sockets = words.key("clients").unwrap_or_default();
+        let sockets: Vec<SocketId> = sockets.split(',').filter(|id| !id.is_empty()).map(SocketId::from).collect();
+        let mut users = Vec::new();
+        while let Some(user) = words.optional() {
+            users.push(PeerUser { profile: self.profile(&user), sockets: sockets.clone(), arrived_at: self.now });
+        }
+        let changes = match verb.as_str() {
+            "shows" => users.into_iter().map(|user| PeerChange::Present { node, user }).collect(),
+            "hides" => users.into_iter().map(|user| PeerChange::Absent { node, user: user.profile.id }).collect(),
+            "all" => vec![PeerChange::All { node, users }],
+            other => return Err(format!("no node ever tells {other}")),
+        };
+        self.step(|room, now| room.hear(changes, now));
+        Ok(())
+    }
+
+    /// What this node tells others of its members now.
+    fn tell_own(&mut self) {
+        for change in self.room().take_own_changes() {
+            let line = match change {
+                Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words_or_dash(&user.sockets)),
+                Err(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
+            };
+            self.trace.push(line);
+        }
+    }
+
+    fn new_comment(&mut self, author: &str, text: &str, request_id: Option<RequestId>) -> Result<Comment, String> {
+        let text = CommentText::parse(text, COMMENT_CHARS_MAX).map_err(|fault| format!("{fault:?}"))?;
+        let author = self.profile(author);
+        self.comments_count += 1;
+        let id = CommentId::new(self.comments_count).ok_or("comments count from 1")?;
+        Ok(Comment { id, live_id: self.live.id, author, text, request_id, at: self.now })
+    }
+
+    fn profile(&mut self, user: &str) -> Arc<Profile> {
+        let id = UserId::new(place_of(&mut self.users, user) as i64).unwrap_or(UserId::FIRST);
+        Arc::new(Profile { id, name: user.into(), avatar: None })
+    }
+
+    /// Performs effects in their order, as the actor does: what an effect leads to comes before the
+    /// next one, and a comment that the store does not take is not published.
+    fn perform(&mut self, effects: Effects) {
+        for effect in effects {
+            match effect {
+                Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
+                Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
+                Effect::Kick { handle, reason } => {
+                    self.trace.push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
+                }
+                Effect::StoreComment(comment) => {
+                    let full = if self.store_full { " (full)" } else { "" };
+                    self.trace.push(format!("store <- comment c{} again{full}", comment.id));
+                    if self.store_full {
+                        let effects = self.room().comment_stored(comment.id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    }
+                }
+                Effect::Replay { handle, after } => {
+                    let again = self.history.after(after);
+                    let line =
+                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, event_words(&one.event));
+                    self.trace.extend(again.map(line));
+                }
+                Effect::Announce(presence) => self.trace.push(format!("all <- {}", presence_words(&presence))),
+                Effect::Show { handle, presence } => {
+                    self.trace.push(format!("{handle} <- online {}", presence_words(&presence)));
+                }
+                Effect::Reply { to, result } => self.reply(&to, result),
+                Effect::Publish(event) => self.publish(event),
+                Effect::AnnounceRate(CrowdRate { shown, total }) => {
+                    self.trace.push(format!("all <- rate {shown} of {total}"));
+                }
+                Effect::PostComment(comment) => {
+                    let id = comment.id;
+                    let full = if self.store_full { " (full)" } else { "" };
+                    self.trace.push(format!("store <- comment c{id}{full}"));
+                    if self.store_full {
+                        let effects = self.room().comment_stored(id, Err(StoreFailed::Busy));
+                        self.perform(effects);
+                    } else {
+                        self.publish(RoomEvent::Comment(comment));
+                    }
+                }
+                Effect::Echo { handle, comment } => {
+                    let text = comment.text.as_str();
+                    self.trace.push(format!("{handle} <- echo c{} {text:?}", comment.id));
+                }
+                Effect::CommitGift { ticket, order } => {
+                    let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+                    let id = &order.request_id;
+                    self.trace.push(format!("books <- gift t{ticket} {giver} {count} {gift} id={id}"));
+                    self.orders.insert(ticket, order);
+                }
+                Effect::RecordView(user) => {
+                    let name = &self.users[user.get() as usize - 1];
+                    self.trace.push(format!("store <- view {name}"));
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, event: RoomEvent) {
+        if self.order_later {
+            self.trace.push(format!("order <- {}", event_words(&event)));
+            self.unplaced.push_back(event);
+        } else {
+            self.place(event);
+        }
+    }
+
+    /// Gives an event the next place and tells it to all, as the actor does.
+    fn place(&mut self, event: RoomEvent) {
+        self.offset += 1;
+        let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
+        let effects = self.room().ordered(&sequenced);
+        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
+            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
+        }
+        self.history.push(&sequenced, sequenced.clone(), self.now);
+        self.trace.push(format!("all <- {} {}", sequenced.offset, event_words(&sequenced.event)));
+        self.perform(effects);
+    }
+
+    fn reply(&mut self, to: &ReplyTo<String>, result: Result<Reply, Reject>) {
+        let mut line = match result {
+            Ok(reply) => format!("{} <- {}", to.handle, reply_words(&reply)),
+            Err(reject) => format!("{} ! {}", to.handle, words::reject(reject)),
+        };
+        if let AckId::Number(ack) = to.ack {
+            line.push_str(&format!(" ack={ack}"));
+        }
+        self.trace.push(line);
+    }
+
+    fn show(&mut self, what: &str) -> Result<(), String> {
+        let now = self.now;
+        let room = self.room();
+        let line = match what {
+            "members" => {
+                let members = room.members();
+                let names = names(&members.users(usize::MAX));
+                let sockets = members.socket_ids().join(",");
+                let next = room.next_deadline().map_or("never".into(), |at| format!("in {} ms", at.since(now)));
+                format!("users {names}; members {}; leaves {next}", if sockets.is_empty() { "-" } else { &sockets })
+            }
+            "ledger" => {
+                let ledger = room.ledger();
+                let (total, posted, entries) = (ledger.total(), ledger.posted(), ledger.entries_count());
+                format!("total={total} posted={posted} entries={entries} live={}", room.live().coin)
+            }
+            "idle" => format!("idle={} in_flight={}", room.is_idle(), room.in_flight_count()),
+            "position" => format!("epoch={} offset={}", room.position().epoch, room.position().offset),
+            other => return Err(format!("cannot show {other}")),
+        };
+        self.trace.push(line);
+        Ok(())
+    }
+}
+
+/// Place, from 1, of `name` in a list of names; at its end if it is new.
+fn place_of(known: &mut Vec<String>, name: &str) -> usize {
+    known.iter().position(|one| one == name).unwrap_or_else(|| {
+        known.push(name.into());
+        known.len() - 1
+    }) + 1
+}
+
+/// What the actor gives a room to decide with.
+struct Env<'a> {
+    history: &'a History<Sequenced>,
+    /// The number of the comment that is posted now.
+    comments_count: i64,
+}
+
+impl CommandEnv<String> for Env<'_> {
+    fn recover_after(&mut self, since: &Position, _: &String, now: Timestamp) -> Option<Offset> {
+        self.history.reaches(since, now).then_some(since.offset)
+    }
+
+    fn next_comment_id(&mut self, _: Timestamp) -> CommentId {
+        CommentId::new(self.comments_count).expect("comments count from 1")
+    }
+
+    fn new_request_id(&mut self) -> RequestId {
+        RequestId::parse("made-up").expect("plain")
+    }
+
+    fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
+        let (name, price) = *CATALOGUE.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)?;
+        Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(price) }))
+    }
+}
+
+fn gift_id(name: &str) -> Option<GiftId> {
+    let place = CATALOGUE.iter().position(|(gift, _)| *gift == name)?;
+    GiftId::new(place as i64 + 1)
+}
+
+fn presence_words(presence: &Presence) -> String {
+    let action = match presence.action {
+        PresenceAction::Join => "join",
+        PresenceAction::Leave => "leave",
+    };
+    let mut line = format!("{action} {} count={}", presence.user.name, presence.count);
+    if let Some(users) = &presence.users {
+        line.push_str(&format!(" users={}", names(users)));
+    }
+    let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
+    line.push_str(&format!(" clients={clients}"));
+    if let Some(PresenceNews { joined, left }) = presence.news {
+        line.push_str(&format!(" joined={joined} left={left}"));
+    }
+    line
+}
+
+fn names(users: &[Arc<Profile>]) -> String {
+    let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+    if names.is_empty() { "-".into() } else { names.join(",") }
+}
+
+fn event_words(event: &RoomEvent) -> String {
+    match event {
+        RoomEvent::Comment(comment) => {
+            format!("comment c{} {} {:?}", comment.id, comment.author.name, comment.text.as_str())
+        }
+        RoomEvent::Gift { order, receipt } => {
+            let GiftReceipt { record_id, live_coin, .. } = receipt;
+            let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+            format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
+        }
+        RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", words::status_word(*status)),
+        RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
+        RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
+    }
+}
+
+fn reply_words(reply: &Reply) -> String {
+    match reply {
+        Reply::Joined { position, recovered, count, live } => {
+            let Live { status, coin, look_count, .. } = live.as_ref();
+            let (at, status) = (position.offset, words::status_word(*status));
+            let recovered = if *recovered { " recovered" } else { "" };
+            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}")
+        }
+        Reply::Left { .. } => "left".into(),
+        Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", words::place(*offset)),
+        Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
+        Reply::Gifted { record_id, offset, coin } => {
+            format!("gifted r{record_id} at={} coin={coin}", words::place(*offset))
+        }
+    }
+}
+
+fn words_or_dash(sockets: &[SocketId]) -> String {
+    if sockets.is_empty() { "-".into() } else { sockets.join(",") }
+}

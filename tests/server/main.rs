@@ -1,0 +1,15 @@
+//! One server: its HTTP API, its transports, its operators, attacks on it, faults below it, and its end.
+
+mod crash;
+mod faults;
+mod hostile;
+#[cfg(feature = "lab")]
+mod lab;
+mod operators;
+mod presence;
+mod protocol_suites;
+mod routes;
+mod shutdown;
+#[path = "../support/mod.rs"]
+mod support;
+mod transports;

@@ -1,0 +1,15 @@
+//! Transports of a running server, spoken to in raw bytes: what real clients do, and what they would
+//! never do.
+
+pub mod client;
+mod crowd;
+mod engine;
+mod hostile;
+mod joins;
+mod origins;
+mod owners;
+mod polling;
+mod recovery;
+mod slow;
+mod strangers;
+mod upgrade;

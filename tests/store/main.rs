@@ -1,0 +1,9 @@
+//! The store, on SQLite and on a PostgreSQL that the tests start for themselves.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit_contract;
+mod contract;
+mod held_rows;
+mod ledger_properties;
