@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::actors::{MemberView, NodeReport, RoomDetail, RoomReport, RoomsPage};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
+use crate::protocol::event_fields;
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
 
 /// One node at a glance. Times are milliseconds since the Unix epoch.
@@ -128,7 +130,7 @@ pub struct RoomDetailView {
     #[serde(flatten)]
     stats: RoomReport,
     members_list: Vec<RoomMemberView>,
-    events: Vec<RoomEventView>,
+    events: Vec<Map<String, Value>>,
     ledger: RoomLedgerView,
 }
 
@@ -143,7 +145,7 @@ impl RoomDetailView {
             },
             stats: detail.stats.into(),
             members_list: detail.members.into_iter().map(RoomMemberView::from).collect(),
-            events: detail.events.into_iter().map(RoomEventView::from).collect(),
+            events: detail.events.iter().map(room_event).collect(),
         }
     }
 }
@@ -173,54 +175,21 @@ impl From<MemberView> for RoomMemberView {
     }
 }
 
-/// A recoverable event with its place. Not the wire form: an operator wants ids, a client a picture.
-/// Ids of comments are text, because they may exceed what a JavaScript number holds exactly.
-#[derive(Serialize)]
-struct RoomEventView {
-    epoch: String,
-    offset: u64,
-    #[serde(flatten)]
-    event: RoomEventContent,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum RoomEventContent {
-    Comment { id: String, user_id: i64, name: String, content: String, at: i64 },
-    Gift { id: i64, user_id: i64, name: String, gift_id: i64, gift_name: String, num: i64, coins: i64, at: i64 },
-    Live { status: i16, title: String },
-    Removed { id: String },
-    Notice { text: String },
-}
-
-impl From<Sequenced> for RoomEventView {
-    fn from(sequenced: Sequenced) -> Self {
-        let event = match sequenced.event {
-            RoomEvent::Comment(comment) => RoomEventContent::Comment {
-                id: comment.id.get().to_string(),
-                user_id: comment.author.id.get(),
-                name: comment.author.name.clone(),
-                content: comment.text.as_str().to_owned(),
-                at: comment.at.0,
-            },
-            RoomEvent::Gift { order, receipt } => RoomEventContent::Gift {
-                id: receipt.record_id.get(),
-                user_id: order.giver.id.get(),
-                name: order.giver.name.clone(),
-                gift_id: order.gift.id.get(),
-                gift_name: order.gift.name.clone(),
-                num: order.count.get(),
-                coins: receipt.total.get(),
-                at: receipt.at.0,
-            },
-            RoomEvent::Live { status, title, .. } => {
-                RoomEventContent::Live { status: status.code(), title: title.to_string() }
-            }
-            RoomEvent::Removed { comment_id, .. } => RoomEventContent::Removed { id: comment_id.get().to_string() },
-            RoomEvent::Notice { text, .. } => RoomEventContent::Notice { text: text.to_string() },
-        };
-        Self { epoch: sequenced.epoch.to_string(), offset: sequenced.offset, event }
-    }
+/// A recoverable event with its place. Comments and gifts also have the names they had before operators
+/// got the fields that clients get.
+fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
+    let mut fields = event_fields(sequenced);
+    let user = match &sequenced.event {
+        RoomEvent::Comment(comment) => &comment.author,
+        RoomEvent::Gift { order, receipt } => {
+            fields.insert("coins".into(), receipt.total.get().into());
+            &order.giver
+        }
+        _ => return fields,
+    };
+    fields.insert("user_id".into(), user.id.get().into());
+    fields.insert("name".into(), user.name.as_str().into());
+    fields
 }
 
 /// What the books say of a live's gifts, beside what its room believes. They differ only while

@@ -5,23 +5,26 @@
 //!
 //! A text from a client goes down: [`engineio`] takes packets out of a frame or a POST body,
 //! [`socketio`] takes events out of messages, or [`plain_json`] does both for `/ws`; [`command`]
-//! reads what the event asks for. What a room says goes up through [`codec`], answers through
-//! [`reply`], both in the words of [`refusal`].
+//! reads what the event asks for. What a room says goes up through [`events`] and [`codec`], answers
+//! through [`reply`], both in the words of [`refusal`]. [`events`] also has the lines in which nodes pass
+//! events on to each other.
 
 pub mod codec;
 pub mod command;
 pub mod engineio;
 mod engineio_v3;
 mod engineio_v4;
+pub mod events;
 pub mod payload;
 pub mod plain_json;
 pub mod refusal;
 pub mod reply;
 pub mod socketio;
 
-pub use codec::{Codec, Dialect, echo_text, event_text, fail_text, kicked_text, presence_text, rate_text};
+pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text};
 pub use command::{ClientCommand, ClientRequest, Decoded, FieldFault, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
+pub use events::{echo_text, event_fields, event_text, read_event, write_event};
 pub use payload::PayloadLimits;
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};
 pub use reply::{done_text, reply_text};

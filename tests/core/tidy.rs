@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("protocol", &["domain"]),
     ("outbox", &["domain"]),
     ("storage", &["domain"]),
-    ("cluster", &["domain", "storage", "clock"]),
+    ("cluster", &["domain", "protocol", "storage", "clock"]),
     ("catalogue", &["domain", "storage"]),
     ("auth", &["domain", "storage", "cluster", "clock"]),
     (

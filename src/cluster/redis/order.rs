@@ -23,8 +23,8 @@ use log::warn;
 use super::entries::{Answer, Batch, Entry, Known, Mark, Place};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::cluster::wire::{read_event, write_event};
 use crate::domain::{Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp};
+use crate::protocol::{read_event, write_event};
 
 /// Events of one batch.
 pub const BATCH_MAX: usize = 512;

@@ -53,8 +53,8 @@ async fn what_was_told_is_shown_with_its_place() {
     api.admin_post("/admin/rooms/1/notice", json!({"text": "请文明发言"})).await.json();
     let events = events(&api, 2).await;
     let epoch = &events[0]["epoch"];
-    assert_eq!(events[0], json!({"epoch": epoch, "offset": 1, "event": "removed", "id": "3"}));
-    assert_eq!(events[1], json!({"epoch": epoch, "offset": 2, "event": "notice", "text": "请文明发言"}));
+    assert_eq!(events[0], json!({"epoch": epoch, "offset": 1, "event": "removed", "live_id": 1, "id": "3"}));
+    assert_eq!(events[1], json!({"epoch": epoch, "offset": 2, "event": "notice", "live_id": 1, "text": "请文明发言"}));
 }
 
 #[actix_web::test]

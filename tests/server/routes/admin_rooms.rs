@@ -118,7 +118,8 @@ async fn change_of_status_is_an_event_of_the_open_room() {
     let epoch = reply.json()["data"]["epoch"].clone();
     let mut expected = stats(&epoch, 2, 1);
     expected["members_list"] = json!([]);
-    expected["events"] = json!([{"epoch": epoch, "offset": 1, "event": "live", "status": 2, "title": "title"}]);
+    expected["events"] =
+        json!([{"epoch": epoch, "offset": 1, "event": "live", "live_id": 1, "status": 2, "title": "title"}]);
     expected["ledger"] = json!({"coins": 0, "gifts": 0, "room_coins": 0, "recent": []});
     reply.assert_ok(expected);
 }

@@ -1,0 +1,147 @@
+//! Each kind of event in the bytes that nodes and clients of all versions agree on.
+
+use super::*;
+use crate::domain::{Profile, UserId};
+
+/// Of each event its line, and what clients of both dialects get, as version 824d29f wrote them.
+const RECORDED: &str = include_str!("../../../tests/node_lines/first_kinds.txt");
+
+const AT: Timestamp = Timestamp(1_795_294_582_778);
+
+fn profile(avatar: Option<&str>) -> Arc<Profile> {
+    Arc::new(Profile { id: UserId::new(5).unwrap(), name: "小\"明\"".into(), avatar: avatar.map(str::to_owned) })
+}
+
+fn comment(text: &str, avatar: Option<&str>, request_id: Option<&str>) -> RoomEvent {
+    RoomEvent::Comment(Arc::new(Comment {
+        id: CommentId::new(1_795_294_582_778_001).unwrap(),
+        live_id: LiveId::new(2).unwrap(),
+        author: profile(avatar),
+        text: CommentText::parse(text, 200).unwrap(),
+        request_id: request_id.map(|id| RequestId::parse(id).unwrap()),
+        at: Timestamp(1_795_294_582_700),
+    }))
+}
+
+fn gift(avatar: Option<&str>) -> RoomEvent {
+    let gift = Gift {
+        id: GiftId::new(3).unwrap(),
+        name: "小花".into(),
+        image: "/public/gift/flower.png".into(),
+        price: Coins::new(7),
+    };
+    let order = GiftOrder {
+        live_id: LiveId::new(2).unwrap(),
+        giver: profile(avatar),
+        gift: Arc::new(gift),
+        count: GiftCount::new(9).unwrap(),
+        request_id: RequestId::parse("g-1").unwrap(),
+        at: Timestamp(1_795_294_582_500),
+    };
+    let receipt = GiftReceipt {
+        record_id: GiftRecordId::new(11).unwrap(),
+        total: Coins::new(63),
+        giver_coin: Coins::new(40),
+        live_coin: Coins::new(9_007_199_254_740_000),
+        at: Timestamp(1_795_294_582_600),
+        duplicate: false,
+    };
+    RoomEvent::Gift { order: Arc::new(order), receipt }
+}
+
+fn live(status: LiveStatus) -> RoomEvent {
+    RoomEvent::Live { live_id: LiveId::new(2).unwrap(), status, title: "晚 \\ \"会\"\t".into() }
+}
+
+/// The events of the recordings, in their order.
+fn recorded_events() -> Vec<RoomEvent> {
+    let live_id = LiveId::new(2).unwrap();
+    vec![
+        comment("hello\n世界 \u{2028}\"\u{1}😀", None, Some("c-1")),
+        comment("<b>", Some(""), None),
+        comment("x", Some("http://h/a.png"), Some("A_z-9")),
+        gift(None),
+        gift(Some("http://h/a.png")),
+        live(LiveStatus::Scheduled),
+        live(LiveStatus::OnAir),
+        live(LiveStatus::Paused),
+        live(LiveStatus::Ended),
+        RoomEvent::Removed { live_id, comment_id: CommentId::new(1_795_294_582_778_001).unwrap() },
+        RoomEvent::Notice { live_id, text: "请文明发言\n\"\u{7f}".into() },
+    ]
+}
+
+fn placed(event: RoomEvent) -> Sequenced {
+    Sequenced { epoch: "k3f".into(), offset: 42, event }
+}
+
+/// The event in the form that kinds have which the first versions do not know.
+fn common_line(event: &RoomEvent) -> String {
+    encode(event, NodeLine { at: AT })
+}
+
+#[test]
+fn the_first_kinds_keep_their_bytes_for_nodes_and_clients() {
+    let blocks: Vec<&str> = RECORDED.trim_end().split("\n\n").collect();
+    assert_eq!(blocks.len(), recorded_events().len());
+    for (block, event) in blocks.into_iter().zip(recorded_events()) {
+        let sequenced = placed(event);
+        let [line, socketio, plain] = block.split('\n').collect::<Vec<_>>()[..] else { panic!("three lines: {block}") };
+        assert_eq!(write_event(&sequenced.event, AT), line);
+        assert_eq!(event_text(Dialect::SocketIo, &sequenced), socketio);
+        assert_eq!(event_text(Dialect::PlainJson, &sequenced), plain);
+        assert_eq!(read_event(line), Some((sequenced.event, AT)));
+    }
+}
+
+#[test]
+fn every_kind_reads_as_it_was_written_in_the_common_form_too() {
+    for event in recorded_events() {
+        let line = common_line(&event);
+        assert!(!line.contains('\n'), "{line}");
+        assert_eq!(read_event(&line), Some((event, AT)), "{line}");
+    }
+}
+
+#[test]
+fn clients_get_nothing_of_what_is_private() {
+    let line = common_line(&gift(None));
+    assert!(line.contains(r#""private":{"request_id":"g-1","ordered_at":1795294582500,"total":63,"giver_coin":40}"#));
+    let fields = event_fields(&placed(gift(None)));
+    for name in ["request_id", "ordered_at", "total", "giver_coin", "private"] {
+        assert!(!event_text(Dialect::PlainJson, &placed(gift(None))).contains(name), "{name}");
+        assert!(!fields.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn fields_that_a_later_version_added_are_ignored() {
+    let line = r#"{"at":1,"event":"notice","live_id":2,"text":"x","by":7}"#;
+    let notice = RoomEvent::Notice { live_id: LiveId::new(2).unwrap(), text: "x".into() };
+    assert_eq!(read_event(line), Some((notice.clone(), Timestamp(1))));
+    let line = r#"{"at":1,"event":"notice","body":{"live_id":2,"text":"x","by":7},"private":{"z":1},"more":[]}"#;
+    assert_eq!(read_event(line), Some((notice, Timestamp(1))));
+}
+
+#[test]
+fn what_no_node_writes_is_nothing() {
+    for line in [
+        "",
+        "{}",
+        "null",
+        r#"{"at":1,"event":"notice","live_id":0,"text":"x"}"#,
+        r#"{"at":1,"event":"notice","body":{"live_id":0,"text":"x"}}"#,
+        r#"{"at":1,"event":"gift","body":{"live_id":2}}"#,
+        r#"{"event":"poll","body":{}}"#,
+    ] {
+        assert_eq!(read_event(line), None, "{line}");
+    }
+}
+
+#[test]
+fn an_echo_is_a_comment_without_a_place() {
+    let RoomEvent::Comment(comment) = comment("hi", None, None) else { panic!("a comment") };
+    let text = echo_text(Dialect::SocketIo, &comment);
+    let expected = r#"42["comment",{"user":{"id":5,"name":"小\"明\"","avatar":null},"content":"hi","#;
+    assert_eq!(text, format!(r#"{expected}"id":"1795294582778001","at":1795294582700,"live_id":2}}]"#));
+}
