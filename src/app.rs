@@ -28,7 +28,7 @@ use crate::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::redis::{NodeHandlers, RedisCluster, RedisSettings};
+use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
@@ -121,17 +121,19 @@ impl App {
             store.clone(),
             PersisterLimits { queue_max: config.limits.persister_queue, batch_max: config.limits.ledger_batch },
         );
-        let history =
-            HistoryLimits { events_max: config.rooms.history_events_max, age_ms: i64::from(config.rooms.history_ms) };
+        let history = HistoryLimits {
+            events_max: config.rooms.history_events_max,
+            age_ms: i64::from(config.rooms.history_ms.get()),
+        };
         // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
         // the same, the store notices and the sender tries again.
         let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
         let room_services = RoomServices {
             settings: room_settings(config),
             window: window_settings(config),
-            idle_retire: ms(config.rooms.idle_retire_ms),
+            idle_retire: config.rooms.idle_retire_ms.duration(),
             rooms_max: config.limits.rooms,
-            reconcile_every: ms(config.rooms.reconcile_ms),
+            reconcile_every: config.rooms.reconcile_ms.duration(),
             history,
             broker: cluster.broker.clone(),
             persister: persister.clone(),
@@ -303,8 +305,7 @@ fn authority_over(
 }
 
 fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Cluster, StoreError> {
-    let url = config.cluster.redis_url.expose();
-    if url.is_empty() {
+    if config.cluster.redis_url.is_empty() {
         return Ok(Cluster {
             name: format!("{:016x}", rand::random::<u64>()),
             broker: Arc::new(MemoryBroker),
@@ -313,15 +314,7 @@ fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>)
             redis: None,
         });
     }
-    let settings = RedisSettings {
-        connections_max: config.cluster.redis_pool_size,
-        patience: ms(config.cluster.redis_timeout_ms),
-        node_timeout: ms(config.cluster.node_timeout_ms),
-        leave_grace: ms(config.presence.leave_grace_ms),
-        history_max: config.rooms.history_events_max,
-        history_age: ms(config.rooms.history_ms),
-    };
-    let redis = RedisCluster::start(url, settings, clock.clone())?;
+    let redis = RedisCluster::start(Arc::new(config.clone()), clock.clone())?;
     Ok(Cluster {
         name: redis.node().to_string(),
         broker: Arc::new(redis.clone()),
@@ -434,19 +427,19 @@ fn room_settings(config: &Config) -> RoomSettings {
         crowd_events_per_s: limits.crowd_events_per_s,
         join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
         presence: presence_settings(&config.presence),
-        leave_grace_ms: i64::from(config.presence.leave_grace_ms),
+        leave_grace_ms: i64::from(config.presence.leave_grace_ms.get()),
         dedupe_ms: DEDUPE_MS,
         dedupe_max: DEDUPE_MAX,
         gifts_in_flight_max: limits.gifts_in_flight,
-        order_knows_gifts: !config.cluster.redis_url.expose().is_empty(),
+        order_knows_gifts: !config.cluster.redis_url.is_empty(),
     }
 }
 
 fn window_settings(config: &Config) -> WindowSettings {
     let fanout = &config.fanout;
     WindowSettings {
-        small_room_max: ms(fanout.window_ms),
-        big_room_max: ms(fanout.big_room_window_ms),
+        small_room_max: fanout.window_ms.duration(),
+        big_room_max: fanout.big_room_window_ms.duration(),
         calm_deliveries_per_s: fanout.calm_deliveries_per_s,
     }
 }
@@ -456,7 +449,7 @@ fn presence_settings(presence: &PresenceConfig) -> PresenceSettings {
         full_users_max: presence.full_users_max,
         merged_users_max: presence.merged_users_max,
         notable_users_max: presence.notable_users_max,
-        merge_ms: i64::from(presence.merge_ms),
+        merge_ms: i64::from(presence.merge_ms.get()),
         list_rate: BucketRate {
             burst: presence.list_entries_burst,
             refill: presence.list_entries_per_s,
@@ -480,12 +473,12 @@ fn session_settings(config: &Config) -> SessionSettings {
             depth_max: limits.json_depth,
             comment_chars_max: limits.comment_chars,
         },
-        ping_interval: ms(config.engineio.ping_interval_ms),
-        ping_timeout: ms(config.engineio.ping_timeout_ms),
-        connect_timeout: ms(config.engineio.connect_timeout_ms),
-        ws_ping_interval: ms(config.websocket.ping_interval_ms),
-        ws_idle_timeout: ms(config.websocket.idle_timeout_ms),
-        recheck: ms(config.auth.recheck_ms),
+        ping_interval: config.engineio.ping_interval_ms.duration(),
+        ping_timeout: config.engineio.ping_timeout_ms.duration(),
+        connect_timeout: config.engineio.connect_timeout_ms.duration(),
+        ws_ping_interval: config.websocket.ping_interval_ms.duration(),
+        ws_idle_timeout: config.websocket.idle_timeout_ms.duration(),
+        recheck: config.auth.recheck_ms.duration(),
         single_device: config.auth.single_device,
     }
 }
@@ -501,7 +494,10 @@ fn live_limits(config: &Config) -> LiveLimits {
 }
 
 fn reconcile_settings(config: &Config) -> ReconcileSettings {
-    ReconcileSettings { accounts_every: ms(config.auth.recheck_ms), catalogue_every: ms(config.rooms.reconcile_ms) }
+    ReconcileSettings {
+        accounts_every: config.auth.recheck_ms.duration(),
+        catalogue_every: config.rooms.reconcile_ms.duration(),
+    }
 }
 
 fn api_settings(config: &Config) -> ApiSettings {
@@ -521,9 +517,9 @@ fn transport_settings(config: &Config) -> TransportSettings {
         payload_bytes_max: config.engineio.max_payload_bytes,
         body_bytes_max: config.limits.body_bytes,
         body_bytes_per_address_max: config.limits.body_bytes_per_address,
-        ping_interval: ms(config.engineio.ping_interval_ms),
-        ping_timeout: ms(config.engineio.ping_timeout_ms),
-        upgrade_timeout: ms(config.engineio.upgrade_timeout_ms),
+        ping_interval: config.engineio.ping_interval_ms.duration(),
+        ping_timeout: config.engineio.ping_timeout_ms.duration(),
+        upgrade_timeout: config.engineio.upgrade_timeout_ms.duration(),
         allowed_origins: config.server.allowed_origins.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         connections_max: config.limits.connections,

@@ -29,6 +29,7 @@
 //! | [`domain`] | what a room decides: [`domain::Room`] is stepped with commands and time | actors, JSON, databases, the clock |
 //! | [`protocol`] | bytes and types: every wire name, error text, code | sockets, actors |
 //! | [`outbox`] | one session's bounded queue, the slow-member policy | what a packet means |
+//! | [`config`] | every key an operator may choose, once; all layers but the domain read their sections of it | what follows from a value |
 //! | [`actors`] | who holds which state, and in which order effects happen | rules |
 //! | [`storage`], [`cluster`] | rows; order of events, current tokens, the other nodes | rules beyond a WHERE clause |
 //! | [`transport`], [`http`] | frames, requests | commands and events; rules |

@@ -17,9 +17,10 @@ pub use fault::{ConfigFault, ConfigFaults};
 pub use reader::{Key, Origin};
 pub use table::{
     AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, EngineioConfig,
-    LimitsConfig, MediaConfig, OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig, WebsocketConfig,
+    FanoutConfig, LimitsConfig, MediaConfig, OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig,
+    WebsocketConfig,
 };
-pub use value::{Network, Secret, StoreUrl, ThreadCount};
+pub use value::{Millis, Network, Secret, StoreUrl, ThreadCount};
 
 use reader::{ENV_PREFIX, Entry, Reader};
 

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::{Key, Reader};
-use super::value::{Network, Secret, StoreUrl, TextRule, ThreadCount};
+use super::value::{Millis, Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
     ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX,
     FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX,
@@ -90,7 +90,7 @@ sections! {
         /// A later `/ws` connection of the same user ends the earlier one.
         single_device: bool = false, ();
         /// How old a session's verdict on its token may be.
-        recheck_ms: u32 = 5_000, 100..=TIMEOUT_MS_MAX;
+        recheck_ms: Millis = Millis::new(5_000), 100..=TIMEOUT_MS_MAX;
     }
 
     /// The operators' API.
@@ -118,34 +118,34 @@ sections! {
         /// Connections for commands; one more listens.
         redis_pool_size: u32 = 4, 1..=256;
         /// How long Redis may be silent before this node goes on alone.
-        redis_timeout_ms: u32 = 2_000, 100..=TIMEOUT_MS_MAX;
+        redis_timeout_ms: Millis = Millis::new(2_000), 100..=TIMEOUT_MS_MAX;
         /// A node that was not heard of for so long is dead.
-        node_timeout_ms: u32 = 60_000, 1_000..=TIMEOUT_MS_MAX;
+        node_timeout_ms: Millis = Millis::new(60_000), 1_000..=TIMEOUT_MS_MAX;
     }
 
     /// Heartbeat and sizes of Engine.IO, as told to clients in the handshake.
     engineio: EngineioConfig {
-        ping_interval_ms: u32 = 25_000, 50..=PING_INTERVAL_MS_MAX;
-        ping_timeout_ms: u32 = 20_000, 50..=PING_INTERVAL_MS_MAX;
-        upgrade_timeout_ms: u32 = 10_000, 50..=TIMEOUT_MS_MAX;
+        ping_interval_ms: Millis = Millis::new(25_000), 50..=PING_INTERVAL_MS_MAX;
+        ping_timeout_ms: Millis = Millis::new(20_000), 50..=PING_INTERVAL_MS_MAX;
+        upgrade_timeout_ms: Millis = Millis::new(10_000), 50..=TIMEOUT_MS_MAX;
         /// A session that did not connect to the root namespace is closed after this.
-        connect_timeout_ms: u32 = 45_000, 50..=TIMEOUT_MS_MAX;
+        connect_timeout_ms: Millis = Millis::new(45_000), 50..=TIMEOUT_MS_MAX;
         max_payload_bytes: usize = 1_000_000, 1_024..=PAYLOAD_BYTES_MAX;
     }
 
     /// Heartbeat of plain WebSocket.
     websocket: WebsocketConfig {
-        ping_interval_ms: u32 = 25_000, 50..=PING_INTERVAL_MS_MAX;
-        idle_timeout_ms: u32 = 60_000, 100..=IDLE_TIMEOUT_MS_MAX;
+        ping_interval_ms: Millis = Millis::new(25_000), 50..=PING_INTERVAL_MS_MAX;
+        idle_timeout_ms: Millis = Millis::new(60_000), 100..=IDLE_TIMEOUT_MS_MAX;
     }
 
     /// Who is shown as online.
     presence: PresenceConfig {
-        leave_grace_ms: u32 = 30_000, 0..=TIMEOUT_MS_MAX;
+        leave_grace_ms: Millis = Millis::new(30_000), 0..=TIMEOUT_MS_MAX;
         full_users_max: usize = 200, 1..=PRESENCE_USERS_MAX;
         merged_users_max: usize = 1_000, 1..=PRESENCE_USERS_MAX;
         notable_users_max: usize = 20, 1..=200;
-        merge_ms: u32 = 1_500, 50..=60_000;
+        merge_ms: Millis = Millis::new(1_500), 50..=60_000;
         /// Of users and sockets, to each member.
         list_entries_burst: u32 = 2_000, 1..=RATE_MAX;
         list_entries_per_s: u32 = 1_000, 1..=RATE_MAX;
@@ -153,19 +153,19 @@ sections! {
 
     /// How long rooms live and what they remember.
     rooms: RoomsConfig {
-        idle_retire_ms: u32 = 120_000, 100..=86_400_000;
+        idle_retire_ms: Millis = Millis::new(120_000), 100..=86_400_000;
         /// Between two comparisons with the store.
-        reconcile_ms: u32 = 3_000, 100..=TIMEOUT_MS_MAX;
+        reconcile_ms: Millis = Millis::new(3_000), 100..=TIMEOUT_MS_MAX;
         history_events_max: usize = 300, 0..=10_000;
-        history_ms: u32 = 120_000, 0..=3_600_000;
+        history_ms: Millis = Millis::new(120_000), 0..=3_600_000;
     }
 
     /// How long loud rooms gather before they tell their members.
     fanout: FanoutConfig {
         /// Up to 1,000 members.
-        window_ms: u32 = 50, 0..=1_000;
+        window_ms: Millis = Millis::new(50), 0..=1_000;
         /// From 10,000 members on.
-        big_room_window_ms: u32 = 200, 0..=1_000;
+        big_room_window_ms: Millis = Millis::new(200), 0..=1_000;
         calm_deliveries_per_s: u32 = 12_500, 1..=RATE_MAX;
     }
 

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 use std::thread;
+use std::time::Duration;
 
 use toml::Value as Toml;
 
@@ -68,6 +69,51 @@ integer_values!(u16 u32 usize);
 
 fn lift_parsed<T: FromStr>(text: &str, into_toml: fn(T) -> Toml) -> Toml {
     text.trim().parse().map_or_else(|_| Toml::String(text.to_owned()), into_toml)
+}
+
+/// A length of time in whole milliseconds: the type of the keys that end in `_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(u32);
+
+impl Millis {
+    pub const fn new(ms: u32) -> Self {
+        Self(ms)
+    }
+
+    /// The number of milliseconds.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Value for Millis {
+    type Permitted = RangeInclusive<u32>;
+
+    fn lift(text: &str) -> Toml {
+        u32::lift(text)
+    }
+
+    fn from_toml(toml: &Toml, permitted: &Self::Permitted) -> Option<Self> {
+        u32::from_toml(toml, permitted).map(Self)
+    }
+
+    fn expected(permitted: &Self::Permitted) -> String {
+        u32::expected(permitted)
+    }
+
+    fn shown(&self) -> Toml {
+        self.0.shown()
+    }
 }
 
 impl Value for bool {

@@ -11,8 +11,9 @@ use crate::support::room_log::{
     Log, NOW, block_on, comment, gift, new_live, new_user, notice, profile, text_of, within,
 };
 use liveroom::clock::SystemClock;
-use liveroom::cluster::redis::{RedisCluster, RedisSettings};
+use liveroom::cluster::redis::RedisCluster;
 use liveroom::cluster::{Broker, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore};
+use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
 use liveroom::storage::{self, Store, StoreOptions};
 use tempfile::TempDir;
@@ -99,16 +100,14 @@ fn on_redis<F: Future<Output = ()>>(test: impl FnOnce(Twin) -> F) {
     };
     block_on(async {
         let (store, dir) = store().await;
-        let settings = RedisSettings {
-            connections_max: 4,
-            // The machine may be busy, and nothing here is to go on alone.
-            patience: Duration::from_secs(30),
-            node_timeout: Duration::from_secs(60),
-            leave_grace: Duration::from_secs(1),
-            history_max: 500,
-            history_age: Duration::from_secs(300),
-        };
-        let cluster = RedisCluster::start(&server.url(), settings, Arc::new(SystemClock)).unwrap();
+        let mut config = Config::default();
+        config.cluster.redis_url = Secret::new(server.url());
+        // The machine may be busy, and nothing here is to go on alone.
+        config.cluster.redis_timeout_ms = Millis::new(30_000);
+        config.presence.leave_grace_ms = Millis::new(1_000);
+        config.rooms.history_events_max = 500;
+        config.rooms.history_ms = Millis::new(300_000);
+        let cluster = RedisCluster::start(Arc::new(config), Arc::new(SystemClock)).unwrap();
         let (broker, nodes) = (Arc::new(cluster.clone()), Arc::new(cluster.clone()));
         test(Twin { broker, nodes, tokens: cluster.tokens(store.clone()), store, _dir: dir }).await;
     });

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("protocol", &["domain"]),
     ("outbox", &["domain"]),
     ("storage", &["domain"]),
-    ("cluster", &["domain", "protocol", "storage", "clock"]),
+    ("cluster", &["domain", "protocol", "storage", "clock", "config"]),
     ("catalogue", &["domain", "storage"]),
     ("auth", &["domain", "storage", "cluster", "clock"]),
     (

@@ -18,6 +18,7 @@ use tokio::time::sleep_until;
 
 use crate::clock::Clock;
 use crate::cluster::{FromLog, NodeReport, RoomsAsked, Signal};
+use crate::config::Config;
 use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
@@ -27,7 +28,7 @@ use super::link::{Connection, Link, Server};
 use super::messages::NodeMessage;
 use super::presence_sync::{PresenceMessage, SyncOutcome};
 use super::rooms::{self, EngineRoom, Gauge, Opened};
-use super::{NodeHandlers, RedisSettings, Shared};
+use super::{NodeHandlers, Shared};
 
 use devices::Devices;
 use nodes::KnownNodes;
@@ -128,7 +129,7 @@ pub enum Input {
 pub struct Engine {
     address: Arc<Address>,
     link: Link,
-    settings: RedisSettings,
+    config: Arc<Config>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     inputs: mpsc::UnboundedSender<Input>,
@@ -159,7 +160,7 @@ impl Engine {
     pub fn new(
         address: Arc<Address>,
         link: Link,
-        settings: RedisSettings,
+        config: Arc<Config>,
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
         inputs: mpsc::UnboundedSender<Input>,
@@ -168,7 +169,7 @@ impl Engine {
         Self {
             address,
             link,
-            settings,
+            config,
             shared,
             inputs,
             rooms: HashMap::new(),
@@ -221,7 +222,7 @@ impl Engine {
             Input::Pinged(number, result) => self.pinged(number, result),
             Input::Answered { live_id, origin, number, answer } => {
                 self.note_outcome(answer.as_ref().err());
-                let history_max = self.settings.history_max;
+                let history_max = self.config.rooms.history_events_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
                     room.settle(0);
@@ -318,7 +319,7 @@ impl Engine {
         if !self.subscription.is_connected() || self.failing_since.is_some() {
             return;
         }
-        let since = self.clock.now().plus_ms(-i64::try_from(self.settings.history_age.as_millis()).unwrap_or(i64::MAX));
+        let since = self.clock.now().plus_ms(-i64::from(self.config.rooms.history_ms.get()));
         let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else { return };
         if let Some(question) = room.question(since, now) {
             let (origin, number) = (room.origin, question.number);
@@ -425,7 +426,7 @@ impl Engine {
         let now = Instant::now();
         self.maintain_subscription(now);
         self.judge_link(now);
-        let (is_away, patience) = (self.is_away, self.settings.patience);
+        let (is_away, patience) = (self.is_away, self.redis_timeout());
         let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
@@ -487,10 +488,15 @@ impl Engine {
         }
     }
 
+    /// How long Redis may be silent before it counts as away.
+    fn redis_timeout(&self) -> Duration {
+        self.config.cluster.redis_timeout_ms.duration()
+    }
+
     /// Says so when this node begins to be alone, and when it is not any more.
     fn judge_link(&mut self, now: Instant) {
         let away_since = [self.subscription.away_since(), self.failing_since].into_iter().flatten().min();
-        self.is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.settings.patience);
+        self.is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.redis_timeout());
         let is_alone = self.shared.alone_since.load(Ordering::Relaxed) != 0;
         if self.is_away && !is_alone {
             self.shared.alone_since.store(self.clock.now().0.max(1), Ordering::Relaxed);

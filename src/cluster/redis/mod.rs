@@ -32,6 +32,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::{LiveId, NodeId, PeerUser, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
@@ -47,23 +48,6 @@ const WAITING_MAX: usize = 8_192;
 
 /// How long operators' questions wait for other nodes.
 const REPORTS_WAIT: Duration = Duration::from_millis(1_500);
-
-/// How a node takes part in the cluster.
-#[derive(Debug, Clone, Copy)]
-pub struct RedisSettings {
-    /// Connections for commands.
-    pub connections_max: u32,
-    /// How long Redis may be silent before this node goes on alone.
-    pub patience: Duration,
-    /// A node that was not heard of for so long is dead.
-    pub node_timeout: Duration,
-    /// How long what a stopping node shows stays.
-    pub leave_grace: Duration,
-    /// How much a room tells of its past when it opens, in events.
-    pub history_max: usize,
-    /// How old comments may be that the others hear late.
-    pub history_age: Duration,
-}
 
 /// What this node does when others say so. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
@@ -101,8 +85,10 @@ pub struct RedisCluster {
 
 impl RedisCluster {
     /// Starts to take part. Does not wait for Redis: whoever does not reach it goes on alone. `Err`: the
-    /// address is none, or the machine has no thread to give.
-    pub fn start(url: &str, settings: RedisSettings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    /// address is none, or the machine has no thread to give. The keys that count are those of `cluster`, and the
+    /// leave grace and the history of rooms.
+    pub fn start(config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let url = config.cluster.redis_url.expose();
         let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
@@ -120,7 +106,7 @@ impl RedisCluster {
         let link = {
             // Connections belong to the runtime that is current when the pool is made.
             let _guard = handle.enter();
-            Link::new(address.clone(), settings.connections_max, settings.patience)
+            Link::new(address.clone(), config.cluster.redis_pool_size, config.cluster.redis_timeout_ms.duration())
         };
         let cluster = Self {
             inputs: inputs.clone(),
@@ -130,7 +116,7 @@ impl RedisCluster {
             sharded: address.is_cluster(),
             clock: clock.clone(),
         };
-        let engine = Engine::new(address, link, settings, shared, clock, inputs);
+        let engine = Engine::new(address, link, config, shared, clock, inputs);
         std::thread::Builder::new()
             .name("cluster".into())
             .spawn(move || runtime.block_on(engine.run(input)))

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use liveroom::clock::SystemClock;
-use liveroom::cluster::redis::{NodeHandlers, RedisCluster, RedisSettings};
+use liveroom::cluster::redis::{NodeHandlers, RedisCluster};
 use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal};
+use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
 use tokio::sync::mpsc;
 
@@ -25,15 +26,13 @@ struct Node {
 
 impl Node {
     fn start(url: &str, patience: Duration) -> Self {
-        let settings = RedisSettings {
-            connections_max: 4,
-            patience,
-            node_timeout: Duration::from_secs(60),
-            leave_grace: Duration::from_millis(500),
-            history_max: 500,
-            history_age: Duration::from_secs(300),
-        };
-        let cluster = RedisCluster::start(url, settings, Arc::new(SystemClock)).expect("an address");
+        let mut config = Config::default();
+        config.cluster.redis_url = Secret::new(url);
+        config.cluster.redis_timeout_ms = Millis::new(patience.as_millis() as u32);
+        config.presence.leave_grace_ms = Millis::new(500);
+        config.rooms.history_events_max = 500;
+        config.rooms.history_ms = Millis::new(300_000);
+        let cluster = RedisCluster::start(Arc::new(config), Arc::new(SystemClock)).expect("an address");
         let (heard, signals) = mpsc::unbounded_channel();
         let node = cluster.node();
         cluster.serve(NodeHandlers {

@@ -151,7 +151,7 @@ impl Engine {
 
     /// Removes nodes that left or timed out, and their users from all rooms.
     pub(super) fn remove_dead_nodes(&mut self, now: Instant) {
-        let timeout = self.settings.node_timeout;
+        let timeout = self.config.cluster.node_timeout_ms.duration();
         // If this node was suspended, the silence of the others is its own.
         let checked_at = self.nodes.checked_at.replace(now).unwrap_or(now);
         let paused = now.saturating_duration_since(checked_at);
@@ -183,7 +183,7 @@ impl Engine {
 
     pub(super) fn leave(&mut self, reply: oneshot::Sender<()>) {
         self.leaving = true;
-        let grace_ms = u64::try_from(self.settings.leave_grace.as_millis()).unwrap_or(u64::MAX);
+        let grace_ms = u64::from(self.config.presence.leave_grace_ms.get());
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Leave { node: self.shared.node.0, grace_ms }));
         let link = self.link.clone();

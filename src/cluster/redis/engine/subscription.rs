@@ -122,7 +122,7 @@ impl Engine {
         subscription.connecting = true;
         let (number, node) = (subscription.attempts_count, self.shared.node);
         let (backlog, overflowed) = (Arc::new(AtomicUsize::new(0)), subscription.overflowed.clone());
-        let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.settings.patience);
+        let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.redis_timeout());
         let pushed = self.inputs.clone();
         tokio::spawn(async move {
             let connecting = async {
@@ -307,7 +307,7 @@ impl Engine {
                 subscription.pinging = true;
                 subscription.next_ping = now + PING_EVERY;
                 let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
-                let timeout = self.settings.patience;
+                let timeout = self.redis_timeout();
                 tokio::spawn(async move {
                     let result = connection.responsive_servers(timeout).await;
                     let _ = inputs.send(Input::Pinged(number, result));
