@@ -32,7 +32,7 @@ use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, PresenceConfig};
-use crate::domain::{BucketRate, CROWD_TURN_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
+use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
 use crate::http::{
     self, AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens,
 };
@@ -47,7 +47,7 @@ const DEDUPE_MS: i64 = 300_000;
 const DEDUPE_MAX: usize = 16_384;
 
 /// How long a room may keep a comment before it decides whether to store it.
-const CROWD_TURN: Duration = Duration::from_millis(CROWD_TURN_MS.unsigned_abs());
+const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
 const BACKLOG: i32 = 4_096;
@@ -260,7 +260,7 @@ impl App {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let flushed = timeout(left, async {
             self.persister.flush().await;
-            sleep(CROWD_TURN + Duration::from_millis(50)).await;
+            sleep(CROWD_ROUND + Duration::from_millis(50)).await;
             self.persister.flush().await;
         });
         if flushed.await.is_err() {

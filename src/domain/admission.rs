@@ -1,4 +1,4 @@
-//! Who may come in now, and when the others should try again.
+//! Admission to a room: admits at a bounded rate and tells the rest when to retry.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,51 +7,50 @@ use std::net::IpAddr;
 use super::bucket::in_us;
 use super::{Bucket, BucketRate, Timestamp, UserId};
 
-/// The longest anybody is asked to wait, in milliseconds. Beyond, the line starts over at its front:
-/// a crowd that large is asked twice.
+/// The longest retry delay, in milliseconds. Beyond, delays start over at the shortest: a crowd that large
+/// has to retry twice.
 const RETRY_AFTER_MS_MAX: i64 = 30_000;
 
-/// What a user may take before others go first. An honest user comes in once: its second session and
-/// its returns are no admissions.
+/// A user's fair share; beyond it, others go first. A user normally needs one admission: a second session and
+/// a return need none.
 const USER_SHARE: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
 
-/// What an address may take before others go first, as a part of the rate: a household or an office
-/// comes in at once, and thirty-two addresses are needed to use the rate up.
+/// An address's fair share as a divisor of the rate: a household or an office is admitted at once, and it
+/// takes thirty-two addresses to use up the rate.
 const ADDRESS_PART: u32 = 32;
 
-/// Shares that are remembered, of users and of addresses. Beyond, those that are not known count as
-/// within theirs: nobody is refused for want of memory.
+/// Most shares kept of users, and of addresses. Beyond, an unknown one counts as within its share, so a full
+/// table refuses nobody.
 const SHARES_MAX: usize = 65_536;
 
-/// Shares remembered before those that are whole again are looked for, and how often that is, in
-/// milliseconds.
+/// The number of shares from which on full ones are swept out, and the time between sweeps in milliseconds.
 const SHARES_BEFORE_SWEEP: usize = 64;
 const SWEEP_MS: i64 = 1_000;
 
-/// On whose account somebody comes in.
+/// The user and the address that an admission counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     pub user: UserId,
-    /// What one client is likely to own.
+    /// The address or prefix that one client is likely to own.
     pub address: IpAddr,
 }
 
-/// Who goes first when there is not room for all, first to last.
+/// The order of precedence when not all can be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Priority {
-    /// Its user and its address took no more than their shares.
+enum AdmissionClass {
+    /// User and address are within their shares.
     High,
-    /// Its address took more.
+    /// The address is over its share.
     Middle,
-    /// Its user took more.
+    /// The user is over its share.
     Low,
 }
 
-impl Priority {
+impl AdmissionClass {
     const COUNT: usize = 3;
 
-    /// What it leaves of the room's burst for those that go before it.
-    fn kept(self, burst: u32) -> u32 {
+    /// The part of the room's burst that this class must leave to those before it.
+    fn reserve(self, burst: u32) -> u32 {
         match self {
             Self::High => 0,
             Self::Middle => burst / 4,
@@ -60,60 +59,59 @@ impl Priority {
     }
 }
 
-/// Lets in as many as a rate allows and gives each of the rest a place in a line, so that they come
-/// back one after the other, at the rate, and not all at the same instant. A line is one number and
-/// reserves nothing: who does not come back holds up nobody, and who comes new while there is room is
-/// let in.
+/// Admits joins at a rate and gives each refused one a retry time of its own, so that a crowd comes back
+/// spread over time, at the rate. A queue is one number and reserves nothing: a client that does not come
+/// back delays nobody, and a new one is admitted whenever the rate allows it.
 ///
-/// It is fair by user, then by address. Who took more than a share still gets what nobody else wants,
-/// but leaves a part of the burst untouched and waits in a line of its own. So a user or an address
-/// that comes in again and again, from however many sockets, delays itself and not the others. Who asks
-/// again before its time keeps its place, and moves nobody back.
+/// Admission is fair by user, then by address. One over its share gets only what the others leave: it must
+/// keep a part of the burst free and waits in a queue of its own. So a user or an address that joins again
+/// and again, from however many sockets, delays itself and not the others. One that retries early keeps its
+/// retry time, and delays nobody.
 #[derive(Debug, Default)]
 pub struct Admission {
     bucket: Bucket,
     users: Shares<UserId>,
     addresses: Shares<IpAddr>,
-    /// By priority: when the last of those sent away was told to come back, in microseconds.
-    lines_end_us: [i64; Priority::COUNT],
+    /// By class: the latest retry time given out, in microseconds.
+    queue_end_us: [i64; AdmissionClass::COUNT],
 }
 
 impl Admission {
-    /// Lets one in, or says in how many milliseconds (1 to [`RETRY_AFTER_MS_MAX`]) to ask again.
+    /// Admits one, or returns in how many milliseconds (1 to [`RETRY_AFTER_MS_MAX`]) to retry.
     pub fn admit(&mut self, claim: Claim, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
         let address_share = address_share(rate);
         let (user, address) = (self.users.of(claim.user, now), self.addresses.of(claim.address, now));
-        let priority = if user.as_ref().is_some_and(|share| share.bucket.is_empty(USER_SHARE, now)) {
-            Priority::Low
+        let class = if user.as_ref().is_some_and(|share| share.bucket.is_empty(USER_SHARE, now)) {
+            AdmissionClass::Low
         } else if address.as_ref().is_some_and(|share| share.bucket.is_empty(address_share, now)) {
-            Priority::Middle
+            AdmissionClass::Middle
         } else {
-            Priority::High
+            AdmissionClass::High
         };
-        let Err(wait_ms) = self.bucket.take_keeping(rate, priority.kept(rate.burst), now) else {
+        let Err(wait_ms) = self.bucket.take_keeping(rate, class.reserve(rate.burst), now) else {
             for (share, rate) in [(user, USER_SHARE), (address, address_share)] {
-                // One that is used up already is not owed beyond that.
+                // An empty share stays empty.
                 let _ = share.map(|share| share.bucket.take(rate, now));
             }
             return Ok(());
         };
         let now_us = in_us(now);
         let latest_us = now_us + RETRY_AFTER_MS_MAX * 1_000;
-        let place_us = match user.as_ref().map(|share| share.place_us) {
-            Some(place_us) if (now_us + 1..=latest_us).contains(&place_us) => place_us,
+        let retry_at_us = match user.as_ref().map(|share| share.retry_at_us) {
+            Some(retry_at_us) if (now_us + 1..=latest_us).contains(&retry_at_us) => retry_at_us,
             _ => {
                 let front_us = in_us(now.plus_ms(i64::try_from(wait_ms).unwrap_or(RETRY_AFTER_MS_MAX)));
-                let line_ends_us = &mut self.lines_end_us[priority as usize];
-                let place_us = line_ends_us.saturating_add(rate.cost_us()).max(front_us);
-                // It is over also when the clock was set back.
-                *line_ends_us = if place_us > latest_us { front_us } else { place_us };
-                *line_ends_us
+                let queue_end_us = &mut self.queue_end_us[class as usize];
+                let retry_at_us = queue_end_us.saturating_add(rate.cost_us()).max(front_us);
+                // The queue also starts over when the clock was set back.
+                *queue_end_us = if retry_at_us > latest_us { front_us } else { retry_at_us };
+                *queue_end_us
             }
         };
         if let Some(share) = user {
-            share.place_us = place_us;
+            share.retry_at_us = retry_at_us;
         }
-        let after_us = place_us.saturating_sub(now_us).unsigned_abs();
+        let after_us = retry_at_us.saturating_sub(now_us).unsigned_abs();
         Err(after_us.div_ceil(1_000).clamp(1, RETRY_AFTER_MS_MAX.unsigned_abs()))
     }
 }
@@ -123,15 +121,15 @@ fn address_share(rate: BucketRate) -> BucketRate {
     BucketRate { burst, refill: rate.refill, per_ms: rate.per_ms.saturating_mul(ADDRESS_PART) }
 }
 
-/// What one user or one address took lately.
+/// The recent admissions of one user or address.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
     bucket: Bucket,
-    /// When it was told to come back, in microseconds.
-    place_us: i64,
+    /// The retry time it was given, in microseconds.
+    retry_at_us: i64,
 }
 
-/// The shares of those that took or asked for something lately, at most [`SHARES_MAX`].
+/// The shares of recent users or addresses, at most [`SHARES_MAX`].
 #[derive(Debug)]
 struct Shares<K> {
     by_key: HashMap<K, Share>,
@@ -145,12 +143,12 @@ impl<K> Default for Shares<K> {
 }
 
 impl<K: Eq + Hash> Shares<K> {
-    /// The share of one; `None` if there are too many to remember another.
+    /// The share of `key`; `None` if the table is full.
     fn of(&mut self, key: K, now: Timestamp) -> Option<&mut Share> {
         let is_swept = (self.swept_at..self.swept_at.plus_ms(SWEEP_MS)).contains(&now);
         if self.by_key.len() >= SHARES_BEFORE_SWEEP && !is_swept {
             self.swept_at = now;
-            self.by_key.retain(|_, share| !share.bucket.is_full(now) || share.place_us > in_us(now));
+            self.by_key.retain(|_, share| !share.bucket.is_full(now) || share.retry_at_us > in_us(now));
             self.by_key.shrink_to(2 * self.by_key.len());
         }
         if self.by_key.len() >= SHARES_MAX && !self.by_key.contains_key(&key) {
@@ -176,24 +174,24 @@ mod tests {
         Claim { user, address: Ipv4Addr::from_bits(address).into() }
     }
 
-    /// So many users, each at an address of its own, ask at once. Returns what they are told.
+    /// So many users, each at an address of its own, ask at once. Returns the answers.
     fn crowd(admission: &mut Admission, numbers: std::ops::Range<u32>, now: Timestamp) -> Vec<Result<(), u64>> {
         numbers.map(|number| admission.admit(claim(number, number), RATE, now)).collect()
     }
 
     #[test]
-    fn each_one_refused_is_told_a_later_time() {
+    fn each_refused_one_gets_a_later_retry_time() {
         let mut admission = Admission::default();
         assert!(crowd(&mut admission, 0..1_000, START).iter().all(Result::is_ok));
-        let told = crowd(&mut admission, 1_000..5_000, START);
-        let hints: Vec<u64> = told.into_iter().map(|told| told.expect_err("it is full")).collect();
+        let answers = crowd(&mut admission, 1_000..5_000, START);
+        let hints: Vec<u64> = answers.into_iter().map(|answers| answers.expect_err("it is full")).collect();
         assert_eq!(hints[..3], [5, 10, 15]);
         assert!(hints.iter().is_sorted_by(|one, next| one < next));
         assert_eq!(hints.last(), Some(&20_000));
     }
 
     #[test]
-    fn who_asks_again_before_its_time_keeps_its_place_and_moves_nobody_back() {
+    fn an_early_retry_keeps_its_time_and_delays_nobody() {
         let mut admission = Admission::default();
         crowd(&mut admission, 0..1_000, START);
         let first = admission.admit(claim(1_000, 1_000), RATE, START);
@@ -204,7 +202,7 @@ mod tests {
         assert_eq!(admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(5)), Ok(()));
     }
 
-    /// Everybody comes back when it was told to. Returns how many came in and how long it took.
+    /// Everybody retries at the given time. Returns how many were admitted and how long it took.
     fn serve(mut asking: BTreeMap<Timestamp, Vec<(Claim, u32)>>) -> (u32, i64) {
         let mut admission = Admission::default();
         let (mut in_count, mut last) = (0, START);
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_that_does_as_it_is_told_is_in_after_its_turn_and_asks_twice_at_most() {
+    fn a_crowd_that_retries_on_time_is_admitted_after_two_requests_at_most() {
         let crowd = (0..5_000).map(|number| (claim(number, number), 0)).collect();
         assert_eq!(serve(BTreeMap::from([(START, crowd)])), (5_000, 20_000));
     }
@@ -267,23 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn who_took_more_than_a_share_gets_what_nobody_else_wants() {
+    fn one_over_its_share_gets_the_rest_of_the_rate() {
         let mut admission = Admission::default();
         let taken = (0..10_000).filter(|ms| admission.admit(claim(0, 0), RATE, START.plus_ms(*ms)).is_ok()).count();
         assert!((2_490..=2_510).contains(&taken), "half of the burst and 200 a second for 10 s, not {taken}");
     }
 
     #[test]
-    fn the_line_has_an_end_and_starts_over_there() {
+    fn retry_times_are_bounded_and_start_over() {
         let mut admission = Admission::default();
-        let told = crowd(&mut admission, 0..25_000, START);
-        let hints: Vec<u64> = told.into_iter().filter_map(Result::err).collect();
+        let answers = crowd(&mut admission, 0..25_000, START);
+        let hints: Vec<u64> = answers.into_iter().filter_map(Result::err).collect();
         assert!(hints.iter().all(|hint| (1..=30_000).contains(hint)));
         assert_eq!(hints.iter().filter(|hint| **hint == 5).count(), 4);
     }
 
     #[test]
-    fn a_line_nobody_came_back_from_is_forgotten() {
+    fn a_queue_nobody_came_back_from_is_forgotten() {
         let mut admission = Admission::default();
         crowd(&mut admission, 0..5_000, START);
         let later = START.plus_ms(60_000);
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_bounded_and_forgotten_when_they_are_whole_again() {
+    fn shares_are_bounded_and_dropped_when_they_are_full_again() {
         let mut admission = Admission::default();
         crowd(&mut admission, 0..100_000, START);
         assert_eq!((admission.users.by_key.len(), admission.addresses.by_key.len()), (SHARES_MAX, SHARES_MAX));

@@ -1,16 +1,16 @@
-//! What newcomers keep free for each other.
+//! Fairness between newcomers of different origins: recent arrivals must leave a reserve.
 
 use super::Timestamp;
 
-/// In this time what is remembered of arrivals halves, in milliseconds.
+/// The half-life of an arrival count, in milliseconds.
 const HALF_LIFE_MS: i64 = 10_000;
 
 /// Doublings of recent arrivals after which the reserve grows no more.
 const DOUBLINGS_MAX: u32 = 16;
 
-/// How many came from one place lately: a count that halves every ten seconds.
+/// Recent arrivals from one origin: a count that halves every ten seconds.
 ///
-/// It decides how much of a shared [`Bucket`](super::Bucket) a newcomer from there must leave to the
+/// It decides how much of a shared [`Bucket`](super::Bucket) the next arrival from there must leave to
 /// others, see [`RecentArrivals::reserve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecentArrivals {
@@ -28,12 +28,12 @@ impl RecentArrivals {
     pub fn note(&mut self, now: Timestamp) {
         let count = self.count(now).saturating_add(1);
         let is_known = self.count > 0 && now >= self.halved_at;
-        // Where nothing is remembered, the half-life begins with this arrival.
+        // With a count of zero, the half-life begins with this arrival.
         let halved_at = if is_known { self.halved_at.plus_ms(self.halvings(now) * HALF_LIFE_MS) } else { now };
         *self = Self { count, halved_at };
     }
 
-    /// What is remembered. A clock that was set back makes nobody an old acquaintance.
+    /// The count now; zero if the clock was set back.
     pub fn count(&self, now: Timestamp) -> u32 {
         if now < self.halved_at {
             return 0;
@@ -45,15 +45,15 @@ impl RecentArrivals {
         now.since(self.halved_at) / HALF_LIFE_MS
     }
 
-    /// How many of a `burst` that all places share must be left when one more comes from here: nothing
-    /// for the first, and with each doubling of the count a further thirty-second of the burst, up to
-    /// half of it.
+    /// How many of a `burst` that all origins share must remain when one more arrives from this origin:
+    /// none for the first, and a further thirty-second of the burst with each doubling of the count, up to
+    /// half of the burst.
     ///
-    /// Places that send many thus stop while there is room for those that send few, whatever their
-    /// number: they share what the others leave. The whole refill is used all the same, for whoever may
-    /// not come yet may a moment later, and one place alone may have half of the burst at once.
+    /// Origins with many arrivals thus stop early enough to leave room for those with few, whatever their
+    /// number, and share the rest. The whole refill is still used, since a refused origin may enter a moment
+    /// later, and a single origin may use half of the burst at once.
     ///
-    /// Of the count only each `share`-th counts, for places that many share.
+    /// For an origin that many users share, only each `share`-th arrival counts.
     pub fn reserve(&self, burst: u32, share: u32, now: Timestamp) -> u32 {
         let count = self.count(now) / share.max(1);
         let doublings = (u32::BITS - count.leading_zeros()).min(DOUBLINGS_MAX);

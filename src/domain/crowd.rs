@@ -1,12 +1,11 @@
-//! The crowd lane: which of the viewers' comments a room shows when there are more than anybody can
-//! read.
+//! Samples viewers' comments when a room has more of them than anybody can read.
 //!
-//! Up to the cap comments pass at once. Above it they gather for a turn of [`TURN_MS`], at whose end
-//! as many are shown as the cap allows, each sender in turn ([`fairness`]); the rest are sampled out:
-//! never stored, shown to nobody but their senders. Whether a comment waits depends on the cap and
-//! on those that wait already, so no comment overtakes another of its sender.
+//! Up to the cap, comments pass at once. Above it they gather for a round of [`ROUND_MS`], at whose end as
+//! many are shown as the cap allows, fairly by sender ([`fairness`]). The others are sampled out: they are
+//! not stored, and only their senders see them. A comment waits if the cap is used up or others wait
+//! already, so no comment overtakes another of its sender.
 //!
-//! Gifts and the streamer's comments never come here.
+//! Gifts and the streamer's comments are never sampled.
 
 mod fairness;
 mod meter;
@@ -14,44 +13,43 @@ mod meter;
 use std::sync::Arc;
 
 use super::{Bucket, BucketRate, Comment, Timestamp};
-use fairness::ShownLately;
+use fairness::RecentlyShown;
 use meter::Meter;
 
 pub use meter::CrowdRate;
 
-/// How long a comment above the cap may wait for what becomes of it, in milliseconds. Longer turns
-/// choose among more senders, and delay what they show.
-pub const TURN_MS: i64 = 250;
+/// How long a comment above the cap waits at most, in milliseconds. Longer rounds choose among more senders
+/// and delay shown comments more.
+pub const ROUND_MS: i64 = 250;
 
-/// Comments that may wait in one turn, or twice a turn's share of the cap if that is more. At the
-/// bound the pool is halved by the rule that ends a turn.
+/// Most comments waiting in one round, or twice a round's share of the cap if that is more. At the bound
+/// the rule that ends a round halves the pool.
 const WAITING_MAX: usize = 1_024;
 
-/// What became of comments that waited, each in the order they were posted.
+/// The decision about waiting comments; both lists are in the order of posting.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct SamplingRound {
     pub shown: Vec<Arc<Comment>>,
     pub sampled_out: Vec<Arc<Comment>>,
 }
 
-/// The crowd lane of one room.
+/// The sampler of one room.
 #[derive(Debug)]
-pub struct CrowdLane {
+pub struct CrowdSampler {
     /// `None`: there is no cap.
     cap: Option<BucketRate>,
     bucket: Bucket,
     waiting: Vec<Arc<Comment>>,
     waiting_max: usize,
-    /// When the turn under way began; there is one exactly while comments wait.
-    turn_began: Timestamp,
-    lately: ShownLately,
+    /// Start of the current round; there is one exactly while comments wait.
+    round_began: Timestamp,
+    recently_shown: RecentlyShown,
     meter: Meter,
     sampled_out_count: u64,
 }
 
-impl CrowdLane {
-    /// A lane that shows `per_s` comments a second, and after a pause half a second's worth more at
-    /// once. 0: no cap.
+impl CrowdSampler {
+    /// Shows `per_s` comments a second, and after a pause half a second's worth more at once. 0: no cap.
     pub fn new(per_s: u32) -> Self {
         let cap = cap_of(per_s);
         Self {
@@ -59,8 +57,8 @@ impl CrowdLane {
             bucket: Bucket::default(),
             waiting: Vec::new(),
             waiting_max: WAITING_MAX.max(2 * cap.map_or(1, |cap| cap.burst) as usize),
-            turn_began: Timestamp::default(),
-            lately: ShownLately::default(),
+            round_began: Timestamp::default(),
+            recently_shown: RecentlyShown::default(),
             meter: Meter::default(),
             sampled_out_count: 0,
         }
@@ -79,68 +77,68 @@ impl CrowdLane {
     }
 
     /// Whether the next comment may be shown at once; if so, it counts as shown. Otherwise it has to
-    /// [`CrowdLane::wait`].
+    /// [`CrowdSampler::wait`].
     pub fn pass(&mut self, comment: &Comment) -> bool {
         let Some(cap) = self.cap else { return true };
         let passes = self.waiting.is_empty() && self.bucket.take(cap, comment.at).is_ok();
         if passes {
-            self.lately.note(comment);
+            self.recently_shown.record(comment);
             self.meter.count(1, 0);
         }
         passes
     }
 
-    /// Takes a comment into the turn. Returns those that had to make room.
+    /// Adds a comment to the round. Returns the comments sampled out to make room.
     pub fn wait(&mut self, comment: Arc<Comment>) -> Vec<Arc<Comment>> {
         if self.waiting.is_empty() {
-            self.turn_began = comment.at;
+            self.round_began = comment.at;
         }
         self.waiting.push(comment);
         if self.waiting.len() < self.waiting_max {
             return Vec::new();
         }
-        let turn = self.lately.choose(std::mem::take(&mut self.waiting), self.waiting_max / 2);
-        self.waiting = turn.shown;
-        self.count_turn(0, turn.sampled_out.len());
-        turn.sampled_out
+        let round = self.recently_shown.choose(std::mem::take(&mut self.waiting), self.waiting_max / 2);
+        self.waiting = round.shown;
+        self.count_round(0, round.sampled_out.len());
+        round.sampled_out
     }
 
-    /// Ends the turn if its time has come.
-    pub fn end_turn_due(&mut self, now: Timestamp) -> Turn {
+    /// Ends the round if it is due.
+    pub fn end_round_if_due(&mut self, now: Timestamp) -> SamplingRound {
         // A clock that jumped back must not make anybody wait for it to catch up.
-        let is_due = now.since(self.turn_began) >= TURN_MS || now < self.turn_began;
-        if is_due && !self.waiting.is_empty() { self.end_turn(now) } else { Turn::default() }
+        let is_due = now.since(self.round_began) >= ROUND_MS || now < self.round_began;
+        if is_due && !self.waiting.is_empty() { self.end_round(now) } else { SamplingRound::default() }
     }
 
-    /// Decides about all that wait.
-    pub fn end_turn(&mut self, now: Timestamp) -> Turn {
+    /// Ends the round: decides about all waiting comments.
+    pub fn end_round(&mut self, now: Timestamp) -> SamplingRound {
         let waiting = std::mem::take(&mut self.waiting);
         let allowed = self
             .cap
             .map_or(waiting.len(), |cap| waiting.iter().take_while(|_| self.bucket.take(cap, now).is_ok()).count());
-        let turn = self.lately.choose(waiting, allowed);
-        turn.shown.iter().for_each(|comment| self.lately.note(comment));
-        self.count_turn(turn.shown.len(), turn.sampled_out.len());
-        turn
+        let round = self.recently_shown.choose(waiting, allowed);
+        round.shown.iter().for_each(|comment| self.recently_shown.record(comment));
+        self.count_round(round.shown.len(), round.sampled_out.len());
+        round
     }
 
-    fn count_turn(&mut self, shown: usize, sampled_out: usize) {
+    fn count_round(&mut self, shown: usize, sampled_out: usize) {
         if sampled_out > 0 {
-            self.meter.start(self.turn_began);
+            self.meter.start(self.round_began);
         }
         self.meter.count(shown, sampled_out);
         self.sampled_out_count += sampled_out as u64;
     }
 
-    /// What members should be told of the second that has just passed, if anything.
+    /// The rate of the second that has just passed, if it is to be announced.
     pub fn measure(&mut self, now: Timestamp) -> Option<CrowdRate> {
         self.meter.measure(now)
     }
 
-    /// When [`CrowdLane::end_turn_due`] or [`CrowdLane::measure`] has something to do.
+    /// When [`CrowdSampler::end_round_if_due`] or [`CrowdSampler::measure`] has something to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let turn = (!self.waiting.is_empty()).then(|| self.turn_began.plus_ms(TURN_MS));
-        [turn, self.meter.due_at()].into_iter().flatten().min()
+        let round = (!self.waiting.is_empty()).then(|| self.round_began.plus_ms(ROUND_MS));
+        [round, self.meter.due_at()].into_iter().flatten().min()
     }
 
     /// Comments sampled out since the room opened.
@@ -159,16 +157,16 @@ mod tests {
     use super::*;
 
     /// Posts comments as a room does, and returns those shown and those left out at once.
-    fn post(lane: &mut CrowdLane, comments: impl IntoIterator<Item = Arc<Comment>>) -> Turn {
-        let mut turn = Turn::default();
+    fn post(lane: &mut CrowdSampler, comments: impl IntoIterator<Item = Arc<Comment>>) -> SamplingRound {
+        let mut round = SamplingRound::default();
         for comment in comments {
             if lane.pass(&comment) {
-                turn.shown.push(comment);
+                round.shown.push(comment);
             } else {
-                turn.sampled_out.extend(lane.wait(comment));
+                round.sampled_out.extend(lane.wait(comment));
             }
         }
-        turn
+        round
     }
 
     fn count_of(sender: i64, comments: &[Arc<Comment>]) -> usize {
@@ -177,7 +175,7 @@ mod tests {
 
     #[test]
     fn up_to_the_cap_everything_passes_at_once() {
-        let mut lane = CrowdLane::new(40);
+        let mut lane = CrowdSampler::new(40);
         for second in 0..10 {
             // One after another, and half a second's worth together.
             let spread = (0..20).map(|n| comment(n, second * 1_000 + n * 25));
@@ -188,58 +186,58 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_without_cap_never_samples() {
-        let mut lane = CrowdLane::new(0);
+    fn without_a_cap_nothing_is_sampled() {
+        let mut lane = CrowdSampler::new(0);
         assert_eq!(post(&mut lane, (0..100_000).map(|n| comment(n % 7, 0))).shown.len(), 100_000);
         assert_eq!(lane.next_deadline(), None);
     }
 
     #[test]
-    fn above_the_cap_each_turn_shows_what_the_cap_allows() {
-        let mut lane = CrowdLane::new(40);
+    fn above_the_cap_each_round_shows_as_much_as_the_cap_allows() {
+        let mut lane = CrowdSampler::new(40);
         let mut shown = 0;
         for ms in (0..10_000).step_by(5) {
-            shown += lane.end_turn_due(Timestamp(ms)).shown.len();
+            shown += lane.end_round_if_due(Timestamp(ms)).shown.len();
             shown += post(&mut lane, [comment(ms % 300, ms)]).shown.len();
         }
-        shown += lane.end_turn(Timestamp(10_000)).shown.len();
+        shown += lane.end_round(Timestamp(10_000)).shown.len();
         assert!((400..=420).contains(&shown), "40 a second for 10 s, and half a second's worth: {shown}");
         assert_eq!(lane.sampled_out_count() as usize, 2_000 - shown);
     }
 
     #[test]
-    fn a_loud_sender_is_heard_once_while_a_hundred_quiet_ones_wait() {
-        let mut lane = CrowdLane::new(404);
+    fn a_loud_sender_is_shown_once_while_a_hundred_quiet_ones_wait() {
+        let mut lane = CrowdSampler::new(404);
         post(&mut lane, (0..202).map(|_| comment(900, 0)));
         let (loud, quiet) = (|| comment(900, 0), (1..=100).map(|sender| comment(sender, 0)));
         let early = post(&mut lane, (0..600).map(|_| loud()).chain(quiet).chain((0..300).map(|_| loud())));
-        let turn = lane.end_turn(Timestamp(TURN_MS));
+        let round = lane.end_round(Timestamp(ROUND_MS));
         assert_eq!(early.shown.len(), 0);
-        assert_eq!(turn.shown.len(), 101);
-        assert_eq!(count_of(900, &turn.shown), 1);
-        assert_eq!(count_of(900, &turn.sampled_out), 899);
+        assert_eq!(round.shown.len(), 101);
+        assert_eq!(count_of(900, &round.shown), 1);
+        assert_eq!(count_of(900, &round.sampled_out), 899);
     }
 
     #[test]
-    fn who_was_left_out_comes_first_in_the_next_turn() {
-        let mut lane = CrowdLane::new(8);
+    fn a_sender_that_was_sampled_out_comes_first_in_the_next_round() {
+        let mut lane = CrowdSampler::new(8);
         post(&mut lane, (0..4).map(|_| comment(900, 0)));
         // Two a turn, and six who ask again in each.
-        let mut heard = Vec::new();
-        for turn in 0..3 {
-            post(&mut lane, (1..=6).map(|sender| comment(sender, turn * TURN_MS)));
-            let turn = lane.end_turn_due(Timestamp((turn + 1) * TURN_MS));
-            heard.extend(ids(&turn.shown).into_iter().map(|(sender, _)| sender));
+        let mut shown = Vec::new();
+        for round in 0..3 {
+            post(&mut lane, (1..=6).map(|sender| comment(sender, round * ROUND_MS)));
+            let round = lane.end_round_if_due(Timestamp((round + 1) * ROUND_MS));
+            shown.extend(ids(&round.shown).into_iter().map(|(sender, _)| sender));
         }
-        assert_eq!(heard, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(shown, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn nobody_overtakes_himself() {
-        let mut lane = CrowdLane::new(4);
+        let mut lane = CrowdSampler::new(4);
         let mut shown = Vec::new();
         for ms in 0..5_000 {
-            shown.extend(ids(&lane.end_turn_due(Timestamp(ms)).shown));
+            shown.extend(ids(&lane.end_round_if_due(Timestamp(ms)).shown));
             if ms % 3 == 0 {
                 shown.extend(ids(&post(&mut lane, [comment(ms % 2, ms)]).shown));
             }
@@ -252,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_pool_is_bounded_and_still_fair_at_its_bound() {
-        let mut lane = CrowdLane::new(40);
+        let mut lane = CrowdSampler::new(40);
         post(&mut lane, (0..20).map(|_| comment(900, 0)));
         let mut left_out = 0;
         for n in 0..100_000 {
@@ -261,16 +259,16 @@ mod tests {
             left_out += post(&mut lane, [comment(sender, 0)]).sampled_out.len();
             assert!(lane.waiting.len() < lane.waiting_max());
         }
-        let turn = lane.end_turn(Timestamp(TURN_MS));
-        assert_eq!(left_out + turn.shown.len() + turn.sampled_out.len(), 100_000);
-        assert_eq!((turn.shown.len(), count_of(900, &turn.shown)), (10, 0), "it was shown lately");
+        let round = lane.end_round(Timestamp(ROUND_MS));
+        assert_eq!(left_out + round.shown.len() + round.sampled_out.len(), 100_000);
+        assert_eq!((round.shown.len(), count_of(900, &round.shown)), (10, 0), "it was shown lately");
     }
 
     #[test]
     fn a_clock_that_jumps_back_holds_nobody_up() {
-        let mut lane = CrowdLane::new(1);
+        let mut lane = CrowdSampler::new(1);
         post(&mut lane, [comment(1, 1_000_000), comment(2, 1_000_000)]);
-        let turn = lane.end_turn_due(Timestamp(5));
-        assert_eq!(turn.shown.len() + turn.sampled_out.len(), 1);
+        let round = lane.end_round_if_due(Timestamp(5));
+        assert_eq!(round.shown.len() + round.sampled_out.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Who is in a room: sessions as members, users as presence, over all nodes.
+//! The members of a room (sessions) and its presence (users), over all nodes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,19 +22,19 @@ pub struct Profile {
 pub struct Member<H> {
     pub user: UserId,
     pub socket_id: SocketId,
-    /// How to reach it.
+    /// The address of the session, opaque to the domain.
     pub handle: H,
     pub joined_at: Timestamp,
 }
 
-/// What a join changed in who is online.
+/// The effect of a join on the set of users online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// The user was not online before.
     New,
     /// It was: by another session, by this one, on another node, or in its grace.
     Again {
-        /// Others see it differently now.
+        /// Its profile changed.
         renamed: bool,
         /// It is the newest user again.
         moved: bool,
@@ -49,9 +49,9 @@ pub struct Departed {
     pub arrival: u64,
 }
 
-/// What other nodes told of their members changed in who is online.
+/// A change of the users online, caused by another node.
 #[derive(Debug, Clone)]
-pub enum PeerNews {
+pub enum OnlineChange {
     Arrived(Arc<Profile>, Arrival),
     Departed(Departed),
 }
@@ -66,20 +66,20 @@ struct Online {
     joins_again: Bucket,
     /// Its sessions on this node.
     sessions: Vec<SessionId>,
-    /// Set while the last connection is gone without a good-bye: the user stays online until then.
+    /// Set after the last connection was lost without a leave: the user stays online until then.
     leaves_at: Option<Timestamp>,
-    /// How many other nodes show it.
-    elsewhere: usize,
+    /// Other nodes on which the user is online.
+    remote_nodes_count: usize,
 }
 
 impl Arrival {
-    /// A join that nobody but the joiner notices.
+    /// A join that changes nothing for others.
     pub const QUIET: Arrival = Arrival::Again { renamed: false, moved: false };
 }
 
 impl Online {
-    /// Whether this node shows it: there is a session here, or was until a moment ago.
-    fn is_own(&self) -> bool {
+    /// Whether the user is online on this node: it has a session here, or is in its grace.
+    fn is_local(&self) -> bool {
         !self.sessions.is_empty() || self.leaves_at.is_some()
     }
 }
@@ -87,31 +87,31 @@ impl Online {
 /// The members of one room and the presence that follows from them: two tabs are two members and
 /// one presence, on one node or on two. A user whose connection dropped stays present for a grace.
 ///
-/// Members are those of this node. Of other nodes it knows what they show: users and their socket
-/// ids ([`MemberList::hear`]); what this node shows is told to them as it changes
-/// ([`MemberList::take_own_changes`]).
+/// Members are those of this node. Of other nodes the list has users and their socket ids
+/// ([`MemberList::apply_remote`]); changes of this node's users are published to them
+/// ([`MemberList::take_local_changes`]).
 #[derive(Debug)]
 pub struct MemberList<H> {
     members: HashMap<SessionId, Member<H>>,
     online: HashMap<UserId, Online>,
     arrivals_count: u64,
-    /// `online` by arrival: a join is told to a large room with its newest users, and must not cost a
+    /// `online` by arrival: a join is announced to a large room with its newest users, and must not cost a
     /// sort of all of them.
     by_arrival: BTreeMap<u64, UserId>,
-    /// `online` by when they came or moved to the front, on whatever node: what lists are made from. Who
-    /// comes here is the newest, whatever the clocks of the nodes say.
+    /// `online` by the time they came or moved to the front, on any node; lists are made from it. A user that
+    /// joins here is the newest, whatever the clocks of other nodes say.
     by_time: BTreeMap<(Timestamp, u64), UserId>,
     places_count: u64,
-    /// Those of `online` with a `leaves_at`, by it: a room asks for the next one after each message.
-    lingering: BTreeSet<(Timestamp, UserId)>,
-    /// What other nodes show; only those that show anybody.
-    peers: BTreeMap<NodeId, HashMap<UserId, Vec<SocketId>>>,
-    /// Socket ids in `peers`.
-    peer_sockets_count: usize,
-    /// Users of `online` that this node shows.
-    own_count: usize,
-    /// Users whose part on this node changed since it was taken.
-    own_changed: BTreeSet<UserId>,
+    /// Users with a `leaves_at`, ordered by it: a room asks for the next one after each message.
+    in_grace: BTreeSet<(Timestamp, UserId)>,
+    /// Users online on other nodes; only nodes that have any.
+    remote: BTreeMap<NodeId, HashMap<UserId, Vec<SocketId>>>,
+    /// Socket ids in `remote`.
+    remote_sockets_count: usize,
+    /// Users of `online` that are online on this node.
+    local_count: usize,
+    /// Users whose local presence changed since it was last taken.
+    local_changed: BTreeSet<UserId>,
 }
 
 impl<H> Default for MemberList<H> {
@@ -123,11 +123,11 @@ impl<H> Default for MemberList<H> {
             by_arrival: BTreeMap::new(),
             by_time: BTreeMap::new(),
             places_count: 0,
-            lingering: BTreeSet::new(),
-            peers: BTreeMap::new(),
-            peer_sockets_count: 0,
-            own_count: 0,
-            own_changed: BTreeSet::new(),
+            in_grace: BTreeSet::new(),
+            remote: BTreeMap::new(),
+            remote_sockets_count: 0,
+            local_count: 0,
+            local_changed: BTreeSet::new(),
         }
     }
 }
@@ -145,7 +145,7 @@ impl<H> MemberList<H> {
         let front = self.by_time.last_key_value().map_or(joined_at, |((newest, _), _)| joined_at.max(*newest));
         let arrival = match self.arrive(profile, front) {
             Arrival::Again { renamed, .. } => {
-                // A grace that is over, and whose end a late timer has not noticed, holds nobody's place.
+                // A grace that is over, but not expired yet by a late timer, does not make this join a return.
                 let leaves_at = self.online.get(&user).and_then(|online| online.leaves_at);
                 let is_return = is_return && before.is_none() && leaves_at.is_none_or(|at| joined_at < at);
                 let is_seen = (renamed || !is_return) && self.may_join_again(user, joined_at);
@@ -157,12 +157,12 @@ impl<H> MemberList<H> {
             Arrival::New => Arrival::New,
         };
         if before.is_none() {
-            self.change_own(user, |online| {
+            self.change_local(user, |online| {
                 online.sessions.push(session);
                 online.leaves_at.take()
             });
         } else if arrival != Arrival::QUIET {
-            self.own_changed.insert(user);
+            self.local_changed.insert(user);
         }
         arrival
     }
@@ -171,7 +171,7 @@ impl<H> MemberList<H> {
         self.online.get_mut(&user).is_some_and(|online| online.joins_again.take(JOINS_AGAIN, now).is_ok())
     }
 
-    /// Notes that a user is online, for whatever reason. One that was online stays in its place.
+    /// Records that a user is online. One that was online already keeps its place.
     fn arrive(&mut self, profile: Arc<Profile>, arrived_at: Timestamp) -> Arrival {
         let user = profile.id;
         if let Some(online) = self.online.get_mut(&user) {
@@ -189,7 +189,7 @@ impl<H> MemberList<H> {
             joins_again: Bucket::default(),
             sessions: Vec::new(),
             leaves_at: None,
-            elsewhere: 0,
+            remote_nodes_count: 0,
         };
         self.online.insert(user, online);
         self.place(user, arrived_at);
@@ -205,19 +205,19 @@ impl<H> MemberList<H> {
         self.by_time.insert(online.place, user);
     }
 
-    /// Changes what this node shows of a user. `change` returns the end of a grace that is over.
-    fn change_own(&mut self, user: UserId, change: impl FnOnce(&mut Online) -> Option<Timestamp>) {
+    /// Changes a user's local presence. `change` returns the end of a grace that is over.
+    fn change_local(&mut self, user: UserId, change: impl FnOnce(&mut Online) -> Option<Timestamp>) {
         let Some(online) = self.online.get_mut(&user) else { return };
-        let before = usize::from(online.is_own());
+        let before = usize::from(online.is_local());
         let lingered_until = change(online);
-        self.own_count = self.own_count + usize::from(online.is_own()) - before;
-        self.own_changed.insert(user);
+        self.local_count = self.local_count + usize::from(online.is_local()) - before;
+        self.local_changed.insert(user);
         if let Some(at) = lingered_until {
-            self.lingering.remove(&(at, user));
+            self.in_grace.remove(&(at, user));
         }
     }
 
-    /// Removes a member that said good-bye. The second value is its user when that was the user's
+    /// Removes a member that left. The second value is its user when that was the user's
     /// last member anywhere, so presence ends now.
     pub fn leave(&mut self, session: SessionId) -> Option<(Member<H>, Option<Departed>)> {
         let member = self.members.remove(&session)?;
@@ -227,31 +227,31 @@ impl<H> MemberList<H> {
     }
 
     /// Removes a member whose connection was lost; presence lingers until `leaves_at`.
-    pub fn lose(&mut self, session: SessionId, leaves_at: Timestamp) -> Option<Member<H>> {
+    pub fn connection_lost(&mut self, session: SessionId, leaves_at: Timestamp) -> Option<Member<H>> {
         let member = self.members.remove(&session)?;
         self.release(session, member.user, Some(leaves_at));
         Some(member)
     }
 
-    /// Ends the presence of users whose grace is over, oldest arrival first. Whom another node shows
-    /// stays. No grace lasts longer than `grace_ms` from now: a clock that was set back must not keep
-    /// those online who are gone.
+    /// Ends the presence of users whose grace is over, oldest arrival first. A user that is online on another
+    /// node stays. No grace lasts longer than `grace_ms` from now: a clock that was set back must not keep
+    /// users online that are gone.
     pub fn expire(&mut self, now: Timestamp, grace_ms: i64) -> Vec<Departed> {
         let latest = now.plus_ms(grace_ms);
-        while let Some(&(at, user)) = self.lingering.last()
+        while let Some(&(at, user)) = self.in_grace.last()
             && at > latest
         {
-            self.lingering.pop_last();
-            self.lingering.insert((latest, user));
+            self.in_grace.pop_last();
+            self.in_grace.insert((latest, user));
             if let Some(online) = self.online.get_mut(&user) {
                 online.leaves_at = Some(latest);
             }
         }
         let mut gone = Vec::new();
-        while let Some(&(at, user)) = self.lingering.first()
+        while let Some(&(at, user)) = self.in_grace.first()
             && at <= now
         {
-            self.change_own(user, |online| online.leaves_at.take());
+            self.change_local(user, |online| online.leaves_at.take());
             gone.extend(self.drop_absent(user));
         }
         gone.sort_unstable_by_key(|departed| departed.arrival);
@@ -260,12 +260,12 @@ impl<H> MemberList<H> {
 
     /// When the next grace ends.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.lingering.first().map(|(at, _)| *at)
+        self.in_grace.first().map(|(at, _)| *at)
     }
 
     fn release(&mut self, session: SessionId, user: UserId, leaves_at: Option<Timestamp>) {
         let mut lingers = false;
-        self.change_own(user, |online| {
+        self.change_local(user, |online| {
             online.sessions.retain(|other| *other != session);
             if online.sessions.is_empty() && leaves_at.is_some() {
                 online.leaves_at = leaves_at;
@@ -274,13 +274,13 @@ impl<H> MemberList<H> {
             None
         });
         if let Some(at) = leaves_at.filter(|_| lingers) {
-            self.lingering.insert((at, user));
+            self.in_grace.insert((at, user));
         }
     }
 
     fn drop_absent(&mut self, user: UserId) -> Option<Departed> {
         let online = self.online.get(&user)?;
-        if online.is_own() || online.elsewhere > 0 {
+        if online.is_local() || online.remote_nodes_count > 0 {
             return None;
         }
         let Online { profile, arrival, place, .. } = self.online.remove(&user)?;
@@ -289,34 +289,34 @@ impl<H> MemberList<H> {
         Some(Departed { profile, arrival })
     }
 
-    /// Takes in what another node told of its members, and returns what that changed in who is online.
-    pub fn hear(&mut self, change: PeerChange) -> Vec<PeerNews> {
+    /// Applies a presence change of another node. Returns the changes of the users online.
+    pub fn apply_remote(&mut self, change: PeerChange) -> Vec<OnlineChange> {
         match change {
-            PeerChange::Present { node, user } => self.peer_present(node, user).into_iter().collect(),
-            PeerChange::Absent { node, user } => self.peer_absent(node, user).into_iter().collect(),
+            PeerChange::Present { node, user } => self.remote_present(node, user).into_iter().collect(),
+            PeerChange::Absent { node, user } => self.remote_absent(node, user).into_iter().collect(),
             PeerChange::All { node, mut users } => {
-                let mut gone: Vec<UserId> = match self.peers.get(&node) {
-                    Some(shown) => {
+                let mut gone: Vec<UserId> = match self.remote.get(&node) {
+                    Some(online_there) => {
                         let still: BTreeSet<UserId> = users.iter().map(|user| user.profile.id).collect();
-                        shown.keys().filter(|user| !still.contains(user)).copied().collect()
+                        online_there.keys().filter(|user| !still.contains(user)).copied().collect()
                     }
                     None => Vec::new(),
                 };
                 gone.sort_unstable_by_key(|user| self.online.get(user).map(|online| online.arrival));
                 users.sort_by_key(|user| user.arrived_at);
-                let mut news: Vec<PeerNews> =
-                    users.into_iter().filter_map(|user| self.peer_present(node, user)).collect();
-                news.extend(gone.into_iter().filter_map(|user| self.peer_absent(node, user)));
-                news
+                let mut changes: Vec<OnlineChange> =
+                    users.into_iter().filter_map(|user| self.remote_present(node, user)).collect();
+                changes.extend(gone.into_iter().filter_map(|user| self.remote_absent(node, user)));
+                changes
             }
         }
     }
 
-    fn peer_present(&mut self, node: NodeId, user: PeerUser) -> Option<PeerNews> {
+    fn remote_present(&mut self, node: NodeId, user: PeerUser) -> Option<OnlineChange> {
         let PeerUser { profile, sockets, arrived_at } = user;
         let arrival = match self.arrive(profile.clone(), arrived_at) {
             Arrival::Again { renamed, .. } => {
-                // It joined again there, in a way that others see: how often it may was decided there.
+                // It moved to the front there: that node has applied the limit.
                 let moved = self.online.get(&profile.id).is_some_and(|online| online.place.0 < arrived_at);
                 if moved {
                     self.place(profile.id, arrived_at);
@@ -325,39 +325,39 @@ impl<H> MemberList<H> {
             }
             Arrival::New => Arrival::New,
         };
-        self.peer_sockets_count += sockets.len();
-        let before = self.peers.entry(node).or_default().insert(profile.id, sockets);
-        self.peer_sockets_count -= before.as_ref().map_or(0, Vec::len);
+        self.remote_sockets_count += sockets.len();
+        let before = self.remote.entry(node).or_default().insert(profile.id, sockets);
+        self.remote_sockets_count -= before.as_ref().map_or(0, Vec::len);
         if before.is_none()
             && let Some(online) = self.online.get_mut(&profile.id)
         {
-            online.elsewhere += 1;
+            online.remote_nodes_count += 1;
         }
-        // The same told again is no news, and sockets that come and go are not announced by themselves.
-        (arrival != Arrival::QUIET).then_some(PeerNews::Arrived(profile, arrival))
+        // A repeated state is not a change, and sockets that come and go are not announced by themselves.
+        (arrival != Arrival::QUIET).then_some(OnlineChange::Arrived(profile, arrival))
     }
 
-    fn peer_absent(&mut self, node: NodeId, user: UserId) -> Option<PeerNews> {
-        let shown = self.peers.get_mut(&node)?;
-        self.peer_sockets_count -= shown.remove(&user)?.len();
-        if shown.is_empty() {
-            self.peers.remove(&node);
+    fn remote_absent(&mut self, node: NodeId, user: UserId) -> Option<OnlineChange> {
+        let online_there = self.remote.get_mut(&node)?;
+        self.remote_sockets_count -= online_there.remove(&user)?.len();
+        if online_there.is_empty() {
+            self.remote.remove(&node);
         }
         if let Some(online) = self.online.get_mut(&user) {
-            online.elsewhere -= 1;
+            online.remote_nodes_count -= 1;
         }
-        self.drop_absent(user).map(PeerNews::Departed)
+        self.drop_absent(user).map(OnlineChange::Departed)
     }
 
-    /// What this node shows differently since this was last asked: what to tell the others.
-    pub fn take_own_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
-        let changed = std::mem::take(&mut self.own_changed);
-        changed.into_iter().map(|user| self.own(user).ok_or(user)).collect()
+    /// Changes of this node's users since the last call, to be published to other nodes.
+    pub fn take_local_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+        let changed = std::mem::take(&mut self.local_changed);
+        changed.into_iter().map(|user| self.local(user).ok_or(user)).collect()
     }
 
-    /// What this node shows of a user.
-    fn own(&self, user: UserId) -> Option<PeerUser> {
-        let online = self.online.get(&user).filter(|online| online.is_own())?;
+    /// A user's local presence.
+    fn local(&self, user: UserId) -> Option<PeerUser> {
+        let online = self.online.get(&user).filter(|online| online.is_local())?;
         let sockets = online.sessions.iter().filter_map(|session| self.members.get(session));
         Some(PeerUser {
             profile: online.profile.clone(),
@@ -366,10 +366,10 @@ impl<H> MemberList<H> {
         })
     }
 
-    /// Of the nodes that show anybody, whether `own` is the first: one of them speaks for all. When
-    /// nobody is shown, everybody may say so.
+    /// Whether `own` is the first of the nodes that have users here: the first one writes the list of users for
+    /// all. While nobody is online, every node may write the empty list.
     pub fn leads(&self, own: NodeId) -> bool {
-        (self.own_count > 0 || self.online.is_empty()) && self.peers.keys().next().is_none_or(|first| own < *first)
+        (self.local_count > 0 || self.online.is_empty()) && self.remote.keys().next().is_none_or(|first| own < *first)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -394,7 +394,7 @@ impl<H> MemberList<H> {
         self.members.len()
     }
 
-    /// How often somebody who was not online came online: the arrival of the newest user ever here.
+    /// Arrivals so far: how often a user that was not online came online.
     pub fn arrivals_count(&self) -> u64 {
         self.arrivals_count
     }
@@ -404,30 +404,30 @@ impl<H> MemberList<H> {
         self.online.len()
     }
 
-    /// Of those, the ones that this node shows.
-    pub fn own_users_count(&self) -> usize {
-        self.own_count
+    /// Those of them that are online on this node.
+    pub fn local_users_count(&self) -> usize {
+        self.local_count
     }
 
     /// Socket ids of all nodes' members.
     pub fn sockets_count(&self) -> usize {
-        self.members.len() + self.peer_sockets_count
+        self.members.len() + self.remote_sockets_count
     }
 
     /// Socket ids of all nodes' members, in the order they joined; those of other nodes with their
     /// user's first.
     pub fn socket_ids(&self) -> Vec<SocketId> {
         let own = self.members.iter().map(|(session, member)| (member.joined_at, session.0, &member.socket_id));
-        let elsewhere = self.peers.values().flatten().flat_map(|(user, sockets)| {
+        let remote = self.remote.values().flatten().flat_map(|(user, sockets)| {
             let arrived_at = self.online.get(user).map_or(Timestamp::default(), |online| online.place.0);
             sockets.iter().map(move |socket| (arrived_at, 0, socket))
         });
-        let mut ids: Vec<_> = own.chain(elsewhere).collect();
+        let mut ids: Vec<_> = own.chain(remote).collect();
         ids.sort_unstable();
         ids.into_iter().map(|(_, _, id)| id.clone()).collect()
     }
 
-    /// The user online that this node heard of last.
+    /// The user online that arrived last, as seen by this node.
     pub fn newest(&self) -> Option<&Arc<Profile>> {
         self.profile(*self.by_arrival.last_key_value()?.1)
     }

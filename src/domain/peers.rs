@@ -1,10 +1,10 @@
-//! What other nodes show in a room.
+//! The presence of other nodes in a room.
 
 use std::sync::Arc;
 
 use super::{NodeId, Profile, SocketId, Timestamp, UserId};
 
-/// A user as one node shows it in a room.
+/// A user online in a room on one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerUser {
     pub profile: Arc<Profile>,
@@ -13,13 +13,13 @@ pub struct PeerUser {
     pub arrived_at: Timestamp,
 }
 
-/// What another node shows now.
+/// A presence change of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerChange {
-    /// This user, new or different from before.
+    /// The user is online there; new or changed.
     Present { node: NodeId, user: PeerUser },
-    /// This user no more.
+    /// The user is not online there any more.
     Absent { node: NodeId, user: UserId },
-    /// These users and nobody else; nobody, when the node left or died.
+    /// Exactly these users are online there; none if the node left or died.
     All { node: NodeId, users: Vec<PeerUser> },
 }

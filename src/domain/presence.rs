@@ -1,40 +1,39 @@
-//! Who is online, and how much of it is told: the presence ladder.
+//! The presence ladder: how much of a room's presence is announced, by its size.
 //!
-//! Telling everybody of each join costs bytes by the square of the room. So a room climbs:
+//! Announcing each join to everybody costs bytes quadratic in the size of the room. So a room has tiers:
 //!
-//! | tier | users online | what is told |
+//! | tier | users online | announcements |
 //! |---|---|---|
-//! | full | up to `full_users_max` | each change, with everybody and their sockets |
-//! | merged | up to `merged_users_max` | what changed in the last `merge_ms`, with everybody |
+//! | full | up to `full_users_max` | each change, with all users and their sockets |
+//! | merged | up to `merged_users_max` | the net changes of the last `merge_ms`, with all users |
 //! | count | any number | the same, with the streamer and the newest few |
 //!
-//! It climbs above a threshold and steps down below nine tenths of it, so that a room at a threshold
-//! does not flicker. In the full tier, too, changes are merged once the lists they cost exceed
-//! `list_rate`.
+//! A room climbs above a threshold and steps down below nine tenths of it, so that a room at a threshold
+//! does not flicker. In the full tier, too, changes are merged once their lists exceed `list_rate`.
 //!
-//! **What everybody knows.** At any time each member has been told one and the same state: it was
-//! announced while the member was here, or shown to it when it came. Changes since then are counted
-//! net, and as long as there are any, an announcement is due. So the last announcement tells the
-//! truth, and joins and leaves that cancel each other out need none.
+//! **Invariant.** At any time all members have received the same last state: it was announced while the
+//! member was in the room, or was its snapshot when it joined. Changes since then are counted net, and while
+//! there are any, an announcement is due. So the last announcement is right, and joins and leaves that cancel
+//! each other out need none.
 
 use std::sync::Arc;
 
 use super::{Arrival, Bucket, BucketRate, Departed, LiveId, MemberList, Profile, SocketId, Timestamp, UserId};
 
-/// What happened to the set of users online.
+/// A change of the set of users online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PresenceAction {
     Join,
     Leave,
 }
 
-/// Who is online, after a change. A state: the latest says who is there. In the full tier it is the
-/// report of a change as well, and every member hears every one.
+/// The users online after a change. It is a state: the latest replaces those before. In the full tier it also
+/// reports one change, and every member receives every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
     pub live_id: LiveId,
     pub action: PresenceAction,
-    /// Who joined or left; of several the last.
+    /// The user that joined or left; of several the last.
     pub user: Arc<Profile>,
     /// Socket ids in the room; empty above the full tier.
     pub clients: Vec<SocketId>,
@@ -43,21 +42,21 @@ pub struct Presence {
     pub users: Option<Vec<Arc<Profile>>>,
     /// Users online, always exact.
     pub count: usize,
-    /// How much changed, where this need not be a single change.
-    pub news: Option<PresenceNews>,
-    /// Whether it is of the full tier: a member that is behind hears it beside later ones. Above, the
-    /// latest replaces those before, for their lists are long.
-    pub tells_each: bool,
+    /// The net changes, unless this is a single change.
+    pub net_changes: Option<NetChanges>,
+    /// Whether it is of the full tier: a member with a backlog receives it beside later ones. Above, the latest
+    /// replaces those before, since their lists are long.
+    pub announces_each_change: bool,
 }
 
-/// Users that came and went since what was told before. Who did both is counted in neither.
+/// Users that joined and left since the last announcement. A user that did both is counted in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PresenceNews {
+pub struct NetChanges {
     pub joined: usize,
     pub left: usize,
 }
 
-/// Where the tiers of a room begin and how often it speaks; each is a configuration key.
+/// The thresholds of the tiers and the rate of announcements; each is a configuration key.
 #[derive(Debug, Clone, Copy)]
 pub struct PresenceSettings {
     /// Most users of the full tier, and most sockets it lists: few users can have many.
@@ -66,14 +65,14 @@ pub struct PresenceSettings {
     pub merged_users_max: usize,
     /// The newest users that are named above it, beside the streamer.
     pub notable_users_max: usize,
-    /// Merged changes are told once in so long.
+    /// Time between two merged announcements, in milliseconds.
     pub merge_ms: i64,
-    /// List entries (users and sockets) that announcements of the full tier may cost a member;
-    /// beyond, its changes are merged.
+    /// List entries (users and sockets) that announcements of the full tier may contain; beyond, its changes
+    /// are merged.
     pub list_rate: BucketRate,
 }
 
-/// How much is told, least users first.
+/// The tiers, least users first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tier {
     Full,
@@ -119,19 +118,19 @@ impl Changes {
     }
 }
 
-/// What every member knows.
+/// The state that every member has received.
 #[derive(Debug)]
-struct Told {
-    /// As it is shown to those who come later: in the words of a join, with its users.
+struct LastAnnounced {
+    /// The snapshot for later newcomers: a join with the list of users.
     presence: Arc<Presence>,
     at: Timestamp,
     tier: Tier,
-    /// Users that arrived later are not in it.
+    /// The arrival count then: users with a later arrival are not in it.
     arrivals_count: u64,
 }
 
-/// Decides when a room speaks of its presence, and what it says. Noting a change costs the same in a
-/// room of any size; lists are made when something is announced.
+/// Decides when a room announces its presence, and with which content. Recording a change costs the same in a
+/// room of any size; lists are made for announcements only.
 #[derive(Debug)]
 pub struct PresenceLadder {
     live_id: LiveId,
@@ -140,7 +139,7 @@ pub struct PresenceLadder {
     tier: Tier,
     lists: Bucket,
     changes: Changes,
-    told: Option<Told>,
+    last: Option<LastAnnounced>,
 }
 
 impl PresenceLadder {
@@ -152,11 +151,11 @@ impl PresenceLadder {
             tier: Tier::Full,
             lists: Bucket::default(),
             changes: Changes::default(),
-            told: None,
+            last: None,
         }
     }
 
-    /// Notes a join. One of a user that was online changes the sockets and the order of users, which is
+    /// Records a join. One of a user that was online changes the sockets and the order of users, which is
     /// announced by itself in the full tier only.
     pub fn arrived(&mut self, profile: &Arc<Profile>, arrival: Arrival) {
         match arrival {
@@ -169,78 +168,78 @@ impl PresenceLadder {
         }
     }
 
-    /// Notes the end of a user's presence.
+    /// Records the end of a user's presence.
     pub fn departed(&mut self, departed: Departed) {
         let Departed { profile, arrival } = departed;
         let changes = &mut self.changes;
         if changes.again.as_ref().is_some_and(|again| again.id == profile.id) {
             changes.again = None;
         }
-        if self.told.as_ref().is_some_and(|told| arrival <= told.arrivals_count) {
+        if self.last.as_ref().is_some_and(|last| arrival <= last.arrivals_count) {
             changes.left += 1;
             changes.last_left = Some(profile);
         } else {
-            // Nobody was told that it came.
+            // Its arrival was never announced.
             changes.joined = changes.joined.saturating_sub(1);
         }
     }
 
-    /// Whether each of several changes at once is announced by itself.
-    pub fn tells_each(&self) -> bool {
+    /// Whether each change is announced by itself.
+    pub fn announces_each_change(&self) -> bool {
         self.tier == Tier::Full
     }
 
-    /// What to announce now, if anything. To be asked after every change and when it is due.
+    /// The announcement to make now, if any. Call it after every change, and when it is due.
     pub fn announce<H>(&mut self, members: &MemberList<H>, now: Timestamp) -> Option<Arc<Presence>> {
         self.tier = self.tier.next(members.users_count(), &self.settings);
-        if !self.changes.any() || !self.may_speak(members, now) {
+        if !self.changes.any() || !self.is_announcement_due(members, now) {
             return None;
         }
         let presence = self.presence(members)?;
-        let was_full = self.told.as_ref().is_none_or(|told| told.tier == Tier::Full);
+        let was_full = self.last.as_ref().is_none_or(|last| last.tier == Tier::Full);
         let is_plain = self.tier == Tier::Full && was_full && self.changes.is_single();
         // A single change reads as it did in the system this replaces: a leave brings no list.
         let announced = Arc::new(match (is_plain, presence.action) {
-            (true, PresenceAction::Leave) => Presence { users: None, news: None, ..presence.clone() },
-            (true, PresenceAction::Join) => Presence { news: None, ..presence.clone() },
+            (true, PresenceAction::Leave) => Presence { users: None, net_changes: None, ..presence.clone() },
+            (true, PresenceAction::Join) => Presence { net_changes: None, ..presence.clone() },
             (false, _) => presence.clone(),
         });
-        let shown = match (presence.action, members.users(1).pop()) {
+        let for_newcomers = match (presence.action, members.users(1).pop()) {
             (PresenceAction::Join, _) => announced.clone(),
             (PresenceAction::Leave, None) => Arc::new(presence),
             (PresenceAction::Leave, Some(newest)) => Arc::new(Presence {
                 action: PresenceAction::Join,
                 user: newest,
-                news: Some(PresenceNews { joined: 0, left: 0 }),
+                net_changes: Some(NetChanges { joined: 0, left: 0 }),
                 ..presence
             }),
         };
         self.changes = Changes::default();
         let arrivals_count = members.arrivals_count();
-        self.told = Some(Told { presence: shown, at: now, tier: self.tier, arrivals_count });
+        self.last = Some(LastAnnounced { presence: for_newcomers, at: now, tier: self.tier, arrivals_count });
         Some(announced)
     }
 
-    /// What a member is shown that came and heard no announcement: what all the others were told
-    /// last. What changed since, the member itself included, is announced when it is due.
-    pub fn shown(&self) -> Option<Arc<Presence>> {
-        self.told.as_ref().map(|told| told.presence.clone())
+    /// The presence for a newcomer that received no announcement: the last one that all others received.
+    /// Changes since then, the newcomer included, are announced when they are due.
+    pub fn snapshot_for_newcomer(&self) -> Option<Arc<Presence>> {
+        self.last.as_ref().map(|last| last.presence.clone())
     }
 
-    /// When [`PresenceLadder::announce`] has something to say, if it is not asked before.
+    /// When the next announcement is due, if changes wait for one.
     pub fn due(&self) -> Option<Timestamp> {
-        let told = self.told.as_ref().filter(|_| self.changes.any())?;
-        Some(told.at.plus_ms(self.settings.merge_ms))
+        let last = self.last.as_ref().filter(|_| self.changes.any())?;
+        Some(last.at.plus_ms(self.settings.merge_ms))
     }
 
-    fn may_speak<H>(&mut self, members: &MemberList<H>, now: Timestamp) -> bool {
-        let Some(told) = &self.told else { return true };
-        // It is time; or the clock was set back, which must not silence a room.
-        if !(told.at..told.at.plus_ms(self.settings.merge_ms)).contains(&now) {
+    fn is_announcement_due<H>(&mut self, members: &MemberList<H>, now: Timestamp) -> bool {
+        let Some(last) = &self.last else { return true };
+        // The interval is over; or the clock was set back, which must not silence a room.
+        if !(last.at..last.at.plus_ms(self.settings.merge_ms)).contains(&now) {
             return true;
         }
-        // Back in the full tier everybody lacks the full list.
-        let is_prompt = self.tier == Tier::Full && (self.changes.is_single() || told.tier != Tier::Full);
+        // After a step down to the full tier all members lack the full list.
+        let is_prompt = self.tier == Tier::Full && (self.changes.is_single() || last.tier != Tier::Full);
         let entries_count =
             members.users_count() + if self.lists_clients(members) { members.sockets_count() } else { 0 };
         is_prompt && self.lists.take_many(self.settings.list_rate, entries_count, now).is_ok()
@@ -248,7 +247,7 @@ impl PresenceLadder {
 
     fn presence<H>(&self, members: &MemberList<H>) -> Option<Presence> {
         let Changes { joined, left, last_left, again } = &self.changes;
-        // Whoever is the newest came after the last announcement if anybody did.
+        // If anybody joined since the last announcement, so did the newest user.
         let newest = || members.newest().map(|user| (PresenceAction::Join, user.clone()));
         let last_left = || last_left.clone().map(|user| (PresenceAction::Leave, user));
         let again = || again.clone().map(|user| (PresenceAction::Join, user));
@@ -264,8 +263,8 @@ impl PresenceLadder {
             clients: if self.lists_clients(members) { members.socket_ids() } else { Vec::new() },
             users: Some(self.users(members, (action == PresenceAction::Join).then_some(&user))),
             count: members.users_count(),
-            news: Some(PresenceNews { joined: *joined, left: *left }),
-            tells_each: self.tells_each(),
+            net_changes: Some(NetChanges { joined: *joined, left: *left }),
+            announces_each_change: self.announces_each_change(),
         })
     }
 

@@ -6,14 +6,14 @@ mod comments;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::crowd::CrowdLane;
+use super::crowd::CrowdSampler;
+use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::rate::RateMeter;
-use super::retries::{CommentMemory, GiftMemory};
 use super::{
     Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Effect, GiftCount,
     GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member,
-    MemberList, Offset, PeerChange, PeerNews, PeerUser, Position, PresenceLadder, PresenceSettings, Profile, Reject,
-    Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
+    MemberList, Offset, OnlineChange, PeerChange, PeerUser, Position, PresenceLadder, PresenceSettings, Profile,
+    Reject, Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -47,7 +47,7 @@ pub struct RoomSettings {
 
 /// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest
 /// of them; to forget one that was sampled out costs nothing, for its retry is shown at most once.
-const UNSHOWN_MAX: usize = 4_096;
+const SAMPLED_MAX: usize = 4_096;
 
 /// For how long the order of events certainly knows that a gift was announced, in milliseconds.
 const GIFTS_KNOWN_MS: i64 = 600_000;
@@ -65,18 +65,18 @@ pub struct Room<H> {
     joins: Admission,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
-    remembered: CommentMemory,
+    posted_comments: CommentDedupe,
     /// Comments that wait in the crowd lane or were sampled out. Apart, so that a crowd never makes
     /// the room forget what it has shown.
-    unshown: CommentMemory,
-    crowd: CrowdLane,
+    sampled_comments: CommentDedupe,
+    crowd: CrowdSampler,
     pending_comments: HashMap<CommentId, PendingComment<H>>,
     next_ticket: u64,
     /// Gifts on their way to the books, by ticket.
     committing: HashMap<u64, (Arc<GiftOrder>, ReplyTo<H>)>,
     /// Committed gifts that wait for their place in the order.
     announcing: HashMap<GiftRecordId, (Coins, Vec<ReplyTo<H>>)>,
-    announced: GiftMemory,
+    announced_gifts: GiftDedupe,
     comments_rate: RateMeter,
     gifts_rate: RateMeter,
 }
@@ -85,8 +85,8 @@ impl<H: Clone> Room<H> {
     /// Opens a room for `live`. `recent` are stored comments that carry a `request_id` and are
     /// younger than the dedupe window, oldest first: a retry is recognised across a restart.
     pub fn open(live: Live, position: Position, recent: Vec<Comment>, settings: RoomSettings, now: Timestamp) -> Self {
-        let crowd = CrowdLane::new(settings.crowd_events_per_s);
-        let unshown_max = UNSHOWN_MAX.max(2 * crowd.waiting_max());
+        let crowd = CrowdSampler::new(settings.crowd_events_per_s);
+        let sampled_max = SAMPLED_MAX.max(2 * crowd.waiting_max());
         let mut room = Self {
             ledger: RoomLedger::open(live.coin),
             presence: PresenceLadder::new(live.id, live.owner, settings.presence),
@@ -97,20 +97,20 @@ impl<H: Clone> Room<H> {
             opened_at: now,
             joins: Admission::default(),
             limiters: HashMap::new(),
-            remembered: CommentMemory::new(settings.dedupe_ms, settings.dedupe_max),
-            unshown: CommentMemory::new(settings.dedupe_ms, unshown_max),
+            posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
+            sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
             crowd,
             pending_comments: HashMap::new(),
             next_ticket: 0,
             committing: HashMap::new(),
             announcing: HashMap::new(),
-            announced: GiftMemory::default(),
+            announced_gifts: GiftDedupe::default(),
             comments_rate: RateMeter::default(),
             gifts_rate: RateMeter::default(),
         };
         for comment in recent {
             if let Some(request_id) = comment.request_id {
-                room.remembered.remember((comment.author.id, request_id), comment.id, comment.text, comment.at);
+                room.posted_comments.record((comment.author.id, request_id), comment.id, comment.text, comment.at);
             }
         }
         room
@@ -118,11 +118,11 @@ impl<H: Clone> Room<H> {
 
     /// Takes in what was told in this room before it opened on this node, oldest first: a retry of it is
     /// recognised.
-    pub fn recall<'a>(&mut self, told: impl Iterator<Item = &'a Sequenced>) {
+    pub fn restore_dedupe<'a>(&mut self, told: impl Iterator<Item = &'a Sequenced>) {
         for Sequenced { offset, event, .. } in told {
             match event {
-                RoomEvent::Comment(comment) => self.remembered.hear(comment, *offset),
-                RoomEvent::Gift { receipt, .. } => self.announced.note(receipt.record_id, *offset),
+                RoomEvent::Comment(comment) => self.posted_comments.record_remote(comment, *offset),
+                RoomEvent::Gift { receipt, .. } => self.announced_gifts.record(receipt.record_id, *offset),
                 RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {}
             }
         }
@@ -197,7 +197,7 @@ impl<H: Clone> Room<H> {
         effects.extend(recover_after.map(|after| Effect::Replay { handle: handle.clone(), after }));
         // It hears what is announced now; if nothing is, it is shown what the others know.
         let shown = |presence| Effect::Show { handle, presence };
-        effects.extend(self.announce(now).or_else(|| self.presence.shown().map(shown)));
+        effects.extend(self.announce(now).or_else(|| self.presence.snapshot_for_newcomer().map(shown)));
         // It was counted when it came, and a row for every renewal would crowd out those of others.
         effects.extend((arrival != Arrival::QUIET).then_some(Effect::RecordView(user)));
         Ok(effects)
@@ -242,20 +242,20 @@ impl<H: Clone> Room<H> {
     }
 
     /// Takes in who is on other nodes when the room opens here: nobody has to be told that they came.
-    pub fn meet(&mut self, peers: Vec<PeerChange>) {
+    pub fn seed_remote_presence(&mut self, peers: Vec<PeerChange>) {
         for change in peers {
-            self.members.hear(change);
+            self.members.apply_remote(change);
         }
     }
 
     /// Other nodes told who is in the room with them.
-    pub fn hear(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
+    pub fn apply_remote_presence(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for change in changes {
-            for news in self.members.hear(change) {
-                match news {
-                    PeerNews::Arrived(profile, arrival) => self.presence.arrived(&profile, arrival),
-                    PeerNews::Departed(departed) => self.presence.departed(departed),
+            for change in self.members.apply_remote(change) {
+                match change {
+                    OnlineChange::Arrived(profile, arrival) => self.presence.arrived(&profile, arrival),
+                    OnlineChange::Departed(departed) => self.presence.departed(departed),
                 }
             }
             effects.extend(self.announce(now));
@@ -265,15 +265,15 @@ impl<H: Clone> Room<H> {
     }
 
     /// What this node shows differently since this was last asked: what to tell other nodes.
-    pub fn take_own_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
-        self.members.take_own_changes()
+    pub fn take_local_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+        self.members.take_local_changes()
     }
 
     /// The cap of the crowd is the whole room's: each node shows its part of it, by its part of the
     /// users.
     fn share_crowd(&mut self) {
         let cap = u64::from(self.settings.crowd_events_per_s);
-        let (own, all) = (self.members.own_users_count() as u64, self.members.users_count() as u64);
+        let (own, all) = (self.members.local_users_count() as u64, self.members.users_count() as u64);
         if cap > 0 && own > 0 {
             self.crowd.narrow(u32::try_from((cap * own).div_ceil(all)).unwrap_or(u32::MAX));
         }
@@ -281,8 +281,8 @@ impl<H: Clone> Room<H> {
 
     /// A member's connection is gone without a good-bye: it is announced when the grace has passed
     /// and the user did not come back ([`Room::tick`]).
-    pub fn lose(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
-        match self.members.lose(session, now.plus_ms(self.settings.leave_grace_ms)) {
+    pub fn connection_lost(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
+        match self.members.connection_lost(session, now.plus_ms(self.settings.leave_grace_ms)) {
             Some(member) => vec![Effect::Detach { session, handle: member.handle }],
             None => Vec::new(),
         }
@@ -294,7 +294,7 @@ impl<H: Clone> Room<H> {
         let mut effects = Vec::new();
         for departed in self.members.expire(now, self.settings.leave_grace_ms) {
             self.presence.departed(departed);
-            if self.presence.tells_each() {
+            if self.presence.announces_each_change() {
                 effects.extend(self.announce(now));
             }
         }
@@ -322,12 +322,12 @@ impl<H: Clone> Room<H> {
 
     /// An event got its place. Called for every event in order, before it is handed to the members.
     /// The answers that waited for the place follow the event.
-    pub fn ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
+    pub fn on_event_ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
         self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
         match &sequenced.event {
             RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset),
             RoomEvent::Gift { receipt, .. } => {
-                self.announced.note(receipt.record_id, sequenced.offset);
+                self.announced_gifts.record(receipt.record_id, sequenced.offset);
                 self.ledger.hear_total(receipt.live_coin);
                 self.live.coin = self.ledger.total();
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
@@ -400,9 +400,9 @@ impl<H: Clone> Room<H> {
         // A node that died may have committed it and told nobody.
         let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
         let may_be_untold = self.settings.order_knows_gifts && is_recent;
-        let told_before = self.announced.knows(receipt.record_id) || (before_us && !may_be_untold);
+        let told_before = self.announced_gifts.was_announced(receipt.record_id) || (before_us && !may_be_untold);
         if receipt.duplicate && told_before {
-            let offset = self.announced.offset(receipt.record_id);
+            let offset = self.announced_gifts.offset(receipt.record_id);
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
             return vec![Effect::Reply { to, result: Ok(reply) }];
         }
@@ -450,7 +450,7 @@ impl<H: Clone> Room<H> {
 
     /// Whether nobody is here and nothing is on its way, so that forgetting the room loses nothing.
     pub fn is_idle(&self) -> bool {
-        self.members.own_users_count() == 0
+        self.members.local_users_count() == 0
             && self.pending_comments.is_empty()
             && self.committing.is_empty()
             && self.announcing.is_empty()

@@ -17,8 +17,8 @@ pub fn presence_of(body: &Value) -> Presence {
         clients: body["clients"].as_array().unwrap().iter().map(|id| text_of(id).into()).collect(),
         users: body["data"].as_array().map(|users| users.iter().map(profile_of).collect()),
         count: 1,
-        news: None,
-        tells_each: true,
+        net_changes: None,
+        announces_each_change: true,
     }
 }
 

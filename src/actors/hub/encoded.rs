@@ -31,7 +31,7 @@ impl Encoded {
     /// kept longest. In the full tier each also reports who came or left, which later ones do not repeat.
     pub fn presence(presence: Arc<Presence>) -> Self {
         let key = StateKey(presence.live_id.get().unsigned_abs());
-        let superseded = if presence.tells_each { Superseded::Delivered } else { Superseded::Removed };
+        let superseded = if presence.announces_each_change { Superseded::Delivered } else { Superseded::Removed };
         let state = presence.users.is_some().then_some(State { key, superseded });
         Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
     }

@@ -91,7 +91,7 @@ impl LiveRoom {
     /// Tells all members an event that has its place, and returns what that decides: the answers
     /// that waited for it.
     pub(super) fn tell(&mut self, sequenced: Sequenced) -> Effects {
-        let effects = self.room.ordered(&sequenced);
+        let effects = self.room.on_event_ordered(&sequenced);
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.held.set(self.room.live());
         }

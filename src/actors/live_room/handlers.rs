@@ -95,7 +95,7 @@ impl Handler<MemberGone> for LiveRoom {
     fn handle(&mut self, gone: MemberGone, ctx: &mut Context<Self>) {
         let now = self.now();
         let effects = match gone.departure {
-            Departure::Lost => self.room.lose(gone.session, now),
+            Departure::Lost => self.room.connection_lost(gone.session, now),
             Departure::Ended => self.room.remove(gone.session, now),
             Departure::IdentityChanged => self.room.expel(gone.session, KickReason::IdentityChanged, now),
         };

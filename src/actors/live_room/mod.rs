@@ -128,8 +128,8 @@ impl LiveRoom {
             log.listen(Box::new(move |told| own.do_send(Delivered(told))));
             let recovery = Recovery::open(services.history, &position, &told, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
-            room.recall(told.iter().map(|(sequenced, _)| sequenced));
-            room.meet(peers);
+            room.restore_dedupe(told.iter().map(|(sequenced, _)| sequenced));
+            room.seed_remote_presence(peers);
             Self {
                 live_id,
                 generation,
@@ -244,7 +244,7 @@ impl LiveRoom {
         };
         let dead: Vec<SessionId> = self.room.members().iter().filter_map(closed).collect();
         for session in dead {
-            let effects = self.room.lose(session, now);
+            let effects = self.room.connection_lost(session, now);
             self.perform(effects);
         }
         self.recovery.trim(now);

@@ -10,7 +10,7 @@ use super::{Delivered, KickUser, LiveRoom};
 impl LiveRoom {
     /// Tells other nodes what this one shows differently.
     pub(super) fn show_own(&mut self) {
-        let changes = self.room.take_own_changes();
+        let changes = self.room.take_local_changes();
         if !changes.is_empty() {
             self.users_changed = true;
             self.log.show(changes);
@@ -49,7 +49,7 @@ impl Handler<Delivered> for LiveRoom {
             }
             FromLog::Peers(changes) => {
                 self.users_changed = true;
-                let effects = self.room.hear(changes, self.now());
+                let effects = self.room.apply_remote_presence(changes, self.now());
                 self.perform(effects);
             }
         }

@@ -1,8 +1,8 @@
-//! How many comments a second are shown of how many, while the crowd is sampled.
+//! Measures the shown and the total rate of comments while the crowd is sampled.
 
 use crate::domain::Timestamp;
 
-/// One second, in milliseconds: how often members are told.
+/// The interval of announcements, in milliseconds.
 const SECOND_MS: i64 = 1_000;
 
 /// Viewers' comments per second. The two are equal when nothing was sampled out.
@@ -12,10 +12,10 @@ pub struct CrowdRate {
     pub total: u32,
 }
 
-/// Counts from the first turn that left something out until a second passes that did not.
+/// Counts from the first round that sampled something out until a second passes without sampling.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    /// Since when is counted; `None`: nothing is sampled.
+    /// Start of the current second; `None` while nothing is sampled.
     since: Option<Timestamp>,
     shown: u32,
     sampled_out: u32,
@@ -29,7 +29,7 @@ impl Meter {
         }
     }
 
-    /// Counts what was decided, if anything is counted.
+    /// Adds decisions, if counting has started.
     pub fn count(&mut self, shown: usize, sampled_out: usize) {
         if self.since.is_none() {
             return;
@@ -42,18 +42,17 @@ impl Meter {
         self.since.map(|since| since.plus_ms(SECOND_MS))
     }
 
-    /// The second that has passed, once it has. A second in which nothing was sampled out is the
-    /// last one that is told.
+    /// The rate of a second, once it has passed. A second without sampling is the last to be announced.
     pub fn measure(&mut self, now: Timestamp) -> Option<CrowdRate> {
         let since = self.since?;
         let elapsed_ms = now.since(since);
-        // A clock that jumped back must not silence us until it catches up.
+        // A clock that was set back must not silence the meter until it catches up.
         if elapsed_ms < SECOND_MS && now >= since {
             return None;
         }
         let (shown, sampled_out) = (self.shown, self.sampled_out);
         *self = Self { since: (sampled_out > 0).then_some(now), shown: 0, sampled_out: 0 };
-        // We may be asked late. Rounded apart, so that the two are equal only if nothing was left out.
+        // The call may be late. Rounded apart, so that the two are equal only if nothing was sampled out.
         let elapsed_ms = elapsed_ms.max(SECOND_MS).unsigned_abs();
         let total = u64::from(shown) + u64::from(sampled_out);
         let total_per_s = (total * 1_000).div_ceil(elapsed_ms);
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_second_is_told_and_the_first_calm_one_is_the_last() {
+    fn each_second_is_announced_and_the_first_calm_one_is_the_last() {
         let mut meter = Meter::default();
         meter.count(5, 0);
         assert_eq!((meter.due_at(), meter.measure(Timestamp(5_000))), (None, None));
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_that_took_longer_is_told_as_one() {
+    fn a_late_call_is_measured_as_one_interval() {
         let mut meter = Meter::default();
         meter.start(Timestamp(0));
         meter.count(82, 1);

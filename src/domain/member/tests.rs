@@ -68,11 +68,11 @@ fn a_renewal_that_changes_nothing_is_not_told_to_other_nodes() {
     for _ in 0..4 {
         join(&mut list, 1, 10);
     }
-    assert_eq!(list.take_own_changes().len(), 1);
+    assert_eq!(list.take_local_changes().len(), 1);
     assert_eq!(join(&mut list, 1, 10), Arrival::QUIET);
-    assert!(list.take_own_changes().is_empty());
+    assert!(list.take_local_changes().is_empty());
     join(&mut list, 2, 10);
-    assert_eq!(list.take_own_changes().len(), 1, "a new socket is");
+    assert_eq!(list.take_local_changes().len(), 1, "a new socket is");
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn who_joins_here_is_the_newest_also_when_the_clock_of_another_node_is_ahead() {
     let mut list = MemberList::default();
     let profile = Arc::new(Profile { id: UserId::new(30).unwrap(), name: "ahead".into(), avatar: None });
     let user = PeerUser { profile, sockets: vec!["p".into()], arrived_at: Timestamp(9_000) };
-    list.hear(PeerChange::Present { node: NodeId(2), user });
+    list.apply_remote(PeerChange::Present { node: NodeId(2), user });
     join(&mut list, 1, 10);
     assert_eq!(users(&list), [10, 30]);
-    let told = list.take_own_changes().pop().and_then(Result::ok).map(|user| user.arrived_at);
+    let told = list.take_local_changes().pop().and_then(Result::ok).map(|user| user.arrived_at);
     assert_eq!(told, Some(Timestamp(9_000)), "other nodes list them in this order too");
 }
 
@@ -103,10 +103,10 @@ fn only_the_last_lost_connection_starts_a_grace() {
     let mut list = MemberList::default();
     join(&mut list, 1, 10);
     join(&mut list, 2, 10);
-    assert!(list.lose(SessionId(1), GRACE_ENDS).is_some());
+    assert!(list.connection_lost(SessionId(1), GRACE_ENDS).is_some());
     assert_eq!(list.next_expiry(), None);
-    assert!(list.lose(SessionId(2), GRACE_ENDS).is_some());
-    assert!(list.lose(SessionId(2), GRACE_ENDS).is_none());
+    assert!(list.connection_lost(SessionId(2), GRACE_ENDS).is_some());
+    assert!(list.connection_lost(SessionId(2), GRACE_ENDS).is_none());
     assert_eq!(list.next_expiry(), Some(GRACE_ENDS));
     assert_eq!((list.members_count(), list.users_count()), (0, 1));
     assert!(list.expire(GRACE_ENDS.plus_ms(-1), GRACE_MS).is_empty());
@@ -119,7 +119,7 @@ fn a_clock_that_is_set_back_begins_a_grace_anew_and_no_more() {
     let mut list = MemberList::default();
     for (session, user) in [(1, 10), (2, 20)] {
         join(&mut list, session, user);
-        list.lose(SessionId(session), Timestamp(1_000_000 + user));
+        list.connection_lost(SessionId(session), Timestamp(1_000_000 + user));
     }
     assert!(list.expire(Timestamp(5), GRACE_MS).is_empty());
     assert_eq!(list.next_expiry(), Some(Timestamp(5 + GRACE_MS)));
@@ -132,7 +132,7 @@ fn a_clock_that_is_set_back_begins_a_grace_anew_and_no_more() {
 fn a_user_who_comes_back_has_no_grace_left_to_expire() {
     let mut list = MemberList::default();
     join(&mut list, 1, 10);
-    list.lose(SessionId(1), GRACE_ENDS);
+    list.connection_lost(SessionId(1), GRACE_ENDS);
     join(&mut list, 2, 10);
     assert_eq!(list.next_expiry(), None);
     assert!(list.expire(Timestamp(i64::MAX), GRACE_MS).is_empty());
@@ -147,18 +147,18 @@ fn nothing_is_kept_of_those_who_are_gone() {
         join(&mut list, session, user);
     }
     list.leave(SessionId(1));
-    list.lose(SessionId(2), GRACE_ENDS);
-    list.lose(SessionId(3), GRACE_ENDS);
+    list.connection_lost(SessionId(2), GRACE_ENDS);
+    list.connection_lost(SessionId(3), GRACE_ENDS);
     list.leave(SessionId(4));
     list.expire(GRACE_ENDS, GRACE_MS);
     assert!(list.members.is_empty() && list.online.is_empty());
-    assert!(list.by_arrival.is_empty() && list.lingering.is_empty());
+    assert!(list.by_arrival.is_empty() && list.in_grace.is_empty());
 }
 
 #[test]
 fn strangers_neither_leave_nor_get_lost() {
     let mut list = MemberList::<()>::default();
     assert!(list.leave(SessionId(1)).is_none());
-    assert!(list.lose(SessionId(1), GRACE_ENDS).is_none());
+    assert!(list.connection_lost(SessionId(1), GRACE_ENDS).is_none());
     assert_eq!(list.next_expiry(), None);
 }

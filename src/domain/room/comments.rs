@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Room;
-use crate::domain::crowd::Turn;
-use crate::domain::retries::CommandKey;
+use crate::domain::crowd::SamplingRound;
+use crate::domain::dedupe::CommandKey;
 use crate::domain::{
     Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo,
     RequestId, SessionId, Timestamp,
@@ -54,8 +54,8 @@ impl<H: Clone> Room<H> {
         let (text, request_id) = (text?, request_id?);
         self.comments_rate.count(now);
         let key = request_id.clone().map(|request_id| (author.id, request_id));
-        for memory in [&mut self.remembered, &mut self.unshown] {
-            memory.forget_old(now, |id| self.pending_comments.contains_key(&id));
+        for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
+            memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
         }
         if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to)) {
             return answer;
@@ -78,7 +78,7 @@ impl<H: Clone> Room<H> {
             effects.push(self.show(comment));
         } else {
             if let Some(key) = command_key(&comment) {
-                self.unshown.remember(key, id, comment.text.clone(), now);
+                self.sampled_comments.record(key, id, comment.text.clone(), now);
             }
             for comment in self.crowd.wait(comment) {
                 effects.extend(self.sample_out(&comment));
@@ -96,19 +96,19 @@ impl<H: Clone> Room<H> {
     }
 
     fn end_crowd_turn_due(&mut self, now: Timestamp) -> Vec<Effect<H>> {
-        let turn = self.crowd.end_turn_due(now);
-        self.decided(turn)
+        let round = self.crowd.end_round_if_due(now);
+        self.decided(round)
     }
 
     /// Ends the crowd's turn at once: nothing waits after it.
     pub(super) fn end_crowd_turn(&mut self, now: Timestamp) -> Vec<Effect<H>> {
-        let turn = self.crowd.end_turn(now);
-        self.decided(turn)
+        let round = self.crowd.end_round(now);
+        self.decided(round)
     }
 
-    fn decided(&mut self, turn: Turn) -> Vec<Effect<H>> {
-        let mut effects: Vec<_> = turn.shown.into_iter().map(|comment| self.show(comment)).collect();
-        for comment in turn.sampled_out {
+    fn decided(&mut self, round: SamplingRound) -> Vec<Effect<H>> {
+        let mut effects: Vec<_> = round.shown.into_iter().map(|comment| self.show(comment)).collect();
+        for comment in round.sampled_out {
             effects.extend(self.sample_out(&comment));
         }
         effects
@@ -116,8 +116,8 @@ impl<H: Clone> Room<H> {
 
     fn show(&mut self, comment: Arc<Comment>) -> Effect<H> {
         if let Some(key) = command_key(&comment) {
-            self.unshown.forget(&key, comment.id);
-            self.remembered.remember(key, comment.id, comment.text.clone(), comment.at);
+            self.sampled_comments.forget(&key, comment.id);
+            self.posted_comments.record(key, comment.id, comment.text.clone(), comment.at);
         }
         Effect::PostComment(comment)
     }
@@ -141,9 +141,9 @@ impl<H: Clone> Room<H> {
         to_session: SessionId,
         to: &ReplyTo<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
-        let (known, is_shown) = match self.remembered.get(key) {
+        let (known, is_shown) = match self.posted_comments.get(key) {
             Some(known) => (known, true),
-            None => (self.unshown.get(key)?, false),
+            None => (self.sampled_comments.get(key)?, false),
         };
         if known.text != *text {
             return Some(Err(Reject::DuplicateConflict));
@@ -155,7 +155,7 @@ impl<H: Clone> Room<H> {
             pending.waiters.push(to.clone());
             return Some(Ok(Vec::new()));
         }
-        if let Some(comment) = known.unproven.clone() {
+        if let Some(comment) = known.unstored.clone() {
             let pending = PendingComment {
                 session: to_session,
                 waiters: vec![to.clone()],
@@ -188,7 +188,7 @@ impl<H: Clone> Room<H> {
                 let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
                 // A retry is a new comment: this one was not kept.
                 if let Some(key) = pending.key {
-                    self.remembered.forget(&key, id);
+                    self.posted_comments.forget(&key, id);
                 }
                 let reject = match failed {
                     StoreFailed::Busy => Reject::BUSY,
@@ -204,7 +204,7 @@ impl<H: Clone> Room<H> {
     pub(super) fn comment_ordered(&mut self, comment: &Arc<Comment>, offset: Offset) -> Vec<Effect<H>> {
         match self.pending_comments.get_mut(&comment.id) {
             Some(pending) => pending.offset = Some(offset),
-            None => self.remembered.hear(comment, offset),
+            None => self.posted_comments.record_remote(comment, offset),
         }
         self.answer_comment(comment.id)
     }
@@ -216,7 +216,7 @@ impl<H: Clone> Room<H> {
         }
         let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
         if let Some(key) = &pending.key {
-            self.remembered.placed(key, id, pending.offset);
+            self.posted_comments.sequenced(key, id, pending.offset);
         }
         let reply = Reply::Commented { comment_id: id, offset: pending.offset };
         pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, CROWD_TURN_MS, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect,
+    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect,
     Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId,
     LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand,
     RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
@@ -196,7 +196,7 @@ impl World {
                 {
                     self.lingering.insert(user, self.now.plus_ms(SETTINGS.leave_grace_ms));
                 }
-                let effects = self.room.lose(SessionId(session), self.now);
+                let effects = self.room.connection_lost(SessionId(session), self.now);
                 self.perform(effects);
             }
             Step::Expel { session } => {
@@ -340,7 +340,7 @@ impl World {
 
     /// Everybody who owes an answer gives it.
     fn settle(&mut self) {
-        self.wait(CROWD_TURN_MS);
+        self.wait(CROWD_ROUND_MS);
         while let Some(id) = self.storing.pop() {
             self.store_answers(id, Ok(()));
         }
@@ -439,7 +439,7 @@ impl World {
     fn place(&mut self, event: RoomEvent) {
         self.last_offset += 1;
         let sequenced = Sequenced { epoch: "e".into(), offset: self.last_offset, event };
-        let effects = self.room.ordered(&sequenced);
+        let effects = self.room.on_event_ordered(&sequenced);
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
         }
@@ -475,7 +475,7 @@ impl World {
                 assert!(!self.submitted.contains(comment_id), "shown, but its sender heard otherwise");
                 self.sampled_out.insert(*comment_id);
                 if let Some((user, request_id, at)) = self.posted.get(comment_id).cloned() {
-                    assert!(self.now.since(at) < SETTINGS.dedupe_ms + CROWD_TURN_MS);
+                    assert!(self.now.since(at) < SETTINGS.dedupe_ms + CROWD_ROUND_MS);
                     self.left_out.insert((user, request_id), at);
                 }
             }
@@ -606,7 +606,7 @@ fn what_a_room_keeps_does_not_grow_with_those_who_came_and_went() {
             world.run(Step::Leave { session: 0 });
             world.wait(1_000);
             // As the actor does, which tells it to other nodes.
-            world.room.take_own_changes();
+            world.room.take_local_changes();
         }
         format!("{:?}", world.room).len()
     };

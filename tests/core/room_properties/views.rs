@@ -59,7 +59,7 @@ impl View {
             (None, PresenceAction::Join) => panic!("a join brings the list"),
         }
         self.count = presence.count;
-        let changes = presence.news.map_or(1, |news| news.joined + news.left);
+        let changes = presence.net_changes.map_or(1, |net| net.joined + net.left);
         let joined_again = presence.action == PresenceAction::Join;
         assert!(changes > 0 || joined_again, "nothing happened, and it was told");
         match presence.action {

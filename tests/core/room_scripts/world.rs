@@ -7,9 +7,9 @@ use std::sync::Arc;
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount,
     GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId,
-    LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position, Presence, PresenceAction, PresenceNews,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
+    LiveStatus, NetChanges, NodeId, Offset, PeerChange, PeerUser, Position, Presence, PresenceAction, PresenceSettings,
+    Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
+    SocketId, StoreFailed, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -231,7 +231,7 @@ impl World {
         let decision: Decision = match verb.as_str() {
             "join" => self.handle(caller, RoomCommand::Join { since: words.since() }),
             "leave" => self.handle(caller, RoomCommand::Leave),
-            "lost" => Ok(self.room().lose(id, now)),
+            "lost" => Ok(self.room().connection_lost(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
             "kicked" => Ok(self.room().kick(user_id, now)),
             "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
@@ -351,13 +351,13 @@ impl World {
             "all" => vec![PeerChange::All { node, users }],
             other => return Err(format!("no node ever tells {other}")),
         };
-        self.step(|room, now| room.hear(changes, now));
+        self.step(|room, now| room.apply_remote_presence(changes, now));
         Ok(())
     }
 
     /// What this node tells others of its members now.
     fn tell_own(&mut self) {
-        for change in self.room().take_own_changes() {
+        for change in self.room().take_local_changes() {
             let line = match change {
                 Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words_or_dash(&user.sockets)),
                 Err(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
@@ -454,7 +454,7 @@ impl World {
     fn place(&mut self, event: RoomEvent) {
         self.offset += 1;
         let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
-        let effects = self.room().ordered(&sequenced);
+        let effects = self.room().on_event_ordered(&sequenced);
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
         }
@@ -549,7 +549,7 @@ fn presence_words(presence: &Presence) -> String {
     }
     let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
     line.push_str(&format!(" clients={clients}"));
-    if let Some(PresenceNews { joined, left }) = presence.news {
+    if let Some(NetChanges { joined, left }) = presence.net_changes {
         line.push_str(&format!(" joined={joined} left={left}"));
     }
     line

@@ -240,7 +240,10 @@ fn a_room_at_a_threshold_does_not_flicker() {
         storm.join();
         storm.wait(2_000);
     }
-    assert!(storm.announced.iter().all(|it| it.news.is_none() && !it.clients.is_empty()), "full again, up to 200");
+    assert!(
+        storm.announced.iter().all(|it| it.net_changes.is_none() && !it.clients.is_empty()),
+        "full again, up to 200"
+    );
 }
 
 #[test]
