@@ -27,7 +27,7 @@ use crate::comment_ids::CommentIds;
 use crate::domain::{
     BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings,
 };
-use crate::outbox::{Outbox, OutboxLimits, Portion};
+use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::{Codec, PayloadLimits};
 use crate::storage::{CoinGrant, SqliteStore, Store, StoreOptions};
 
@@ -193,7 +193,7 @@ impl Guest {
                 return self.read.remove(at);
             }
             let mut packets = Vec::new();
-            let drained = poll_fn(|cx| self.outbox.poll_drain(cx, Portion::ALL, &mut packets));
+            let drained = poll_fn(|cx| self.outbox.poll_drain(cx, DrainLimits::ALL, &mut packets));
             let drained = timeout(PATIENCE, drained).await;
             let drained = drained.unwrap_or_else(|_| panic!("waited too long; read so far: {:?}", self.read));
             drained.unwrap_or_else(|reason| panic!("session ended: {reason:?}; read so far: {:?}", self.read));
@@ -206,7 +206,7 @@ impl Guest {
     pub fn unread(&mut self) -> Vec<Value> {
         let mut packets = Vec::new();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        while let std::task::Poll::Ready(Ok(())) = self.outbox.poll_drain(&mut cx, Portion::ALL, &mut packets) {}
+        while let std::task::Poll::Ready(Ok(())) = self.outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
         let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
         self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
         std::mem::take(&mut self.read)

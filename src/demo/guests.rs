@@ -15,7 +15,7 @@ use crate::actors::hub::Hub;
 use crate::actors::session::{Inbound, Received, Session, SessionServices, SessionStart, WorkerHub};
 use crate::client_address::NO_ADDRESS;
 use crate::domain::{GiftId, LiveId};
-use crate::outbox::{Outbox, OutboxLimits, Portion};
+use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
 use crate::storage::User;
 
@@ -110,7 +110,7 @@ async fn deliver(session: &Addr<Session>, inbound: Inbound) {
 /// Does what a client does with everything it is told, as far as the server can see.
 async fn read_and_forget(outbox: Arc<Outbox>) {
     let mut packets = Vec::new();
-    while poll_fn(|cx| outbox.poll_drain(cx, Portion::ALL, &mut packets)).await.is_ok() {
+    while poll_fn(|cx| outbox.poll_drain(cx, DrainLimits::ALL, &mut packets)).await.is_ok() {
         packets.clear();
     }
 }

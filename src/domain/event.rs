@@ -40,29 +40,29 @@ pub enum RoomEvent {
     },
 }
 
-/// What may be given up first when there is too much.
+/// The order in which events are dropped from the queue of a slow member, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// Viewers' comments and presence: the first to go.
-    Crowd,
-    /// The streamer, moderators, and answers to one's own commands.
-    Voice,
-    /// Gifts, room state, removals: never dropped for a live session.
-    Money,
+pub enum Priority {
+    /// Viewers' comments and presence: dropped first.
+    Droppable,
+    /// The streamer's comments, echoes and replays: not dropped for a live session.
+    Normal,
+    /// Gifts, room state, removals, answers, packets of the transport: never dropped for a live session.
+    Critical,
 }
 
-/// In which lane something travels; `owner` is the streamer of the room.
-pub trait LaneOf {
-    fn lane(&self, owner: UserId) -> Lane;
+/// The priority of an event; `owner` is the streamer of the room.
+pub trait PriorityOf {
+    fn priority(&self, owner: UserId) -> Priority;
 }
 
-impl LaneOf for RoomEvent {
-    fn lane(&self, owner: UserId) -> Lane {
+impl PriorityOf for RoomEvent {
+    fn priority(&self, owner: UserId) -> Priority {
         match self {
-            RoomEvent::Comment(comment) if comment.author.id == owner => Lane::Voice,
-            RoomEvent::Comment(_) => Lane::Crowd,
+            RoomEvent::Comment(comment) if comment.author.id == owner => Priority::Normal,
+            RoomEvent::Comment(_) => Priority::Droppable,
             RoomEvent::Gift { .. } | RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {
-                Lane::Money
+                Priority::Critical
             }
         }
     }

@@ -1,13 +1,13 @@
 //! The bounded queue of encoded packets in front of one session's socket, and the only slow-member
 //! policy.
 //!
-//! Whoever has something for a session pushes. If nothing waits and a WebSocket carries the session,
-//! the push writes to the socket itself: that is the whole path of an event to a member that keeps
-//! up, with no copy, no allocation and no task woken. What the socket does not take at once waits
-//! here for whoever owns the transport. A push never waits: at the bound the oldest events of the
-//! crowd make room, superseded states among them, then the latest states, and what still does not fit ends the session, because the rest is
-//! never dropped for a live session. Three quarters of the bound are for all, the last quarter is for
-//! what must not be dropped.
+//! Senders push packets. If the queue is empty and a WebSocket carries the session, the push writes to the
+//! socket itself: that is the whole path of an event to a member that keeps up, with no copy, no allocation
+//! and no task woken. Bytes that the socket does not take at once wait here for the owner of the transport. A
+//! push never waits. At the bound the oldest droppable events are dropped, superseded states among them, then
+//! the latest states; if the queue is still over the bound, the session ends, because other packets are never
+//! dropped for a live session. Droppable packets may fill three quarters of the bound; the last quarter is
+//! reserved for the others.
 
 mod packet;
 mod queue;
@@ -24,38 +24,38 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use crate::domain::{Disconnect, Lane};
+use crate::domain::{Disconnect, Priority};
 
-pub use packet::{Control, Packet, Standing, State, StateKey, Superseded};
+pub use packet::{Control, DropPolicy, Packet, State, StateKey, Superseded};
 pub use run::Run;
 
-use queue::{Entry, Queue};
+use queue::{Queue, QueueItem};
 
-/// Pieces of memory handed to the kernel in one call.
+/// Most buffers passed to the kernel in one call.
 const SLICES_MAX: usize = 64;
 
-/// How much is drained at once.
+/// How much one drain takes at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Portion {
+pub struct DrainLimits {
     pub packets_max: usize,
-    /// About: one packet that is larger goes alone.
+    /// A single packet may be larger; it is drained alone.
     pub bytes_max: usize,
 }
 
-impl Portion {
-    pub const ALL: Portion = Portion { packets_max: usize::MAX, bytes_max: usize::MAX };
+impl DrainLimits {
+    pub const ALL: DrainLimits = DrainLimits { packets_max: usize::MAX, bytes_max: usize::MAX };
 }
 
-/// How much may wait for one session.
+/// The bounds of one outbox.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxLimits {
-    /// Packets, or runs of packets that were told at once.
+    /// Packets, or runs of packets.
     pub packets_max: usize,
     pub bytes_max: usize,
 }
 
 impl OutboxLimits {
-    /// What packets that may be dropped can take; the rest is kept for those that may not.
+    /// The bound for droppable packets; the rest is reserved for others.
     fn shared(self) -> Self {
         Self { packets_max: self.packets_max - self.packets_max / 4, bytes_max: self.bytes_max - self.bytes_max / 4 }
     }
@@ -65,21 +65,21 @@ impl OutboxLimits {
     }
 }
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     /// Written or queued.
     Queued,
-    /// Queued or dropped, but the outbox is at its bound: whoever watches slow members should.
+    /// Queued or dropped, and the outbox is at its bound: the caller should watch this slow member.
     Full,
     /// The session is over.
     Closed,
 }
 
-/// Why there is nothing more to write.
+/// Why a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushEnd {
-    /// The session ended, and all it had to say was written.
+    /// The session ended, and all queued packets are written.
     Closed(Disconnect),
     /// The socket takes no more bytes, ever.
     Broken,
@@ -88,7 +88,7 @@ pub enum FlushEnd {
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
-    /// Since when the bound is hit; cleared when the drain has made half of the room free.
+    /// Since when the outbox is at its bound; cleared when it has drained to half of it.
     full_since: Option<Instant>,
     closed: Option<Disconnect>,
     drainer: Option<Waker>,
@@ -124,13 +124,13 @@ impl Outbox {
 
     /// Writes or queues a packet under the policy above.
     pub fn push(&self, packet: Packet) -> Pushed {
-        let standing = packet.standing();
+        let drop_policy = packet.drop_policy();
         let mut inner = self.lock();
         let written = match inner.write_now(packet.frame()) {
             Ok(written) => written,
             Err(pushed) => return pushed,
         };
-        self.keep(inner, Entry::Packet(packet), written, standing.lane == Lane::Crowd)
+        self.enqueue(inner, QueueItem::Packet(packet), written, drop_policy.priority == Priority::Droppable)
     }
 
     /// The same for a run of packets.
@@ -140,19 +140,19 @@ impl Outbox {
             Ok(written) => written,
             Err(pushed) => return pushed,
         };
-        let may_drop = run.standings().any(|standing| standing.lane == Lane::Crowd);
-        self.keep(inner, Entry::Run(run.clone()), written, may_drop)
+        let may_drop = run.drop_policies().any(|drop_policy| drop_policy.priority == Priority::Droppable);
+        self.enqueue(inner, QueueItem::Run(run.clone()), written, may_drop)
     }
 
     /// Queues what was not written at once.
-    fn keep(&self, mut inner: MutexGuard<'_, Inner>, entry: Entry, written: usize, may_drop: bool) -> Pushed {
+    fn enqueue(&self, mut inner: MutexGuard<'_, Inner>, item: QueueItem, written: usize, may_drop: bool) -> Pushed {
         let was_empty = inner.queue.is_empty();
-        inner.queue.push(entry);
+        inner.queue.push(item);
         inner.queue.advance(written);
         let limits = if may_drop { self.limits.shared() } else { self.limits };
         if !limits.hold(inner.queue.size()) {
             inner.full_since.get_or_insert_with(Instant::now);
-            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_crowd() {
+            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {
                 inner.dropped_count += 1;
             }
             while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_state() {
@@ -163,26 +163,26 @@ impl Outbox {
             }
         }
         let pushed = if inner.full_since.is_some() { Pushed::Full } else { Pushed::Queued };
-        // Whoever drains has been told already when something waits.
+        // The drainer was woken when the first packet was queued.
         let drainer = if was_empty || inner.closed.is_some() { inner.drainer.take() } else { None };
         drop(inner);
         wake(drainer);
         pushed
     }
 
-    /// Whether so many bytes fit beside what waits, with the last quarter of the bound still free.
+    /// Whether so many bytes fit beside the queued ones, with the last quarter of the bound still free.
     pub fn has_room(&self, bytes: usize) -> bool {
         let (packets, waiting) = self.queued();
         self.limits.shared().hold((packets + 1, waiting + bytes))
     }
 
-    /// Moves at least one waiting packet, and more as far as `portion` goes, into `into`. When the
-    /// outbox is empty: waits, or says why the session ended. One drainer at a time: the last to
-    /// poll is woken.
+    /// Moves at least one waiting packet, and more as far as `limits` goes, into `into`. When the
+    /// outbox is empty: waits, or returns why the session ended. One drainer at a time: the last to poll is
+    /// woken.
     pub fn poll_drain(
         &self,
         cx: &mut Context<'_>,
-        portion: Portion,
+        limits: DrainLimits,
         into: &mut Vec<Packet>,
     ) -> Poll<Result<(), Disconnect>> {
         let mut inner = self.lock();
@@ -190,15 +190,15 @@ impl Outbox {
             if let Some(reason) = inner.closed {
                 return Poll::Ready(Err(reason));
             }
-            inner.await_with(cx);
+            inner.set_drainer(cx);
             return Poll::Pending;
         }
-        inner.queue.take(portion, into);
-        inner.note_room(self.limits);
+        inner.queue.take(limits, into);
+        inner.clear_full_if_drained(self.limits);
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what waits to the attached socket as far as that takes it, and waits for more. Like
+    /// Writes queued packets to the attached socket as far as it takes them, and waits for more. Like
     /// [`Outbox::poll_drain`] for one drainer at a time.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<FlushEnd> {
         loop {
@@ -207,9 +207,9 @@ impl Outbox {
             match inner.write_waiting(&stream) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    inner.note_room(self.limits);
+                    inner.clear_full_if_drained(self.limits);
                     // A close must be noticed however long the peer takes nothing.
-                    inner.await_with(cx);
+                    inner.set_drainer(cx);
                     drop(inner);
                     match ready!(stream.poll_write_ready(cx)) {
                         Ok(()) => continue,
@@ -218,22 +218,22 @@ impl Outbox {
                 }
                 Err(_) => return Poll::Ready(FlushEnd::Broken),
             }
-            inner.note_room(self.limits);
+            inner.clear_full_if_drained(self.limits);
             if let Some(reason) = inner.closed {
                 return Poll::Ready(FlushEnd::Closed(reason));
             }
-            inner.await_with(cx);
+            inner.set_drainer(cx);
             return Poll::Pending;
         }
     }
 
-    /// Wakes the drainer although nothing was pushed: something else about the session changed.
-    pub fn nudge(&self) {
+    /// Wakes the drainer without a push, after another change of the session.
+    pub fn wake_drainer(&self) {
         let drainer = self.lock().drainer.take();
         wake(drainer);
     }
 
-    /// Ends the session after what is already queued. The first reason stays.
+    /// Ends the session after the queued packets. The first reason stays.
     pub fn close(&self, reason: Disconnect) {
         let mut inner = self.lock();
         inner.closed.get_or_insert(reason);
@@ -242,7 +242,7 @@ impl Outbox {
         wake(drainer);
     }
 
-    /// Ends the session and forgets what is queued: the peer does not read anyway.
+    /// Ends the session and clears the queue, for a peer that does not read.
     pub fn cut(&self, reason: Disconnect) {
         let mut inner = self.lock();
         inner.end(reason);
@@ -271,29 +271,28 @@ impl Outbox {
         self.lock().dropped_count
     }
 
-    /// From here on pushes write to this socket, after `first` and what waits.
+    /// From here on pushes write to this socket, after `first` and the queued packets.
     pub fn attach_socket(&self, stream: Arc<TcpStream>, first: Bytes) {
         let mut inner = self.lock();
         inner.stream = Some(stream);
-        inner.queue.begin_with(first);
+        inner.queue.set_prefix(first);
     }
 
-    /// Takes out all that waits, as bytes for a WebSocket: whoever carries on begins with them.
+    /// Takes all queued bytes, as WebSocket frames: the next owner of the socket writes them first.
     pub fn take_bytes(&self) -> Bytes {
         self.lock().queue.take_bytes()
     }
 
-    /// Lets go of the socket.
+    /// Detaches the socket.
     pub fn detach_socket(&self) {
         self.lock().stream = None;
     }
 
-    /// Shuts the socket down from outside: the only thing that reaches a transport whose peer does
-    /// not read.
+    /// Shuts the socket down from outside: this alone ends a transport whose peer does not read.
     pub fn kill_socket(&self) {
         let stream = self.lock().stream.take();
         if let Some(stream) = stream {
-            // The peer may be gone already, which is what we want.
+            // The peer may have disconnected already.
             let _ = socket2::SockRef::from(&*stream).shutdown(Shutdown::Both);
         }
     }
@@ -306,8 +305,8 @@ fn wake(drainer: Option<Waker>) {
 }
 
 impl Inner {
-    /// Writes to the socket if nothing waits before. Returns how much it took, or, when there is
-    /// nothing more to do, what became of the push.
+    /// Writes to the socket if the queue is empty. Returns the bytes written, or, when nothing is left to
+    /// queue, the result of the push.
     fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Pushed> {
         if self.closed.is_some() {
             return Err(Pushed::Closed);
@@ -316,8 +315,7 @@ impl Inner {
         match stream.try_write(bytes) {
             Ok(written) if written == bytes.len() => Err(Pushed::Queued),
             Ok(written) => Ok(written),
-            // A broken socket is noticed by whoever reads it; until then this is bounded like any
-            // other that takes nothing.
+            // The reader notices a broken socket; until then the queue is bounded as for a slow one.
             Err(_) => Ok(0),
         }
     }
@@ -332,14 +330,14 @@ impl Inner {
         Ok(())
     }
 
-    fn note_room(&mut self, limits: OutboxLimits) {
+    fn clear_full_if_drained(&mut self, limits: OutboxLimits) {
         let half = OutboxLimits { packets_max: limits.packets_max / 2, bytes_max: limits.bytes_max / 2 };
         if half.hold(self.queue.size()) {
             self.full_since = None;
         }
     }
 
-    fn await_with(&mut self, cx: &Context<'_>) {
+    fn set_drainer(&mut self, cx: &Context<'_>) {
         match &mut self.drainer {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),

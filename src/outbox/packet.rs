@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::domain::Lane;
+use crate::domain::Priority;
 
 /// A WebSocket opcode a server sends (RFC 6455, section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,46 +11,45 @@ pub enum Control {
     Pong,
 }
 
-/// Names a state, such as who is online in one room: of several that wait, only the latest counts.
+/// Identifies a state, such as the presence of one room: of several queued ones, the latest is sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateKey(pub u64);
 
-/// What a later packet with the same key means for one that still waits.
+/// The effect of a later packet with the same key on a queued one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Superseded {
-    /// It says nothing that the later one does not say, and is removed at once.
+    /// The later one contains everything: the queued one is removed at once.
     Removed,
-    /// It also reports a change that the later one does not repeat. It is delivered, unless there is
-    /// too much: then it is dropped like any event of the crowd.
+    /// The queued one also reports a change that the later one does not repeat. It is delivered, or dropped at
+    /// the bound like any droppable event.
     Delivered,
 }
 
-/// A state, and what becomes of it when a later one waits behind it.
+/// A state, and the effect of a later one with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub key: StateKey,
     pub superseded: Superseded,
 }
 
-/// How a packet gives way when there is too much.
+/// When a packet is dropped at the bound of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    pub lane: Lane,
-    /// Set for a state: of those that wait, the latest of each key is dropped after all events of the
-    /// crowd.
+pub struct DropPolicy {
+    pub priority: Priority,
+    /// Set for a state: the latest queued one of each key is dropped after all droppable events.
     pub state: Option<State>,
 }
 
-impl Standing {
-    /// Whether it is an event of the crowd, which is the first to go.
-    pub(super) fn is_crowd_event(self) -> bool {
-        self.lane == Lane::Crowd && self.state.is_none()
+impl DropPolicy {
+    /// Whether it is a droppable event, which is dropped first.
+    pub(super) fn is_droppable_event(self) -> bool {
+        self.priority == Priority::Droppable && self.state.is_none()
     }
 }
 
-impl From<Lane> for Standing {
-    fn from(lane: Lane) -> Self {
-        Self { lane, state: None }
+impl From<Priority> for DropPolicy {
+    fn from(priority: Priority) -> Self {
+        Self { priority, state: None }
     }
 }
 
@@ -59,7 +58,7 @@ impl From<Lane> for Standing {
 #[derive(Debug, Clone)]
 pub struct Packet {
     frame: Bytes,
-    standing: Standing,
+    drop_policy: DropPolicy,
 }
 
 const OPCODE_TEXT: u8 = 0x1;
@@ -69,8 +68,8 @@ const FINAL: u8 = 0x80;
 
 impl Packet {
     /// A text frame, unmasked as servers send it (RFC 6455, section 5.1).
-    pub fn text(text: &str, standing: impl Into<Standing>) -> Self {
-        Self { frame: frame(OPCODE_TEXT, text.as_bytes()), standing: standing.into() }
+    pub fn text(text: &str, drop_policy: impl Into<DropPolicy>) -> Self {
+        Self { frame: frame(OPCODE_TEXT, text.as_bytes()), drop_policy: drop_policy.into() }
     }
 
     /// A control frame; its payload is at most 125 bytes and cut there.
@@ -79,17 +78,17 @@ impl Packet {
             Control::Ping => OPCODE_PING,
             Control::Pong => OPCODE_PONG,
         };
-        Self { frame: frame(opcode, &payload[..payload.len().min(125)]), standing: Lane::Money.into() }
+        Self { frame: frame(opcode, &payload[..payload.len().min(125)]), drop_policy: Priority::Critical.into() }
     }
 
     /// `frame` must be a whole one.
-    pub(super) fn of_frame(frame: Bytes, standing: Standing) -> Self {
-        Self { frame, standing }
+    pub(super) fn of_frame(frame: Bytes, drop_policy: DropPolicy) -> Self {
+        Self { frame, drop_policy }
     }
 
-    /// The same bytes in another lane.
-    pub fn in_lane(self, lane: Lane) -> Self {
-        Self { standing: lane.into(), ..self }
+    /// The same bytes with another priority.
+    pub fn with_priority(self, priority: Priority) -> Self {
+        Self { drop_policy: priority.into(), ..self }
     }
 
     /// The whole WebSocket frame.
@@ -97,8 +96,8 @@ impl Packet {
         &self.frame
     }
 
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn drop_policy(&self) -> DropPolicy {
+        self.drop_policy
     }
 
     /// The text alone; `None` for a control frame, which only a WebSocket understands.
@@ -138,7 +137,7 @@ mod tests {
     #[test]
     fn frames_have_the_header_their_length_needs() {
         for (len, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
-            let packet = Packet::text(&"x".repeat(len), Lane::Crowd);
+            let packet = Packet::text(&"x".repeat(len), Priority::Droppable);
             assert_eq!(packet.frame().len(), len + header, "payload of {len}");
             assert_eq!(packet.payload().unwrap().len(), len);
         }

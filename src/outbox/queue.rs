@@ -1,4 +1,4 @@
-//! What waits for one socket, and what gives way when it is too much.
+//! The queue of one socket, and the order in which packets are dropped at its bound.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -6,17 +6,17 @@ use std::iter::once;
 
 use bytes::{Buf, Bytes};
 
-use super::Portion;
-use super::packet::{Packet, Standing, State, StateKey, Superseded};
+use super::DrainLimits;
+use super::packet::{DropPolicy, Packet, State, StateKey, Superseded};
 use super::run::Run;
 
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum QueueItem {
     Packet(Packet),
     Run(Run),
 }
 
-impl Entry {
+impl QueueItem {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Packet(packet) => packet.frame(),
@@ -24,8 +24,8 @@ impl Entry {
         }
     }
 
-    fn position(&self, wanted: impl Fn(Standing) -> bool) -> Option<usize> {
-        (0..self.len()).position(|index| wanted(self.standing(index)))
+    fn position(&self, wanted: impl Fn(DropPolicy) -> bool) -> Option<usize> {
+        (0..self.len()).position(|index| wanted(self.drop_policy(index)))
     }
 
     fn len(&self) -> usize {
@@ -35,71 +35,70 @@ impl Entry {
         }
     }
 
-    fn standing(&self, index: usize) -> Standing {
+    fn drop_policy(&self, index: usize) -> DropPolicy {
         match self {
-            Self::Packet(packet) => packet.standing(),
-            Self::Run(run) => run.standing(index),
+            Self::Packet(packet) => packet.drop_policy(),
+            Self::Run(run) => run.drop_policy(index),
         }
     }
 
     /// The states among its frames.
     fn states(&self) -> Vec<StateKey> {
-        let states = (0..self.len()).filter_map(|index| self.standing(index).state);
+        let states = (0..self.len()).filter_map(|index| self.drop_policy(index).state);
         states.map(|state| state.key).collect()
     }
 }
 
-/// Frames in the order they will be written. An entry is what one member is told at once: one
-/// packet, or a run of them.
+/// Frames in the order they will be written. An item is one push: a packet, or a run of packets.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// The end of a frame whose beginning was written: it must follow, whatever is dropped.
-    rest: Bytes,
-    entries: VecDeque<Entry>,
+    /// The remainder of a frame that was written in part: it must follow, whatever is dropped.
+    partial_frame: Bytes,
+    items: VecDeque<QueueItem>,
     bytes: usize,
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.entries.is_empty()
+        self.partial_frame.is_empty() && self.items.is_empty()
     }
 
-    /// Entries, and their bytes.
+    /// The number of items, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.entries.len() + usize::from(!self.rest.is_empty()), self.bytes)
+        (self.items.len() + usize::from(!self.partial_frame.is_empty()), self.bytes)
     }
 
-    /// Puts bytes before everything else that is to be written.
-    pub(super) fn begin_with(&mut self, rest: Bytes) {
-        self.bytes += rest.len() - self.rest.len();
-        self.rest = rest;
+    /// Puts bytes before all queued ones.
+    pub(super) fn set_prefix(&mut self, partial_frame: Bytes) {
+        self.bytes += partial_frame.len() - self.partial_frame.len();
+        self.partial_frame = partial_frame;
     }
 
-    /// Queues; a state removes an earlier one with its key that says nothing else.
-    pub(super) fn push(&mut self, entry: Entry) {
-        for key in entry.states() {
-            self.drop_first(|standing| standing.state == Some(State { key, superseded: Superseded::Removed }));
+    /// Queues an item; a state removes an earlier one with the same key if that is to be removed when superseded.
+    pub(super) fn push(&mut self, item: QueueItem) {
+        for key in item.states() {
+            self.drop_first(|drop_policy| drop_policy.state == Some(State { key, superseded: Superseded::Removed }));
         }
-        self.bytes += entry.bytes().len();
-        self.entries.push_back(entry);
+        self.bytes += item.bytes().len();
+        self.items.push_back(item);
     }
 
-    /// Drops an event of the crowd or a state that a later one supersedes, whichever is seen first from
-    /// the oldest frame on: the search ends there, so a full queue costs no more than a look at its front.
-    pub(super) fn drop_oldest_crowd(&mut self) -> bool {
-        let found = self.oldest_crowd();
+    /// Drops the oldest droppable event or superseded state. The search ends at the first match, so a full
+    /// queue costs little more than a look at its front.
+    pub(super) fn drop_oldest_droppable(&mut self) -> bool {
+        let found = self.oldest_droppable();
         found.is_some_and(|(at, index)| self.drop_frame(at, index))
     }
 
-    fn oldest_crowd(&self) -> Option<(usize, usize)> {
+    fn oldest_droppable(&self) -> Option<(usize, usize)> {
         let mut latest: Vec<(StateKey, (usize, usize))> = Vec::new();
-        for (at, entry) in self.entries.iter().enumerate() {
-            for index in 0..entry.len() {
-                let standing = entry.standing(index);
-                if standing.is_crowd_event() {
+        for (at, item) in self.items.iter().enumerate() {
+            for index in 0..item.len() {
+                let drop_policy = item.drop_policy(index);
+                if drop_policy.is_droppable_event() {
                     return Some((at, index));
                 }
-                let Some(State { key, .. }) = standing.state else { continue };
+                let Some(State { key, .. }) = drop_policy.state else { continue };
                 if let Some((_, superseded)) = latest.iter().find(|(known, _)| *known == key) {
                     return Some(*superseded);
                 }
@@ -110,22 +109,22 @@ impl Queue {
     }
 
     pub(super) fn drop_oldest_state(&mut self) -> bool {
-        self.drop_first(|standing| standing.state.is_some())
+        self.drop_first(|drop_policy| drop_policy.state.is_some())
     }
 
-    fn drop_first(&mut self, wanted: impl Fn(Standing) -> bool) -> bool {
-        let found = self.entries.iter().enumerate().find_map(|(at, entry)| Some((at, entry.position(&wanted)?)));
+    fn drop_first(&mut self, wanted: impl Fn(DropPolicy) -> bool) -> bool {
+        let found = self.items.iter().enumerate().find_map(|(at, item)| Some((at, item.position(&wanted)?)));
         found.is_some_and(|(at, index)| self.drop_frame(at, index))
     }
 
     fn drop_frame(&mut self, at: usize, index: usize) -> bool {
-        match self.entries.remove(at) {
-            Some(Entry::Packet(packet)) => self.bytes -= packet.frame().len(),
-            Some(Entry::Run(run)) => {
+        match self.items.remove(at) {
+            Some(QueueItem::Packet(packet)) => self.bytes -= packet.frame().len(),
+            Some(QueueItem::Run(run)) => {
                 self.bytes -= run.frame_len(index);
                 let halves = [run.slice(index + 1..run.len()), run.slice(0..index)];
                 for half in halves.into_iter().filter(|half| !half.is_empty()) {
-                    self.entries.insert(at, Entry::Run(half));
+                    self.items.insert(at, QueueItem::Run(half));
                 }
             }
             None => {}
@@ -133,37 +132,37 @@ impl Queue {
         true
     }
 
-    /// Forgets all but the end of a frame whose beginning the peer has.
+    /// Clears all but the remainder of a frame that the peer has in part.
     pub(super) fn clear(&mut self) {
-        self.entries = VecDeque::new();
-        self.bytes = self.rest.len();
+        self.items = VecDeque::new();
+        self.bytes = self.partial_frame.len();
     }
 
-    /// What is to be written next, as far as there is room in `slices`. Returns how many are filled.
+    /// Fills `slices` with the next bytes to write. Returns how many are filled.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let rest = once(&*self.rest).filter(|rest| !rest.is_empty());
-        let waiting = rest.chain(self.entries.iter().map(Entry::bytes));
+        let partial_frame = once(&*self.partial_frame).filter(|partial_frame| !partial_frame.is_empty());
+        let waiting = partial_frame.chain(self.items.iter().map(QueueItem::bytes));
         slices.iter_mut().zip(waiting).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count()
     }
 
-    /// Takes off what was written.
+    /// Removes `written` bytes from the front.
     pub(super) fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
-        let from_rest = written.min(self.rest.len());
-        self.rest.advance(from_rest);
-        written -= from_rest;
+        let from_partial = written.min(self.partial_frame.len());
+        self.partial_frame.advance(from_partial);
+        written -= from_partial;
         while written > 0 {
-            let Some(mut entry) = self.entries.pop_front() else { return };
-            if let Some(left) = written.checked_sub(entry.bytes().len()) {
+            let Some(mut item) = self.items.pop_front() else { return };
+            if let Some(left) = written.checked_sub(item.bytes().len()) {
                 written = left;
                 continue;
             }
-            match &mut entry {
-                Entry::Packet(packet) => self.rest = packet.frame().slice(written..),
-                Entry::Run(run) => {
-                    self.rest = run.advance(written);
+            match &mut item {
+                QueueItem::Packet(packet) => self.partial_frame = packet.frame().slice(written..),
+                QueueItem::Run(run) => {
+                    self.partial_frame = run.advance(written);
                     if !run.is_empty() {
-                        self.entries.push_front(entry);
+                        self.items.push_front(item);
                     }
                 }
             }
@@ -171,38 +170,38 @@ impl Queue {
         }
         if self.is_empty() {
             // An idle member holds no memory.
-            self.entries = VecDeque::new();
-            self.rest = Bytes::new();
+            self.items = VecDeque::new();
+            self.partial_frame = Bytes::new();
         }
     }
 
     pub(super) fn take_bytes(&mut self) -> Bytes {
-        let waiting = once(&*self.rest).chain(self.entries.iter().map(Entry::bytes));
+        let waiting = once(&*self.partial_frame).chain(self.items.iter().map(QueueItem::bytes));
         let bytes = waiting.collect::<Vec<_>>().concat().into();
         *self = Self::default();
         bytes
     }
 
-    /// Moves at least one packet, and more as far as `portion` goes, into `into`.
-    pub(super) fn take(&mut self, portion: Portion, into: &mut Vec<Packet>) {
+    /// Moves at least one packet, and more as far as `limits` goes, into `into`.
+    pub(super) fn take(&mut self, limits: DrainLimits, into: &mut Vec<Packet>) {
         let (mut packets, mut bytes) = (0, 0);
-        while let Some(entry) = self.entries.front_mut() {
-            let packet = match entry {
-                Entry::Packet(packet) => packet.clone(),
-                Entry::Run(run) => run.packet(0),
+        while let Some(item) = self.items.front_mut() {
+            let packet = match item {
+                QueueItem::Packet(packet) => packet.clone(),
+                QueueItem::Run(run) => run.packet(0),
             };
             let len = packet.frame().len();
-            if packets > 0 && (packets == portion.packets_max || bytes + len > portion.bytes_max) {
+            if packets > 0 && (packets == limits.packets_max || bytes + len > limits.bytes_max) {
                 break;
             }
             packets += 1;
             bytes += len;
             self.bytes -= len;
             into.push(packet);
-            match entry {
-                Entry::Run(run) if run.len() > 1 => *run = run.slice(1..run.len()),
+            match item {
+                QueueItem::Run(run) if run.len() > 1 => *run = run.slice(1..run.len()),
                 _ => {
-                    self.entries.pop_front();
+                    self.items.pop_front();
                 }
             }
         }

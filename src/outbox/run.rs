@@ -1,28 +1,28 @@
-//! Several packets in one piece of memory: what a room tells everybody at once.
+//! Several packets in one buffer: the events of one flush of a room.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::packet::{Packet, Standing};
+use super::packet::{DropPolicy, Packet};
 
-/// Where one frame of a [`Run`] ends.
+/// The end of one frame of a [`Run`], and its drop policy.
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct FrameEnd {
     end: u32,
-    standing: Standing,
+    drop_policy: DropPolicy,
 }
 
 #[derive(Debug)]
 struct Block {
     bytes: Bytes,
-    marks: Vec<Mark>,
+    ends: Vec<FrameEnd>,
 }
 
-/// A run of frames, one after the other in shared memory. It is written with one system call, and
-/// still knows where each frame ends: a member that falls behind loses single ones, and a polling
-/// session takes them one by one.
+/// A run of frames, one after the other in shared memory. It is written with one system call, and keeps the end
+/// of each frame, so that single frames can be dropped for a slow member, and a polling session takes them one
+/// by one.
 #[derive(Debug, Clone)]
 pub struct Run {
     block: Arc<Block>,
@@ -31,11 +31,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Puts packets together. `None` if there is none.
+    /// Concatenates packets. `None` if there is none.
     pub fn of(packets: &[Packet]) -> Option<Self> {
         let bytes = match packets {
             [] => return None,
-            // The usual case in a calm room, and there is nothing to put together.
+            // The usual case in a calm room: nothing to copy.
             [only] => only.frame().clone(),
             several => {
                 let mut bytes = BytesMut::with_capacity(several.iter().map(|packet| packet.frame().len()).sum());
@@ -44,14 +44,14 @@ impl Run {
             }
         };
         let mut end = 0;
-        let mark = |packet: &Packet| {
+        let end_of = |packet: &Packet| {
             end += packet.frame().len();
             // A run holds what one flush gathered, which `FanOut` bounds far below this.
-            Mark { end: u32::try_from(end).unwrap_or(u32::MAX), standing: packet.standing() }
+            FrameEnd { end: u32::try_from(end).unwrap_or(u32::MAX), drop_policy: packet.drop_policy() }
         };
-        let marks: Vec<Mark> = packets.iter().map(mark).collect();
-        let to = marks.len();
-        Some(Self { block: Arc::new(Block { bytes, marks }), from: 0, to })
+        let ends: Vec<FrameEnd> = packets.iter().map(end_of).collect();
+        let to = ends.len();
+        Some(Self { block: Arc::new(Block { bytes, ends }), from: 0, to })
     }
 
     /// Frames in it.
@@ -72,20 +72,20 @@ impl Run {
         &self.block.bytes[self.start_of(self.from)..self.start_of(self.to)]
     }
 
-    /// One frame of it, for its own.
+    /// One frame of it, as a packet.
     pub fn packet(&self, index: usize) -> Packet {
         let index = self.from + index;
         let frame = self.block.bytes.slice(self.start_of(index)..self.start_of(index + 1));
-        Packet::of_frame(frame, self.block.marks[index].standing)
+        Packet::of_frame(frame, self.block.ends[index].drop_policy)
     }
 
-    pub(super) fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.block.marks[self.from..self.to].iter().map(|mark| mark.standing)
+    pub(super) fn drop_policies(&self) -> impl Iterator<Item = DropPolicy> {
+        self.block.ends[self.from..self.to].iter().map(|frame| frame.drop_policy)
     }
 
-    /// The standing of one frame, counted from the beginning of this run, which must have it.
-    pub(super) fn standing(&self, index: usize) -> Standing {
-        self.block.marks[self.from + index].standing
+    /// The drop policy of one frame, counted from the beginning of this run, which must have it.
+    pub(super) fn drop_policy(&self, index: usize) -> DropPolicy {
+        self.block.ends[self.from + index].drop_policy
     }
 
     pub(super) fn frame_len(&self, index: usize) -> usize {
@@ -93,10 +93,10 @@ impl Run {
         self.start_of(index + 1) - self.start_of(index)
     }
 
-    /// Takes `written` bytes off its front. Returns what is left of the frame that this ended in.
+    /// Removes `written` bytes from the front. Returns the remainder of a frame that was written in part.
     pub(super) fn advance(&mut self, written: usize) -> Bytes {
         let at = self.start_of(self.from) + written;
-        let whole = self.block.marks[self.from..self.to].partition_point(|mark| mark.end as usize <= at);
+        let whole = self.block.ends[self.from..self.to].partition_point(|frame| frame.end as usize <= at);
         self.from += whole;
         if at == self.start_of(self.from) {
             return Bytes::new();
@@ -108,7 +108,7 @@ impl Run {
     fn start_of(&self, index: usize) -> usize {
         match index.checked_sub(1) {
             None => 0,
-            Some(before) => self.block.marks[before].end as usize,
+            Some(before) => self.block.ends[before].end as usize,
         }
     }
 }
@@ -116,10 +116,10 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Lane;
+    use crate::domain::Priority;
 
     fn run(texts: &[&str]) -> Run {
-        let packets: Vec<Packet> = texts.iter().map(|text| Packet::text(text, Lane::Crowd)).collect();
+        let packets: Vec<Packet> = texts.iter().map(|text| Packet::text(text, Priority::Droppable)).collect();
         Run::of(&packets).unwrap()
     }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_taken_off_to_the_byte() {
+    fn written_bytes_are_removed_exactly() {
         for written in 0..=11 {
             let whole = run(&["a", "bcd", "e"]);
             let mut left = whole.clone();

@@ -7,7 +7,7 @@ const LIMITS: OutboxLimits = OutboxLimits { packets_max: 8, bytes_max: 4_096 };
 fn drain(outbox: &Outbox) -> Vec<String> {
     let mut packets = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Ok(())) = outbox.poll_drain(&mut cx, Portion::ALL, &mut packets) {}
+    while let Poll::Ready(Ok(())) = outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
     let payloads = packets.iter().filter_map(Packet::payload);
     payloads.map(|payload| String::from_utf8(payload.to_vec()).unwrap()).collect()
 }
@@ -16,10 +16,10 @@ fn drain(outbox: &Outbox) -> Vec<String> {
 fn crowd_packets_give_way_oldest_first() {
     let outbox = Outbox::new(LIMITS);
     for n in 0..6 {
-        assert_eq!(outbox.push(Packet::text(&n.to_string(), Lane::Crowd)), Pushed::Queued);
+        assert_eq!(outbox.push(Packet::text(&n.to_string(), Priority::Droppable)), Pushed::Queued);
     }
-    assert_eq!(outbox.push(Packet::text("6", Lane::Crowd)), Pushed::Full);
-    assert_eq!(outbox.push(Packet::text("gift", Lane::Money)), Pushed::Full);
+    assert_eq!(outbox.push(Packet::text("6", Priority::Droppable)), Pushed::Full);
+    assert_eq!(outbox.push(Packet::text("gift", Priority::Critical)), Pushed::Full);
     assert_eq!(outbox.dropped_count(), 1);
     assert_eq!(drain(&outbox), ["1", "2", "3", "4", "5", "6", "gift"]);
     assert_eq!(outbox.full_for(), None);
@@ -29,21 +29,21 @@ fn crowd_packets_give_way_oldest_first() {
 fn the_last_quarter_is_kept_for_what_must_not_be_dropped() {
     let outbox = Outbox::new(LIMITS);
     for _ in 0..8 {
-        outbox.push(Packet::text("gift", Lane::Money));
+        outbox.push(Packet::text("gift", Priority::Critical));
     }
     assert_eq!(outbox.closed(), None);
-    assert_eq!(outbox.push(Packet::text("comment", Lane::Crowd)), Pushed::Full);
+    assert_eq!(outbox.push(Packet::text("comment", Priority::Droppable)), Pushed::Full);
     assert_eq!(outbox.closed(), None, "a dropped comment ends nobody");
-    outbox.push(Packet::text("one more gift", Lane::Money));
+    outbox.push(Packet::text("one more gift", Priority::Critical));
     assert_eq!(outbox.closed(), Some(Disconnect::Slow), "a gift that cannot be kept ends the session");
-    assert_eq!(outbox.push(Packet::text("late", Lane::Money)), Pushed::Closed);
+    assert_eq!(outbox.push(Packet::text("late", Priority::Critical)), Pushed::Closed);
 }
 
 #[test]
 fn bytes_are_bounded_too() {
     let outbox = Outbox::new(LIMITS);
-    outbox.push(Packet::text(&"a".repeat(2_000), Lane::Crowd));
-    outbox.push(Packet::text(&"b".repeat(2_000), Lane::Crowd));
+    outbox.push(Packet::text(&"a".repeat(2_000), Priority::Droppable));
+    outbox.push(Packet::text(&"b".repeat(2_000), Priority::Droppable));
     let (packets, bytes) = outbox.queued();
     assert_eq!(packets, 1);
     assert!(bytes <= LIMITS.bytes_max);
@@ -54,14 +54,14 @@ fn bytes_are_bounded_too() {
 fn a_portion_is_bounded_in_packets_and_bytes_but_never_empty() {
     let outbox = Outbox::new(LIMITS);
     for text in ["a", "b", "c", "large", "d"] {
-        outbox.push(Packet::text(text, Lane::Crowd));
+        outbox.push(Packet::text(text, Priority::Droppable));
     }
     let mut cx = Context::from_waker(Waker::noop());
     let mut portions = Vec::new();
     for _ in 0..4 {
         let mut packets = Vec::new();
-        let portion = Portion { packets_max: 2, bytes_max: 6 };
-        assert_eq!(outbox.poll_drain(&mut cx, portion, &mut packets), Poll::Ready(Ok(())));
+        let limits = DrainLimits { packets_max: 2, bytes_max: 6 };
+        assert_eq!(outbox.poll_drain(&mut cx, limits, &mut packets), Poll::Ready(Ok(())));
         portions.push(packets.len());
     }
     assert_eq!(portions, [2, 1, 1, 1]);
@@ -70,36 +70,36 @@ fn a_portion_is_bounded_in_packets_and_bytes_but_never_empty() {
 #[test]
 fn what_was_queued_before_the_close_is_still_drained() {
     let outbox = Outbox::new(LIMITS);
-    outbox.push(Packet::text("bye", Lane::Money));
+    outbox.push(Packet::text("bye", Priority::Critical));
     outbox.close(Disconnect::Kicked);
     outbox.close(Disconnect::Fault);
     assert_eq!(drain(&outbox), ["bye"]);
     let mut cx = Context::from_waker(Waker::noop());
-    assert_eq!(outbox.poll_drain(&mut cx, Portion::ALL, &mut Vec::new()), Poll::Ready(Err(Disconnect::Kicked)));
+    assert_eq!(outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut Vec::new()), Poll::Ready(Err(Disconnect::Kicked)));
 }
 
-fn run(texts: &[(&str, Standing)]) -> Run {
-    let packets: Vec<Packet> = texts.iter().map(|(text, standing)| Packet::text(text, *standing)).collect();
+fn run(texts: &[(&str, DropPolicy)]) -> Run {
+    let packets: Vec<Packet> = texts.iter().map(|(text, drop_policy)| Packet::text(text, *drop_policy)).collect();
     Run::of(&packets).unwrap()
 }
 
-const CROWD: Standing = Standing { lane: Lane::Crowd, state: None };
-const MONEY: Standing = Standing { lane: Lane::Money, state: None };
-const STATE: Standing = state(7, Superseded::Removed);
+const DROPPABLE: DropPolicy = DropPolicy { priority: Priority::Droppable, state: None };
+const CRITICAL: DropPolicy = DropPolicy { priority: Priority::Critical, state: None };
+const STATE: DropPolicy = state(7, Superseded::Removed);
 /// One that reports a change as well.
-const REPORT: Standing = state(7, Superseded::Delivered);
+const REPORT: DropPolicy = state(7, Superseded::Delivered);
 
-const fn state(key: u64, superseded: Superseded) -> Standing {
-    Standing { lane: Lane::Crowd, state: Some(State { key: StateKey(key), superseded }) }
+const fn state(key: u64, superseded: Superseded) -> DropPolicy {
+    DropPolicy { priority: Priority::Droppable, state: Some(State { key: StateKey(key), superseded }) }
 }
 
 #[test]
 fn a_run_is_one_entry_and_loses_single_events() {
     let outbox = Outbox::new(LIMITS);
     let long = "x".repeat(1_000);
-    assert_eq!(outbox.push_run(&run(&[(&long, CROWD), ("gift", MONEY), ("late", CROWD)])), Pushed::Queued);
+    assert_eq!(outbox.push_run(&run(&[(&long, DROPPABLE), ("gift", CRITICAL), ("late", DROPPABLE)])), Pushed::Queued);
     assert_eq!(outbox.queued().0, 1);
-    assert_eq!(outbox.push(Packet::text(&"y".repeat(2_060), Lane::Crowd)), Pushed::Full);
+    assert_eq!(outbox.push(Packet::text(&"y".repeat(2_060), Priority::Droppable)), Pushed::Full);
     assert_eq!(outbox.dropped_count(), 1);
     assert_eq!(drain(&outbox)[..2], ["gift", "late"]);
 }
@@ -109,7 +109,7 @@ fn a_run_that_is_too_much_by_itself_keeps_its_latest() {
     let outbox = Outbox::new(LIMITS);
     let text = "x".repeat(1_000);
     let texts = ["1", "2", "3", "4", "5"].map(|n| format!("{n}{text}"));
-    let events: Vec<(&str, Standing)> = texts.iter().map(|text| (text.as_str(), CROWD)).collect();
+    let events: Vec<(&str, DropPolicy)> = texts.iter().map(|text| (text.as_str(), DROPPABLE)).collect();
     assert_eq!(outbox.push_run(&run(&events)), Pushed::Full);
     assert_eq!(drain(&outbox), texts[2..]);
 }
@@ -117,7 +117,7 @@ fn a_run_that_is_too_much_by_itself_keeps_its_latest() {
 #[test]
 fn a_state_takes_the_place_of_an_earlier_one() {
     let outbox = Outbox::new(LIMITS);
-    outbox.push_run(&run(&[("a", CROWD), ("one online", STATE), ("b", CROWD)]));
+    outbox.push_run(&run(&[("a", DROPPABLE), ("one online", STATE), ("b", DROPPABLE)]));
     outbox.push(Packet::text("other room", state(8, Superseded::Removed)));
     outbox.push(Packet::text("two online", STATE));
     assert_eq!(outbox.dropped_count(), 0);
@@ -128,19 +128,19 @@ fn a_state_takes_the_place_of_an_earlier_one() {
 fn states_that_report_a_change_are_all_delivered_while_there_is_room() {
     let outbox = Outbox::new(LIMITS);
     outbox.push(Packet::text("alice joined", REPORT));
-    outbox.push_run(&run(&[("bob joined", REPORT), ("hello", CROWD), ("carol joined", REPORT)]));
+    outbox.push_run(&run(&[("bob joined", REPORT), ("hello", DROPPABLE), ("carol joined", REPORT)]));
     assert_eq!(drain(&outbox), ["alice joined", "bob joined", "hello", "carol joined"]);
 }
 
 #[test]
 fn superseded_states_give_way_with_the_events_of_the_crowd_and_the_latest_after_them() {
     let outbox = Outbox::new(LIMITS);
-    outbox.push(Packet::text("gift", Lane::Money));
+    outbox.push(Packet::text("gift", Priority::Critical));
     for n in 0..4 {
-        outbox.push_run(&run(&[(&format!("{n} joined"), REPORT), (&format!("comment {n}"), CROWD)]));
+        outbox.push_run(&run(&[(&format!("{n} joined"), REPORT), (&format!("comment {n}"), DROPPABLE)]));
     }
     for n in 4..12 {
-        outbox.push(Packet::text(&format!("comment {n}"), Lane::Crowd));
+        outbox.push(Packet::text(&format!("comment {n}"), Priority::Droppable));
     }
     assert_eq!(drain(&outbox), ["gift", "3 joined", "comment 8", "comment 9", "comment 10", "comment 11"]);
 }
@@ -150,7 +150,7 @@ fn a_state_outlives_the_events_of_the_crowd() {
     let outbox = Outbox::new(LIMITS);
     outbox.push(Packet::text("two online", STATE));
     for n in 0..20 {
-        outbox.push(Packet::text(&n.to_string(), Lane::Crowd));
+        outbox.push(Packet::text(&n.to_string(), Priority::Droppable));
     }
     assert_eq!(drain(&outbox)[0], "two online");
 }
@@ -168,8 +168,8 @@ async fn a_push_reaches_a_socket_that_keeps_up_by_itself() {
     let (server, mut client) = sockets().await;
     let outbox = Outbox::new(LIMITS);
     outbox.attach_socket(server, Bytes::new());
-    assert_eq!(outbox.push(Packet::text("a", Lane::Crowd)), Pushed::Queued);
-    assert_eq!(outbox.push_run(&run(&[("b", CROWD), ("c", CROWD)])), Pushed::Queued);
+    assert_eq!(outbox.push(Packet::text("a", Priority::Droppable)), Pushed::Queued);
+    assert_eq!(outbox.push_run(&run(&[("b", DROPPABLE), ("c", DROPPABLE)])), Pushed::Queued);
     assert_eq!(outbox.queued(), (0, 0));
     let mut heard = [0; 9];
     tokio::io::AsyncReadExt::read_exact(&mut client, &mut heard).await.unwrap();
@@ -187,10 +187,10 @@ async fn a_stopped_reader_costs_its_bound_and_hears_whole_frames_in_order_when_i
     let mut pushed = 0;
     while outbox.dropped_count() == 0 {
         let (one, other) = (format!("{pushed:04}{filler}"), format!("{:04}{filler}", pushed + 1));
-        outbox.push_run(&run(&[(&one, CROWD), (&other, CROWD)]));
+        outbox.push_run(&run(&[(&one, DROPPABLE), (&other, DROPPABLE)]));
         pushed += 2;
-        let (entries, bytes) = outbox.queued();
-        assert!(entries <= BOUND.packets_max && bytes <= BOUND.bytes_max);
+        let (items, bytes) = outbox.queued();
+        assert!(items <= BOUND.packets_max && bytes <= BOUND.bytes_max);
     }
     assert!(outbox.full_for().is_some());
     outbox.close(Disconnect::Kicked);

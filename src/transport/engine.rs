@@ -19,7 +19,7 @@ use super::upgrades::Carry;
 use super::{Refusal, Refused, TransportState, cors, overloaded, polling, ws};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
-use crate::domain::{Disconnect, Lane};
+use crate::domain::{Disconnect, Priority};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::engineio::{EngineError, Handshake, open_packet};
 use crate::protocol::{EnginePacket, EngineVersion};
@@ -244,7 +244,7 @@ fn open_session(
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.settings.outbox);
     // Before the session begins, since it may have something to say at once.
-    outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Lane::Money));
+    outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Priority::Critical));
     Ok(Peer::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
 }
 

@@ -13,7 +13,7 @@ use super::table::{EngineEntry, NotNow, Polled};
 use super::{Refused, TransportState, deliver, gone, overloaded};
 use crate::actors::session::Inbound;
 use crate::domain::Disconnect;
-use crate::outbox::{Packet, Portion};
+use crate::outbox::{DrainLimits, Packet};
 use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{
     CLOSE, EngineError, EngineParseError, NOOP, PayloadKind, decode_payload, encode_payload,
@@ -30,8 +30,8 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
         Ok(guard) => guard,
         Err(not_now) => return not_now.refuse(entry),
     };
-    let portion = Portion { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
-    let packets = match guard.wait(portion).await {
+    let limits = DrainLimits { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
+    let packets = match guard.wait(limits).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry, &[NOOP.as_bytes()]),
         Polled::Ended { reason, hung } => {

@@ -12,7 +12,7 @@ use super::frames::Message;
 use super::socket::{Framing, Peer, Socket, Stopped};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
-use crate::domain::Lane;
+use crate::domain::Priority;
 use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
 use crate::protocol::EnginePacket;
 use crate::protocol::engineio::{PROBE_PONG, decode_text};
@@ -92,7 +92,7 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
                 if std::mem::replace(&mut answered, true) {
                     charge(entry).await?;
                 }
-                outbox.push(Packet::text(PROBE_PONG, Lane::Money));
+                outbox.push(Packet::text(PROBE_PONG, Priority::Critical));
                 entry.probe_answered();
             }
             Ok(EnginePacket::Upgrade) if answered => return Ok(()),

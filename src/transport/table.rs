@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use super::owner::Owner;
 use crate::actors::Session;
 use crate::domain::Disconnect;
-use crate::outbox::{Outbox, Packet, Portion};
+use crate::outbox::{DrainLimits, Outbox, Packet};
 use crate::protocol::EngineVersion;
 
 /// How long a session that we ended keeps its last packets for the next poll of its client: as long as
@@ -179,7 +179,7 @@ impl EngineEntry {
     /// The probe was answered: a hanging poll is released.
     pub(super) fn probe_answered(&self) {
         self.lock().carrier = Carrier::Probing { answered: true };
-        self.outbox.nudge();
+        self.outbox.wake_drainer();
     }
 
     /// The output of `reading`, or nothing once the session has ended: nothing that the client has in hand may
@@ -199,7 +199,7 @@ impl EngineEntry {
     }
 
     /// Waits for something to answer a poll with, and takes a portion of it.
-    async fn polled(&self, portion: Portion) -> Polled {
+    async fn polled(&self, limits: DrainLimits) -> Polled {
         let mut release = pin!(None);
         let mut hung = false;
         std::future::poll_fn(|cx: &mut Context<'_>| {
@@ -210,7 +210,7 @@ impl EngineEntry {
                 return Poll::Ready(Polled::Released);
             }
             let mut packets = Vec::new();
-            match self.outbox.poll_drain(cx, portion, &mut packets) {
+            match self.outbox.poll_drain(cx, limits, &mut packets) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Polled::Packets(packets)),
                 Poll::Ready(Err(reason)) => return Poll::Ready(Polled::Ended { reason, hung }),
                 Poll::Pending => hung = true,
@@ -237,8 +237,8 @@ pub(super) struct PollGuard {
 }
 
 impl PollGuard {
-    pub(super) async fn wait(mut self, portion: Portion) -> Polled {
-        let polled = self.entry.polled(portion).await;
+    pub(super) async fn wait(mut self, limits: DrainLimits) -> Polled {
+        let polled = self.entry.polled(limits).await;
         self.answered = true;
         polled
     }
@@ -307,7 +307,7 @@ impl ProbeGuard {
         state.carrier = Carrier::WebSocket;
         drop(state);
         // A poll that still hangs finds that it is no longer asked for.
-        self.entry.outbox.nudge();
+        self.entry.outbox.wake_drainer();
         Some(over)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::domain::{CrowdRate, Lane, LiveId, Presence, Sequenced};
-use crate::outbox::{Packet, Run, Standing, State, StateKey, Superseded};
+use crate::domain::{CrowdRate, LiveId, Presence, Priority, Sequenced};
+use crate::outbox::{DropPolicy, Packet, Run, State, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
 /// What all members of a room are told. The first hub that needs a wire form makes it, the others
@@ -11,7 +11,7 @@ use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 #[derive(Debug)]
 pub struct Encoded {
     what: What,
-    standing: Standing,
+    drop_policy: DropPolicy,
     packets: [OnceLock<Packet>; Dialect::COUNT],
 }
 
@@ -23,8 +23,8 @@ enum What {
 }
 
 impl Encoded {
-    pub fn event(sequenced: Sequenced, lane: Lane) -> Self {
-        Self::new(What::Event(sequenced), lane.into())
+    pub fn event(sequenced: Sequenced, priority: Priority) -> Self {
+        Self::new(What::Event(sequenced), priority.into())
     }
 
     /// A presence that lists the users says who is there, so of a member that is behind the latest is
@@ -33,18 +33,18 @@ impl Encoded {
         let key = StateKey(presence.live_id.get().unsigned_abs());
         let superseded = if presence.announces_each_change { Superseded::Delivered } else { Superseded::Removed };
         let state = presence.users.is_some().then_some(State { key, superseded });
-        Self::new(What::Presence(presence), Standing { lane: Lane::Crowd, state })
+        Self::new(What::Presence(presence), DropPolicy { priority: Priority::Droppable, state })
     }
 
     pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
         // Lives count from 1, so the complement of one is no other's presence.
         let key = StateKey(!live_id.get().unsigned_abs());
         let state = Some(State { key, superseded: Superseded::Removed });
-        Self::new(What::Rate(live_id, rate), Standing { lane: Lane::Crowd, state })
+        Self::new(What::Rate(live_id, rate), DropPolicy { priority: Priority::Droppable, state })
     }
 
-    fn new(what: What, standing: Standing) -> Self {
-        Self { what, standing, packets: Default::default() }
+    fn new(what: What, drop_policy: DropPolicy) -> Self {
+        Self { what, drop_policy, packets: Default::default() }
     }
 
     /// The event, if it is one.
@@ -63,7 +63,7 @@ impl Encoded {
                 What::Presence(presence) => presence_text(dialect, presence),
                 What::Rate(live_id, rate) => rate_text(dialect, *live_id, *rate),
             };
-            Packet::text(&text, self.standing)
+            Packet::text(&text, self.drop_policy)
         });
         packet.clone()
     }

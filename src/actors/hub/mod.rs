@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::info;
 
-use crate::domain::{Disconnect, KickReason, Lane, LiveId, SessionId, SocketId};
+use crate::domain::{Disconnect, KickReason, LiveId, Priority, SessionId, SocketId};
 use crate::outbox::{Outbox, Packet, Pushed};
 use crate::protocol::refusal::kick_code;
 use crate::protocol::{Codec, kicked_text};
@@ -67,7 +67,7 @@ impl Hub {
     fn room_gone(&mut self, live_id: LiveId) {
         for outlet in self.rooms.remove(&live_id).into_iter().flat_map(BTreeMap::into_values) {
             let text = kicked_text(outlet.codec.dialect(), live_id, kick_code(KickReason::RoomRestarted), None);
-            push(&mut self.slow, &outlet, Packet::text(&text, Lane::Money));
+            push(&mut self.slow, &outlet, Packet::text(&text, Priority::Critical));
         }
     }
 

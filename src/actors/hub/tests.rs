@@ -4,7 +4,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::*;
 use crate::domain::{CommentId, Epoch, RoomEvent, Sequenced};
-use crate::outbox::{OutboxLimits, Portion};
+use crate::outbox::{DrainLimits, OutboxLimits};
 
 const LIVE: LiveId = LiveId::FIRST;
 const LIMITS: OutboxLimits = OutboxLimits { packets_max: 100, bytes_max: 100_000 };
@@ -21,11 +21,11 @@ fn outlet(session: u64, codec: Codec) -> Arc<Outlet> {
 fn event(offset: u64) -> Arc<Encoded> {
     let comment_id = CommentId::new(1).unwrap();
     let event = RoomEvent::Removed { live_id: LIVE, comment_id };
-    Arc::new(Encoded::event(Sequenced { epoch: Epoch::from("e"), offset, event }, Lane::Money))
+    Arc::new(Encoded::event(Sequenced { epoch: Epoch::from("e"), offset, event }, Priority::Critical))
 }
 
 fn answer(outlet: &Arc<Outlet>, text: &str) -> HubItem {
-    HubItem::One(outlet.clone(), Packet::text(text, Lane::Money))
+    HubItem::One(outlet.clone(), Packet::text(text, Priority::Critical))
 }
 
 /// Passes a batch of `events_count` events through the hub.
@@ -38,7 +38,7 @@ fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
 fn heard(outlet: &Outlet) -> Vec<String> {
     let mut packets = Vec::new();
     let mut cx = TaskContext::from_waker(Waker::noop());
-    while let Poll::Ready(Ok(())) = outlet.outbox.poll_drain(&mut cx, Portion::ALL, &mut packets) {}
+    while let Poll::Ready(Ok(())) = outlet.outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
     let text = |packet: &Packet| String::from_utf8(packet.payload().unwrap().to_vec()).unwrap();
     let offset = |text: String| match text.split_once("\"offset\":") {
         Some((_, rest)) => rest.chars().take_while(char::is_ascii_digit).collect(),

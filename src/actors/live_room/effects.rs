@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::actors::hub::Encoded;
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, Effect, GiftRefusal, KickReason, Lane, LaneOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced, StoreFailed,
+    Comment, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced,
+    StoreFailed,
 };
 use crate::outbox::Packet;
 use crate::protocol::refusal::kick_code;
@@ -49,7 +50,7 @@ impl LiveRoom {
                 }
                 Effect::Echo { handle, comment } => {
                     let text = echo_text(handle.outlet.codec.dialect(), &comment);
-                    self.fan_out.one(&handle, Packet::text(&text, Lane::Voice));
+                    self.fan_out.one(&handle, Packet::text(&text, Priority::Normal));
                 }
                 Effect::CommitGift { ticket, order } => {
                     if let Err(refusal) = self.persister.submit(Write::Gift(order), WriteTicket::Gift(ticket)) {
@@ -71,7 +72,7 @@ impl LiveRoom {
 
     fn kick(&mut self, port: &SessionPort, reason: KickReason) {
         let text = kicked_text(port.outlet.codec.dialect(), self.live_id, kick_code(reason), None);
-        self.fan_out.one(port, Packet::text(&text, Lane::Money));
+        self.fan_out.one(port, Packet::text(&text, Priority::Critical));
         if reason == KickReason::IdentityChanged {
             // The session knows, and may have sent its next join already.
             return;
@@ -95,8 +96,8 @@ impl LiveRoom {
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.held.set(self.room.live());
         }
-        let lane = sequenced.event.lane(self.room.live().owner);
-        let encoded = Arc::new(Encoded::event(sequenced.clone(), lane));
+        let priority = sequenced.event.priority(self.room.live().owner);
+        let encoded = Arc::new(Encoded::event(sequenced.clone(), priority));
         let now = self.now();
         self.recovery.keep(&sequenced, encoded.clone(), now);
         self.fan_out.all(encoded);
@@ -106,7 +107,7 @@ impl LiveRoom {
     fn reply(&mut self, to: &ReplyTo<Arc<SessionPort>>, result: &Result<Reply, Reject>) {
         let outlet = &to.handle.outlet;
         if let Some(text) = reply_text(outlet.codec.dialect(), &outlet.socket_id, &to.ack, result, self.now()) {
-            self.fan_out.one(&to.handle, Packet::text(&text, Lane::Money));
+            self.fan_out.one(&to.handle, Packet::text(&text, Priority::Critical));
         }
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
 use crate::actors::session::SessionPort;
-use crate::domain::{History, HistoryLimits, Lane, LaneOf, Offset, Position, RoomEvent, Sequenced, Timestamp, UserId};
+use crate::domain::{
+    History, HistoryLimits, Offset, Position, Priority, PriorityOf, RoomEvent, Sequenced, Timestamp, UserId,
+};
 use crate::outbox::{Packet, Run};
 use crate::protocol::Dialect;
 
@@ -39,8 +41,8 @@ impl Recovery {
         let start = Position { epoch: position.epoch.clone(), offset: position.offset.saturating_sub(before) };
         let mut recovery = Self::new(limits, start);
         for (sequenced, at) in told {
-            let lane = sequenced.event.lane(owner);
-            recovery.keep(sequenced, Arc::new(Encoded::event(sequenced.clone(), lane)), *at);
+            let priority = sequenced.event.priority(owner);
+            recovery.keep(sequenced, Arc::new(Encoded::event(sequenced.clone(), priority)), *at);
         }
         recovery
     }
@@ -49,7 +51,7 @@ impl Recovery {
     pub(super) fn keep(&mut self, sequenced: &Sequenced, encoded: Arc<Encoded>, now: Timestamp) {
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| {
-                Arc::new(Encoded::event(Sequenced { offset, ..sequenced.clone() }, Lane::Money))
+                Arc::new(Encoded::event(Sequenced { offset, ..sequenced.clone() }, Priority::Critical))
             });
         }
         self.history.push(sequenced, encoded, now);
@@ -83,7 +85,7 @@ impl Recovery {
         let whole = &mut self.whole[dialect.index()];
         if whole.is_none() {
             // Comments too are not dropped from a replay: it was promised whole.
-            let again = |encoded: &Arc<Encoded>| encoded.packet(dialect).in_lane(Lane::Voice);
+            let again = |encoded: &Arc<Encoded>| encoded.packet(dialect).with_priority(Priority::Normal);
             let packets: Vec<Packet> = self.history.iter().map(again).collect();
             *whole = Run::of(&packets);
         }
@@ -114,7 +116,7 @@ mod tests {
     fn keep(recovery: &mut Recovery, offset: Offset) {
         let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: format!("notice {offset}").into() };
         let sequenced = Sequenced { epoch: "e".into(), offset, event };
-        let encoded = Arc::new(Encoded::event(sequenced.clone(), Lane::Crowd));
+        let encoded = Arc::new(Encoded::event(sequenced.clone(), Priority::Droppable));
         recovery.keep(&sequenced, encoded, Timestamp(0));
     }
 
@@ -129,7 +131,7 @@ mod tests {
 
         assert_eq!((all.len(), last.len()), (3, 1));
         assert_eq!(all.bytes().as_ptr_range().end, last.bytes().as_ptr_range().end);
-        assert_eq!(last.packet(0).standing(), Lane::Voice.into(), "what was promised is not dropped");
+        assert_eq!(last.packet(0).drop_policy(), Priority::Normal.into(), "what was promised is not dropped");
         assert!(recovery.after(4, Dialect::PlainJson).is_none());
         assert_ne!(recovery.after(3, Dialect::SocketIo).unwrap().bytes(), last.bytes());
     }
@@ -145,7 +147,7 @@ mod tests {
             offset: 2,
             event: RoomEvent::Removed { live_id: LiveId::FIRST, comment_id },
         };
-        recovery.keep(&removed, Arc::new(Encoded::event(removed.clone(), Lane::Money)), Timestamp(0));
+        recovery.keep(&removed, Arc::new(Encoded::event(removed.clone(), Priority::Critical)), Timestamp(0));
         assert_eq!(recovery.after(0, Dialect::PlainJson).unwrap().len(), 2);
         recovery.trim(Timestamp(1_001));
         assert!(recovery.after(0, Dialect::PlainJson).is_none());

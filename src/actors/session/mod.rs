@@ -28,7 +28,7 @@ use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
 use crate::cluster::Nodes;
-use crate::domain::{AckId, Bucket, BucketRate, Disconnect, Lane, LiveId, Reject, SocketId, UserId};
+use crate::domain::{AckId, Bucket, BucketRate, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
@@ -236,7 +236,7 @@ impl Session {
 
     /// Sends text past the rooms: what only this session is told, in no order with events.
     fn say(&self, text: &str) {
-        self.port.outlet.outbox.push(Packet::text(text, Lane::Money));
+        self.port.outlet.outbox.push(Packet::text(text, Priority::Critical));
     }
 
     fn reject(&self, ack: &AckId, reject: Reject) {
