@@ -25,7 +25,7 @@ impl RecentArrivals {
     }
 
     /// Counts one more.
-    pub fn note(&mut self, now: Timestamp) {
+    pub fn record(&mut self, now: Timestamp) {
         let count = self.count(now).saturating_add(1);
         let is_known = self.count > 0 && now >= self.halved_at;
         // With a count of zero, the half-life begins with this arrival.
@@ -85,7 +85,7 @@ mod tests {
             let recent = &mut self.places[place];
             let admitted = self.bucket.take_keeping(RATE, recent.reserve(RATE.burst, 1, now), now).is_ok();
             if admitted {
-                recent.note(now);
+                recent.record(now);
             }
             admitted
         }
@@ -95,10 +95,10 @@ mod tests {
     fn what_is_remembered_halves() {
         let mut recent = RecentArrivals::none(START);
         for _ in 0..100 {
-            recent.note(START);
+            recent.record(START);
         }
         assert_eq!([0, 9_999, 10_000, 20_000, 70_000].map(|ms| recent.count(START.plus_ms(ms))), [100, 100, 50, 25, 0]);
-        recent.note(START.plus_ms(15_000));
+        recent.record(START.plus_ms(15_000));
         assert_eq!([15_000, 20_000].map(|ms| recent.count(START.plus_ms(ms))), [51, 25], "halved when it was due");
         assert_eq!(recent.count(START.plus_ms(i64::MAX / 2)), 0);
         assert_eq!(recent.count(START.plus_ms(-1)), 0, "a clock that was set back");

@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use super::owner::Owner;
 use super::probe::Probe;
-use super::socket::Peer;
+use super::socket::SocketSession;
 use super::table::{EngineEntry, random_sid};
-use super::upgrades::Carry;
+use super::upgrades::NextStep;
 use super::{Refusal, Refused, TransportState, cors, overloaded, polling, ws};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
@@ -153,12 +153,12 @@ pub(super) fn open_websocket(
     asked: AskedOfSocket,
     state: &TransportState,
     hub: &Arc<WorkerHub>,
-) -> Result<Carry, Refusal> {
+) -> Result<NextStep, Refusal> {
     match asked {
-        AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(Carry::Session),
+        AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(NextStep::Session),
         AskedOfSocket::Upgrade(entry) => {
             let probe = Probe::begin(&entry, state.settings.upgrade_timeout);
-            Ok(probe.map_or(Carry::Nothing, Carry::Probe))
+            Ok(probe.map_or(NextStep::Nothing, NextStep::Probe))
         }
     }
 }
@@ -239,13 +239,13 @@ fn open_session(
     version: EngineVersion,
     state: &TransportState,
     hub: &Arc<WorkerHub>,
-) -> Result<Peer, Refusal> {
+) -> Result<SocketSession, Refusal> {
     let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.settings.outbox);
     // Before the session begins, since it may have something to say at once.
     outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Priority::Critical));
-    Ok(Peer::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
+    Ok(SocketSession::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
 }
 
 /// What a packet brings to the session, or the end of it.

@@ -1,8 +1,7 @@
-//! Admission of sessions: how many there may be on this node and from one address, and how fast
-//! they may come.
+//! Admission of sessions: bounds their number on this node and per address, and the rate of new ones.
 //!
-//! Addresses share the node's arrivals fairly: those that sent many lately leave room for those that
-//! sent few, see [`RecentArrivals`]. All that counts for an address counts for its IPv6 site too,
+//! Addresses share the node's arrivals fairly: those with many recent arrivals leave room for those with
+//! few, see [`RecentArrivals`]. All that counts for an address counts for its IPv6 site too,
 //! with limits [`SITE_FACTOR`] times as wide, or one customer's 65,536 addresses would be as many
 //! clients.
 
@@ -17,9 +16,9 @@ use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
 /// Addresses without a seat whose arrivals are remembered. Beyond, those without a seat are
 /// forgotten, all at once: with so many within seconds no address has more than its share. Sites
 /// have as many places of their own.
-const REMEMBERED_MAX: usize = 65_536;
+const IDLE_ORIGINS_MAX: usize = 65_536;
 
-/// Addresses before the first look for those that can be forgotten.
+/// The number of addresses that triggers the first sweep.
 const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +42,7 @@ impl GateLimits {
     }
 }
 
-/// No room for another session, now.
+/// A session was refused because a bound is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     pub retry_after_ms: u64,
@@ -57,7 +56,7 @@ struct Inner {
     arrivals: Bucket,
 }
 
-/// What is counted of an address, or of a site.
+/// The counters of an address or a site.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     seats_taken: usize,
@@ -70,7 +69,7 @@ impl Origin {
         Self { seats_taken: 0, arrivals: Bucket::default(), recent: RecentArrivals::none(now) }
     }
 
-    /// Takes a seat as far as the limits of `self` go.
+    /// Takes a seat, if the limits of this origin allow it.
     fn enter(mut self, limits: &GateLimits, now: Timestamp) -> Result<Self, Refused> {
         if self.seats_taken >= limits.sessions_per_address_max {
             return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
@@ -81,17 +80,17 @@ impl Origin {
         Ok(self)
     }
 
-    /// Whether forgetting it changes nothing.
+    /// Whether dropping it changes nothing.
     fn is_idle(&self, now: Timestamp) -> bool {
         self.seats_taken == 0 && self.arrivals.is_full(now) && self.recent.count(now) == 0
     }
 }
 
-/// Addresses, or sites: those with a seat, and some that had one lately.
+/// Addresses, or sites: those with a seat, and some with a recent one.
 #[derive(Debug)]
 struct Origins {
     by_key: HashMap<IpAddr, Origin>,
-    /// With so many it is time to look for those that can be forgotten.
+    /// The size that triggers the next sweep.
     sweep_at: usize,
 }
 
@@ -113,10 +112,10 @@ impl Origins {
         }
     }
 
-    /// Rare enough to cost each arrival next to nothing: the next is due when there are twice as many.
+    /// Drops idle origins. The next sweep is due at twice the size, so its cost per arrival is constant.
     fn sweep(&mut self, now: Timestamp) {
         self.by_key.retain(|_, origin| !origin.is_idle(now));
-        if self.by_key.values().filter(|origin| origin.seats_taken == 0).count() > REMEMBERED_MAX {
+        if self.by_key.values().filter(|origin| origin.seats_taken == 0).count() > IDLE_ORIGINS_MAX {
             self.by_key.retain(|_, origin| origin.seats_taken > 0);
         }
         self.sweep_at = ADDRESSES_BEFORE_SWEEP.max(2 * self.by_key.len());
@@ -129,7 +128,7 @@ impl Origins {
     }
 }
 
-/// One seat in so many is to be free, if there is anybody who can be asked to go.
+/// One seat in so many is kept free while sessions without a room can be closed for it.
 const SPARE_SHARE: usize = 16;
 
 /// Counts the sessions of this node, whatever their transport: a client that polls is one session
@@ -146,8 +145,8 @@ impl Gate {
         Arc::new(Self { limits, site_limits: limits.of_site(), inner: Mutex::default() })
     }
 
-    /// How many seats too many are taken: while strangers hold seats, some are kept free for those who come to
-    /// join a room.
+    /// How many seats too many are taken: while strangers hold seats, some are kept free for clients that join a
+    /// room.
     pub fn seats_short(&self) -> usize {
         let spare = (self.limits.sessions_max / SPARE_SHARE).max(1);
         (self.lock().seats_taken + spare).saturating_sub(self.limits.sessions_max)
@@ -170,17 +169,17 @@ impl Gate {
             Some(key) => Some((key, inner.sites.get(key, now).enter(&self.site_limits, now)?)),
             None => None,
         };
-        // The node's bucket is asked last, so that who is refused anyway does not slow others down.
+        // The node's bucket is taken from last, so that a refused session does not slow others down.
         let burst = self.limits.arrivals.burst;
         let of_site = site.map_or(0, |(_, origin)| origin.recent.reserve(burst, SITE_FACTOR, now));
         let reserve = from_address.recent.reserve(burst, 1, now).max(of_site);
         let taken = inner.arrivals.take_keeping(self.limits.arrivals, reserve, now);
         taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
         inner.seats_taken += 1;
-        from_address.recent.note(now);
+        from_address.recent.record(now);
         inner.addresses.put(address, from_address, now);
         if let Some((key, mut origin)) = site {
-            origin.recent.note(now);
+            origin.recent.record(now);
             inner.sites.put(key, origin, now);
         }
         Ok(Seat { gate: self.clone(), address })
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_without_a_seat_are_forgotten() {
+    fn addresses_without_a_seat_are_dropped() {
         let gate = gate(10_000, 1, 100_000);
         for first in 0..20 {
             for last in 0..=255 {
@@ -271,7 +270,7 @@ mod tests {
         for number in 0..200_000_u32 {
             let passing = IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number));
             drop(gate.try_enter(passing, NOW).unwrap());
-            assert!(gate.lock().addresses.by_key.len() <= 2 * (REMEMBERED_MAX + 1));
+            assert!(gate.lock().addresses.by_key.len() <= 2 * (IDLE_ORIGINS_MAX + 1));
         }
         assert!(gate.try_enter(address(1), NOW).is_err(), "its one seat is taken");
         drop(seated);
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_beyond_the_burst_are_told_when_to_come_back() {
+    fn arrivals_beyond_the_burst_get_a_retry_delay() {
         let gate = gate(1_000, 1_000, 2);
         let _first = gate.try_enter(address(1), NOW).unwrap();
         let _second = gate.try_enter(address(1), NOW).unwrap();

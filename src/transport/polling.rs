@@ -1,5 +1,5 @@
 //! Polling: a session carried by a sequence of HTTP requests, each possibly on another connection
-//! and another worker thread. A GET hangs until there is something to say; POSTs bring packets.
+//! and another worker thread. A GET waits until packets are queued; POSTs bring packets.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::bodies::BodyFault;
 use super::engine::{inbound, refusal};
-use super::table::{EngineEntry, NotNow, Polled};
+use super::table::{CarrierConflict, EngineEntry, Polled};
 use super::{Refused, TransportState, deliver, gone, overloaded};
 use crate::actors::session::Inbound;
 use crate::domain::Disconnect;
@@ -24,44 +24,44 @@ use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
 /// be followed by the close packet; the client polls again at once for the rest.
 const POLL_PACKETS_MAX: usize = 15;
 
-/// `GET ?sid=`: answers with what waits for the session, or with the first thing that will.
+/// `GET ?sid=`: answers with the queued packets, or waits for the first one.
 pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> HttpResponse {
     let guard = match entry.begin_poll() {
         Ok(guard) => guard,
-        Err(not_now) => return not_now.refuse(entry),
+        Err(conflict) => return conflict.refuse(entry),
     };
     let limits = DrainLimits { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
     let packets = match guard.wait(limits).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry, &[NOOP.as_bytes()]),
         Polled::Ended { reason, hung } => {
-            tell_closed(entry);
+            report_closed(entry);
             return last_answer(entry, reason, hung);
         }
     };
     let mut packets: Vec<Bytes> = packets.iter().filter_map(Packet::payload).collect();
     let is_final = entry.outbox.closed().is_some_and(Disconnect::is_final);
     if is_final && entry.outbox.queued().0 == 0 {
-        // The client need not come back for it.
+        // So the client need not poll again for it.
         packets.push(Bytes::from_static(CLOSE.as_bytes()));
-        entry.say_good_bye();
+        entry.mark_final_packet_sent();
     }
     answer(entry, &packets)
 }
 
 /// Answers the last poll of a session that ended for `reason`. `hung`: it ended while the poll waited.
 ///
-/// A client that should come back is not sent the close packet where we have the choice, but reads that its sid
-/// is unknown: socket.io-client comes back after either, python-socketio only after the latter.
+/// A client that should reconnect is not sent the close packet if there is a choice, but is answered that its sid
+/// is unknown: socket.io-client reconnects after either, python-socketio only after the latter.
 fn last_answer(entry: &EngineEntry, reason: Disconnect, hung: bool) -> HttpResponse {
     let packet = match reason {
-        // A client that said good-bye while its poll hung expects the poll to be let go.
+        // A client that closed while its poll hung expects the poll to be answered.
         Disconnect::ByClient if hung => NOOP,
         Disconnect::Malformed | Disconnect::TooBig if hung => CLOSE,
         reason if reason.is_final() => CLOSE,
         _ => return refusal(EngineError::UnknownSid),
     };
-    entry.say_good_bye();
+    entry.mark_final_packet_sent();
     answer(entry, &[packet.as_bytes()])
 }
 
@@ -74,9 +74,9 @@ pub(super) async fn post(
 ) -> HttpResponse {
     let mut guard = match entry.begin_post() {
         Ok(guard) => guard,
-        Err(not_now) => return not_now.refuse(entry),
+        Err(conflict) => return conflict.refuse(entry),
     };
-    tell_closed(entry);
+    report_closed(entry);
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
     let kind = match content_type {
         Some(b"application/octet-stream") => PayloadKind::Binary,
@@ -94,7 +94,7 @@ pub(super) async fn post(
         Err(fault) => return refuse_body(entry, fault),
     };
     guard.body_is_whole();
-    // A task of its own: what a client sent is carried out, whether or not it waits for the answer.
+    // A task of its own, so that the packets are handled even if the client drops the request.
     let task = actix_web::rt::spawn({
         let entry = entry.clone();
         async move {
@@ -105,7 +105,7 @@ pub(super) async fn post(
     match task.await {
         Ok(Ok(()) | Err(Disconnect::ByClient)) => {}
         Ok(Err(_)) => return refusal(EngineError::BadRequest),
-        // It panicked: what of the body was carried out is not known.
+        // It panicked: how much of the body was handled is unknown.
         Err(_) => return end(entry, Disconnect::Fault),
     }
     polling_headers(HttpResponse::Ok(), entry).content_type("text/html").body("ok")
@@ -114,32 +114,32 @@ pub(super) async fn post(
 /// Hands the session the packets of a body, in order, one at a time.
 async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Result<(), Disconnect> {
     let broken = |_: EngineParseError| Disconnect::Malformed;
-    let mut alive_told = false;
+    let mut alive_reported = false;
     for packet in decode_payload(entry.version, kind, body).map_err(broken)? {
         let inbound = inbound(entry.version, packet.map_err(broken)?)?;
-        // One sign of life is as good as half a million.
+        // One pong per body is enough.
         let alive = inbound == Inbound::Pong;
-        if alive && alive_told {
+        if alive && alive_reported {
             continue;
         }
-        alive_told = alive;
+        alive_reported = alive;
         if !deliver(&entry.session, inbound).await {
-            // The session is over, and whatever else the client had to say is not heard.
+            // The session ended; further packets are ignored.
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Ends a session whose outbox somebody else closed, such as the hub on a slow member. To one that
-/// ended by itself it is no news.
-fn tell_closed(entry: &EngineEntry) {
+/// Reports to the session that another part closed its outbox, such as the hub for a slow member. A session that
+/// ended by itself ignores it.
+fn report_closed(entry: &EngineEntry) {
     if let Some(reason) = entry.outbox.closed() {
         gone(&entry.session, reason);
     }
 }
 
-/// Ends the session whose body was not read to its end, and with it what it holds.
+/// Ends a session whose body could not be read completely.
 fn refuse_body(entry: &EngineEntry, fault: BodyFault) -> HttpResponse {
     match fault {
         BodyFault::TooBig => {
@@ -161,7 +161,7 @@ fn end(entry: &EngineEntry, reason: Disconnect) -> HttpResponse {
     refusal(EngineError::BadRequest)
 }
 
-impl NotNow {
+impl CarrierConflict {
     fn refuse(self, entry: &EngineEntry) -> HttpResponse {
         match self {
             Self::Overlap => end(entry, Disconnect::Malformed),

@@ -1,15 +1,15 @@
-//! From polling to WebSocket: the client opens a socket beside its polls, asks whether it works, and
-//! once its last poll was answered says that the socket is to carry the session.
+//! The upgrade from polling to WebSocket: the client opens a socket beside its polls, probes it with a ping, and
+//! sends the upgrade packet once its last poll was answered.
 //!
-//! Until that last word the polls deliver, and the socket hears nothing but the answer to its
-//! probe. A socket that never gets so far is closed and the session goes on by polling.
+//! Until the upgrade packet, polls deliver and the socket receives only the answer to its probe. A socket that
+//! does not get so far is closed, and the session continues by polling.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver;
 use super::frames::Message;
-use super::socket::{Framing, Peer, Socket, Stopped};
+use super::socket::{Framing, ReadEnd, Socket, SocketSession};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
 use crate::domain::Priority;
@@ -37,42 +37,42 @@ impl Probe {
         let Self { mut guard, time_max } = self;
         let outbox = Outbox::new(PROBE_OUTBOX);
         let entry = guard.entry().clone();
-        let agreed = socket.talk(&outbox, time_max, async |socket| {
+        let agreed = socket.run_until(&outbox, time_max, async |socket| {
             tokio::select! {
                 agreed = agree(&entry, socket, &outbox) => agreed,
-                // Then nothing is left to take over.
-                () = guard.session_over() => Err(Stopped::over(&entry.outbox)),
+                // The session ended before the upgrade.
+                () = guard.session_over() => Err(ReadEnd::over(&entry.outbox)),
             }
         });
-        let stopped = match agreed.await {
+        let read_end = match agreed.await {
             Ok(()) => match guard.complete() {
                 Some(over) => {
                     let framing = Framing::Engine(entry.version);
                     let (session, outbox) = (entry.session.clone(), entry.outbox.clone());
-                    return socket.carry(Peer { framing, session, outbox, over }).await;
+                    return socket.run_session(SocketSession { framing, session, outbox, over }).await;
                 }
-                None => Stopped::over(&entry.outbox),
+                None => ReadEnd::over(&entry.outbox),
             },
-            Err(stopped) => {
+            Err(read_end) => {
                 drop(guard);
-                stopped
+                read_end
             }
         };
-        socket.refuse(&outbox, stopped).await;
+        socket.refuse(&outbox, read_end).await;
     }
 }
 
 /// Closes a WebSocket that asks for a session which a WebSocket carries already, or probes. engine.io takes the
 /// handshake of such a socket too, and the session goes on without it.
-pub(super) async fn turn_away(socket: Socket) {
-    socket.refuse(&Outbox::new(PROBE_OUTBOX), Stopped::malformed()).await;
+pub(super) async fn refuse_probe(socket: Socket) {
+    socket.refuse(&Outbox::new(PROBE_OUTBOX), ReadEnd::malformed()).await;
 }
 
 /// Ping and pong, once or more, then upgrade, and nothing between.
-async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Result<(), Stopped> {
+async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Result<(), ReadEnd> {
     let mut answered = false;
     loop {
-        let text = match socket.message().await.map_err(Stopped::unheard)? {
+        let text = match socket.message().await.map_err(ReadEnd::unreadable)? {
             Message::Text(text) => text,
             Message::Ping(data) => {
                 outbox.push(Packet::control(Control::Pong, &data));
@@ -83,8 +83,8 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
                 charge(entry).await?;
                 continue;
             }
-            Message::Close(code) => return Err(Stopped::by_peer(code)),
-            Message::Binary(_) => return Err(Stopped::malformed()),
+            Message::Close(code) => return Err(ReadEnd::by_peer(code)),
+            Message::Binary(_) => return Err(ReadEnd::malformed()),
         };
         match decode_text(entry.version, &text) {
             Ok(EnginePacket::Ping { probe: true }) => {
@@ -96,14 +96,14 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
                 entry.probe_answered();
             }
             Ok(EnginePacket::Upgrade) if answered => return Ok(()),
-            _ => return Err(Stopped::malformed()),
+            _ => return Err(ReadEnd::malformed()),
         }
     }
 }
 
 /// Has the session's limiter charge for a frame that is no packet, and waits until it has, so that a
 /// flood neither keeps this thread from others nor goes on beside the session for free.
-async fn charge(entry: &EngineEntry) -> Result<(), Stopped> {
+async fn charge(entry: &EngineEntry) -> Result<(), ReadEnd> {
     let is_there = deliver(&entry.session, Inbound::Pong).await;
-    if is_there && entry.outbox.closed().is_none() { Ok(()) } else { Err(Stopped::over(&entry.outbox)) }
+    if is_there && entry.outbox.closed().is_none() { Ok(()) } else { Err(ReadEnd::over(&entry.outbox)) }
 }

@@ -1,12 +1,11 @@
-//! One WebSocket after its handshake: who reads the peer, who writes to it, and how it ends.
+//! One WebSocket after its handshake: reading, writing and closing.
 //!
 //! actix-web serves a WebSocket as the streamed body of a response: each frame wakes the connection's
 //! task, is copied into its buffer and written from there, and an idle connection keeps the whole
 //! machinery of HTTP. Here the server hands the TCP connection over once it is a WebSocket (see
-//! [`upgrades`](super::upgrades)), and what remains of it is this: a socket that outboxes write to
-//! directly, and one small task that reads the peer, writes what the socket did not take at once, and
-//! sees to the end. The task depends on neither the session nor the peer: once one is done, it cuts
-//! the connection after a time.
+//! [`upgrades`](super::upgrades)): outboxes write to the socket directly, and one small task reads the peer,
+//! writes bytes that the socket did not take at once, and closes the connection. The task depends on neither
+//! the session nor the peer: once either has ended, it cuts the connection after a timeout.
 
 use std::future::poll_fn;
 use std::io;
@@ -33,26 +32,25 @@ use crate::outbox::{Control, FlushEnd, Outbox, Packet};
 use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
 use crate::protocol::{Codec, EngineVersion, SHUTDOWN_SPREAD_MS, shutdown_reason};
 
-/// What the kernel holds for a peer that reads slowly, in bytes; it doubles this for its own use.
+/// The send buffer of the kernel for a slow peer, in bytes; the kernel doubles it for its own use.
 /// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
 const SEND_BUFFER: usize = 128 << 10;
 
-/// After the session ended, the time that its last packets and the closing handshake may take.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// After the session ended: the time limit for its last packets and the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same where the peer's frames are out of step, so that its answer to our close frame cannot
-/// be told from the rest.
-const LAST_WORDS_UNHEARD: Duration = Duration::from_secs(1);
+/// The same if frame boundaries are lost, so that the peer's close frame cannot be recognized.
+const CLOSE_TIMEOUT_DESYNCED: Duration = Duration::from_secs(1);
 
-/// Messages of a peer that are looked at for its answer to our close frame. What was on its way is
-/// less, for the session's limiter let it send no more.
-const LAST_MESSAGES_MAX: usize = 1_024;
+/// Most messages of a peer that are read while waiting for its close frame. The session's limiter allows fewer
+/// to be in flight.
+const CLOSE_MESSAGES_MAX: usize = 1_024;
 
-/// Bytes thrown away of a peer that sends on after its session ended. Twice what the kernel buffers of
+/// Most bytes discarded of a peer that sends on after its session ended. Twice what the kernel buffers of
 /// both sides usually hold: beyond, it is cut while it sends, and may miss our close frame.
 const DISCARDED_BYTES_MAX: usize = 8 << 20;
 
-/// How the peer's messages are framed inside WebSocket messages.
+/// The protocol inside WebSocket messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Framing {
     Plain,
@@ -60,7 +58,7 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// What a text or binary message brings, or the end of the session.
+    /// Decodes a message for the session. `Err` ends the session.
     fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
         let broken = |_: EngineParseError| Disconnect::Malformed;
         match (self, message) {
@@ -78,7 +76,7 @@ impl Framing {
 }
 
 /// The session behind a socket.
-pub(super) struct Peer {
+pub(super) struct SocketSession {
     pub(super) framing: Framing,
     pub(super) session: Addr<Session>,
     pub(super) outbox: Arc<Outbox>,
@@ -86,9 +84,9 @@ pub(super) struct Peer {
     pub(super) over: oneshot::Receiver<()>,
 }
 
-impl Peer {
+impl SocketSession {
     /// Begins the session of a WebSocket on the calling thread. `outbox` may hold already what the
-    /// peer hears first.
+    /// first packets for the peer.
     pub(super) fn begin(
         codec: Codec,
         socket_id: SocketId,
@@ -131,13 +129,12 @@ impl Drop for Open {
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
     frames: Frames,
-    /// What is to be written before anything else: the end of the handshake.
+    /// Bytes to write first: the end of the handshake.
     first: Bytes,
     _open: Open,
 }
 
-/// An outbox that writes to the socket, until this is dropped: the last one to let go of the socket
-/// closes it.
+/// Attaches an outbox to the socket until dropped. The socket closes when its last owner drops it.
 struct Attached<'a>(&'a Outbox);
 
 impl Drop for Attached<'_> {
@@ -146,55 +143,54 @@ impl Drop for Attached<'_> {
     }
 }
 
-/// How the peer can be heard after the session is done with it.
+/// Whether the peer can still be read after its session ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hearing {
-    /// It will answer our close frame with its own.
-    InStep,
-    /// It may, but its frames cannot be told apart any more.
-    OutOfStep,
-    /// It said good-bye or hung up.
-    Ended,
+enum ReadState {
+    /// Its close frame can be awaited.
+    Synced,
+    /// Frame boundaries are lost; bytes can only be discarded.
+    Desynced,
+    /// It sent a close frame or disconnected.
+    Closed,
 }
 
-/// How reading came to an end.
-pub(super) struct Stopped {
+/// Why reading ended.
+pub(super) struct ReadEnd {
     reason: Disconnect,
-    hearing: Hearing,
-    /// The code of the peer's close frame, which may have none, if that was the end. It is answered
-    /// in kind.
+    read_state: ReadState,
+    /// Set if the peer sent a close frame: its code, if it had one, which is echoed.
     echo: Option<Option<u16>>,
 }
 
-impl Stopped {
-    fn new(reason: Disconnect, hearing: Hearing) -> Self {
-        Self { reason, hearing, echo: None }
+impl ReadEnd {
+    fn new(reason: Disconnect, read_state: ReadState) -> Self {
+        Self { reason, read_state, echo: None }
     }
 
-    /// The peer sent what is not the protocol, in whole frames.
+    /// The peer broke the protocol, in whole frames.
     pub(super) fn malformed() -> Self {
-        Self::new(Disconnect::Malformed, Hearing::InStep)
+        Self::new(Disconnect::Malformed, ReadState::Synced)
     }
 
     /// The peer sent a close frame, with this code if it has one.
     pub(super) fn by_peer(code: Option<u16>) -> Self {
-        Self { reason: Disconnect::ByClient, hearing: Hearing::Ended, echo: Some(code) }
+        Self { reason: Disconnect::ByClient, read_state: ReadState::Closed, echo: Some(code) }
     }
 
-    /// It was our side that ended.
+    /// The session ended on this side.
     pub(super) fn over(outbox: &Outbox) -> Self {
-        Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), Hearing::InStep)
+        Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), ReadState::Synced)
     }
 
-    /// No more frames.
-    pub(super) fn unheard(reason: Disconnect) -> Self {
-        let hearing = if reason == Disconnect::ByClient { Hearing::Ended } else { Hearing::OutOfStep };
-        Self::new(reason, hearing)
+    /// No more frames can be read.
+    pub(super) fn unreadable(reason: Disconnect) -> Self {
+        let read_state = if reason == Disconnect::ByClient { ReadState::Closed } else { ReadState::Desynced };
+        Self::new(reason, read_state)
     }
 }
 
 impl Socket {
-    /// Takes over a connection. `first` is to be written first, `read` was read already.
+    /// Takes over a connection. `first` is written first; `read` was received already.
     pub(super) fn new(
         stream: TcpStream,
         first: Bytes,
@@ -203,7 +199,7 @@ impl Socket {
         open_count: &Arc<AtomicUsize>,
     ) -> Self {
         if let Err(error) = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER) {
-            // Then it is as large as the kernel likes.
+            // Then the kernel chooses the size.
             debug!("send buffer not bounded: error={error}");
         }
         open_count.fetch_add(1, Ordering::Relaxed);
@@ -217,120 +213,118 @@ impl Socket {
         Attached(outbox)
     }
 
-    /// Reads for a session until either is done with the other, then sees to it that the connection
-    /// ends.
-    pub(super) async fn carry(mut self, peer: Peer) {
-        let Peer { framing, session, outbox, over } = peer;
+    /// Reads for a session until either ends, then closes the connection.
+    pub(super) async fn run_session(mut self, peer: SocketSession) {
+        let SocketSession { framing, session, outbox, over } = peer;
         let attached = self.attach(&outbox);
-        let stopped = tokio::select! {
-            stopped = self.read(framing, &session, &outbox) => stopped,
-            _ = over => Stopped::over(&outbox),
+        let read_end = tokio::select! {
+            read_end = self.read(framing, &session, &outbox) => read_end,
+            _ = over => ReadEnd::over(&outbox),
             end = poll_fn(|cx| outbox.poll_flush(cx)) => match end {
-                // Somebody else closed the outbox, such as the hub on a slow member.
-                FlushEnd::Closed(_) => Stopped::over(&outbox),
-                FlushEnd::Broken => Stopped::unheard(Disconnect::ByClient),
+                // Another part closed the outbox, such as the hub for a slow member.
+                FlushEnd::Closed(_) => ReadEnd::over(&outbox),
+                FlushEnd::Broken => ReadEnd::unreadable(Disconnect::ByClient),
             },
         };
-        gone(&session, stopped.reason);
-        // The session ends by itself now, and nothing of it is needed here.
+        gone(&session, read_end.reason);
+        // The session ends by itself now; holding it would keep its memory.
         drop(session);
-        // Boxed, for all sockets would be as large as the few that are ending.
-        Box::pin(self.close(attached, stopped)).await;
+        // Boxed: otherwise the future of every socket would be as large as that of a closing one.
+        Box::pin(self.close(attached, read_end)).await;
     }
 
-    /// Talks to a peer that carries no session yet, through `outbox`, until `talk` has come to a
-    /// result. What is not written by then goes before what the session has to say.
-    pub(super) async fn talk<T>(
+    /// Runs `exchange` with a peer that has no session yet, with `outbox` attached. Bytes that are not written
+    /// by its end are written before those of the session.
+    pub(super) async fn run_until<T>(
         &mut self,
         outbox: &Outbox,
         time_max: Duration,
-        talk: impl AsyncFnOnce(&mut Self) -> Result<T, Stopped>,
-    ) -> Result<T, Stopped> {
+        exchange: impl AsyncFnOnce(&mut Self) -> Result<T, ReadEnd>,
+    ) -> Result<T, ReadEnd> {
         let attached = self.attach(outbox);
-        let talked = async {
+        let ran = async {
             tokio::select! {
-                talked = talk(self) => talked,
-                _ = poll_fn(|cx| outbox.poll_flush(cx)) => Err(Stopped::unheard(Disconnect::ByClient)),
+                ran = exchange(self) => ran,
+                _ = poll_fn(|cx| outbox.poll_flush(cx)) => Err(ReadEnd::unreadable(Disconnect::ByClient)),
             }
         };
-        let talked = timeout(time_max, talked).await;
-        let result = talked.unwrap_or_else(|_| Err(Stopped::new(Disconnect::ConnectTimeout, Hearing::InStep)));
+        let ran = timeout(time_max, ran).await;
+        let result = ran.unwrap_or_else(|_| Err(ReadEnd::new(Disconnect::ConnectTimeout, ReadState::Synced)));
         self.first = outbox.take_bytes();
         drop(attached);
         result
     }
 
-    /// Ends a connection that carries no session: after what `outbox` holds, for the given reason.
-    pub(super) async fn refuse(mut self, outbox: &Outbox, stopped: Stopped) {
-        outbox.close(stopped.reason);
+    /// Closes a connection without a session, after the packets in `outbox`.
+    pub(super) async fn refuse(mut self, outbox: &Outbox, read_end: ReadEnd) {
+        outbox.close(read_end.reason);
         let attached = self.attach(outbox);
-        self.close(attached, stopped).await;
+        self.close(attached, read_end).await;
     }
 
-    /// Waits until both sides have said good-bye, within limits, and cuts the connection.
-    async fn close(mut self, attached: Attached<'_>, stopped: Stopped) {
+    /// Performs the closing handshake within its time limit, then cuts the connection.
+    async fn close(mut self, attached: Attached<'_>, read_end: ReadEnd) {
         let Attached(outbox) = &attached;
         let stream = self.stream.clone();
-        let said = async {
+        let written = async {
             if let FlushEnd::Closed(reason) = poll_fn(|cx| outbox.poll_flush(cx)).await {
-                // Whether it still arrives is not in our hands.
-                let _ = write_all(&stream, &close_frame(reason, stopped.echo)).await;
+                // Best effort: the peer may have disconnected.
+                let _ = write_all(&stream, &close_frame(reason, read_end.echo)).await;
             }
         };
-        let heard = async {
-            match stopped.hearing {
-                Hearing::InStep => self.await_close_frame().await,
-                // Bytes left unread would make the kernel reset the connection, and with it the
-                // close frame on its way.
-                Hearing::OutOfStep => self.discard().await,
-                Hearing::Ended => {}
+        let read = async {
+            match read_end.read_state {
+                ReadState::Synced => self.await_close_frame().await,
+                // Unread bytes would make the kernel reset the connection and discard the close frame.
+                ReadState::Desynced => self.discard().await,
+                ReadState::Closed => {}
             }
         };
-        let time_max = if stopped.hearing == Hearing::OutOfStep { LAST_WORDS_UNHEARD } else { LAST_WORDS };
-        // Whether in time or not, this is the end.
-        let _ = timeout(time_max, futures_util::future::join(heard, said)).await;
+        let time_max = if read_end.read_state == ReadState::Desynced { CLOSE_TIMEOUT_DESYNCED } else { CLOSE_TIMEOUT };
+        // On timeout the connection is cut as well.
+        let _ = timeout(time_max, futures_util::future::join(read, written)).await;
         outbox.kill_socket();
     }
 
-    /// Waits for the peer's close frame, among what it sent before it saw ours. Beyond
-    /// [`LAST_MESSAGES_MAX`] the peer floods, and its frames are not worth telling apart.
+    /// Waits for the peer's close frame, behind messages it sent before it received ours. After
+    /// [`CLOSE_MESSAGES_MAX`] messages the peer floods, and its bytes are discarded.
     async fn await_close_frame(&mut self) {
-        for _ in 0..LAST_MESSAGES_MAX {
+        for _ in 0..CLOSE_MESSAGES_MAX {
             if matches!(self.message().await, Ok(Message::Close(_)) | Err(_)) {
                 return;
             }
-            // No session slows the reading down any more: without this, others on this thread would
-            // starve behind a peer that floods.
+            // No session limits the reading any more: without this, a flooding peer would starve others on
+            // this thread.
             tokio::task::yield_now().await;
         }
         self.discard().await;
     }
 
     /// Passes what the peer sends to its session, one message at a time.
-    async fn read(&mut self, framing: Framing, session: &Addr<Session>, outbox: &Outbox) -> Stopped {
+    async fn read(&mut self, framing: Framing, session: &Addr<Session>, outbox: &Outbox) -> ReadEnd {
         loop {
             let inbound = match self.message().await {
-                Ok(Message::Close(code)) => return Stopped::by_peer(code),
+                Ok(Message::Close(code)) => return ReadEnd::by_peer(code),
                 Ok(Message::Ping(data)) => {
                     outbox.push(Packet::control(Control::Pong, &data));
                     Inbound::Pong
                 }
-                // Whatever else it is, it is a sign of life, and the session's limiter has a price for those.
+                // It shows that the peer is alive; the session's limiter charges for it.
                 Ok(Message::Pong | Message::Fragments) => Inbound::Pong,
                 Ok(message) => match framing.decode(message) {
                     Ok(inbound) => inbound,
-                    Err(reason) => return Stopped::new(reason, Hearing::InStep),
+                    Err(reason) => return ReadEnd::new(reason, ReadState::Synced),
                 },
-                Err(reason) => return Stopped::unheard(reason),
+                Err(reason) => return ReadEnd::unreadable(reason),
             };
-            // A peer that sends on but takes nothing must not keep a session whose outbox overflowed.
+            // A peer that sends but does not read must not keep a session whose outbox overflowed.
             if !deliver(session, inbound).await || outbox.closed().is_some() {
-                return Stopped::over(outbox);
+                return ReadEnd::over(outbox);
             }
         }
     }
 
-    /// The next message, or why there is none. Dropping the future loses nothing.
+    /// The next message, or the reason why there is none. Cancel safe.
     pub(super) async fn message(&mut self) -> Result<Message, Disconnect> {
         loop {
             if let Some(message) = self.frames.next()? {
@@ -352,14 +346,14 @@ impl Socket {
         poll_fn(|cx| self.stream.poll_read_ready(cx)).await.map_err(|_| Disconnect::ByClient)
     }
 
-    /// Throws away what the peer sends until it sends no more, or [`DISCARDED_BYTES_MAX`].
+    /// Discards the peer's bytes until it stops sending, or up to [`DISCARDED_BYTES_MAX`].
     async fn discard(&mut self) {
         let mut scratch = [0; 4_096];
         let mut discarded = 0;
         while discarded < DISCARDED_BYTES_MAX {
             match self.stream.try_read(&mut scratch) {
                 Ok(0) => return,
-                // There may always be more, and others on this thread have their turn too.
+                // Yields, so that others on this thread are served too.
                 Ok(read) => {
                     discarded += read;
                     tokio::task::yield_now().await;

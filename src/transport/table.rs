@@ -1,8 +1,7 @@
 //! The Engine.IO sessions that began by polling, by their sid.
 //!
-//! Each request of such a session may come on another connection and another worker thread, so this
-//! is what they share. Sessions that began on a WebSocket have one connection for good and are not
-//! in here.
+//! Each request of such a session may arrive on another connection and another worker thread; this is the state
+//! they share. Sessions that began on a WebSocket keep one connection and are not in the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -22,23 +21,23 @@ use crate::domain::Disconnect;
 use crate::outbox::{DrainLimits, Outbox, Packet};
 use crate::protocol::EngineVersion;
 
-/// How long a session that we ended keeps its last packets for the next poll of its client: as long as
-/// engine.io does (`closeTimeout`).
+/// How long a session ended by the server keeps its last packets for the next poll: as long as engine.io does
+/// (`closeTimeout`).
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Sessions that ended and wait for their last poll, and the bytes of their last packets, at most. Beyond either
-/// the oldest are forgotten, and the client reads that its sid is unknown instead.
-const LINGERING_MAX: usize = 4_096;
-const LINGERING_BYTES_MAX: usize = 16 << 20;
+/// the oldest are dropped, and the client is answered that its sid is unknown.
+const ENDED_MAX: usize = 4_096;
+const ENDED_BYTES_MAX: usize = 16 << 20;
 
-/// While a client probes a WebSocket, the longest that its poll hangs: it goes over only once its
-/// last poll was answered. The interval at which engine.io looks.
+/// While a client probes a WebSocket, the longest that its poll hangs: it upgrades only once its last poll was
+/// answered. The interval at which engine.io checks.
 const RELEASE: Duration = Duration::from_millis(100);
 
 /// Sids of engine.io have this many characters.
 pub(super) const SID_CHARS: usize = 20;
 
-/// A name nobody can guess: 120 random bits in 20 characters of the URL-safe base64 alphabet.
+/// An unguessable name: 120 random bits in 20 characters of the URL-safe base64 alphabet.
 pub(super) fn random_sid() -> Arc<str> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bits = rand::random::<u128>();
@@ -50,7 +49,7 @@ pub(super) fn random_sid() -> Arc<str> {
     sid.into()
 }
 
-/// What carries a session.
+/// The transport that carries a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
     Polling,
@@ -64,30 +63,30 @@ enum Carrier {
 #[derive(Debug)]
 struct State {
     carrier: Carrier,
-    /// A GET hangs.
+    /// A GET is waiting.
     polling: bool,
     /// A POST is being read.
     posting: bool,
-    /// The session ended, and a poll took its last packet.
-    said_good_bye: bool,
+    /// The session ended, and a poll was answered with its last packet.
+    final_packet_sent: bool,
     /// Resolves when the session has ended; for the WebSocket that takes over.
     over: Option<oneshot::Receiver<()>>,
 }
 
-/// The request meets another of its kind, or a session that left polling behind.
+/// Why a request cannot be served: another of its kind is under way, or the session has left polling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotNow {
+pub(super) enum CarrierConflict {
     /// The client breaks the protocol; engine.io ends such a session.
     Overlap,
     /// The session is carried by a WebSocket, or about to be.
     OtherCarrier,
 }
 
-/// What a poll is answered with.
+/// The answer to a poll.
 #[derive(Debug)]
 pub(super) enum Polled {
     Packets(Vec<Packet>),
-    /// Nothing to say, but the poll must not hang any longer.
+    /// No packets, but the poll must not wait any longer.
     Released,
     /// The session is over. `hung`: it ended while the poll waited.
     Ended {
@@ -120,7 +119,7 @@ impl EngineEntry {
     pub(super) fn is_over(&self) -> bool {
         let Some(reason) = self.outbox.closed() else { return false };
         if reason.is_final() {
-            return self.lock().said_good_bye;
+            return self.lock().final_packet_sent;
         }
         let by_peer = matches!(
             reason,
@@ -136,42 +135,42 @@ impl EngineEntry {
         super::gone(&self.session, reason);
     }
 
-    /// A poll takes the last packet of a session that ended.
-    pub(super) fn say_good_bye(&self) {
-        self.lock().said_good_bye = true;
+    /// Records that a poll was answered with the last packet of the session.
+    pub(super) fn mark_final_packet_sent(&self) {
+        self.lock().final_packet_sent = true;
     }
 
     /// Begins a poll: one at a time, as long as polling carries the session.
-    pub(super) fn begin_poll(self: &Arc<Self>) -> Result<PollGuard, NotNow> {
+    pub(super) fn begin_poll(self: &Arc<Self>) -> Result<PollGuard, CarrierConflict> {
         let mut state = self.lock();
         if state.carrier == Carrier::WebSocket {
-            return Err(NotNow::OtherCarrier);
+            return Err(CarrierConflict::OtherCarrier);
         }
         if std::mem::replace(&mut state.polling, true) {
-            return Err(NotNow::Overlap);
+            return Err(CarrierConflict::Overlap);
         }
         Ok(PollGuard { entry: self.clone(), answered: false })
     }
 
     /// Begins a POST: one at a time, as long as polling carries the session.
-    pub(super) fn begin_post(self: &Arc<Self>) -> Result<PostGuard, NotNow> {
+    pub(super) fn begin_post(self: &Arc<Self>) -> Result<PostGuard, CarrierConflict> {
         let mut state = self.lock();
         if state.carrier == Carrier::WebSocket {
-            return Err(NotNow::OtherCarrier);
+            return Err(CarrierConflict::OtherCarrier);
         }
         if std::mem::replace(&mut state.posting, true) {
-            return Err(NotNow::Overlap);
+            return Err(CarrierConflict::Overlap);
         }
         Ok(PostGuard { entry: self.clone(), is_whole: false })
     }
 
     /// Begins an upgrade: one at a time, and once.
-    pub(super) fn begin_probe(self: &Arc<Self>) -> Result<ProbeGuard, NotNow> {
+    pub(super) fn begin_probe(self: &Arc<Self>) -> Result<ProbeGuard, CarrierConflict> {
         let mut state = self.lock();
         if state.carrier != Carrier::Polling || self.outbox.closed().is_some() {
-            return Err(NotNow::OtherCarrier);
+            return Err(CarrierConflict::OtherCarrier);
         }
-        let over = state.over.take().ok_or(NotNow::OtherCarrier)?;
+        let over = state.over.take().ok_or(CarrierConflict::OtherCarrier)?;
         state.carrier = Carrier::Probing { answered: false };
         Ok(ProbeGuard { entry: self.clone(), over: Some(over) })
     }
@@ -326,13 +325,13 @@ impl Drop for ProbeGuard {
 struct Entries {
     by_sid: HashMap<Arc<str>, Arc<EngineEntry>>,
     /// Those that ended and still owe something, oldest first.
-    lingering: VecDeque<Lingering>,
-    /// What `lingering` owes together.
+    ended_entries: VecDeque<EndedEntry>,
+    /// What `ended_entries` owes together.
     lingering_bytes: usize,
 }
 
 /// A session that ended before its client took its last packets.
-struct Lingering {
+struct EndedEntry {
     since: Instant,
     sid: Arc<str>,
     bytes: usize,
@@ -340,19 +339,19 @@ struct Lingering {
 
 impl Entries {
     fn linger(&mut self, sid: Arc<str>, bytes: usize) {
-        self.lingering.push_back(Lingering { since: Instant::now(), sid, bytes });
+        self.ended_entries.push_back(EndedEntry { since: Instant::now(), sid, bytes });
         self.lingering_bytes += bytes;
     }
 
     /// Forgets sessions that lingered long enough. Done when sessions come and go, so an idle node may know
     /// some for longer, within the bounds.
     fn forget_old(&mut self) {
-        while let Some(oldest) = self.lingering.front()
-            && (self.lingering.len() > LINGERING_MAX
-                || self.lingering_bytes > LINGERING_BYTES_MAX
+        while let Some(oldest) = self.ended_entries.front()
+            && (self.ended_entries.len() > ENDED_MAX
+                || self.lingering_bytes > ENDED_BYTES_MAX
                 || oldest.since.elapsed() > LINGER)
         {
-            if let Some(oldest) = self.lingering.pop_front() {
+            if let Some(oldest) = self.ended_entries.pop_front() {
                 self.lingering_bytes -= oldest.bytes;
                 self.by_sid.remove(&oldest.sid);
             }
@@ -387,8 +386,13 @@ impl EngineTable {
         session: Addr<Session>,
         over: oneshot::Receiver<()>,
     ) -> Arc<EngineEntry> {
-        let state =
-            State { carrier: Carrier::Polling, polling: false, posting: false, said_good_bye: false, over: Some(over) };
+        let state = State {
+            carrier: Carrier::Polling,
+            polling: false,
+            posting: false,
+            final_packet_sent: false,
+            over: Some(over),
+        };
         let entry = Arc::new(EngineEntry {
             sid: sid.clone(),
             version,
@@ -444,16 +448,16 @@ mod tests {
     #[test]
     fn what_lingers_is_bounded_in_number_and_in_bytes() {
         let mut entries = Entries::default();
-        (0..2 * LINGERING_MAX).for_each(|_| {
+        (0..2 * ENDED_MAX).for_each(|_| {
             entries.linger(random_sid(), 0);
             entries.forget_old();
         });
-        assert_eq!((entries.lingering.len(), entries.lingering_bytes), (LINGERING_MAX, 0));
-        for _ in 0..2 * LINGERING_MAX {
-            entries.linger(random_sid(), LINGERING_BYTES_MAX / 8);
+        assert_eq!((entries.ended_entries.len(), entries.lingering_bytes), (ENDED_MAX, 0));
+        for _ in 0..2 * ENDED_MAX {
+            entries.linger(random_sid(), ENDED_BYTES_MAX / 8);
             entries.forget_old();
         }
-        assert_eq!((entries.lingering.len(), entries.lingering_bytes), (8, LINGERING_BYTES_MAX));
+        assert_eq!((entries.ended_entries.len(), entries.lingering_bytes), (8, ENDED_BYTES_MAX));
     }
 
     #[test]

@@ -13,15 +13,15 @@ use actix_web::{HttpResponse, web};
 use log::debug;
 use tokio::net::TcpStream;
 
-use super::probe::{Probe, turn_away};
-use super::socket::{Peer, Socket};
+use super::probe::{Probe, refuse_probe};
+use super::socket::{Socket, SocketSession};
 use super::{Refusal, TransportState, engine, ws};
 use crate::actors::session::WorkerHub;
 
 /// What a WebSocket is to carry.
-pub(super) enum Carry {
+pub(super) enum NextStep {
     /// A session from here on.
-    Session(Peer),
+    Session(SocketSession),
     /// A session that polls, if its client and we agree.
     Probe(Probe),
     /// Nothing: the session it asks for has another.
@@ -39,7 +39,7 @@ pub async fn upgrade(
     hub: Arc<WorkerHub>,
 ) -> Result<(), Infallible> {
     match answer(request.head(), &state, &hub) {
-        Ok((response, carry)) => accept(connection, response, carry, &state),
+        Ok((response, next)) => accept(connection, response, next, &state),
         Err(response) => refuse(connection, (*response).into()).await,
     }
     Ok(())
@@ -49,14 +49,16 @@ fn answer(
     head: &RequestHead,
     state: &web::Data<TransportState>,
     hub: &Arc<WorkerHub>,
-) -> Result<(Response<()>, Carry), Refusal> {
+) -> Result<(Response<()>, NextStep), Refusal> {
     let handshake = || match actix_http::ws::handshake(head) {
         Ok(mut response) => Ok(response.finish().drop_body()),
         Err(fault) => Err(Box::new(HttpResponse::from(Response::from(fault)))),
     };
     let mut headers = HeaderMap::new();
     let answer = match head.uri.path() {
-        "/ws" | "/ws/" => handshake().and_then(|response| Ok((response, Carry::Session(ws::open(head, state, hub)?)))),
+        "/ws" | "/ws/" => {
+            handshake().and_then(|response| Ok((response, NextStep::Session(ws::open(head, state, hub)?))))
+        }
         "/socket.io/" | "/socket.io" => {
             headers = engine::answer_headers(head, state);
             // The checks of engine.io come before those of the handshake.
@@ -66,9 +68,9 @@ fn answer(
         _ => Err(Box::new(HttpResponse::NotFound().finish())),
     };
     match answer {
-        Ok((mut response, carry)) => {
+        Ok((mut response, next)) => {
             headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
-            Ok((response, carry))
+            Ok((response, next))
         }
         Err(mut response) => {
             headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
@@ -77,7 +79,7 @@ fn answer(
     }
 }
 
-fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, carry: Carry, state: &TransportState) {
+fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, next: NextStep, state: &TransportState) {
     let mut parts = connection.into_parts();
     let message = Message::Item((response, BodySize::None));
     if let Err(error) = parts.codec.encode(message, &mut parts.write_buf) {
@@ -91,10 +93,10 @@ fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, carry: C
         state.settings.frame_bytes_max,
         &state.sockets_count,
     );
-    match carry {
-        Carry::Session(peer) => actix_web::rt::spawn(socket.carry(peer)),
-        Carry::Probe(probe) => actix_web::rt::spawn(probe.run(socket)),
-        Carry::Nothing => actix_web::rt::spawn(turn_away(socket)),
+    match next {
+        NextStep::Session(peer) => actix_web::rt::spawn(socket.run_session(peer)),
+        NextStep::Probe(probe) => actix_web::rt::spawn(probe.run(socket)),
+        NextStep::Nothing => actix_web::rt::spawn(refuse_probe(socket)),
     };
 }
 

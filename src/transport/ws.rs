@@ -7,7 +7,7 @@ use actix_http::RequestHead;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use super::socket::Peer;
+use super::socket::SocketSession;
 use super::{Refusal, TransportState, cors, overloaded};
 use crate::actors::session::WorkerHub;
 use crate::outbox::Outbox;
@@ -20,7 +20,7 @@ struct PlainQuery {
 
 /// Begins the session of a WebSocket to `/ws`. A browser sends a page's origin and leaves it to the server whether
 /// that page may connect.
-pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<Peer, Refusal> {
+pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<SocketSession, Refusal> {
     if !cors::is_allowed(head, &state.settings.allowed_origins) {
         return Err(Box::new(HttpResponse::Forbidden().finish()));
     }
@@ -30,7 +30,7 @@ pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerH
         web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);
     let seat = state.admit(head).map_err(|refused| Box::new(overloaded(refused).finish()))?;
     let outbox = Outbox::new(state.settings.outbox);
-    Ok(Peer::begin(Codec::PlainJson, super::table::random_sid(), outbox, token, seat, state, hub))
+    Ok(SocketSession::begin(Codec::PlainJson, super::table::random_sid(), outbox, token, seat, state, hub))
 }
 
 /// Answers a request that should have been a WebSocket and is none, or the server would have handed
