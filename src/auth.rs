@@ -4,6 +4,7 @@
 //! a signature alone cannot be taken back, a place in the store can. That makes each login replace
 //! the one before, and logout immediate.
 
+mod hs256;
 mod passwords;
 mod turns;
 
@@ -109,6 +110,7 @@ impl Auth {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        hs256::install();
         // The algorithm is pinned: a token does not choose how it is checked. Its times are compared
         // here and not by the library, with our clock and without leeway: who issues and who checks
         // are one machine or kept in step, and a minute of grace would outlive a revocation.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Stage};
+use crate::support::jwt::{Algorithm, sign};
 use crate::support::ws::Next;
 use crate::support::{JWT_SECRET, PATIENCE, User, Ws};
 
@@ -20,8 +20,7 @@ fn key(user: &User) -> String {
 fn foreign_token(user: &User, n: u64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
     let claims = json!({"id": user.id, "iat": now - n, "username": user.name});
-    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes()))
-        .expect("claims are JSON")
+    sign(Algorithm::Hs256, JWT_SECRET, &claims)
 }
 
 /// Waits until a session is ended, and checks when, how and with which words.
@@ -220,8 +219,7 @@ fn a_token_that_another_service_gives_an_end_expires_on_every_node() {
     let Some(cluster) = Cluster::start(2, &[]) else { return };
     let alice = cluster[0].user("alice");
     let claims = json!({"id": alice.id, "iat": 1_000, "exp": 2_000});
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes()))
-        .expect("claims are JSON");
+    let token = sign(Algorithm::Hs256, JWT_SECRET, &claims);
     cluster.redis.set(&key(&alice), &json!(token).to_string());
     for node in [0, 1] {
         let mut ws = Ws::connect_with(&cluster[node], &token);

@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod database;
 pub mod http;
+pub mod jwt;
 pub mod ledger;
 pub mod member;
 pub mod postgres;

@@ -1,12 +1,12 @@
 //! GET /api/user/info, and with it every way a token can be bad.
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::harness::{JWT_SECRET, NOW, TestApi};
+use crate::support::jwt::{Algorithm, sign};
 
 fn token(algorithm: Algorithm, secret: &str, claims: Value) -> String {
-    encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    sign(algorithm, secret, &claims)
 }
 
 #[actix_web::test]
@@ -42,15 +42,15 @@ async fn tokens_that_are_not_ours_are_invalid() {
         unsigned,
         format!("{current}x"),
         "x".repeat(5_000),
-        token(Algorithm::HS256, "another secret", json!({"id": id})),
-        token(Algorithm::HS512, JWT_SECRET, json!({"id": id})),
-        token(Algorithm::HS256, JWT_SECRET, json!({"id": id.to_string()})),
-        token(Algorithm::HS256, JWT_SECRET, json!({"id": 0})),
-        token(Algorithm::HS256, JWT_SECRET, json!({})),
-        token(Algorithm::HS256, JWT_SECRET, json!({"id": id, "exp": "soon"})),
+        token(Algorithm::Hs256, "another secret", json!({"id": id})),
+        token(Algorithm::Hs512, JWT_SECRET, json!({"id": id})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({"id": id.to_string()})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({"id": 0})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({"id": id, "exp": "soon"})),
         // Good in itself, but not the current one.
-        token(Algorithm::HS256, JWT_SECRET, json!({"id": id})),
-        token(Algorithm::HS256, JWT_SECRET, json!({"id": 999})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({"id": id})),
+        token(Algorithm::Hs256, JWT_SECRET, json!({"id": 999})),
     ];
     for bad in bad {
         api.get_as(&bad, "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
@@ -73,9 +73,9 @@ async fn token_expires_to_the_second_and_says_so() {
 async fn expiry_is_told_only_of_tokens_that_are_signed() {
     let api = TestApi::start().await;
     let past = NOW.0 / 1_000 - 1;
-    let forged = token(Algorithm::HS256, "another secret", json!({"id": 1, "exp": past}));
+    let forged = token(Algorithm::Hs256, "another secret", json!({"id": 1, "exp": past}));
     api.get_as(&forged, "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
-    let expired = token(Algorithm::HS256, JWT_SECRET, json!({"id": 1, "exp": past}));
+    let expired = token(Algorithm::Hs256, JWT_SECRET, json!({"id": 1, "exp": past}));
     api.get_as(&expired, "/api/user/info").await.assert_fail(400, "token 已过期! 请重新获取令牌");
 }
 
@@ -83,10 +83,10 @@ async fn expiry_is_told_only_of_tokens_that_are_signed() {
 async fn token_of_an_existing_service_needs_no_exp() {
     let api = TestApi::start().await;
     let (id, _) = api.user("alice").await;
-    let foreign = token(Algorithm::HS256, JWT_SECRET, json!({"id": id.get(), "iat": 1, "aud": "x", "password": "h"}));
+    let foreign = token(Algorithm::Hs256, JWT_SECRET, json!({"id": id.get(), "iat": 1, "aud": "x", "password": "h"}));
     api.tokens.replace(id, &foreign, NOW).await.unwrap();
     assert_eq!(api.get_as(&foreign, "/api/user/info").await.status, 200);
-    let not_yet = token(Algorithm::HS256, JWT_SECRET, json!({"id": id.get(), "nbf": NOW.0 / 1_000 + 60}));
+    let not_yet = token(Algorithm::Hs256, JWT_SECRET, json!({"id": id.get(), "nbf": NOW.0 / 1_000 + 60}));
     api.tokens.replace(id, &not_yet, NOW).await.unwrap();
     api.get_as(&not_yet, "/api/user/info").await.assert_fail(400, "Token 令牌不合法!");
 }
