@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use env_logger::fmt::Formatter;
 use liveroom::app::{self, App};
 use liveroom::cli::{Cli, Command, ConfigAction};
 use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
 use liveroom::domain::UserId;
-use log::{info, warn};
+use log::{Record, info, warn};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Why a command failed, for people.
@@ -27,7 +30,9 @@ const CONFIG_FAULTY: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOG_FILTER)).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOG_FILTER))
+        .format(write_log_line)
+        .init();
     return_large_memory();
     let loaded = match LoadedConfig::load(cli.config.as_deref()) {
         Ok(loaded) => loaded,
@@ -43,6 +48,16 @@ fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Writes a log line as env_logger's own format does, with the time from a crate that is in the tree anyway. Further
+/// lines of a message are indented, so that no message can look like two.
+fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
+    let now = OffsetDateTime::now_utc().truncate_to_second().format(&Rfc3339).map_err(io::Error::other)?;
+    let (level, target) = (record.level(), record.target());
+    let style = out.default_level_style(level);
+    let message = record.args().to_string().replace('\n', "\n    ");
+    writeln!(out, "[{now} {style}{level:<5}{style:#} {target}] {message}")
 }
 
 /// Blocks of memory from this size on go back to the system when they are freed.

@@ -1,19 +1,30 @@
 //! Rows as the API shows them: names, order and formats of the system this replaces.
 
-use chrono::DateTime;
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::domain::{Comment, Timestamp, UserId};
 use crate::storage::{GiftRow, LiveRow, User};
 
 /// `2026-11-21 08:05:09`, UTC.
 fn created_time(at: Timestamp) -> String {
-    DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%S").to_string()
+    let (date, time, _) = calendar(at);
+    format!("{date} {time}")
 }
 
 /// `2026-11-21T08:05:09.120Z`
 fn updated_time(at: Timestamp) -> String {
-    DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    let (date, time, ms) = calendar(at);
+    format!("{date}T{time}.{ms:03}Z")
+}
+
+/// Date, time of day to the second, and milliseconds. A time beyond the year 9999 is shown as the epoch.
+fn calendar(at: Timestamp) -> (String, String, u16) {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000);
+    let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let date = format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day());
+    let time = format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second());
+    (date, time, at.millisecond())
 }
 
 #[derive(Serialize)]

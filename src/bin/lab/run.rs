@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{SecondsFormat, Utc};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::cli::RunArgs;
 use crate::driver::{Driver, Errand};
@@ -39,7 +40,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
     let world = World::build(base, args.admin_token.clone(), &script, run_id(), args.accounts.as_deref())?;
 
     let sampler = args.pid.map(|pid| Sampler::start(pid, SAMPLE_EVERY)).transpose()?;
-    let started_at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+    let started_at = now_rfc3339();
     let started = Instant::now();
     let (errands, received) = mpsc::channel();
     let (mut driver, duration_s, errand_faults) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
@@ -105,6 +106,12 @@ fn run_errands(world: &World, errands: mpsc::Receiver<Errand>) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The present, to the millisecond.
+fn now_rfc3339() -> String {
+    let now = OffsetDateTime::now_utc().truncate_to_millisecond();
+    now.format(&Rfc3339).expect("the year has four digits")
 }
 
 /// A word that no earlier run had: the milliseconds of now, in base 36.
