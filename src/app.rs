@@ -24,7 +24,7 @@ use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use crate::actors::reconcile::{self, ReconcileSettings};
 use crate::actors::registry::Registry;
 use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
-use crate::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
+use crate::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
@@ -181,6 +181,7 @@ impl App {
             passwords: Arc::new(Passwords::new(config.server.workers.get())),
             catalogue: catalogue.clone(),
             rooms,
+            operations: Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone())),
             everywhere,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),

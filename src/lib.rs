@@ -67,6 +67,18 @@
 //! for the commit; one transaction debits the giver (`WHERE coin >= price`), credits the live and
 //! writes the ledger; [`domain::Room::gift_settled`] then publishes it.
 //!
+//! # The life of an action
+//!
+//! Comments and gifts have the way above. Everything else that acts on a room or on the site is a
+//! [`domain::Action`] and has one way, whoever asks for it:
+//!
+//! 1. A handler of `http/moderation.rs` or `http/lives.rs` reads what is asked for and calls
+//!    [`actors::Operations`] (`actors/operations.rs`).
+//! 2. [`domain::may`] says whether this role may do it here.
+//! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one transaction and
+//!    once per `request_id`.
+//! 4. It is applied in the room, on this node or wherever it is open, or to the user's sessions.
+//!
 //! # Many nodes
 //!
 //! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis, which

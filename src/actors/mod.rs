@@ -10,6 +10,7 @@ pub mod ask;
 pub mod everywhere;
 pub mod hub;
 pub mod live_room;
+pub mod operations;
 pub mod persister;
 pub mod reconcile;
 pub mod registry;
@@ -22,6 +23,7 @@ pub use crate::cluster::{NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, Roo
 pub use ask::AskError;
 pub use everywhere::{Everywhere, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};
+pub use operations::{Operations, Requested};
 pub use registry::{Overview, Rooms};
 pub use session::{Session, SessionDirectory};
 

@@ -25,11 +25,18 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::domain::{
-    BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RequestId, RoomSettings,
+    Action, BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, Principal, RequestId, Role,
+    RoomSettings, Scope, Timestamp,
 };
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::{Codec, PayloadLimits};
-use crate::storage::{CoinGrant, SqliteStore, Store, StoreOptions};
+use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
+
+/// Changes the status of a live behind its room's back.
+pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at: Timestamp) {
+    let (scope, action) = (Scope::Live(live), Action::SetStatus(status));
+    store.perform(ActionRecord::new(Principal::Operator, Role::Operator, scope, action, at)).await.unwrap();
+}
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PLENTY: BucketRate = BucketRate { burst: 10_000, refill: 10_000, per_ms: 1_000 };
@@ -71,7 +78,7 @@ impl Node {
         let owner = store.create_user("owner".into(), None, String::new(), now).await.unwrap().unwrap().id;
         let row = store.create_live(owner, "a live".into(), "/c.png".into(), "k".repeat(20), now).await.unwrap();
         let live = row.live.id;
-        store.set_live_status(live, owner, LiveStatus::OnAir, now).await.unwrap();
+        set_status(&*store, live, LiveStatus::OnAir, now).await;
         let gift = store.create_gift("rose".into(), "/rose.svg".into(), Coins::new(7), now).await.unwrap().gift.id;
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let tokens = Arc::new(StoreTokens::new(store.clone()));

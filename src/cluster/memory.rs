@@ -20,6 +20,10 @@ impl Broker for MemoryBroker {
         ready(OpenedLog { log: Box::new(log), position, recent: Vec::new(), peers: Vec::new() }).boxed()
     }
 
+    fn is_open(&self, _live_id: LiveId) -> BoxFuture<'static, bool> {
+        ready(false).boxed()
+    }
+
     fn tell(&self, _live_id: LiveId, _event: RoomEvent) -> BoxFuture<'static, bool> {
         ready(false).boxed()
     }

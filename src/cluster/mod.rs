@@ -27,6 +27,9 @@ pub trait Broker: Send + Sync {
     /// Starts taking part in one room. Never fails: a node that reaches no other goes on alone.
     fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog>;
 
+    /// Whether any node has the room. False if this node reaches no other.
+    fn is_open(&self, live_id: LiveId) -> BoxFuture<'static, bool>;
+
     /// Has an event placed in a room that is not open here. True if some node has the room.
     fn tell(&self, live_id: LiveId, event: RoomEvent) -> BoxFuture<'static, bool>;
 }

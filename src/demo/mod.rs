@@ -15,9 +15,9 @@ use log::info;
 use crate::app::App;
 use crate::auth::{PasswordError, Passwords};
 use crate::config::{Config, Secret, StoreUrl};
-use crate::domain::{Coins, LiveStatus, RequestId, Timestamp, UserId};
+use crate::domain::{Action, Coins, LiveStatus, Principal, RequestId, Role, Scope, Timestamp, UserId};
 use crate::http::DEMO_GIFTS;
-use crate::storage::{CoinGrant, LiveRow, Store, StoreError, User};
+use crate::storage::{ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
 
 use guests::Guests;
 
@@ -159,7 +159,9 @@ impl Filler<'_> {
             let key = format!("{:020x}", u128::from(rand::random::<u64>()));
             let row = self.store.create_live(owner, title.into(), cover.into(), key, self.now).await?;
             if on_air {
-                self.store.set_live_status(row.live.id, owner, LiveStatus::OnAir, self.now).await?;
+                let (actor, scope) = (Principal::User(owner), Scope::Live(row.live.id));
+                let begin = Action::SetStatus(LiveStatus::OnAir);
+                self.store.perform(ActionRecord::new(actor, Role::Streamer, scope, begin, self.now)).await?;
             }
         }
         open(self.store.lives(1, 100).await?).ok_or(DemoError::Database("a live that was just started is not on air"))

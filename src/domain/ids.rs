@@ -49,6 +49,10 @@ numeric_id!(
     GiftRecordId
 );
 numeric_id!(
+    /// One action and its row in the audit.
+    ActionId
+);
+numeric_id!(
     /// One comment. Made by the room (milliseconds and a counter), so it sorts by time and exists
     /// before the row does.
     CommentId

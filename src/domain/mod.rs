@@ -5,6 +5,7 @@
 //! [`Effect`]s that `actors::live_room` performs in order. `tests/core/room_scripts` runs rooms as
 //! transcripts on exactly this code.
 
+mod action;
 mod admission;
 mod arrivals;
 mod bucket;
@@ -27,6 +28,7 @@ mod rate;
 mod reject;
 mod room;
 
+pub use action::{Action, Principal, Role, Scope, may};
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
 pub use bucket::{Bucket, BucketRate};
@@ -38,8 +40,8 @@ pub use event::{Effect, KickReason, Position, Priority, PriorityOf, Reply, RoomE
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{
-    AckId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset, ReplyTo, RequestId, SessionId,
-    SocketId, Timestamp, UserId,
+    AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset, ReplyTo, RequestId,
+    SessionId, SocketId, Timestamp, UserId,
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};

@@ -12,6 +12,10 @@ pub enum Reject {
     TokenExpired,
     UserDisabled,
     LiveNotFound,
+    CommentNotFound,
+    UserNotFound,
+    /// Nobody is in the room, on any node.
+    RoomNotOpen,
     LiveNotStarted,
     LiveEnded,
     GiftNotFound,
@@ -19,6 +23,8 @@ pub enum Reject {
     /// The live's total of coins would exceed [`Coins::MAX`](super::Coins::MAX).
     LiveCoinsFull,
     NotInRoom,
+    /// The actor's role does not permit it here, or not to this user.
+    NotAllowed,
     RateLimited {
         retry_after_ms: u64,
     },

@@ -1,4 +1,4 @@
-//! The operators' API: look into rooms, correct balances, disable users, add gifts, prove the books.
+//! The operators' API: look into rooms, correct balances, add gifts, prove the books.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,19 +13,20 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
-use crate::domain::{Coins, Disconnect, LiveId, RequestId, UserId};
+use crate::domain::{Coins, LiveId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, positive_digits};
-use super::views::{GiftView, UserView};
+use super::moderation::request_id as request_id_of;
+use super::views::GiftView;
 use super::{ApiState, address_of};
 
 const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
 
-const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
+pub(super) const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
 pub(super) const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
 
 /// Lets only operators through. Without a configured token there is no admin API at all: it
@@ -136,8 +137,7 @@ pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body:
     if delta == 0 {
         return Err(invalid("delta must not be 0"));
     }
-    let request_id =
-        RequestId::parse(&request_id).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))?;
+    let request_id = request_id_of(&request_id)?;
     let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request_id.clone(), at: state.clock.now() };
     match state.store.grant(grant).await? {
         GrantOutcome::Granted { coin, duplicate } => {
@@ -148,29 +148,6 @@ pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body:
         GrantOutcome::CoinsInsufficient => Err(ApiError::Refused("the balance would leave its range")),
         GrantOutcome::Conflict => Err(ApiError::Conflict("request_id was used before with another user or delta")),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UserStatusBody {
-    status: u8,
-}
-
-/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token stays
-/// the current one: while the account is disabled every check refuses it with the reason.
-pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
-    let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
-    let enabled = match body.json::<UserStatusBody>()?.status {
-        0 => false,
-        1 => true,
-        _ => return Err(invalid("status must be 0 or 1")),
-    };
-    let user = state.store.set_user_enabled(user_id, enabled, state.clock.now()).await?.ok_or(USER_NOT_FOUND)?;
-    if !enabled {
-        state.everywhere.revoke(user_id, Disconnect::Disabled);
-    }
-    info!("user status set: user_id={user_id} enabled={enabled}");
-    ok(UserView::from(user))
 }
 
 #[derive(Deserialize)]

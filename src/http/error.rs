@@ -9,8 +9,10 @@ use log::{error, warn};
 use serde::Serialize;
 
 use crate::actors::AskError;
+use crate::actors::operations::OperationError;
 use crate::auth::{AuthError, PasswordError};
-use crate::domain::UsernameFault;
+use crate::domain::{Reject, UsernameFault};
+use crate::protocol::refusal::Refusal;
 use crate::storage::StoreError;
 
 /// The result of every handler.
@@ -70,9 +72,12 @@ pub enum ApiError {
     /// 404, to an operator: no such row.
     #[error("{0}")]
     NotFound(&'static str),
-    /// 409, to an operator.
+    /// 409
     #[error("{0}")]
     Conflict(&'static str),
+    /// 400: an action that is refused, in the words that a socket command would be.
+    #[error("{0:?}")]
+    Action(Reject),
     /// 503: too much at once, or a part of ours did not answer in time.
     #[error("busy: {0}")]
     Busy(&'static str),
@@ -95,6 +100,7 @@ impl ApiError {
             Self::Token(AuthError::Disabled) => "你已被禁用",
             Self::Refused(text) | Self::BadParameter(text) | Self::NotFound(text) | Self::Conflict(text) => text,
             Self::Invalid(text) => return text.clone(),
+            Self::Action(reject) => return Refusal::from(*reject).message,
             Self::MalformedBody => "请求格式错误",
             Self::BodyTooLarge => "请求内容过大",
             Self::BodyTooSlow => "请求超时",
@@ -142,9 +148,12 @@ impl ResponseError for ApiError {
             Self::Token(AuthError::Unavailable) | Self::Busy(_) | Self::Store(StoreError::Unavailable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Unauthorized | Self::Token(_) | Self::Refused(_) | Self::MalformedBody | Self::BadParameter(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Unauthorized
+            | Self::Token(_)
+            | Self::Refused(_)
+            | Self::Action(_)
+            | Self::MalformedBody
+            | Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -180,6 +189,23 @@ impl ResponseError for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<OperationError> for ApiError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused(reject) => match reject {
+                Reject::CommentNotFound => Self::NotFound("comment not found"),
+                Reject::LiveNotFound => Self::NotFound("live not found"),
+                Reject::RoomNotOpen => Self::NotFound("room not open"),
+                Reject::UserNotFound => Self::NotFound("user not found"),
+                Reject::DuplicateConflict => Self::Conflict("request_id was used before with other content"),
+                reject => Self::Action(reject),
+            },
+            OperationError::Store(error) => error.into(),
+            OperationError::Rooms(error) => error.into(),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::domain::RequestId;
+
 use super::error::ApiError;
 
 /// Bytes of a body at most; more is answered with 413.
@@ -68,6 +70,11 @@ impl Body {
         Ok(Fields(form.into_inner().into_iter().map(|(name, value)| (name, Value::String(value))).collect()))
     }
 
+    /// The same for a body that may be missing.
+    pub fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        if self.bytes.is_empty() { Ok(T::default()) } else { self.json() }
+    }
+
     /// A JSON document of one shape, for the operators' API. What is wrong with it is told in the
     /// words of the parser, which name the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
@@ -91,6 +98,15 @@ impl Fields {
             // PostgreSQL's text cannot hold NUL, and nobody means to send one.
             Some(Value::String(text)) if text.contains('\0') => Err(with_nul(label)),
             Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(malformed(label)),
+        }
+    }
+
+    /// A name for the request, by which a retry is recognised, if it has one.
+    pub fn request_id(&self, label: &'static str) -> Result<Option<RequestId>, ApiError> {
+        match self.0.get("request_id") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => RequestId::parse(text).map(Some).ok_or_else(|| malformed(label)),
             Some(_) => Err(malformed(label)),
         }
     }

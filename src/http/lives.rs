@@ -6,15 +6,16 @@ use actix_web::{HttpRequest, web};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
-use crate::domain::{LiveId, LiveStatus, UserId};
-use crate::storage::{LiveRow, StatusChange};
+use crate::actors::operations::OperationError;
+use crate::domain::{Action, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
+use crate::storage::LiveRow;
 
-use super::ApiState;
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, at_most_chars, positive_digits};
 use super::media;
 use super::signed_in::{SignedIn, asker};
 use super::views::{LiveView, LiveWithOwnerView, SignedView};
+use super::{ApiState, requested};
 
 const TITLE_CHARS_MAX: usize = 100;
 const COVER_CHARS_MAX: usize = 500;
@@ -39,7 +40,12 @@ pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, bo
 }
 
 /// POST /api/live/changestatus
-pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: Body) -> Answer {
+pub async fn change_status(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+    body: Body,
+) -> Answer {
     let fields = body.fields()?;
     let id = LiveId::new(fields.positive("id", "直播间ID")?).ok_or(LIVE_NOT_FOUND)?;
     let status = match fields.text("type", "直播间状态")? {
@@ -48,18 +54,18 @@ pub async fn change_status(state: web::Data<ApiState>, SignedIn(identity): Signe
         "stop" => LiveStatus::Ended,
         _ => return Err(ApiError::Invalid(Cow::Borrowed("直播间状态 格式不正确"))),
     };
+    let request_id = fields.request_id("请求编号")?;
     let (owner, now) = (identity.profile.id, state.clock.now());
     state.live_limits.take_status_change(owner, now)?;
-    match state.store.set_live_status(id, owner, status, now).await? {
-        StatusChange::Changed(row) => {
-            state.rooms.live_changed(row.live);
-            ok("ok")
-        }
-        StatusChange::NotFound => Err(LIVE_NOT_FOUND),
-        StatusChange::AlreadyEnded(row) => {
-            state.rooms.live_is(row.live);
-            Err(ApiError::Refused("该直播间已结束"))
-        }
+    let action = Action::SetStatus(status);
+    let mut requested = requested(&request, &state, Principal::User(owner), Scope::Live(id), action);
+    requested.request_id = request_id;
+    match state.operations.perform(requested).await {
+        Ok(_) => ok("ok"),
+        // Whose live it is, is nobody else's business.
+        Err(OperationError::Refused(Reject::LiveNotFound | Reject::NotAllowed)) => Err(LIVE_NOT_FOUND),
+        Err(OperationError::Refused(Reject::LiveEnded)) => Err(ApiError::Refused("该直播间已结束")),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -30,12 +30,13 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use crate::actors::{Everywhere, Rooms};
+use crate::actors::{Everywhere, Operations, Requested, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::client_address::client_of;
 use crate::clock::Clock;
 use crate::config::Network;
+use crate::domain::{Action, Principal, Scope};
 use crate::storage::Store;
 
 pub use changes::Changes;
@@ -56,6 +57,7 @@ pub struct ApiState {
     pub catalogue: Arc<GiftCatalogue>,
     pub rooms: Rooms,
     pub everywhere: Arc<Everywhere>,
+    pub operations: Arc<Operations>,
     pub clock: Arc<dyn Clock>,
     pub login_limiter: Arc<LoginLimiter>,
     /// Registrations of each address.
@@ -77,6 +79,11 @@ pub struct ApiSettings {
     pub allowed_origins: Vec<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+}
+
+/// An action that the client of a request asks for.
+fn requested(request: &HttpRequest, state: &ApiState, actor: Principal, scope: Scope, action: Action) -> Requested {
+    Requested::new(actor, Some(address_of(request, state)), scope, action)
 }
 
 /// The client's address, under which its tries are counted.

@@ -1,21 +1,48 @@
-//! Operators keep order in a live: take comments down, tell the room something, kick a user, end it.
+//! What operators do to lives and users. Each handler reads what is asked for; the rest is
+//! [`Operations`](crate::actors::Operations).
 
 use actix_web::{HttpRequest, web};
-use log::info;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{CommentId, LiveId, LiveStatus, UserId};
-use crate::storage::StatusChange;
+use crate::actors::Requested;
+use crate::actors::operations::OperationError;
+use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, UserId};
+use crate::storage::Change;
 
-use super::ApiState;
-use super::admin::{ROOM_NOT_OPEN, invalid, is_text, path_id};
+use super::admin::{ROOM_NOT_OPEN, USER_NOT_FOUND, invalid, is_text, path_id};
 use super::error::{Answer, ApiError, ok};
 use super::fields::Body;
+use super::views::UserView;
+use super::{ApiState, requested};
 
 const NOTICE_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 500;
 
 const LIVE_NOT_FOUND: ApiError = ApiError::NotFound("live not found");
 const COMMENT_NOT_FOUND: ApiError = ApiError::NotFound("comment not found");
+
+/// What an operator may add to every action.
+#[derive(Default, Deserialize)]
+struct Terms {
+    /// The operators' name for it: repeated, it has one effect and the same answer.
+    request_id: Option<String>,
+    /// Why, for the audit.
+    reason: Option<String>,
+}
+
+impl Terms {
+    fn added_to(self, mut requested: Requested) -> Result<Requested, ApiError> {
+        requested.request_id = match self.request_id {
+            Some(text) => Some(request_id(&text)?),
+            None => None,
+        };
+        if self.reason.as_deref().is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX)) {
+            return Err(invalid("reason must be 1 to 500 characters, none of them U+0000"));
+        }
+        requested.reason = self.reason;
+        Ok(requested)
+    }
+}
 
 /// A comment that was taken down, and when.
 #[derive(Serialize)]
@@ -25,24 +52,29 @@ struct RemovalView {
     removed_at: i64,
 }
 
-/// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. The store comes
-/// first, so that nobody who reads it later finds it; then the room tells those who saw it. Safe to
-/// repeat, which also makes up for a room that could not be told. A comment is known here when it
-/// is stored, which is a moment after members see it.
-pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+/// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. Safe to repeat. A comment is
+/// known here when it is stored, which is a moment after members see it.
+pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(COMMENT_NOT_FOUND)?;
     let comment_id = path_id(&request, "comment_id", CommentId::new).ok_or(COMMENT_NOT_FOUND)?;
-    let removed_at =
-        state.store.remove_comment(live_id, comment_id, state.clock.now()).await?.ok_or(COMMENT_NOT_FOUND)?;
-    info!("comment taken down: live_id={live_id} comment_id={comment_id} removed_at={}", removed_at.0);
-    state.rooms.take_down(live_id, comment_id).await?;
-    ok(RemovalView { live_id: live_id.get(), id: comment_id.get().to_string(), removed_at: removed_at.0 })
+    let terms: Terms = body.json_or_default()?;
+    let action = Action::TakeDown(comment_id);
+    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    match state.operations.perform(terms.added_to(requested)?).await? {
+        Change::CommentRemoved(removed_at) => {
+            let id = comment_id.get().to_string();
+            ok(RemovalView { live_id: live_id.get(), id, removed_at: removed_at.0 })
+        }
+        other => Err(mismatched(&other)),
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KickBody {
     user_id: i64,
+    request_id: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -55,10 +87,10 @@ struct KickView {
 /// `kicked`, and may join again.
 pub async fn kick(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
-    let KickBody { user_id } = body.json()?;
+    let KickBody { user_id, request_id, reason } = body.json()?;
     let user = UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))?;
-    state.everywhere.kick(live_id, user);
-    info!("user kicked: live_id={live_id} user_id={user}");
+    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), Action::Kick(user));
+    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
     ok(KickView { live_id: live_id.get(), user_id: user.get() })
 }
 
@@ -70,24 +102,25 @@ struct CloseView {
 
 /// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat, which
 /// also closes a room that missed the end.
-pub async fn close(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn close(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
-    let row = state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
-    match state.store.set_live_status(live_id, row.live.owner, LiveStatus::Ended, state.clock.now()).await? {
-        StatusChange::Changed(row) => {
-            info!("live closed: live_id={live_id}");
-            state.rooms.live_changed(row.live);
+    let terms: Terms = body.json_or_default()?;
+    let action = Action::SetStatus(LiveStatus::Ended);
+    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    match state.operations.perform(terms.added_to(requested)?).await {
+        Ok(_) | Err(OperationError::Refused(Reject::LiveEnded)) => {
+            ok(CloseView { live_id: live_id.get(), status: LiveStatus::Ended.code() })
         }
-        StatusChange::AlreadyEnded(row) => state.rooms.live_is(row.live),
-        StatusChange::NotFound => return Err(LIVE_NOT_FOUND),
+        Err(error) => Err(error.into()),
     }
-    ok(CloseView { live_id: live_id.get(), status: LiveStatus::Ended.code() })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoticeBody {
     text: String,
+    request_id: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -98,13 +131,47 @@ struct NoticeView {
 /// POST /admin/rooms/{live_id}/notice: tells everybody in a room something.
 pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
-    let NoticeBody { text } = body.json()?;
+    let NoticeBody { text, request_id, reason } = body.json()?;
     if !is_text(&text, NOTICE_CHARS_MAX) {
         return Err(invalid("text must be 1 to 200 characters, none of them U+0000"));
     }
-    if !state.rooms.notice(live_id, &text).await? {
-        return Err(ROOM_NOT_OPEN);
-    }
-    info!("notice posted: live_id={live_id} chars={}", text.chars().count());
+    let action = Action::Notice(text.into());
+    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
     ok(NoticeView { live_id: live_id.get() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserStatusBody {
+    status: u8,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token stays
+/// the current one: while the account is disabled every check refuses it with the reason.
+pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+    let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
+    let UserStatusBody { status, request_id, reason } = body.json()?;
+    let action = match status {
+        0 => Action::DisableUser(user_id),
+        1 => Action::EnableUser(user_id),
+        _ => return Err(invalid("status must be 0 or 1")),
+    };
+    let requested = requested(&request, &state, Principal::Operator, Scope::Site, action);
+    match state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await? {
+        Change::User(user) => ok(UserView::from(*user)),
+        other => Err(mismatched(&other)),
+    }
+}
+
+/// Reads an operator's name for a request.
+pub(super) fn request_id(text: &str) -> Result<RequestId, ApiError> {
+    RequestId::parse(text).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))
+}
+
+/// The store says what the action changes; this would be a fault of ours.
+fn mismatched(change: &Change) -> ApiError {
+    ApiError::Fault(format!("an action changed something else: {change:?}"))
 }

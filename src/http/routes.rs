@@ -38,7 +38,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
                 .service(post(state, "/rooms/{live_id}/close", moderation::close))
                 .service(post(state, "/users/{id}/coins", admin::grant_coins))
-                .service(post(state, "/users/{id}", admin::set_user_status))
+                .service(post(state, "/users/{id}", moderation::set_user_status))
                 .service(post(state, "/gifts", admin::create_gift))
                 .service(get("/ledger/proof", admin::prove_ledger)),
         )

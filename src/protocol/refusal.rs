@@ -26,12 +26,16 @@ impl From<Reject> for Refusal {
             Reject::TokenExpired => ("token_expired", TOKEN_EXPIRED.into()),
             Reject::UserDisabled => ("user_disabled", "用户不存在或已被禁用".into()),
             Reject::LiveNotFound => ("live_not_found", "直播间不存在".into()),
+            Reject::CommentNotFound => ("comment_not_found", "该评论不存在".into()),
+            Reject::UserNotFound => ("user_not_found", USER_UNKNOWN.into()),
+            Reject::RoomNotOpen => ("room_not_open", "直播间内没有观众".into()),
             Reject::LiveNotStarted => ("live_not_started", "未开播".into()),
             Reject::LiveEnded => ("live_ended", "直播已结束".into()),
             Reject::GiftNotFound => ("gift_not_found", "该礼物不存在".into()),
             Reject::CoinsInsufficient => ("coins_insufficient", "金币不足，请先充值".into()),
             Reject::LiveCoinsFull => ("bad_request", "该直播间收到的金币已达上限".into()),
             Reject::NotInRoom => ("not_in_room", "请先进入直播间".into()),
+            Reject::NotAllowed => ("not_allowed", "没有权限".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
             Reject::CommentTooLong { chars_max } => {
                 ("comment_too_long", format!("评论内容不能超过 {chars_max} 个字").into())

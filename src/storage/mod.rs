@@ -3,6 +3,7 @@
 //! The only users of diesel are in this folder. There is no business rule here beyond a WHERE
 //! clause: the store says what the books say, the domain says what it means.
 
+mod actions;
 mod audit;
 mod audit_rules;
 mod batch;
@@ -25,6 +26,7 @@ use crate::domain::{
     StoreFailed, Timestamp, UserId,
 };
 
+pub use actions::{ActionRecord, Change, Performed};
 pub use audit::{AuditFault, AuditReport};
 pub use held::{Attempt, Row, Sequence};
 pub use postgres::PostgresStore;
@@ -181,16 +183,6 @@ pub struct LiveLedger {
     pub coins: Coins,
 }
 
-/// The outcome of a status change asked for by a streamer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatusChange {
-    Changed(LiveRow),
-    /// Unknown, or not the owner's.
-    NotFound,
-    /// Nothing changed; this is the row.
-    AlreadyEnded(LiveRow),
-}
-
 /// The part of a live's row that rooms hold in memory and that may change behind their back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveState {
@@ -222,8 +214,6 @@ pub trait Store: Send + Sync {
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>>;
     /// Those of these accounts that are disabled, in no order. Ask for a few hundred at most.
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;
-    /// Enables or disables an account; `None` if it is unknown.
-    fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>>;
 
     /// Makes `token_digest` the user's only current token; `None` leaves it without one.
     fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
@@ -253,9 +243,6 @@ pub trait Store: Send + Sync {
     fn live_states(&self, ids: Vec<LiveId>) -> Stored<'_, Vec<LiveState>>;
     /// Page `page` (from 1) of `per_page` lives in id order.
     fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>>;
-    /// Sets the status if `owner` owns the live and it has not ended.
-    fn set_live_status(&self, id: LiveId, owner: UserId, status: LiveStatus, at: Timestamp)
-    -> Stored<'_, StatusChange>;
 
     /// The whole catalogue in id order.
     fn gifts(&self) -> Stored<'_, Vec<GiftRow>>;
@@ -271,9 +258,12 @@ pub trait Store: Send + Sync {
     fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>>;
     /// The highest id of all comments, of whatever live, removed or not.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
-    /// Takes a comment of this live down, for good, and says since when it is; `None` if it is
-    /// unknown.
-    fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>>;
+
+    /// Makes the change of an action, if it makes one, and adds its row to the audit; once per `request_id`. It
+    /// does not ask who may do it.
+    fn perform(&self, record: ActionRecord) -> Stored<'_, Performed>;
+    /// Adds a row to the audit for an attempt that was refused; `code`: the word for why.
+    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ()>;
 
     /// Makes a whole batch durable in one transaction and answers each write, in order. Writes
     /// take effect as if done one after the other. `Err` means that nothing of the batch is known

@@ -30,9 +30,9 @@ use self::pool::ConnPool;
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
 use super::held::Attempt;
-use super::schema::users;
+use super::schema::{lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
-use crate::domain::UserId;
+use crate::domain::{LiveId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
@@ -263,4 +263,14 @@ where
 /// The balance of a user, which nobody else changes before this transaction ends.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
     Ok(users::table.find(user.get()).select(users::coin).for_no_key_update().get_result(conn).await.optional()?)
+}
+
+/// The status of a live, which nobody else changes before this transaction ends.
+async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16>, StoreError> {
+    Ok(lives::table.find(live_id.get()).select(lives::status).for_no_key_update().get_result(conn).await.optional()?)
+}
+
+/// The status of an account, which nobody else changes before this transaction ends.
+async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, StoreError> {
+    Ok(users::table.find(user.get()).select(users::status).for_no_key_update().get_result(conn).await.optional()?)
 }

@@ -1,6 +1,27 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    audit (id) {
+        id -> Int8,
+        at -> Int8,
+        actor_kind -> Text,
+        actor_id -> Int8,
+        role -> Text,
+        address -> Nullable<Text>,
+        scope -> Text,
+        scope_id -> Nullable<Int8>,
+        action -> Text,
+        target_id -> Nullable<Int8>,
+        arguments -> Text,
+        before -> Nullable<Text>,
+        after -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        result -> Text,
+    }
+}
+
+diesel::table! {
     comments (id) {
         id -> Int8,
         live_id -> Int8,
@@ -127,6 +148,7 @@ diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(session_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    audit,
     comments,
     gift_records,
     gifts,

@@ -31,9 +31,9 @@ use self::batch::commit_batch;
 use self::worker::{Turn, Worker};
 use super::error::migration_error;
 use super::held::Attempt;
-use super::schema::users;
+use super::schema::{lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
-use crate::domain::UserId;
+use crate::domain::{LiveId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -258,6 +258,16 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 /// The balance of a user. There is nothing to lock: the transaction holds the write lock.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
     Ok(users::table.find(user.get()).select(users::coin).get_result(conn).await.optional()?)
+}
+
+/// The status of a live, which nobody else changes before this transaction ends.
+async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16>, StoreError> {
+    Ok(lives::table.find(live_id.get()).select(lives::status).get_result(conn).await.optional()?)
+}
+
+/// The status of an account, which nobody else changes before this transaction ends.
+async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, StoreError> {
+    Ok(users::table.find(user.get()).select(users::status).get_result(conn).await.optional()?)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::support::database::{Database, NOW, on_postgres, on_sqlite, open, order};
+use crate::support::database::{Database, on_postgres, on_sqlite, open, order};
 use liveroom::domain::*;
-use liveroom::storage::{GrantOutcome, StatusChange, Write, WriteOutcome};
+use liveroom::storage::{GrantOutcome, Performed, Write, WriteOutcome};
 use proptest::prelude::*;
 
 const USERS: usize = 3;
@@ -169,12 +169,12 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
                 assert_eq!(told, model.grant(*user, *delta, *request), "{step:?}");
             }
             Step::Enable { user, enabled } => {
-                db.store.set_user_enabled(users[*user], *enabled, NOW).await.unwrap();
+                db.set_enabled(users[*user], *enabled).await;
                 model.disabled[*user] = !enabled;
             }
             Step::EndLive { live } => {
-                let told = db.store.set_live_status(lives[*live], owner, LiveStatus::Ended, NOW).await.unwrap();
-                assert_eq!(matches!(told, StatusChange::AlreadyEnded(_)), model.ended[*live]);
+                let ended = db.set_status(lives[*live], LiveStatus::Ended).await;
+                assert_eq!(ended == Performed::Refused(Reject::LiveEnded), model.ended[*live]);
                 model.ended[*live] = true;
             }
             Step::Restart => db.store = open(&db.url).await.unwrap(),

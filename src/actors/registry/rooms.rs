@@ -81,6 +81,11 @@ impl Rooms {
         }
     }
 
+    /// Whether the room of a live is open on any node.
+    pub async fn is_open(&self, live_id: LiveId) -> Result<bool, AskError> {
+        Ok(self.find(live_id).await?.is_some() || self.broker.is_open(live_id).await)
+    }
+
     /// Removes a user from a room of this node.
     pub fn kick(&self, live_id: LiveId, user: UserId) {
         #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use serde_json::json;
 
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
-use crate::actors::testing::{Node, NodeOptions};
+use crate::actors::testing::{Node, NodeOptions, set_status};
 use crate::domain::{LiveId, LiveStatus, Reject};
 
 /// A fault in a room, on purpose.
@@ -176,10 +176,8 @@ async fn a_room_follows_a_row_that_changed_without_a_word() {
     let node = Node::start(NodeOptions { reconcile_every, ..NodeOptions::default() }).await;
     let mut alice = node.guest("alice").await;
     alice.join().await;
-    let owner = node.store.live(node.live).await.unwrap().unwrap().live.owner;
     for status in [LiveStatus::Paused, LiveStatus::OnAir, LiveStatus::Ended] {
-        let now = node.services.clock.now();
-        node.store.set_live_status(node.live, owner, status, now).await.unwrap();
+        set_status(&*node.store, node.live, status, node.services.clock.now()).await;
         let live = alice.event("live").await;
         assert_eq!((&live["status"], &live["title"]), (&json!(status.code()), &json!("a live")), "{live}");
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use log::error;
+use log::{error, warn};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -179,6 +179,21 @@ impl Broker for RedisCluster {
                 Err(_) => {
                     error!("cluster thread is gone, room opens for this node alone: live_id={live_id}");
                     super::MemoryBroker.open(live_id).await
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn is_open(&self, live_id: LiveId) -> BoxFuture<'static, bool> {
+        let cluster = self.clone();
+        async move {
+            let asked = rooms::subscribers_count(cluster.link.clone(), cluster.sharded, live_id);
+            match cluster.run(asked).await {
+                Ok(count) => count > 0,
+                Err(error) => {
+                    warn!("other nodes not asked for a room: live_id={live_id} error={error}");
+                    false
                 }
             }
         }

@@ -271,6 +271,14 @@ pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, questi
         .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
 }
 
+/// How many nodes listen to a room's channel. Published, because the answer to that is the same for one server and
+/// for a Redis Cluster; every node ignores a message that is neither a batch nor about who is there.
+pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> RedisResult<i64> {
+    let mut cmd = redis::cmd(keys::publish_command(sharded));
+    cmd.arg(keys::room_channel(live_id)).arg("?");
+    link.command(&cmd).await
+}
+
 /// Appends one event to a room that this node need not have. Returns how many nodes heard it.
 pub async fn tell(link: Link, sharded: bool, live_id: LiveId, event: RoomEvent, at: Timestamp) -> RedisResult<i64> {
     let origin = rand::random();

@@ -100,20 +100,15 @@ pub async fn disabled(conn: &mut Conn, among: Vec<UserId>) -> Result<Vec<UserId>
     Ok(ids.into_iter().filter_map(UserId::new).collect())
 }
 
-pub async fn set_enabled(
-    conn: &mut Conn,
-    id: UserId,
-    enabled: bool,
-    at: Timestamp,
-) -> Result<Option<User>, StoreError> {
+/// Enables or disables an account that is there.
+pub async fn set_enabled(conn: &mut Conn, id: UserId, enabled: bool, at: Timestamp) -> Result<User, StoreError> {
     let status = if enabled { USER_ENABLED } else { USER_DISABLED };
-    let row = diesel::update(users::table.find(id.get()))
+    diesel::update(users::table.find(id.get()))
         .set((users::status.eq(status), users::updated_at.eq(at.0)))
         .returning(UserRecord::as_returning())
         .get_result(conn)
-        .await
-        .optional()?;
-    row.map(User::try_from).transpose()
+        .await?
+        .try_into()
 }
 
 pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {

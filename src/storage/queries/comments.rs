@@ -74,17 +74,22 @@ pub async fn page(
     rows.into_iter().map(Comment::try_from).collect()
 }
 
+/// Takes a comment of this live down, for good. Returns since when it had been down before, and since when it is
+/// now; `None` if it is unknown.
 pub async fn remove(
     conn: &mut Conn,
     live_id: LiveId,
     id: CommentId,
     at: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
+) -> Result<Option<(Option<Timestamp>, Timestamp)>, StoreError> {
     let comment = comments::table.filter(comments::id.eq(id.get()).and(comments::live_id.eq(live_id.get())));
-    diesel::update(comment.filter(comments::removed_at.is_null()))
+    let removed = diesel::update(comment.filter(comments::removed_at.is_null()))
         .set(comments::removed_at.eq(at.0))
         .execute(conn)
         .await?;
-    let removed_at: Option<Option<i64>> = comment.select(comments::removed_at).get_result(conn).await.optional()?;
-    Ok(removed_at.flatten().map(Timestamp))
+    if removed > 0 {
+        return Ok(Some((None, at)));
+    }
+    let earlier: Option<Option<i64>> = comment.select(comments::removed_at).get_result(conn).await.optional()?;
+    Ok(earlier.flatten().map(|at| (Some(Timestamp(at)), Timestamp(at))))
 }

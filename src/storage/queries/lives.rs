@@ -9,7 +9,7 @@ use crate::domain::{Coins, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::error::require_storable;
 use crate::storage::rows::LiveRecord;
 use crate::storage::schema::{gift_records, lives};
-use crate::storage::{LiveLedger, LiveRow, LiveState, StatusChange, StoreError};
+use crate::storage::{LiveLedger, LiveRow, LiveState, StoreError};
 
 pub async fn create(
     conn: &mut Conn,
@@ -66,25 +66,14 @@ pub async fn page(conn: &mut Conn, page: u32, per_page: u32) -> Result<Vec<LiveR
     rows.into_iter().map(LiveRow::try_from).collect()
 }
 
-pub async fn set_status(
-    conn: &mut Conn,
-    id: LiveId,
-    owner: UserId,
-    status: LiveStatus,
-    at: Timestamp,
-) -> Result<StatusChange, StoreError> {
-    let owned = lives::table.filter(lives::id.eq(id.get()).and(lives::user_id.eq(owner.get())));
-    let changed = diesel::update(owned.filter(lives::status.ne(LiveStatus::Ended.code())))
+/// Sets the status of a live that is there.
+pub async fn set_status(conn: &mut Conn, id: LiveId, status: LiveStatus, at: Timestamp) -> Result<LiveRow, StoreError> {
+    diesel::update(lives::table.find(id.get()))
         .set((lives::status.eq(status.code()), lives::updated_at.eq(at.0)))
         .returning(LiveRecord::as_returning())
         .get_result(conn)
-        .await
-        .optional()?;
-    if let Some(row) = changed {
-        return Ok(StatusChange::Changed(row.try_into()?));
-    }
-    let found = owned.select(LiveRecord::as_select()).get_result(conn).await.optional()?;
-    found.map_or(Ok(StatusChange::NotFound), |row| Ok(StatusChange::AlreadyEnded(row.try_into()?)))
+        .await?
+        .try_into()
 }
 
 /// The sum is the live's own total, which the audit proves equal to that of its gifts.

@@ -2,10 +2,11 @@
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share: `lock_user_coin`,
-//! `commit_batch`, `WRITE_NOTHING_NEW` and `SIDE_BY_SIDE`. The methods of the store are one line each:
+//! `lock_live_status`, `lock_user_status`, `commit_batch`, `WRITE_NOTHING_NEW` and `SIDE_BY_SIDE`. The methods of the store are one line each:
 //! which access, which query.
 
 mod accounts;
+mod actions;
 mod audit;
 mod catalogue;
 mod comments;
@@ -16,10 +17,10 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
 use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
-use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, LiveStatus, Timestamp, UserId};
+use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, Timestamp, UserId};
 use crate::storage::{
-    Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState, StatusChange,
-    Store, StoreError, Stored, StoredToken, User, Write, WriteOutcome,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
+    Performed, Store, StoreError, Stored, StoredToken, User, Write, WriteOutcome,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
@@ -63,10 +64,6 @@ impl Store for Backend {
 
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>> {
         self.read(move |conn| accounts::disabled(conn, among).boxed())
-    }
-
-    fn set_user_enabled(&self, id: UserId, enabled: bool, at: Timestamp) -> Stored<'_, Option<User>> {
-        self.write(move |conn| accounts::set_enabled(conn, id, enabled, at).boxed())
     }
 
     fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()> {
@@ -116,16 +113,6 @@ impl Store for Backend {
         self.read(move |conn| lives::page(conn, page, per_page).boxed())
     }
 
-    fn set_live_status(
-        &self,
-        id: LiveId,
-        owner: UserId,
-        status: LiveStatus,
-        at: Timestamp,
-    ) -> Stored<'_, StatusChange> {
-        self.write(move |conn| lives::set_status(conn, id, owner, status, at).boxed())
-    }
-
     fn gifts(&self) -> Stored<'_, Vec<GiftRow>> {
         self.read(move |conn| catalogue::all(conn).boxed())
     }
@@ -150,8 +137,12 @@ impl Store for Backend {
         self.read(move |conn| comments::newest(conn).boxed())
     }
 
-    fn remove_comment(&self, live_id: LiveId, id: CommentId, at: Timestamp) -> Stored<'_, Option<Timestamp>> {
-        self.write(move |conn| comments::remove(conn, live_id, id, at).boxed())
+    fn perform(&self, record: ActionRecord) -> Stored<'_, Performed> {
+        self.write(move |conn| actions::perform(conn, record).boxed())
+    }
+
+    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ()> {
+        self.write(move |conn| actions::record_refusal(conn, record, code).boxed())
     }
 
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {

@@ -94,3 +94,45 @@ async fn each_url_has_its_method() {
     api.admin_get("/admin/rooms/1/comments/1").await.assert_fail(405, "请求方法不支持");
     api.admin_get("/admin/rooms/1/notice").await.assert_fail(405, "请求方法不支持");
 }
+
+#[actix_web::test]
+async fn an_action_that_is_repeated_under_its_request_id_is_done_once() {
+    let api = api(true).await;
+    let notice = json!({"text": "hello", "request_id": "n-1", "reason": "a test"});
+    for _ in 0..2 {
+        api.admin_post("/admin/rooms/1/notice", notice.clone()).await.assert_ok(json!({"live_id": 1}));
+    }
+    let kick = json!({"user_id": 7, "request_id": "n-1"});
+    for _ in 0..2 {
+        api.admin_post("/admin/rooms/1/kick", kick.clone()).await.assert_ok(json!({"live_id": 1, "user_id": 7}));
+    }
+    let other = json!({"text": "another", "request_id": "n-1"});
+    let conflict = "request_id was used before with other content";
+    api.admin_post("/admin/rooms/1/notice", other).await.assert_fail(409, conflict);
+    api.admin_post("/admin/rooms/1/notice", json!({"text": "last"})).await.assert_ok(json!({"live_id": 1}));
+    let told: Vec<_> = events(&api, 2).await.iter().map(|event| event["text"].clone()).collect();
+    assert_eq!(told, ["hello", "last"]);
+}
+
+#[actix_web::test]
+async fn a_request_id_and_a_reason_are_checked() {
+    let api = api(true).await;
+    let name = "request_id must be 1 to 64 of [A-Za-z0-9_-]";
+    let reason = "reason must be 1 to 500 characters, none of them U+0000";
+    for (terms, text) in [
+        (json!({"request_id": "a b"}), name),
+        (json!({"request_id": ""}), name),
+        (json!({"reason": ""}), reason),
+        (json!({"reason": "界".repeat(501)}), reason),
+    ] {
+        let with_terms = |mut body: Value| {
+            body.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
+            body
+        };
+        api.admin_post("/admin/rooms/1/close", with_terms(json!({}))).await.assert_fail(422, text);
+        api.admin_post("/admin/rooms/1/kick", with_terms(json!({"user_id": 7}))).await.assert_fail(422, text);
+        api.admin_post("/admin/rooms/1/notice", with_terms(json!({"text": "hi"}))).await.assert_fail(422, text);
+        api.admin_post("/admin/users/1", with_terms(json!({"status": 1}))).await.assert_fail(422, text);
+    }
+    assert_eq!(api.row(liveroom::domain::LiveId::FIRST).await.live.status, LiveStatus::OnAir);
+}

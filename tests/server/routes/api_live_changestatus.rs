@@ -2,7 +2,7 @@
 
 use liveroom::domain::LiveStatus;
 use liveroom::http::LiveLimits;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Setup, TestApi};
 
@@ -87,4 +87,23 @@ async fn one_user_changes_the_status_of_its_lives_so_often_a_minute() {
     change(bobs, 3, "pause").await.assert_ok(json!("ok"));
     api.clock.advance_ms(20_000);
     change(alices, 2, "play").await.assert_ok(json!("ok"));
+}
+
+#[actix_web::test]
+async fn a_change_that_is_repeated_under_its_request_id_is_made_once() {
+    let api = TestApi::start().await;
+    let (owner, token) = api.user("alice").await;
+    let id = api.live(owner, LiveStatus::OnAir).await.live.id;
+    let change = async |kind: &str, request_id: Value| {
+        api.post_as(&token, URL, json!({"id": id.get(), "type": kind, "request_id": request_id})).await
+    };
+    change("pause", json!("r-1")).await.assert_ok(json!("ok"));
+    change("play", json!("r-2")).await.assert_ok(json!("ok"));
+    change("pause", json!("r-1")).await.assert_ok(json!("ok"));
+    assert_eq!(api.row(id).await.live.status, LiveStatus::OnAir, "it was not paused again");
+    change("stop", json!("r-2")).await.assert_fail(409, "request_id was used before with other content");
+    change("stop", json!(3)).await.assert_fail(422, "请求编号 格式不正确");
+    change("stop", json!("r-3")).await.assert_ok(json!("ok"));
+    // As a retry whose first answer got lost.
+    change("stop", json!("r-3")).await.assert_ok(json!("ok"));
 }

@@ -1,5 +1,6 @@
 //! GET /api/user/info, and with it every way a token can be bad.
 
+use liveroom::domain::{Action, Scope};
 use serde_json::{Value, json};
 
 use super::harness::{JWT_SECRET, NOW, TestApi};
@@ -95,6 +96,6 @@ async fn token_of_an_existing_service_needs_no_exp() {
 async fn disabled_user_is_told() {
     let api = TestApi::start().await;
     let (id, token) = api.user("alice").await;
-    api.state.store.set_user_enabled(id, false, NOW).await.unwrap();
+    api.act(Scope::Site, Action::DisableUser(id)).await;
     api.get_as(&token, "/api/user/info").await.assert_fail(400, "你已被禁用");
 }

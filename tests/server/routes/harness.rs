@@ -11,7 +11,7 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use liveroom::actors::live_room::{RoomServices, WindowSettings};
 use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use liveroom::actors::registry::Registry;
-use liveroom::actors::{Everywhere, NodeIdentity, Rooms, SessionDirectory};
+use liveroom::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
@@ -19,12 +19,13 @@ use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::Network;
 use liveroom::domain::{
-    BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, RoomSettings, Timestamp, UserId,
+    Action, BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, Principal, Role, RoomSettings, Scope,
+    Timestamp, UserId,
 };
 use liveroom::http::{
     AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
 };
-use liveroom::storage::{self, LiveRow, Store, StoreOptions};
+use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -124,17 +125,19 @@ impl TestApi {
         let limits = PersisterLimits { queue_max: 100, batch_max: 10 };
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), limits);
         let rooms = start_rooms(store.clone(), persister.clone(), catalogue.clone(), clock.clone());
+        let everywhere = Arc::new(Everywhere {
+            identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
+            sessions: Arc::new(SessionDirectory::default()),
+            rooms: rooms.clone(),
+            catalogue: catalogue.clone(),
+            persister,
+            nodes: Arc::new(SingleNode),
+        });
         let state = ApiState {
             auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
             passwords: Arc::new(Passwords::new(2)),
-            everywhere: Arc::new(Everywhere {
-                identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
-                sessions: Arc::new(SessionDirectory::default()),
-                rooms: rooms.clone(),
-                catalogue: catalogue.clone(),
-                persister,
-                nodes: Arc::new(SingleNode),
-            }),
+            operations: Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone())),
+            everywhere,
             rooms,
             catalogue,
             clock: clock.clone(),
@@ -204,9 +207,16 @@ impl TestApi {
         let key = format!("{:020}", next_key(&self.state).await);
         let row = self.state.store.create_live(owner, "title".into(), "/c.png".into(), key, NOW).await.unwrap();
         if status != LiveStatus::Scheduled {
-            self.state.store.set_live_status(row.live.id, owner, status, NOW).await.unwrap();
+            self.act(Scope::Live(row.live.id), Action::SetStatus(status)).await;
         }
         self.row(row.live.id).await
+    }
+
+    /// Does an action past the API, as operators do.
+    pub async fn act(&self, scope: Scope, action: Action) {
+        let record = ActionRecord::new(Principal::Operator, Role::Operator, scope, action, NOW);
+        let performed = self.state.store.perform(record).await.unwrap();
+        assert!(matches!(performed, Performed::Done { .. }), "{performed:?}");
     }
 
     pub async fn row(&self, id: LiveId) -> LiveRow {

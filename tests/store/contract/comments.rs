@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use liveroom::domain::*;
-use liveroom::storage::Write;
+use liveroom::storage::{Change, Performed, Write};
 
 use super::comment;
 use crate::support::database::{Database, NOW, profile};
@@ -56,10 +56,15 @@ pub async fn a_removed_comment_is_gone_for_good_but_its_request_id_stays_used(db
     let (live, other) = (db.live(alice, "k").await, db.live(alice, "k2").await);
     store_comments(&db, (1..=3).map(|id| comment(id, live, alice, "hi", Some("c")))).await;
     let (first, later) = (NOW.plus_ms(10), NOW.plus_ms(20));
-    assert_eq!(db.store.remove_comment(live, id(2), first).await.unwrap(), Some(first));
-    assert_eq!(db.store.remove_comment(live, id(2), later).await.unwrap(), Some(first), "it stays as it was");
-    assert_eq!(db.store.remove_comment(other, id(3), later).await.unwrap(), None, "of another live");
-    assert_eq!(db.store.remove_comment(live, id(9), later).await.unwrap(), None);
+    let removed = async |live, id, at| match db.act(Scope::Live(live), Action::TakeDown(id), at).await {
+        Performed::Done { change: Change::CommentRemoved(at), .. } => Ok(at),
+        Performed::Refused(reject) => Err(reject),
+        other => panic!("no comment removed: {other:?}"),
+    };
+    assert_eq!(removed(live, id(2), first).await, Ok(first));
+    assert_eq!(removed(live, id(2), later).await, Ok(first), "it stays as it was");
+    assert_eq!(removed(other, id(3), later).await, Err(Reject::CommentNotFound), "of another live");
+    assert_eq!(removed(live, id(9), later).await, Err(Reject::CommentNotFound));
     assert_eq!(ids(&db.store.comments(live, None, 10).await.unwrap()), [3, 1]);
     assert_eq!(ids(&db.store.comments(live, Some(id(3)), 1).await.unwrap()), [1]);
     // Stored again, as after a commit whose answer was lost: removed all the same.

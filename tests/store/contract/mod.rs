@@ -1,18 +1,25 @@
 //! What every store must do: one suite, run on SQLite and on PostgreSQL.
 
+mod actions;
 mod comments;
 mod names;
 
 use std::sync::Arc;
 
 use crate::support::database::{Database, NOW, contract, open, order, profile, request};
+use actions::{
+    a_refused_attempt_leaves_a_row_and_its_request_id_usable, a_repeated_action_has_one_effect_and_the_same_answer,
+    a_request_id_names_one_action_of_its_actor_and_kind,
+    an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed, nobody_changes_a_row_of_the_audit,
+    retries_at_the_same_time_have_one_effect,
+};
 use comments::{
     a_page_of_comments_costs_its_own_length, a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
     comments_come_in_pages_newest_first,
 };
 use liveroom::domain::*;
 use liveroom::storage::{
-    CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, LiveState, StatusChange, StoreError, StoreOptions,
+    Change, CoinGrant, GrantOutcome, LOGIN_NETWORKS_MAX, LiveLedger, LiveState, Performed, StoreError, StoreOptions,
     StoredToken, Write, WriteOutcome,
 };
 use names::{
@@ -28,7 +35,7 @@ contract! {
     a_user_is_disabled_and_enabled,
     a_token_replaces_the_one_before_and_is_cleared,
     the_newest_networks_of_a_users_logins_are_remembered,
-    a_live_is_changed_by_its_owner_until_it_ends,
+    a_live_is_changed_until_it_ends,
     lives_come_in_pages_in_id_order,
     the_catalogue_reads_back_as_written,
     a_gift_moves_its_price_from_giver_to_live,
@@ -40,6 +47,12 @@ contract! {
     comments_come_in_pages_newest_first,
     a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
     a_page_of_comments_costs_its_own_length,
+    an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed,
+    a_repeated_action_has_one_effect_and_the_same_answer,
+    a_request_id_names_one_action_of_its_actor_and_kind,
+    a_refused_attempt_leaves_a_row_and_its_request_id_usable,
+    retries_at_the_same_time_have_one_effect,
+    nobody_changes_a_row_of_the_audit,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,
@@ -72,17 +85,21 @@ async fn a_username_is_taken_once(db: Database) {
 async fn a_user_is_disabled_and_enabled(db: Database) {
     let alice = db.user("alice", 0).await.id;
     let later = NOW.plus_ms(5);
-    let disabled = db.store.set_user_enabled(alice, false, later).await.unwrap().unwrap();
+    let changed = async |action| match db.act(Scope::Site, action, later).await {
+        Performed::Done { change: Change::User(user), .. } => *user,
+        other => panic!("no user changed: {other:?}"),
+    };
+    let disabled = changed(Action::DisableUser(alice)).await;
     assert_eq!((disabled.enabled, disabled.updated_at), (false, later));
     assert!(!db.store.user(alice).await.unwrap().unwrap().enabled);
-    assert!(db.store.set_user_enabled(alice, true, later).await.unwrap().unwrap().enabled);
+    assert!(changed(Action::EnableUser(alice)).await.enabled);
     let bob = db.user("bobby", 0).await.id;
-    db.store.set_user_enabled(bob, false, later).await.unwrap();
+    assert!(!changed(Action::DisableUser(bob)).await.enabled);
     let among = vec![alice, bob, UserId::new(99).unwrap()];
     assert_eq!(db.store.disabled_users(among).await.unwrap(), [bob]);
     assert_eq!(db.store.disabled_users(vec![alice]).await.unwrap(), []);
     assert_eq!(db.store.disabled_users(Vec::new()).await.unwrap(), []);
-    assert_eq!(db.store.set_user_enabled(UserId::new(99).unwrap(), true, NOW).await.unwrap(), None);
+    assert_eq!(db.set_enabled(UserId::new(99).unwrap(), true).await, Performed::Refused(Reject::UserNotFound));
 }
 
 async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
@@ -121,23 +138,26 @@ async fn the_newest_networks_of_a_users_logins_are_remembered(db: Database) {
     assert_eq!(last(bob, network(2)).await.unwrap(), None);
 }
 
-async fn a_live_is_changed_by_its_owner_until_it_ends(db: Database) {
+async fn a_live_is_changed_until_it_ends(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
     let row = db.store.create_live(alice, "标题".into(), "c.png".into(), "k".repeat(20), NOW).await.unwrap();
     assert_eq!((row.live.status, row.live.owner, row.live.look_count), (LiveStatus::Scheduled, alice, 0));
     assert_eq!(db.store.live(row.live.id).await.unwrap(), Some(row.clone()));
-    let set = |owner, status| db.store.set_live_status(row.live.id, owner, status, NOW.plus_ms(1));
-    assert_eq!(set(bob, LiveStatus::OnAir).await.unwrap(), StatusChange::NotFound);
+    let set = |live, status| db.act(Scope::Live(live), Action::SetStatus(status), NOW.plus_ms(1));
     for status in [LiveStatus::OnAir, LiveStatus::Paused, LiveStatus::Ended] {
         assert_eq!(db.store.not_ended_lives_count(alice).await.unwrap(), 1);
-        let StatusChange::Changed(changed) = set(alice, status).await.unwrap() else { panic!("not changed") };
+        let Performed::Done { change: Change::Live(changed), .. } = set(row.live.id, status).await else {
+            panic!("not changed")
+        };
         assert_eq!((changed.live.status, changed.updated_at), (status, NOW.plus_ms(1)));
     }
     let counts = [db.store.not_ended_lives_count(alice).await, db.store.not_ended_lives_count(bob).await];
     assert_eq!(counts.map(Result::unwrap), [0, 0]);
     let ended = db.store.live(row.live.id).await.unwrap().unwrap();
-    assert_eq!(set(alice, LiveStatus::OnAir).await.unwrap(), StatusChange::AlreadyEnded(ended));
+    assert_eq!(set(row.live.id, LiveStatus::OnAir).await, Performed::Refused(Reject::LiveEnded));
+    assert_eq!(db.store.live(row.live.id).await.unwrap(), Some(ended));
     let unknown = LiveId::new(row.live.id.get() + 99).unwrap();
+    assert_eq!(set(unknown, LiveStatus::Ended).await, Performed::Refused(Reject::LiveNotFound));
     let state = LiveState { id: row.live.id, status: LiveStatus::Ended, title: "标题".into() };
     assert_eq!(db.store.live_states(vec![unknown, row.live.id]).await.unwrap(), [state]);
     assert_eq!(db.store.live_states(Vec::new()).await.unwrap(), []);
@@ -205,14 +225,14 @@ async fn a_refused_gift_moves_nothing_and_keeps_its_request_id_usable(db: Databa
         assert_eq!(db.give(order).await, Err(refusal));
     }
     db.grant(bob, 8, "top-up").await;
-    db.store.set_user_enabled(bob, false, NOW).await.unwrap();
+    db.set_enabled(bob, false).await;
     assert_eq!(db.give(order(live, bob, &rose, 1, "g")).await, Err(GiftRefusal::UserDisabled));
-    db.store.set_user_enabled(bob, true, NOW).await.unwrap();
+    db.set_enabled(bob, true).await;
     assert_eq!(db.coin(bob).await, 14);
     assert!(!db.give(order(live, bob, &rose, 1, "g")).await.unwrap().duplicate);
-    db.store.set_live_status(live, alice, LiveStatus::Paused, NOW).await.unwrap();
+    db.set_status(live, LiveStatus::Paused).await;
     assert!(db.give(order(live, bob, &rose, 1, "paused")).await.is_ok());
-    db.store.set_live_status(live, alice, LiveStatus::Ended, NOW).await.unwrap();
+    db.set_status(live, LiveStatus::Ended).await;
     assert_eq!(db.give(order(live, bob, &rose, 1, "late")).await, Err(GiftRefusal::LiveEnded));
     assert_eq!(db.coin(bob).await, 0);
     db.assert_books_balance().await;
@@ -231,8 +251,8 @@ async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
 
     db.give(order(live, bob, &rose, 1, "between")).await.unwrap();
     let dearer = Arc::new(Gift { price: Coins::new(8), ..(*rose).clone() });
-    db.store.set_live_status(live, alice, LiveStatus::Ended, NOW).await.unwrap();
-    db.store.set_user_enabled(bob, false, NOW).await.unwrap();
+    db.set_status(live, LiveStatus::Ended).await;
+    db.set_enabled(bob, false).await;
     let late = GiftOrder { at: NOW.plus_ms(9), ..order(live, bob, &dearer, 1, "g") };
     assert_eq!(db.give(late).await, Ok(GiftReceipt { duplicate: true, ..first }));
     for other in
@@ -355,7 +375,7 @@ async fn a_grant_happens_once_per_request_id(db: Database) {
     assert_eq!(db.grant(UserId::new(99).unwrap(), 1, "d").await, GrantOutcome::UserNotFound);
     let nothing = CoinGrant { user_id: alice, delta: Coins::ZERO, request_id: request("e"), at: NOW };
     assert!(matches!(db.store.grant(nothing).await, Err(StoreError::Fault(_))));
-    db.store.set_user_enabled(bob, false, NOW).await.unwrap();
+    db.set_enabled(bob, false).await;
     assert_eq!(db.grant(bob, 5, "f").await, granted(5, false));
     db.assert_books_balance().await;
 }

@@ -1,0 +1,158 @@
+//! The one way of every action, whoever asks for it and by which door: may this actor do it, store it with its
+//! row of the audit, then apply it where it matters.
+//!
+//! Comments and gifts do not come here: they have the hot lane, from the session straight to the room.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use log::{error, info};
+
+use crate::clock::Clock;
+use crate::domain::{Action, Disconnect, Live, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may};
+use crate::protocol::refusal::Refusal;
+use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
+
+use super::{AskError, Everywhere};
+
+/// Why an action was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    #[error("refused: {0:?}")]
+    Refused(Reject),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rooms did not answer.
+    #[error(transparent)]
+    Rooms(#[from] AskError),
+}
+
+/// What an actor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    pub actor: Principal,
+    /// The client's, if it is known.
+    pub address: Option<IpAddr>,
+    pub scope: Scope,
+    pub action: Action,
+    /// Why, in the actor's words.
+    pub reason: Option<String>,
+    /// As in [`ActionRecord::request_id`].
+    pub request_id: Option<RequestId>,
+}
+
+impl Requested {
+    /// An action without a reason or a `request_id`.
+    pub fn new(actor: Principal, address: Option<IpAddr>, scope: Scope, action: Action) -> Self {
+        Self { actor, address, scope, action, reason: None, request_id: None }
+    }
+}
+
+/// What actions work with.
+pub struct Operations {
+    store: Arc<dyn Store>,
+    everywhere: Arc<Everywhere>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Operations {
+    pub fn new(store: Arc<dyn Store>, everywhere: Arc<Everywhere>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, everywhere, clock }
+    }
+
+    /// Does what is asked for, or says why not. When this returns the change is durable, and applied on this
+    /// node or on its way to the room; an action that was done before under its `request_id` is answered as
+    /// then and done no more.
+    pub async fn perform(&self, requested: Requested) -> Result<Change, OperationError> {
+        let Requested { actor, address, scope, action, reason, request_id } = requested;
+        let streamer = self.streamer_of(actor, scope, &action).await?;
+        let role = Role::of(actor, streamer);
+        let record = ActionRecord { actor, role, address, scope, action, reason, request_id, at: self.clock.now() };
+        let target = record.action.target().map(|user| Role::of(Principal::User(user), streamer));
+        if let Err(reject) = may(role, target, scope, &record.action) {
+            return self.refuse(record, reject).await;
+        }
+        if let Scope::Live(live_id) = scope
+            && record.action.needs_open_room()
+            && !self.everywhere.rooms.is_open(live_id).await?
+        {
+            return self.refuse(record, Reject::RoomNotOpen).await;
+        }
+        match self.store.perform(record.clone()).await? {
+            Performed::Done { id, change, is_repeated } => {
+                let ActionRecord { action, role, .. } = &record;
+                let (name, role) = (action.name(), role.name());
+                info!("action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}");
+                if !is_repeated {
+                    self.apply(scope, action, &change).await?;
+                }
+                Ok(change)
+            }
+            Performed::Refused(reject) => {
+                if let (Reject::LiveEnded, Scope::Live(live_id)) = (reject, scope) {
+                    self.remind_of_end(live_id).await?;
+                }
+                self.refuse(record, reject).await
+            }
+        }
+    }
+
+    /// The user whose lives the scope is about, where it makes a difference: operators outrank every user.
+    async fn streamer_of(
+        &self,
+        actor: Principal,
+        scope: Scope,
+        action: &Action,
+    ) -> Result<Option<UserId>, OperationError> {
+        match (actor, scope) {
+            (Principal::Operator, _) | (_, Scope::Site) => Ok(None),
+            (_, Scope::Streamer(user)) => Ok(Some(user)),
+            (Principal::User(_), Scope::Live(live_id)) => match self.store.live(live_id).await? {
+                Some(row) => Ok(Some(row.live.owner)),
+                None => {
+                    info!("action refused: action={} live_id={live_id} code=live_not_found", action.name());
+                    Err(OperationError::Refused(Reject::LiveNotFound))
+                }
+            },
+        }
+    }
+
+    /// Refuses, and has the audit say so: of those who have a say here. Viewers could fill it.
+    async fn refuse(&self, record: ActionRecord, reject: Reject) -> Result<Change, OperationError> {
+        let code = Refusal::from(reject).code;
+        let (name, role) = (record.action.name(), record.role);
+        info!("action refused: action={name} scope={:?} role={} code={code}", record.scope, role.name());
+        if role > Role::Viewer
+            && let Err(fault) = self.store.record_refusal(record, code).await
+        {
+            // Refused it is all the same.
+            error!("refusal not in the audit: action={name} code={code} error={fault}");
+        }
+        Err(OperationError::Refused(reject))
+    }
+
+    /// Has what was stored happen where it matters.
+    async fn apply(&self, scope: Scope, action: &Action, change: &Change) -> Result<(), OperationError> {
+        let Everywhere { rooms, .. } = &*self.everywhere;
+        match (action, scope, change) {
+            (Action::TakeDown(comment_id), Scope::Live(live_id), _) => rooms.take_down(live_id, *comment_id).await?,
+            (Action::Notice(text), Scope::Live(live_id), _) => {
+                rooms.notice(live_id, text).await?;
+            }
+            (Action::Kick(user), Scope::Live(live_id), _) => self.everywhere.kick(live_id, *user),
+            (Action::SetStatus(_), _, Change::Live(row)) => rooms.live_changed(row.live.clone()),
+            (Action::DisableUser(user), ..) => self.everywhere.revoke(*user, Disconnect::Disabled),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the room of this node, if it is open, that its live has ended: it may have missed that.
+    async fn remind_of_end(&self, live_id: LiveId) -> Result<(), OperationError> {
+        if let Some(row) = self.store.live(live_id).await? {
+            let live: Live = row.live;
+            self.everywhere.rooms.live_is(live);
+        }
+        Ok(())
+    }
+}

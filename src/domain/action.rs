@@ -1,0 +1,173 @@
+//! Everything that acts on a room or on the site and is neither a comment nor a gift, and who may do it.
+
+use std::sync::Arc;
+
+use super::{CommentId, LiveId, LiveStatus, Reject, UserId};
+
+/// One thing that an operator or a streamer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Takes a comment down for good.
+    TakeDown(CommentId),
+    /// Shows a text to everybody in a room.
+    Notice(Arc<str>),
+    /// Removes a user from a room.
+    Kick(UserId),
+    /// Starts, pauses, resumes or ends a live.
+    SetStatus(LiveStatus),
+    /// Ends a user's sessions and refuses new ones.
+    DisableUser(UserId),
+    EnableUser(UserId),
+}
+
+impl Action {
+    /// The word for it in the audit table and in logs. Stored: never change one.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TakeDown(_) => "take_down",
+            Self::Notice(_) => "notice",
+            Self::Kick(_) => "kick",
+            Self::SetStatus(_) => "set_status",
+            Self::DisableUser(_) => "disable_user",
+            Self::EnableUser(_) => "enable_user",
+        }
+    }
+
+    /// The user whom it is done to.
+    pub const fn target(&self) -> Option<UserId> {
+        match self {
+            Self::Kick(user) | Self::DisableUser(user) | Self::EnableUser(user) => Some(*user),
+            Self::TakeDown(_) | Self::Notice(_) | Self::SetStatus(_) => None,
+        }
+    }
+
+    /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is read later.
+    pub const fn needs_open_room(&self) -> bool {
+        matches!(self, Self::Notice(_))
+    }
+}
+
+/// Where an action holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Live(LiveId),
+    /// All lives of one streamer.
+    Streamer(UserId),
+    Site,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// Whoever presents the operators' token.
+    Operator,
+    User(UserId),
+}
+
+/// What somebody is in a scope, from the lowest rank to the highest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Viewer,
+    Streamer,
+    Operator,
+}
+
+impl Role {
+    /// `streamer`: the user whose lives the scope is about, if it is about any.
+    pub fn of(actor: Principal, streamer: Option<UserId>) -> Self {
+        match actor {
+            Principal::Operator => Self::Operator,
+            Principal::User(user) if streamer == Some(user) => Self::Streamer,
+            Principal::User(_) => Self::Viewer,
+        }
+    }
+
+    /// The word for it in the audit table. Stored: never change one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Streamer => "streamer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Whether somebody of this role may do this, and to a user of the role `target` if it is done to one: that
+/// takes a higher rank. Errors: `NotAllowed`; `BadRequest` for an action that does not exist in this scope.
+pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> Result<(), Reject> {
+    let is_allowed = match (action, scope) {
+        (Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_), Scope::Live(_)) => role >= Role::Streamer,
+        (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
+        // A show is run by its streamer, and never goes back to not having begun.
+        (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
+        (Action::DisableUser(_) | Action::EnableUser(_), Scope::Site) => role == Role::Operator,
+        _ => return Err(Reject::BadRequest { what: "scope" }),
+    };
+    if is_allowed && target.is_none_or(|target| target < role) { Ok(()) } else { Err(Reject::NotAllowed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: Scope = Scope::Live(LiveId::FIRST);
+    const STREAMERS_LIVES: Scope = Scope::Streamer(UserId::FIRST);
+    const ROLES: [Role; 3] = [Role::Viewer, Role::Streamer, Role::Operator];
+
+    /// For each action the scope that it has, and for each role whether it may: viewer, streamer, operator. One
+    /// that is done to a user is done to a viewer here.
+    fn table() -> Vec<(Action, Scope, [bool; 3])> {
+        let user = UserId::FIRST;
+        vec![
+            (Action::TakeDown(CommentId::FIRST), LIVE, [false, true, true]),
+            (Action::Notice("hello".into()), LIVE, [false, true, true]),
+            (Action::Kick(user), LIVE, [false, true, true]),
+            (Action::SetStatus(LiveStatus::Scheduled), LIVE, [false, false, false]),
+            (Action::SetStatus(LiveStatus::OnAir), LIVE, [false, true, false]),
+            (Action::SetStatus(LiveStatus::Paused), LIVE, [false, true, false]),
+            (Action::SetStatus(LiveStatus::Ended), LIVE, [false, true, true]),
+            (Action::DisableUser(user), Scope::Site, [false, false, true]),
+            (Action::EnableUser(user), Scope::Site, [false, false, true]),
+        ]
+    }
+
+    fn target_of(action: &Action, role: Role) -> Option<Role> {
+        action.target().map(|_| role)
+    }
+
+    #[test]
+    fn each_role_may_do_what_the_table_says_and_only_in_the_scope_it_says() {
+        for (action, its_scope, allowed) in table() {
+            let target = target_of(&action, Role::Viewer);
+            for (role, allowed) in ROLES.into_iter().zip(allowed) {
+                for scope in [LIVE, STREAMERS_LIVES, Scope::Site] {
+                    let expected = match scope == its_scope {
+                        false => Err(Reject::BadRequest { what: "scope" }),
+                        true if allowed => Ok(()),
+                        true => Err(Reject::NotAllowed),
+                    };
+                    assert_eq!(may(role, target, scope, &action), expected, "{role:?} {scope:?} {action:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_acts_on_a_user_of_the_same_rank_or_a_higher_one() {
+        let kick = Action::Kick(UserId::FIRST);
+        let may = |role, target| may(role, Some(target), LIVE, &kick);
+        assert_eq!(may(Role::Streamer, Role::Streamer), Err(Reject::NotAllowed));
+        assert_eq!(may(Role::Streamer, Role::Operator), Err(Reject::NotAllowed));
+        assert_eq!(may(Role::Operator, Role::Streamer), Ok(()));
+        assert_eq!(may(Role::Operator, Role::Operator), Err(Reject::NotAllowed));
+    }
+
+    #[test]
+    fn a_user_is_a_streamer_in_its_own_lives_alone() {
+        let (alice, bob) = (UserId::FIRST, UserId::new(2).unwrap());
+        assert_eq!(Role::of(Principal::User(alice), Some(alice)), Role::Streamer);
+        assert_eq!(Role::of(Principal::User(bob), Some(alice)), Role::Viewer);
+        assert_eq!(Role::of(Principal::User(bob), None), Role::Viewer);
+        assert_eq!(Role::of(Principal::Operator, Some(alice)), Role::Operator);
+    }
+}

@@ -1,0 +1,57 @@
+//! Actions as they are stored: the change and its row of the audit, in one transaction.
+
+use std::net::IpAddr;
+
+use crate::domain::{Action, ActionId, Principal, Reject, RequestId, Role, Scope, Timestamp};
+
+use super::{LiveRow, User};
+
+/// An action that its actor may do, to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRecord {
+    pub actor: Principal,
+    /// What the actor was in the scope when it acted.
+    pub role: Role,
+    /// The client's, if it is known.
+    pub address: Option<IpAddr>,
+    pub scope: Scope,
+    pub action: Action,
+    /// Why, in the actor's words.
+    pub reason: Option<String>,
+    /// The actor's name for it, by which a retry is recognised; each actor has names of its own for each kind
+    /// of action.
+    pub request_id: Option<RequestId>,
+    pub at: Timestamp,
+}
+
+impl ActionRecord {
+    /// An action with neither address, reason nor `request_id`.
+    pub fn new(actor: Principal, role: Role, scope: Scope, action: Action, at: Timestamp) -> Self {
+        Self { actor, role, address: None, scope, action, reason: None, request_id: None, at }
+    }
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Performed {
+    Done {
+        id: ActionId,
+        change: Change,
+        /// It had been done before under this `request_id`: nothing changed now.
+        is_repeated: bool,
+    },
+    /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`, `UserNotFound`,
+    /// or `DuplicateConflict` when the `request_id` was used before with other content.
+    Refused(Reject),
+}
+
+/// What an action left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing but its row of the audit.
+    Nothing,
+    /// The comment is removed since then: an earlier removal stays as it was.
+    CommentRemoved(Timestamp),
+    Live(Box<LiveRow>),
+    User(Box<User>),
+}

@@ -1,0 +1,254 @@
+//! Actions: the change, and its row of the audit.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use serde_json::{Value, json};
+
+use super::super::{lock_live_status, lock_user_status};
+use super::{Conn, accounts, comments, lives};
+use crate::domain::{
+    Action, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Timestamp, UserId,
+};
+use crate::storage::error::require_storable;
+use crate::storage::rows::USER_ENABLED;
+use crate::storage::schema::audit;
+use crate::storage::{ActionRecord, Change, Performed, StoreError, User};
+
+/// `audit.result` of what was done.
+const OK: &str = "ok";
+
+/// A change that was made in this transaction.
+struct Changed {
+    before: Option<Value>,
+    after: Option<Value>,
+    change: Change,
+}
+
+pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed, StoreError> {
+    // Locked first: of two retries at once the second then sees what the first wrote.
+    let before = lock(conn, &record).await?;
+    if let Some(earlier) = earlier(conn, &record).await? {
+        return earlier.answer(conn, &record).await;
+    }
+    let Changed { before, after, change } = match apply(conn, &record, before).await? {
+        Ok(changed) => changed,
+        Err(reject) => return Ok(Performed::Refused(reject)),
+    };
+    if let Some(id) = insert(conn, &record, before, after, OK).await? {
+        return Ok(Performed::Done { id, change, is_repeated: false });
+    }
+    // A retry that locked nothing and came at the same time as the first, which has just been committed.
+    let earlier = earlier(conn, &record).await?.filter(|earlier| earlier.is_same(&record));
+    match earlier {
+        Some(earlier) => earlier.answer(conn, &record).await,
+        // The error takes the change back. Tried again, the answer is that of a conflict.
+        None => Err(StoreError::Unavailable("the request_id is being used for something else".into())),
+    }
+}
+
+pub async fn record_refusal(conn: &mut Conn, record: ActionRecord, code: &'static str) -> Result<(), StoreError> {
+    insert(conn, &record, None, None, code).await.map(|_| ())
+}
+
+/// Locks the row that the action changes, if it changes one whose present state matters, and says what its
+/// status is.
+async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, StoreError> {
+    match (&record.action, record.scope) {
+        (Action::SetStatus(_), Scope::Live(live_id)) => lock_live_status(conn, live_id).await,
+        (Action::DisableUser(user) | Action::EnableUser(user), Scope::Site) => lock_user_status(conn, *user).await,
+        _ => Ok(None),
+    }
+}
+
+/// Makes the change. `status`: of the row that [`lock`] locked; `None` if there is none.
+async fn apply(
+    conn: &mut Conn,
+    record: &ActionRecord,
+    status: Option<i16>,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    match (&record.action, record.scope) {
+        (Action::TakeDown(comment_id), Scope::Live(live_id)) => take_down(conn, live_id, *comment_id, record.at).await,
+        (Action::SetStatus(to), Scope::Live(live_id)) => set_status(conn, live_id, status, *to, record.at).await,
+        (Action::DisableUser(user), Scope::Site) => set_enabled(conn, *user, status, false, record.at).await,
+        (Action::EnableUser(user), Scope::Site) => set_enabled(conn, *user, status, true, record.at).await,
+        (Action::Notice(_) | Action::Kick(_), _) => {
+            Ok(Ok(Changed { before: None, after: None, change: Change::Nothing }))
+        }
+        (action, scope) => Err(StoreError::Fault(format!("{} does not exist in scope {scope:?}", action.name()))),
+    }
+}
+
+async fn take_down(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some((removed_before, removed_at)) = comments::remove(conn, live_id, id, at).await? else {
+        return Ok(Err(Reject::CommentNotFound));
+    };
+    let state = |at: Option<Timestamp>| Some(json!({"removed_at": at.map(|at| at.0)}));
+    let (before, after) = (state(removed_before), state(Some(removed_at)));
+    Ok(Ok(Changed { before, after, change: Change::CommentRemoved(removed_at) }))
+}
+
+async fn set_status(
+    conn: &mut Conn,
+    live_id: LiveId,
+    before: Option<i16>,
+    to: LiveStatus,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some(before) = before else { return Ok(Err(Reject::LiveNotFound)) };
+    if before == LiveStatus::Ended.code() {
+        return Ok(Err(Reject::LiveEnded));
+    }
+    let row = lives::set_status(conn, live_id, to, at).await?;
+    let (before, after) = (json!({"status": before}), json!({"status": to.code()}));
+    Ok(Ok(Changed { before: Some(before), after: Some(after), change: Change::Live(Box::new(row)) }))
+}
+
+async fn set_enabled(
+    conn: &mut Conn,
+    user: UserId,
+    before: Option<i16>,
+    enabled: bool,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some(before) = before else { return Ok(Err(Reject::UserNotFound)) };
+    let user = accounts::set_enabled(conn, user, enabled, at).await?;
+    let (before, after) = (json!({"enabled": before == USER_ENABLED}), json!({"enabled": enabled}));
+    Ok(Ok(Changed { before: Some(before), after: Some(after), change: Change::User(Box::new(user)) }))
+}
+
+/// Adds a row; `None` if its `request_id` names another that is there.
+async fn insert(
+    conn: &mut Conn,
+    record: &ActionRecord,
+    before: Option<Value>,
+    after: Option<Value>,
+    result: &str,
+) -> Result<Option<ActionId>, StoreError> {
+    let ActionRecord { role, address, action, reason, request_id, at, .. } = record;
+    let (actor_kind, actor_id) = actor_columns(record.actor);
+    let (scope, scope_id) = scope_columns(record.scope);
+    require_storable(&[reason.as_deref().unwrap_or_default()])?;
+    let id: Option<i64> = diesel::insert_into(audit::table)
+        .values((
+            audit::at.eq(at.0),
+            audit::actor_kind.eq(actor_kind),
+            audit::actor_id.eq(actor_id),
+            audit::role.eq(role.name()),
+            audit::address.eq(address.map(|address| address.to_string())),
+            audit::scope.eq(scope),
+            audit::scope_id.eq(scope_id),
+            audit::action.eq(action.name()),
+            audit::target_id.eq(target_id(action)),
+            audit::arguments.eq(arguments(action).to_string()),
+            audit::before.eq(before.map(|before| before.to_string())),
+            audit::after.eq(after.map(|after| after.to_string())),
+            audit::reason.eq(reason),
+            audit::request_id.eq(request_id.as_ref().map(RequestId::as_str)),
+            audit::result.eq(result),
+        ))
+        .on_conflict_do_nothing()
+        .returning(audit::id)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(id.and_then(ActionId::new))
+}
+
+fn actor_columns(actor: Principal) -> (&'static str, i64) {
+    match actor {
+        Principal::Operator => ("operator", 0),
+        Principal::User(user) => ("user", user.get()),
+    }
+}
+
+fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
+    match scope {
+        Scope::Live(live_id) => ("live", Some(live_id.get())),
+        Scope::Streamer(user) => ("streamer", Some(user.get())),
+        Scope::Site => ("site", None),
+    }
+}
+
+fn target_id(action: &Action) -> Option<i64> {
+    match action {
+        Action::TakeDown(comment_id) => Some(comment_id.get()),
+        _ => action.target().map(UserId::get),
+    }
+}
+
+/// What was asked for beside the target.
+fn arguments(action: &Action) -> Value {
+    match action {
+        Action::Notice(text) => json!({"text": **text}),
+        Action::SetStatus(status) => json!({"status": status.code()}),
+        Action::TakeDown(_) | Action::Kick(_) | Action::DisableUser(_) | Action::EnableUser(_) => json!({}),
+    }
+}
+
+/// An action that was done under the same name.
+#[derive(Queryable)]
+struct EarlierAction {
+    id: i64,
+    scope: String,
+    scope_id: Option<i64>,
+    target_id: Option<i64>,
+    arguments: String,
+    at: i64,
+}
+
+impl EarlierAction {
+    /// Whether what was asked for is the same. The reason need not be.
+    fn is_same(&self, record: &ActionRecord) -> bool {
+        (self.scope.as_str(), self.scope_id) == scope_columns(record.scope)
+            && self.target_id == target_id(&record.action)
+            && self.arguments == arguments(&record.action).to_string()
+    }
+
+    /// The answer to a retry: that of the first time, with rows as they are now but for what it changed.
+    async fn answer(&self, conn: &mut Conn, record: &ActionRecord) -> Result<Performed, StoreError> {
+        if !self.is_same(record) {
+            return Ok(Performed::Refused(Reject::DuplicateConflict));
+        }
+        let gone = || StoreError::Fault(format!("audit {}: what it is about is gone", self.id));
+        let change = match (&record.action, record.scope) {
+            (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
+                let removed = comments::remove(conn, live_id, *comment_id, Timestamp(self.at)).await?;
+                Change::CommentRemoved(removed.ok_or_else(gone)?.1)
+            }
+            (Action::SetStatus(_), Scope::Live(live_id)) => {
+                Change::Live(Box::new(lives::by_id(conn, live_id).await?.ok_or_else(gone)?))
+            }
+            (Action::DisableUser(user) | Action::EnableUser(user), _) => {
+                let user = accounts::by_id(conn, *user).await?.ok_or_else(gone)?;
+                let enabled = matches!(record.action, Action::EnableUser(_));
+                Change::User(Box::new(User { enabled, ..user }))
+            }
+            _ => Change::Nothing,
+        };
+        let id = ActionId::new(self.id).ok_or_else(gone)?;
+        Ok(Performed::Done { id, change, is_repeated: true })
+    }
+}
+
+async fn earlier(conn: &mut Conn, record: &ActionRecord) -> Result<Option<EarlierAction>, StoreError> {
+    let Some(request_id) = &record.request_id else { return Ok(None) };
+    let (actor_kind, actor_id) = actor_columns(record.actor);
+    Ok(audit::table
+        .filter(audit::actor_kind.eq(actor_kind))
+        .filter(audit::actor_id.eq(actor_id))
+        .filter(audit::action.eq(record.action.name()))
+        .filter(audit::request_id.eq(request_id.as_str()))
+        // A literal, because SQLite does not match a bound value with the condition of the index.
+        .filter(sql::<Bool>("audit.result = 'ok'"))
+        .select((audit::id, audit::scope, audit::scope_id, audit::target_id, audit::arguments, audit::at))
+        .get_result(conn)
+        .await
+        .optional()?)
+}
