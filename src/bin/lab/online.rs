@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::client::speech;
+use crate::client::dialect;
 
 /// A set of users, known well enough to tell it from another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,9 +47,9 @@ impl Online {
     }
 
     /// Takes what a presence event told.
-    pub fn hear(&mut self, told: Told) {
-        self.count = Some(told.count);
-        match (told.listed, &mut self.listed, told.left) {
+    pub fn receive(&mut self, announced: AnnouncedPresence) {
+        self.count = Some(announced.count);
+        match (announced.listed, &mut self.listed, announced.left) {
             (Some(users), ..) => self.listed = Some(users),
             // Without a list somebody left, and the others are still there.
             (None, Some(users), Some(id)) => users.remove(id),
@@ -69,7 +69,7 @@ impl Online {
 
 /// What one presence event tells.
 #[derive(Debug, Clone, Copy)]
-pub struct Told {
+pub struct AnnouncedPresence {
     pub live_id: i64,
     count: u64,
     listed: Option<Users>,
@@ -77,20 +77,20 @@ pub struct Told {
     left: Option<u64>,
 }
 
-impl Told {
+impl AnnouncedPresence {
     /// `None` if it cannot be read.
     fn read(body: &[u8]) -> Option<Self> {
-        let live_id = i64::try_from(speech::last_number(body, b"\"live_id\"")?).ok()?;
-        let told = Self { live_id, count: speech::last_number(body, b"\"count\"")?, listed: None, left: None };
+        let live_id = i64::try_from(dialect::last_number(body, b"\"live_id\"")?).ok()?;
+        let announced = Self { live_id, count: dialect::last_number(body, b"\"count\"")?, listed: None, left: None };
         Some(match memchr::memmem::find(body, b"\"data\":[") {
             Some(at) => {
                 let mut users = Users::default();
                 ids(&body[at..]).for_each(|id| users.add(id));
-                Self { listed: Some(users), ..told }
+                Self { listed: Some(users), ..announced }
             }
             None => {
                 let user = memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
-                Self { left: user, ..told }
+                Self { left: user, ..announced }
             }
         })
     }
@@ -102,17 +102,17 @@ const RECENT_MAX: usize = 16;
 /// The latest presence events of one room. Each is read once, however long its list and however many
 /// members hear it, and compared after.
 #[derive(Debug, Default)]
-pub struct Recent(VecDeque<(Box<[u8]>, Told)>);
+pub struct Recent(VecDeque<(Box<[u8]>, AnnouncedPresence)>);
 
 impl Recent {
-    pub fn read(&mut self, body: &[u8]) -> Option<Told> {
-        if let Some((_, told)) = self.0.iter().find(|(known, _)| **known == *body) {
-            return Some(*told);
+    pub fn read(&mut self, body: &[u8]) -> Option<AnnouncedPresence> {
+        if let Some((_, announced)) = self.0.iter().find(|(known, _)| **known == *body) {
+            return Some(*announced);
         }
-        let told = Told::read(body)?;
+        let announced = AnnouncedPresence::read(body)?;
         self.0.truncate(RECENT_MAX - 1);
-        self.0.push_front((body.into(), told));
-        Some(told)
+        self.0.push_front((body.into(), announced));
+        Some(announced)
     }
 }
 
@@ -129,20 +129,20 @@ impl fmt::Display for Online {
 /// The ids of the objects that begin with one. Inside a JSON string the quotes would be escaped.
 fn ids(body: &[u8]) -> impl Iterator<Item = u64> {
     const ID: &[u8] = b"{\"id\":";
-    memchr::memmem::find_iter(body, ID).filter_map(|at| speech::first_number(&body[at + ID.len()..]))
+    memchr::memmem::find_iter(body, ID).filter_map(|at| dialect::first_number(&body[at + ID.len()..]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn heard(bodies: &[&str]) -> Online {
+    fn incoming(bodies: &[&str]) -> Online {
         let mut online = Online::default();
         let mut recent = Recent::default();
         for body in bodies {
-            let told = recent.read(body.as_bytes()).unwrap_or_else(|| panic!("{body}"));
-            assert_eq!(told.live_id, 7);
-            online.hear(told);
+            let announced = recent.read(body.as_bytes()).unwrap_or_else(|| panic!("{body}"));
+            assert_eq!(announced.live_id, 7);
+            online.receive(announced);
         }
         online
     }
@@ -158,17 +158,17 @@ mod tests {
 
     #[test]
     fn presence_is_followed_through_all_its_forms() {
-        assert!(heard(&[JOIN]).agrees_with(&truth(&[4, 5])));
-        assert!(heard(&[JOIN, LEAVE]).agrees_with(&truth(&[4])));
-        assert!(heard(&[JOIN, LEAVE, MERGED]).agrees_with(&truth(&[6])));
-        assert!(heard(&[JOIN, FEW]).agrees_with(&truth(&[6, 8, 9])), "a few of many");
+        assert!(incoming(&[JOIN]).agrees_with(&truth(&[4, 5])));
+        assert!(incoming(&[JOIN, LEAVE]).agrees_with(&truth(&[4])));
+        assert!(incoming(&[JOIN, LEAVE, MERGED]).agrees_with(&truth(&[6])));
+        assert!(incoming(&[JOIN, FEW]).agrees_with(&truth(&[6, 8, 9])), "a few of many");
     }
 
     #[test]
     fn a_wrong_count_and_a_wrong_list_are_told_from_the_truth() {
-        assert!(!heard(&[JOIN]).agrees_with(&truth(&[4, 5, 6])));
-        assert!(!heard(&[JOIN]).agrees_with(&truth(&[4, 6])));
-        assert!(!heard(&[FEW]).agrees_with(&truth(&[9])));
+        assert!(!incoming(&[JOIN]).agrees_with(&truth(&[4, 5, 6])));
+        assert!(!incoming(&[JOIN]).agrees_with(&truth(&[4, 6])));
+        assert!(!incoming(&[FEW]).agrees_with(&truth(&[9])));
         assert!(!Online::counted(Some(2)).agrees_with(&truth(&[4])));
         assert!(Online::counted(Some(1)).agrees_with(&truth(&[4])));
     }
@@ -186,7 +186,7 @@ mod tests {
         for count in 0..100 {
             for _ in 0..2 {
                 let mut online = Online::default();
-                online.hear(recent.read(body(count).as_bytes()).unwrap());
+                online.receive(recent.read(body(count).as_bytes()).unwrap());
                 assert_eq!(online.count, Some(count));
             }
             assert!(recent.0.len() <= RECENT_MAX);

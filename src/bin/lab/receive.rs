@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::http::Base;
 use crate::progress::Progress;
 use crate::script::Script;
-use crate::world::{RoomSite, World};
+use crate::setup::{RoomSite, Setup};
 
 /// Events in one write to one socket, as a saturated server coalesces them.
 const EVENTS_PER_WRITE: u64 = 50;
@@ -45,7 +45,7 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
          [[room]]\nname = \"room\"\nmembers = {{ plain = {sockets} }}\nusers = 1\nramp = \"{ramp_s:.3}s\"\n",
         ramp_s + 1.0 + seconds
     ))?;
-    let world = World {
+    let setup = Setup {
         base,
         version: None,
         admin_token: None,
@@ -57,7 +57,7 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
     };
     let writer = thread::spawn(move || write_events(&listener, sockets));
     let (errands, _) = mpsc::channel();
-    let mut driver = Driver::new(&script, &world, 0, errands, Progress::new(true))?;
+    let mut driver = Driver::new(&script, &setup, 0, errands, Progress::new(true))?;
     let cpu_before = thread_cpu();
     driver.run()?;
     let cpu_s = (thread_cpu() - cpu_before).as_secs_f64();

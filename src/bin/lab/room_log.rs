@@ -153,7 +153,7 @@ impl RoomLog {
 
     /// One member of the room `live_id` heard `body` at `offset`.
     #[inline]
-    pub fn hear(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
+    pub fn receive(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
         match self.get(offset) {
             Some(event) if *event.body == *body => Sight::Known,
             _ => self.hear_unknown(live_id, name, offset, body),
@@ -236,10 +236,10 @@ mod tests {
         let mut log = RoomLog::default();
         assert!(log.joined_at("e", 4));
         let body = comment(2, "e", 5, "lab#17 hello");
-        assert_eq!(log.hear(2, b"comment", 5, &body), Sight::First);
-        assert_eq!(log.hear(2, b"comment", 5, &body), Sight::Known);
+        assert_eq!(log.receive(2, b"comment", 5, &body), Sight::First);
+        assert_eq!(log.receive(2, b"comment", 5, &body), Sight::Known);
         assert_eq!(log.get(5).unwrap().content, Content::Comment { id: "95".into(), command: Some(17) });
-        assert_eq!(log.hear(2, b"comment", 5, &comment(2, "e", 5, "lab#18 other")), Sight::Different);
+        assert_eq!(log.receive(2, b"comment", 5, &comment(2, "e", 5, "lab#18 other")), Sight::Different);
         assert_eq!(log.last(), 5);
     }
 
@@ -248,10 +248,13 @@ mod tests {
         let mut log = RoomLog::default();
         assert!(log.joined_at("e", 4));
         assert!(!log.joined_at("f", 4));
-        assert_eq!(log.hear(2, b"comment", 5, &comment(3, "e", 5, "x")), Sight::Foreign { live_id: 3 });
-        assert!(matches!(log.hear(2, b"comment", 5, &comment(2, "f", 5, "x")), Sight::Impossible(_)));
-        assert!(matches!(log.hear(2, b"comment", 4, &comment(2, "e", 4, "x")), Sight::Impossible(_)));
-        assert!(matches!(log.hear(2, b"comment", 9_000_000, &comment(2, "e", 9_000_000, "x")), Sight::Impossible(_)));
-        assert_eq!(log.hear(2, b"comment", 5, b"{"), Sight::Unreadable);
+        assert_eq!(log.receive(2, b"comment", 5, &comment(3, "e", 5, "x")), Sight::Foreign { live_id: 3 });
+        assert!(matches!(log.receive(2, b"comment", 5, &comment(2, "f", 5, "x")), Sight::Impossible(_)));
+        assert!(matches!(log.receive(2, b"comment", 4, &comment(2, "e", 4, "x")), Sight::Impossible(_)));
+        assert!(matches!(
+            log.receive(2, b"comment", 9_000_000, &comment(2, "e", 9_000_000, "x")),
+            Sight::Impossible(_)
+        ));
+        assert_eq!(log.receive(2, b"comment", 5, b"{"), Sight::Unreadable);
     }
 }

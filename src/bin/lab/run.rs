@@ -16,8 +16,8 @@ use crate::observe::{self, Sampler};
 use crate::outcome::{Outcome, ServerFacts};
 use crate::progress::Progress;
 use crate::script::Script;
+use crate::setup::Setup;
 use crate::verify;
-use crate::world::World;
 
 /// How often the server's process is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -37,21 +37,21 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
     }
     raise_open_files();
     let base = Base::parse(&args.url)?;
-    let world = World::build(base, args.admin_token.clone(), &script, run_id(), args.accounts.as_deref())?;
+    let setup = Setup::build(base, args.admin_token.clone(), &script, run_id(), args.accounts.as_deref())?;
 
     let sampler = args.pid.map(|pid| Sampler::start(pid, SAMPLE_EVERY)).transpose()?;
     let started_at = now_rfc3339();
     let started = Instant::now();
     let (errands, received) = mpsc::channel();
     let (mut driver, duration_s, errand_faults) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
-        let runner = scope.spawn(|| run_errands(&world, received));
-        let mut driver = Driver::new(&script, &world, seed, errands, Progress::new(args.quiet))?;
+        let runner = scope.spawn(|| run_errands(&setup, received));
+        let mut driver = Driver::new(&script, &setup, seed, errands, Progress::new(args.quiet))?;
         let duration_s = driver.run()?;
         driver.end_errands();
         Ok((driver, duration_s, runner.join().unwrap_or_else(|_| vec!["the errands' thread died".to_owned()])))
     })?;
     let samples = sampler.map(Sampler::finish);
-    let verdict = verify::verdict(&mut driver, &world, &script, duration_s, &errand_faults);
+    let verdict = verify::verdict(&mut driver, &setup, &script, duration_s, &errand_faults);
     driver.close_all();
 
     let members = driver.members.len();
@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
         server: ServerFacts {
             url: args.url.clone(),
             pid: args.pid,
-            version: world.version.clone(),
+            version: setup.version.clone(),
             ..ServerFacts::default()
         },
         duration_s,
@@ -98,10 +98,10 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
 }
 
 /// Does what streamers ask for over HTTP, so that no socket waits meanwhile. Returns what failed.
-fn run_errands(world: &World, errands: mpsc::Receiver<Errand>) -> Vec<String> {
+fn run_errands(setup: &Setup, errands: mpsc::Receiver<Errand>) -> Vec<String> {
     let mut faults = Vec::new();
     for (room, kind) in errands {
-        if let Err(fault) = world.set_live_status(world.rooms[room].live_id, kind) {
+        if let Err(fault) = setup.set_live_status(setup.rooms[room].live_id, kind) {
             faults.push(fault.to_string());
         }
     }

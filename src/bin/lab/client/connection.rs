@@ -2,10 +2,10 @@
 
 use std::io;
 
+use super::dialect::Kind;
 use super::frames;
 use super::payload;
 use super::socket::{Dial, Pump, Socket};
-use super::speech::Kind;
 
 /// Longest head of a handshake's answer.
 const HEAD_BYTES_MAX: usize = 16_384;
@@ -86,7 +86,7 @@ impl Connection {
 pub fn greeting(kind: Kind) -> Option<&'static str> {
     match kind {
         // Engine.IO 4 clients ask for the namespace; version 3 is told it is in.
-        Kind::SocketIoV4 => Some("40"),
-        Kind::SocketIoV3 | Kind::Plain => None,
+        Kind::Eio4 => Some("40"),
+        Kind::Eio3 | Kind::Plain => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::speech::Kind;
+use super::dialect::Kind;
 
 /// Between the packets of an Engine.IO 4 payload.
 const SEPARATOR: u8 = 0x1e;
@@ -22,16 +22,16 @@ pub fn refusal(status: u16, body: &[u8]) -> String {
 
 pub fn encode(kind: Kind, packets: &[String]) -> String {
     match kind {
-        Kind::SocketIoV3 => packets.iter().map(|text| format!("{}:{text}", text.encode_utf16().count())).collect(),
-        Kind::SocketIoV4 | Kind::Plain => packets.join("\x1e"),
+        Kind::Eio3 => packets.iter().map(|text| format!("{}:{text}", text.encode_utf16().count())).collect(),
+        Kind::Eio4 | Kind::Plain => packets.join("\x1e"),
     }
 }
 
 /// The first packet of a body and the rest; `None` if there is none that is well formed.
 pub fn split(kind: Kind, body: &[u8]) -> Option<(&[u8], &[u8])> {
     match kind {
-        Kind::SocketIoV3 => split_counted(body),
-        Kind::SocketIoV4 | Kind::Plain => Some(match memchr::memchr(SEPARATOR, body) {
+        Kind::Eio3 => split_counted(body),
+        Kind::Eio4 | Kind::Plain => Some(match memchr::memchr(SEPARATOR, body) {
             Some(end) => (&body[..end], &body[end + 1..]),
             None => (body, &[]),
         }),
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_encoded_is_split_again() {
         let packets = ["40", "42[\"comment\",\"你好 🌹\"]", "2"].map(str::to_owned);
-        for kind in [Kind::SocketIoV3, Kind::SocketIoV4] {
+        for kind in [Kind::Eio3, Kind::Eio4] {
             let body = encode(kind, &packets);
             let (mut rest, mut found) = (body.as_bytes(), Vec::new());
             while !rest.is_empty() {
@@ -76,7 +76,7 @@ mod tests {
             }
             assert_eq!(found, packets, "{kind:?}");
         }
-        assert_eq!(encode(Kind::SocketIoV3, &packets[1..2]), "21:42[\"comment\",\"你好 🌹\"]");
+        assert_eq!(encode(Kind::Eio3, &packets[1..2]), "21:42[\"comment\",\"你好 🌹\"]");
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_miscounted_is_not_split() {
         for body in ["", "3", "x:40", "3:40", "1:🌹", "-1:a"] {
-            assert_eq!(split(Kind::SocketIoV3, body.as_bytes()), None, "{body}");
+            assert_eq!(split(Kind::Eio3, body.as_bytes()), None, "{body}");
         }
     }
 }

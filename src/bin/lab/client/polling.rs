@@ -3,9 +3,9 @@
 
 use std::io;
 
+use super::dialect::Kind;
 use super::payload;
 use super::socket::{Dial, Pump, Socket};
-use super::speech::Kind;
 
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 16_384;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::client::{Carrier, Connection, Kind, Polling};
+use crate::offset_tracker::OffsetTracker;
 use crate::online::Recent;
-use crate::track::Track;
 
 /// Where a member stands with its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Member {
     pub polling: Option<Box<Polling>>,
     /// Counts connections, so that what was planned for an earlier one is dropped.
     pub session: u32,
-    pub track: Track,
+    pub offsets: OffsetTracker,
     /// Numbers of commands that wait for their answer.
     pub pending: Vec<usize>,
     /// Its place in the room's list of members that are in.
@@ -74,7 +74,7 @@ impl Member {
             conn: None,
             polling: None,
             session: 0,
-            track: Track::default(),
+            offsets: OffsetTracker::default(),
             pending: Vec::new(),
             slot: usize::MAX,
             resume_from: None,

@@ -4,12 +4,12 @@
 //! comparison with what other members heard and one count in a histogram. So one core takes in
 //! what several cores of a server send.
 
-mod act;
+mod actions;
 mod closed_loop;
-mod hear;
 mod member;
 mod net;
 mod polling;
+mod receive;
 mod rooms;
 mod schedule;
 mod settle;
@@ -33,8 +33,8 @@ use crate::judge::{self, Offences};
 use crate::progress::Progress;
 use crate::rng::Rng;
 use crate::script::Script;
+use crate::setup::Setup;
 use crate::stats::Stats;
-use crate::world::World;
 
 pub use member::{Member, Reading, Room, Seat};
 use net::{Net, Slot};
@@ -56,7 +56,7 @@ pub type Errand = (usize, &'static str);
 
 pub struct Driver<'a> {
     script: &'a Script,
-    world: &'a World,
+    setup: &'a Setup,
     pub members: Vec<Member>,
     pub rooms: Vec<Room>,
     pub commands: Commands,
@@ -84,17 +84,17 @@ pub struct Driver<'a> {
 impl<'a> Driver<'a> {
     pub fn new(
         script: &'a Script,
-        world: &'a World,
+        setup: &'a Setup,
         seed: u64,
         errands: mpsc::Sender<Errand>,
         progress: Progress,
     ) -> io::Result<Self> {
-        let net = Net::new(world.base.address, *script.script.per_address.get_ref())?;
+        let net = Net::new(setup.base.address, *script.script.per_address.get_ref())?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         net.poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut driver = Self {
             script,
-            world,
+            setup,
             members: Vec::new(),
             rooms: Vec::new(),
             commands: Commands::default(),
@@ -159,7 +159,7 @@ impl<'a> Driver<'a> {
     }
 
     pub fn account(&self, member: usize) -> &'a Account {
-        self.members[member].user.map_or(&self.world.owner, |user| &self.world.users[user])
+        self.members[member].user.map_or(&self.setup.owner, |user| &self.setup.users[user])
     }
 
     /// Says good-bye for everybody.

@@ -19,14 +19,14 @@ const CUT: [&str; 2] = ["close_3008", "close_1006"];
 impl Driver<'_> {
     /// Makes rooms and members and plans what they do.
     pub(super) fn populate(&mut self) {
-        for (index, site) in self.world.rooms.iter().enumerate() {
+        for (index, site) in self.setup.rooms.iter().enumerate() {
             let plan = &self.script.rooms[site.plan];
             let first = self.members.len();
             if plan.has_streamer() {
                 self.members.push(Member::new(index, None, (Kind::Plain, Carrier::WebSocket), Reading::Full));
                 self.schedule.add(0, Action::Connect { member: first });
             }
-            let users = plan.users_count().min(self.world.users.len());
+            let users = plan.users_count().min(self.setup.users.len());
             let (count, ramp_ns) = (plan.members_count(), plan.ramp.as_nanos());
             for (number, kind) in kinds_of(plan).enumerate() {
                 let reading = reading_of(plan, number);
@@ -88,7 +88,7 @@ impl Driver<'_> {
     /// Plans the next of the events of a room that come at random.
     pub(super) fn plan_next(&mut self, now_ns: u64, action: Action) {
         let plan =
-            |room: usize| &self.script.rooms[self.rooms.get(room).map_or(self.world.rooms[room].plan, |it| it.plan)];
+            |room: usize| &self.script.rooms[self.rooms.get(room).map_or(self.setup.rooms[room].plan, |it| it.plan)];
         let (rate, factor): (f64, fn(&crate::script::Phase) -> f64) = match action {
             Action::Comment { room } => {
                 (plan(room).comments().and_then(|it| it.rate).unwrap_or_default(), |it| it.comments)
@@ -109,8 +109,8 @@ impl Driver<'_> {
         let room = &mut self.rooms[member.room];
         member.seat = Seat::In;
         member.has_been_in = true;
-        member.track.join(offset);
-        member.track.online = online;
+        member.offsets.join(offset);
+        member.offsets.online = online;
         member.slot = room.joined.len();
         room.joined.push(index);
         room.joined_peak = room.joined_peak.max(room.joined.len());
@@ -121,15 +121,15 @@ impl Driver<'_> {
         let member = &self.members[index];
         if let Reading::Slow { .. } = member.reading {
             let session = member.session;
-            self.schedule.add(now_ns + super::act::SIP_EVERY_NS, Action::Sip { member: index, session });
+            self.schedule.add(now_ns + super::actions::SLOW_READ_EVERY_NS, Action::SlowRead { member: index, session });
         }
     }
 
     /// A member is not in its room any more, whyever.
     pub(super) fn exit(&mut self, index: usize) {
         let member = &mut self.members[index];
-        let position = member.track.position().filter(|_| !member.may_miss_crowd);
-        member.track.leave();
+        let position = member.offsets.position().filter(|_| !member.may_miss_crowd);
+        member.offsets.leave();
         let slot = std::mem::replace(&mut member.slot, usize::MAX);
         let room = &mut self.rooms[member.room];
         if slot < room.joined.len() {
@@ -170,7 +170,7 @@ impl Driver<'_> {
     pub(super) fn drop_connection(&mut self, index: usize) {
         let wants_resume = self.resumes(index);
         let member = &mut self.members[index];
-        member.resume_from = if wants_resume { member.track.position().or(member.resume_from) } else { None };
+        member.resume_from = if wants_resume { member.offsets.position().or(member.resume_from) } else { None };
         member.conn = None;
         member.polling = None;
         member.seat = Seat::Away;
@@ -200,12 +200,12 @@ fn kinds_of(plan: &RoomPlan) -> impl Iterator<Item = (Kind, Carrier)> + use<> {
     let members = plan.members.get_ref();
     let kinds = [
         ((Kind::Plain, Carrier::WebSocket), members.plain),
-        ((Kind::SocketIoV4, Carrier::WebSocket), members.socketio_v4),
-        ((Kind::SocketIoV3, Carrier::WebSocket), members.socketio_v3),
-        ((Kind::SocketIoV4, Carrier::Polling), members.socketio_v4_polling),
-        ((Kind::SocketIoV3, Carrier::Polling), members.socketio_v3_polling),
-        ((Kind::SocketIoV4, Carrier::Upgrade), members.socketio_v4_upgrade),
-        ((Kind::SocketIoV3, Carrier::Upgrade), members.socketio_v3_upgrade),
+        ((Kind::Eio4, Carrier::WebSocket), members.socketio_v4),
+        ((Kind::Eio3, Carrier::WebSocket), members.socketio_v3),
+        ((Kind::Eio4, Carrier::Polling), members.socketio_v4_polling),
+        ((Kind::Eio3, Carrier::Polling), members.socketio_v3_polling),
+        ((Kind::Eio4, Carrier::Upgrade), members.socketio_v4_upgrade),
+        ((Kind::Eio3, Carrier::Upgrade), members.socketio_v3_upgrade),
     ];
     let total = plan.members_count();
     let mut given = [0_usize; 7];
@@ -245,9 +245,9 @@ mod tests {
         let kinds: Vec<_> = kinds_of(&script.rooms[0]).collect();
         let count = |kind, carrier| kinds.iter().filter(|it| **it == (kind, carrier)).count();
         assert_eq!((kinds.len(), count(Kind::Plain, Carrier::WebSocket)), (6, 3));
-        assert_eq!(count(Kind::SocketIoV4, Carrier::WebSocket), 1);
-        assert_eq!(count(Kind::SocketIoV4, Carrier::Polling), 1);
-        assert_eq!(count(Kind::SocketIoV3, Carrier::Upgrade), 1);
+        assert_eq!(count(Kind::Eio4, Carrier::WebSocket), 1);
+        assert_eq!(count(Kind::Eio4, Carrier::Polling), 1);
+        assert_eq!(count(Kind::Eio3, Carrier::Upgrade), 1);
         let readings: Vec<Reading> = (0..6).map(|number| reading_of(&script.rooms[0], number)).collect();
         assert_eq!(
             readings[2..],

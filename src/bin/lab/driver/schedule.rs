@@ -40,7 +40,7 @@ pub enum Action {
         session: u32,
     },
     /// A slow reader reads a little.
-    Sip {
+    SlowRead {
         member: usize,
         session: u32,
     },

@@ -26,19 +26,19 @@ impl Driver<'_> {
     /// A stopped reader that reads again, and has come neither to the newest event nor to its end.
     fn is_catching_up(&self, member: &Member) -> bool {
         let last = self.rooms[member.room].log.last();
-        member.is_stopped_reader && member.seat == Seat::In && member.track.position() != Some(last)
+        member.is_stopped_reader && member.seat == Seat::In && member.offsets.position() != Some(last)
     }
 
     /// Members that read as fast as they can and have not heard the room's newest event.
     pub fn lagging(&self, room: usize) -> impl Iterator<Item = usize> {
         let last = self.rooms[room].log.last();
-        self.attentive(room).filter(move |member| self.members[*member].track.position() != Some(last))
+        self.attentive(room).filter(move |member| self.members[*member].offsets.position() != Some(last))
     }
 
     /// Members that believe others online than are, and what they believe.
     pub fn misled(&self, room: usize) -> impl Iterator<Item = (usize, Online)> {
         let truth = self.users_online(room);
-        let believed = move |member: usize| (member, self.members[member].track.online);
+        let believed = move |member: usize| (member, self.members[member].offsets.online);
         self.attentive(room).map(believed).filter(move |(_, online)| !online.agrees_with(&truth))
     }
 

@@ -104,9 +104,9 @@ mod tests {
             let mut sender = sender;
             sender.write_all(b"hello").expect("it fits the buffer");
             receiver.set_nonblocking(false).expect("a socket");
-            let mut heard = [0; 5];
-            receiver.read_exact(&mut heard).expect("it was sent");
-            assert_eq!(&heard, b"hello");
+            let mut incoming = [0; 5];
+            receiver.read_exact(&mut incoming).expect("it was sent");
+            assert_eq!(&incoming, b"hello");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::online::Online;
 use crate::outcome::{Check, Percentiles, RoomOutcome, Totals};
 use crate::room_log::Content;
 use crate::script::Script;
-use crate::world::World;
+use crate::setup::Setup;
 
 /// What a run proved.
 pub struct Verdict {
@@ -29,13 +29,13 @@ pub struct Verdict {
 /// Judges a run that is over; the server is still there to show its books.
 pub fn verdict(
     driver: &mut Driver,
-    world: &World,
+    setup: &Setup,
     script: &Script,
     duration_s: f64,
     errand_faults: &[String],
 ) -> Verdict {
     let receipts = receipts::check(driver, script.objective.loss.unwrap_or_default());
-    money::check(driver, world);
+    money::check(driver, setup);
     check_entrances(driver);
     check_answers(driver);
     check_presence(driver);
@@ -51,7 +51,7 @@ pub fn verdict(
             as u64
     };
     let comments_sampled_out = driver.commands.iter().filter(|(_, it)| it.fate == Fate::SampledOut).count() as u64;
-    let (stats, rooms) = (&driver.stats, rooms_of(driver, world));
+    let (stats, rooms) = (&driver.stats, rooms_of(driver, setup));
     let totals = Totals {
         connections: stats.connections,
         connect_failures: stats.connect_failures,
@@ -143,8 +143,8 @@ fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]
     }
 }
 
-fn rooms_of(driver: &Driver, world: &World) -> Vec<RoomOutcome> {
-    let outcome = |(room, site): (&crate::driver::Room, &crate::world::RoomSite)| {
+fn rooms_of(driver: &Driver, setup: &Setup) -> Vec<RoomOutcome> {
+    let outcome = |(room, site): (&crate::driver::Room, &crate::setup::RoomSite)| {
         let mut outcome = RoomOutcome {
             name: site.name.clone(),
             live_id: site.live_id,
@@ -166,7 +166,7 @@ fn rooms_of(driver: &Driver, world: &World) -> Vec<RoomOutcome> {
         }
         outcome
     };
-    driver.rooms.iter().zip(&world.rooms).map(outcome).collect()
+    driver.rooms.iter().zip(&setup.rooms).map(outcome).collect()
 }
 
 fn objectives(

@@ -6,7 +6,7 @@ use crate::commands::{CommandKind, Fate};
 use crate::driver::Driver;
 use crate::judge;
 use crate::room_log::Content;
-use crate::world::World;
+use crate::setup::Setup;
 
 /// What must have moved, and what may have: a gift whose giver's connection was cut before the
 /// answer came, and that nobody was there to hear, may or may not have been given.
@@ -29,15 +29,15 @@ impl Moved {
     }
 }
 
-pub fn check(driver: &mut Driver, world: &World) {
-    if world.gifts.is_empty() {
+pub fn check(driver: &mut Driver, setup: &Setup) {
+    if setup.gifts.is_empty() {
         return;
     }
     check_totals_told(driver);
-    let (by_room, by_user) = moved(driver, world);
-    for (room, site) in world.rooms.iter().enumerate() {
+    let (by_room, by_user) = moved(driver, setup);
+    for (room, site) in setup.rooms.iter().enumerate() {
         let expected = by_room.get(&room).copied().unwrap_or_default();
-        match world.live_coins(site.live_id) {
+        match setup.live_coins(site.live_id) {
             Ok(coins) if expected.explains(coins) => {}
             Ok(coins) => driver.offences.add(judge::MONEY, || {
                 format!("live {} has {coins} coins, its gifts make {}", site.live_id, expected.words())
@@ -45,10 +45,10 @@ pub fn check(driver: &mut Driver, world: &World) {
             Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
         }
     }
-    for (user, account) in world.users.iter().enumerate() {
+    for (user, account) in setup.users.iter().enumerate() {
         let Some(before) = account.coins_before else { continue };
         let expected = by_user.get(&account.id).copied().unwrap_or_default();
-        match world.balance(account) {
+        match setup.balance(account) {
             Ok(after) if expected.explains(before - after) => {}
             Ok(after) => driver.offences.add(judge::MONEY, || {
                 format!("user {user} spent {}, its gifts cost {}", before - after, expected.words())
@@ -56,7 +56,7 @@ pub fn check(driver: &mut Driver, world: &World) {
             Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
         }
     }
-    match world.ledger_proof() {
+    match setup.ledger_proof() {
         Some(Ok(proof)) if proof["balanced"] == true => {}
         Some(Ok(proof)) => {
             driver.offences.add(judge::MONEY, || format!("the server's own proof fails: {}", proof["faults"]))
@@ -67,7 +67,7 @@ pub fn check(driver: &mut Driver, world: &World) {
 }
 
 /// Coins by room, and by user id.
-fn moved(driver: &Driver, world: &World) -> (BTreeMap<usize, Moved>, BTreeMap<i64, Moved>) {
+fn moved(driver: &Driver, setup: &Setup) -> (BTreeMap<usize, Moved>, BTreeMap<i64, Moved>) {
     let (mut by_room, mut by_user) = (BTreeMap::<usize, Moved>::new(), BTreeMap::<i64, Moved>::new());
     let mut counted: HashSet<&str> = HashSet::new();
     let mut add = |room: usize, user: i64, certain: i64, possible: i64| {
@@ -78,7 +78,7 @@ fn moved(driver: &Driver, world: &World) -> (BTreeMap<usize, Moved>, BTreeMap<i6
     };
     for (_, command) in driver.commands.iter() {
         let CommandKind::Gift { gift, num } = command.kind else { continue };
-        let coins = world.gifts[gift].price.saturating_mul(num);
+        let coins = setup.gifts[gift].price.saturating_mul(num);
         let user = driver.account(command.member as usize).id;
         match &command.fate {
             Fate::Accepted { id, .. } if counted.insert(id) => add(command.room as usize, user, coins, 0),
@@ -104,16 +104,16 @@ fn moved(driver: &Driver, world: &World) -> (BTreeMap<usize, Moved>, BTreeMap<i6
 /// books.
 fn check_totals_told(driver: &mut Driver) {
     for room in &driver.rooms {
-        let (mut told, mut next, mut is_whole) = (Vec::new(), 0, true);
+        let (mut announced, mut next, mut is_whole) = (Vec::new(), 0, true);
         for (offset, event) in room.log.iter() {
-            is_whole &= offset == next || told.is_empty();
+            is_whole &= offset == next || announced.is_empty();
             next = offset + 1;
             if let Content::Gift { coins, live_coin, id, .. } = &event.content {
-                told.push((*live_coin, *coins, id));
+                announced.push((*live_coin, *coins, id));
             }
         }
-        told.sort_unstable();
-        for pair in told.windows(2) {
+        announced.sort_unstable();
+        for pair in announced.windows(2) {
             let ((before, ..), (total, coins, id)) = (pair[0], pair[1]);
             let expected = before.saturating_add(coins);
             // In a hole there may have been others.

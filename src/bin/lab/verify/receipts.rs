@@ -55,7 +55,7 @@ pub fn check(driver: &mut Driver, allowed: Loss) -> Receipts {
 fn close_tracks(driver: &mut Driver) {
     for member in &mut driver.members {
         if member.seat == Seat::In && member.reading == Reading::Full && !member.may_miss_crowd {
-            member.track.give_up_until(driver.rooms[member.room].log.last());
+            member.offsets.give_up_until(driver.rooms[member.room].log.last());
         }
     }
 }
@@ -67,13 +67,13 @@ fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
     let unheard = unheard_lanes(driver);
     let mut missing = Missing::new();
     for (index, member) in driver.members.iter().enumerate() {
-        for &(from, to) in member.track.gaps() {
+        for &(from, to) in member.offsets.gaps() {
             for offset in from..to {
                 let place = (member.room, offset);
-                let heard = driver.rooms[member.room].log.get(offset).map(|event| event.lane);
+                let incoming = driver.rooms[member.room].log.get(offset).map(|event| event.lane);
                 // An event that nobody heard and nobody was told of has no known lane: only the
                 // crowd's may be dropped.
-                let lane = heard.or_else(|| unheard.get(&place).copied()).unwrap_or(Lane::Crowd);
+                let lane = incoming.or_else(|| unheard.get(&place).copied()).unwrap_or(Lane::Crowd);
                 if member.may_miss_crowd && lane == Lane::Crowd {
                     receipts.missed_by_slow += 1;
                     continue;

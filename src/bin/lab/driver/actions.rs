@@ -1,4 +1,4 @@
-//! What the driver does by itself when its time comes.
+//! Performs scheduled actions.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::script::{Senders, Templates};
 use crate::texts;
 
 /// How often a slow reader reads.
-pub(super) const SIP_EVERY_NS: u64 = 100_000_000;
+pub(super) const SLOW_READ_EVERY_NS: u64 = 100_000_000;
 
 /// Tries to find a member that can speak, before a comment or gift is dropped from the schedule.
 const CHOICES_MAX: usize = 8;
@@ -71,7 +71,7 @@ impl Driver<'_> {
             }
             Action::Return { member, session } => self.come_back(member, session, at_ns),
             Action::Ping { member, session } => self.ping(member, session, at_ns),
-            Action::Sip { member, session } => self.sip(member, session, at_ns),
+            Action::SlowRead { member, session } => self.slow_read(member, session, at_ns),
             Action::Streamer { room, kind } => {
                 self.rooms[room].is_ended |= kind == "stop";
                 if let Some(errands) = &self.errands {
@@ -202,7 +202,7 @@ impl Driver<'_> {
     }
 
     fn send_comment(&mut self, sender: usize, number: usize, original: usize, text: &str) {
-        let request_id = format!("{}-{original}", self.world.run_id);
+        let request_id = format!("{}-{original}", self.setup.run_id);
         self.stats.comments_sent += 1;
         let packet = match &self.script.target.templates {
             Some(templates) => {
@@ -231,7 +231,7 @@ impl Driver<'_> {
         let Some(sender) = self.choose(room) else { return };
         let price = plan.catalogue[self.rng.below(plan.catalogue.len())];
         let num = 1 + self.rng.below(plan.num_max as usize) as i64;
-        let Some(gift) = self.world.gifts.iter().position(|gift| gift.price == price) else { return };
+        let Some(gift) = self.setup.gifts.iter().position(|gift| gift.price == price) else { return };
         let kind = CommandKind::Gift { gift, num };
         let number = self.number(kind, sender, at_ns);
         self.send_gift(sender, number, number, gift, num);
@@ -246,9 +246,9 @@ impl Driver<'_> {
 
     fn send_gift(&mut self, sender: usize, number: usize, original: usize, gift: usize, num: i64) {
         self.stats.gifts_sent += 1;
-        let request_id = format!("{}-{original}", self.world.run_id);
+        let request_id = format!("{}-{original}", self.setup.run_id);
         let live_id = self.rooms[self.members[sender].room].live_id;
-        let fields = GiftFields { live_id, gift_id: self.world.gifts[gift].id, num, request_id: &request_id };
+        let fields = GiftFields { live_id, gift_id: self.setup.gifts[gift].id, num, request_id: &request_id };
         let packet = self.members[sender].kind.command(number as u64, "gift", &self.account(sender).token, &fields);
         self.send(sender, &packet);
     }
@@ -313,18 +313,18 @@ impl Driver<'_> {
         }
     }
 
-    fn sip(&mut self, index: usize, session: u32, at_ns: u64) {
+    fn slow_read(&mut self, index: usize, session: u32, at_ns: u64) {
         let member = &self.members[index];
         let Reading::Slow { bytes_per_s } = member.reading else { return };
         if member.session != session || !member.is_connected() {
             return;
         }
-        let bytes_max = (bytes_per_s * SIP_EVERY_NS / 1_000_000_000).max(1) as usize;
+        let bytes_max = (bytes_per_s * SLOW_READ_EVERY_NS / 1_000_000_000).max(1) as usize;
         let mut buffer = std::mem::take(&mut self.buffer);
         let outcome = self.pump_carrier_into(index, &mut buffer, bytes_max, 1);
         self.buffer = buffer;
         match outcome {
-            Ok(()) => self.schedule.add(at_ns + SIP_EVERY_NS, Action::Sip { member: index, session }),
+            Ok(()) => self.schedule.add(at_ns + SLOW_READ_EVERY_NS, Action::SlowRead { member: index, session }),
             Err(code) => self.lose(index, &code),
         }
     }

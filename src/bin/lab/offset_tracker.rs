@@ -1,11 +1,11 @@
-//! One member's place in its room's events.
+//! The offsets that one member received: order, gaps and repeats.
 
 use crate::online::Online;
 
 /// Gaps remembered per member; beyond, the member is so far behind that single ones say nothing.
 const GAPS_MAX: usize = 10_000;
 
-/// What the arrival of an offset says.
+/// The classification of a received offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     InOrder,
@@ -15,7 +15,7 @@ pub enum Arrival {
     },
     /// It was skipped before and came after a later one.
     Late,
-    /// It had come already.
+    /// It was received before.
     Again,
     /// The member is not in the room.
     Outside,
@@ -23,7 +23,7 @@ pub enum Arrival {
 
 /// The events one member heard between joining and leaving.
 #[derive(Debug, Default)]
-pub struct Track {
+pub struct OffsetTracker {
     /// The offset expected next; `None` outside a room.
     next: Option<u64>,
     /// Skipped offsets: first, and the one after the last.
@@ -32,7 +32,7 @@ pub struct Track {
     pub online: Online,
 }
 
-impl Track {
+impl OffsetTracker {
     /// In the room: the events after `offset` are to come.
     pub fn join(&mut self, offset: u64) {
         self.next = Some(offset + 1);
@@ -96,36 +96,36 @@ impl Track {
 mod tests {
     use super::*;
 
-    fn joined_at(offset: u64) -> Track {
-        let mut track = Track::default();
-        track.join(offset);
-        track
+    fn joined_at(offset: u64) -> OffsetTracker {
+        let mut offsets = OffsetTracker::default();
+        offsets.join(offset);
+        offsets
     }
 
     #[test]
     fn a_gap_that_is_filled_late_is_disorder_and_not_loss() {
-        let mut track = joined_at(3);
-        assert_eq!(track.arrive(4), Arrival::InOrder);
-        assert_eq!(track.arrive(7), Arrival::Skipped { from: 5 });
-        assert_eq!(track.arrive(5), Arrival::Late);
-        assert_eq!(track.gaps(), [(6, 7)]);
-        assert_eq!(track.arrive(6), Arrival::Late);
-        assert_eq!(track.gaps(), []);
+        let mut offsets = joined_at(3);
+        assert_eq!(offsets.arrive(4), Arrival::InOrder);
+        assert_eq!(offsets.arrive(7), Arrival::Skipped { from: 5 });
+        assert_eq!(offsets.arrive(5), Arrival::Late);
+        assert_eq!(offsets.gaps(), [(6, 7)]);
+        assert_eq!(offsets.arrive(6), Arrival::Late);
+        assert_eq!(offsets.gaps(), []);
     }
 
     #[test]
     fn what_came_before_is_a_duplicate() {
-        let mut track = joined_at(0);
-        assert_eq!(track.arrive(1), Arrival::InOrder);
-        assert_eq!(track.arrive(1), Arrival::Again);
+        let mut offsets = joined_at(0);
+        assert_eq!(offsets.arrive(1), Arrival::InOrder);
+        assert_eq!(offsets.arrive(1), Arrival::Again);
     }
 
     #[test]
     fn what_never_came_is_a_gap_at_the_end() {
-        let mut track = joined_at(0);
-        track.give_up_until(2);
-        assert_eq!(track.gaps(), [(1, 3)]);
-        track.leave();
-        assert_eq!(track.arrive(3), Arrival::Outside);
+        let mut offsets = joined_at(0);
+        offsets.give_up_until(2);
+        assert_eq!(offsets.gaps(), [(1, 3)]);
+        offsets.leave();
+        assert_eq!(offsets.arrive(3), Arrival::Outside);
     }
 }

@@ -1,4 +1,4 @@
-//! What the server says, and what it means for the promises.
+//! Handles received frames and checks them against the promises.
 
 use std::io;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::schedule::Action;
 use super::{Driver, Seat, io_code};
-use crate::client::{Heard, connection, frames, speech};
+use crate::client::{Incoming, connection, dialect, frames};
 use crate::commands::{CommandKind, Fate};
 use crate::judge;
 use crate::lane::Lane;
+use crate::offset_tracker::Arrival;
 use crate::online::Online;
 use crate::room_log::{MARK, Sight, read_mark};
-use crate::track::Arrival;
 
 /// A refused join is tried again after so long, if the server gives no hint.
 const JOIN_AGAIN_MS: u64 = 1_000;
@@ -58,42 +58,42 @@ impl Driver<'_> {
     #[inline]
     pub(super) fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) -> Result<(), String> {
         let kind = self.members[index].kind;
-        let heard = kind.hear(text);
-        if self.script.target.templates.is_some() && matches!(heard, Heard::Event { .. } | Heard::Unknown) {
+        let incoming = kind.parse(text);
+        if self.script.target.templates.is_some() && matches!(incoming, Incoming::Event { .. } | Incoming::Unknown) {
             self.on_marked(index, text, now_ns);
             return Ok(());
         }
-        match heard {
+        match incoming {
             // No need to look for an offset in the longest of all.
-            Heard::Event { name: name @ b"online", body } => self.on_state(index, name, body),
-            Heard::Event { name, body } => match speech::offset_of(body) {
+            Incoming::Event { name: name @ b"online", body } => self.on_state(index, name, body),
+            Incoming::Event { name, body } => match dialect::offset_of(body) {
                 Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
                 None => self.on_state(index, name, body),
             },
             // Templates do not say what an answer looks like, so nobody waits for one.
-            Heard::Answer { .. } if self.script.target.templates.is_some() => {}
-            Heard::Answer { ack, body } => self.on_answer(index, ack, body, now_ns),
-            Heard::Connected => {
+            Incoming::Answer { .. } if self.script.target.templates.is_some() => {}
+            Incoming::Answer { ack, body } => self.on_answer(index, ack, body, now_ns),
+            Incoming::Connected => {
                 if self.members[index].seat == Seat::Connecting {
                     self.join(index, now_ns);
                 }
             }
-            Heard::Opened(handshake) => {
+            Incoming::Opened(handshake) => {
                 self.on_polling_open(index, handshake).map_err(|error| io_code(&error))?;
-                if kind == crate::client::Kind::SocketIoV3 {
+                if kind == crate::client::Kind::Eio3 {
                     let session = self.members[index].session;
                     self.schedule.add(now_ns, Action::Ping { member: index, session });
                 }
             }
-            Heard::Ping => {
+            Incoming::Ping => {
                 self.say(index, "3").map_err(|error| io_code(&error))?;
             }
-            Heard::Pong if text == b"3probe" => {
+            Incoming::Pong if text == b"3probe" => {
                 self.on_probe_answered(index).map_err(|error| io_code(&error))?;
             }
-            Heard::Pong => {}
-            Heard::Fail(_) => self.refuse("connect_refused_by_server"),
-            Heard::Unknown => self.offences.add(judge::WIRE, || {
+            Incoming::Pong => {}
+            Incoming::Fail(_) => self.refuse("connect_refused_by_server"),
+            Incoming::Unknown => self.offences.add(judge::WIRE, || {
                 let start = String::from_utf8_lossy(&text[..text.len().min(60)]).into_owned();
                 format!("member {index} got a text that is no event and no answer: {start}")
             }),
@@ -111,12 +111,12 @@ impl Driver<'_> {
         if !member.may_miss_crowd {
             self.last_heard_ns = now_ns;
         }
-        let sight = room.log.hear(room.live_id, name, offset, body);
+        let sight = room.log.receive(room.live_id, name, offset, body);
         if !matches!(sight, Sight::Known | Sight::First) {
             self.on_wrong_event(index, offset, &sight);
             return;
         }
-        match member.track.arrive(offset) {
+        match member.offsets.arrive(offset) {
             Arrival::InOrder => {}
             // Whether it is a loss shows at the end: it may be late.
             Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
@@ -209,10 +209,10 @@ impl Driver<'_> {
                 let member = &mut self.members[index];
                 let room = &mut self.rooms[member.room];
                 match room.presence.read(body) {
-                    Some(told) if told.live_id == room.live_id => member.track.online.hear(told),
-                    Some(told) => self
+                    Some(announced) if announced.live_id == room.live_id => member.offsets.online.receive(announced),
+                    Some(announced) => self
                         .offences
-                        .add(judge::ISOLATED, || format!("member {index} got presence of room {}", told.live_id)),
+                        .add(judge::ISOLATED, || format!("member {index} got presence of room {}", announced.live_id)),
                     None => self
                         .offences
                         .add(judge::WIRE, || format!("member {index} got presence without count or live_id")),
@@ -330,7 +330,7 @@ impl Driver<'_> {
         self.stats.deliveries += 1;
         self.rooms[room_index].deliveries += 1;
         self.last_heard_ns = now_ns;
-        match self.members[index].track.arrive(offset) {
+        match self.members[index].offsets.arrive(offset) {
             Arrival::InOrder => {}
             Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
             Arrival::Late => {

@@ -1,4 +1,4 @@
-//! The world a run needs: accounts, lives, gifts and coins, made over HTTP before it starts.
+//! The setup of a run: accounts, lives, gifts and coins, created over HTTP before it starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,9 +9,9 @@ use crate::accounts::{self, Account};
 use crate::http::{Base, HttpFault, NO_HEADER};
 use crate::script::Script;
 
-/// Everything the driver must know of the server.
+/// Everything that the driver needs of the server.
 #[derive(Debug)]
-pub struct World {
+pub struct Setup {
     pub base: Base,
     /// The server's, if it tells.
     pub version: Option<String>,
@@ -40,7 +40,7 @@ pub struct GiftOnOffer {
     pub price: i64,
 }
 
-impl World {
+impl Setup {
     /// Makes what the script needs, or finds what an earlier run left.
     /// Tokens are kept in `accounts_file`, if there is one.
     pub fn build(
@@ -50,7 +50,7 @@ impl World {
         run_id: String,
         accounts_file: Option<&Path>,
     ) -> Result<Self, HttpFault> {
-        let mut world = Self {
+        let mut setup = Self {
             base,
             version: None,
             admin_token,
@@ -61,22 +61,22 @@ impl World {
             run_id,
         };
         if script.target.templates.is_some() {
-            world.users = vec![Account::default()];
-            return Ok(world);
+            setup.users = vec![Account::default()];
+            return Ok(setup);
         }
-        world.version = world.base.version();
+        setup.version = setup.base.version();
         let users_count = script.rooms.iter().map(|room| room.users_count()).max().unwrap_or_default();
         // The first is the streamer's.
-        let mut accounts = accounts::prepare(&world.base, users_count + 1, accounts_file)?;
-        world.owner = accounts.remove(0);
-        world.users = accounts;
-        for index in 0..world.rooms.len() {
-            let title = format!("{}: {}", script.script.name, world.rooms[index].name);
-            world.rooms[index].live_id = world.create_live(&title)?;
+        let mut accounts = accounts::prepare(&setup.base, users_count + 1, accounts_file)?;
+        setup.owner = accounts.remove(0);
+        setup.users = accounts;
+        for index in 0..setup.rooms.len() {
+            let title = format!("{}: {}", script.script.name, setup.rooms[index].name);
+            setup.rooms[index].live_id = setup.create_live(&title)?;
         }
-        world.create_gifts(script)?;
-        world.grant_coins(script)?;
-        Ok(world)
+        setup.create_gifts(script)?;
+        setup.grant_coins(script)?;
+        Ok(setup)
     }
 
     fn create_live(&self, title: &str) -> Result<i64, HttpFault> {

@@ -1,7 +1,6 @@
-//! What the client kinds say and hear: the same commands and events in three dialects.
+//! The dialects of the client kinds: the same commands and events in three encodings.
 //!
-//! Incoming texts are told apart by their first bytes only; what is inside is read elsewhere, and
-//! only when somebody has not read it before.
+//! Incoming texts are classified by their first bytes only; their content is parsed elsewhere, and only once.
 
 use serde::Serialize;
 
@@ -10,24 +9,24 @@ use serde::Serialize;
 pub enum Kind {
     Plain,
     /// Engine.IO 4.
-    SocketIoV4,
+    Eio4,
     /// Engine.IO 3.
-    SocketIoV3,
+    Eio3,
 }
 
-/// What carries a session.
+/// The transport that carries a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Carrier {
     WebSocket,
     /// Polling, to the end.
     Polling,
-    /// Polling first, then a WebSocket, as socket.io-client does unless told otherwise.
+    /// Polling first, then a WebSocket, as socket.io-client does by default.
     Upgrade,
 }
 
-/// What a text of the server is.
+/// A text of the server, classified.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum Incoming<'a> {
     /// An event and its payload, which is JSON.
     Event {
         name: &'a [u8],
@@ -44,9 +43,9 @@ pub enum Heard<'a> {
     Connected,
     Ping,
     Pong,
-    /// The server's last words.
+    /// The server refuses or ends the session.
     Fail(&'a [u8]),
-    /// Nothing this client knows.
+    /// Not understood.
     Unknown,
 }
 
@@ -60,12 +59,12 @@ impl Kind {
         match self {
             Kind::Plain if token.is_empty() => ws_path.to_owned(),
             Kind::Plain => format!("{ws_path}?token={token}"),
-            Kind::SocketIoV4 => format!("{socketio_path}?EIO=4&transport={transport}"),
-            Kind::SocketIoV3 => format!("{socketio_path}?EIO=3&transport={transport}"),
+            Kind::Eio4 => format!("{socketio_path}?EIO=4&transport={transport}"),
+            Kind::Eio3 => format!("{socketio_path}?EIO=3&transport={transport}"),
         }
     }
 
-    /// Whether the client may speak as soon as the WebSocket is open.
+    /// Whether the client may send commands as soon as the WebSocket is open.
     pub fn is_plain(self) -> bool {
         self == Kind::Plain
     }
@@ -86,15 +85,15 @@ impl Kind {
         }
         match self {
             Kind::Plain => json(&Plain { id: ack, event, data: fields }),
-            Kind::SocketIoV4 | Kind::SocketIoV3 => format!("42{ack}{}", json(&(event, Signed { token, fields }))),
+            Kind::Eio4 | Kind::Eio3 => format!("42{ack}{}", json(&(event, Signed { token, fields }))),
         }
     }
 
     #[inline]
-    pub fn hear(self, text: &[u8]) -> Heard<'_> {
+    pub fn parse(self, text: &[u8]) -> Incoming<'_> {
         match self {
-            Kind::Plain => hear_plain(text),
-            Kind::SocketIoV4 | Kind::SocketIoV3 => hear_socketio(text),
+            Kind::Plain => parse_plain(text),
+            Kind::Eio4 | Kind::Eio3 => parse_socketio(text),
         }
     }
 }
@@ -103,37 +102,37 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("commands have string keys and infallible fields")
 }
 
-fn hear_plain(text: &[u8]) -> Heard<'_> {
+fn parse_plain(text: &[u8]) -> Incoming<'_> {
     if let Some(rest) = text.strip_prefix(b"{\"event\":\"")
         && let Some((name, rest)) = split_at_quote(rest)
         && let Some(body) = rest.strip_prefix(b",\"data\":").and_then(|rest| rest.strip_suffix(b"}"))
     {
-        return Heard::Event { name, body };
+        return Incoming::Event { name, body };
     }
     if let Some(rest) = text.strip_prefix(b"{\"id\":")
         && let Some((ack, _)) = leading_number(rest)
     {
-        return Heard::Answer { ack, body: text };
+        return Incoming::Answer { ack, body: text };
     }
-    if text.starts_with(b"{\"msg\":\"fail\"") { Heard::Fail(text) } else { Heard::Unknown }
+    if text.starts_with(b"{\"msg\":\"fail\"") { Incoming::Fail(text) } else { Incoming::Unknown }
 }
 
-fn hear_socketio(text: &[u8]) -> Heard<'_> {
+fn parse_socketio(text: &[u8]) -> Incoming<'_> {
     match text {
         [b'4', b'2', b'[', b'"', rest @ ..] => match split_at_quote(rest) {
-            Some((name, [b',', body @ .., b']'])) => Heard::Event { name, body },
-            _ => Heard::Unknown,
+            Some((name, [b',', body @ .., b']'])) => Incoming::Event { name, body },
+            _ => Incoming::Unknown,
         },
         [b'4', b'3', rest @ ..] => match leading_number(rest) {
-            Some((ack, [b'[', body @ .., b']'])) => Heard::Answer { ack, body },
-            _ => Heard::Unknown,
+            Some((ack, [b'[', body @ .., b']'])) => Incoming::Answer { ack, body },
+            _ => Incoming::Unknown,
         },
-        [b'4', b'0', ..] => Heard::Connected,
-        [b'4', b'4', body @ ..] => Heard::Fail(body),
-        [b'0', body @ ..] => Heard::Opened(body),
-        [b'2', ..] => Heard::Ping,
-        [b'3', ..] => Heard::Pong,
-        _ => Heard::Unknown,
+        [b'4', b'0', ..] => Incoming::Connected,
+        [b'4', b'4', body @ ..] => Incoming::Fail(body),
+        [b'0', body @ ..] => Incoming::Opened(body),
+        [b'2', ..] => Incoming::Ping,
+        [b'3', ..] => Incoming::Pong,
+        _ => Incoming::Unknown,
     }
 }
 
@@ -183,8 +182,8 @@ mod tests {
         let body: &[u8] = br#"{"content":"a","live_id":2,"offset":42}"#;
         let plain = [br#"{"event":"comment","data":"#, body, b"}"].concat();
         let socketio = [br#"42["comment","#, body, b"]"].concat();
-        for (kind, text) in [(Kind::Plain, plain), (Kind::SocketIoV4, socketio.clone()), (Kind::SocketIoV3, socketio)] {
-            assert_eq!(kind.hear(&text), Heard::Event { name: b"comment", body });
+        for (kind, text) in [(Kind::Plain, plain), (Kind::Eio4, socketio.clone()), (Kind::Eio3, socketio)] {
+            assert_eq!(kind.parse(&text), Incoming::Event { name: b"comment", body });
         }
         assert_eq!(offset_of(body), Some(42));
         assert_eq!(last_number(body, b"\"live_id\""), Some(2));
@@ -193,15 +192,15 @@ mod tests {
     #[test]
     fn answers_heartbeats_and_last_words_are_told_apart() {
         let answer: &[u8] = br#"{"id":7,"ok":true}"#;
-        assert_eq!(Kind::Plain.hear(answer), Heard::Answer { ack: 7, body: answer });
-        assert_eq!(Kind::SocketIoV4.hear(br#"437[{"ok":true}]"#), Heard::Answer { ack: 7, body: br#"{"ok":true}"# });
-        assert_eq!(Kind::SocketIoV3.hear(b"2"), Heard::Ping);
-        assert_eq!(Kind::SocketIoV3.hear(b"3"), Heard::Pong);
-        assert_eq!(Kind::SocketIoV4.hear(br#"40{"sid":"x"}"#), Heard::Connected);
-        assert_eq!(Kind::SocketIoV4.hear(br#"0{"sid":"x"}"#), Heard::Opened(br#"{"sid":"x"}"#));
+        assert_eq!(Kind::Plain.parse(answer), Incoming::Answer { ack: 7, body: answer });
+        assert_eq!(Kind::Eio4.parse(br#"437[{"ok":true}]"#), Incoming::Answer { ack: 7, body: br#"{"ok":true}"# });
+        assert_eq!(Kind::Eio3.parse(b"2"), Incoming::Ping);
+        assert_eq!(Kind::Eio3.parse(b"3"), Incoming::Pong);
+        assert_eq!(Kind::Eio4.parse(br#"40{"sid":"x"}"#), Incoming::Connected);
+        assert_eq!(Kind::Eio4.parse(br#"0{"sid":"x"}"#), Incoming::Opened(br#"{"sid":"x"}"#));
         for text in [&b""[..], b"x", b"42", b"42[\"a\"", b"43[]", b"{\"event\":\"a\"}", b"{\"id\":\"x\"}"] {
-            assert_eq!(Kind::Plain.hear(text), Heard::Unknown, "{text:?}");
-            assert_eq!(Kind::SocketIoV4.hear(text), Heard::Unknown, "{text:?}");
+            assert_eq!(Kind::Plain.parse(text), Incoming::Unknown, "{text:?}");
+            assert_eq!(Kind::Eio4.parse(text), Incoming::Unknown, "{text:?}");
         }
     }
 
@@ -224,9 +223,6 @@ mod tests {
             Kind::Plain.command(1, "joinLive", "t", &fields),
             r#"{"id":1,"event":"joinLive","data":{"live_id":2}}"#
         );
-        assert_eq!(
-            Kind::SocketIoV4.command(1, "joinLive", "t", &fields),
-            r#"421["joinLive",{"token":"t","live_id":2}]"#
-        );
+        assert_eq!(Kind::Eio4.command(1, "joinLive", "t", &fields), r#"421["joinLive",{"token":"t","live_id":2}]"#);
     }
 }
