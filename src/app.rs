@@ -19,11 +19,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::hub::Hub;
-use crate::actors::live_room::{RoomServices, WindowSettings};
+use crate::actors::live_room::{RoomServices, room_settings};
 use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
-use crate::actors::reconcile::{self, ReconcileSettings};
+use crate::actors::reconcile;
 use crate::actors::registry::Registry;
-use crate::actors::session::{SessionServices, SessionSettings, WorkerHub};
+use crate::actors::session::{SessionServices, WorkerHub};
 use crate::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
@@ -31,20 +31,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
-use crate::config::{Config, PresenceConfig};
-use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect, HistoryLimits, PresenceSettings, RoomSettings};
-use crate::http::{
-    self, AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens,
-};
+use crate::config::Config;
+use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect};
+use crate::http::{self, AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::outbox::OutboxLimits;
-use crate::protocol::PayloadLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::transport::{self, TransportSettings, TransportState};
-
-/// How long a comment's `request_id` is remembered, and how many of one room: enough for the 40
-/// comments a second that are shown of the crowd's and the streamer's beside them.
-const DEDUPE_MS: i64 = 300_000;
-const DEDUPE_MAX: usize = 16_384;
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
@@ -103,6 +95,7 @@ impl App {
     /// actix system.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         raise_file_limit();
+        let config = &Arc::new(config.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(config).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
@@ -121,20 +114,12 @@ impl App {
             store.clone(),
             PersisterLimits { queue_max: config.limits.persister_queue, batch_max: config.limits.ledger_batch },
         );
-        let history = HistoryLimits {
-            events_max: config.rooms.history_events_max,
-            age_ms: i64::from(config.rooms.history_ms.get()),
-        };
         // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
         // the same, the store notices and the sender tries again.
         let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
         let room_services = RoomServices {
             settings: room_settings(config),
-            window: window_settings(config),
-            idle_retire: config.rooms.idle_retire_ms.duration(),
-            rooms_max: config.limits.rooms,
-            reconcile_every: config.rooms.reconcile_ms.duration(),
-            history,
+            config: config.clone(),
             broker: cluster.broker.clone(),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
@@ -148,7 +133,7 @@ impl App {
             rooms: rooms.clone(),
             directory: directory.clone(),
             nodes: cluster.nodes.clone(),
-            settings: session_settings(config),
+            config: config.clone(),
             clock: clock.clone(),
         });
 
@@ -165,7 +150,7 @@ impl App {
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
         });
-        reconcile::start(&everywhere, store.clone(), reconcile_settings(config));
+        reconcile::start(&everywhere, store.clone(), config);
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
@@ -190,7 +175,7 @@ impl App {
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),
-            settings: Arc::new(api_settings(config)),
+            config: config.clone(),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
         let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
@@ -290,7 +275,7 @@ pub fn authority(
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Auth>, StoreError> {
-    let tokens = join_cluster(config, store, clock)?.tokens;
+    let tokens = join_cluster(&Arc::new(config.clone()), store, clock)?.tokens;
     Ok(authority_over(config, token_ttl_s, tokens, store, clock))
 }
 
@@ -305,7 +290,7 @@ fn authority_over(
     Arc::new(Auth::new(secret, i64::from(token_ttl_s), tokens, store.clone(), clock.clone()))
 }
 
-fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Cluster, StoreError> {
+fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Cluster, StoreError> {
     if config.cluster.redis_url.is_empty() {
         return Ok(Cluster {
             name: format!("{:016x}", rand::random::<u64>()),
@@ -315,7 +300,7 @@ fn join_cluster(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>)
             redis: None,
         });
     }
-    let redis = RedisCluster::start(Arc::new(config.clone()), clock.clone())?;
+    let redis = RedisCluster::start(config.clone(), clock.clone())?;
     Ok(Cluster {
         name: redis.node().to_string(),
         broker: Arc::new(redis.clone()),
@@ -416,74 +401,6 @@ fn ms(ms: u32) -> Duration {
     Duration::from_millis(u64::from(ms))
 }
 
-fn room_settings(config: &Config) -> RoomSettings {
-    let limits = &config.limits;
-    RoomSettings {
-        comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
-        streamer_comment_rate: BucketRate {
-            burst: limits.streamer_comment_burst.max(limits.comment_burst),
-            refill: limits.streamer_comments_per_30s.max(limits.comments_per_30s),
-            per_ms: 30_000,
-        },
-        crowd_events_per_s: limits.crowd_events_per_s,
-        join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
-        presence: presence_settings(&config.presence),
-        leave_grace_ms: i64::from(config.presence.leave_grace_ms.get()),
-        dedupe_ms: DEDUPE_MS,
-        dedupe_max: DEDUPE_MAX,
-        gifts_in_flight_max: limits.gifts_in_flight,
-        order_knows_gifts: !config.cluster.redis_url.is_empty(),
-    }
-}
-
-fn window_settings(config: &Config) -> WindowSettings {
-    let fanout = &config.fanout;
-    WindowSettings {
-        small_room_max: fanout.window_ms.duration(),
-        big_room_max: fanout.big_room_window_ms.duration(),
-        calm_deliveries_per_s: fanout.calm_deliveries_per_s,
-    }
-}
-
-fn presence_settings(presence: &PresenceConfig) -> PresenceSettings {
-    PresenceSettings {
-        full_users_max: presence.full_users_max,
-        merged_users_max: presence.merged_users_max,
-        notable_users_max: presence.notable_users_max,
-        merge_ms: i64::from(presence.merge_ms.get()),
-        list_rate: BucketRate {
-            burst: presence.list_entries_burst,
-            refill: presence.list_entries_per_s,
-            per_ms: 1_000,
-        },
-    }
-}
-
-fn session_settings(config: &Config) -> SessionSettings {
-    let limits = &config.limits;
-    SessionSettings {
-        command_rate: BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 },
-        user_command_rate: BucketRate {
-            burst: limits.user_command_burst.max(limits.command_burst),
-            refill: limits.user_commands_per_s.max(limits.commands_per_s),
-            per_ms: 1_000,
-        },
-        rooms_max: limits.rooms_per_session,
-        payload: PayloadLimits {
-            bytes_max: limits.command_bytes,
-            depth_max: limits.json_depth,
-            comment_chars_max: limits.comment_chars,
-        },
-        ping_interval: config.engineio.ping_interval_ms.duration(),
-        ping_timeout: config.engineio.ping_timeout_ms.duration(),
-        connect_timeout: config.engineio.connect_timeout_ms.duration(),
-        ws_ping_interval: config.websocket.ping_interval_ms.duration(),
-        ws_idle_timeout: config.websocket.idle_timeout_ms.duration(),
-        recheck: config.auth.recheck_ms.duration(),
-        single_device: config.auth.single_device,
-    }
-}
-
 fn registration_rate(config: &Config) -> BucketRate {
     let per_hour = config.limits.registrations_per_hour;
     BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
@@ -492,23 +409,6 @@ fn registration_rate(config: &Config) -> BucketRate {
 fn live_limits(config: &Config) -> LiveLimits {
     let limits = &config.limits;
     LiveLimits::new(limits.lives_per_user, limits.lives_per_min, limits.status_changes_per_min)
-}
-
-fn reconcile_settings(config: &Config) -> ReconcileSettings {
-    ReconcileSettings {
-        accounts_every: config.auth.recheck_ms.duration(),
-        catalogue_every: config.rooms.reconcile_ms.duration(),
-    }
-}
-
-fn api_settings(config: &Config) -> ApiSettings {
-    let admin_token = config.admin.token.expose();
-    ApiSettings {
-        admin_token: (!admin_token.is_empty()).then(|| admin_token.to_owned()),
-        media_secret: config.media.secret.expose().to_owned(),
-        allowed_origins: config.server.allowed_origins.clone(),
-        trusted_proxies: config.server.trusted_proxies.clone(),
-    }
 }
 
 fn transport_settings(config: &Config) -> TransportSettings {

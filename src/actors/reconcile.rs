@@ -3,10 +3,10 @@
 //! got lost. (Rooms are compared by the registry, which has them.)
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use log::{debug, info, warn};
 
+use crate::config::Config;
 use crate::domain::UserId;
 use crate::storage::{Store, StoreError};
 
@@ -15,20 +15,14 @@ use super::Everywhere;
 /// Accounts of one query.
 const CHUNK: usize = 500;
 
-/// How often each is looked for.
-#[derive(Debug, Clone, Copy)]
-pub struct ReconcileSettings {
-    pub accounts_every: Duration,
-    pub catalogue_every: Duration,
-}
-
 /// Begins to look, on the calling thread and until its system ends.
-pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, settings: ReconcileSettings) {
+pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, config: &Config) {
+    let (accounts_every, catalogue_every) = (config.auth.recheck_ms.duration(), config.rooms.reconcile_ms.duration());
     let node = everywhere.clone();
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("accounts");
         loop {
-            tokio::time::sleep(settings.accounts_every).await;
+            tokio::time::sleep(accounts_every).await;
             log.note(recheck_disabled(&node, &*store).await);
         }
     });
@@ -36,7 +30,7 @@ pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, settings: Reco
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("gift catalogue");
         loop {
-            tokio::time::sleep(settings.catalogue_every).await;
+            tokio::time::sleep(catalogue_every).await;
             log.note(catalogue.refresh().await);
         }
     });

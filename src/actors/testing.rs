@@ -13,23 +13,19 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::hub::Hub;
-use super::live_room::{RoomServices, WindowSettings};
+use super::live_room::{RoomServices, room_settings};
 use super::persister::{Persister, PersisterLimits, PersisterPort};
 use super::registry::{Registry, Rooms};
-use super::session::{
-    Inbound, Received, Session, SessionDirectory, SessionServices, SessionSettings, SessionStart, WorkerHub,
-};
+use super::session::{Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
-use crate::domain::{
-    Action, BucketRate, Coins, GiftId, HistoryLimits, LiveId, LiveStatus, PresenceSettings, Principal, RequestId, Role,
-    RoomSettings, Scope, Timestamp,
-};
+use crate::config::{Config, Millis};
+use crate::domain::{Action, Coins, GiftId, LiveId, LiveStatus, Principal, RequestId, Role, Scope, Timestamp};
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
-use crate::protocol::{Codec, PayloadLimits};
+use crate::protocol::Codec;
 use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
 
 /// Changes the status of a live behind its room's back.
@@ -39,20 +35,20 @@ pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at:
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const PLENTY: BucketRate = BucketRate { burst: 10_000, refill: 10_000, per_ms: 1_000 };
+const PLENTY: u32 = 10_000;
 
 /// What a test may want to be otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeOptions {
-    pub idle_retire: Duration,
-    pub reconcile_every: Duration,
+    pub idle_retire: Millis,
+    pub reconcile_every: Millis,
     pub queue_max: usize,
     pub rooms_max: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        let minutes = Duration::from_secs(600);
+        let minutes = Millis::new(600_000);
         Self { idle_retire: minutes, reconcile_every: minutes, queue_max: 64, rooms_max: 100 }
     }
 }
@@ -86,34 +82,10 @@ impl Node {
         let arbiter = Arbiter::new().handle();
         let limits = PersisterLimits { queue_max: options.queue_max, batch_max: 512 };
         let persister = Persister::start_in(&arbiter, store.clone(), limits);
+        let config = Arc::new(config_of(options));
         let room_services = RoomServices {
-            settings: RoomSettings {
-                comment_rate: PLENTY,
-                streamer_comment_rate: PLENTY,
-                crowd_events_per_s: 0,
-                join_rate: PLENTY,
-                presence: PresenceSettings {
-                    full_users_max: 200,
-                    merged_users_max: 1_000,
-                    notable_users_max: 20,
-                    merge_ms: 1_500,
-                    list_rate: PLENTY,
-                },
-                leave_grace_ms: 20,
-                dedupe_ms: 300_000,
-                dedupe_max: 100,
-                gifts_in_flight_max: 100,
-                order_knows_gifts: false,
-            },
-            window: WindowSettings {
-                small_room_max: Duration::from_millis(50),
-                big_room_max: Duration::from_millis(200),
-                calm_deliveries_per_s: 12_500,
-            },
-            idle_retire: options.idle_retire,
-            rooms_max: options.rooms_max,
-            reconcile_every: options.reconcile_every,
-            history: HistoryLimits { events_max: 300, age_ms: 120_000 },
+            settings: room_settings(&config),
+            config: config.clone(),
             broker: Arc::new(MemoryBroker),
             persister: persister.clone(),
             catalogue,
@@ -127,7 +99,7 @@ impl Node {
             rooms: rooms.clone(),
             directory: Arc::new(SessionDirectory::default()),
             nodes: Arc::new(SingleNode),
-            settings: session_settings(),
+            config,
             clock,
         });
         let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });
@@ -220,20 +192,18 @@ impl Guest {
     }
 }
 
-/// Limits that no test meets, and deadlines of a minute.
-pub fn session_settings() -> SessionSettings {
-    let minute = Duration::from_secs(60);
-    SessionSettings {
-        command_rate: PLENTY,
-        user_command_rate: PLENTY,
-        rooms_max: 8,
-        payload: PayloadLimits::DEFAULT,
-        ping_interval: minute,
-        ping_timeout: minute,
-        connect_timeout: minute,
-        ws_ping_interval: minute,
-        ws_idle_timeout: minute,
-        recheck: minute,
-        single_device: false,
-    }
+/// A short grace, and limits that no test meets unless its options say so.
+fn config_of(options: NodeOptions) -> Config {
+    let mut config = Config::default();
+    config.presence.leave_grace_ms = Millis::new(20);
+    config.presence.list_entries_burst = PLENTY;
+    config.rooms.idle_retire_ms = options.idle_retire;
+    config.rooms.reconcile_ms = options.reconcile_every;
+    let limits = &mut config.limits;
+    limits.rooms = options.rooms_max;
+    limits.crowd_events_per_s = 0;
+    limits.comment_burst = PLENTY;
+    limits.join_burst = PLENTY;
+    limits.command_burst = PLENTY;
+    config
 }

@@ -36,9 +36,11 @@ pub async fn require_operator(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let admitted = match &state.settings.admin_token {
-        Some(expected) if is_plainly_written(request.uri().path()) => admit(&state, &request, expected).await,
-        _ => Err(ApiError::UnknownRoute),
+    let token = &state.config.admin.token;
+    let admitted = if token.is_empty() || !is_plainly_written(request.uri().path()) {
+        Err(ApiError::UnknownRoute)
+    } else {
+        admit(&state, &request, token.expose()).await
     };
     match admitted {
         Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),

@@ -24,7 +24,7 @@ pub async fn allow_origins(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let origin = request.headers().get(ORIGIN).and_then(|origin| allowed(origin, &state.settings.allowed_origins));
+    let origin = request.headers().get(ORIGIN).and_then(|origin| allowed(origin, &state.config.server.allowed_origins));
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if is_preflight {

@@ -34,7 +34,7 @@ pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, bo
     let (owner, now) = (identity.profile.id, state.clock.now());
     state.live_limits.take_creation(owner, now)?;
     state.live_limits.admit_one_more(state.store.not_ended_lives_count(owner).await?)?;
-    let sign = media::sign(&key, &state.settings.media_secret, now);
+    let sign = media::sign(&key, state.config.media.secret.expose(), now);
     let row = state.store.create_live(owner, title.to_owned(), cover.to_owned(), key, now).await?;
     ok(SignedView { data: LiveView::of(row, Some(owner)), sign: Some(sign) })
 }
@@ -85,7 +85,7 @@ pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let owner = state.store.user(row.live.owner).await?;
     let asker = asker_of(&request, &state, std::slice::from_ref(&row)).await?;
     let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker))
-        .then(|| media::sign(&row.key, &state.settings.media_secret, state.clock.now()));
+        .then(|| media::sign(&row.key, state.config.media.secret.expose(), state.clock.now()));
     let live = LiveView::of(row, asker);
     ok(SignedView { data: LiveWithOwnerView { live, user: owner.map(Into::into) }, sign })
 }

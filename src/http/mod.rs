@@ -35,7 +35,7 @@ use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::client_address::client_of;
 use crate::clock::Clock;
-use crate::config::Network;
+use crate::config::Config;
 use crate::domain::{Action, Principal, Scope};
 use crate::storage::Store;
 
@@ -66,19 +66,7 @@ pub struct ApiState {
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub readiness: Arc<Readiness>,
-    pub settings: Arc<ApiSettings>,
-}
-
-/// What configuration says about the API. Holds secrets, hence no `Debug`.
-pub struct ApiSettings {
-    /// What operators present as `Authorization: Bearer`; `None` turns the admin API off.
-    pub admin_token: Option<String>,
-    /// Shared with the media server, which checks push and play signs with it.
-    pub media_secret: String,
-    /// Origins whose pages may call `/api`; `*` is any.
-    pub allowed_origins: Vec<String>,
-    /// Peers whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
+    pub config: Arc<Config>,
 }
 
 /// An action that the client of a request asks for.
@@ -88,5 +76,5 @@ fn requested(request: &HttpRequest, state: &ApiState, actor: Principal, scope: S
 
 /// The client's address, under which its tries are counted.
 fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
-    client_of(request.peer_addr(), request.headers(), &state.settings.trusted_proxies)
+    client_of(request.peer_addr(), request.headers(), &state.config.server.trusted_proxies)
 }

@@ -10,6 +10,7 @@ mod messages;
 mod moderation;
 mod peers;
 mod recovery;
+mod settings;
 mod shown;
 mod stats;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
+use crate::config::Config;
 use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
 };
@@ -45,8 +47,8 @@ pub use messages::{
     Answers, Delivered, Departure, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice,
     SessionCommand, StopRoom, TakeDown, WriteTicket, WritesDone,
 };
+pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
-pub use window::WindowSettings;
 
 /// Commands that may wait for a room: a second's worth of the fastest room. Full: `busy`.
 pub const ROOM_MAILBOX: usize = 4_096;
@@ -63,16 +65,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What every room of a node shares.
 #[derive(Clone)]
 pub struct RoomServices {
+    pub config: Arc<Config>,
+    /// What the domain takes of `config`, see [`room_settings`].
     pub settings: RoomSettings,
-    pub window: WindowSettings,
-    /// What is kept for members that come back.
-    pub history: HistoryLimits,
-    /// Nobody here for this long: the room asks to be stopped.
-    pub idle_retire: Duration,
-    /// Rooms that may be open; beyond, a join of one more is `busy`.
-    pub rooms_max: usize,
-    /// Between two comparisons of the open rooms with the store.
-    pub reconcile_every: Duration,
     pub broker: Arc<dyn Broker>,
     pub persister: PersisterPort,
     pub catalogue: Arc<GiftCatalogue>,
@@ -126,7 +121,9 @@ impl LiveRoom {
             let OpenedLog { mut log, position, recent: told, peers } = opened;
             #[expect(clippy::disallowed_methods, reason = "the log bounds what the room has not taken")]
             log.listen(Box::new(move |told| own.do_send(Delivered(told))));
-            let recovery = Recovery::open(services.history, &position, &told, live.owner);
+            let kept = &services.config.rooms;
+            let kept = HistoryLimits { events_max: kept.history_events_max, age_ms: i64::from(kept.history_ms.get()) };
+            let recovery = Recovery::open(kept, &position, &told, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
             room.restore_dedupe(told.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
@@ -139,7 +136,7 @@ impl LiveRoom {
                 log,
                 fan_out: FanOut::new(live_id),
                 shown: ShownPresence::default(),
-                window: FlushWindow::new(services.window, now),
+                window: FlushWindow::new(services.config.fanout.clone(), now),
                 persister: services.persister.for_room(ctx.address()),
                 services,
                 registry,
@@ -257,7 +254,7 @@ impl LiveRoom {
         let idle = self.room.is_idle() && !self.retired;
         match (idle, self.idle_timer) {
             (true, None) => {
-                let timer = ctx.run_later(self.services.idle_retire, |room, _| {
+                let timer = ctx.run_later(self.services.config.rooms.idle_retire_ms.duration(), |room, _| {
                     room.idle_timer = None;
                     let idle = RoomIdle { live_id: room.live_id, generation: room.generation };
                     if room.room.is_idle() && room.registry.try_send(idle).is_err() {

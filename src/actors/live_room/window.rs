@@ -7,18 +7,8 @@
 
 use std::time::Duration;
 
+use crate::config::FanoutConfig;
 use crate::domain::Timestamp;
-
-/// When gathering begins and how far it goes.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowSettings {
-    /// Longest, up to [`SMALL_ROOM`] members.
-    pub small_room_max: Duration,
-    /// Longest, from [`BIG_ROOM`] members on; between the two it grows with the members.
-    pub big_room_max: Duration,
-    /// Events times members per second, up to which the window is zero.
-    pub calm_deliveries_per_s: u32,
-}
 
 /// Members up to which a room is small.
 const SMALL_ROOM: usize = 1_000;
@@ -32,14 +22,14 @@ const MEMORY_MS: f64 = 250.0;
 /// The load of one room, and the window that follows from it.
 #[derive(Debug)]
 pub struct FlushWindow {
-    settings: WindowSettings,
+    config: FanoutConfig,
     deliveries_per_s: f64,
     flushed_at: Timestamp,
 }
 
 impl FlushWindow {
-    pub fn new(settings: WindowSettings, now: Timestamp) -> Self {
-        Self { settings, deliveries_per_s: 0.0, flushed_at: now }
+    pub fn new(config: FanoutConfig, now: Timestamp) -> Self {
+        Self { config, deliveries_per_s: 0.0, flushed_at: now }
     }
 
     /// How long to wait with what gathered: zero is not at all.
@@ -62,10 +52,11 @@ impl FlushWindow {
 
     /// How long the room gathers now, at most.
     pub fn length(&self, members_count: usize, now: Timestamp) -> Duration {
-        let calm = f64::from(self.settings.calm_deliveries_per_s.max(1));
+        let calm = f64::from(self.config.calm_deliveries_per_s.max(1));
         let loudness = ((self.load(now) / calm - 1.0) / (LOUD - 1.0)).clamp(0.0, 1.0);
         let bigness = (members_count.saturating_sub(SMALL_ROOM) as f64 / (BIG_ROOM - SMALL_ROOM) as f64).min(1.0);
-        let (small, big) = (self.settings.small_room_max.as_secs_f64(), self.settings.big_room_max.as_secs_f64());
+        let small = self.config.window_ms.duration().as_secs_f64();
+        let big = self.config.big_room_window_ms.duration().as_secs_f64();
         Duration::from_secs_f64(loudness * (small + (big - small).max(0.0) * bigness))
     }
 }
@@ -73,16 +64,19 @@ impl FlushWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Millis;
 
-    const SETTINGS: WindowSettings = WindowSettings {
-        small_room_max: Duration::from_millis(50),
-        big_room_max: Duration::from_millis(200),
+    const CONFIG: FanoutConfig = FanoutConfig {
+        window_ms: Millis::new(50),
+        big_room_window_ms: Millis::new(200),
         calm_deliveries_per_s: 10_000,
     };
+    const SMALL_ROOM_MAX: Duration = CONFIG.window_ms.duration();
+    const BIG_ROOM_MAX: Duration = CONFIG.big_room_window_ms.duration();
 
     /// The window of a room that told its members so many events a second for five seconds.
     fn window(members_count: usize, events_per_s: i64) -> Duration {
-        let mut window = FlushWindow::new(SETTINGS, Timestamp(0));
+        let mut window = FlushWindow::new(CONFIG, Timestamp(0));
         let mut now = Timestamp(0);
         for event in 0..events_per_s * 5 {
             now = Timestamp(event * 1_000 / events_per_s);
@@ -100,17 +94,17 @@ mod tests {
     #[test]
     fn the_window_opens_with_the_load_and_is_bounded() {
         let some = window(1_000, 25);
-        assert!(some > Duration::ZERO && some < SETTINGS.small_room_max, "{some:?}");
-        assert_eq!(window(1_000, 100), SETTINGS.small_room_max);
-        assert_eq!(window(10_000, 100), SETTINGS.big_room_max);
-        assert_eq!(window(100_000, 1_000), SETTINGS.big_room_max);
+        assert!(some > Duration::ZERO && some < SMALL_ROOM_MAX, "{some:?}");
+        assert_eq!(window(1_000, 100), SMALL_ROOM_MAX);
+        assert_eq!(window(10_000, 100), BIG_ROOM_MAX);
+        assert_eq!(window(100_000, 1_000), BIG_ROOM_MAX);
         let between = window(5_500, 100);
-        assert!(between > SETTINGS.small_room_max && between < SETTINGS.big_room_max, "{between:?}");
+        assert!(between > SMALL_ROOM_MAX && between < BIG_ROOM_MAX, "{between:?}");
     }
 
     #[test]
     fn what_is_waited_already_counts_and_silence_closes_the_window() {
-        let mut window = FlushWindow::new(SETTINGS, Timestamp(0));
+        let mut window = FlushWindow::new(CONFIG, Timestamp(0));
         window.flushed(100, 1_000, Timestamp(0));
         assert_eq!(window.wait(1_000, Timestamp(0)), Duration::from_millis(50));
         assert_eq!(window.wait(1_000, Timestamp(20)), Duration::from_millis(30));

@@ -27,7 +27,7 @@ pub(super) struct Sweep {
 
 impl Registry {
     pub(super) fn is_full(&self) -> bool {
-        self.rooms.len() >= self.services.rooms_max
+        self.rooms.len() >= self.services.config.limits.rooms
     }
 
     /// Asks the next rooms, in id order and from the first again after the last, to stop if they are idle.

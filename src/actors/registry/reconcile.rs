@@ -37,7 +37,7 @@ struct OpenRoom {
 impl Registry {
     /// Compares again when it is time; one comparison follows the other.
     pub(super) fn arm_reconcile(&self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.services.reconcile_every, |registry, ctx| {
+        ctx.run_later(self.services.config.rooms.reconcile_ms.duration(), |registry, ctx| {
             let compared = reconcile(registry.store.clone(), registry.comparable());
             ctx.spawn(compared.into_actor(registry).map(|compared, registry, ctx| {
                 registry.reconcile_log.note(compared);

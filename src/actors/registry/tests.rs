@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, NodeOptions, set_status};
+use crate::config::Millis;
 use crate::domain::{LiveId, LiveStatus, Reject};
 
 /// A fault in a room, on purpose.
@@ -77,7 +78,7 @@ async fn a_room_that_is_behind_takes_no_more_than_its_mailbox_holds() {
 
 #[actix::test]
 async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
-    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(30), ..NodeOptions::default() }).await;
+    let node = Node::start(NodeOptions { idle_retire: Millis::new(30), ..NodeOptions::default() }).await;
     let mut alice = node.guest("alice").await;
     let first = alice.join().await;
     let left = alice.ask(2, "leaveLive", json!({})).await;
@@ -96,7 +97,7 @@ async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
 
 #[actix::test]
 async fn a_room_with_members_is_never_retired() {
-    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(10), ..NodeOptions::default() }).await;
+    let node = Node::start(NodeOptions { idle_retire: Millis::new(10), ..NodeOptions::default() }).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     let first = alice.join().await;
     // Bob comes and goes, which makes the room look at whether it is idle each time.
@@ -109,7 +110,7 @@ async fn a_room_with_members_is_never_retired() {
 
 #[actix::test]
 async fn commands_that_meet_a_retiring_room_all_get_an_answer() {
-    let node = Node::start(NodeOptions { idle_retire: Duration::from_millis(1), ..NodeOptions::default() }).await;
+    let node = Node::start(NodeOptions { idle_retire: Millis::new(1), ..NodeOptions::default() }).await;
     let mut alice = node.guest("alice").await;
     // Each round lands somewhere else in the room's retirement; none may be lost.
     for round in 0..200 {
@@ -172,7 +173,7 @@ async fn an_observed_room_is_the_one_of_its_live_and_observing_opens_none() {
 
 #[actix::test]
 async fn a_room_follows_a_row_that_changed_without_a_word() {
-    let reconcile_every = Duration::from_millis(30);
+    let reconcile_every = Millis::new(30);
     let node = Node::start(NodeOptions { reconcile_every, ..NodeOptions::default() }).await;
     let mut alice = node.guest("alice").await;
     alice.join().await;

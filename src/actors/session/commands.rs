@@ -16,7 +16,8 @@ use crate::actors::live_room::{Departure, SessionCommand};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
-use crate::domain::{AckId, Disconnect, LiveId, Reject, RoomCommand, UserId};
+use crate::config::LimitsConfig;
+use crate::domain::{AckId, BucketRate, Disconnect, LiveId, Reject, RoomCommand, UserId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField, done_text};
@@ -45,7 +46,7 @@ impl Session {
             Ok(()) => {
                 let Some(user) = self.verified.as_ref().map(|verified| verified.identity.profile.id) else { return };
                 self.announce_device(Some(user));
-                if self.settings().single_device {
+                if self.services.config.auth.single_device {
                     let own = self.port.outlet.session;
                     self.services.directory.revoke_others(user, Some(own), Disconnect::OtherDevice);
                     self.services.nodes.signal(Signal::OtherDevice(user));
@@ -131,7 +132,7 @@ impl Session {
     /// The limiter of everything a client sends: heartbeats cost a wake-up and an answer too. Who
     /// goes on although refused is disconnected.
     pub(super) fn take_from_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
-        let rate = self.settings().command_rate;
+        let rate = command_rate(self.limits());
         let taken = self.limiter.take(rate, self.services.clock.now());
         if self.excess.note(taken.is_ok(), rate.burst) {
             self.end(Disconnect::Policy, ctx);
@@ -142,10 +143,10 @@ impl Session {
     /// The limiter of what all sessions of the user send. A session that goes on although refused is
     /// disconnected, and those that wait are not.
     fn take_from_user_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
-        let settings = *self.settings();
         let Some(verified) = &self.verified else { return Ok(()) };
-        let taken = verified.limiter.take(settings.user_command_rate, self.services.clock.now());
-        if self.user_excess.note(taken.is_ok(), settings.command_rate.burst) {
+        let taken = verified.limiter.take(user_command_rate(self.limits()), self.services.clock.now());
+        let refusals_max = command_rate(self.limits()).burst;
+        if self.user_excess.note(taken.is_ok(), refusals_max) {
             self.end(Disconnect::Policy, ctx);
         }
         taken
@@ -184,7 +185,7 @@ impl Session {
 
     /// Whether the verdict on `token` is known, good and fresh.
     fn knows(&self, token: &str) -> bool {
-        let recheck = self.settings().recheck;
+        let recheck = self.services.config.auth.recheck_ms.duration();
         self.vouched(token).is_some_and(|verified| verified.checked.elapsed() < recheck)
     }
 
@@ -332,7 +333,7 @@ impl Session {
         let Some(live_id) = live_id else { return self.reject(&ack, Reject::LiveNotFound) };
         let profile = verified.identity.profile.clone();
         let joining = matches!(command, RoomCommand::Join { .. });
-        if joining && !self.rooms.contains_key(&live_id) && self.rooms.len() >= self.settings().rooms_max {
+        if joining && !self.rooms.contains_key(&live_id) && self.rooms.len() >= self.limits().rooms_per_session {
             return self.reject(&ack, Reject::BadRequest { what: "live_id: too many rooms joined" });
         }
         self.commands_count += 1;
@@ -380,5 +381,19 @@ impl Session {
         } else if let Some(joined_by) = joining {
             self.rooms.insert(live_id, RoomLink { room, joined_by });
         }
+    }
+}
+
+/// What one session may send.
+fn command_rate(limits: &LimitsConfig) -> BucketRate {
+    BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 }
+}
+
+/// What all sessions of one user may send to this node: no less than one session.
+fn user_command_rate(limits: &LimitsConfig) -> BucketRate {
+    BucketRate {
+        burst: limits.user_command_burst.max(limits.command_burst),
+        refill: limits.user_commands_per_s.max(limits.commands_per_s),
+        per_ms: 1_000,
     }
 }

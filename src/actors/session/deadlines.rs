@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use crate::config::Config;
 use crate::domain::Disconnect;
 use crate::outbox::{Control, Packet};
 use crate::protocol::Codec;
 use crate::protocol::engineio::PING;
 
-use super::{Session, SessionSettings};
+use super::Session;
 
 /// Where changes of tokens are told, a verdict is asked for again after so many intervals: for what
 /// nobody tells, such as an account that was disabled in the database by hand.
@@ -38,13 +39,13 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) fn new(codec: Codec, settings: &SessionSettings, now: Instant) -> Self {
-        let interval = ping_interval(codec, settings);
+    pub(super) fn new(codec: Codec, config: &Config, now: Instant) -> Self {
+        let interval = ping_interval(codec, config);
         Self {
             ping: (codec != Codec::SocketIoV2).then_some(now + interval),
             unanswered: None,
-            silence: silence_max(codec, settings).map(|max| now + max),
-            connect: (codec == Codec::SocketIoV4).then_some(now + settings.connect_timeout),
+            silence: silence_max(codec, config).map(|max| now + max),
+            connect: (codec == Codec::SocketIoV4).then_some(now + config.engineio.connect_timeout_ms.duration()),
             recheck: now + interval,
         }
     }
@@ -62,25 +63,27 @@ impl Deadlines {
         until <= now
     }
 
-    fn next(&self, settings: &SessionSettings) -> Instant {
-        let answer = self.unanswered.map(|pinged_at| pinged_at + settings.ping_timeout);
+    fn next(&self, config: &Config) -> Instant {
+        let answer = self.unanswered.map(|pinged_at| pinged_at + config.engineio.ping_timeout_ms.duration());
         [self.ping, answer, self.silence, self.connect].into_iter().flatten().fold(self.recheck, Instant::min)
     }
 }
 
-fn ping_interval(codec: Codec, settings: &SessionSettings) -> Duration {
+fn ping_interval(codec: Codec, config: &Config) -> Duration {
     match codec {
-        Codec::PlainJson => settings.ws_ping_interval,
-        Codec::SocketIoV2 | Codec::SocketIoV4 => settings.ping_interval,
+        Codec::PlainJson => config.websocket.ping_interval_ms.duration(),
+        Codec::SocketIoV2 | Codec::SocketIoV4 => config.engineio.ping_interval_ms.duration(),
     }
 }
 
 /// How long a peer may be silent where that alone is looked at.
-fn silence_max(codec: Codec, settings: &SessionSettings) -> Option<Duration> {
+fn silence_max(codec: Codec, config: &Config) -> Option<Duration> {
     match codec {
-        Codec::SocketIoV2 => Some(settings.ping_interval + settings.ping_timeout),
+        Codec::SocketIoV2 => {
+            Some(config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration())
+        }
         Codec::SocketIoV4 => None,
-        Codec::PlainJson => Some(settings.ws_idle_timeout),
+        Codec::PlainJson => Some(config.websocket.idle_timeout_ms.duration()),
     }
 }
 
@@ -92,7 +95,7 @@ fn is_due(deadline: Option<Instant>, now: Instant) -> bool {
 impl Session {
     /// Waits for the next deadline.
     pub(super) fn arm_timer(&mut self, ctx: &mut Context<Self>) {
-        let wait = self.deadlines.next(self.settings()).saturating_duration_since(Instant::now());
+        let wait = self.deadlines.next(&self.services.config).saturating_duration_since(Instant::now());
         ctx.run_later(wait, |session, ctx| {
             session.meet_deadlines(Instant::now(), ctx);
             if !session.ended {
@@ -102,15 +105,16 @@ impl Session {
     }
 
     fn meet_deadlines(&mut self, now: Instant, ctx: &mut Context<Self>) {
-        let settings = *self.settings();
-        let interval = ping_interval(self.codec(), &settings);
+        let config = &self.services.config;
+        let (interval, silence_max) = (ping_interval(self.codec(), config), silence_max(self.codec(), config));
+        let ping_timeout = config.engineio.ping_timeout_ms.duration();
         // Whoever cut the outbox leaves the rest to us, should the transport not notice.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             return self.end(reason, ctx);
         }
         // Answers are looked for before the next ping is sent.
         if let Some(pinged_at) = self.deadlines.unanswered
-            && pinged_at + settings.ping_timeout <= now
+            && pinged_at + ping_timeout <= now
         {
             // Whatever was heard since is an answer. How long ago that was says nothing: a peer
             // answers at once, and this timer is never early.
@@ -119,7 +123,7 @@ impl Session {
                 return self.end(Disconnect::PingTimeout, ctx);
             }
         }
-        if let Some(max) = silence_max(self.codec(), &settings)
+        if let Some(max) = silence_max
             && is_due(self.deadlines.silence, now)
             && self.deadlines.is_silent(self.last_heard, max, now)
         {
@@ -170,22 +174,16 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::testing::session_settings;
 
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
     fn silence_is_noticed_when_its_time_is_over_and_not_a_quarter_later() {
-        let settings = SessionSettings {
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-            ws_idle_timeout: Duration::from_secs(60),
-            ..session_settings()
-        };
+        let config = Config::default();
         for (codec, silent_s) in [(Codec::SocketIoV2, 45), (Codec::PlainJson, 60)] {
             let (began, max) = (Instant::now(), Duration::from_secs(silent_s));
-            let mut deadlines = Deadlines::new(codec, &settings, began);
-            assert_eq!((silence_max(codec, &settings), deadlines.silence), (Some(max), Some(began + max)));
+            let mut deadlines = Deadlines::new(codec, &config, began);
+            assert_eq!((silence_max(codec, &config), deadlines.silence), (Some(max), Some(began + max)));
             // The last sign of life came a moment before the look.
             let heard = began + max - MS;
             assert!(!deadlines.is_silent(heard, max, began + max));
@@ -197,14 +195,14 @@ mod tests {
 
     #[test]
     fn only_sessions_that_must_ask_for_the_namespace_have_a_deadline_for_it() {
-        let settings = session_settings();
+        let config = Config::default();
         let began = Instant::now();
         for (codec, expected) in [
             (Codec::SocketIoV2, None),
-            (Codec::SocketIoV4, Some(began + settings.connect_timeout)),
+            (Codec::SocketIoV4, Some(began + config.engineio.connect_timeout_ms.duration())),
             (Codec::PlainJson, None),
         ] {
-            let mut deadlines = Deadlines::new(codec, &settings, began);
+            let mut deadlines = Deadlines::new(codec, &config, began);
             assert_eq!(deadlines.connect, expected, "{codec:?}");
             deadlines.met_connect();
             assert_eq!(deadlines.connect, None, "{codec:?}");

@@ -12,6 +12,7 @@ use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
 use super::{
     CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, Session, Step, TransportGone,
+    payload_limits,
 };
 
 impl Handler<Received> for Session {
@@ -41,7 +42,7 @@ impl Handler<Received> for Session {
                 Err(fault) => self.refuse_packet(&fault, ctx),
             },
             (Inbound::Text(text), None) => {
-                let decoded = plain_json::decode(&text, self.settings().payload);
+                let decoded = plain_json::decode(&text, payload_limits(self.limits()));
                 self.decoded(decoded, ctx);
             }
             (Inbound::Binary(_), None) => {

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 use log::debug;
@@ -28,7 +28,8 @@ use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
 use crate::cluster::Nodes;
-use crate::domain::{AckId, Bucket, BucketRate, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
+use crate::config::{Config, LimitsConfig};
+use crate::domain::{AckId, Bucket, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
@@ -44,35 +45,13 @@ pub use messages::{CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain
 /// transport reads on when the session is done with what it read.
 pub const SESSION_MAILBOX: usize = 64;
 
-/// The limits and deadlines of every session.
-#[derive(Debug, Clone, Copy)]
-pub struct SessionSettings {
-    pub command_rate: BucketRate,
-    /// Commands of all sessions of one user on this node.
-    pub user_command_rate: BucketRate,
-    pub rooms_max: usize,
-    pub payload: PayloadLimits,
-    /// Engine.IO: between two heartbeats, and how long an answer may take.
-    pub ping_interval: Duration,
-    pub ping_timeout: Duration,
-    /// Engine.IO 4: a session that did not connect to the root namespace so long after it began is closed.
-    pub connect_timeout: Duration,
-    /// Plain WebSocket: between two protocol-level pings, and how long a peer may be silent.
-    pub ws_ping_interval: Duration,
-    pub ws_idle_timeout: Duration,
-    /// A verdict on a token is asked for again when it is this old.
-    pub recheck: Duration,
-    /// A user's new `/ws` connection ends the one before.
-    pub single_device: bool,
-}
-
 /// What every session of a node shares.
 pub struct SessionServices {
     pub auth: Arc<Auth>,
     pub rooms: Rooms,
     pub directory: Arc<SessionDirectory>,
     pub nodes: Arc<dyn Nodes>,
-    pub settings: SessionSettings,
+    pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -193,8 +172,8 @@ impl Session {
         let outlet = Arc::new(Outlet { session: services.directory.next_id(), socket_id, codec, outbox });
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
-            let payload = services.settings.payload;
-            let deadlines = Deadlines::new(codec, &services.settings, Instant::now());
+            let payload = payload_limits(&services.config.limits);
+            let deadlines = Deadlines::new(codec, &services.config, Instant::now());
             let decoder = match codec {
                 Codec::SocketIoV2 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
                 Codec::SocketIoV4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
@@ -230,8 +209,8 @@ impl Session {
         self.port.outlet.codec
     }
 
-    fn settings(&self) -> &SessionSettings {
-        &self.services.settings
+    fn limits(&self) -> &LimitsConfig {
+        &self.services.config.limits
     }
 
     /// Sends text past the rooms: what only this session is told, in no order with events.
@@ -287,6 +266,15 @@ impl Session {
             #[expect(clippy::disallowed_methods, reason = "one per membership, and it must arrive")]
             link.room.do_send(MemberGone { session, departure });
         }
+    }
+}
+
+/// The limits of a command, for the decoders.
+fn payload_limits(limits: &LimitsConfig) -> PayloadLimits {
+    PayloadLimits {
+        bytes_max: limits.command_bytes,
+        depth_max: limits.json_depth,
+        comment_chars_max: limits.comment_chars,
     }
 }
 

@@ -4,23 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use liveroom::actors::live_room::room_settings;
+use liveroom::config::Config;
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, CommandEnv, CommentId, Effect, Gift, GiftId, Live, LiveId, LiveStatus, Offset,
-    Position, Presence, PresenceSettings, Profile, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomSettings,
-    SessionId, Timestamp, UserId,
+    Position, Presence, Profile, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomSettings, SessionId, Timestamp,
+    UserId,
 };
 use liveroom::protocol::{Dialect, presence_text};
 
-/// The defaults of the configuration.
-const PRESENCE: PresenceSettings = PresenceSettings {
-    full_users_max: 200,
-    merged_users_max: 1_000,
-    notable_users_max: 20,
-    merge_ms: 1_500,
-    list_rate: BucketRate { burst: 2_000, refill: 1_000, per_ms: 1_000 },
-};
-
 const PLENTY: BucketRate = BucketRate { burst: 100_000, refill: 100_000, per_ms: 1_000 };
+
+/// How long announcements are merged, with the defaults of the configuration.
+fn merge_ms() -> i64 {
+    i64::from(Config::default().presence.merge_ms.get())
+}
 
 /// A room and what its presence has cost so far.
 struct Storm {
@@ -73,12 +71,7 @@ impl Storm {
             streamer_comment_rate: PLENTY,
             crowd_events_per_s: 0,
             join_rate: PLENTY,
-            presence: PRESENCE,
-            leave_grace_ms: 30_000,
-            dedupe_ms: 300_000,
-            dedupe_max: 1_000,
-            gifts_in_flight_max: 100,
-            order_knows_gifts: false,
+            ..room_settings(&Config::default())
         };
         let mut storm = Self {
             room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), settings, now),
@@ -195,7 +188,7 @@ fn ten_thousand_joins_in_ten_seconds_cost_a_tenth_of_one_small_event_each() {
             storm.join();
             storm.wait(1);
         }
-        storm.wait(PRESENCE.merge_ms);
+        storm.wait(merge_ms());
         let worst = storm.bytes_worst();
         assert!(worst <= 10_000 * 150 / 10, "{worst} bytes for one member of a room that had {users_before} users");
         let last = storm.announced.last().expect("a storm is told of");
@@ -257,7 +250,7 @@ fn a_storm_that_leaves_as_fast_as_it_came_ends_with_the_truth() {
         storm.leave(number);
         storm.wait(1);
     }
-    storm.wait(PRESENCE.merge_ms);
+    storm.wait(merge_ms());
     let last = storm.announced.last().expect("a storm is told of");
     let named = last.users.as_ref().map(|users| users.iter().map(|user| user.id.get() - 100_000).collect::<Vec<_>>());
     assert_eq!(named, Some((1..=30).rev().collect()));

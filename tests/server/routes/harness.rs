@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use actix::Arbiter;
 use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use liveroom::actors::live_room::{RoomServices, WindowSettings};
+use liveroom::actors::live_room::{RoomServices, room_settings};
 use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use liveroom::actors::registry::Registry;
 use liveroom::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
@@ -17,14 +16,9 @@ use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
-use liveroom::config::Network;
-use liveroom::domain::{
-    Action, BucketRate, HistoryLimits, LiveId, LiveStatus, PresenceSettings, Principal, Role, RoomSettings, Scope,
-    Timestamp, UserId,
-};
-use liveroom::http::{
-    AddressBuckets, ApiSettings, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
-};
+use liveroom::config::{Config, Millis, Network, Secret};
+use liveroom::domain::{Action, BucketRate, LiveId, LiveStatus, Principal, Role, Scope, Timestamp, UserId};
+use liveroom::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure};
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,7 +29,7 @@ pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 /// 2026-11-21 08:05:09.120 UTC
 pub const NOW: Timestamp = Timestamp(1_795_248_309_120);
 
-/// More than any test of the API asks of a room.
+/// More than any test registers.
 const RATE: BucketRate = BucketRate { burst: 100, refill: 100, per_ms: 1_000 };
 
 pub struct TestClock(AtomicI64);
@@ -72,6 +66,21 @@ impl Default for Setup {
             allowed_origins: &["*"],
             trusted_proxies: &[],
         }
+    }
+}
+
+impl Setup {
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.admin.token = Secret::new(self.admin_token.unwrap_or_default());
+        config.media.secret = Secret::new(MEDIA_SECRET);
+        config.server.allowed_origins = self.allowed_origins.iter().map(|&origin| origin.to_owned()).collect();
+        let networks = self.trusted_proxies.iter().map(|network| Network::parse(network).expect("a network"));
+        config.server.trusted_proxies = networks.collect();
+        // Rooms tell everything at once.
+        config.fanout.window_ms = Millis::new(0);
+        config.fanout.big_room_window_ms = Millis::new(0);
+        config
     }
 }
 
@@ -122,9 +131,10 @@ impl TestApi {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.0)));
         let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
+        let config = Arc::new(setup.config());
         let limits = PersisterLimits { queue_max: 100, batch_max: 10 };
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), limits);
-        let rooms = start_rooms(store.clone(), persister.clone(), catalogue.clone(), clock.clone());
+        let rooms = start_rooms(config.clone(), store.clone(), persister.clone(), catalogue.clone(), clock.clone());
         let everywhere = Arc::new(Everywhere {
             identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
             sessions: Arc::new(SessionDirectory::default()),
@@ -147,12 +157,7 @@ impl TestApi {
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(64)),
             readiness: Arc::new(Readiness::default()),
-            settings: Arc::new(ApiSettings {
-                admin_token: setup.admin_token.map(str::to_owned),
-                media_secret: MEDIA_SECRET.to_owned(),
-                allowed_origins: setup.allowed_origins.iter().map(|&origin| origin.to_owned()).collect(),
-                trusted_proxies: setup.trusted_proxies.iter().map(|network| Network::parse(network).unwrap()).collect(),
-            }),
+            config,
             store,
         };
         Self { state, clock, tokens, _folder: folder }
@@ -226,6 +231,7 @@ impl TestApi {
 
 /// The rooms of a node, as in production but on the threads of the test.
 fn start_rooms(
+    config: Arc<Config>,
     store: Arc<dyn Store>,
     persister: PersisterPort,
     catalogue: Arc<GiftCatalogue>,
@@ -233,33 +239,8 @@ fn start_rooms(
 ) -> Rooms {
     let thread = Arbiter::current();
     let services = RoomServices {
-        settings: RoomSettings {
-            comment_rate: RATE,
-            streamer_comment_rate: RATE,
-            crowd_events_per_s: 0,
-            join_rate: RATE,
-            presence: PresenceSettings {
-                full_users_max: 200,
-                merged_users_max: 1_000,
-                notable_users_max: 20,
-                merge_ms: 1_500,
-                list_rate: RATE,
-            },
-            leave_grace_ms: 30_000,
-            dedupe_ms: 300_000,
-            dedupe_max: 100,
-            gifts_in_flight_max: 100,
-            order_knows_gifts: false,
-        },
-        window: WindowSettings {
-            small_room_max: Duration::ZERO,
-            big_room_max: Duration::ZERO,
-            calm_deliveries_per_s: 12_500,
-        },
-        idle_retire: Duration::from_secs(120),
-        rooms_max: 1_000,
-        reconcile_every: Duration::from_secs(3),
-        history: HistoryLimits { events_max: 300, age_ms: 120_000 },
+        settings: room_settings(&config),
+        config,
         broker: Arc::new(MemoryBroker),
         persister,
         catalogue,
