@@ -127,6 +127,21 @@
 //! * A fault stays where it is: a room that panics is replaced at the next join and its members are
 //!   told; a session that floods, stalls or lies ends alone.
 //!
+//! # How to add an event
+//!
+//! A recoverable event, that is: ordered, counted, kept for members that come back.
+//!
+//! 1. `domain/event.rs`: a variant of [`domain::RoomEvent`], and its priority.
+//! 2. `protocol/events.rs`: a serde struct with the fields that clients get, whose `Kind` names it and makes
+//!    it an event again. Fields that clients must not get are its `Private`. One arm each in `encode` and
+//!    `read_body`. History, recovery, operators and other nodes need nothing more.
+//! 3. `domain/room.rs`: what the room does when the event has its place (`ordered`), and the decision that
+//!    publishes it. If a later event takes it back, as a removal does with a comment: `domain/history.rs`.
+//!
+//! Nodes of the version before, which stay until a rolling restart is over, number the event, keep it and give
+//! clients its fields, but do nothing else about it: what they must do has to reach them in another way. Fields
+//! of an event are only ever added.
+//!
 //! # The lab
 //!
 //! `src/bin/lab` is a second program, `liveroom-lab`: it plays rooms from `tests/load/*.toml` against

@@ -38,6 +38,19 @@ pub enum RoomEvent {
         live_id: LiveId,
         text: Arc<str>,
     },
+    /// Of a kind that this version does not know.
+    Other(Arc<OtherEvent>),
+}
+
+/// An event that a node of a later version appended. It takes its place in the order, is kept for
+/// recovery and is passed on as it came. Its texts are the protocol's, which bounds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherEvent {
+    pub name: Box<str>,
+    /// What clients get, without its place.
+    pub body: Box<str>,
+    /// What nodes get: all of it.
+    pub line: Box<str>,
 }
 
 /// The order in which events are dropped from the queue of a slow member, lowest first.
@@ -61,9 +74,12 @@ impl PriorityOf for RoomEvent {
         match self {
             RoomEvent::Comment(comment) if comment.author.id == owner => Priority::Normal,
             RoomEvent::Comment(_) => Priority::Droppable,
-            RoomEvent::Gift { .. } | RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {
-                Priority::Critical
-            }
+            RoomEvent::Gift { .. }
+            | RoomEvent::Live { .. }
+            | RoomEvent::Removed { .. }
+            | RoomEvent::Notice { .. }
+            // It may be as important as any of these.
+            | RoomEvent::Other(_) => Priority::Critical,
         }
     }
 }

@@ -43,7 +43,7 @@ impl About {
         match event {
             RoomEvent::Comment(comment) => About::Comment(comment.id),
             RoomEvent::Removed { comment_id, .. } => About::Removal(*comment_id),
-            RoomEvent::Gift { .. } | RoomEvent::Live { .. } | RoomEvent::Notice { .. } => About::Other,
+            _ => About::Other,
         }
     }
 }

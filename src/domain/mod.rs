@@ -36,7 +36,7 @@ pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
 pub use disconnect::Disconnect;
-pub use event::{Effect, KickReason, Position, Priority, PriorityOf, Reply, RoomEvent, Sequenced};
+pub use event::{Effect, KickReason, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent, Sequenced};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{

@@ -123,7 +123,7 @@ impl<H: Clone> Room<H> {
             match event {
                 RoomEvent::Comment(comment) => self.posted_comments.record_remote(comment, *offset),
                 RoomEvent::Gift { receipt, .. } => self.announced_gifts.record(receipt.record_id, *offset),
-                RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {}
+                _ => {}
             }
         }
     }
@@ -333,7 +333,7 @@ impl<H: Clone> Room<H> {
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
-            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => Vec::new(),
+            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
         }
     }
 

@@ -11,7 +11,8 @@
 //! versions are written in lines of their own ([`first_lines`]) and read in both forms.
 //!
 //! Nodes of neighbouring versions share a log during a rolling restart, so fields are only ever added
-//! and unknown ones are ignored.
+//! and unknown ones are ignored. A *kind* that a node does not know becomes [`RoomEvent::Other`]: the
+//! node numbers it, keeps it, gives clients its `body` and other nodes its whole line, as they came.
 
 mod first_lines;
 
@@ -25,8 +26,14 @@ use serde_json::{Map, Value};
 use super::codec::{Dialect, User, json, push_text};
 use crate::domain::{
     Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, LiveId,
-    LiveStatus, Offset, RequestId, RoomEvent, Sequenced, Timestamp,
+    LiveStatus, Offset, OtherEvent, RequestId, RoomEvent, Sequenced, Timestamp,
 };
+
+/// Characters in the name of a kind that this version does not know. A longer name is not understood.
+const OTHER_NAME_CHARS_MAX: usize = 32;
+/// Bytes in the line of a kind that this version does not know. A room keeps up to
+/// `rooms.history_events_max` of them; a longer line is not understood.
+const OTHER_LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// A recoverable event, as all members get it.
 pub fn event_text(dialect: Dialect, sequenced: &Sequenced) -> String {
@@ -46,7 +53,8 @@ pub fn event_fields(sequenced: &Sequenced) -> Map<String, Value> {
     fields
 }
 
-/// The event as one line of text, for other nodes. `at` is when it was appended.
+/// The event as one line of text, for other nodes. `at` is when it was appended; an event that came
+/// from another node keeps its own.
 pub fn write_event(event: &RoomEvent, at: Timestamp) -> String {
     first_lines::write(event, at).unwrap_or_else(|| encode(event, NodeLine { at }))
 }
@@ -55,7 +63,7 @@ pub fn write_event(event: &RoomEvent, at: Timestamp) -> String {
 pub fn read_event(text: &str) -> Option<(RoomEvent, Timestamp)> {
     let line: Line = serde_json::from_str(text).ok()?;
     let event = match line.body {
-        Some(body) => read_body(&line, body)?,
+        Some(body) => read_body(&line, body, text)?,
         None => first_lines::read(&line.event, text)?,
     };
     Some((event, Timestamp(line.at)))
@@ -78,17 +86,18 @@ fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
         RoomEvent::Notice { live_id, text } => {
             encoder.kind(&NoticeBody { live_id: live_id.get(), text: Cow::from(&**text) }, &NoFields {})
         }
+        RoomEvent::Other(other) => encoder.other(other),
     }
 }
 
-fn read_body<'a>(line: &Line<'a>, body: &'a RawValue) -> Option<RoomEvent> {
+fn read_body<'a>(line: &Line<'a>, body: &'a RawValue, text: &str) -> Option<RoomEvent> {
     match &*line.event {
         CommentBody::NAME => read_kind::<CommentBody>(line, body),
         GiftBody::NAME => read_kind::<GiftBody>(line, body),
         LiveBody::NAME => read_kind::<LiveBody>(line, body),
         RemovedBody::NAME => read_kind::<RemovedBody>(line, body),
         NoticeBody::NAME => read_kind::<NoticeBody>(line, body),
-        _ => None,
+        name => other_event(name, body, text),
     }
 }
 
@@ -96,6 +105,16 @@ fn read_kind<'a, K: Kind<'a>>(line: &Line<'a>, body: &'a RawValue) -> Option<Roo
     let body: K = serde_json::from_str(body.get()).ok()?;
     let private = serde_json::from_str(line.private.map_or("{}", RawValue::get)).ok()?;
     body.into_event(private)
+}
+
+fn other_event(name: &str, body: &RawValue, line: &str) -> Option<RoomEvent> {
+    let is_name = !name.is_empty()
+        && name.len() <= OTHER_NAME_CHARS_MAX
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let fits = line.len() <= OTHER_LINE_BYTES_MAX && !line.contains('\n') && body.get().starts_with('{');
+    (is_name && fits).then(|| {
+        RoomEvent::Other(Arc::new(OtherEvent { name: name.into(), body: body.get().into(), line: line.into() }))
+    })
 }
 
 /// A kind of event: what clients get of it, without its place.
@@ -113,6 +132,7 @@ trait Encoder {
     type Output;
 
     fn kind<'a, K: Kind<'a>>(self, body: &K, private: &K::Private) -> Self::Output;
+    fn other(self, other: &OtherEvent) -> Self::Output;
 }
 
 struct ClientText<'a> {
@@ -134,6 +154,22 @@ impl Encoder for ClientText<'_> {
         let Sequenced { epoch, offset, .. } = self.sequenced;
         push_text(self.dialect, K::NAME, &Placed { body, epoch, offset: *offset })
     }
+
+    /// The place stands at the end, as in all events; the rest is not touched.
+    fn other(self, other: &OtherEvent) -> String {
+        #[derive(Serialize)]
+        struct Place<'a> {
+            epoch: &'a str,
+            offset: Offset,
+        }
+        let Sequenced { epoch, offset, .. } = self.sequenced;
+        let place = json(&Place { epoch, offset: *offset });
+        let fields = other.body.strip_suffix('}').unwrap_or("{").trim_end();
+        let comma = if fields == "{" { "" } else { "," };
+        let body = format!("{fields}{comma}{}", &place[1..]);
+        let body = RawValue::from_string(body).expect("an object with two fields more is JSON");
+        push_text(self.dialect, &other.name, &body)
+    }
 }
 
 struct OperatorFields;
@@ -143,10 +179,19 @@ impl Encoder for OperatorFields {
 
     fn kind<'a, K: Kind<'a>>(self, body: &K, _private: &K::Private) -> Self::Output {
         let fields = serde_json::to_value(body).expect("wire structs have string keys and infallible fields");
-        let mut fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
-        fields.insert("event".into(), K::NAME.into());
-        fields
+        named(K::NAME, fields)
     }
+
+    /// A body that is nested too deep to be read is left out.
+    fn other(self, other: &OtherEvent) -> Self::Output {
+        named(&other.name, serde_json::from_str(&other.body).unwrap_or_default())
+    }
+}
+
+fn named(name: &str, body: Value) -> Map<String, Value> {
+    let mut fields = if let Value::Object(fields) = body { fields } else { Map::new() };
+    fields.insert("event".into(), name.into());
+    fields
 }
 
 struct NodeLine {
@@ -165,6 +210,10 @@ impl Encoder for NodeLine {
             private: &'a P,
         }
         json(&Line { at: self.at.0, event: K::NAME, body, private })
+    }
+
+    fn other(self, other: &OtherEvent) -> String {
+        other.line.to_string()
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use liveroom::clock::{Clock, SystemClock};
 use liveroom::cluster::{Broker, FromLog, RoomLog};
 use liveroom::domain::*;
+use liveroom::protocol::read_event;
 use tokio::sync::mpsc;
 
 /// Far above what anything takes on a busy machine.
@@ -212,6 +214,14 @@ pub fn profile(id: UserId) -> Arc<Profile> {
 
 pub fn notice(live_id: LiveId, text: &str) -> RoomEvent {
     RoomEvent::Notice { live_id, text: text.into() }
+}
+
+/// An event of a kind that this version does not know, as a node of a later version writes it now.
+pub fn poll(live_id: LiveId, id: &str) -> RoomEvent {
+    let at = SystemClock.now().0;
+    let body = format!(r#"{{"live_id":{live_id},"id":"{id}","options":["a", "b"],"share":0.50}}"#);
+    let line = format!(r#"{{"at":{at},"event":"poll","body":{body},"private":{{"by":7}},"later":true}}"#);
+    read_event(&line).expect("an event of a later version").0
 }
 
 pub fn text_of(told: &Sequenced) -> String {

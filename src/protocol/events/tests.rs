@@ -80,6 +80,10 @@ fn common_line(event: &RoomEvent) -> String {
     encode(event, NodeLine { at: AT })
 }
 
+fn other(line: &str) -> Option<RoomEvent> {
+    read_event(line).map(|(event, _)| event).filter(|event| matches!(event, RoomEvent::Other(_)))
+}
+
 #[test]
 fn the_first_kinds_keep_their_bytes_for_nodes_and_clients() {
     let blocks: Vec<&str> = RECORDED.trim_end().split("\n\n").collect();
@@ -135,6 +139,50 @@ fn what_no_node_writes_is_nothing() {
         r#"{"event":"poll","body":{}}"#,
     ] {
         assert_eq!(read_event(line), None, "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_passed_on_as_it_came() {
+    let line = r#"{"at":7,"event":"poll","body":{"live_id":2,"b":1.50,"a":[18446744073709551616]} ,"private":{"by":9},"later":1}"#;
+    let (event, at) = read_event(line).expect("a kind of a later version");
+    assert_eq!(at, Timestamp(7));
+    assert_eq!(write_event(&event, AT), line, "to nodes: byte for byte");
+    let body = r#"{"live_id":2,"b":1.50,"a":[18446744073709551616],"epoch":"k3f","offset":42}"#;
+    let sequenced = placed(event);
+    assert_eq!(event_text(Dialect::SocketIo, &sequenced), format!(r#"42["poll",{body}]"#));
+    assert_eq!(event_text(Dialect::PlainJson, &sequenced), format!(r#"{{"event":"poll","data":{body}}}"#));
+    let fields = event_fields(&sequenced);
+    assert_eq!((&fields["event"], &fields["offset"]), (&"poll".into(), &42.into()));
+    assert_eq!((&fields["live_id"], fields.get("by")), (&2.into(), None));
+}
+
+#[test]
+fn the_place_is_added_to_a_body_without_fields() {
+    for body in ["{}", "{ }"] {
+        let event = other(&format!(r#"{{"at":7,"event":"poll","body":{body}}}"#)).expect("an unknown kind");
+        let text = event_text(Dialect::SocketIo, &placed(event));
+        assert_eq!(text, r#"42["poll",{"epoch":"k3f","offset":42}]"#);
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_bounded() {
+    let line = |name: &str, body: &str| format!(r#"{{"at":7,"event":"{name}","body":{body}}}"#);
+    let text = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
+    let frame = line("poll", &text(0)).len();
+    assert!(other(&line(&"n".repeat(OTHER_NAME_CHARS_MAX), "{}")).is_some());
+    assert!(other(&line("poll", &text(OTHER_LINE_BYTES_MAX - frame))).is_some());
+    for too_much in [
+        line(&"n".repeat(OTHER_NAME_CHARS_MAX + 1), "{}"),
+        line("", "{}"),
+        line("a-b", "{}"),
+        line("投票", "{}"),
+        line("poll", "[]"),
+        line("poll", "null"),
+        line("poll", &text(OTHER_LINE_BYTES_MAX - frame + 1)),
+    ] {
+        assert_eq!(read_event(&too_much), None, "{too_much:.80}");
     }
 }
 

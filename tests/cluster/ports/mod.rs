@@ -19,13 +19,13 @@ use tokio::sync::mpsc;
 use crate::support::room_log::{Log, NOW, eventually, text_of, within};
 
 /// A node as far as it is one for others.
-struct Node {
+pub struct Node {
     cluster: RedisCluster,
     signals: mpsc::UnboundedReceiver<Signal>,
 }
 
 impl Node {
-    fn start(url: &str, patience: Duration) -> Self {
+    pub fn start(url: &str, patience: Duration) -> Self {
         let mut config = Config::default();
         config.cluster.redis_url = Secret::new(url);
         config.cluster.redis_timeout_ms = Millis::new(patience.as_millis() as u32);
@@ -46,7 +46,7 @@ impl Node {
         Self { cluster, signals }
     }
 
-    async fn open(&self, live_id: LiveId) -> Log {
+    pub async fn open(&self, live_id: LiveId) -> Log {
         Log::open(&self.cluster, live_id).await
     }
 

@@ -1,11 +1,13 @@
 //! Two nodes with everything in order, over one server and over a Redis Cluster.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use liveroom::cluster::{Broker, Nodes, RoomsAsked, Signal, TokenStore};
 use liveroom::domain::*;
+use liveroom::protocol::write_event;
 use liveroom::storage::{self, Store, StoreOptions};
 use tempfile::TempDir;
 
@@ -13,7 +15,7 @@ use super::{Node, report, two_nodes};
 use crate::support::redis::{Keeps, Redis};
 use crate::support::redis_groups::Masters;
 use crate::support::room_log::{
-    Log, NOW, block_on, eventually, gift, new_live, new_user, notice, profile, text_of, within,
+    Log, NOW, block_on, eventually, gift, new_live, new_user, notice, poll, profile, text_of, within,
 };
 
 /// The machine may be busy, and nothing here is to go on alone.
@@ -37,6 +39,7 @@ on_each! {
     a_node_that_opens_later_knows_what_was_told,
     what_comes_before_anybody_listens_is_not_lost,
     an_event_told_to_a_room_of_another_node_is_heard_there,
+    an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came,
     a_gift_that_two_nodes_append_is_told_once,
     users_of_one_node_are_shown_on_the_other_until_they_go,
     a_node_that_opens_later_is_told_who_is_there,
@@ -130,7 +133,7 @@ async fn rooms_on_all_servers_go_on_side_by_side(pair: Pair) {
     }
     if let Behind::Masters(masters) = &pair.behind {
         let server_of = |log: &Log| masters.server_of(&format!("{{{}}}", log.live_id));
-        let servers: std::collections::BTreeSet<usize> = logs.iter().map(|(one, _)| server_of(one)).collect();
+        let servers: BTreeSet<usize> = logs.iter().map(|(one, _)| server_of(one)).collect();
         assert_eq!(servers.len(), masters.servers.len(), "each server has a room");
     }
     for number in 0..20 {
@@ -181,6 +184,24 @@ async fn an_event_told_to_a_room_of_another_node_is_heard_there(pair: Pair) {
     let told = two.next_many(2).await;
     assert_eq!([text_of(&told[0]), text_of(&told[1])], ["from elsewhere", "from here"]);
     assert_eq!([told[0].offset, told[1].offset], [two.position.offset + 1, two.position.offset + 2]);
+}
+
+async fn an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came(pair: Pair) {
+    let live_id = new_live();
+    let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
+    let position = two.position.clone();
+    let (first, second) = (poll(live_id, "first"), poll(live_id, "second"));
+    one.append(first.clone());
+    assert!(within("telling", pair.two.cluster.tell(live_id, second.clone())).await);
+    let told = two.next_many(2).await;
+    assert_eq!(one.next_many(2).await, told);
+    let places: Vec<_> = told.iter().map(|told| (&told.epoch, told.offset)).collect();
+    assert_eq!(places, [(&position.epoch, position.offset + 1), (&position.epoch, position.offset + 2)]);
+    let lines: BTreeSet<_> = told.iter().map(|told| write_event(&told.event, NOW)).collect();
+    assert_eq!(lines, BTreeSet::from([first, second].map(|event| write_event(&event, NOW))));
+    // A node that opens the room now has them for members that come back.
+    drop(one);
+    assert_eq!(pair.one.open(live_id).await.recent, told);
 }
 
 async fn a_gift_that_two_nodes_append_is_told_once(pair: Pair) {

@@ -456,7 +456,7 @@ impl World {
                 assert_eq!(earlier, None, "a gift was told twice");
                 self.told_coins += receipt.total.get();
             }
-            RoomEvent::Live { .. } | RoomEvent::Removed { .. } | RoomEvent::Notice { .. } => {}
+            _ => {}
         }
         self.perform(effects);
     }

@@ -573,6 +573,7 @@ fn event_words(event: &RoomEvent) -> String {
         RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", words::status_word(*status)),
         RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
         RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
+        RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
     }
 }
 

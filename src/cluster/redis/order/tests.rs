@@ -38,15 +38,34 @@ impl Member {
     /// Hears events, and complains about one that comes twice or out of its count.
     fn hear(&mut self, events: Vec<Sequenced>, run: u64) {
         for Sequenced { epoch, offset, event } in events {
-            let RoomEvent::Notice { text, .. } = event else { panic!("only notices are told here") };
+            let text = text_of(&event);
             let before = self.told.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
             if let Some(before) = before.filter(|_| self.told.last().is_some_and(|(last, ..)| *last == epoch)) {
                 assert_eq!(offset, before + 1, "run {run}: a gap in {epoch}");
             }
             assert!(before.is_none_or(|before| before < offset), "run {run}: {epoch} goes back");
-            assert!(self.told.iter().all(|(.., known)| **known != *text), "run {run}: {text} is told twice");
-            self.told.push((epoch, offset, text.to_string()));
+            assert!(self.told.iter().all(|(.., known)| *known != text), "run {run}: {text} is told twice");
+            self.told.push((epoch, offset, text));
         }
+    }
+}
+
+/// An event of a kind that this version does not know.
+fn unknown(text: &str) -> RoomEvent {
+    let line = format!(r#"{{"at":1,"event":"poll","body":{{"text":"{text}"}},"private":{{"by":7}}}}"#);
+    read_event(&line).expect("an event of a later version").0
+}
+
+fn text_of(event: &RoomEvent) -> String {
+    match event {
+        RoomEvent::Notice { text, .. } => text.to_string(),
+        RoomEvent::Other(other) => {
+            let text = other.body.strip_prefix(r#"{"text":""#).and_then(|text| text.strip_suffix(r#""}"#));
+            let text = text.expect("the body as it was written");
+            assert_eq!(*event, unknown(text), "it comes as it was written");
+            text.to_owned()
+        }
+        _ => panic!("only notices and unknown kinds are told here: {event:?}"),
     }
 }
 
@@ -118,8 +137,13 @@ impl World {
     fn append(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.appended += 1;
-        let text = format!("n{}-{}", node.origin, node.appended).into();
-        node.order.append(RoomEvent::Notice { live_id: self.live_id, text }, Timestamp(1), self.now);
+        let text = format!("n{}-{}", node.origin, node.appended);
+        let event = if node.appended.is_multiple_of(3) {
+            unknown(&text)
+        } else {
+            RoomEvent::Notice { live_id: self.live_id, text: text.into() }
+        };
+        node.order.append(event, Timestamp(1), self.now);
         self.tell(index);
     }
 
