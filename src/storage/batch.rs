@@ -5,6 +5,9 @@
 //! batch costs a handful of statements, its writes still take effect one after the other, and both
 //! databases agree by construction. A write that cannot be taken becomes an answer here and never
 //! an error that would take the rest of the batch with it.
+//!
+//! Comments are inserted without looking first whether their ids are there: they nearly never are. What the
+//! insert skipped is read afterwards, and decides the answer ([`Written`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,8 +16,8 @@ use diesel::Queryable;
 
 use super::{StoreError, Write, WriteOutcome};
 use crate::domain::{
-    Coins, Comment, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId, StoreFailed, Timestamp,
-    UserId,
+    Coins, Comment, CommentId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId, StoreFailed,
+    Timestamp, UserId,
 };
 
 /// The rows a batch depends on. Ordered, because locks are taken in this order.
@@ -22,17 +25,17 @@ use crate::domain::{
 pub(super) struct Wanted {
     /// Users whose balance may move: locked.
     pub givers: BTreeSet<i64>,
-    /// Users that need only exist.
-    pub people: BTreeSet<i64>,
+    /// Users that must stay there until the commit, because the row of a view refers to them.
+    pub viewers: BTreeSet<i64>,
     /// Lives whose totals may move: locked, after the givers.
     pub totals: BTreeSet<i64>,
-    /// Lives that need only exist.
-    pub lives: BTreeSet<i64>,
     pub gifts: BTreeSet<i64>,
     /// Gifts are recognised by giver and request.
     pub requests: BTreeSet<(i64, RequestId)>,
-    pub comments: BTreeSet<i64>,
     pub views: BTreeSet<(i64, i64)>,
+    /// Authors of comments and the lives they comment in: they need only be there now, and are never locked.
+    pub authors: BTreeSet<i64>,
+    pub commented: BTreeSet<i64>,
 }
 
 impl Wanted {
@@ -41,9 +44,8 @@ impl Wanted {
         for write in batch {
             match write {
                 Write::Comment(comment) => {
-                    wanted.people.insert(comment.author.id.get());
-                    wanted.lives.insert(comment.live_id.get());
-                    wanted.comments.insert(comment.id.get());
+                    wanted.authors.insert(comment.author.id.get());
+                    wanted.commented.insert(comment.live_id.get());
                 }
                 Write::Gift(order) => {
                     wanted.givers.insert(order.giver.id.get());
@@ -52,14 +54,13 @@ impl Wanted {
                     wanted.requests.insert((order.giver.id.get(), order.request_id.clone()));
                 }
                 Write::View { live_id, user_id } => {
-                    wanted.people.insert(user_id.get());
+                    wanted.viewers.insert(user_id.get());
                     wanted.totals.insert(live_id.get());
                     wanted.views.insert((live_id.get(), user_id.get()));
                 }
             }
         }
-        wanted.people.retain(|user| !wanted.givers.contains(user));
-        wanted.lives.retain(|live| !wanted.totals.contains(live));
+        wanted.viewers.retain(|user| !wanted.givers.contains(user));
         wanted
     }
 }
@@ -91,20 +92,19 @@ pub(super) struct KnownGift {
     pub at: i64,
 }
 
-#[derive(Queryable, PartialEq, Eq)]
-pub(super) struct KnownComment {
+/// A comment in the table, as far as it tells whether another one is the same.
+#[derive(Queryable)]
+pub(super) struct StoredComment {
     pub live_id: i64,
     pub user_id: i64,
     pub content: String,
 }
 
-impl KnownComment {
-    pub(super) fn of(comment: &Comment) -> Self {
-        Self {
-            live_id: comment.live_id.get(),
-            user_id: comment.author.id.get(),
-            content: comment.text.as_str().to_owned(),
-        }
+impl StoredComment {
+    pub fn is(&self, comment: &Comment) -> bool {
+        self.live_id == comment.live_id.get()
+            && self.user_id == comment.author.id.get()
+            && self.content == comment.text.as_str()
     }
 }
 
@@ -115,8 +115,9 @@ pub(super) struct Known {
     pub lives: HashMap<i64, KnownLive>,
     pub gifts: HashSet<i64>,
     pub requests: HashMap<(i64, RequestId), KnownGift>,
-    pub comments: HashMap<i64, KnownComment>,
     pub views: HashSet<(i64, i64)>,
+    pub authors: HashSet<i64>,
+    pub commented: HashSet<i64>,
 }
 
 /// A gift to be written.
@@ -142,8 +143,19 @@ pub(super) struct UserSpend {
     pub at: i64,
 }
 
+/// What the database said while a plan was written.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Ids of the new gift records, in the order of [`Plan::gifts`].
+    pub record_ids: Vec<i64>,
+    /// Ids of planned comments that were in the table already, as the ids of other comments.
+    pub taken_ids: HashSet<CommentId>,
+}
+
 enum Answer {
     Ready(WriteOutcome),
+    /// A comment of [`Plan::comments`], or the same comment again.
+    Comment(CommentId),
     /// The gift at this place of [`Plan::gifts`], whose record has no id yet.
     Gift {
         place: usize,
@@ -162,6 +174,7 @@ pub(super) struct Plan {
     pub gains: BTreeMap<i64, LiveGain>,
     answers: Vec<Answer>,
     requests: HashMap<(i64, RequestId), usize>,
+    comment_places: HashMap<CommentId, usize>,
 }
 
 impl Plan {
@@ -178,16 +191,21 @@ impl Plan {
         plan
     }
 
-    /// The answers, given the ids that the new gift records got, in the order of [`Plan::gifts`].
-    pub fn answers(self, record_ids: &[i64]) -> Result<Vec<WriteOutcome>, StoreError> {
+    /// The answers, given what became of what was planned.
+    pub fn answers(self, written: &Written) -> Result<Vec<WriteOutcome>, StoreError> {
         let gifts = self.gifts;
         self.answers
             .into_iter()
             .map(|answer| match answer {
                 Answer::Ready(outcome) => Ok(outcome),
+                Answer::Comment(id) => Ok(WriteOutcome::Comment(match written.taken_ids.contains(&id) {
+                    true => Err(ID_TAKEN),
+                    false => Ok(()),
+                })),
                 Answer::Gift { place, duplicate } => {
                     let gift = &gifts[place];
-                    let record_id = record_ids
+                    let record_id = written
+                        .record_ids
                         .get(place)
                         .and_then(|id| GiftRecordId::new(*id))
                         .ok_or_else(|| StoreError::Fault("a gift record got no id".into()))?;
@@ -204,23 +222,22 @@ impl Plan {
             .collect()
     }
 
-    fn comment(&mut self, comment: &Arc<Comment>, known: &mut Known) -> Answer {
-        Answer::Ready(WriteOutcome::Comment(self.take_comment(comment, known)))
-    }
-
-    fn take_comment(&mut self, comment: &Arc<Comment>, known: &mut Known) -> Result<(), StoreFailed> {
-        if let Some(stored) = known.comments.get(&comment.id.get()) {
-            // Two nodes made the same id in the same millisecond: the sender tries again with a new one.
-            return if *stored == KnownComment::of(comment) { Ok(()) } else { Err(StoreFailed::Busy) };
+    fn comment(&mut self, comment: &Arc<Comment>, known: &Known) -> Answer {
+        let refused = |reason| Answer::Ready(WriteOutcome::Comment(Err(reason)));
+        let author_known = known.authors.contains(&comment.author.id.get());
+        if !author_known || !known.commented.contains(&comment.live_id.get()) {
+            return refused(StoreFailed::Refused);
         }
-        let author_known = known.users.contains_key(&comment.author.id.get());
-        let live_known = known.lives.contains_key(&comment.live_id.get());
-        if !author_known || !live_known {
-            return Err(StoreFailed::Refused);
+        if let Some(&place) = self.comment_places.get(&comment.id) {
+            let earlier = &self.comments[place];
+            let same = earlier.live_id == comment.live_id
+                && earlier.author.id == comment.author.id
+                && earlier.text == comment.text;
+            return if same { Answer::Comment(comment.id) } else { refused(ID_TAKEN) };
         }
-        known.comments.insert(comment.id.get(), KnownComment::of(comment));
+        self.comment_places.insert(comment.id, self.comments.len());
         self.comments.push(comment.clone());
-        Ok(())
+        Answer::Comment(comment.id)
     }
 
     fn view(&mut self, live_id: LiveId, user_id: UserId, known: &mut Known) -> Answer {
@@ -293,6 +310,9 @@ pub(super) fn require_all(changed: usize, planned: usize) -> Result<(), StoreErr
     }
     Err(StoreError::Fault(format!("a batch changed {changed} balances instead of {planned}")))
 }
+
+/// Two nodes made the same id in the same millisecond: the sender tries again and gets a new one.
+const ID_TAKEN: StoreFailed = StoreFailed::Busy;
 
 fn refused(refusal: GiftRefusal) -> Answer {
     Answer::Ready(WriteOutcome::Gift(Err(refusal)))

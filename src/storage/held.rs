@@ -17,19 +17,14 @@ pub enum Row {
     Total(LiveId),
     /// A user that must stay there.
     User(UserId),
-    /// A live that must stay there.
-    Live(LiveId),
     /// An item of the catalogue that must stay there.
     Gift(GiftId),
 }
 
-/// Writes of one kind and user, which take effect in the order in which they were submitted. Views
-/// have no order.
+/// Gifts of one giver, which take effect in the order in which they were submitted. Views have no order, and
+/// comments never wait for a row, so nothing can overtake them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sequence {
-    Comments(UserId),
-    Gifts(UserId),
-}
+pub struct Sequence(UserId);
 
 /// What became of a write that does not wait for rows that others hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +38,8 @@ impl Write {
     /// The rows it needs.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
         let rows = match self {
-            Self::Comment(comment) => [Some(Row::User(comment.author.id)), Some(Row::Live(comment.live_id)), None],
+            // Its row refers to no other by a foreign key.
+            Self::Comment(_) => [None, None, None],
             Self::Gift(order) => {
                 [Some(Row::Balance(order.giver.id)), Some(Row::Total(order.live_id)), Some(Row::Gift(order.gift.id))]
             }
@@ -55,9 +51,8 @@ impl Write {
     /// The sequence it belongs to.
     pub fn sequence(&self) -> Option<Sequence> {
         match self {
-            Self::Comment(comment) => Some(Sequence::Comments(comment.author.id)),
-            Self::Gift(order) => Some(Sequence::Gifts(order.giver.id)),
-            Self::View { .. } => None,
+            Self::Gift(order) => Some(Sequence(order.giver.id)),
+            Self::Comment(_) | Self::View { .. } => None,
         }
     }
 }

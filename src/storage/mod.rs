@@ -250,13 +250,14 @@ pub trait Store: Send + Sync {
     fn gift(&self, id: GiftId) -> Stored<'_, Option<GiftRow>>;
 
     /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
-    /// the newest `max` of them.
+    /// the newest `max` of them. Removed ones too.
     fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>>;
 
-    /// The newest `max` comments of a live, newest first, of those before the comment `before`.
-    /// Removed ones are left out.
+    /// The newest `max` comments of a live, newest first, of those shown before the comment `before`, whether
+    /// that one is removed or not. Removed ones are left out.
     fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>>;
-    /// The highest id of all comments, of whatever live, removed or not.
+    /// The highest id of all comments, of whatever live, removed or not, or the highest key under which one
+    /// was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
     /// Makes the change of an action, if it makes one, and adds its row to the audit; once per `request_id`. It

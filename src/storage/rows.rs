@@ -139,6 +139,12 @@ pub(super) struct CommentRecord {
     avatar: Option<String>,
 }
 
+impl CommentRecord {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+}
+
 impl TryFrom<CommentRecord> for Comment {
     type Error = StoreError;
 

@@ -30,6 +30,7 @@ diesel::table! {
         request_id -> Nullable<Text>,
         created_at -> Int8,
         removed_at -> Nullable<Int8>,
+        sort_key -> Nullable<Int8>,
     }
 }
 
@@ -133,8 +134,6 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(comments -> lives (live_id));
-diesel::joinable!(comments -> users (user_id));
 diesel::joinable!(gift_records -> gifts (gift_id));
 diesel::joinable!(gift_records -> ledger_transfers (transfer_id));
 diesel::joinable!(gift_records -> lives (live_id));

@@ -16,8 +16,10 @@ use futures_util::future::{join, join3, join5};
 
 use super::Conn;
 use super::statement::{Bind, Statement};
-use crate::domain::{Comment, GiftId, LiveId, RequestId, UserId};
-use crate::storage::batch::{Known, KnownComment, KnownGift, KnownLive, KnownUser, NewGift, Plan, Wanted, require_all};
+use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
+use crate::storage::batch::{
+    Known, KnownGift, KnownLive, KnownUser, NewGift, Plan, StoredComment, Wanted, Written, require_all,
+};
 use crate::storage::held::{Attempt, Row, waits};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::comments;
@@ -27,7 +29,7 @@ use crate::storage::{StoreError, Write, WriteOutcome};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Locks {
     /// Wait for them, as long as `lock_timeout` says. Rows that must only stay there are not locked
-    /// here: the foreign keys of what is written see to that.
+    /// here: the foreign keys of what is written lock them.
     Wait,
     /// Go on without them.
     Skip,
@@ -66,12 +68,16 @@ pub async fn commit_free(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attem
 }
 
 async fn read(conn: &Conn, wanted: &Wanted, locks: Locks) -> Result<Ground, StoreError> {
-    let (users, lives, gifts, (requests, ids), (comments, views)) = join5(
+    let (users, lives, gifts, (requests, ids), (views, authors, commented)) = join5(
         read_users(conn, wanted, locks),
         read_lives(conn, wanted, locks),
         read_gifts(conn, wanted, locks),
         join(read_requests(conn, wanted), take_ids(conn, wanted.requests.len())),
-        join(read_comments(conn, wanted), read_views(conn, wanted)),
+        join3(
+            read_views(conn, wanted),
+            numbers(conn, USERS_THERE, wanted.authors.iter().copied().collect()),
+            numbers(conn, LIVES_THERE, wanted.commented.iter().copied().collect()),
+        ),
     )
     .await;
     let mut known = Known::default();
@@ -85,10 +91,14 @@ async fn read(conn: &Conn, wanted: &Wanted, locks: Locks) -> Result<Ground, Stor
         known.requests.extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
     }
     let ids = ids?;
-    known.comments = comments?.into_iter().collect();
     known.views = views?.into_iter().collect();
+    known.authors = authors?.into_iter().collect();
+    known.commented = commented?.into_iter().collect();
     Ok(Ground { known, ids })
 }
+
+const USERS_THERE: &str = "SELECT id FROM users WHERE id = ANY(?)";
+const LIVES_THERE: &str = "SELECT id FROM lives WHERE id = ANY(?)";
 
 /// The rows of `wanted` that are there, though reading did not get them.
 async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSet<Row>, StoreError> {
@@ -97,12 +107,12 @@ async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSe
     };
     let is_user = |id: i64| known.users.contains_key(&id);
     let is_live = |id: i64| known.lives.contains_key(&id);
-    let users = missing(&mut wanted.givers.iter().chain(&wanted.people), &is_user);
-    let lives = missing(&mut wanted.totals.iter().chain(&wanted.lives), &is_live);
+    let users = missing(&mut wanted.givers.iter().chain(&wanted.viewers), &is_user);
+    let lives = missing(&mut wanted.totals.iter(), &is_live);
     let gifts = missing(&mut wanted.gifts.iter(), &|id| known.gifts.contains(&id));
     let (users, lives, gifts) = join3(
-        numbers(conn, "SELECT id FROM users WHERE id = ANY(?)", users),
-        numbers(conn, "SELECT id FROM lives WHERE id = ANY(?)", lives),
+        numbers(conn, USERS_THERE, users),
+        numbers(conn, LIVES_THERE, lives),
         numbers(conn, "SELECT id FROM gifts WHERE id = ANY(?)", gifts),
     )
     .await;
@@ -110,9 +120,7 @@ async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSe
     for id in users?.into_iter().filter_map(UserId::new) {
         held.extend([Row::Balance(id), Row::User(id)]);
     }
-    for id in lives?.into_iter().filter_map(LiveId::new) {
-        held.extend([Row::Total(id), Row::Live(id)]);
-    }
+    held.extend(lives?.into_iter().filter_map(LiveId::new).map(Row::Total));
     held.extend(gifts?.into_iter().filter_map(GiftId::new).map(Row::Gift));
     Ok(held)
 }
@@ -134,7 +142,7 @@ async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<V
         let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
         Statement::<UserColumns>::new(sql, ids).load(&mut &*conn).await
     };
-    let (givers, people) = match locks {
+    let (givers, viewers) = match locks {
         Locks::Wait => (
             "SELECT id, coin, status FROM users WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
             "SELECT id, coin, status FROM users WHERE id = ANY(?)",
@@ -144,37 +152,27 @@ async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<V
             "SELECT id, coin, status FROM users WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
         ),
     };
-    let (givers, people) = join(read(&wanted.givers, givers), read(&wanted.people, people)).await;
+    let (givers, viewers) = join(read(&wanted.givers, givers), read(&wanted.viewers, viewers)).await;
     let mut rows = givers?;
-    rows.extend(people?);
+    rows.extend(viewers?);
     Ok(rows)
 }
 
 type LiveColumns = (BigInt, BigInt, BigInt, SmallInt);
 
-async fn read_lives(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
-    let read = async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i64, i16)>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
-        Statement::<LiveColumns>::new(sql, ids).load(&mut &*conn).await
-    };
-    let (totals, others) = match locks {
-        Locks::Wait => (
-            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
-            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?)",
-        ),
-        Locks::Skip => (
+async fn read_lives(mut conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
+    if wanted.totals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = match locks {
+        Locks::Wait => "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
+        Locks::Skip => {
             "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id \
-             FOR NO KEY UPDATE SKIP LOCKED",
-            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
-        ),
+             FOR NO KEY UPDATE SKIP LOCKED"
+        }
     };
-    let (totals, others) = join(read(&wanted.totals, totals), read(&wanted.lives, others)).await;
-    let mut rows = totals?;
-    rows.extend(others?);
-    Ok(rows)
+    let ids = vec![Bind::Numbers(wanted.totals.iter().copied().collect())];
+    Statement::<LiveColumns>::new(sql, ids).load(&mut conn).await
 }
 
 async fn read_gifts(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<i64>> {
@@ -221,14 +219,6 @@ async fn take_ids(mut conn: &Conn, gifts: usize) -> QueryResult<Vec<(i64, i64)>>
     .await
 }
 
-async fn read_comments(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, KnownComment)>> {
-    if wanted.comments.is_empty() {
-        return Ok(Vec::new());
-    }
-    let columns = (comments::id, (comments::live_id, comments::user_id, comments::content));
-    comments::table.filter(comments::id.eq_any(&wanted.comments)).select(columns).load(&mut conn).await
-}
-
 async fn read_views(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, i64)>> {
     if wanted.views.is_empty() {
         return Ok(Vec::new());
@@ -260,30 +250,30 @@ async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<W
     )
     .await;
     // In the order of the statements: those after one that failed say only that it did.
-    if comments? < plan.comments.len() {
-        require_same(conn, &plan).await?;
-    }
+    let taken_ids = if comments? < plan.comments.len() { taken_ids(conn, &plan).await? } else { HashSet::new() };
     views?;
     require_all(spends?, plan.spends.len())?;
     require_all(gains?, plan.gains.len())?;
     transfers?;
     entries?;
     records?;
-    plan.answers(&record_ids)
+    plan.answers(&Written { record_ids, taken_ids })
 }
 
-/// Another node stored some of these comments since they were looked up: a comment that is sent again
-/// elsewhere is stored by both. That must be what happened, and not two comments of one id.
-async fn require_same(conn: &Conn, plan: &Plan) -> Result<(), StoreError> {
-    let wanted =
-        Wanted { comments: plan.comments.iter().map(|comment| comment.id.get()).collect(), ..Wanted::default() };
-    let stored: HashMap<i64, KnownComment> = read_comments(conn, &wanted).await?.into_iter().collect();
-    let is_same = |comment: &Arc<Comment>| stored.get(&comment.id.get()) == Some(&KnownComment::of(comment));
-    if plan.comments.iter().all(is_same) {
-        return Ok(());
-    }
-    // One by one each is looked up, and the one of them that came later is refused.
-    Err(StoreError::Fault("two comments have one id".into()))
+/// Some of the comments were there already, as when one whose commit was not answered is sent again, here or
+/// on another node. Returns the ids whose rows are other comments.
+async fn taken_ids(mut conn: &Conn, plan: &Plan) -> QueryResult<HashSet<CommentId>> {
+    let ids = plan.comments.iter().map(|comment| comment.id.get());
+    let columns = (comments::id, (comments::live_id, comments::user_id, comments::content));
+    let stored: HashMap<i64, StoredComment> = comments::table
+        .filter(comments::id.eq_any(ids))
+        .select(columns)
+        .load::<(i64, StoredComment)>(&mut conn)
+        .await?
+        .into_iter()
+        .collect();
+    let is_other = |comment: &&Arc<Comment>| !stored.get(&comment.id.get()).is_some_and(|row| row.is(comment));
+    Ok(plan.comments.iter().filter(is_other).map(|comment| comment.id).collect())
 }
 
 async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {

@@ -1,6 +1,11 @@
 //! What was said in a live, and what of it is still shown.
 
+use std::collections::HashSet;
+
+use diesel::define_sql_function;
+use diesel::dsl::max;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
@@ -32,25 +37,86 @@ const COLUMNS: (
     users::avatar,
 );
 
-/// Removed ones too: they use up their `request_id` all the same.
-pub async fn recent(conn: &mut Conn, live_id: LiveId, since: Timestamp, max: u32) -> Result<Vec<Comment>, StoreError> {
-    let mut rows: Vec<CommentRecord> = comments::table
-        .inner_join(users::table)
-        .filter(comments::live_id.eq(live_id.get()))
-        .filter(comments::created_at.ge(since.0))
-        .filter(comments::request_id.is_not_null())
-        .order((comments::created_at.desc(), comments::id.desc()))
-        .limit(i64::from(max))
-        .select(COLUMNS)
-        .load(conn)
-        .await?;
-    rows.reverse();
-    rows.into_iter().map(Comment::try_from).collect()
+define_sql_function! {
+    fn coalesce(key: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
+/// What history is ordered by, as the index `comments_history` has it: a key given when the comment was shown,
+/// which for one that was shown when it was posted is its id.
+type OrderKey = coalesce<comments::sort_key, comments::id>;
+
+fn order_key() -> OrderKey {
+    coalesce(comments::sort_key, comments::id)
+}
+
+/// Removed ones too: they use up their `request_id` all the same.
+pub async fn recent(conn: &mut Conn, live_id: LiveId, since: Timestamp, max: u32) -> Result<Vec<Comment>, StoreError> {
+    // Shown ones first: one that is removed meanwhile is read twice rather than not at all.
+    let mut found = recent_shown(conn, live_id, since, max).await?;
+    let shown: HashSet<i64> = found.iter().map(|(_, row)| row.id()).collect();
+    let removed = recent_removed(conn, live_id, since, max).await?;
+    found.extend(removed.into_iter().filter(|(_, row)| !shown.contains(&row.id())));
+    found.sort_unstable_by_key(|(key, _)| *key);
+    let surplus = found.len().saturating_sub(max as usize);
+    found.into_iter().skip(surplus).map(|(_, row)| Comment::try_from(row)).collect()
+}
+
+/// Keys rise with time, so the rows of that time end where the first older one is found.
+async fn recent_shown(
+    conn: &mut Conn,
+    live_id: LiveId,
+    since: Timestamp,
+    max: u32,
+) -> QueryResult<Vec<(i64, CommentRecord)>> {
+    let shown = comments::table.filter(comments::live_id.eq(live_id.get())).filter(comments::removed_at.is_null());
+    let older: Option<i64> = shown
+        .filter(comments::created_at.lt(since.0))
+        .order(order_key().desc())
+        .select(order_key())
+        .first(conn)
+        .await
+        .optional()?;
+    shown
+        .inner_join(users::table.on(users::id.eq(comments::user_id)))
+        .filter(order_key().gt(older.unwrap_or(0)))
+        .filter(comments::created_at.ge(since.0))
+        .filter(comments::request_id.is_not_null())
+        .order(order_key().desc())
+        .limit(i64::from(max))
+        .select((order_key(), COLUMNS))
+        .load(conn)
+        .await
+}
+
+/// What was posted at that time was not removed earlier.
+async fn recent_removed(
+    conn: &mut Conn,
+    live_id: LiveId,
+    since: Timestamp,
+    max: u32,
+) -> QueryResult<Vec<(i64, CommentRecord)>> {
+    comments::table
+        .inner_join(users::table.on(users::id.eq(comments::user_id)))
+        .filter(comments::live_id.eq(live_id.get()))
+        .filter(comments::removed_at.ge(since.0))
+        .filter(comments::created_at.ge(since.0))
+        .filter(comments::request_id.is_not_null())
+        .order(comments::removed_at.desc())
+        .limit(i64::from(max))
+        .select((order_key(), COLUMNS))
+        .load(conn)
+        .await
+}
+
+/// Ids and keys are given out by one clock, so that the next of either comes after all of both.
 pub async fn newest(conn: &mut Conn) -> Result<Option<CommentId>, StoreError> {
-    let id: Option<i64> = comments::table.select(diesel::dsl::max(comments::id)).get_result(conn).await?;
-    Ok(id.and_then(CommentId::new))
+    let id: Option<i64> = comments::table.select(max(comments::id)).get_result(conn).await?;
+    let key: Option<i64> = comments::table
+        .filter(comments::sort_key.is_not_null())
+        .select(max(comments::sort_key))
+        .get_result(conn)
+        .await?;
+    Ok(id.max(key).and_then(CommentId::new))
 }
 
 pub async fn page(
@@ -59,19 +125,28 @@ pub async fn page(
     before: Option<CommentId>,
     max: u32,
 ) -> Result<Vec<Comment>, StoreError> {
-    // One statement with one plan for both cases. No id is the largest: they lie in the future.
-    let before = before.map_or(i64::MAX, CommentId::get);
+    let before = match before {
+        // Keys lie in the past: none is the largest.
+        None => i64::MAX,
+        // An id that no comment of this live has is a place in the order all the same.
+        Some(id) => key_of(conn, live_id, id).await?.unwrap_or_else(|| id.get()),
+    };
     let rows: Vec<CommentRecord> = comments::table
-        .inner_join(users::table)
+        .inner_join(users::table.on(users::id.eq(comments::user_id)))
         .filter(comments::live_id.eq(live_id.get()))
-        .filter(comments::id.lt(before))
+        .filter(order_key().lt(before))
         .filter(comments::removed_at.is_null())
-        .order(comments::id.desc())
+        .order(order_key().desc())
         .limit(i64::from(max))
         .select(COLUMNS)
         .load(conn)
         .await?;
     rows.into_iter().map(Comment::try_from).collect()
+}
+
+async fn key_of(conn: &mut Conn, live_id: LiveId, id: CommentId) -> QueryResult<Option<i64>> {
+    let comment = comments::table.filter(comments::id.eq(id.get()).and(comments::live_id.eq(live_id.get())));
+    comment.select(order_key()).get_result(conn).await.optional()
 }
 
 /// Takes a comment of this live down, for good. Returns since when it had been down before, and since when it is

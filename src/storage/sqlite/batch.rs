@@ -5,7 +5,10 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::Conn;
-use crate::storage::batch::{Known, KnownComment, KnownGift, KnownLive, KnownUser, NewGift, Plan, Wanted, require_all};
+use crate::domain::Comment;
+use crate::storage::batch::{
+    Known, KnownGift, KnownLive, KnownUser, NewGift, Plan, StoredComment, Wanted, Written, require_all,
+};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::{
     comments, gift_records, gifts, ledger_entries, ledger_transfers, live_views, lives, users,
@@ -20,18 +23,18 @@ pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Writ
 fn commit(conn: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
     let mut known = read(conn, &Wanted::by(batch))?;
     let plan = Plan::decide(batch, &mut known);
-    let record_ids = write(conn, &plan)?;
-    plan.answers(&record_ids)
+    let written = write(conn, &plan)?;
+    plan.answers(&written)
 }
 
 fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
     let mut known = Known::default();
-    for &id in wanted.givers.iter().chain(&wanted.people) {
+    for &id in wanted.givers.iter().chain(&wanted.viewers) {
         let row =
             users::table.find(id).select((users::coin, users::status)).get_result::<(i64, i16)>(conn).optional()?;
         known.users.extend(row.map(|(coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED })));
     }
-    for &id in wanted.totals.iter().chain(&wanted.lives) {
+    for &id in &wanted.totals {
         let columns = (lives::coin, lives::look_count, lives::status);
         let row = lives::table.find(id).select(columns).get_result::<(i64, i64, i16)>(conn).optional()?;
         known.lives.extend(
@@ -64,22 +67,23 @@ fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
             .optional()?;
         known.requests.extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
     }
-    for &id in &wanted.comments {
-        let columns = (comments::live_id, comments::user_id, comments::content);
-        let row = comments::table.find(id).select(columns).get_result::<KnownComment>(conn).optional()?;
-        known.comments.extend(row.map(|comment| (id, comment)));
-    }
     for &view in &wanted.views {
         let row = live_views::table.find(view).get_result::<(i64, i64)>(conn).optional()?;
         known.views.extend(row);
     }
+    for &id in &wanted.authors {
+        known.authors.extend(users::table.find(id).select(users::id).get_result::<i64>(conn).optional()?);
+    }
+    for &id in &wanted.commented {
+        known.commented.extend(lives::table.find(id).select(lives::id).get_result::<i64>(conn).optional()?);
+    }
     Ok(known)
 }
 
-/// Returns the ids of the new gift records.
-fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Vec<i64>, StoreError> {
+fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Written, StoreError> {
+    let mut written = Written::default();
     for comment in &plan.comments {
-        diesel::insert_into(comments::table)
+        let inserted = diesel::insert_into(comments::table)
             .values((
                 comments::id.eq(comment.id.get()),
                 comments::live_id.eq(comment.live_id.get()),
@@ -88,7 +92,11 @@ fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Vec<i64>, StoreErro
                 comments::request_id.eq(comment.request_id.as_ref().map(|id| id.as_str())),
                 comments::created_at.eq(comment.at.0),
             ))
+            .on_conflict_do_nothing()
             .execute(conn)?;
+        if inserted == 0 && !is_stored(conn, comment)? {
+            written.taken_ids.insert(comment.id);
+        }
     }
     for (live_id, user_id) in &plan.views {
         diesel::insert_into(live_views::table)
@@ -109,7 +117,15 @@ fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Vec<i64>, StoreErro
             .execute(conn)?;
         require_all(gained, 1)?;
     }
-    Ok(plan.gifts.iter().map(|gift| write_gift(conn, gift)).collect::<QueryResult<_>>()?)
+    written.record_ids = plan.gifts.iter().map(|gift| write_gift(conn, gift)).collect::<QueryResult<_>>()?;
+    Ok(written)
+}
+
+/// Whether the row with the comment's id is that comment.
+fn is_stored(conn: &mut SqliteConnection, comment: &Comment) -> QueryResult<bool> {
+    let columns = (comments::live_id, comments::user_id, comments::content);
+    let stored: StoredComment = comments::table.find(comment.id.get()).select(columns).get_result(conn)?;
+    Ok(stored.is(comment))
 }
 
 fn write_gift(conn: &mut SqliteConnection, gift: &NewGift) -> QueryResult<i64> {

@@ -3,14 +3,27 @@
 use std::sync::Arc;
 
 use liveroom::domain::*;
-use liveroom::storage::{Change, Performed, Write};
+use liveroom::storage::{Change, Performed, Store, Write, WriteOutcome};
 
 use super::comment;
-use crate::support::database::{Database, NOW, profile};
+use crate::support::database::{self, Database, NOW, profile};
 
 async fn store_comments(db: &Database, comments: impl IntoIterator<Item = Comment>) {
+    store_comments_in(&*db.store, comments).await;
+}
+
+async fn store_comments_in(store: &dyn Store, comments: impl IntoIterator<Item = Comment>) {
     let batch = comments.into_iter().map(|comment| Write::Comment(Arc::new(comment))).collect();
-    db.store.commit(batch).await.unwrap();
+    store.commit(batch).await.unwrap();
+}
+
+/// Since when it is down.
+async fn take_down(db: &Database, live: LiveId, id: CommentId, at: Timestamp) -> Result<Timestamp, Reject> {
+    match db.act(Scope::Live(live), Action::TakeDown(id), at).await {
+        Performed::Done { change: Change::CommentRemoved(at), .. } => Ok(at),
+        Performed::Refused(reject) => Err(reject),
+        other => panic!("no comment removed: {other:?}"),
+    }
 }
 
 fn id(id: i64) -> CommentId {
@@ -56,11 +69,7 @@ pub async fn a_removed_comment_is_gone_for_good_but_its_request_id_stays_used(db
     let (live, other) = (db.live(alice, "k").await, db.live(alice, "k2").await);
     store_comments(&db, (1..=3).map(|id| comment(id, live, alice, "hi", Some("c")))).await;
     let (first, later) = (NOW.plus_ms(10), NOW.plus_ms(20));
-    let removed = async |live, id, at| match db.act(Scope::Live(live), Action::TakeDown(id), at).await {
-        Performed::Done { change: Change::CommentRemoved(at), .. } => Ok(at),
-        Performed::Refused(reject) => Err(reject),
-        other => panic!("no comment removed: {other:?}"),
-    };
+    let removed = async |live, id, at| take_down(&db, live, id, at).await;
     assert_eq!(removed(live, id(2), first).await, Ok(first));
     assert_eq!(removed(live, id(2), later).await, Ok(first), "it stays as it was");
     assert_eq!(removed(other, id(3), later).await, Err(Reject::CommentNotFound), "of another live");
@@ -73,6 +82,111 @@ pub async fn a_removed_comment_is_gone_for_good_but_its_request_id_stays_used(db
     assert_eq!(ids(&db.store.recent_comments(live, NOW, 10).await.unwrap()), [1, 2, 3]);
 }
 
+pub async fn a_comment_shown_later_stands_where_it_was_shown(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let (live, other) = (db.live(alice, "k").await, db.live(alice, "k2").await);
+    store_comments(&db, (1..=5).map(|n| comment(10 * n, live, alice, "hi", Some(&format!("c-{n}"))))).await;
+    let page = async |before, max| ids(&db.store.comments(live, before, max).await.unwrap());
+    // Held when it was posted, and approved between 40 and 50.
+    db.execute("UPDATE comments SET sort_key = 45 WHERE id = 20").unwrap();
+    assert_eq!(page(None, 10).await, [50, 20, 40, 30, 10]);
+    // Pages meet without a gap, whichever comment they meet at.
+    assert_eq!(page(None, 2).await, [50, 20]);
+    assert_eq!(page(Some(id(20)), 2).await, [40, 30]);
+    assert_eq!(page(Some(id(30)), 2).await, [10]);
+    assert_eq!(ids(&db.store.recent_comments(live, NOW, 10).await.unwrap()), [10, 30, 40, 20, 50]);
+    // In another live that id is none of its comments'.
+    store_comments(&db, [comment(30, other, alice, "taken", None), comment(35, other, alice, "hi", None)]).await;
+    assert_eq!(ids(&db.store.comments(other, Some(id(20)), 10).await.unwrap()), [0; 0]);
+    assert_eq!(ids(&db.store.comments(other, Some(id(40)), 10).await.unwrap()), [35]);
+    // Removed, it is still the place at which a client that saw it goes on.
+    take_down(&db, live, id(20), NOW).await.unwrap();
+    assert_eq!(page(Some(id(20)), 2).await, [40, 30]);
+    assert_eq!(page(None, 10).await, [50, 40, 30, 10]);
+    // The next id comes after all keys too, and no two comments share one.
+    assert_eq!(db.store.newest_comment().await.unwrap(), Some(id(50)));
+    db.execute("UPDATE comments SET sort_key = 60 WHERE id = 30").unwrap();
+    assert_eq!(db.store.newest_comment().await.unwrap(), Some(id(60)));
+    assert!(db.execute("UPDATE comments SET sort_key = 60 WHERE id = 10").is_err());
+}
+
+/// The version before, as far as the table goes: its schema, its insert, its two queries.
+pub async fn comments_of_the_version_before_keep_their_order_and_it_finds_its_way(mut db: Database) {
+    let (down, version) = match db.is_sqlite() {
+        true => (include_str!("../../../migrations/sqlite/2026-11-29-000004_comment_order/down.sql"), "20261129000004"),
+        false => {
+            (include_str!("../../../migrations/postgresql/2026-11-29-000004_comment_order/down.sql"), "20261129000004")
+        }
+    };
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    let insert = |id: i64| {
+        let (content, request) = (format!("'old {id}'"), format!("'c-{id}'"));
+        let at = NOW.plus_ms(id).0;
+        db.execute(&format!(
+            "INSERT INTO comments (id, live_id, user_id, content, request_id, created_at) \
+             VALUES ({id}, {live}, {alice}, {content}, {request}, {at})"
+        ))
+        .unwrap();
+    };
+    db.execute(down).unwrap();
+    db.execute(&format!("DELETE FROM __diesel_schema_migrations WHERE version = '{version}'")).unwrap();
+    for id in [10, 20, 30] {
+        insert(id);
+    }
+    let reopened = database::open(&db.url).await.unwrap();
+    // Both run side by side now.
+    store_comments_in(&*reopened, [comment(40, live, alice, "new", Some("c-40"))]).await;
+    insert(50);
+    assert_eq!(ids(&reopened.comments(live, None, 10).await.unwrap()), [50, 40, 30, 20, 10]);
+    assert_eq!(ids(&reopened.comments(live, Some(id(40)), 2).await.unwrap()), [30, 20]);
+    assert_eq!(ids(&reopened.recent_comments(live, NOW, 10).await.unwrap()), [10, 20, 30, 40, 50]);
+    assert_eq!(reopened.newest_comment().await.unwrap(), Some(id(50)));
+    if !db.is_sqlite() {
+        let (page, recent) = (
+            format!("WHERE live_id = {live} AND id < 99 AND removed_at IS NULL ORDER BY id DESC LIMIT 50"),
+            format!("WHERE live_id = {live} AND created_at >= 1 ORDER BY created_at DESC, id DESC LIMIT 50"),
+        );
+        db.execute(
+            "INSERT INTO comments (id, live_id, user_id, content, created_at) \
+             SELECT 1000 + n, 999, 999, 'many others', 1 FROM generate_series(1, 5000) AS n",
+        )
+        .unwrap();
+        for (rest, index) in [(page, "comments_shown"), (recent, "comments_by_live")] {
+            let plan = db.plan(&format!("SELECT * FROM comments {rest}"));
+            assert!(plan.contains(index), "{plan}");
+        }
+    }
+    db.store = reopened;
+}
+
+pub async fn an_id_that_another_comment_has_is_refused_and_the_rest_is_kept(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    store_comments(&db, [comment(1, live, alice, "first", None), comment(2, live, alice, "second", None)]).await;
+    let batch = [
+        comment(1, live, alice, "another", None),
+        comment(2, live, alice, "second", None),
+        comment(3, live, alice, "third", None),
+        comment(1, live, alice, "another", None),
+        comment(1, live, alice, "first", None),
+    ];
+    let batch = batch.map(|comment| Write::Comment(Arc::new(comment))).to_vec();
+    let (ok, busy) = (Ok(()), Err(StoreFailed::Busy));
+    // A batch takes the first of two comments with one id and refuses the second without a look at the table.
+    let outcomes = db.store.commit(batch).await.unwrap();
+    assert_eq!(outcomes, [busy, ok, ok, busy, busy].map(WriteOutcome::Comment));
+    let kept = db.store.comments(live, None, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|comment| comment.text.as_str()).collect::<Vec<_>>(), ["third", "second", "first"]);
+}
+
+const KEY: &str = "COALESCE(comments.sort_key, comments.id)";
+
+fn assert_no_sorting(plan: &str, index: &str) {
+    assert!(plan.contains(index), "{plan}");
+    assert!(!plan.to_ascii_uppercase().contains("SORT  (") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
 /// By the plan, not by the clock: the index gives the rows of a page in their order.
 pub async fn a_page_of_comments_costs_its_own_length(db: Database) {
     const ROWS: i64 = 5_000;
@@ -83,8 +197,32 @@ pub async fn a_page_of_comments_costs_its_own_length(db: Database) {
     db.execute(&format!("UPDATE comments SET removed_at = 1 WHERE id > {}", ROWS / 10)).unwrap();
     let plan = db.plan(&format!(
         "SELECT * FROM comments INNER JOIN users ON users.id = comments.user_id WHERE comments.live_id = {live} \
-         AND comments.id < {ROWS} AND comments.removed_at IS NULL ORDER BY comments.id DESC LIMIT 50"
+         AND {KEY} < {ROWS} AND comments.removed_at IS NULL ORDER BY {KEY} DESC LIMIT 50"
     ));
-    assert!(plan.contains("comments_shown"), "{plan}");
-    assert!(!plan.to_ascii_uppercase().contains("SORT") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert_no_sorting(&plan, "comments_history");
+}
+
+pub async fn recent_comments_are_found_without_reading_older_ones(db: Database) {
+    const ROWS: i64 = 5_000;
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    store_comments(&db, (1..=ROWS).map(|id| comment(id, live, alice, "hi", Some(&format!("c-{id}"))))).await;
+    let recent = |since_ms, max| db.store.recent_comments(live, NOW.plus_ms(since_ms), max);
+    assert_eq!(ids(&recent(ROWS - 2, 10).await.unwrap()), [ROWS - 2, ROWS - 1, ROWS]);
+    assert_eq!(ids(&recent(ROWS + 1, 10).await.unwrap()), [0; 0]);
+    // A removed one counts in its place among the newest.
+    take_down(&db, live, id(ROWS - 1), NOW.plus_ms(ROWS)).await.unwrap();
+    assert_eq!(ids(&recent(1, 2).await.unwrap()), [ROWS - 1, ROWS]);
+    db.execute(&format!("UPDATE comments SET removed_at = 1 WHERE id < {}", ROWS / 2)).unwrap();
+    let since = NOW.plus_ms(ROWS - 2).0;
+    let plan = db.plan(&format!(
+        "SELECT {KEY} FROM comments WHERE live_id = {live} AND removed_at IS NULL AND created_at < {since} \
+         ORDER BY {KEY} DESC LIMIT 1"
+    ));
+    assert_no_sorting(&plan, "comments_history");
+    let plan = db.plan(&format!(
+        "SELECT * FROM comments WHERE live_id = {live} AND removed_at >= {since} AND created_at >= {since} \
+         AND request_id IS NOT NULL ORDER BY removed_at DESC LIMIT 50"
+    ));
+    assert_no_sorting(&plan, "comments_removed");
 }

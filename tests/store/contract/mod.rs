@@ -14,8 +14,11 @@ use actions::{
     retries_at_the_same_time_have_one_effect,
 };
 use comments::{
-    a_page_of_comments_costs_its_own_length, a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
-    comments_come_in_pages_newest_first,
+    a_comment_shown_later_stands_where_it_was_shown, a_page_of_comments_costs_its_own_length,
+    a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
+    an_id_that_another_comment_has_is_refused_and_the_rest_is_kept, comments_come_in_pages_newest_first,
+    comments_of_the_version_before_keep_their_order_and_it_finds_its_way,
+    recent_comments_are_found_without_reading_older_ones,
 };
 use liveroom::domain::*;
 use liveroom::storage::{
@@ -46,7 +49,11 @@ contract! {
     recent_comments_are_the_newest_with_a_request_id,
     comments_come_in_pages_newest_first,
     a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
+    a_comment_shown_later_stands_where_it_was_shown,
+    comments_of_the_version_before_keep_their_order_and_it_finds_its_way,
+    an_id_that_another_comment_has_is_refused_and_the_rest_is_kept,
     a_page_of_comments_costs_its_own_length,
+    recent_comments_are_found_without_reading_older_ones,
     an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed,
     a_repeated_action_has_one_effect_and_the_same_answer,
     a_request_id_names_one_action_of_its_actor_and_kind,
