@@ -1,6 +1,5 @@
 //! Which token of a user is the current one.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{BoundedMap, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
 /// Remembers one current token a user: a login replaces it, a logout clears it.
@@ -25,8 +24,8 @@ pub trait TokenStore: Send + Sync {
     }
 }
 
-/// Users remembered at most, about 150 bytes each. At the limit what has expired goes; if all is
-/// fresh, everything goes, and the next checks ask the store again.
+/// Users remembered at most, about 150 bytes each. Beyond, the oldest answer goes, which expires first, and the
+/// next check of that user asks the store again.
 const CACHED_USERS_MAX: usize = 100_000;
 
 /// How long an answer of the store is trusted. Another process's login or logout is seen within
@@ -107,8 +106,7 @@ struct Cached {
 }
 
 struct Cache {
-    users: HashMap<UserId, Cached>,
-    users_max: usize,
+    users: BoundedMap<UserId, Cached>,
     /// Counts changes made here. An answer that was asked for before a change is not remembered
     /// after it: it may be older than the change.
     generation: u64,
@@ -116,7 +114,7 @@ struct Cache {
 
 impl Cache {
     fn new(users_max: usize) -> Self {
-        Self { users: HashMap::new(), users_max, generation: 0 }
+        Self { users: BoundedMap::new(users_max), generation: 0 }
     }
 
     /// `Some(None)`: known to have no token.
@@ -132,12 +130,6 @@ impl Cache {
     fn remember(&mut self, user: UserId, digest: Option<String>, asked_in: u64, now: Instant) {
         if asked_in != self.generation {
             return;
-        }
-        if self.users.len() >= self.users_max && !self.users.contains_key(&user) {
-            self.users.retain(|_, cached| now < cached.expires_at);
-            if self.users.len() >= self.users_max {
-                self.users.clear();
-            }
         }
         self.users.insert(user, Cached { digest, expires_at: now + CACHED_FOR });
     }
@@ -176,6 +168,7 @@ mod tests {
             cache.remember(user(id), None, 0, now);
             assert!(cache.users.len() <= 3);
             assert_eq!(cache.known(user(id), now), Some(None));
+            assert_eq!(cache.known(user(2.max(id - 2)), now), (id > 1).then_some(None), "the newest stay");
         }
     }
 

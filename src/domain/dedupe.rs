@@ -1,9 +1,8 @@
 //! Deduplication in a room: commands it has answered, so that a repeated command has one effect.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Comment, CommentId, CommentText, GiftRecordId, Offset, RequestId, Timestamp, UserId};
+use super::{BoundedMap, Comment, CommentId, CommentText, GiftRecordId, Offset, RequestId, Timestamp, UserId};
 
 /// The identity of a command: its sender and the `request_id` that the sender chose.
 pub(super) type CommandKey = (UserId, RequestId);
@@ -26,16 +25,13 @@ pub(super) struct PostedComment {
 pub(super) struct CommentDedupe {
     /// How long a comment is kept, in milliseconds.
     window_ms: i64,
-    /// Most comments kept; beyond, the oldest is dropped early.
-    entries_max: usize,
-    posted: HashMap<CommandKey, PostedComment>,
-    /// The history of `posted`, oldest first. An entry is stale if its key belongs to a later comment.
-    order: VecDeque<(CommentId, CommandKey)>,
+    posted: BoundedMap<CommandKey, PostedComment>,
 }
 
 impl CommentDedupe {
+    /// Keeps at most `entries_max` comments, each for `window_ms`; beyond, the oldest is dropped early.
     pub fn new(window_ms: i64, entries_max: usize) -> Self {
-        Self { window_ms, entries_max, posted: HashMap::new(), order: VecDeque::new() }
+        Self { window_ms, posted: BoundedMap::new(entries_max) }
     }
 
     pub fn get(&self, key: &CommandKey) -> Option<&PostedComment> {
@@ -43,10 +39,6 @@ impl CommentDedupe {
     }
 
     pub fn record(&mut self, key: CommandKey, comment_id: CommentId, text: CommentText, at: Timestamp) {
-        if self.order.len() >= self.entries_max {
-            self.forget_oldest();
-        }
-        self.order.push_back((comment_id, key.clone()));
         self.posted.insert(key, PostedComment { comment_id, text, offset: None, unstored: None, at });
     }
 
@@ -73,19 +65,11 @@ impl CommentDedupe {
     /// Drops comments older than the window, except those that are pending: until a comment is answered, a
     /// retry must find it.
     pub fn forget_expired(&mut self, now: Timestamp, is_pending: impl Fn(CommentId) -> bool) {
-        while let Some((comment_id, key)) = self.order.front() {
-            let posted = self.posted.get(key).filter(|posted| posted.comment_id == *comment_id);
-            let fresh = posted.is_some_and(|posted| now.since(posted.at) < self.window_ms);
-            if fresh || is_pending(*comment_id) {
+        while let Some((_, posted)) = self.posted.oldest() {
+            if now.since(posted.at) < self.window_ms || is_pending(posted.comment_id) {
                 return;
             }
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((comment_id, key)) = self.order.pop_front() {
-            self.forget(&key, comment_id);
+            self.posted.pop_oldest();
         }
     }
 
@@ -102,24 +86,24 @@ const GIFTS_MAX: usize = 1_024;
 
 /// Gifts that this room has announced, so that each is announced once. The ledger prevents that a gift is
 /// committed twice.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GiftDedupe {
-    offsets: HashMap<GiftRecordId, Offset>,
-    order: VecDeque<GiftRecordId>,
+    offsets: BoundedMap<GiftRecordId, Offset>,
     /// The highest record id that was dropped.
     floor: Option<GiftRecordId>,
 }
 
+impl Default for GiftDedupe {
+    fn default() -> Self {
+        Self { offsets: BoundedMap::new(GIFTS_MAX), floor: None }
+    }
+}
+
 impl GiftDedupe {
     pub fn record(&mut self, record_id: GiftRecordId, offset: Offset) {
-        if self.order.len() == GIFTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.offsets.remove(&oldest);
+        if let Some((oldest, _)) = self.offsets.insert(record_id, offset) {
             self.floor = self.floor.max(Some(oldest));
         }
-        self.order.push_back(record_id);
-        self.offsets.insert(record_id, offset);
     }
 
     pub fn offset(&self, record_id: GiftRecordId) -> Option<Offset> {

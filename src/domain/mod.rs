@@ -8,6 +8,7 @@
 mod action;
 mod admission;
 mod arrivals;
+mod bounded_map;
 mod bucket;
 mod command;
 mod comment;
@@ -31,6 +32,7 @@ mod room;
 pub use action::{Action, Principal, Role, Scope, may};
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
+pub use bounded_map::BoundedMap;
 pub use bucket::{Bucket, BucketRate};
 pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};

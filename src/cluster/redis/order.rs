@@ -15,7 +15,7 @@
 //! Whatever the network does, each event has one effect on the log: the script counts the events of
 //! each origin. And each is told once here: told events are remembered by their marks.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -23,7 +23,7 @@ use log::warn;
 use super::entries::{Answer, Batch, Entry, Known, Mark, Place};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{BoundedMap, Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp};
 use crate::protocol::{read_event, write_event};
 
 /// Events of one batch.
@@ -109,38 +109,35 @@ pub struct RoomOrder {
 
 /// Marks of told events, the newest; and the gifts that were told alone, which another node may have
 /// announced too.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
-    marks: HashSet<Mark>,
-    order: VecDeque<Mark>,
-    gifts: VecDeque<GiftRecordId>,
+    marks: BoundedMap<Mark, ()>,
+    gifts: BoundedMap<GiftRecordId, ()>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { marks: BoundedMap::new(TOLD_MAX), gifts: BoundedMap::new(NOTED_MAX) }
+    }
 }
 
 impl Told {
     /// False if it was told before.
     fn note(&mut self, mark: Mark) -> bool {
-        if !self.marks.insert(mark) {
+        if self.marks.contains_key(&mark) {
             return false;
         }
-        if self.order.len() == TOLD_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.marks.remove(&oldest);
-        }
-        self.order.push_back(mark);
+        self.marks.insert(mark, ());
         true
     }
 
     /// False for a gift that was told before.
     fn note_gift(&mut self, event: &RoomEvent) -> bool {
         let RoomEvent::Gift { receipt, .. } = event else { return true };
-        if self.gifts.contains(&receipt.record_id) {
+        if self.gifts.contains_key(&receipt.record_id) {
             return false;
         }
-        if self.gifts.len() == NOTED_MAX {
-            self.gifts.pop_front();
-        }
-        self.gifts.push_back(receipt.record_id);
+        self.gifts.insert(receipt.record_id, ());
         true
     }
 }
@@ -327,7 +324,7 @@ impl RoomOrder {
             self.must_look = true;
         } else if batch.end.generation < known.place.generation && batch.end.offset > 0 {
             // Late news of an epoch that is over, or the log began anew behind our back.
-            self.must_look |= batch.entries.iter().any(|entry| !self.told.marks.contains(&entry.mark));
+            self.must_look |= batch.entries.iter().any(|entry| !self.told.marks.contains_key(&entry.mark));
         }
     }
 
@@ -404,7 +401,7 @@ impl RoomOrder {
     /// What was published before its answer came was told then.
     fn forget_told(&mut self) {
         let (origin, told) = (self.origin, &self.told);
-        self.behind.retain(|own| !told.marks.contains(&Mark { origin, count: own.count }));
+        self.behind.retain(|own| !told.marks.contains_key(&Mark { origin, count: own.count }));
     }
 
     /// Gifts that another node announced before us.

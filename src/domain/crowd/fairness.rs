@@ -1,48 +1,47 @@
 //! Chooses comments fairly: one of each sender before a second of any, and senders that were not shown
 //! recently first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::SamplingRound;
-use crate::domain::{Comment, Timestamp, UserId};
+use crate::domain::{BoundedMap, Comment, Timestamp, UserId};
 
 /// How long a sender that was shown yields to senders that were not, in milliseconds.
 const RECENT_MS: i64 = 60_000;
 
-/// Shown comments remembered at most: a minute's worth of the default cap, and more. Beyond, the
-/// oldest are forgotten early, as if they were older than [`RECENT_MS`].
+/// Senders remembered at most: as many as a minute of the default cap can show, and more. Beyond, the one
+/// shown longest ago is forgotten early, as if that were longer than [`RECENT_MS`] ago.
 const RECENT_MAX: usize = 4_096;
 
-/// The senders shown recently, in order.
-#[derive(Debug, Default)]
+/// The senders shown recently.
+#[derive(Debug)]
 pub(super) struct RecentlyShown {
     shown_count: u64,
-    /// When a sender was last shown, as a count of shown comments.
-    last: HashMap<UserId, u64>,
-    /// The history of `last`, oldest first. An entry is stale if its sender was shown again later.
-    order: VecDeque<(Timestamp, UserId, u64)>,
+    /// When a sender was last shown.
+    last: BoundedMap<UserId, LastShown>,
+}
+
+#[derive(Debug)]
+struct LastShown {
+    at: Timestamp,
+    /// The same as a count of shown comments.
+    count: u64,
+}
+
+impl Default for RecentlyShown {
+    fn default() -> Self {
+        Self { shown_count: 0, last: BoundedMap::new(RECENT_MAX) }
+    }
 }
 
 impl RecentlyShown {
     pub fn record(&mut self, comment: &Comment) {
         self.shown_count += 1;
-        let (at, sender, round) = (comment.at, comment.author.id, self.shown_count);
-        while self.order.front().is_some_and(|(oldest, ..)| at.since(*oldest) > RECENT_MS)
-            || self.order.len() >= RECENT_MAX
-        {
-            self.forget_oldest();
+        while self.last.oldest().is_some_and(|(_, oldest)| comment.at.since(oldest.at) > RECENT_MS) {
+            self.last.pop_oldest();
         }
-        self.last.insert(sender, round);
-        self.order.push_back((at, sender, round));
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, sender, round)) = self.order.pop_front()
-            && self.last.get(&sender) == Some(&round)
-        {
-            self.last.remove(&sender);
-        }
+        self.last.insert(comment.author.id, LastShown { at: comment.at, count: self.shown_count });
     }
 
     /// Chooses `count` of `waiting`, which are in the order they were posted: the oldest of each
@@ -60,7 +59,7 @@ impl RecentlyShown {
                 let sender = comment.author.id;
                 let nth = counts.entry(sender).or_default();
                 *nth += 1;
-                (*nth, self.last.get(&sender).copied(), arrival)
+                (*nth, self.last.get(&sender).map(|last| last.count), arrival)
             })
             .collect();
         ranks.select_nth_unstable(count);
@@ -144,8 +143,8 @@ pub(super) mod tests {
         for sender in 0..20_000 {
             recently_shown.record(&comment(sender, 0));
         }
-        assert_eq!((recently_shown.last.len(), recently_shown.order.len()), (RECENT_MAX, RECENT_MAX));
+        assert_eq!(recently_shown.last.len(), RECENT_MAX);
         recently_shown.record(&comment(1, RECENT_MS + 1));
-        assert_eq!((recently_shown.last.len(), recently_shown.order.len()), (1, 1));
+        assert_eq!(recently_shown.last.len(), 1);
     }
 }
