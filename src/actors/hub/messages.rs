@@ -31,7 +31,7 @@ pub enum HubItem {
     /// For one, of what others are told too: its bytes are shared.
     Shared(Arc<Outlet>, Arc<Encoded>),
     /// For one, right after the answer to its join: what was told while it was away.
-    Again(Arc<Outlet>, Run),
+    Replay(Arc<Outlet>, Run),
     /// The room died; all its outlets here are told and forgotten.
     RoomGone,
 }

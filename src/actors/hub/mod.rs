@@ -147,7 +147,7 @@ impl Hub {
                         pass.answer(outlets, told, outlet, packet);
                     }
                     // Nothing is told between it and the answer before it, which went out at once.
-                    HubItem::Again(outlet, run) => {
+                    HubItem::Replay(outlet, run) => {
                         let pushed = outlet.outbox.push_run(&run);
                         watch(pass.slow, &outlet, pushed);
                     }

@@ -29,8 +29,10 @@ impl LiveRoom {
                 Effect::Kick { handle, reason } => self.kick(&handle, reason),
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Replay { handle, after } => self.replay(&handle, after),
-                Effect::Announce(presence) => self.fan_out.all(self.shown.encoded(presence)),
-                Effect::Show { handle, presence } => self.fan_out.shared(&handle, self.shown.encoded(presence)),
+                Effect::Announce(presence) => self.fan_out.all(self.presence_cache.encoded(presence)),
+                Effect::Show { handle, presence } => {
+                    self.fan_out.shared(&handle, self.presence_cache.encoded(presence))
+                }
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
                 Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
                 Effect::PostComment(comment) => {
@@ -99,7 +101,7 @@ impl LiveRoom {
         let priority = sequenced.event.priority(self.room.live().owner);
         let encoded = Arc::new(Encoded::event(sequenced.clone(), priority));
         let now = self.now();
-        self.recovery.keep(&sequenced, encoded.clone(), now);
+        self.recovery.record(&sequenced, encoded.clone(), now);
         self.fan_out.all(encoded);
         effects
     }

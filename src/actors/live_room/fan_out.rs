@@ -1,5 +1,5 @@
-//! From one room to the hubs: whatever gathered since the last flush is one message per worker, and
-//! what all are told is the same piece of memory in each.
+//! From one room to the hubs: each flush sends one message per worker with everything gathered since the last
+//! one; events for all members share memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use crate::actors::session::SessionPort;
 use crate::domain::LiveId;
 use crate::outbox::{Packet, Run};
 
-/// Events and items that may wait for one hub whose mailbox is full. A worker that far behind cannot
-/// be served: beyond, the room's members there are cut with `slow`.
+/// Most events and items waiting for one hub whose mailbox is full. Beyond, the room's members on that worker
+/// are cut with `slow`.
 const BACKLOG_MAX: usize = 16_384;
 
-/// Gathered events after which a room does not wait for the end of its window: what is gathered is
-/// one piece of memory for each wire form.
+/// The number of gathered events that flushes a room before the end of its window, since they are encoded into
+/// one buffer per dialect.
 pub const GATHERED_MAX: usize = 4_096;
 
-/// What became of a flush.
+/// The result of a flush.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
-    /// Some hub took nothing: flush again soon.
+    /// A hub's mailbox was full: flush again soon.
     pub again: bool,
-    /// Hubs whose backlog was given up.
+    /// Hubs whose backlog exceeded its bound and was dropped.
     pub overrun: Vec<usize>,
 }
 
-/// The way from a room to its members.
+/// Sends events and packets of a room to its members, through the hubs.
 pub struct FanOut {
     live_id: LiveId,
     gathered: Vec<Arc<Encoded>>,
@@ -36,12 +36,12 @@ pub struct FanOut {
 }
 
 struct HubLink {
-    /// Our own clone, kept: only then does its mailbox have a bound for us.
+    /// A stored clone: the mailbox bounds only senders that keep their address.
     hub: Addr<Hub>,
     outlets_count: usize,
-    /// With how much was gathered before.
+    /// Each with the number of events gathered before it.
     items: Vec<(usize, HubItem)>,
-    /// Batches that its mailbox had no place for, oldest first.
+    /// Batches that the full mailbox did not take, oldest first.
     backlog: VecDeque<HubBatch>,
 }
 
@@ -52,14 +52,14 @@ impl FanOut {
 
     /// Queues an item for the hub of `port`. Returns how many outlets the room has there.
     fn item(&mut self, port: &SessionPort, item: HubItem) -> &mut usize {
-        let told = self.gathered.len();
+        let position = self.gathered.len();
         let link = self.links.entry(port.hub.id).or_insert_with(|| HubLink {
             hub: port.hub.hub.clone(),
             outlets_count: 0,
             items: Vec::new(),
             backlog: VecDeque::new(),
         });
-        link.items.push((told, item));
+        link.items.push((position, item));
         &mut link.outlets_count
     }
 
@@ -76,21 +76,21 @@ impl FanOut {
         self.item(port, HubItem::One(port.outlet.clone(), packet));
     }
 
-    /// Tells one what others are told too, such as the state of the room.
+    /// Sends one member content that others receive too, such as the presence of the room.
     pub fn shared(&mut self, port: &SessionPort, encoded: Arc<Encoded>) {
         self.item(port, HubItem::Shared(port.outlet.clone(), encoded));
     }
 
-    /// Tells one, right after the answer to its join, what was told while it was away.
-    pub fn again(&mut self, port: &SessionPort, run: Run) {
-        self.item(port, HubItem::Again(port.outlet.clone(), run));
+    /// Sends one member, right after the answer to its join, the events it missed.
+    pub fn replay(&mut self, port: &SessionPort, run: Run) {
+        self.item(port, HubItem::Replay(port.outlet.clone(), run));
     }
 
     pub fn all(&mut self, encoded: impl Into<Arc<Encoded>>) {
         self.gathered.push(encoded.into());
     }
 
-    /// Tells all hubs that the room is no more.
+    /// Tells all hubs that the room has stopped.
     pub fn room_gone(&mut self) {
         for link in self.links.values_mut() {
             link.items.push((self.gathered.len(), HubItem::RoomGone));
@@ -107,12 +107,12 @@ impl FanOut {
         self.gathered.is_empty() && self.links.values().all(|link| link.items.is_empty() && link.backlog.is_empty())
     }
 
-    /// Hands each hub what gathered for it.
+    /// Sends each hub its batch.
     pub fn flush(&mut self) -> Flushed {
         let mut flushed = Flushed::default();
         let gathered = Arc::new(Gathered::new(std::mem::take(&mut self.gathered)));
         for (hub_id, link) in &mut self.links {
-            // A hub without outlets has nobody to tell.
+            // A hub without outlets needs no events.
             if !link.items.is_empty() || (link.outlets_count > 0 && !gathered.is_empty()) {
                 let items = std::mem::take(&mut link.items);
                 link.backlog.push_back(HubBatch { live_id: self.live_id, gathered: gathered.clone(), items });
@@ -124,7 +124,7 @@ impl FanOut {
                         link.backlog.push_front(batch);
                         break;
                     }
-                    // The worker is gone, and its sockets with it.
+                    // The worker has stopped, and its sockets are closed.
                     Err(SendError::Closed(_)) => link.backlog.clear(),
                 }
             }

@@ -47,7 +47,7 @@ impl Handler<SessionCommand> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, command: SessionCommand, ctx: &mut Context<Self>) {
-        if let Some(command) = self.hold_back(command, ctx) {
+        if let Some(command) = self.defer_if_ahead(command, ctx) {
             self.serve(command, ctx);
         }
     }

@@ -1,7 +1,7 @@
 //! One actor per live room: it owns the room's state on this node, performs what
 //! [`crate::domain::Room`] decides, and is replaced by the registry if it dies.
 
-mod ahead;
+mod deferred_joins;
 mod effects;
 mod fan_out;
 mod handlers;
@@ -9,9 +9,9 @@ mod held;
 mod messages;
 mod moderation;
 mod peers;
+mod presence_cache;
 mod recovery;
 mod settings;
-mod shown;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -36,10 +36,10 @@ use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
 };
 
-use ahead::Ahead;
+use deferred_joins::DeferredJoins;
 use fan_out::{FanOut, GATHERED_MAX};
+use presence_cache::PresenceCache;
 use recovery::Recovery;
-use shown::ShownPresence;
 use window::FlushWindow;
 
 pub use held::HeldLive;
@@ -85,7 +85,7 @@ pub struct LiveRoom {
     log: Box<dyn RoomLog>,
     recovery: Recovery,
     fan_out: FanOut,
-    shown: ShownPresence,
+    presence_cache: PresenceCache,
     window: FlushWindow,
     persister: RoomPersister,
     services: RoomServices,
@@ -95,7 +95,7 @@ pub struct LiveRoom {
     idle_timer: Option<SpawnHandle>,
     /// Who is online changed since it was published for other services.
     users_changed: bool,
-    ahead: Ahead,
+    deferred_joins: DeferredJoins,
     flush_pending: bool,
     /// Stopped by the registry: what still arrives is sent back.
     retired: bool,
@@ -135,7 +135,7 @@ impl LiveRoom {
                 held: held_by_room,
                 log,
                 fan_out: FanOut::new(live_id),
-                shown: ShownPresence::default(),
+                presence_cache: PresenceCache::default(),
                 window: FlushWindow::new(services.config.fanout.clone(), now),
                 persister: services.persister.for_room(ctx.address()),
                 services,
@@ -144,7 +144,7 @@ impl LiveRoom {
                 deadline_timer: None,
                 idle_timer: None,
                 users_changed: false,
-                ahead: Ahead::new(),
+                deferred_joins: DeferredJoins::new(),
                 flush_pending: false,
                 retired: false,
             }

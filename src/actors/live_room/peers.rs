@@ -41,7 +41,7 @@ impl Handler<Delivered> for LiveRoom {
                     let effects = self.tell(sequenced);
                     self.perform(effects);
                 }
-                self.let_in(ctx);
+                self.release_caught_up(ctx);
             }
             FromLog::GiftKnown(record_id, offset) => {
                 let effects = self.room.gift_announced(record_id, offset);

@@ -1,9 +1,8 @@
-//! How long a room gathers before it tells its members: not at all while it is calm, longer the more
-//! there is to tell.
+//! How long a room gathers events before it delivers them: not at all while it is calm, longer under load.
 //!
-//! Nearly all that a delivery costs is the system call that writes it, and one call takes what
-//! gathered as well as one event. So a room that is loud waits a moment and writes once; a room that
-//! is calm has nothing to gain, and its events go out at once.
+//! Nearly the whole cost of a delivery is the system call that writes it, and one call writes many events as
+//! cheaply as one. So a loud room waits a moment and writes once; a calm room has nothing to gain, and its
+//! events are delivered at once.
 
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ const SMALL_ROOM: usize = 1_000;
 const BIG_ROOM: usize = 10_000;
 /// The window is at its longest at this many times the calm load.
 const LOUD: f64 = 4.0;
-/// How fast what was is forgotten.
-const MEMORY_MS: f64 = 250.0;
+/// The time constant of the load average, in milliseconds.
+const AVERAGE_MS: f64 = 250.0;
 
 /// The load of one room, and the window that follows from it.
 #[derive(Debug)]
@@ -32,25 +31,25 @@ impl FlushWindow {
         Self { config, deliveries_per_s: 0.0, flushed_at: now }
     }
 
-    /// How long to wait with what gathered: zero is not at all.
+    /// How long to wait with the gathered events; zero: flush now.
     pub fn wait(&self, members_count: usize, now: Timestamp) -> Duration {
         let since = Duration::from_millis(now.since(self.flushed_at).unsigned_abs());
         self.length(members_count, now).saturating_sub(since)
     }
 
-    /// Notes a flush of so many events.
+    /// Records a flush of so many events.
     pub fn flushed(&mut self, events_count: usize, members_count: usize, now: Timestamp) {
-        self.deliveries_per_s = self.load(now) + (events_count * members_count) as f64 * 1_000.0 / MEMORY_MS;
+        self.deliveries_per_s = self.load(now) + (events_count * members_count) as f64 * 1_000.0 / AVERAGE_MS;
         self.flushed_at = now;
     }
 
-    /// Deliveries per second now, what is long ago counting less.
+    /// Deliveries per second now, an exponential average.
     fn load(&self, now: Timestamp) -> f64 {
         let since = now.since(self.flushed_at).max(0) as f64;
-        self.deliveries_per_s * (-since / MEMORY_MS).exp()
+        self.deliveries_per_s * (-since / AVERAGE_MS).exp()
     }
 
-    /// How long the room gathers now, at most.
+    /// The length of the window now.
     pub fn length(&self, members_count: usize, now: Timestamp) -> Duration {
         let calm = f64::from(self.config.calm_deliveries_per_s.max(1));
         let loudness = ((self.load(now) / calm - 1.0) / (LOUD - 1.0)).clamp(0.0, 1.0);
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_already_counts_and_silence_closes_the_window() {
+    fn time_already_waited_counts_and_silence_closes_the_window() {
         let mut window = FlushWindow::new(CONFIG, Timestamp(0));
         window.flushed(100, 1_000, Timestamp(0));
         assert_eq!(window.wait(1_000, Timestamp(0)), Duration::from_millis(50));

@@ -26,13 +26,14 @@ pub enum Inbound {
     Pong,
 }
 
-/// From a transport: the connection is over. Sent past the bound: once per session.
+/// From a transport: the connection is over. Sent with `do_send`, which ignores the mailbox capacity: once per
+/// session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TransportGone(pub Disconnect);
 
-/// From the directory: this session's user may not go on. Sent past the bound: it must arrive
-/// within a second, and there are few.
+/// From the directory: this session's user may not go on. Sent with `do_send`, which ignores the mailbox capacity:
+/// it must arrive within a second, and there are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Revoked(pub Disconnect);
@@ -43,8 +44,8 @@ pub struct Revoked(pub Disconnect);
 #[rtype(result = "()")]
 pub struct ProveAgain;
 
-/// From the directory: seats are scarce, so a session that nobody knows yet ends. Sent past the bound: once per
-/// session, and it must arrive.
+/// From the directory: seats are scarce, so a session that nobody knows yet ends. Sent with `do_send`, which
+/// ignores the mailbox capacity: once per session, and it must arrive.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MakeRoom;

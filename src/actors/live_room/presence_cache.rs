@@ -1,19 +1,19 @@
-//! Presence in its wire forms, made once for all who are told the same.
+//! Caches the encoded form of a presence, which many members receive.
 
 use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
 use crate::domain::Presence;
 
-/// The presence that was announced or shown last. A crowd that comes between two announcements is
-/// shown one presence: one encoding per wire form, whatever its number.
+/// The latest presence, encoded. All newcomers between two announcements receive the same one, so it is encoded
+/// once per dialect, whatever their number.
 #[derive(Debug, Default)]
-pub struct ShownPresence {
+pub struct PresenceCache {
     latest: Option<(Arc<Presence>, Arc<Encoded>)>,
 }
 
-impl ShownPresence {
-    /// The wire forms of `presence`; those of the last one if it is the same value.
+impl PresenceCache {
+    /// The encoded form of `presence`; the cached one if it is the same value.
     pub fn encoded(&mut self, presence: Arc<Presence>) -> Arc<Encoded> {
         if let Some((known, encoded)) = &self.latest
             && Arc::ptr_eq(known, &presence)
