@@ -149,6 +149,7 @@ impl App {
             catalogue: catalogue.clone(),
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
+            clock: clock.clone(),
         });
         reconcile::start(&everywhere, store.clone(), config);
         if let Some(redis) = cluster.redis {

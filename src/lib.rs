@@ -77,7 +77,9 @@
 //! 2. [`domain::may`] says whether this role may do it here.
 //! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one transaction and
 //!    once per `request_id`.
-//! 4. It is applied in the room, on this node or wherever it is open, or to the user's sessions.
+//! 4. [`domain::Action::entry`] says what it adds to the log of the live's room. `actors/registry/rooms.rs` hands
+//!    that to the room if it is open on this node or about to be (`actors/live_room/moderation.rs`), and to the
+//!    broker otherwise. Other actions are about a user's sessions, which `actors/everywhere.rs` reaches on all nodes.
 //!
 //! # Many nodes
 //!
@@ -126,6 +128,17 @@
 //!   `config.toml` where it can be chosen and beside the constant where it cannot.
 //! * A fault stays where it is: a room that panics is replaced at the next join and its members are
 //!   told; a session that floods, stalls or lies ends alone.
+//!
+//! # How to add an action
+//!
+//! 1. `domain/action.rs`: a variant of [`domain::Action`], its name, its target if it is done to a user, who may do
+//!    it (and a line of the table in the tests), and what it adds to the room's log.
+//! 2. `storage/queries/actions.rs`: what it changes, and what was asked for beside the target.
+//! 3. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
+//!
+//! That is all of an action that tells members something they know already: 4 files and 9 places. One that tells
+//! them something new needs an event as well. A rule that refuses in words of its own is a variant in
+//! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!
 //! # How to add an event
 //!

@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use log::warn;
 
 use crate::catalogue::GiftCatalogue;
+use crate::clock::Clock;
 use crate::cluster::{NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
-use crate::domain::{Disconnect, LiveId, Timestamp, UserId};
+use crate::domain::{Control, Disconnect, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
@@ -32,6 +33,7 @@ pub struct Everywhere {
     pub catalogue: Arc<GiftCatalogue>,
     pub persister: PersisterPort,
     pub nodes: Arc<dyn Nodes>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Everywhere {
@@ -49,8 +51,8 @@ impl Everywhere {
     }
 
     /// Removes a user from a room.
-    pub fn kick(&self, live_id: LiveId, user: UserId) {
-        self.rooms.kick(live_id, user);
+    pub fn kick(&self, live_id: LiveId, user: UserId, at: Timestamp) {
+        self.rooms.control_here(live_id, Control::Kick { user, at });
         self.nodes.signal(Signal::Kick { live_id, user });
     }
 
@@ -71,7 +73,10 @@ impl Everywhere {
             Signal::OtherDevice(user) => {
                 self.sessions.revoke(user, Disconnect::OtherDevice);
             }
-            Signal::Kick { live_id, user } => self.rooms.kick(live_id, user),
+            Signal::Kick { live_id, user } => {
+                // The signal does not say when it was sent, and is not delivered late.
+                self.rooms.control_here(live_id, Control::Kick { user, at: self.clock.now() });
+            }
             Signal::CatalogueChanged => {
                 let catalogue = self.catalogue.clone();
                 tokio::spawn(async move {

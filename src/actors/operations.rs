@@ -9,7 +9,9 @@ use std::sync::Arc;
 use log::{error, info};
 
 use crate::clock::Clock;
-use crate::domain::{Action, Disconnect, Live, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may};
+use crate::domain::{
+    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may,
+};
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
 
@@ -84,16 +86,11 @@ impl Operations {
                 let (name, role) = (action.name(), role.name());
                 info!("action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}");
                 if !is_repeated {
-                    self.apply(scope, action, &change).await?;
+                    self.apply(id, &record, &change).await?;
                 }
                 Ok(change)
             }
-            Performed::Refused(reject) => {
-                if let (Reject::LiveEnded, Scope::Live(live_id)) = (reject, scope) {
-                    self.remind_of_end(live_id).await?;
-                }
-                self.refuse(record, reject).await
-            }
+            Performed::Refused(reject) => self.refuse(record, reject).await,
         }
     }
 
@@ -120,38 +117,43 @@ impl Operations {
     /// Refuses, and has the audit say so: of those who have a say here. Viewers could fill it.
     async fn refuse(&self, record: ActionRecord, reject: Reject) -> Result<Change, OperationError> {
         let code = Refusal::from(reject).code;
-        let (name, role) = (record.action.name(), record.role);
-        info!("action refused: action={name} scope={:?} role={} code={code}", record.scope, role.name());
-        if role > Role::Viewer
-            && let Err(fault) = self.store.record_refusal(record, code).await
-        {
-            // Refused it is all the same.
-            error!("refusal not in the audit: action={name} code={code} error={fault}");
+        let (name, scope, role) = (record.action.name(), record.scope, record.role);
+        info!("action refused: action={name} scope={scope:?} role={} code={code}", role.name());
+        if role > Role::Viewer {
+            match self.store.record_refusal(record, code).await {
+                Ok(id) => self.remind_of_end(id, scope, reject).await?,
+                // Refused it is all the same.
+                Err(fault) => error!("refusal not in the audit: action={name} code={code} error={fault}"),
+            }
         }
         Err(OperationError::Refused(reject))
     }
 
-    /// Has what was stored happen where it matters.
-    async fn apply(&self, scope: Scope, action: &Action, change: &Change) -> Result<(), OperationError> {
-        let Everywhere { rooms, .. } = &*self.everywhere;
-        match (action, scope, change) {
-            (Action::TakeDown(comment_id), Scope::Live(live_id), _) => rooms.take_down(live_id, *comment_id).await?,
-            (Action::Notice(text), Scope::Live(live_id), _) => {
-                rooms.notice(live_id, text).await?;
-            }
-            (Action::Kick(user), Scope::Live(live_id), _) => self.everywhere.kick(live_id, *user),
-            (Action::SetStatus(_), _, Change::Live(row)) => rooms.live_changed(row.live.clone()),
-            (Action::DisableUser(user), ..) => self.everywhere.revoke(*user, Disconnect::Disabled),
-            _ => {}
+    /// Tells the room of this node, if it is open, that its live has ended: it may have missed that.
+    async fn remind_of_end(&self, id: ActionId, scope: Scope, reject: Reject) -> Result<(), OperationError> {
+        if let (Reject::LiveEnded, Scope::Live(live_id)) = (reject, scope)
+            && let Some(row) = self.store.live(live_id).await?
+        {
+            let content = row.live.status_entry();
+            self.everywhere.rooms.apply_here(live_id, ActionEntry { id, content }).await?;
         }
         Ok(())
     }
 
-    /// Tells the room of this node, if it is open, that its live has ended: it may have missed that.
-    async fn remind_of_end(&self, live_id: LiveId) -> Result<(), OperationError> {
-        if let Some(row) = self.store.live(live_id).await? {
-            let live: Live = row.live;
-            self.everywhere.rooms.live_is(live);
+    /// Has what was stored happen where it matters.
+    async fn apply(&self, id: ActionId, record: &ActionRecord, change: &Change) -> Result<(), OperationError> {
+        match (&record.action, record.scope) {
+            (Action::Kick(user), Scope::Live(live_id)) => self.everywhere.kick(live_id, *user, record.at),
+            (Action::DisableUser(user), _) => {
+                self.everywhere.revoke(*user, Disconnect::Disabled);
+            }
+            (_, Scope::Live(live_id)) => {
+                let live = if let Change::Live(row) = change { Some(&row.live) } else { None };
+                if let Some(content) = record.action.entry(live_id, live) {
+                    self.everywhere.rooms.apply(live_id, ActionEntry { id, content }).await?;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CommentId, LiveId, LiveStatus, Reject, UserId};
+use super::{ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Timestamp, UserId};
 
 /// One thing that an operator or a streamer does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +41,51 @@ impl Action {
         }
     }
 
+    /// What it adds to the log of a live's room, if it adds anything. `live`: as the action left it, if it changed
+    /// the live.
+    pub fn entry(&self, live_id: LiveId, live: Option<&Live>) -> Option<EntryContent> {
+        match self {
+            Self::TakeDown(comment_id) => {
+                Some(EntryContent::Event(RoomEvent::Removed { live_id, comment_id: *comment_id }))
+            }
+            Self::Notice(text) => Some(EntryContent::Event(RoomEvent::Notice { live_id, text: text.clone() })),
+            Self::SetStatus(_) => live.map(Live::status_entry),
+            Self::Kick(_) | Self::DisableUser(_) | Self::EnableUser(_) => None,
+        }
+    }
+
     /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is read later.
     pub const fn needs_open_room(&self) -> bool {
         matches!(self, Self::Notice(_))
     }
 }
+
+/// What an action adds to a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionEntry {
+    /// Of the action: whoever appends it and however often, it is one entry.
+    pub id: ActionId,
+    pub content: EntryContent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryContent {
+    /// Members see it, and it has an offset.
+    Event(RoomEvent),
+    /// Nodes alone see it, and it has no offset.
+    Control(Control),
+}
+
+/// An instruction to every node that has the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// The user was removed from the room then. However late it arrives, it is about sessions that joined up to
+    /// [`KICK_REACH_MS`] after that.
+    Kick { user: UserId, at: Timestamp },
+}
+
+/// More than clocks of nodes differ, less than a person waits before it comes back.
+pub const KICK_REACH_MS: i64 = 10_000;
 
 /// Where an action holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

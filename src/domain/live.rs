@@ -1,6 +1,6 @@
 //! A live and what its status permits.
 
-use super::{Coins, LiveId, Reject, UserId};
+use super::{Coins, EntryContent, LiveId, Reject, RoomEvent, UserId};
 
 /// Where a broadcast stands. The numbers are those of the system this replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +64,12 @@ pub struct Live {
 }
 
 impl Live {
+    /// What tells its room where it stands.
+    pub fn status_entry(&self) -> EntryContent {
+        let title = self.title.as_str().into();
+        EntryContent::Event(RoomEvent::Live { live_id: self.id, status: self.status, title })
+    }
+
     /// Whether `asker` may know the key of the stream. It lets its holder publish, so before the show and
     /// after it only the owner gets it; while the live is on air everybody needs it to play.
     pub fn shows_key_to(&self, asker: Option<UserId>) -> bool {

@@ -10,10 +10,11 @@ use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::rate::RateMeter;
 use super::{
-    Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Effect, GiftCount,
-    GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KickReason, LedgerEntry, Live, LiveStatus, Member,
-    MemberList, Offset, OnlineChange, PeerChange, PeerUser, Position, PresenceLadder, PresenceSettings, Profile,
-    Reject, Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
+    Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control, Effect,
+    EntryContent, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KICK_REACH_MS, KickReason,
+    LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, PeerUser, Position,
+    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger,
+    Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -225,10 +226,22 @@ impl<H: Clone> Room<H> {
         effects
     }
 
-    /// An operator removes a user: all its members on this node, at once.
-    pub fn kick(&mut self, user: UserId, now: Timestamp) -> Vec<Effect<H>> {
-        let sessions = self.members.sessions_of(user).into_iter();
-        sessions.flat_map(|session| self.expel(session, KickReason::Operator, now)).collect()
+    /// An action on this live, to be published.
+    pub fn apply(&mut self, content: EntryContent, now: Timestamp) -> Vec<Effect<H>> {
+        match content {
+            EntryContent::Event(RoomEvent::Live { status, title, .. }) => self.live_changed(status, &title, now),
+            EntryContent::Event(event) => vec![Effect::Publish(event)],
+            EntryContent::Control(control) => self.apply_control(control, now),
+        }
+    }
+
+    /// Does what an entry without an offset says, which the room's members do not see.
+    pub fn apply_control(&mut self, control: Control, now: Timestamp) -> Vec<Effect<H>> {
+        let Control::Kick { user, at } = control;
+        let joined_before = at.plus_ms(KICK_REACH_MS);
+        let mut sessions = self.members.sessions_of(user);
+        sessions.retain(|session| self.members.get(*session).is_some_and(|member| member.joined_at <= joined_before));
+        sessions.into_iter().flat_map(|session| self.expel(session, KickReason::Operator, now)).collect()
     }
 
     /// A member is removed at once and hears why. After its detach, so that nothing of this membership
@@ -419,7 +432,7 @@ impl<H: Clone> Room<H> {
 
     /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
     /// same time may be reported in any order, so an end is never taken back.
-    pub fn live_changed(&mut self, status: LiveStatus, title: String, now: Timestamp) -> Vec<Effect<H>> {
+    pub fn live_changed(&mut self, status: LiveStatus, title: &str, now: Timestamp) -> Vec<Effect<H>> {
         let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
         if self.live.status == status && self.live.title == title {
             return Vec::new();
@@ -427,20 +440,10 @@ impl<H: Clone> Room<H> {
         // What was posted before the end is decided before it.
         let mut effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
         self.live.status = status;
-        self.live.title = title;
+        title.clone_into(&mut self.live.title);
         let event = RoomEvent::Live { live_id: self.live.id, status, title: self.live.title.as_str().into() };
         effects.push(Effect::Publish(event));
         effects
-    }
-
-    /// A comment of this live was taken down: whoever shows it must not any more.
-    pub fn comment_removed(&self, comment_id: CommentId) -> Vec<Effect<H>> {
-        vec![Effect::Publish(RoomEvent::Removed { live_id: self.live.id, comment_id })]
-    }
-
-    /// Operators tell everybody something.
-    pub fn notice(&self, text: Arc<str>) -> Vec<Effect<H>> {
-        vec![Effect::Publish(RoomEvent::Notice { live_id: self.live.id, text })]
     }
 
     /// The count of views went up by commits of this room.

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    Coins, Comment, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus, RequestId,
-    StoreFailed, Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus,
+    RequestId, StoreFailed, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, Performed};
@@ -264,7 +264,7 @@ pub trait Store: Send + Sync {
     /// does not ask who may do it.
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed>;
     /// Adds a row to the audit for an attempt that was refused; `code`: the word for why.
-    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ()>;
+    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId>;
 
     /// Makes a whole batch durable in one transaction and answers each write, in order. Writes
     /// take effect as if done one after the other. `Err` means that nothing of the batch is known

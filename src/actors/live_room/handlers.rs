@@ -108,10 +108,10 @@ impl Handler<LiveChanged> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, changed: LiveChanged, ctx: &mut Context<Self>) {
-        if changed.held_version.is_some_and(|version| self.held.version() != Some(version)) {
+        if self.held.version() != Some(changed.held_version) {
             return;
         }
-        let effects = self.room.live_changed(changed.status, changed.title, self.now());
+        let effects = self.room.live_changed(changed.status, &changed.title, self.now());
         self.held.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);

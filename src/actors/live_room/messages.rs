@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
-use crate::domain::{AckId, CommentId, LiveStatus, Profile, RoomCommand, SessionId, UserId};
+use crate::domain::{AckId, ActionEntry, CommentId, Control, LiveStatus, Profile, RoomCommand, SessionId};
 use crate::storage::WriteOutcome;
 
 use super::{RoomDetail, RoomStats};
@@ -44,8 +44,7 @@ pub enum Departure {
     IdentityChanged,
 }
 
-/// From the registry: the row of the live changed. Sent past the bound when a streamer or an operator
-/// changed it, who are few. Full mailbox when the row was found to differ: it is found again.
+/// From the registry: the row of the live differs from what the room held of it. Full mailbox: it is found again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LiveChanged {
@@ -53,18 +52,18 @@ pub struct LiveChanged {
     pub title: String,
     /// The row was read some time ago: worth nothing if the room's live has changed since this version
     /// of [`HeldLive`](super::HeldLive).
-    pub held_version: Option<u64>,
+    pub held_version: u64,
 }
 
-/// From HTTP: a comment of this live was taken down. Full mailbox: the operator is asked to try again.
+/// From the registry: an action on this live. Sent past the bound: streamers and operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct TakeDown(pub CommentId);
+pub struct Apply(pub ActionEntry);
 
-/// From HTTP: operators tell the room something. Full mailbox: the operator is asked to try again.
+/// From the registry: a control that some node has signalled. Sent past the bound: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct PostNotice(pub Arc<str>);
+pub struct ApplyControl(pub Control);
 
 /// What a write was about, echoed by the persister.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +87,6 @@ pub struct WritesDone(pub Answers);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Delivered(pub FromLog);
-
-/// From an operator, on this node or another: remove a user. Sent past the bound: operators are few.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct KickUser(pub UserId);
 
 /// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent past the bound: one
 /// per `RoomIdle`.

@@ -44,8 +44,8 @@ use window::FlushWindow;
 
 pub use held::HeldLive;
 pub use messages::{
-    Answers, Delivered, Departure, KickUser, LiveChanged, MemberGone, Observe, ObserveDetail, PostNotice,
-    SessionCommand, StopRoom, TakeDown, WriteTicket, WritesDone,
+    Answers, Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail,
+    SessionCommand, StopRoom, WriteTicket, WritesDone,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};

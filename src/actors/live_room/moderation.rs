@@ -1,33 +1,33 @@
-//! What operators do to a room.
+//! What streamers and operators do to a room.
 
 use actix::prelude::*;
 
-use super::{LiveRoom, PostNotice, TakeDown};
+use crate::domain::{ActionEntry, EntryContent, RoomEvent};
 
-impl Handler<TakeDown> for LiveRoom {
+use super::{Apply, ApplyControl, LiveRoom};
+
+impl Handler<Apply> for LiveRoom {
     type Result = ();
 
-    /// Told once as long as those who come back learn of it; asked for again later, told again, which
-    /// makes up for a telling that got lost.
-    fn handle(&mut self, take_down: TakeDown, ctx: &mut Context<Self>) {
-        let TakeDown(comment_id) = take_down;
-        if self.retired || self.recovery.history().tells_removal(comment_id) {
+    fn handle(&mut self, Apply(ActionEntry { content, .. }): Apply, ctx: &mut Context<Self>) {
+        if let EntryContent::Event(RoomEvent::Removed { comment_id, .. }) = &content
+            && self.recovery.history().tells_removal(*comment_id)
+        {
+            // Members that come back learn of it already. Asked for again later it is told again.
             return;
         }
-        let effects = self.room.comment_removed(comment_id);
+        let effects = self.room.apply(content, self.now());
+        self.held.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
     }
 }
 
-impl Handler<PostNotice> for LiveRoom {
+impl Handler<ApplyControl> for LiveRoom {
     type Result = ();
 
-    fn handle(&mut self, notice: PostNotice, ctx: &mut Context<Self>) {
-        if self.retired {
-            return;
-        }
-        let effects = self.room.notice(notice.0);
+    fn handle(&mut self, ApplyControl(control): ApplyControl, ctx: &mut Context<Self>) {
+        let effects = self.room.apply_control(control, self.now());
         self.perform(effects);
         self.settle(ctx);
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cluster::FromLog;
 
-use super::{Delivered, KickUser, LiveRoom};
+use super::{Delivered, LiveRoom};
 
 impl LiveRoom {
     /// Tells other nodes what this one shows differently.
@@ -53,16 +53,6 @@ impl Handler<Delivered> for LiveRoom {
                 self.perform(effects);
             }
         }
-        self.settle(ctx);
-    }
-}
-
-impl Handler<KickUser> for LiveRoom {
-    type Result = ();
-
-    fn handle(&mut self, KickUser(user): KickUser, ctx: &mut Context<Self>) {
-        let effects = self.room.kick(user, self.now());
-        self.perform(effects);
         self.settle(ctx);
     }
 }

@@ -6,7 +6,7 @@ use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::live_room::LiveRoom;
-use crate::domain::{LiveId, LiveStatus, Reject, UserId};
+use crate::domain::{ActionEntry, Control, LiveId, Reject};
 
 /// The way to a room. Shared and not cloned: the bound of a mailbox holds back an address that has
 /// filled it, and a fresh clone has filled nothing yet.
@@ -57,24 +57,24 @@ pub struct RoomStopped {
     pub generation: u64,
 }
 
-/// From HTTP: the row of a live changed, or was asked to change to what it is. Sent past the bound: streamers and operators are few.
+/// From operations, here or on another node: apply an action in the room of a live if it is open here, or about to
+/// be. Sent past the bound: streamers and operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LiveRowChanged {
+pub struct ApplyInRoom {
     pub live_id: LiveId,
-    pub status: LiveStatus,
-    pub title: String,
-    /// It had changed before: only a room that does not know it is told.
-    pub is_repeated: bool,
+    pub entry: ActionEntry,
+    /// Answered with whether there is such a room.
+    pub reply: oneshot::Sender<bool>,
 }
 
-/// From an operator, on this node or another: remove a user from a room. Sent past the bound: operators
-/// are few.
+/// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is open here. Sent past
+/// the bound: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Kick {
+pub struct ControlRoom {
     pub live_id: LiveId,
-    pub user: UserId,
+    pub control: Control,
 }
 
 /// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller gets an error.

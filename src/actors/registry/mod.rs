@@ -19,14 +19,14 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{HeldLive, KickUser, LiveChanged, LiveRoom, RoomServices};
+use crate::actors::live_room::{Apply, ApplyControl, HeldLive, LiveRoom, RoomServices};
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
-use crate::domain::{Comment, Live, LiveId, LiveStatus, Reject, RoomEvent};
+use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
+    ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
     RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
@@ -37,6 +37,8 @@ pub const REGISTRY_MAILBOX: usize = 8_192;
 const LOADING_MAX: usize = 256;
 /// Sessions that may wait for one room to open; beyond, `busy`.
 const WAITING_MAX: usize = 4_096;
+/// Actions that may wait for one room to open; beyond, they take the way to rooms on other nodes.
+const ACTIONS_HELD_MAX: usize = 64;
 
 type Waiting = Vec<oneshot::Sender<Located>>;
 
@@ -44,8 +46,8 @@ enum Entry {
     /// The store is being asked.
     Loading {
         waiting: Waiting,
-        /// What the row became meanwhile, which the load may have missed.
-        changed: Option<(LiveStatus, String)>,
+        /// Done meanwhile, which the load may have missed: the first that the room hears of.
+        actions: Vec<ActionEntry>,
     },
     Open {
         room: RoomAddr,
@@ -117,7 +119,7 @@ impl Registry {
             return;
         }
         self.loading_count += 1;
-        self.rooms.insert(live_id, Entry::Loading { waiting, changed: None });
+        self.rooms.insert(live_id, Entry::Loading { waiting, actions: Vec::new() });
         let (store, broker) = (self.store.clone(), self.services.broker.clone());
         let settings = self.services.settings;
         let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
@@ -140,15 +142,12 @@ impl Registry {
 
     fn loaded(&mut self, live_id: LiveId, result: Result<Option<LoadedLive>, StoreError>, ctx: &mut Context<Self>) {
         self.loading_count -= 1;
-        let Some(Entry::Loading { waiting, changed }) = self.rooms.remove(&live_id) else { return };
+        let Some(Entry::Loading { waiting, actions }) = self.rooms.remove(&live_id) else { return };
         let located = match result {
             Ok(Some(LoadedLive { row, recent, log })) => {
-                let live = match changed {
-                    // Changes may be reported in any order; an end is never taken back.
-                    Some((status, title)) if row.live.status != LiveStatus::Ended => Live { status, title, ..row.live },
-                    _ => row.live,
-                };
-                Ok(self.open(live, recent, log, ctx))
+                let room = self.open(row.live, recent, log, ctx);
+                actions.into_iter().for_each(|entry| apply_in(&room, entry));
+                Ok(room)
             }
             Ok(None) => Err(Reject::LiveNotFound),
             Err(fault) => {
@@ -190,12 +189,9 @@ impl Registry {
     }
 }
 
-impl Registry {
-    /// No room here tells of a change: other nodes may have one.
-    fn tell_elsewhere(&self, row: LiveRowChanged) {
-        let event = RoomEvent::Live { live_id: row.live_id, status: row.status, title: row.title.into() };
-        actix_rt::spawn(self.services.broker.tell(row.live_id, event));
-    }
+fn apply_in(room: &RoomAddr, entry: ActionEntry) {
+    #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
+    room.do_send(Apply(entry));
 }
 
 fn answer_all(waiting: Waiting, located: &Located) {
@@ -287,38 +283,35 @@ impl Handler<RoomStopped> for Registry {
     }
 }
 
-impl Handler<LiveRowChanged> for Registry {
+impl Handler<ControlRoom> for Registry {
     type Result = ();
 
-    fn handle(&mut self, row: LiveRowChanged, _: &mut Context<Self>) {
-        match self.rooms.get_mut(&row.live_id) {
-            Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
-                #[expect(clippy::disallowed_methods, reason = "streamers and operators are few")]
-                room.do_send(LiveChanged { status: row.status, title: row.title, held_version: None });
-            }
-            Some(Entry::Loading { changed, .. }) => {
-                if !matches!(changed, Some((LiveStatus::Ended, _))) {
-                    *changed = Some((row.status, row.title.clone()));
-                }
-                if !row.is_repeated {
-                    self.tell_elsewhere(row);
-                }
-            }
-            // Whoever has the room elsewhere knew of this change, or finds out by itself.
-            None if row.is_repeated => {}
-            None => self.tell_elsewhere(row),
+    fn handle(&mut self, ControlRoom { live_id, control }: ControlRoom, _: &mut Context<Self>) {
+        if let Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) = self.rooms.get(&live_id) {
+            #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
+            room.do_send(ApplyControl(control));
         }
     }
 }
 
-impl Handler<Kick> for Registry {
+impl Handler<ApplyInRoom> for Registry {
     type Result = ();
 
-    fn handle(&mut self, kick: Kick, _: &mut Context<Self>) {
-        if let Some(room) = self.rooms.get(&kick.live_id).and_then(Entry::room) {
-            #[expect(clippy::disallowed_methods, reason = "operators are few")]
-            room.do_send(KickUser(kick.user));
-        }
+    fn handle(&mut self, apply: ApplyInRoom, _: &mut Context<Self>) {
+        let ApplyInRoom { live_id, entry, reply } = apply;
+        let is_here = match self.rooms.get_mut(&live_id) {
+            Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
+                apply_in(room, entry);
+                true
+            }
+            Some(Entry::Loading { actions, .. }) if actions.len() < ACTIONS_HELD_MAX => {
+                actions.push(entry);
+                true
+            }
+            Some(Entry::Loading { .. }) | None => false,
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(is_here);
     }
 }
 

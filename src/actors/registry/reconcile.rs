@@ -66,7 +66,7 @@ async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), St
     tokio::time::sleep(CONFIRM_AFTER).await;
     for (OpenRoom { live_id, room, version, .. }, row) in self::differing(&*store, differing).await? {
         info!("room differs from its row: live_id={live_id} status={}", row.status.code());
-        let changed = LiveChanged { status: row.status, title: row.title, held_version: Some(version) };
+        let changed = LiveChanged { status: row.status, title: row.title, held_version: version };
         // One that is full is told next time.
         let _ = room.try_send(changed);
     }

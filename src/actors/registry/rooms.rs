@@ -7,11 +7,11 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
-use crate::actors::live_room::{Observe, ObserveDetail, PostNotice, RoomDetail, RoomStats, TakeDown};
+use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Broker, ROOMS_PAGE_MAX, RoomsPage};
-use crate::domain::{CommentId, Live, LiveId, Reject, RoomEvent, UserId};
+use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
-use super::{FindRoom, Kick, LiveRowChanged, Locate, Located, OpenRooms, Registry, RoomAddr};
+use super::{ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
 
 /// Open rooms at a glance, by live id.
 #[derive(Debug, Default)]
@@ -43,53 +43,34 @@ impl Rooms {
         answer(located).await.unwrap_or(Err(Reject::BUSY))
     }
 
-    /// Tells the room, if it is open, that the row of its live changed.
-    pub fn live_changed(&self, live: Live) {
-        self.tell_row(live, false);
+    /// Applies an action in the room of a live, on this node or wherever it is open. A room that is open nowhere has
+    /// nothing to show.
+    pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), AskError> {
+        if !self.apply_here(live_id, entry.clone()).await?
+            && let EntryContent::Event(event) = entry.content
+        {
+            self.broker.tell(live_id, event).await;
+        }
+        Ok(())
     }
 
-    /// Tells the room of this node, if it is open, what the row of its live is: it may have missed it.
-    pub fn live_is(&self, live: Live) {
-        self.tell_row(live, true);
-    }
-
-    fn tell_row(&self, Live { id, status, title, .. }: Live, is_repeated: bool) {
+    /// Applies an action in the room of a live if it is open on this node; returns whether it is.
+    pub async fn apply_here(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
+        let (reply, is_here) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
-        self.registry.do_send(LiveRowChanged { live_id: id, status, title, is_repeated });
+        self.registry.do_send(ApplyInRoom { live_id, entry, reply });
+        answer(is_here).await
     }
 
-    /// Tells the members of a live's room, if it is open on any node, that a comment was taken down. A
-    /// room that is not open has nothing to take back.
-    pub async fn take_down(&self, live_id: LiveId, comment_id: CommentId) -> Result<(), AskError> {
-        match self.find(live_id).await? {
-            Some(room) => room.try_send(TakeDown(comment_id)).map_err(|_| AskError::Closed),
-            None => {
-                self.broker.tell(live_id, RoomEvent::Removed { live_id, comment_id }).await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Tells the members of a live's room something; false if it is open on no node.
-    pub async fn notice(&self, live_id: LiveId, text: &str) -> Result<bool, AskError> {
-        match self.find(live_id).await? {
-            Some(room) => {
-                room.try_send(PostNotice(text.into())).map_err(|_| AskError::Closed)?;
-                Ok(true)
-            }
-            None => Ok(self.broker.tell(live_id, RoomEvent::Notice { live_id, text: text.into() }).await),
-        }
+    /// Has the room of a live do what a control says, if it is open on this node.
+    pub fn control_here(&self, live_id: LiveId, control: Control) {
+        #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
+        self.registry.do_send(ControlRoom { live_id, control });
     }
 
     /// Whether the room of a live is open on any node.
     pub async fn is_open(&self, live_id: LiveId) -> Result<bool, AskError> {
         Ok(self.find(live_id).await?.is_some() || self.broker.is_open(live_id).await)
-    }
-
-    /// Removes a user from a room of this node.
-    pub fn kick(&self, live_id: LiveId, user: UserId) {
-        #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
-        self.registry.do_send(Kick { live_id, user });
     }
 
     /// One page of the open rooms, or all of them without a page. Only rooms of the page are asked; one that does

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::join;
 use serde_json::json;
 
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, NodeOptions, set_status};
 use crate::config::Millis;
-use crate::domain::{LiveId, LiveStatus, Reject};
+use crate::domain::{ActionEntry, ActionId, Live, LiveId, LiveStatus, Reject};
 
 /// A fault in a room, on purpose.
 #[derive(Message)]
@@ -195,9 +196,34 @@ async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
     let tell = |status, title: &str, held_version| {
         room.try_send(LiveChanged { status, title: title.to_owned(), held_version }).unwrap();
     };
-    tell(LiveStatus::Paused, "paused", None);
-    tell(LiveStatus::OnAir, "read before the pause", Some(0));
-    tell(LiveStatus::OnAir, "read after the pause", Some(1));
+    tell(LiveStatus::Paused, "paused", 0);
+    tell(LiveStatus::OnAir, "read before the pause", 0);
+    tell(LiveStatus::OnAir, "read after the pause", 1);
     assert_eq!(alice.event("live").await["title"], json!("paused"));
     assert_eq!(alice.event("live").await["title"], json!("read after the pause"));
+}
+
+#[actix::test]
+async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_room_hears() {
+    let node = Node::start(NodeOptions::default()).await;
+    let row = node.store.live(node.live).await.unwrap().unwrap();
+    let ended = Live { status: LiveStatus::Ended, ..row.live };
+    // The row still says that it is on air: the load cannot have seen the end.
+    let entry = ActionEntry { id: ActionId::FIRST, content: ended.status_entry() };
+    let (located, is_here) = join(node.rooms.locate(node.live), node.rooms.apply_here(node.live, entry)).await;
+    assert!(located.is_ok());
+    assert!(is_here.unwrap(), "held for the room");
+    let mut alice = node.guest("alice").await;
+    let refused = alice.ask(1, "joinLive", json!({})).await;
+    assert_eq!(refused["code"], json!("live_ended"), "{refused}");
+}
+
+#[actix::test]
+async fn an_action_opens_no_room() {
+    let node = Node::start(NodeOptions::default()).await;
+    let live = node.store.live(node.live).await.unwrap().unwrap().live;
+    let entry = ActionEntry { id: ActionId::FIRST, content: live.status_entry() };
+    assert!(!node.rooms.apply_here(node.live, entry.clone()).await.unwrap());
+    node.rooms.apply(node.live, entry).await.unwrap();
+    assert!(node.rooms.overview(None).await.unwrap().rooms.is_empty());
 }

@@ -48,8 +48,9 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
     }
 }
 
-pub async fn record_refusal(conn: &mut Conn, record: ActionRecord, code: &'static str) -> Result<(), StoreError> {
-    insert(conn, &record, None, None, code).await.map(|_| ())
+pub async fn record_refusal(conn: &mut Conn, record: ActionRecord, code: &'static str) -> Result<ActionId, StoreError> {
+    let id = insert(conn, &record, None, None, code).await?;
+    id.ok_or_else(|| StoreError::Fault("a refusal has no name that could be taken".into()))
 }
 
 /// Locks the row that the action changes, if it changes one whose present state matters, and says what its

@@ -17,7 +17,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
 use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
-use crate::domain::{Coins, Comment, CommentId, GiftId, LiveId, Timestamp, UserId};
+use crate::domain::{ActionId, Coins, Comment, CommentId, GiftId, LiveId, Timestamp, UserId};
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
     Performed, Store, StoreError, Stored, StoredToken, User, Write, WriteOutcome,
@@ -141,7 +141,7 @@ impl Store for Backend {
         self.write(move |conn| actions::perform(conn, record).boxed())
     }
 
-    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ()> {
+    fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId> {
         self.write(move |conn| actions::record_refusal(conn, record, code).boxed())
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect,
-    Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId,
-    LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand,
-    RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits,
+    Live, LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, StoreFailed, Timestamp, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -220,7 +220,7 @@ impl World {
             Step::WaitOut => self.wait(SETTINGS.dedupe_ms),
             Step::Remove { which } if !self.told_comments.is_empty() => self.remove_comment(which),
             Step::Status(status) => {
-                let effects = self.room.live_changed(status, "show".into(), self.now);
+                let effects = self.room.live_changed(status, "show", self.now);
                 self.perform(effects);
             }
             Step::Store { .. } | Step::Books { .. } | Step::Remove { .. } => {}
@@ -327,7 +327,9 @@ impl World {
     fn remove_comment(&mut self, which: Index) {
         let mut told: Vec<_> = self.told_comments.keys().copied().collect();
         told.sort_unstable();
-        let effects = self.room.comment_removed(*which.get(&told));
+        let comment_id = *which.get(&told);
+        let removal = RoomEvent::Removed { live_id: self.room.live().id, comment_id };
+        let effects = self.room.apply(EntryContent::Event(removal), self.now);
         self.perform(effects);
     }
 

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CrowdRate, Effect, Gift, GiftCount,
-    GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId,
-    LiveStatus, NetChanges, NodeId, Offset, PeerChange, PeerUser, Position, Presence, PresenceAction, PresenceSettings,
-    Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
-    SocketId, StoreFailed, Timestamp, UserId,
+    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, Control, CrowdRate, Effect,
+    EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits,
+    KickReason, Live, LiveId, LiveStatus, NetChanges, NodeId, Offset, PeerChange, PeerUser, Position, Presence,
+    PresenceAction, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
+    RoomSettings, Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -128,15 +128,17 @@ impl World {
                 let status = words::status(&words.next("a status")?)?;
                 let title = words.optional().unwrap_or_else(|| self.live.title.clone());
                 self.live.title.clone_from(&title);
-                self.step(|room, now| room.live_changed(status, title, now));
+                self.step(|room, now| room.live_changed(status, &title, now));
             }
             "remove" => {
                 let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
-                self.step(|room, _| room.comment_removed(id));
+                let removal = RoomEvent::Removed { live_id: self.live.id, comment_id: id };
+                self.step(|room, now| room.apply(EntryContent::Event(removal), now));
             }
             "notice" => {
                 let text = words.next("a text")?;
-                self.step(|room, _| room.notice(text.as_str().into()));
+                let notice = RoomEvent::Notice { live_id: self.live.id, text: text.as_str().into() };
+                self.step(|room, now| room.apply(EntryContent::Event(notice), now));
             }
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
@@ -233,7 +235,7 @@ impl World {
             "leave" => self.handle(caller, RoomCommand::Leave),
             "lost" => Ok(self.room().connection_lost(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
-            "kicked" => Ok(self.room().kick(user_id, now)),
+            "kicked" => Ok(self.room().apply_control(Control::Kick { user: user_id, at: now }, now)),
             "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
             "comment" => {
                 // Whatever becomes of it, so that a script can count its comments.

@@ -142,6 +142,7 @@ impl TestApi {
             catalogue: catalogue.clone(),
             persister,
             nodes: Arc::new(SingleNode),
+            clock: clock.clone(),
         });
         let state = ApiState {
             auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
