@@ -13,13 +13,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
-use crate::domain::{Coins, LiveId, UserId};
+use crate::domain::{Coins, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{Answer, ApiError, ok};
 use super::fields::{Body, positive_digits};
-use super::moderation::request_id as request_id_of;
 use super::views::GiftView;
 use super::{ApiState, address_of};
 
@@ -139,7 +138,7 @@ pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body:
     if delta == 0 {
         return Err(invalid("delta must not be 0"));
     }
-    let request_id = request_id_of(&request_id)?;
+    let request_id = read_request_id(&request_id)?;
     let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request_id.clone(), at: state.clock.now() };
     match state.store.grant(grant).await? {
         GrantOutcome::Granted { coin, duplicate } => {
@@ -193,6 +192,11 @@ pub async fn prove_ledger(state: web::Data<ApiState>) -> Answer {
 
 pub(super) fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64) -> Option<T>) -> Option<T> {
     request.match_info().get(segment).and_then(positive_digits).and_then(new)
+}
+
+/// Reads an operator's name for a request.
+pub(super) fn read_request_id(text: &str) -> Result<RequestId, ApiError> {
+    RequestId::parse(text).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))
 }
 
 pub(super) fn is_text(text: &str, chars_max: usize) -> bool {

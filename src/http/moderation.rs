@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
-use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, UserId};
+use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
 use crate::storage::Change;
 
-use super::admin::{ROOM_NOT_OPEN, USER_NOT_FOUND, invalid, is_text, path_id};
+use super::admin::{ROOM_NOT_OPEN, USER_NOT_FOUND, invalid, is_text, path_id, read_request_id};
 use super::error::{Answer, ApiError, ok};
 use super::fields::Body;
 use super::views::UserView;
@@ -33,7 +33,7 @@ struct Terms {
 impl Terms {
     fn added_to(self, mut requested: Requested) -> Result<Requested, ApiError> {
         requested.request_id = match self.request_id {
-            Some(text) => Some(request_id(&text)?),
+            Some(text) => Some(read_request_id(&text)?),
             None => None,
         };
         if self.reason.as_deref().is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX)) {
@@ -164,11 +164,6 @@ pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, b
         Change::User(user) => ok(UserView::from(*user)),
         other => Err(mismatched(&other)),
     }
-}
-
-/// Reads an operator's name for a request.
-pub(super) fn request_id(text: &str) -> Result<RequestId, ApiError> {
-    RequestId::parse(text).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))
 }
 
 /// The store says what the action changes; this would be a fault of ours.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::payload::PayloadLimits;
+use super::payload::{FieldFault, PayloadLimits};
 use crate::domain::{AckId, CommentText, GiftCount, GiftId, LiveId, Position, Reject, RequestId, RoomCommand};
 
 /// One command, decoded but not yet believed.
@@ -49,9 +49,6 @@ impl fmt::Debug for TokenField {
         })
     }
 }
-
-/// The field of a text that is wrong, and what was expected of it.
-pub type FieldFault = &'static str;
 
 /// What a decoder made of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,12 @@
 //! 10, 20 and 40 thousand `1:2` packets took it 0.03, 0.11 and 0.32 s: a POST of 1 MB would hold a
 //! core for some 20 s. Here a payload is walked once, and packets borrow from it.
 
+mod v3;
+mod v4;
+
 use serde::Serialize;
 
 use super::codec::Codec;
-use super::{engineio_v3, engineio_v4};
 
 /// The revision a session speaks, by the `EIO` of its handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,9 +125,9 @@ pub struct PayloadPackets<'a>(Payload<'a>);
 
 #[derive(Debug)]
 enum Payload<'a> {
-    V3Text(engineio_v3::TextPayload<'a>),
-    V3Binary(engineio_v3::BinaryPayload<'a>),
-    V4(engineio_v4::TextPayload<'a>),
+    V3Text(v3::TextPayload<'a>),
+    V3Binary(v3::BinaryPayload<'a>),
+    V4(v4::TextPayload<'a>),
     Ended,
 }
 
@@ -139,9 +141,9 @@ pub fn decode_payload(
         return Err(EngineParseError::Empty);
     }
     let payload = match (version, kind) {
-        (EngineVersion::V3, PayloadKind::Binary) => Payload::V3Binary(engineio_v3::BinaryPayload::new(body)),
-        (EngineVersion::V3, PayloadKind::Text) => Payload::V3Text(engineio_v3::TextPayload::new(utf8(body)?)),
-        (EngineVersion::V4, _) => Payload::V4(engineio_v4::TextPayload::new(utf8(body)?)),
+        (EngineVersion::V3, PayloadKind::Binary) => Payload::V3Binary(v3::BinaryPayload::new(body)),
+        (EngineVersion::V3, PayloadKind::Text) => Payload::V3Text(v3::TextPayload::new(utf8(body)?)),
+        (EngineVersion::V4, _) => Payload::V4(v4::TextPayload::new(utf8(body)?)),
     };
     Ok(PayloadPackets(payload))
 }
@@ -171,10 +173,10 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, EngineParseError> {
 /// clients take this form whether or not they asked for `b64`, since we send no binary.
 pub fn encode_payload(version: EngineVersion, packets: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let packets_bytes: usize = packets.iter().map(|packet| packet.as_ref().len()).sum();
-    let mut body = Vec::with_capacity(packets_bytes + packets.len() * engineio_v3::PREFIX_BYTES_MAX);
+    let mut body = Vec::with_capacity(packets_bytes + packets.len() * v3::PREFIX_BYTES_MAX);
     match version {
-        EngineVersion::V3 => engineio_v3::encode_into(&mut body, packets),
-        EngineVersion::V4 => engineio_v4::encode_into(&mut body, packets),
+        EngineVersion::V3 => v3::encode_into(&mut body, packets),
+        EngineVersion::V4 => v4::encode_into(&mut body, packets),
     }
     body
 }

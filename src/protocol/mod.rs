@@ -12,8 +12,6 @@
 pub mod codec;
 pub mod command;
 pub mod engineio;
-mod engineio_v3;
-mod engineio_v4;
 pub mod events;
 pub mod payload;
 pub mod plain_json;
@@ -22,10 +20,10 @@ pub mod reply;
 pub mod socketio;
 
 pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text};
-pub use command::{ClientCommand, ClientRequest, Decoded, FieldFault, TokenField};
+pub use command::{ClientCommand, ClientRequest, Decoded, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use events::{echo_text, event_fields, event_text, read_event, write_event};
-pub use payload::PayloadLimits;
+pub use payload::{FieldFault, PayloadLimits};
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};
 pub use reply::{done_text, reply_text};
 pub use socketio::{SocketIoDecoder, SocketIoInput};

@@ -1,6 +1,7 @@
 //! What a command from a client may cost: its JSON before anyone parses it, and its longest text.
 
-use super::command::FieldFault;
+/// The field of a text that is wrong, and what was expected of it.
+pub type FieldFault = &'static str;
 
 /// Bounds of the JSON text of one command, its wrapper included: the array of a Socket.IO event,
 /// the object of a plain JSON frame. Beyond them the command is refused, not the session.

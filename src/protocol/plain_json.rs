@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::command::{Decoded, FieldFault, decode_auth, decode_event};
-use super::payload::PayloadLimits;
+use super::command::{Decoded, decode_auth, decode_event};
+use super::payload::{FieldFault, PayloadLimits};
 use crate::domain::AckId;
 
 /// Longest text a client may use as `id`, in characters. It comes back in the answer.

@@ -6,23 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::RequestHead;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, UPGRADE};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, UPGRADE};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 
 use super::owner::Owner;
-use super::probe::Probe;
+use super::probe::{NextStep, Probe};
+use super::sid::random_sid;
 use super::socket::SocketSession;
-use super::table::{EngineEntry, random_sid};
-use super::upgrades::NextStep;
-use super::{Refusal, Refused, TransportState, cors, overloaded, polling, ws};
+use super::table::EngineEntry;
+use super::{Refusal, Refused, TransportState, cors, overloaded, polling, refusal, ws};
 use crate::actors::Session;
-use crate::actors::session::{Inbound, SessionStart, WorkerHub};
-use crate::domain::{Disconnect, Priority};
+use crate::actors::session::{SessionStart, WorkerHub};
+use crate::domain::Priority;
 use crate::outbox::{Outbox, Packet};
+use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{EngineError, Handshake, open_packet};
-use crate::protocol::{EnginePacket, EngineVersion};
 
 /// What a query says of Engine.IO. Of a parameter that is repeated the last counts, and an empty sid is none, as
 /// with engine.io.
@@ -163,15 +162,6 @@ pub(super) fn open_websocket(
     }
 }
 
-/// The answer to a request that is refused, as engine.io words it.
-pub(super) fn refusal(error: EngineError) -> HttpResponse {
-    let status = match error {
-        EngineError::Forbidden => StatusCode::FORBIDDEN,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    HttpResponse::build(status).insert_header((CONTENT_TYPE, "application/json")).body(error.body())
-}
-
 /// engine.io has no word for a full house; a session it does not allow is forbidden.
 fn full(refused: Refused) -> HttpResponse {
     overloaded(refused).content_type("application/json").body(EngineError::Forbidden.body())
@@ -246,17 +236,4 @@ fn open_session(
     // Before the session begins, since it may have something to say at once.
     outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Priority::Critical));
     Ok(SocketSession::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
-}
-
-/// What a packet brings to the session, or the end of it.
-pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Result<Inbound, Disconnect> {
-    match (packet, version) {
-        (EnginePacket::Close, _) => Err(Disconnect::ByClient),
-        (EnginePacket::Ping { .. }, EngineVersion::V3) => Ok(Inbound::Ping),
-        // In revision 4 the server pings.
-        (EnginePacket::Ping { .. }, EngineVersion::V4) => Err(Disconnect::Malformed),
-        (EnginePacket::Message(text), _) => Ok(Inbound::Text(text.to_owned())),
-        (EnginePacket::Binary, _) => Ok(Inbound::Binary(Bytes::new())),
-        (EnginePacket::Pong | EnginePacket::Upgrade | EnginePacket::Noop, _) => Ok(Inbound::Pong),
-    }
 }

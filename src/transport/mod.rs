@@ -11,10 +11,12 @@ mod bodies;
 mod cors;
 mod engine;
 mod frames;
+mod framing;
 mod gate;
 mod owner;
 mod polling;
 mod probe;
+mod sid;
 mod socket;
 mod table;
 mod upgrades;
@@ -27,7 +29,8 @@ use std::time::Duration;
 
 use actix::Addr;
 use actix_http::RequestHead;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 use crate::actors::Session;
@@ -36,6 +39,7 @@ use crate::client_address::{client_of, limit_key};
 use crate::config::Network;
 use crate::domain::{BucketRate, Disconnect};
 use crate::outbox::OutboxLimits;
+use crate::protocol::engineio::EngineError;
 
 use bodies::{Bodies, BodyLimits};
 use gate::{Gate, GateLimits, Refused, Seat};
@@ -141,6 +145,15 @@ fn overloaded(refused: Refused) -> HttpResponseBuilder {
     let mut response = HttpResponse::ServiceUnavailable();
     response.insert_header((RETRY_AFTER, refused.retry_after_ms.div_ceil(1_000)));
     response
+}
+
+/// The answer to a request that is refused, as engine.io words it.
+fn refusal(error: EngineError) -> HttpResponse {
+    let status = match error {
+        EngineError::Forbidden => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    HttpResponse::build(status).insert_header((CONTENT_TYPE, "application/json")).body(error.body())
 }
 
 /// Hands the session one thing its client sent and waits until it is handled. Returns whether the

@@ -13,7 +13,7 @@ use actix_http::RequestHead;
 use actix_web::http::header::COOKIE;
 use subtle::ConstantTimeEq;
 
-use super::table::{SID_CHARS, random_sid};
+use super::sid::{SID_CHARS, random_sid};
 use crate::protocol::EngineVersion;
 
 /// The name of engine.io 3's cookie. Its value is `<sid>.<secret>`.

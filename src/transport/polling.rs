@@ -8,9 +8,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 
 use super::bodies::BodyFault;
-use super::engine::{inbound, refusal};
+use super::framing::inbound;
 use super::table::{CarrierConflict, EngineEntry, Polled};
-use super::{Refused, TransportState, deliver, gone, overloaded};
+use super::{Refused, TransportState, deliver, gone, overloaded, refusal};
 use crate::actors::session::Inbound;
 use crate::domain::Disconnect;
 use crate::outbox::{DrainLimits, Packet};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::deliver;
 use super::frames::Message;
-use super::socket::{Framing, ReadEnd, Socket, SocketSession};
+use super::framing::Framing;
+use super::socket::{ReadEnd, Socket, SocketSession};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
 use crate::domain::Priority;
@@ -19,6 +20,16 @@ use crate::protocol::engineio::{PROBE_PONG, decode_text};
 
 /// The answer to a probe, and some pongs.
 const PROBE_OUTBOX: OutboxLimits = OutboxLimits { packets_max: 16, bytes_max: 4_096 };
+
+/// What a WebSocket carries after its handshake.
+pub(super) enum NextStep {
+    /// A session from here on.
+    Session(SocketSession),
+    /// A session that polls, once client and server have agreed to upgrade it.
+    Probe(Probe),
+    /// Nothing: the session it asks for has another WebSocket.
+    Nothing,
+}
 
 /// A WebSocket that asks to take over from polling.
 pub(super) struct Probe {

@@ -21,15 +21,14 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::engine::inbound;
 use super::frames::{self, Frames, Message};
+use super::framing::Framing;
 use super::gate::Seat;
 use super::{TransportState, deliver, gone};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::{Disconnect, SocketId};
 use crate::outbox::{Control, FlushEnd, Outbox, Packet};
-use crate::protocol::engineio::{EngineParseError, decode_binary, decode_text};
 use crate::protocol::{Codec, EngineVersion, SHUTDOWN_SPREAD_MS, shutdown_reason};
 
 /// The send buffer of the kernel for a slow peer, in bytes; the kernel doubles it for its own use.
@@ -49,31 +48,6 @@ const CLOSE_MESSAGES_MAX: usize = 1_024;
 /// Most bytes discarded of a peer that sends on after its session ended. Twice what the kernel buffers of
 /// both sides usually hold: beyond, it is cut while it sends, and may miss our close frame.
 const DISCARDED_BYTES_MAX: usize = 8 << 20;
-
-/// The protocol inside WebSocket messages.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Framing {
-    Plain,
-    Engine(EngineVersion),
-}
-
-impl Framing {
-    /// Decodes a message for the session. `Err` ends the session.
-    fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
-        let broken = |_: EngineParseError| Disconnect::Malformed;
-        match (self, message) {
-            (_, Message::Ping(_) | Message::Pong | Message::Close(_) | Message::Fragments) => Ok(Inbound::Pong),
-            (Self::Plain, Message::Text(text)) => Ok(Inbound::Text(text)),
-            (Self::Plain, Message::Binary(bytes)) => Ok(Inbound::Binary(bytes)),
-            (Self::Engine(version), Message::Text(text)) => {
-                inbound(version, decode_text(version, &text).map_err(broken)?)
-            }
-            (Self::Engine(version), Message::Binary(bytes)) => {
-                inbound(version, decode_binary(version, &bytes).map_err(broken)?)
-            }
-        }
-    }
-}
 
 /// The session behind a socket.
 pub(super) struct SocketSession {

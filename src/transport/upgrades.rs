@@ -13,20 +13,10 @@ use actix_web::{HttpResponse, web};
 use log::debug;
 use tokio::net::TcpStream;
 
-use super::probe::{Probe, refuse_probe};
-use super::socket::{Socket, SocketSession};
+use super::probe::{NextStep, refuse_probe};
+use super::socket::Socket;
 use super::{Refusal, TransportState, engine, ws};
 use crate::actors::session::WorkerHub;
-
-/// What a WebSocket is to carry.
-pub(super) enum NextStep {
-    /// A session from here on.
-    Session(SocketSession),
-    /// A session that polls, if its client and we agree.
-    Probe(Probe),
-    /// Nothing: the session it asks for has another.
-    Nothing,
-}
 
 /// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
 ///

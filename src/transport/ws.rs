@@ -7,6 +7,7 @@ use actix_http::RequestHead;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
+use super::sid::random_sid;
 use super::socket::SocketSession;
 use super::{Refusal, TransportState, cors, overloaded};
 use crate::actors::session::WorkerHub;
@@ -30,7 +31,7 @@ pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerH
         web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);
     let seat = state.admit(head).map_err(|refused| Box::new(overloaded(refused).finish()))?;
     let outbox = Outbox::new(state.settings.outbox);
-    Ok(SocketSession::begin(Codec::PlainJson, super::table::random_sid(), outbox, token, seat, state, hub))
+    Ok(SocketSession::begin(Codec::PlainJson, random_sid(), outbox, token, seat, state, hub))
 }
 
 /// Answers a request that should have been a WebSocket and is none, or the server would have handed

@@ -1,7 +1,7 @@
 //! Rules about the repository itself, read from its files: who may import whom, and what no file
 //! may contain. Each test lists all offenders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["limits"]),
     ("clock", &["domain"]),
     ("comment_ids", &["domain"]),
-    ("metrics", &["domain"]),
     ("protocol", &["domain"]),
     ("outbox", &["domain"]),
     ("storage", &["domain"]),
@@ -62,6 +61,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", ANYTHING),
     ("lib", ANYTHING),
 ];
+
+/// Modules that import each other in a circle, with the reason; in no other folder may they.
+const CIRCLES: &[(&str, &str)] = &[("actors", "each knows the typed addresses of those that it sends to")];
 
 /// Those that may import `app`.
 const ABOVE_APP: &[&str] = &["app", "demo", "main", "lib"];
@@ -121,6 +123,24 @@ impl Source {
     fn depth(&self) -> usize {
         let parts = self.path.trim_start_matches("src/").split('/').count();
         if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+    }
+
+    /// The modules it is in, and itself last: `transport`, `engine`. None for the root of a crate.
+    fn module_path(&self) -> Vec<&str> {
+        let inside = self.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+        if self.depth() == 1 && ["lib", "main"].contains(&inside) { Vec::new() } else { inside.split('/').collect() }
+    }
+
+    /// Of the modules in the folder `folder`, which this file is below: those that its code names.
+    fn siblings(&self, folder: &[&str]) -> BTreeSet<String> {
+        let code = self.code();
+        let from_root: String = ["crate"].iter().chain(folder).flat_map(|part| [*part, "::"]).collect();
+        let climb = "super::".repeat(self.module_path().len() - folder.len());
+        let found = [from_root, climb].into_iter().flat_map(|start| {
+            let starts = code.match_indices(&start).filter(|(at, _)| !code[..*at].ends_with("super::"));
+            starts.flat_map(|(at, _)| names_after(&code[at + start.len()..])).collect::<Vec<_>>()
+        });
+        found.collect()
     }
 
     /// Its code without comments and without the unit tests at its end, which may reach anywhere.
@@ -261,6 +281,34 @@ fn modules_import_only_what_is_below_them() {
         }
     }
     assert_none("a layer reaches up or sideways", offenders);
+}
+
+#[test]
+fn modules_of_one_folder_import_each_other_in_no_circle() {
+    let mut folders: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    // Files of unit tests may reach anywhere.
+    let is_tests = |source: &Source| source.path.ends_with("tests.rs") || source.path.ends_with("testing.rs");
+    for source in rust_sources().iter().filter(|source| !source.is_lab() && !is_tests(source)) {
+        let path = source.module_path();
+        for level in 0..path.len() {
+            let folder = folders.entry(path[..level].join("::")).or_default();
+            folder.entry(path[level].to_owned()).or_default().extend(source.siblings(&path[..level]));
+        }
+    }
+    let mut offenders = Vec::new();
+    for (folder, mut imports) in folders.into_iter().filter(|(name, _)| CIRCLES.iter().all(|(it, _)| it != name)) {
+        // Whoever imports nobody that is left is in no circle.
+        loop {
+            let left: BTreeSet<String> = imports.keys().cloned().collect();
+            imports.iter_mut().for_each(|(name, of)| of.retain(|it| it != name && left.contains(it)));
+            imports.retain(|_, of| !of.is_empty());
+            if imports.len() == left.len() {
+                break;
+            }
+        }
+        offenders.extend(imports.iter().map(|(name, of)| format!("{folder}: {name} imports {of:?}")));
+    }
+    assert_none("modules import each other in a circle", offenders);
 }
 
 #[test]

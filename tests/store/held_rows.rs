@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::database::{Database, NOW, new_postgres, on_postgres, order, profile};
 use actix::prelude::*;
-use liveroom::actors::live_room::{WriteTicket, WritesDone};
-use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort, RoomPersister};
+use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort, RoomPersister, WriteTicket, WritesDone};
 use liveroom::domain::*;
 use liveroom::storage::{Attempt, Row, Write, WriteOutcome};
 use tokio::sync::mpsc;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
+use crate::actors::persister::WriteTicket;
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
     Comment, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced,
@@ -14,7 +15,7 @@ use crate::protocol::refusal::kick_code;
 use crate::protocol::{echo_text, kicked_text, reply_text};
 use crate::storage::Write;
 
-use super::{LiveRoom, WriteTicket};
+use super::LiveRoom;
 
 type Effects = Vec<Effect<Arc<SessionPort>>>;
 

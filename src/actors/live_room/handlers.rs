@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use log::debug;
 
+use crate::actors::persister::{WriteTicket, WritesDone};
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
 use crate::domain::{
@@ -14,7 +15,7 @@ use crate::storage::WriteOutcome;
 
 use super::{
     Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices, SessionCommand,
-    StopRoom, WriteTicket, WritesDone,
+    StopRoom,
 };
 
 /// What a room asks for while it decides about a command.

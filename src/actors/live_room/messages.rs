@@ -7,8 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
-use crate::domain::{AckId, ActionEntry, CommentId, Control, LiveStatus, Profile, RoomCommand, SessionId};
-use crate::storage::WriteOutcome;
+use crate::domain::{AckId, ActionEntry, Control, LiveStatus, Profile, RoomCommand, SessionId};
 
 use super::{RoomDetail, RoomStats};
 
@@ -64,23 +63,6 @@ pub struct Apply(pub ActionEntry);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
-
-/// What a write was about, echoed by the persister.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteTicket {
-    Comment(CommentId),
-    Gift(u64),
-    View,
-}
-
-/// What became of writes, in the order they were submitted.
-pub type Answers = Vec<(WriteTicket, WriteOutcome)>;
-
-/// From the persister: what became of this room's writes of one batch. Sent past the bound: each
-/// was counted against the persister's queue.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct WritesDone(pub Answers);
 
 /// From the room's log: events that got their place later or on another node, and who is there. Sent
 /// past the bound: the log bounds what it told and the room has not taken.

@@ -44,8 +44,8 @@ use window::FlushWindow;
 
 pub use held::HeldLive;
 pub use messages::{
-    Answers, Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail,
-    SessionCommand, StopRoom, WriteTicket, WritesDone,
+    Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail, SessionCommand,
+    StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};

@@ -1,4 +1,4 @@
-//! All messages that the persister accepts.
+//! All messages that the persister accepts, and the one that it sends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{WriteTicket, WritesDone};
-use crate::storage::Write;
+use crate::domain::CommentId;
+use crate::storage::{Write, WriteOutcome};
 
 /// From a room, through [`super::PersisterPort::submit`], which counts it against the queue: at
 /// most `queue_max` are under way.
@@ -27,6 +27,23 @@ impl Submit {
         matches!(self.write, Write::Gift(_)) && self.at.elapsed() >= timeout
     }
 }
+
+/// Names a write to the room that submitted it; the persister returns it with the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteTicket {
+    Comment(CommentId),
+    Gift(u64),
+    View,
+}
+
+/// The outcomes of writes, in the order they were submitted.
+pub type Answers = Vec<(WriteTicket, WriteOutcome)>;
+
+/// To a room: the outcomes of its writes in one batch. Sent with `do_send`, which ignores the mailbox capacity: each
+/// write was counted against the queue.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WritesDone(pub Answers);
 
 /// From the app when it drains: answer when everything submitted before is durable. Sent once, with
 /// `do_send`, which ignores the mailbox capacity.

@@ -27,13 +27,12 @@ use actix::prelude::*;
 use log::{error, info, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{Answers, WriteTicket, WritesDone};
 use crate::actors::start_in_arbiter;
 use crate::domain::{GiftRefusal, StoreFailed};
 use crate::storage::{Attempt, Row, Sequence, Store, StoreError, Write, WriteOutcome};
 
 use blocked::BlockedWrites;
-pub use messages::{Flush, Submit};
+pub use messages::{Answers, Flush, Submit, WriteTicket, WritesDone};
 
 /// Least time from the end of one commit to the start of the next. A commit costs a transaction, a sync
 /// and several changes of thread, however small it is: at 2,000 comments a second on one core that was

@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::link::Connection;
+use super::connection::Connection;
 
 /// Timeout of a TCP connect.
 const CONNECT_MAX: Duration = Duration::from_secs(2);

@@ -22,9 +22,10 @@ use crate::config::Config;
 use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
+use super::connection::{Connection, Server};
 use super::entries::{Answer, Batch};
 use super::keys;
-use super::link::{Connection, Link, Server};
+use super::link::Link;
 use super::messages::NodeMessage;
 use super::presence_sync::{PresenceMessage, SyncOutcome};
 use super::rooms::{self, EngineRoom, Gauge, Opened};

@@ -11,6 +11,7 @@
 //! missing and every now and then, and after each reconnection.
 
 mod address;
+mod connection;
 mod engine;
 mod entries;
 mod keys;

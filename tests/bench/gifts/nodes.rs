@@ -5,8 +5,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use liveroom::actors::live_room::{WriteTicket, WritesDone};
-use liveroom::actors::persister::{Persister, PersisterLimits, RoomPersister};
+use liveroom::actors::persister::{Persister, PersisterLimits, RoomPersister, WriteTicket, WritesDone};
 use liveroom::domain::GiftOrder;
 use liveroom::storage::{self, Store, StoreOptions, Write, WriteOutcome};
 

@@ -12,8 +12,9 @@ use redis::{PushInfo, PushKind, RedisResult, Value};
 use crate::cluster::Signal;
 use crate::domain::{LiveId, NodeId, Timestamp};
 
+use super::super::connection::{Connection, Server};
 use super::super::keys;
-use super::super::link::{Connection, Link, Server};
+use super::super::link::Link;
 use super::super::messages::NodeMessage;
 use super::super::presence_sync::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;

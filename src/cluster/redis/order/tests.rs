@@ -10,8 +10,9 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 
 use super::super::address::Address;
+use super::super::connection::Connection;
 use super::super::keys;
-use super::super::link::{Connection, Link};
+use super::super::link::Link;
 use super::super::rooms::ask;
 use super::*;
 use crate::domain::LiveId;

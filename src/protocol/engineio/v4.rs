@@ -1,6 +1,6 @@
 //! Polling payloads of revision 4: packets joined by a record separator.
 
-use super::engineio::{EnginePacket, EngineParseError, EngineVersion, decode_text};
+use super::{EnginePacket, EngineParseError, EngineVersion, decode_text};
 
 /// Cannot be part of a packet: JSON escapes control characters.
 const SEPARATOR: char = '\x1e';

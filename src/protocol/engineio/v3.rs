@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::engineio::{EnginePacket, EngineParseError, EngineVersion, decode_binary, decode_text, utf8};
+use super::{EnginePacket, EngineParseError, EngineVersion, decode_binary, decode_text, utf8};
 
 /// Most digits of a length that are read. A body has megabytes at most; the limit keeps the search
 /// for the end of a length from walking the whole body once per packet.
