@@ -47,9 +47,10 @@
 //!    [`protocol::ClientCommand`], which carries a [`domain::RoomCommand`].
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
 //!    (`auth.rs`), finds the room and sends it a `SessionCommand`.
-//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`, unless `actors/live_room/ahead.rs` defers the command
-//!    until this node has caught up: [`domain::Room::handle`] decides and returns effects. While viewers post more than the room shows, `domain/crowd.rs` keeps the
-//!    comment for the end of a turn, and may give it to its sender alone.
+//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`, unless `actors/live_room/deferred_joins.rs` defers the
+//!    command until this node has caught up: [`domain::Room::handle`] decides and returns effects. While viewers post
+//!    more than the room shows, `domain/crowd.rs` keeps the comment for the end of a turn, and may give it to its
+//!    sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
 //!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
 //!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order

@@ -28,8 +28,8 @@ impl BucketRate {
     }
 }
 
-/// A rate limiter of one instant: `empty_until` moves into the future by the cost of each take and
-/// may run ahead of now by no more than the burst (the generic cell rate algorithm).
+/// A rate limiter that stores one instant (the generic cell rate algorithm): each take moves `paid_until_us` into the
+/// future by its cost, and it may be ahead of now by the burst at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
     paid_until_us: i64,
