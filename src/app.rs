@@ -1,29 +1,27 @@
 //! The composition root: the only place that knows which store, broker and limits are in force,
 //! and in which order things start and stop.
 
+mod descriptors;
+mod listener;
+
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_http::HttpService;
-use actix_server::{Server, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::AppConfig;
-use actix_web::{App as WebApp, web};
+use actix_server::ServerHandle;
+use actix_web::web;
 use log::{error, info, warn};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::actors::hub::Hub;
 use crate::actors::live_room::{RoomServices, room_settings};
 use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
 use crate::actors::reconcile;
 use crate::actors::registry::Registry;
-use crate::actors::session::{SessionServices, WorkerHub};
+use crate::actors::session::SessionServices;
 use crate::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
@@ -33,18 +31,13 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect};
-use crate::http::{self, AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
+use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::outbox::OutboxLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
-use crate::transport::{self, TransportSettings, TransportState};
+use crate::transport::{ConnectionLimits, Connections, TransportSettings, TransportState};
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
-
-/// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
-const BACKLOG: i32 = 4_096;
-/// Connections of one worker beyond those that the gate counts: HTTP requests and refusals.
-const CONNECTIONS_SPARE: usize = 1_024;
 
 /// What clients have to answer our good-bye when the node stops.
 const GOOD_BYES: Duration = Duration::from_secs(1);
@@ -74,6 +67,7 @@ pub struct App {
     store: Arc<dyn Store>,
     sessions: Arc<SessionServices>,
     transport: web::Data<TransportState>,
+    connections: Arc<Connections>,
     catalogue: Arc<GiftCatalogue>,
     changes: Arc<Changes>,
     nodes: Arc<dyn Nodes>,
@@ -94,8 +88,7 @@ impl App {
     /// Starts everything, in the order of dependence: store, actors, sockets. Must be called on an
     /// actix system.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        raise_file_limit();
-        let config = &Arc::new(config.clone());
+        let config = &Arc::new(descriptors::within_limit(config));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(config).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
@@ -137,7 +130,7 @@ impl App {
             clock: clock.clone(),
         });
 
-        let listener = bind(config)?;
+        let listener = listener::bind(config)?;
         let everywhere = Arc::new(Everywhere {
             identity: NodeIdentity {
                 name: cluster.name,
@@ -180,7 +173,9 @@ impl App {
         };
         let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
         let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
-        let (address, server) = listen(config, listener, api, transport.clone())?;
+        let connections = Connections::new(connection_limits(config));
+        actix_rt::spawn(Connections::sweep(Arc::downgrade(&connections)));
+        let (address, server) = listener::listen(config, listener, api, transport.clone(), connections.clone())?;
         Ok(Self {
             address,
             server,
@@ -189,6 +184,7 @@ impl App {
             store,
             sessions,
             transport,
+            connections,
             catalogue,
             changes,
             nodes: cluster.nodes,
@@ -258,6 +254,8 @@ impl App {
         while self.transport.sockets_count() > 0 && Instant::now() < good_byes {
             sleep(Duration::from_millis(10)).await;
         }
+        // Those that have a request under way are waited for, the idle ones need not be.
+        self.connections.cut_waiting();
         self.server.stop(true).await;
         info!("drained");
     }
@@ -311,93 +309,6 @@ fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Cl
     })
 }
 
-/// A socket that is bound, and where.
-struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
-}
-
-impl Listener {
-    fn fault(&self, source: io::Error) -> StartError {
-        StartError::Listen { address: self.address, source }
-    }
-}
-
-fn listen(
-    config: &Config,
-    listener: Listener,
-    api: ApiState,
-    transport: web::Data<TransportState>,
-) -> Result<(SocketAddr, ServerHandle), StartError> {
-    let Listener { socket, address } = listener;
-    let no_listener = |source| StartError::Listen { address, source };
-    let slow_after = ms(config.outbox.slow_after_ms);
-    let hubs_count = Arc::new(AtomicUsize::new(0));
-    // What actix-web's HttpServer does, but for one thing that it has no word for: the connection of
-    // a WebSocket is handed over whole.
-    let server = Server::build()
-        .workers(config.server.workers.get())
-        .max_concurrent_connections(config.limits.connections.saturating_add(CONNECTIONS_SPARE))
-        .shutdown_timeout(1)
-        .disable_signals()
-        .listen("liveroom", socket, move || {
-            // Runs once on each worker thread: this is where the thread gets its hub.
-            let id = hubs_count.fetch_add(1, Ordering::Relaxed);
-            let hub = Arc::new(WorkerHub { id, hub: Hub::start_here(slow_after) });
-            let web_app = WebApp::new()
-                .app_data(web::Data::from(hub.clone()))
-                .configure(|cfg| transport::configure(cfg, &transport))
-                .configure(|cfg| http::configure(cfg, &api))
-                .into_factory()
-                .map_err(|fault: actix_web::Error| fault.error_response());
-            let transport = transport.clone();
-            let upgrades = fn_service(move |(request, connection)| {
-                transport::upgrade(request, connection, transport.clone(), hub.clone())
-            });
-            HttpService::build()
-                .tcp_nodelay(true)
-                // Else nobody notices that the client of a hanging poll is gone.
-                .h1_allow_half_closed(false)
-                .local_addr(address)
-                .upgrade(upgrades)
-                // What it would know of our own address, only `url_for` would ask for.
-                .finish(map_config(web_app, |()| AppConfig::default()))
-                .tcp()
-        })
-        .map_err(no_listener)?;
-    let running = server.run();
-    let handle = running.handle();
-    actix_rt::spawn(async move {
-        if let Err(fault) = running.await {
-            error!("server stopped: error={fault}");
-        }
-    });
-    Ok((address, handle))
-}
-
-fn bind(config: &Config) -> Result<Listener, StartError> {
-    let wanted = SocketAddr::new(config.server.host, config.server.port);
-    let bound = || {
-        let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, Some(Protocol::TCP))?;
-        // A server that is started again need not wait for the connections of the one before.
-        socket.set_reuse_address(true)?;
-        socket.bind(&wanted.into())?;
-        socket.listen(BACKLOG)?;
-        let socket: TcpListener = socket.into();
-        let address = socket.local_addr()?;
-        Ok(Listener { socket, address })
-    };
-    bound().map_err(|source| StartError::Listen { address: wanted, source })
-}
-
-/// A connection takes a descriptor, and the usual soft limit is 1,024 in all.
-fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => info!("open files: limit={limit}"),
-        Err(fault) => warn!("open files limit not raised: error={fault}"),
-    }
-}
-
 fn ms(ms: u32) -> Duration {
     Duration::from_millis(u64::from(ms))
 }
@@ -427,5 +338,20 @@ fn transport_settings(config: &Config) -> TransportSettings {
         connections_max: config.limits.connections,
         connections_per_address_max: config.limits.connections_per_address,
         connections_per_s_max: config.limits.connections_per_s,
+    }
+}
+
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    let (server, limits) = (&config.server, &config.limits);
+    // Each session begins as an HTTP connection, so an address may have as many of those; but no
+    // address may have more than half of all.
+    let per_address = limits.http_connections_per_address.max(limits.connections_per_address);
+    ConnectionLimits {
+        connections_max: limits.http_connections,
+        per_address_max: per_address.min(limits.http_connections.div_ceil(2)),
+        keep_alive: server.keep_alive_ms.duration(),
+        head_timeout: server.head_timeout_ms.duration(),
+        stall_timeout: server.stall_timeout_ms.duration(),
+        trusted_proxies: server.trusted_proxies.clone(),
     }
 }

@@ -42,7 +42,8 @@
 //! Read each file once, in this order:
 //!
 //! 1. `transport/socket.rs` takes a text frame off the socket and hands it to the session; it reads on
-//!    when the session is done with it. (How the socket came to be ours: `transport/upgrades.rs`.)
+//!    when the session is done with it. (How a connection is accepted and limited:
+//!    `transport/connections`. How it becomes a WebSocket: `transport/upgrades.rs`.)
 //! 2. `actors/session/handlers.rs` picks the decoder: `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a
 //!    [`protocol::ClientCommand`], which carries a [`domain::RoomCommand`].
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token

@@ -80,6 +80,12 @@ sections! {
         allowed_origins: Vec<String> = vec!["*".to_owned()], ORIGIN;
         /// Peers whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<Network> = Vec::new(), ();
+        /// How long a connection may wait for its next request; 0: each answer is the last.
+        keep_alive_ms: Millis = Millis::new(75_000), 0..=TIMEOUT_MS_MAX;
+        /// How long a request's head may take.
+        head_timeout_ms: Millis = Millis::new(5_000), 100..=TIMEOUT_MS_MAX;
+        /// How long a client may take nothing of its answer.
+        stall_timeout_ms: Millis = Millis::new(20_000), 100..=TIMEOUT_MS_MAX;
         drain_timeout_ms: u32 = 10_000, 0..=TIMEOUT_MS_MAX;
     }
 
@@ -203,6 +209,10 @@ sections! {
         /// Bytes of polling bodies that are arriving, of the node and of one address.
         body_bytes: usize = 128_000_000, 1_024..=BODY_BYTES_MAX;
         body_bytes_per_address: usize = 4_000_000, 1_024..=BODY_BYTES_MAX;
+        /// WebSockets are not among them.
+        http_connections: usize = 20_000, 1..=CONNECTIONS_MAX;
+        /// No less than connections_per_address, no more than half of http_connections.
+        http_connections_per_address: usize = 400, 1..=CONNECTIONS_MAX;
         /// Per account, of all strangers together and of each address it knows; an address gets twice this
         /// in ten minutes.
         logins_per_min: u32 = 5, 1..=RATE_MAX;

@@ -10,6 +10,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, UPGRADE};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::connections::unless_gone;
 use super::owner::Owner;
 use super::probe::{NextStep, Probe};
 use super::sid::random_sid;
@@ -121,7 +122,12 @@ pub(super) async fn serve(
     } else {
         match Asked::read(head, &EngineQuery::read(head), &state) {
             Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub.into_inner()),
-            Ok(Asked::Poll(entry)) => polling::poll(&entry, &state).await,
+            Ok(Asked::Poll(entry)) => {
+                // Its body, if a client sends one, is nothing that a poll waits for.
+                drop(payload);
+                let polled = unless_gone(&request, polling::poll(&entry, &state)).await;
+                polled.unwrap_or_else(|| refusal(EngineError::BadRequest))
+            }
             Ok(Asked::Post(entry)) => polling::post(&request, payload, &entry, &state).await,
             Ok(Asked::OpenWebSocket(_) | Asked::Upgrade(_)) => ws::refuse(request.clone()).await,
             Err(error) => refusal(error),

@@ -8,6 +8,7 @@
 //! possibly on other threads each time.
 
 mod bodies;
+mod connections;
 mod cors;
 mod engine;
 mod frames;
@@ -45,7 +46,16 @@ use bodies::{Bodies, BodyLimits};
 use gate::{Gate, GateLimits, Refused, Seat};
 use table::EngineTable;
 
+pub use connections::{ConnectionLimits, Connections, HttpStream, REFUSALS_MAX, track};
 pub use upgrades::upgrade;
+
+/// What the kernel holds for a client that reads slowly, in bytes; it doubles this for its own use.
+/// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
+pub const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// What the kernel takes of a client that we do not read, in bytes; doubled likewise. By itself it
+/// would grow to 6 MiB.
+pub const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
 
 /// The limits of transports.
 #[derive(Debug, Clone)]

@@ -16,8 +16,6 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::rt::time::timeout;
 use bytes::{Bytes, BytesMut};
-use log::debug;
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -30,10 +28,6 @@ use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::{Disconnect, SocketId};
 use crate::outbox::{Control, FlushEnd, Outbox, Packet};
 use crate::protocol::{Codec, EngineVersion, SHUTDOWN_SPREAD_MS, shutdown_reason};
-
-/// The send buffer of the kernel for a slow peer, in bytes; the kernel doubles it for its own use.
-/// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
-const SEND_BUFFER: usize = 128 << 10;
 
 /// After the session ended: the time limit for its last packets and the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,10 +166,6 @@ impl Socket {
         message_bytes_max: usize,
         open_count: &Arc<AtomicUsize>,
     ) -> Self {
-        if let Err(error) = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER) {
-            // Then the kernel chooses the size.
-            debug!("send buffer not bounded: error={error}");
-        }
         open_count.fetch_add(1, Ordering::Relaxed);
         let open = Open(open_count.clone());
         Self { stream: Arc::new(stream), frames: Frames::new(read, message_bytes_max), first, _open: open }

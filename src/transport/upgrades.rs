@@ -11,8 +11,8 @@ use actix_http::header::HeaderMap;
 use actix_http::{ConnectionType, Request, RequestHead, Response};
 use actix_web::{HttpResponse, web};
 use log::debug;
-use tokio::net::TcpStream;
 
+use super::connections::HttpStream;
 use super::probe::{NextStep, refuse_probe};
 use super::socket::Socket;
 use super::{Refusal, TransportState, engine, ws};
@@ -21,10 +21,10 @@ use crate::actors::session::WorkerHub;
 /// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
 ///
 /// The connection's own task ends with this: what carries a session is small, and nothing of HTTP
-/// remains beside it.
+/// remains beside it, no [`HttpStream`] either. A refused one stays an HTTP connection to its end.
 pub async fn upgrade(
     request: Request,
-    connection: Framed<TcpStream, Codec>,
+    connection: Framed<HttpStream, Codec>,
     state: web::Data<TransportState>,
     hub: Arc<WorkerHub>,
 ) -> Result<(), Infallible> {
@@ -69,15 +69,17 @@ fn answer(
     }
 }
 
-fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, next: NextStep, state: &TransportState) {
+fn accept(connection: Framed<HttpStream, Codec>, response: Response<()>, next: NextStep, state: &TransportState) {
     let mut parts = connection.into_parts();
+    let (tcp, buffered) = parts.io.into_parts();
+    parts.read_buf.extend_from_slice(&buffered);
     let message = Message::Item((response, BodySize::None));
     if let Err(error) = parts.codec.encode(message, &mut parts.write_buf) {
         debug!("websocket not answered: error={error}");
         return;
     }
     let socket = Socket::new(
-        parts.io,
+        tcp,
         parts.write_buf.freeze(),
         parts.read_buf,
         state.settings.frame_bytes_max,
@@ -90,7 +92,7 @@ fn accept(connection: Framed<TcpStream, Codec>, response: Response<()>, next: Ne
     };
 }
 
-async fn refuse(connection: Framed<TcpStream, Codec>, mut response: Response<BoxBody>) {
+async fn refuse(connection: Framed<HttpStream, Codec>, mut response: Response<BoxBody>) {
     response.head_mut().set_connection_type(ConnectionType::Close);
     // Whatever we refuse with is here as a whole.
     let response = response.map_body(|_, body| body.try_into_bytes().unwrap_or_default());

@@ -2,9 +2,10 @@
 //! what a library would refuse to.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -37,6 +38,17 @@ impl Answer {
         assert_eq!(body["msg"], "ok", "{body}");
         body["data"].take()
     }
+}
+
+/// Connects from 127.0.0.`number`, which for the server is an address of its own.
+pub fn connect_from(number: u8, port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, number], 0)).into()).expect("all of 127.0.0.0/8 is ours");
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the server accepts");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
 }
 
 /// Sends a JSON body, or none.

@@ -48,6 +48,8 @@ pub struct TestServer {
     log: ServerLog,
     child: Child,
     port: u16,
+    /// Its limit of open files, where a test sets one.
+    files_max: Option<usize>,
 }
 
 /// What a server wrote to its log, over all its starts.
@@ -66,6 +68,15 @@ impl TestServer {
     /// Starts a server with the limits that hinder tests raised; `env` overrides any key, as
     /// `("LIVEROOM__SECTION__KEY", "value")`.
     pub fn start(env: &[(&str, &str)]) -> Self {
+        Self::start_limited(env, None)
+    }
+
+    /// Starts a server that may have `files_max` files open.
+    pub fn start_with_files_max(files_max: usize, env: &[(&str, &str)]) -> Self {
+        Self::start_limited(env, Some(files_max))
+    }
+
+    fn start_limited(env: &[(&str, &str)], files_max: Option<usize>) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let database = format!("sqlite://{}", dir.path().join("liveroom.db").display());
         let defaults = [
@@ -83,8 +94,8 @@ impl TestServer {
         ];
         let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let log = ServerLog::default();
-        let (child, port) = spawn(dir.path(), &all, &log);
-        Self { dir, env: all, log, child, port }
+        let (child, port) = spawn(dir.path(), &all, files_max, &log);
+        Self { dir, env: all, log, child, port, files_max }
     }
 
     pub fn port(&self) -> u16 {
@@ -134,7 +145,7 @@ impl TestServer {
 
     /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
     pub fn restart(&mut self) {
-        let (child, port) = spawn(self.dir.path(), &self.env, &self.log);
+        let (child, port) = spawn(self.dir.path(), &self.env, self.files_max, &self.log);
         self.child = child;
         self.port = port;
     }
@@ -147,7 +158,7 @@ impl TestServer {
 
     /// Runs the program once with the server's configuration, for `audit` and the like.
     pub fn run(&self, args: &[&str]) -> std::process::Output {
-        command(self.dir.path(), &self.env).args(args).output().expect("the program runs")
+        command(self.dir.path(), &self.env, self.files_max).args(args).output().expect("the program runs")
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -250,8 +261,13 @@ impl Drop for TestServer {
     }
 }
 
-fn command(dir: &Path, env: &Vec<(String, String)>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroom"));
+fn command(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>) -> Command {
+    let program = env!("CARGO_BIN_EXE_liveroom");
+    let mut command = Command::new(program);
+    if let Some(files_max) = files_max {
+        command = Command::new("prlimit");
+        command.args([&format!("--nofile={files_max}"), program]);
+    }
     command.current_dir(dir).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("RUST_LOG", std::env::var_os("RUST_LOG").unwrap_or_else(|| "warn".into()));
     for (key, value) in env {
@@ -261,8 +277,8 @@ fn command(dir: &Path, env: &Vec<(String, String)>) -> Command {
 }
 
 /// Starts `serve` and reads the port it says it listens on.
-fn spawn(dir: &Path, env: &Vec<(String, String)>, log: &ServerLog) -> (Child, u16) {
-    let mut serve = command(dir, env);
+fn spawn(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>, log: &ServerLog) -> (Child, u16) {
+    let mut serve = command(dir, env, files_max);
     serve.arg("serve").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = serve.spawn().expect("the server starts");
     let (stderr, log) = (child.stderr.take().expect("stderr is piped"), log.clone());

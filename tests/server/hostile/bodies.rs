@@ -1,12 +1,11 @@
 //! Bodies that begin and do not end.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-
-use socket2::{Domain, Socket, Type};
+use std::net::TcpStream;
 
 use super::bystanders::Bystanders;
-use crate::support::{PATIENCE, TestServer, eventually};
+use crate::support::http::connect_from;
+use crate::support::{TestServer, eventually};
 
 /// The largest that is allowed, by default.
 const LARGE: usize = 1_000_000;
@@ -20,13 +19,7 @@ struct Stranger<'a> {
 
 impl Stranger<'_> {
     fn connect(self) -> TcpStream {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, self.number], 0)).into()).expect("all of 127.0.0.0/8 is ours");
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.server.port())).into()).expect("it accepts");
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        stream
+        connect_from(self.number, self.server.port())
     }
 
     /// Begins a session that polls; its sid, unless there is no seat.

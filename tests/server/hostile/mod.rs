@@ -5,6 +5,7 @@ mod accounts;
 mod bodies;
 mod bystanders;
 mod commands;
+mod connections;
 mod half_done;
 mod http;
 mod rooms;
