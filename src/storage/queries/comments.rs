@@ -72,8 +72,9 @@ async fn recent_shown(
     let older: Option<i64> = shown
         .filter(comments::created_at.lt(since.0))
         .order(order_key().desc())
+        .limit(1)
         .select(order_key())
-        .first(conn)
+        .get_result(conn)
         .await
         .optional()?;
     shown
