@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
-use crate::cluster::{NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
+use crate::cluster::{LaterFields, NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
 use crate::domain::{Control, Disconnect, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
@@ -114,6 +114,7 @@ impl Everywhere {
                 rooms: rooms.into_iter().map(RoomReport::from).collect(),
                 next_after: next_after.map(LiveId::get),
                 totals,
+                later: LaterFields::default(),
             }
         }
         .boxed()
@@ -148,6 +149,7 @@ impl From<RoomStats> for RoomReport {
             offset: stats.position.offset,
             in_flight: stats.in_flight_count,
             opened_at: stats.opened_at.0,
+            later: LaterFields::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ mod start;
 #[cfg(test)]
 mod testing;
 
-pub use crate::cluster::{NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage};
+pub use crate::cluster::{LaterFields, NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage};
 pub use ask::AskError;
 pub use everywhere::{Everywhere, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};

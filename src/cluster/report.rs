@@ -1,6 +1,7 @@
 //! What nodes tell each other of themselves, for operators.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Rooms that one page may list.
 pub const ROOMS_PAGE_MAX: u32 = 100;
@@ -35,6 +36,36 @@ pub struct RoomTotals {
     pub members: usize,
 }
 
+/// Fields of a node's or a room's report that this version does not know: a node of a later version
+/// counts more. They are shown to operators as they came.
+///
+/// Bounded: up to 16 fields of together 4 KiB, by name; the rest is left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Map<String, Value>")]
+pub struct LaterFields(Map<String, Value>);
+
+impl LaterFields {
+    const COUNT_MAX: usize = 16;
+    const BYTES_MAX: usize = 4 * 1024;
+
+    /// Without fields of these names, which a view has itself.
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+}
+
+impl From<Map<String, Value>> for LaterFields {
+    fn from(fields: Map<String, Value>) -> Self {
+        let mut bytes = 0;
+        let fits = |(name, value): &(String, Value)| {
+            bytes += name.len() + value.to_string().len();
+            bytes <= Self::BYTES_MAX
+        };
+        Self(fields.into_iter().take(Self::COUNT_MAX).take_while(fits).collect())
+    }
+}
+
 /// One node at a glance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeReport {
@@ -59,6 +90,8 @@ pub struct NodeReport {
     /// Set if [`RoomsAsked::Totals`] was asked for, but not by a node of an older version.
     #[serde(default)]
     pub totals: Option<RoomTotals>,
+    #[serde(flatten)]
+    pub later: LaterFields,
 }
 
 impl NodeReport {
@@ -95,4 +128,35 @@ pub struct RoomReport {
     pub offset: u64,
     pub in_flight: usize,
     pub opened_at: i64,
+    #[serde(flatten)]
+    pub later: LaterFields,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_a_later_version_are_kept_and_bounded() {
+        let mut text = json!({
+            "node": "later", "address": "127.0.0.1:1", "version": "9", "started_at": 0, "alone_since": null,
+            "sessions": 9, "writes_queued": 0, "rooms": [], "muted": 3, "load": {"one": 0.5},
+        });
+        let read = |text: &Value| serde_json::from_value::<NodeReport>(text.clone()).unwrap();
+        let report = read(&text);
+        let written = serde_json::to_value(&report).unwrap();
+        assert_eq!((&written["muted"], &written["load"]), (&json!(3), &json!({"one": 0.5})));
+        assert_eq!(read(&written), report);
+        assert_eq!(report.later.without(&["load"]).0.len(), 1);
+
+        text["much"] = "x".repeat(LaterFields::BYTES_MAX).into();
+        assert_eq!(read(&text).later.0.keys().collect::<Vec<_>>(), ["load"], "the next by name is too long");
+        text["much"] = json!(0);
+        for number in 0..100 {
+            text[format!("field {number}")] = json!(number);
+        }
+        assert_eq!(read(&text).later.0.len(), LaterFields::COUNT_MAX);
+    }
 }

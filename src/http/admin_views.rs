@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::actors::{MemberView, NodeReport, RoomDetail, RoomReport, RoomsPage};
+use crate::actors::{LaterFields, MemberView, NodeReport, RoomDetail, RoomReport, RoomsPage};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::protocol::event_fields;
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
@@ -27,6 +27,8 @@ pub struct NodeView {
     /// Whether it is the one that answers.
     #[serde(rename = "self")]
     is_self: bool,
+    #[serde(flatten)]
+    later: LaterFields,
 }
 
 impl NodeView {
@@ -44,6 +46,7 @@ impl NodeView {
             sessions: report.sessions,
             writes_queued: report.writes_queued,
             is_self: index == 0,
+            later: report.later.without(&["alone", "members", "self"]),
         };
         reports.into_iter().enumerate().map(view).collect()
     }
@@ -64,6 +67,9 @@ struct NodeRoomView {
     members: usize,
     epoch: String,
     offset: u64,
+    /// Only the node's version knows how such fields of several nodes are added up.
+    #[serde(flatten)]
+    later: LaterFields,
 }
 
 impl ClusterRoomView {
@@ -85,12 +91,13 @@ impl ClusterRoomView {
     fn by_live(reports: Vec<NodeReport>) -> BTreeMap<i64, Self> {
         let mut rooms: BTreeMap<i64, Self> = BTreeMap::new();
         for report in reports {
-            for room in report.rooms {
+            for mut room in report.rooms {
                 let part = NodeRoomView {
                     node: report.node.clone(),
                     members: room.members,
                     epoch: room.epoch.clone(),
                     offset: room.offset,
+                    later: std::mem::take(&mut room.later).without(&["node"]),
                 };
                 match rooms.get_mut(&room.live_id) {
                     Some(known) => {
@@ -271,6 +278,8 @@ impl From<AuditFault> for LedgerFaultView {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn room(live_id: i64) -> RoomReport {
@@ -292,6 +301,7 @@ mod tests {
             offset: 0,
             in_flight: 0,
             opened_at: 0,
+            later: LaterFields::default(),
         }
     }
 
@@ -307,6 +317,7 @@ mod tests {
             rooms: live_ids.iter().copied().map(room).collect(),
             next_after,
             totals: None,
+            later: LaterFields::default(),
         }
     }
 
@@ -324,6 +335,26 @@ mod tests {
         assert_eq!(page(apart, 0, 2), (vec![(1, 1), (2, 1)], Some(2)));
         let last = vec![report("one", &[7, 8], None), report("two", &[9], None)];
         assert_eq!(page(last, 2, 3), (vec![(7, 1), (8, 1), (9, 1)], None));
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_shown_beside_their_node() {
+        let later = |fields: Value| serde_json::from_value::<LaterFields>(fields).unwrap();
+        let mut two = report("two", &[7], None);
+        two.later = later(json!({"muted": 3, "self": 1, "members": 9}));
+        two.rooms[0].later = later(json!({"mode": "slow", "node": "x"}));
+        let nodes = serde_json::to_string(&NodeView::all(vec![two.clone()])).unwrap();
+        let nodes: Vec<Value> = serde_json::from_str(&nodes).unwrap();
+        assert_eq!((&nodes[0]["muted"], &nodes[0]["self"], &nodes[0]["members"]), (&json!(3), &json!(true), &json!(1)));
+        let page = RoomsPage { after: 0, limit: 1 };
+        for reports in [vec![report("one", &[7], None), two.clone()], vec![two, report("one", &[7], None)]] {
+            let (rooms, _) = ClusterRoomView::page(reports, page);
+            let room = serde_json::to_value(&rooms[0]).unwrap();
+            let parts = room["nodes"].as_array().unwrap();
+            let of_two = parts.iter().find(|part| part["node"] == json!("two")).unwrap();
+            assert_eq!(of_two["mode"], json!("slow"));
+            assert_eq!((room.get("mode"), parts.len()), (None, 2), "{room}");
+        }
     }
 
     #[test]

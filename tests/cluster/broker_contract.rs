@@ -12,7 +12,9 @@ use crate::support::room_log::{
 };
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::RedisCluster;
-use liveroom::cluster::{Broker, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore};
+use liveroom::cluster::{
+    Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore,
+};
 use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
 use liveroom::storage::{self, Store, StoreOptions};
@@ -304,6 +306,7 @@ async fn a_node_that_reaches_all_others_is_not_alone_and_reports_itself_first(tw
         rooms: Vec::new(),
         next_after: None,
         totals: None,
+        later: LaterFields::default(),
     };
     assert_eq!(within("reports", twin.nodes.reports(own.clone(), RoomsAsked::All)).await, [own]);
 }

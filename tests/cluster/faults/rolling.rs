@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::evening::talk_until;
 use crate::ports::Node;
 use crate::support::cluster::Stage;
+use crate::support::eventually;
 use crate::support::ledger::{Heard, assert_all_heard_once, assert_one_order};
 use crate::support::member::Member;
 use crate::support::room_log::{PATIENCE, block_on, poll};
@@ -87,6 +88,20 @@ fn members_of_an_older_node_get_what_a_later_version_shows_its_own_and_nothing_e
     let mut shown = second.clone();
     shown["event"] = json!("poll");
     assert_eq!(room["events"].as_array().and_then(|events| events.last()), Some(&shown), "operators see it: {room}");
+}
+
+#[test]
+fn operators_see_what_a_later_version_reports_of_itself() {
+    let Some(stage) = Stage::set(1, &[]) else { return };
+    block_on(async {
+        let later = Node::start(&stage.cluster.redis.url(), PATIENCE);
+        let name = json!(later.cluster.node().to_string());
+        let shown = eventually("the node is known", || {
+            let nodes = stage.cluster[0].admin_get("/admin/nodes").ok();
+            nodes.as_array().and_then(|nodes| nodes.iter().find(|node| node["node"] == name)).cloned()
+        });
+        assert_eq!(shown["muted"], json!({"users": 3}), "{shown}");
+    });
 }
 
 /// Replaces one node after the other while members at each listen and speak. `beside` runs meanwhile and

@@ -14,13 +14,14 @@ use liveroom::cluster::redis::{NodeHandlers, RedisCluster};
 use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal};
 use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
+use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
 use crate::support::room_log::{Log, NOW, eventually, text_of, within};
 
 /// A node as far as it is one for others.
 pub struct Node {
-    cluster: RedisCluster,
+    pub cluster: RedisCluster,
     signals: mpsc::UnboundedReceiver<Signal>,
 }
 
@@ -62,7 +63,9 @@ impl Node {
     }
 }
 
+/// The report of a node of a later version.
 fn report(node: NodeId) -> NodeReport {
+    let later = Map::from_iter([("muted".to_owned(), json!({"users": 3}))]);
     NodeReport {
         node: node.to_string(),
         address: "127.0.0.1:80".into(),
@@ -74,6 +77,7 @@ fn report(node: NodeId) -> NodeReport {
         rooms: Vec::new(),
         next_after: None,
         totals: None,
+        later: later.into(),
     }
 }
 
