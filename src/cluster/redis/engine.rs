@@ -202,19 +202,19 @@ impl Engine {
             let due = self.due.first().map_or_else(|| Instant::now() + TICK, |(at, _)| *at);
             tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.take_in(input),
+                    Some(input) => self.handle_input(input),
                     None => break,
                 },
                 _ = ticks.tick() => self.tick(),
-                () = sleep_until(due.into()) => self.drive_due(),
+                () = sleep_until(due.into()) => self.send_due_requests(),
             }
         }
         error!("cluster thread ends");
     }
 
-    fn take_in(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) {
         match input {
-            Input::Command(command) => self.obey(command),
+            Input::Command(command) => self.handle_command(command),
             Input::Connected(number, result) => self.connected(number, result),
             Input::Pushed(number, info, _slot) => self.pushed(number, info),
             Input::Subscribed { connection, live_id, origin, result } => {
@@ -227,7 +227,7 @@ impl Engine {
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
                     room.settle(0);
-                    self.drive(live_id);
+                    self.send_next_request(live_id);
                 }
             }
             Input::PresencePublished { live_id, origin } => {
@@ -249,31 +249,31 @@ impl Engine {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn handle_command(&mut self, command: Command) {
         match command {
             Command::Open { live_id, gauge, reply } => {
                 let now = Instant::now();
                 let room = EngineRoom::new(live_id, self.shared.node, gauge, reply, self.clock.now(), now);
                 self.rooms.insert(live_id, room);
                 self.subscribe(live_id);
-                self.open_alone(live_id);
+                self.open_partitioned(live_id);
             }
             Command::Listen { live_id, origin, room: listener } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.listen(listener);
                     self.publish_presence_delta(live_id);
-                    self.drive(live_id);
+                    self.send_next_request(live_id);
                 }
             }
             Command::Append { live_id, origin, event } => {
                 let (at, now, is_away) = (self.clock.now(), Instant::now(), self.is_away);
                 if let Some(room) = self.room(live_id, origin) {
                     room.order.append(event, at, now);
-                    if is_away && !room.order.is_alone() {
-                        room.order.go_alone();
+                    if is_away && !room.order.is_partitioned() {
+                        room.order.enter_partitioned();
                     }
                     room.settle(1);
-                    self.drive(live_id);
+                    self.send_next_request(live_id);
                 }
             }
             Command::Show { live_id, origin, changes } => {
@@ -285,7 +285,7 @@ impl Engine {
             Command::PublishUsers { live_id, users } => {
                 let mut cmd = redis::cmd("SET");
                 cmd.arg(keys::users(live_id)).arg(users).arg("EX").arg(USERS_EX_S);
-                self.send_off(cmd);
+                self.spawn_command(cmd);
             }
             Command::Close { live_id, origin } => {
                 if let Some(room) = self.room(live_id, origin) {
@@ -315,7 +315,7 @@ impl Engine {
     }
 
     /// Asks Redis what the room has to ask, or sees to it that this is done when its time has come.
-    fn drive(&mut self, live_id: LiveId) {
+    fn send_next_request(&mut self, live_id: LiveId) {
         let now = Instant::now();
         if !self.subscription.is_connected() || self.failing_since.is_some() {
             return;
@@ -335,13 +335,13 @@ impl Engine {
         }
     }
 
-    fn drive_due(&mut self) {
+    fn send_due_requests(&mut self) {
         let now = Instant::now();
         while let Some(&(at, live_id)) = self.due.first()
             && at <= now
         {
             self.due.pop_first();
-            self.drive(live_id);
+            self.send_next_request(live_id);
         }
     }
 
@@ -370,7 +370,7 @@ impl Engine {
     }
 
     /// Sends a command whose outcome changes nothing here.
-    fn send_off(&self, cmd: redis::Cmd) {
+    fn spawn_command(&self, cmd: redis::Cmd) {
         let link = self.link.clone();
         tokio::spawn(async move {
             let _ = link.command::<redis::Value>(&cmd).await;
@@ -383,11 +383,11 @@ impl Engine {
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
                 Some(batch) if room.takes() => room.order.published(batch),
-                Some(_) => room.order.look(),
+                Some(_) => room.order.resync(),
                 None => warn!("message of another version not understood: live_id={live_id}"),
             }
             room.settle(0);
-            self.drive(live_id);
+            self.send_next_request(live_id);
         } else if let Ok(message) = serde_json::from_str::<PresenceMessage>(payload) {
             self.receive_presence(live_id, message);
         }
@@ -411,7 +411,7 @@ impl Engine {
                 SyncOutcome::Send(node, message) => {
                     let mut cmd = redis::cmd("PUBLISH");
                     cmd.arg(keys::inbox_channel(node)).arg(json(&message));
-                    self.send_off(cmd);
+                    self.spawn_command(cmd);
                 }
             }
         }
@@ -434,22 +434,22 @@ impl Engine {
         for live_id in due {
             let Some(room) = self.rooms.get_mut(&live_id) else { continue };
             let is_announcing = room.tick(now);
-            if room.order.waits_for(now) >= patience && !room.order.is_alone() {
+            if room.order.waits_for(now) >= patience && !room.order.is_partitioned() {
                 warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
-                room.order.go_alone();
+                room.order.enter_partitioned();
                 room.settle(0);
             }
             if is_away {
-                self.open_alone(live_id);
+                self.open_partitioned(live_id);
                 continue;
             }
             room.open_if_ready(now);
-            room.open_alone(patience, now);
+            room.open_partitioned(patience, now);
             if is_announcing && is_connected {
                 let announce = room.presence.announce();
                 self.publish_presence(live_id, &announce);
             }
-            self.drive(live_id);
+            self.send_next_request(live_id);
         }
         self.retry_subscriptions(now);
         self.remove_dead_nodes(now);
@@ -460,11 +460,11 @@ impl Engine {
         }
     }
 
-    fn open_alone(&mut self, live_id: LiveId) {
+    fn open_partitioned(&mut self, live_id: LiveId) {
         if self.is_away
             && let Some(room) = self.rooms.get_mut(&live_id)
         {
-            room.open_alone(Duration::ZERO, Instant::now());
+            room.open_partitioned(Duration::ZERO, Instant::now());
         }
     }
 
@@ -498,11 +498,12 @@ impl Engine {
     fn judge_link(&mut self, now: Instant) {
         let away_since = [self.subscription.away_since(), self.failing_since].into_iter().flatten().min();
         self.is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.redis_timeout());
-        let is_alone = self.shared.alone_since.load(Ordering::Relaxed) != 0;
-        if self.is_away && !is_alone {
+        let is_partitioned = self.shared.alone_since.load(Ordering::Relaxed) != 0;
+        if self.is_away && !is_partitioned {
             self.shared.alone_since.store(self.clock.now().0.max(1), Ordering::Relaxed);
             error!("redis is away, this node goes on alone");
-        } else if is_alone && away_since.is_none() && !self.rooms.values().any(|room| room.order.is_alone()) {
+        } else if is_partitioned && away_since.is_none() && !self.rooms.values().any(|room| room.order.is_partitioned())
+        {
             // And not before all rooms are together again.
             let since = self.shared.alone_since.swap(0, Ordering::Relaxed);
             info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));

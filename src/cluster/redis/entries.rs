@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use crate::domain::Epoch;
 
-/// A place in the log: which of its epochs, and where in it.
+/// A position in the log: the generation of its epoch, and the offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
+pub struct LogPosition {
     pub generation: u64,
     pub offset: u64,
 }
 
-impl Place {
+impl LogPosition {
     /// Reads `generation-offset`.
     pub fn parse(text: &str) -> Option<Self> {
         let (generation, offset) = text.split_once('-')?;
@@ -21,56 +21,57 @@ impl Place {
     }
 }
 
-/// Up to where the log was seen.
+/// The position up to which this node has read the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct Cursor {
     pub epoch: Epoch,
-    pub place: Place,
-    /// Of the event there, if there is one.
-    pub mark: Option<Mark>,
+    pub position: LogPosition,
+    /// The event at the position, if there is one.
+    pub id: Option<EventId>,
 }
 
-/// Names one event: which origin appended it, and its how manieth that was.
+/// Identifies an event: the origin that appended it (as Kafka's producer id), and its sequence number at that
+/// origin. The script keeps the last sequence number of each origin, so that a repeated append has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark {
+pub struct EventId {
     pub origin: u64,
-    pub count: u64,
+    pub sequence: u64,
 }
 
-impl Mark {
+impl EventId {
     pub fn parse(text: &str) -> Option<Self> {
-        let (origin, count) = text.split_once('.')?;
-        Some(Self { origin: u64::from_str_radix(origin, 16).ok()?, count: count.parse().ok()? })
+        let (origin, sequence) = text.split_once('.')?;
+        Some(Self { origin: u64::from_str_radix(origin, 16).ok()?, sequence: sequence.parse().ok()? })
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.{}", self.origin, self.count)
+        write!(f, "{:016x}.{}", self.origin, self.sequence)
     }
 }
 
 /// An event of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    pub place: Place,
+    pub position: LogPosition,
     pub epoch: Epoch,
-    pub mark: Mark,
+    pub id: EventId,
     pub line: String,
 }
 
-/// A batch as it was published.
+/// A published batch.
 #[derive(Debug)]
 pub struct Batch {
-    /// The place before its first event.
-    pub before: Place,
+    /// The position before its first event.
+    pub before: LogPosition,
     pub epoch: Epoch,
     /// Of its last event; of the beginning of its epoch, if it has none.
-    pub end: Place,
+    pub end: LogPosition,
     pub entries: Vec<Entry>,
 }
 
-/// A place of the log, in the words of `append.lua`.
+/// A position of the log, as `append.lua` writes it.
 #[derive(Deserialize)]
 struct Head {
     e: String,
@@ -82,30 +83,30 @@ struct Head {
 }
 
 impl Batch {
-    /// Reads what `append.lua` publishes: a head and a line for each event.
+    /// Parses a message that `append.lua` published: a head, and a line for each event.
     pub fn parse(message: &str) -> Option<Self> {
         let mut lines = message.split('\n');
         let head: Head = serde_json::from_str(lines.next()?).ok()?;
         let epoch: Epoch = head.e.into();
-        let mut end = Place { generation: head.g, offset: head.o.checked_sub(1)? };
+        let mut end = LogPosition { generation: head.g, offset: head.o.checked_sub(1)? };
         let mut entries = Vec::new();
         for line in lines {
-            let (mark, line) = line.split_once(' ')?;
+            let (id, line) = line.split_once(' ')?;
             end.offset += 1;
-            entries.push(Entry { place: end, epoch: epoch.clone(), mark: Mark::parse(mark)?, line: line.to_owned() });
+            entries.push(Entry { position: end, epoch: epoch.clone(), id: EventId::parse(id)?, line: line.to_owned() });
         }
-        Some(Self { before: Place::parse(&head.b)?, epoch, end, entries })
+        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries })
     }
 }
 
-/// What `append.lua` answered.
+/// The answer of `append.lua`.
 #[derive(Debug)]
 pub struct Answer {
     pub epoch: Epoch,
-    /// The newest place.
-    pub end: Place,
-    /// The place before the batch.
-    pub before: Place,
+    /// The newest position.
+    pub end: LogPosition,
+    /// The position before the batch.
+    pub before: LogPosition,
     /// For each event of the batch its offset; 0: a gift that was announced before; -1: applied before.
     pub places: Vec<i64>,
     /// Oldest first.
@@ -119,14 +120,19 @@ impl Answer {
     pub fn parse(head: &str, missed: Vec<(String, Vec<String>)>, same: bool) -> Option<Self> {
         let Head { e, g, o, b, s } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
-        for (place, fields) in missed.into_iter().rev() {
-            let [_, mark, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
-            entries.push(Entry { place: Place::parse(&place)?, epoch: epoch.into(), mark: Mark::parse(&mark)?, line });
+        for (position, fields) in missed.into_iter().rev() {
+            let [_, id, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
+            entries.push(Entry {
+                position: LogPosition::parse(&position)?,
+                epoch: epoch.into(),
+                id: EventId::parse(&id)?,
+                line,
+            });
         }
         Some(Self {
             epoch: e.into(),
-            end: Place { generation: g, offset: o },
-            before: Place::parse(&b)?,
+            end: LogPosition { generation: g, offset: o },
+            before: LogPosition::parse(&b)?,
             places: s,
             missed: entries,
             same,

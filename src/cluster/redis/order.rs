@@ -1,46 +1,46 @@
-//! One room's events on one node, from here into the shared log and from there to the room's members:
-//! a state machine without a connection or a clock.
+//! One room's events on one node, from the room into the shared log and from the log to the room's members: a
+//! state machine without a connection or a clock.
 //!
-//! **Following.** What the room appends waits, goes to Redis in batches, one at a time, and is told
-//! when it has its place. Batches say after which place they come, so what was missed is noticed, and
-//! looked up in the log before anything later is told.
+//! **Following.** Events that the room appends are sent to Redis in batches, one at a time, and delivered when
+//! they are ordered. Each batch carries the position before it, so a gap is noticed, and read from the log before
+//! any later event is delivered.
 //!
-//! **Alone.** Redis is away for too long: whatever waits is told at once, in an epoch of this node's
-//! own, and noted. When Redis is back the room *heals*: one call of the script appends what was noted
-//! to the log, as the beginning of a new shared epoch, and returns what others said meanwhile, which
-//! is told in this node's own epoch. From there on the room follows again. So no member is told an
-//! event twice, none meets a gap inside an epoch, and other nodes' members hear all that was noted.
-//! A log that was lost, or fell back to an older state, is healed in the same way.
+//! **Partitioned.** When Redis has been away for too long, waiting events are delivered at once, in an epoch of
+//! this node's own, and kept as unreplicated. When Redis is back the room *heals*: one call of the script appends
+//! the unreplicated events to the log, at the start of a new shared epoch, and returns the events of others since,
+//! which are delivered in this node's own epoch. Then the room follows again. So no member receives an event
+//! twice or meets a gap inside an epoch, and members on other nodes receive all unreplicated events. A log that
+//! was lost, or rolled back to an older state, is healed in the same way.
 //!
-//! Whatever the network does, each event has one effect on the log: the script counts the events of
-//! each origin. And each is told once here: told events are remembered by their marks.
+//! Whatever the network does, each event is appended once: the script checks the sequence numbers of each origin.
+//! And each is delivered once here: the ids of delivered events are kept.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::entries::{Answer, Batch, Entry, Known, Mark, Place};
+use super::entries::{Answer, Batch, Cursor, Entry, EventId, LogPosition};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{BoundedMap, Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp};
 use crate::protocol::{read_event, write_event};
 
-/// Events of one batch.
+/// Most events in one batch.
 pub const BATCH_MAX: usize = 512;
-/// Events told alone that are noted for the others; beyond, the oldest comment is given up first.
-const NOTED_MAX: usize = 1_024;
-/// Marks of told events that are remembered: more than any look returns.
-const TOLD_MAX: usize = 4_096;
-/// Events that a look returns at most: all that the log keeps.
-pub const LOOK_MAX: usize = 2_048;
+/// Most unreplicated events of a partitioned room; beyond, the oldest comment is dropped first.
+const UNREPLICATED_MAX: usize = 1_024;
+/// Ids of delivered events that are kept: more than any resync returns.
+const DELIVERED_MAX: usize = 4_096;
+/// Most events that a resync returns: all that the log keeps.
+pub const RESYNC_EVENTS_MAX: usize = 2_048;
 
-/// An event on its way.
+/// An event that is not ordered yet.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    pub count: u64,
+    pub sequence: u64,
     pub event: RoomEvent,
-    /// When it was appended, for the others.
+    /// When it was appended, for other nodes.
     pub at: Timestamp,
     since: Instant,
 }
@@ -48,7 +48,7 @@ pub struct Waiting {
 impl Waiting {
     /// The only event of an origin.
     pub fn first(event: RoomEvent, at: Timestamp) -> Self {
-        Self { count: 1, event, at, since: Instant::now() }
+        Self { sequence: 1, event, at, since: Instant::now() }
     }
 
     /// The gift record that it announces.
@@ -64,22 +64,22 @@ impl Waiting {
     }
 }
 
-/// What to ask of Redis next. One question at a time.
+/// The next request to Redis. One at a time.
 #[derive(Debug)]
 pub struct Question {
-    /// Comes back with the answer: late answers are no answers.
+    /// Returned with the answer, so that a late answer is ignored.
     pub number: u64,
-    pub known: Option<Known>,
+    pub cursor: Option<Cursor>,
     pub renew: bool,
-    /// How much of what was missed to tell.
+    /// Most missed events to return.
     pub fill: usize,
     pub batch: Vec<Waiting>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum RequestKind {
     Append,
-    Look,
+    Resync,
     Heal,
 }
 
@@ -87,52 +87,52 @@ enum Asked {
 #[derive(Debug)]
 pub struct RoomOrder {
     origin: u64,
-    count: u64,
-    known: Option<Known>,
+    sequence: u64,
+    cursor: Option<Cursor>,
     waiting: VecDeque<Waiting>,
-    /// The batch that is being appended, or whose fate is unknown: it is repeated as it was.
+    /// The batch that is being appended, or whose outcome is unknown: it is repeated unchanged.
     in_flight: Vec<Waiting>,
-    /// Appended behind others' events, and told when those are.
-    behind: Vec<Waiting>,
-    asked: Option<Asked>,
+    /// Appended after events of others that have not arrived, and delivered after those.
+    awaiting_order: Vec<Waiting>,
+    request: Option<RequestKind>,
     questions_count: u64,
-    must_look: bool,
-    /// The newest place that was published, where it could not be followed.
-    heard: Place,
+    must_resync: bool,
+    /// The highest published position that could not be followed.
+    highest_published: LogPosition,
     opened_at: Timestamp,
-    /// This node's own epoch and count, while it is alone.
-    alone: Option<(Epoch, u64)>,
-    noted: VecDeque<Waiting>,
-    told: Told,
+    /// This node's own epoch and offset, while the room is partitioned.
+    partition: Option<(Epoch, u64)>,
+    unreplicated: VecDeque<Waiting>,
+    delivered: Delivered,
     out: Vec<FromLog>,
 }
 
-/// Marks of told events, the newest; and the gifts that were told alone, which another node may have
+/// Ids of the newest delivered events, and the gifts delivered while partitioned, which another node may have
 /// announced too.
 #[derive(Debug)]
-struct Told {
-    marks: BoundedMap<Mark, ()>,
+struct Delivered {
+    ids: BoundedMap<EventId, ()>,
     gifts: BoundedMap<GiftRecordId, ()>,
 }
 
-impl Default for Told {
+impl Default for Delivered {
     fn default() -> Self {
-        Self { marks: BoundedMap::new(TOLD_MAX), gifts: BoundedMap::new(NOTED_MAX) }
+        Self { ids: BoundedMap::new(DELIVERED_MAX), gifts: BoundedMap::new(UNREPLICATED_MAX) }
     }
 }
 
-impl Told {
-    /// False if it was told before.
-    fn note(&mut self, mark: Mark) -> bool {
-        if self.marks.contains_key(&mark) {
+impl Delivered {
+    /// False if it was delivered before.
+    fn insert(&mut self, id: EventId) -> bool {
+        if self.ids.contains_key(&id) {
             return false;
         }
-        self.marks.insert(mark, ());
+        self.ids.insert(id, ());
         true
     }
 
-    /// False for a gift that was told before.
-    fn note_gift(&mut self, event: &RoomEvent) -> bool {
+    /// False for a gift that was delivered before.
+    fn insert_gift(&mut self, event: &RoomEvent) -> bool {
         let RoomEvent::Gift { receipt, .. } = event else { return true };
         if self.gifts.contains_key(&receipt.record_id) {
             return false;
@@ -143,68 +143,68 @@ impl Told {
 }
 
 impl RoomOrder {
-    /// A room of which nothing is known yet.
+    /// A room that has not read its log yet.
     pub fn new(origin: u64, opened_at: Timestamp) -> Self {
         Self {
             origin,
-            count: 0,
-            known: None,
+            sequence: 0,
+            cursor: None,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
-            behind: Vec::new(),
-            asked: None,
+            awaiting_order: Vec::new(),
+            request: None,
             questions_count: 0,
-            must_look: false,
-            heard: Place::default(),
+            must_resync: false,
+            highest_published: LogPosition::default(),
             opened_at,
-            alone: None,
-            noted: VecDeque::new(),
-            told: Told::default(),
+            partition: None,
+            unreplicated: VecDeque::new(),
+            delivered: Delivered::default(),
             out: Vec::new(),
         }
     }
 
-    /// Where members stand: what they are told next comes after it. `None` before the log was seen.
+    /// The position of the last delivered event. `None` before the log was read.
     pub fn position(&self) -> Option<Position> {
-        match (&self.alone, &self.known) {
+        match (&self.partition, &self.cursor) {
             (Some((epoch, offset)), _) => Some(Position { epoch: epoch.clone(), offset: *offset }),
-            (None, Some(known)) => Some(Position { epoch: known.epoch.clone(), offset: known.place.offset }),
+            (None, Some(cursor)) => Some(Position { epoch: cursor.epoch.clone(), offset: cursor.position.offset }),
             (None, None) => None,
         }
     }
 
-    pub fn is_alone(&self) -> bool {
-        self.alone.is_some()
+    pub fn is_partitioned(&self) -> bool {
+        self.partition.is_some()
     }
 
-    /// What to tell the room since this was last asked.
+    /// Events and changes for the room since the last call.
     pub fn take_out(&mut self) -> Vec<FromLog> {
         std::mem::take(&mut self.out)
     }
 
-    /// Takes in an event of this node.
+    /// Appends an event of this node.
     pub fn append(&mut self, event: RoomEvent, at: Timestamp, now: Instant) {
-        self.count += 1;
-        let waiting = Waiting { count: self.count, event, at, since: now };
-        // While the room heals, what comes waits for the outcome: it belongs into the new epoch.
-        if self.alone.is_some() && self.asked != Some(Asked::Heal) {
-            self.tell_alone(waiting);
+        self.sequence += 1;
+        let waiting = Waiting { sequence: self.sequence, event, at, since: now };
+        // While the room heals, new events wait for the outcome: they belong to the new epoch.
+        if self.partition.is_some() && self.request != Some(RequestKind::Heal) {
+            self.deliver_partitioned(waiting);
         } else {
             self.waiting.push_back(waiting);
         }
     }
 
-    /// Whether there is nothing to ask and nothing under way: time alone changes nothing.
+    /// Whether no request is due or under way.
     pub fn is_at_rest(&self) -> bool {
-        self.known.is_some()
-            && self.asked.is_none()
-            && !self.must_look
-            && self.alone.is_none()
+        self.cursor.is_some()
+            && self.request.is_none()
+            && !self.must_resync
+            && self.partition.is_none()
             && self.waiting.is_empty()
             && self.in_flight.is_empty()
     }
 
-    /// Events that have no place yet.
+    /// Events that are not ordered yet.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len() + self.in_flight.len()
     }
@@ -215,71 +215,73 @@ impl RoomOrder {
         oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest.since))
     }
 
-    /// Something was missed, perhaps.
-    pub fn look(&mut self) {
-        self.must_look = true;
+    /// Events may have been missed: reads the log next.
+    pub fn resync(&mut self) {
+        self.must_resync = true;
     }
 
-    /// Goes on alone, until it heals.
-    pub fn go_alone(&mut self) {
-        if self.alone.is_none() {
-            self.alone = Some((new_epoch(), 0));
+    /// Continues without Redis, in an own epoch, until the room heals.
+    pub fn enter_partitioned(&mut self) {
+        if self.partition.is_none() {
+            self.partition = Some((new_epoch(), 0));
         }
-        // An answer that still comes is no answer any more: healing finds out what became of it.
-        self.asked = None;
-        let left = self.behind.drain(..).chain(self.in_flight.drain(..)).chain(self.waiting.drain(..));
+        // A late answer is ignored: healing finds out what was appended.
+        self.request = None;
+        let left = self.awaiting_order.drain(..).chain(self.in_flight.drain(..)).chain(self.waiting.drain(..));
         for waiting in left.collect::<Vec<_>>() {
-            self.tell_alone(waiting);
+            self.deliver_partitioned(waiting);
         }
     }
 
-    fn tell_alone(&mut self, waiting: Waiting) {
-        if !self.told.note(Mark { origin: self.origin, count: waiting.count }) {
-            // It was published, and told then; only the answer never came.
+    fn deliver_partitioned(&mut self, waiting: Waiting) {
+        if !self.delivered.insert(EventId { origin: self.origin, sequence: waiting.sequence }) {
+            // It was published and delivered then; only the answer did not arrive.
             return;
         }
-        self.told.note_gift(&waiting.event);
-        self.tell_in_own_epoch(waiting.event.clone());
-        if self.noted.len() == NOTED_MAX {
-            let comment = self.noted.iter().position(|noted| matches!(noted.event, RoomEvent::Comment(_)));
-            self.noted.remove(comment.unwrap_or(0));
+        self.delivered.insert_gift(&waiting.event);
+        self.deliver_in_own_epoch(waiting.event.clone());
+        if self.unreplicated.len() == UNREPLICATED_MAX {
+            let comment =
+                self.unreplicated.iter().position(|unreplicated| matches!(unreplicated.event, RoomEvent::Comment(_)));
+            self.unreplicated.remove(comment.unwrap_or(0));
         }
-        self.noted.push_back(waiting);
+        self.unreplicated.push_back(waiting);
     }
 
-    fn tell_in_own_epoch(&mut self, event: RoomEvent) {
-        let Some((epoch, offset)) = &mut self.alone else { return };
+    fn deliver_in_own_epoch(&mut self, event: RoomEvent) {
+        let Some((epoch, offset)) = &mut self.partition else { return };
         *offset += 1;
         let sequenced = Sequenced { epoch: epoch.clone(), offset: *offset, event };
-        self.tell(sequenced);
+        self.deliver(sequenced);
     }
 
-    fn tell(&mut self, sequenced: Sequenced) {
+    fn deliver(&mut self, sequenced: Sequenced) {
         match self.out.last_mut() {
             Some(FromLog::Ordered(events)) => events.push(sequenced),
             _ => self.out.push(FromLog::Ordered(vec![sequenced])),
         }
     }
 
-    /// What to ask now, if anything and if nothing is asked already. The answer goes to
-    /// [`RoomOrder::answered`] or [`RoomOrder::failed`]. Comments noted before `since` are given up:
-    /// nobody wants to hear them so late.
+    /// The next request, if one is due and none is under way. Its outcome goes to [`RoomOrder::answered`] or
+    /// [`RoomOrder::failed`]. Unreplicated comments from before `since` are dropped as too old.
     pub fn ask(&mut self, since: Timestamp) -> Option<Question> {
-        if self.asked.is_some() {
+        if self.request.is_some() {
             return None;
         }
         self.questions_count += 1;
-        let (number, known) = (self.questions_count, self.known.clone());
-        if self.alone.is_some() {
-            self.asked = Some(Asked::Heal);
-            self.noted.retain(|noted| noted.at >= since || !matches!(noted.event, RoomEvent::Comment(_)));
-            let batch = self.noted.iter().cloned().collect();
-            return Some(Question { number, known, renew: true, fill: LOOK_MAX, batch });
+        let (number, cursor) = (self.questions_count, self.cursor.clone());
+        if self.partition.is_some() {
+            self.request = Some(RequestKind::Heal);
+            self.unreplicated.retain(|unreplicated| {
+                unreplicated.at >= since || !matches!(unreplicated.event, RoomEvent::Comment(_))
+            });
+            let batch = self.unreplicated.iter().cloned().collect();
+            return Some(Question { number, cursor, renew: true, fill: RESYNC_EVENTS_MAX, batch });
         }
-        if self.must_look || known.is_none() {
-            self.must_look = false;
-            self.asked = Some(Asked::Look);
-            return Some(Question { number, known, renew: false, fill: LOOK_MAX, batch: Vec::new() });
+        if self.must_resync || cursor.is_none() {
+            self.must_resync = false;
+            self.request = Some(RequestKind::Resync);
+            return Some(Question { number, cursor, renew: false, fill: RESYNC_EVENTS_MAX, batch: Vec::new() });
         }
         if self.in_flight.is_empty() {
             self.in_flight = self.waiting.drain(..self.waiting.len().min(BATCH_MAX)).collect();
@@ -287,225 +289,224 @@ impl RoomOrder {
         if self.in_flight.is_empty() {
             return None;
         }
-        self.asked = Some(Asked::Append);
-        Some(Question { number, known, renew: false, fill: 0, batch: self.in_flight.clone() })
+        self.request = Some(RequestKind::Append);
+        Some(Question { number, cursor, renew: false, fill: 0, batch: self.in_flight.clone() })
     }
 
-    /// The question found no answer.
+    /// The request failed.
     pub fn failed(&mut self, number: u64) {
         if number != self.questions_count {
             return;
         }
-        match self.asked.take() {
-            // It is not known whether it was done. It is asked again, or found out by healing.
-            Some(Asked::Append) | None => {}
-            Some(Asked::Look) => self.must_look = true,
-            Some(Asked::Heal) => self.go_alone(),
+        match self.request.take() {
+            // Its outcome is unknown. It is repeated, or resolved by healing.
+            Some(RequestKind::Append) | None => {}
+            Some(RequestKind::Resync) => self.must_resync = true,
+            Some(RequestKind::Heal) => self.enter_partitioned(),
         }
     }
 
-    /// What others published.
+    /// Handles a published batch.
     pub fn published(&mut self, batch: Batch) {
-        let is_lost = self.must_look || self.alone.is_some();
-        let Some(known) = self.known.as_ref().filter(|_| !is_lost) else {
-            // Whatever is being looked up may or may not contain it.
-            self.heard = self.heard.max(batch.end);
+        let is_lost = self.must_resync || self.partition.is_some();
+        let Some(cursor) = self.cursor.as_ref().filter(|_| !is_lost) else {
+            // The resync under way may or may not contain it.
+            self.highest_published = self.highest_published.max(batch.end);
             return;
         };
-        if batch.before == known.place {
+        if batch.before == cursor.position {
             for entry in batch.entries {
                 self.follow(entry, None);
             }
-            let mark = self.known.as_ref().filter(|known| known.place == batch.end).and_then(|known| known.mark);
-            self.known = Some(Known { epoch: batch.epoch, place: batch.end, mark });
-        } else if batch.end > known.place
-            || (batch.end.generation == known.place.generation && batch.epoch != known.epoch)
+            let id = self.cursor.as_ref().filter(|cursor| cursor.position == batch.end).and_then(|cursor| cursor.id);
+            self.cursor = Some(Cursor { epoch: batch.epoch, position: batch.end, id });
+        } else if batch.end > cursor.position
+            || (batch.end.generation == cursor.position.generation && batch.epoch != cursor.epoch)
         {
-            self.must_look = true;
-        } else if batch.end.generation < known.place.generation && batch.end.offset > 0 {
-            // Late news of an epoch that is over, or the log began anew behind our back.
-            self.must_look |= batch.entries.iter().any(|entry| !self.told.marks.contains_key(&entry.mark));
+            self.must_resync = true;
+        } else if batch.end.generation < cursor.position.generation && batch.end.offset > 0 {
+            // A late message of an earlier epoch, or the log was replaced unnoticed.
+            self.must_resync |= batch.entries.iter().any(|entry| !self.delivered.ids.contains_key(&entry.id));
         }
     }
 
-    /// The answer to what was asked last.
+    /// Handles the answer to the last request.
     pub fn answered(&mut self, number: u64, answer: Answer) {
         if number != self.questions_count {
             return;
         }
-        let Some(asked) = self.asked.take() else { return };
-        self.settle(asked, answer);
-        self.look_for_heard();
+        let Some(request) = self.request.take() else { return };
+        self.apply_answer(request, answer);
+        self.resync_if_behind_published();
     }
 
-    /// Once more, and only once, for what was published while the answer was on its way.
-    fn look_for_heard(&mut self) {
-        let heard = std::mem::take(&mut self.heard);
-        self.must_look |= self.known.as_ref().is_some_and(|known| known.place < heard);
+    /// Resyncs once more if a batch was published while the answer was on its way.
+    fn resync_if_behind_published(&mut self) {
+        let highest_published = std::mem::take(&mut self.highest_published);
+        self.must_resync |= self.cursor.as_ref().is_some_and(|cursor| cursor.position < highest_published);
     }
 
-    fn settle(&mut self, asked: Asked, answer: Answer) {
-        match asked {
-            Asked::Heal => self.healed(answer),
+    fn apply_answer(&mut self, request: RequestKind, answer: Answer) {
+        match request {
+            RequestKind::Heal => self.healed(answer),
             _ if !answer.same => {
-                // What is there now may contain some of what was told, anywhere. So the room does what
-                // it does when Redis is back: it tells what is new in an epoch of its own, and begins a
-                // shared one.
+                // The log may contain some of the delivered events, anywhere. So the room heals as after a
+                // partition: it delivers new events in an epoch of its own, and begins a shared one.
                 warn!("log of a room was lost or rolled back, a new epoch begins: epoch={}", answer.epoch);
-                self.go_alone();
+                self.enter_partitioned();
             }
-            Asked::Look => {
+            RequestKind::Resync => {
                 self.catch_up(answer.missed);
-                self.forget_told();
-                if self.behind.is_empty() {
-                    // What was published after the look may have come before its answer.
-                    if self.known.as_ref().is_none_or(|known| known.place <= answer.end) {
-                        self.know(answer.epoch, answer.end, None);
+                self.drop_delivered();
+                if self.awaiting_order.is_empty() {
+                    // A batch published after the resync may have arrived before its answer.
+                    if self.cursor.as_ref().is_none_or(|cursor| cursor.position <= answer.end) {
+                        self.set_cursor(answer.epoch, answer.end, None);
                     }
                 } else {
-                    // Events of ours had their places, and are not there any more: the log began anew.
-                    self.go_alone();
+                    // Ordered events of this node are missing: the log was replaced.
+                    self.enter_partitioned();
                 }
             }
-            Asked::Append => self.appended(answer),
+            RequestKind::Append => self.appended(answer),
         }
     }
 
     fn appended(&mut self, answer: Answer) {
         let own = std::mem::take(&mut self.in_flight);
-        self.report_known(&own, &answer.places);
-        let is_next = self.known.as_ref().is_some_and(|known| known.place == answer.before);
+        self.report_known_gifts(&own, &answer.places);
+        let is_next = self.cursor.as_ref().is_some_and(|cursor| cursor.position == answer.before);
         let mut last = None;
-        for (waiting, place) in own.into_iter().zip(&answer.places) {
-            match u64::try_from(*place) {
+        for (waiting, position) in own.into_iter().zip(&answer.places) {
+            match u64::try_from(*position) {
                 Ok(0) => {}
                 Ok(offset) if is_next => {
-                    let mark = Mark { origin: self.origin, count: waiting.count };
-                    let place = Place { offset, ..answer.end };
-                    let entry = Entry { place, epoch: answer.epoch.clone(), mark, line: String::new() };
+                    let id = EventId { origin: self.origin, sequence: waiting.sequence };
+                    let position = LogPosition { offset, ..answer.end };
+                    let entry = Entry { position, epoch: answer.epoch.clone(), id, line: String::new() };
                     self.follow(entry, Some(waiting.event));
-                    last = Some(mark);
+                    last = Some(id);
                 }
-                // Others came before it, and what they said is on its way; or it was applied before, and
-                // the answer does not say where.
-                _ => self.behind.push(waiting),
+                // Events of others precede it and are on their way; or it was applied before, and the answer
+                // does not contain its position.
+                _ => self.awaiting_order.push(waiting),
             }
         }
         if is_next {
-            self.know(answer.epoch, answer.end, last);
+            self.set_cursor(answer.epoch, answer.end, last);
         }
-        self.forget_told();
-        self.must_look |= !self.behind.is_empty();
+        self.drop_delivered();
+        self.must_resync |= !self.awaiting_order.is_empty();
     }
 
-    /// What was published before its answer came was told then.
-    fn forget_told(&mut self) {
-        let (origin, told) = (self.origin, &self.told);
-        self.behind.retain(|own| !told.marks.contains_key(&Mark { origin, count: own.count }));
+    /// Drops events that were published, and delivered, before their answer arrived.
+    fn drop_delivered(&mut self) {
+        let (origin, delivered) = (self.origin, &self.delivered);
+        self.awaiting_order.retain(|own| !delivered.ids.contains_key(&EventId { origin, sequence: own.sequence }));
     }
 
-    /// Gifts that another node announced before us.
-    fn report_known(&mut self, own: &[Waiting], places: &[i64]) {
-        for (waiting, place) in own.iter().zip(places) {
-            if let (0, Some(record_id)) = (place, waiting.record()) {
+    /// Reports gifts that another node announced first.
+    fn report_known_gifts(&mut self, own: &[Waiting], places: &[i64]) {
+        for (waiting, position) in own.iter().zip(places) {
+            if let (0, Some(record_id)) = (position, waiting.record()) {
                 self.out.push(FromLog::GiftKnown(record_id, None));
             }
         }
     }
 
     fn healed(&mut self, answer: Answer) {
-        let last = std::mem::take(&mut self.noted).back().map(|last| last.count);
-        // A room that was opened alone has no use for what was told before.
-        let since = if self.known.is_some() { Timestamp(i64::MIN) } else { self.opened_at };
+        let last = std::mem::take(&mut self.unreplicated).back().map(|last| last.sequence);
+        // A room that was opened while partitioned does not deliver earlier events.
+        let since = if self.cursor.is_some() { Timestamp(i64::MIN) } else { self.opened_at };
         for entry in &answer.missed {
-            if self.told.note(entry.mark)
+            if self.delivered.insert(entry.id)
                 && let Some((event, at)) = read_event(&entry.line)
                 && at >= since
-                && self.told.note_gift(&event)
+                && self.delivered.insert_gift(&event)
             {
-                self.tell_in_own_epoch(event);
+                self.deliver_in_own_epoch(event);
             }
         }
-        self.alone = None;
-        let placed_last = answer.places.last().is_some_and(|place| *place > 0);
-        let mark = last.filter(|_| placed_last).map(|count| Mark { origin: self.origin, count });
-        self.known = Some(Known { epoch: answer.epoch, place: answer.end, mark });
+        self.partition = None;
+        let placed_last = answer.places.last().is_some_and(|position| *position > 0);
+        let id = last.filter(|_| placed_last).map(|sequence| EventId { origin: self.origin, sequence });
+        self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
     }
 
-    /// Tells what was missed.
+    /// Delivers missed events.
     fn catch_up(&mut self, missed: Vec<Entry>) {
-        let known = self.known.as_ref().map(|known| known.place);
-        if let (Some(known), Some(first)) = (known, missed.first())
-            && first.place.generation == known.generation
-            && first.place.offset > known.offset + 1
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
+        if let (Some(cursor), Some(first)) = (cursor, missed.first())
+            && first.position.generation == cursor.generation
+            && first.position.offset > cursor.offset + 1
         {
-            let events = first.place.offset - known.offset - 1;
+            let events = first.position.offset - cursor.offset - 1;
             warn!("events are kept no more, members miss them: epoch={} events={events}", first.epoch);
         }
         for entry in missed {
-            if known.is_none_or(|known| entry.place > known) {
+            if cursor.is_none_or(|cursor| entry.position > cursor) {
                 self.follow(entry, None);
             }
         }
     }
 
-    /// Tells an event of the shared log, unless it was told before: a log that began anew may repeat one.
-    /// Members would meet a gap then, so what follows is told as if the room were alone, until it heals.
+    /// Delivers an event of the shared log, unless it was delivered before: a replaced log may repeat one.
+    /// Members would meet a gap then, so the room is partitioned until it heals.
     fn follow(&mut self, entry: Entry, own: Option<RoomEvent>) {
-        if self.told.note(entry.mark) {
-            let own = own.or_else(|| self.in_flight_event(entry.mark));
+        if self.delivered.insert(entry.id) {
+            let own = own.or_else(|| self.in_flight_event(entry.id));
             match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
-                Some(event) if self.alone.is_some() => self.tell_in_own_epoch(event),
+                Some(event) if self.partition.is_some() => self.deliver_in_own_epoch(event),
                 Some(event) => {
-                    self.tell(Sequenced { epoch: entry.epoch.clone(), offset: entry.place.offset, event });
+                    self.deliver(Sequenced { epoch: entry.epoch.clone(), offset: entry.position.offset, event });
                 }
                 None => {
-                    warn!("event of another version not understood: mark={}", entry.mark);
-                    self.go_alone();
+                    warn!("event of another version not understood: mark={}", entry.id);
+                    self.enter_partitioned();
                 }
             }
         } else {
-            self.go_alone();
+            self.enter_partitioned();
         }
-        self.known = Some(Known { epoch: entry.epoch, place: entry.place, mark: Some(entry.mark) });
+        self.cursor = Some(Cursor { epoch: entry.epoch, position: entry.position, id: Some(entry.id) });
     }
 
-    /// The event of this node that is published before its answer is here: it need not be read.
-    fn in_flight_event(&self, mark: Mark) -> Option<RoomEvent> {
-        if mark.origin != self.origin {
+    /// An event of this node that was published before its answer arrived: it need not be parsed.
+    fn in_flight_event(&self, id: EventId) -> Option<RoomEvent> {
+        if id.origin != self.origin {
             return None;
         }
-        let at = self.in_flight.binary_search_by_key(&mark.count, |waiting| waiting.count).ok()?;
+        let at = self.in_flight.binary_search_by_key(&id.sequence, |waiting| waiting.sequence).ok()?;
         Some(self.in_flight[at].event.clone())
     }
 
-    /// Notes the newest place, and the mark there if it is known.
-    fn know(&mut self, epoch: Epoch, place: Place, last: Option<Mark>) {
-        let before = self.known.take();
-        let mark = last.or_else(|| before.filter(|known| known.place == place).and_then(|known| known.mark));
-        self.known = Some(Known { epoch, place, mark });
+    /// Sets the cursor, with the id of the event there if it is known.
+    fn set_cursor(&mut self, epoch: Epoch, position: LogPosition, last: Option<EventId>) {
+        let before = self.cursor.take();
+        let id = last.or_else(|| before.filter(|cursor| cursor.position == position).and_then(|cursor| cursor.id));
+        self.cursor = Some(Cursor { epoch, position, id });
     }
 
-    /// Begins with what the log says when the room opens: its newest events are known and not told.
-    /// Returns them as the room's past, oldest first and without a gap up to where it stands.
+    /// Opens the room with the first answer: the newest events count as delivered. Returns them as the room's
+    /// history, oldest first and without a gap up to its position.
     pub fn open(&mut self, answer: Answer) -> Vec<(Sequenced, Timestamp)> {
-        self.asked = None;
+        self.request = None;
         let mut past: Vec<(Sequenced, Timestamp)> = Vec::new();
         let mut expected = answer.end.offset;
         for entry in answer.missed.iter().rev() {
-            self.told.note(entry.mark);
+            self.delivered.insert(entry.id);
             if entry.epoch == answer.epoch
-                && entry.place.offset == expected
+                && entry.position.offset == expected
                 && let Some((event, at)) = read_event(&entry.line)
             {
-                past.push((Sequenced { epoch: entry.epoch.clone(), offset: entry.place.offset, event }, at));
+                past.push((Sequenced { epoch: entry.epoch.clone(), offset: entry.position.offset, event }, at));
                 expected -= 1;
             }
         }
         past.reverse();
-        let mark = answer.missed.last().filter(|last| last.place == answer.end).map(|last| last.mark);
-        self.known = Some(Known { epoch: answer.epoch, place: answer.end, mark });
-        self.look_for_heard();
+        let id = answer.missed.last().filter(|last| last.position == answer.end).map(|last| last.id);
+        self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
+        self.resync_if_behind_published();
         past
     }
 }

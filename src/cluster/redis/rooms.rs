@@ -9,7 +9,7 @@ use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::oneshot;
 
 use super::Count;
-use super::entries::{Answer, Mark, Place};
+use super::entries::{Answer, EventId, LogPosition};
 use super::keys;
 use super::link::Link;
 use super::order::{Question, RoomOrder, Waiting};
@@ -31,7 +31,7 @@ const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Looks into the log without a reason, in case a message got lost.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const RESYNC_EVERY: Duration = Duration::from_secs(10);
 /// How long a room that opens waits for the presence snapshots of other nodes.
 const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
 /// Between two announcements of a room to other nodes, in case a message got lost.
@@ -77,7 +77,7 @@ pub struct EngineRoom {
     early: VecDeque<FromLog>,
     /// Nothing is asked before.
     pub next_question: Instant,
-    next_look: Instant,
+    next_resync: Instant,
     next_announcement: Instant,
 }
 
@@ -106,7 +106,7 @@ impl EngineRoom {
             early: VecDeque::new(),
             next_question: now,
             // Rooms that were opened together do not do it together for ever.
-            next_look: now + LOOK_EVERY.mul_f64(rand::random()),
+            next_resync: now + RESYNC_EVERY.mul_f64(rand::random()),
             next_announcement: now + ANNOUNCE_EVERY.mul_f64(rand::random()),
         }
     }
@@ -170,9 +170,9 @@ impl EngineRoom {
     }
 
     /// Opens the room for this node alone, if it waits for more than `patience`.
-    pub fn open_alone(&mut self, patience: Duration, now: Instant) {
+    pub fn open_partitioned(&mut self, patience: Duration, now: Instant) {
         if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= patience) {
-            self.order.go_alone();
+            self.order.enter_partitioned();
             self.opened(Vec::new());
         }
     }
@@ -212,14 +212,14 @@ impl EngineRoom {
 
     /// Whether it is time to see to this room.
     pub fn is_due(&self, now: Instant) -> bool {
-        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_look || now >= self.next_announcement
+        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_resync || now >= self.next_announcement
     }
 
     /// What is done every now and then. True if the room is to be announced to other nodes.
     pub fn tick(&mut self, now: Instant) -> bool {
-        if now >= self.next_look {
-            self.next_look = now + LOOK_EVERY;
-            self.order.look();
+        if now >= self.next_resync {
+            self.next_resync = now + RESYNC_EVERY;
+            self.order.resync();
         }
         let is_announcing = now >= self.next_announcement;
         if is_announcing {
@@ -238,15 +238,15 @@ fn keys_of(live_id: LiveId, origin: u64) -> [String; 4] {
 fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -> Vec<Vec<u8>> {
     let text = |text: &str| text.as_bytes().to_vec();
     let number = |number: u64| number.to_string().into_bytes();
-    let known = question.known.as_ref();
-    let place = known.map_or(Place::default(), |known| known.place);
-    let mark = known.and_then(|known| known.mark).map_or_else(String::new, |mark: Mark| mark.to_string());
+    let known = question.cursor.as_ref();
+    let position = known.map_or(LogPosition::default(), |known| known.position);
+    let id = known.and_then(|known| known.id).map_or_else(String::new, |id: EventId| id.to_string());
     let mut args = vec![
         text(&new_epoch()),
         text(known.map_or("", |known| &known.epoch)),
-        number(place.generation),
-        number(place.offset),
-        text(&mark),
+        number(position.generation),
+        number(position.offset),
+        text(&id),
         text(if question.renew { "1" } else { "0" }),
         number(question.fill as u64),
         number(KEPT_MAX as u64),
@@ -256,7 +256,7 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -
         text(&format!("{origin:016x}")),
     ];
     for waiting in &question.batch {
-        args.push(number(waiting.count));
+        args.push(number(waiting.sequence));
         args.push(waiting.record().map_or_else(Vec::new, |record| record.to_string().into_bytes()));
         args.push(waiting.line().into_bytes());
     }
@@ -283,7 +283,7 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
 pub async fn tell(link: Link, sharded: bool, live_id: LiveId, event: RoomEvent, at: Timestamp) -> RedisResult<i64> {
     let origin = rand::random();
     let waiting = Waiting::first(event, at);
-    let question = Question { number: 0, known: None, renew: false, fill: 0, batch: vec![waiting] };
+    let question = Question { number: 0, cursor: None, renew: false, fill: 0, batch: vec![waiting] };
     let reply: Reply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, &question)).await?;
     Ok(reply.2)
 }

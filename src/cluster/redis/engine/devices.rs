@@ -33,7 +33,7 @@ impl Engine {
         if opened {
             *count += 1;
             if *count == 1 {
-                self.send_off(set_device(user));
+                self.spawn_command(set_device(user));
             }
             return;
         }
@@ -57,7 +57,7 @@ impl Engine {
     /// Another node closed its last connection of the user and deleted the key.
     pub(super) fn device_closed_elsewhere(&self, user: UserId) {
         if self.devices.users.contains_key(&user) {
-            self.send_off(set_device(user));
+            self.spawn_command(set_device(user));
         }
     }
 

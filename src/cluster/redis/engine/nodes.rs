@@ -40,7 +40,7 @@ impl Engine {
     pub(super) fn publish_to_nodes(&self, message: &NodeMessage) {
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(message));
-        self.send_off(cmd);
+        self.spawn_command(cmd);
     }
 
     /// Publishes and stores a heartbeat; its outcome shows whether commands work.

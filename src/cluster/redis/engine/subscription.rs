@@ -259,10 +259,10 @@ impl Engine {
         room.subscribed = true;
         room.presence_in_flight = false;
         // Events published before the subscription are in the log.
-        room.order.look();
+        room.order.resync();
         self.announce_room(live_id);
         self.publish_presence_delta(live_id);
-        self.drive(live_id);
+        self.send_next_request(live_id);
     }
 
     /// Announces to the other nodes that have the room that this one has it, and counts them.
@@ -299,7 +299,7 @@ impl Engine {
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
-            self.rooms.values_mut().for_each(|room| room.order.look());
+            self.rooms.values_mut().for_each(|room| room.order.resync());
         }
         let subscription = &mut self.subscription;
         match &subscription.connection {

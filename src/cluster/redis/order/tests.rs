@@ -235,10 +235,10 @@ impl World {
             70..84 => self.push(index, false),
             84..88 => self.push(index, true),
             88..91 => {
-                self.nodes[index].order.go_alone();
+                self.nodes[index].order.enter_partitioned();
                 self.tell(index);
             }
-            91..94 => self.nodes[index].order.look(),
+            91..94 => self.nodes[index].order.resync(),
             94..97 => {
                 if let Some(stray) = self.nodes[index].stray.pop() {
                     ask(self.link.clone(), false, self.live_id, self.nodes[index].origin, stray).await.unwrap();
@@ -255,7 +255,7 @@ impl World {
     async fn calm_down(&mut self) {
         for _ in 0..6 {
             for index in 0..NODES {
-                self.nodes[index].order.look();
+                self.nodes[index].order.resync();
                 for _ in 0..4 {
                     self.ask(index, u32::MAX).await;
                 }
@@ -269,7 +269,7 @@ impl World {
 fn copy(question: &Question) -> Question {
     Question {
         number: question.number,
-        known: question.known.clone(),
+        cursor: question.cursor.clone(),
         renew: question.renew,
         fill: question.fill,
         batch: question.batch.clone(),
@@ -312,7 +312,7 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
         for node in &world.nodes {
             let missing: Vec<_> = all.iter().filter(|text| !told(node).contains(text.as_str())).collect();
             assert!(missing.is_empty(), "run {run}: node {} never heard {missing:?}", node.origin);
-            assert!(!node.order.is_alone());
+            assert!(!node.order.is_partitioned());
         }
         let positions: HashSet<String> =
             world.nodes.iter().map(|node| format!("{:?}", node.order.position())).collect();
@@ -322,26 +322,26 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
 
 #[test]
 fn what_is_published_before_a_look_is_answered_is_told_once_and_moves_nobody_back() {
-    let place = |offset| Place { generation: 1, offset };
+    let position = |offset| LogPosition { generation: 1, offset };
     let published = |offset| {
         let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: "hello".into() };
         let line = write_event(&event, Timestamp(0));
-        let mark = Mark { origin: 7, count: offset };
-        let entry = Entry { place: place(offset), epoch: "e".into(), mark, line };
-        Batch { before: place(offset - 1), epoch: "e".into(), end: place(offset), entries: vec![entry] }
+        let id = EventId { origin: 7, sequence: offset };
+        let entry = Entry { position: position(offset), epoch: "e".into(), id, line };
+        Batch { before: position(offset - 1), epoch: "e".into(), end: position(offset), entries: vec![entry] }
     };
     let nothing_since = |offset| {
-        let (end, before) = (place(offset), place(offset));
+        let (end, before) = (position(offset), position(offset));
         Answer { epoch: "e".into(), end, before, places: Vec::new(), missed: Vec::new(), same: true }
     };
     let mut order = RoomOrder::new(1, Timestamp(0));
     order.open(nothing_since(3));
-    order.look();
+    order.resync();
     let look = order.ask(SINCE).expect("a look");
     order.published(published(4));
     order.answered(look.number, nothing_since(3));
     order.published(published(5));
-    assert!(order.ask(SINCE).is_none() && !order.is_alone(), "{order:?}");
+    assert!(order.ask(SINCE).is_none() && !order.is_partitioned(), "{order:?}");
     let [FromLog::Ordered(told)] = &order.take_out()[..] else { panic!("events, in one go") };
     assert_eq!(told.iter().map(|told| told.offset).collect::<Vec<_>>(), [4, 5]);
 }
