@@ -99,30 +99,30 @@
 //!
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|
-//! | a room's events | stream and script, `order.rs` | each node goes on alone in an epoch of its own, and tells the others later |
-//! | who is in a room | counted deltas from node to node, `shares.rs` | each node shows its own users, and others' until they count as dead |
+//! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
+//! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
 //! | current tokens | keys `user_<id>`, `tokens.rs`; Redis says when one changes | the store's copy decides; logins and logouts are written later |
-//! | what must happen everywhere | signals, `engine/peers.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
+//! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
 //! # Promises, and where they are kept
 //!
-//! * Everybody in a room sees the same events in the same order, counted without a gap inside an
-//!   epoch, on every node: one [`cluster::RoomLog`] per room, one way to the members. What a member
-//!   was told it is not told again, whatever Redis forgot (`cluster/redis/order/tests.rs` tries).
-//! * Who comes back hears all it missed, once and in order, or is told that it cannot:
-//!   [`domain::History`] says what is still there, and a replay takes the same way as live events.
-//! * What was taken down is not told again and not read again: its removal stands in its place.
+//! * All members of a room receive the same events in the same order, without a gap inside an epoch, on
+//!   every node: one [`cluster::RoomLog`] per room. No event is delivered twice to a member, whatever
+//!   data Redis loses (`cluster/redis/order/tests.rs` tests it).
+//! * A member that comes back receives every event it missed, once and in order, or is answered
+//!   `recovered: false`: [`domain::History`] keeps the events, and a replay takes the path of live events.
+//! * A comment that was taken down is neither delivered nor listed again: its removal replaces it.
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
-//! * Receipts are honest: `delivered` is what all were told, `sampled_out` what nobody but the sender
-//!   was told; each sender is heard before any is heard twice ([`domain::Room::tick`] ends the turns).
+//! * Receipts are honest: `delivered` comments went to all members, `sampled_out` ones to their sender alone;
+//!   one comment of each sender is shown before a second of any ([`domain::Room::tick`] ends the rounds).
 //! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
 //!   back from the store when a room opens), unique in the store for gifts.
 //! * A join costs the same in a room of any size, and everybody ends with the right count of users
-//!   online: [`domain::PresenceLadder`] decides how much of it is told, and when.
+//!   online: [`domain::PresenceLadder`] decides how much of it is announced, and when.
 //! * A change asked for over HTTP completes or does nothing, whatever its client does: `http/changes.rs`
-//!   runs it to its end, and a node that stops waits for it. What a node should have been told and was
-//!   not it finds by itself: `actors/registry/reconcile.rs` compares rooms with rows,
+//!   runs it to its end, and a node that stops waits for it. A node finds a change it was not
+//!   notified of by itself: `actors/registry/reconcile.rs` compares rooms with rows,
 //!   `actors/reconcile.rs` accounts and gifts.
 //! * Coins are exact: double entry, append-only, balances that the database refuses to let go
 //!   negative; `liveroom audit` recomputes all of it.
@@ -156,6 +156,56 @@
 //! Nodes of the version before, which stay until a rolling restart is over, number the event, keep it and give
 //! clients its fields, but do nothing else about it: what they must do has to reach them in another way. Fields
 //! of an event are only ever added.
+//!
+//! # Glossary
+//!
+//! | term | meaning here | where |
+//! |---|---|---|
+//! | live | one broadcast and its row, with a status | [`domain::Live`] |
+//! | room | the members, ledger and events of one live, on one node | [`domain::Room`], `actors/live_room` |
+//! | connection | one TCP or WebSocket connection, or one sequence of polls | `transport` |
+//! | session | one Engine.IO sid or plain WebSocket; it survives an upgrade | `actors/session` |
+//! | stranger | a session without a verified user or a room; the first to be closed when seats are scarce | `actors/session/strangers.rs` |
+//! | seat | the place of one session under the node's limits | `transport/gate.rs` |
+//! | member | a session that has joined a room | [`domain::Member`] |
+//! | presence, online | the users with at least one member, over all nodes | [`domain::PresenceLadder`] |
+//! | grace | the time that a user stays online after its last connection was lost | `domain/member.rs` |
+//! | command, reply, event | a client asks; one answer; a change that all members receive | `domain` |
+//! | action | a change of a room that is neither comment nor gift, stored with its audit row | `actors/operations.rs` |
+//! | epoch | one numbering of a room's events; offsets are gapless inside it | [`domain::Epoch`] |
+//! | offset | the number of an event inside its epoch | [`domain::Offset`] |
+//! | sequenced | an event with epoch and offset | [`domain::Sequenced`] |
+//! | position | epoch and offset of the last event that was delivered | [`domain::Position`] |
+//! | log | the newest events of a room, in Redis: one stream and one script | `cluster/redis/append.lua` |
+//! | generation | the number of an epoch in the log | `cluster/redis/entries.rs` |
+//! | cursor | the position up to which a node has read the log | `cluster/redis/entries.rs` |
+//! | origin, sequence | the opening of a room on one node, as Kafka's producer id; its count of appended events | `cluster/redis/entries.rs` |
+//! | delivered | handed to the room for its members, once | `cluster/redis/order.rs` |
+//! | resync | read the log because a message may be missing | `cluster/redis/order.rs` |
+//! | partitioned | without Redis, in an epoch of the node's own; `alone` on the wire and in logs | `cluster/redis/order.rs` |
+//! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/order.rs` |
+//! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/order.rs` |
+//! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_sync.rs` |
+//! | rollback | Redis returned to an older state | `cluster/redis/engine/subscription.rs` |
+//! | data set | the keys of one Redis between two losses of data | `cluster/redis/keys.rs` |
+//! | pending write | a login or logout that waits until Redis is back | `cluster/redis/tokens.rs` |
+//! | signal | a notice to all nodes, best effort | [`cluster::Signal`] |
+//! | deferred join | a join that waits until this node has caught up with another | `actors/live_room/deferred_joins.rs` |
+//! | replay, recovery | events delivered again to a member that comes back; the promise that none is missing | `actors/live_room/recovery.rs` |
+//! | fan-out | delivery of one event to all members on this node | `actors/live_room/fan_out.rs` |
+//! | window | how long a loud room gathers events before it delivers them | `actors/live_room/window.rs` |
+//! | hub | the outlets of one worker thread | `actors/hub` |
+//! | outbox | the bounded queue of encoded packets of one session | [`outbox::Outbox`] |
+//! | priority, drop policy | the order in which packets are dropped at the bound of an outbox | [`domain::Priority`], [`outbox::DropPolicy`] |
+//! | slow member | a member whose outbox is at its bound | `actors/hub` |
+//! | sampled out | a comment that only its sender sees, because the room is above its cap | `domain/crowd.rs` |
+//! | dedupe | answered commands, kept so that a repeated one has one effect | `domain/dedupe.rs` |
+//! | group commit | one transaction for all writes that gathered during the previous one | `actors/persister` |
+//! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
+//! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
+//! | ledger, posting | the append-only record of coins; one line of it | [`domain::RoomLedger`], `storage` |
+//! | reconcile | compare open rooms with their rows, and sessions with accounts | `actors/reconcile.rs` |
+//! | backlog | a bounded queue of what a receiver has not taken yet | where it is declared |
 //!
 //! # The lab
 //!

@@ -37,7 +37,7 @@ pub struct Everywhere {
 }
 
 impl Everywhere {
-    /// Ends all sessions of a user. On other nodes they look again themselves at what befell the user:
+    /// Ends all sessions of a user. Sessions on other nodes check the user again themselves:
     /// by then it may have logged in anew there.
     pub fn revoke(&self, user: UserId, reason: Disconnect) {
         self.sessions.revoke(user, reason);

@@ -90,7 +90,7 @@ pub enum FromLog {
 /// What has to happen on every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Something befell this user's tokens or account: its sessions must prove themselves again.
+    /// The tokens or the account of this user changed: its sessions must authenticate again.
     Recheck(UserId),
     /// This user opened a `/ws` connection, and only one device is allowed.
     OtherDevice(UserId),

@@ -412,9 +412,10 @@ impl<H: Clone> Room<H> {
         let before_us = receipt.at < self.opened_at && receipt.at != order.at;
         // A node that died may have committed it and told nobody.
         let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
-        let may_be_untold = self.settings.order_knows_gifts && is_recent;
-        let told_before = self.announced_gifts.was_announced(receipt.record_id) || (before_us && !may_be_untold);
-        if receipt.duplicate && told_before {
+        let may_be_unannounced = self.settings.order_knows_gifts && is_recent;
+        let announced_before =
+            self.announced_gifts.was_announced(receipt.record_id) || (before_us && !may_be_unannounced);
+        if receipt.duplicate && announced_before {
             let offset = self.announced_gifts.offset(receipt.record_id);
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
             return vec![Effect::Reply { to, result: Ok(reply) }];

@@ -51,7 +51,7 @@ const MIGRATION_MS: u32 = 60_000;
 /// An audit reads everything; it must not hold back the removal of old row versions for ever.
 const AUDIT_MS: u32 = 600_000;
 
-/// Connections that commit batches and do nothing else: two kinds of writes, and those set aside
+/// Connections that commit batches and do nothing else: two lanes of writes, and blocked ones
 /// because somebody holds their rows. Whatever else goes on, an audit for instance, is not in their way.
 const COMMITS_AT_ONCE: u32 = 3;
 

@@ -86,6 +86,15 @@ const CONFINED_CRATES: &[(&str, &str)] = &[
 const NOT_IN_DOMAIN: &[&str] =
     &["actix", "actix_web", "diesel", "serde", "serde_json", "tokio", "rand", "log", "SystemTime", "Instant"];
 
+/// Words that the field has better ones for, and those: no comment or identifier below `src` has them.
+const RETIRED_WORDS: &[(&str, &str)] = &[
+    ("aside", "blocked, or deferred"),
+    ("befell", "changed"),
+    ("evening", "room, or run"),
+    ("manieth", "sequence number"),
+    ("untold", "not announced"),
+];
+
 /// The load lab.
 const LAB: &str = "src/bin/lab/";
 
@@ -194,6 +203,20 @@ fn names_word(text: &str, word: &str) -> bool {
         !text[..at].chars().next_back().is_some_and(is_word)
             && !text[at + word.len()..].chars().next().is_some_and(is_word)
     })
+}
+
+/// The words of a line without its string literals, lower case; identifiers count as several.
+fn words(line: &str) -> Vec<String> {
+    let outside = line.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let mut spaced = String::new();
+    for c in outside.chars() {
+        if c.is_uppercase() {
+            spaced.push(' ');
+        }
+        spaced.push(c);
+    }
+    let words = spaced.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
 }
 
 /// Whether code takes something from the crate: `name::` or `use name`.
@@ -421,6 +444,25 @@ fn nothing_unfinished_is_left_and_only_the_command_line_prints() {
         }
     }
     assert_none("left over", offenders);
+}
+
+#[test]
+fn retired_words_do_not_come_back() {
+    let mut offenders = Vec::new();
+    for source in rust_sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            let words = words(line);
+            let found = RETIRED_WORDS.iter().filter(|(retired, _)| words.iter().any(|word| word == retired));
+            offenders.extend(
+                found.map(|(retired, better)| format!("{}:{}: {retired}: say {better}", source.path, number + 1)),
+            );
+        }
+    }
+    assert_none("a retired word", offenders);
+    assert_eq!(
+        words(r#"let SetAside { put_aside } = "evening"; // befell"#),
+        ["let", "set", "aside", "put", "aside", "befell"]
+    );
 }
 
 #[test]

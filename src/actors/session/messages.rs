@@ -38,7 +38,7 @@ pub struct TransportGone(pub Disconnect);
 #[rtype(result = "()")]
 pub struct Revoked(pub Disconnect);
 
-/// From the directory: something befell this session's user, here or on another node. Sent past the
+/// From the directory: the tokens or the account of this session's user changed, here or on another node. Sent past the
 /// bound: it must arrive within a second, and there are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -142,7 +142,7 @@ pub struct Session {
     /// through by the limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
     /// at most, which bounds how many there are.
     waiting: VecDeque<Step>,
-    /// Something befell the user while a verdict was on its way: that one may be older than the news.
+    /// The user changed while a verdict was on its way, which may be older than the change.
     must_recheck: bool,
     /// The user whose `/ws` connection this was announced as.
     device_of: Option<UserId>,
