@@ -334,6 +334,32 @@ fn modules_of_one_folder_import_each_other_in_no_circle() {
     assert_none("modules import each other in a circle", offenders);
 }
 
+/// A file that no module names is not compiled, and its tests pass without a word.
+#[test]
+fn every_rust_file_of_the_tests_is_compiled() {
+    let files: Vec<Source> = sources("tests", &["rs"]).into_iter().filter(|it| !it.path.contains("/peers/")).collect();
+    let names_module = |file: &str, module: &str| {
+        let named = [format!("mod {module};"), format!("\"../{module}/mod.rs\"")];
+        files.iter().any(|it| it.path == file && named.iter().any(|text| it.text.contains(text)))
+    };
+    let offenders = files.iter().filter(|source| {
+        let (folder, name) = source.path.rsplit_once('/').expect("below tests");
+        let (above, folder_name) = folder.rsplit_once('/').unwrap_or(("", folder));
+        let is_compiled = match name {
+            "main.rs" => true,
+            // Shared by programs: any of them may name it.
+            "mod.rs" if above == "tests" => files.iter().any(|it| names_module(&it.path, folder_name)),
+            "mod.rs" => ["main.rs", "mod.rs"].iter().any(|it| names_module(&format!("{above}/{it}"), folder_name)),
+            _ => {
+                let module = name.trim_end_matches(".rs");
+                ["main.rs", "mod.rs"].iter().any(|it| names_module(&format!("{folder}/{it}"), module))
+            }
+        };
+        !is_compiled
+    });
+    assert_none("no module names it", offenders.map(|source| source.path.clone()).collect());
+}
+
 #[test]
 fn the_lab_knows_the_server_only_by_its_wire() {
     let lab = rust_sources().into_iter().filter(Source::is_lab);
