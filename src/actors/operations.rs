@@ -10,7 +10,7 @@ use log::{error, info};
 
 use crate::clock::Clock;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may,
+    Action, ActionEntry, ActionId, Disconnect, Principal, Reject, RequestId, Role, Scope, UserId, may,
 };
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
