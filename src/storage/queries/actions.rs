@@ -207,9 +207,10 @@ struct EarlierAction {
 impl EarlierAction {
     /// Whether what was asked for is the same. The reason need not be.
     fn is_same(&self, record: &ActionRecord) -> bool {
+        let asked = arguments(&record.action).to_string();
         (self.scope.as_str(), self.scope_id) == scope_columns(record.scope)
             && self.target_id == target_id(&record.action)
-            && self.arguments == arguments(&record.action).to_string()
+            && self.arguments == asked
     }
 
     /// The answer to a retry: that of the first time, with rows as they are now but for what it changed.
