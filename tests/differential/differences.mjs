@@ -141,6 +141,16 @@ export const differences = [
       events.liveroom?.kind === "close" && steps.some((step) => step.name === name && step.verb === "half"),
   },
   {
+    title: "A hanging poll whose client half-closes",
+    reference: "the connection is closed",
+    liveroom: "400, bad request, then the connection is closed",
+    why: "a client that still reads learns that this poll brings nothing",
+    explains: ({ name, events }, { steps }) =>
+      events.reference?.kind === "end" &&
+      isResponse(events.liveroom, 400) &&
+      steps.some((step) => step.name === name && step.verb === "half"),
+  },
+  {
     title: "The connection after frames that break RFC 6455",
     reference: "is cut at once",
     liveroom: "ends when the client ends it, within 1 s",
