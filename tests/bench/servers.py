@@ -41,12 +41,18 @@ RAISED_LIMITS = {
         "COMMENTS_PER_30S",
         "COMMAND_BURST",
         "COMMANDS_PER_S",
+        "USER_COMMAND_BURST",
+        "USER_COMMANDS_PER_S",
+        "STREAMER_COMMENT_BURST",
+        "STREAMER_COMMENTS_PER_30S",
         "CROWD_EVENTS_PER_S",
         "JOINS_PER_S",
         "JOIN_BURST",
         "CONNECTIONS_PER_ADDRESS",
         "CONNECTIONS_PER_S",
         "LOGINS_PER_MIN",
+        "LIVES_PER_MIN",
+        "STATUS_CHANGES_PER_MIN",
     )
 }
 
