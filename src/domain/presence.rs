@@ -49,7 +49,8 @@ pub struct Presence {
     pub announces_each_change: bool,
 }
 
-/// Users that joined and left since the last announcement. A user that did both is counted in neither.
+/// Users that joined and left since the last announcement. One that joined and left again is counted in
+/// neither; one that left and came back is counted in both, for it has to learn of its own join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetChanges {
     pub joined: usize,
