@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::StopOnDrop;
 use super::bystanders::Bystanders;
 use crate::support::{PASSWORD, TestServer, http};
 
@@ -22,16 +23,6 @@ fn registration(name: &str) -> Value {
 
 fn login(name: &str, password: &str) -> Value {
     json!({"username": name, "password": password})
-}
-
-/// Ends an attack, also when an assertion fails meanwhile: the scope waits for its threads, which would
-/// never end.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
