@@ -35,8 +35,9 @@ pub fn client_of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Netwo
     client_address(peer, values.into_iter(), trusted)
 }
 
-fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
-    trusted.iter().any(|range| range.contains(address))
+/// Whether a peer is a proxy whose `X-Forwarded-For` is believed.
+pub fn is_trusted(peer: IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|range| range.contains(peer.to_canonical()))
 }
 
 fn warn_of(peer: IpAddr) {

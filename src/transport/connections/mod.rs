@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::client_address::{NO_ADDRESS, limit_key};
+use crate::client_address::{NO_ADDRESS, is_trusted, limit_key};
 use crate::config::Network;
 
 pub use connection::Connection;
@@ -175,7 +175,7 @@ impl Connections {
     }
 
     fn is_trusted(&self, peer: IpAddr) -> bool {
-        self.limits.trusted_proxies.iter().any(|range| range.contains(peer.to_canonical()))
+        is_trusted(peer, &self.limits.trusted_proxies)
     }
 
     /// Counts a request of `address` that came through a trusted proxy, until the guard is dropped.
@@ -238,11 +238,11 @@ impl Connections {
             for connection in &address.connections {
                 let (state, since_ms) = connection.state();
                 let waited = Duration::from_millis(now_ms.saturating_sub(since_ms));
-                if self.limits.timeout_of(state).is_none_or(|time| waited < time) || !connection.cut() {
+                if self.limits.timeout_of(state).is_none_or(|time| waited < time)
+                    || !cut(connection, &mut address.cut, count)
+                {
                     continue;
                 }
-                address.cut += 1;
-                *count -= 1;
                 match state {
                     State::WriteBlocked => events.stalled += 1,
                     State::ReadingHead => events.slow_heads += 1,
@@ -259,9 +259,8 @@ impl Connections {
         let Inner { count, by_address, .. } = &mut *inner;
         for address in by_address.values_mut() {
             for connection in &address.connections {
-                if connection.state().0 != State::Serving && connection.cut() {
-                    address.cut += 1;
-                    *count -= 1;
+                if connection.state().0 != State::Serving {
+                    cut(connection, &mut address.cut, count);
                 }
             }
         }
@@ -305,15 +304,14 @@ impl Inner {
     fn has_room(&mut self, address: Option<IpAddr>, limits: &ConnectionLimits, now_ms: u64) -> bool {
         let of_address = address.and_then(|_| self.by_address.get(&address));
         let is_full = of_address.is_some_and(|of_address| of_address.used() >= limits.per_address_max);
-        (!is_full || self.evict(Some(address), now_ms))
-            && (self.count < limits.connections_max || self.evict(None, now_ms))
+        (!is_full || self.evict(address, now_ms)) && (self.count < limits.connections_max || self.evict(None, now_ms))
     }
 
     /// Cuts the connections that have waited for their client the longest, of one address or else of
     /// all. Returns whether there were any.
-    fn evict(&mut self, only: Option<Option<IpAddr>>, now_ms: u64) -> bool {
+    fn evict(&mut self, only: Option<IpAddr>, now_ms: u64) -> bool {
         let addresses: Vec<&Address> = match only {
-            Some(address) => self.by_address.get(&address).into_iter().collect(),
+            Some(_) => self.by_address.get(&only).into_iter().collect(),
             None => self.by_address.values().collect(),
         };
         let failed_ms = match (only, &addresses[..]) {
@@ -331,20 +329,29 @@ impl Inner {
         waiting.sort_unstable_by_key(|(since_ms, _)| *since_ms);
         let share = waiting.len().div_ceil(EVICTION_SHARE);
         let chosen: Vec<Arc<Connection>> = waiting.into_iter().take(share).map(|(_, one)| one.clone()).collect();
-        for connection in chosen.iter().filter(|connection| connection.cut()) {
-            self.count -= 1;
-            self.events.evicted += 1;
-            if let Some(address) = self.by_address.get_mut(&connection.address) {
-                address.cut += 1;
+        for connection in &chosen {
+            let Some(address) = self.by_address.get_mut(&connection.address) else { continue };
+            if cut(connection, &mut address.cut, &mut self.count) {
+                self.events.evicted += 1;
             }
         }
         let failed_ms = chosen.is_empty().then_some(now_ms);
-        match only.and_then(|address| self.by_address.get_mut(&address)) {
+        match only.and_then(|_| self.by_address.get_mut(&only)) {
             Some(address) => address.eviction_failed_ms = failed_ms,
             None => self.eviction_failed_ms = failed_ms,
         }
         !chosen.is_empty()
     }
+}
+
+/// Cuts a connection and counts it, with its address and on the node. Returns whether it was not cut before.
+fn cut(connection: &Connection, cut_of_address: &mut usize, count: &mut usize) -> bool {
+    let is_new = connection.cut();
+    if is_new {
+        *cut_of_address += 1;
+        *count -= 1;
+    }
+    is_new
 }
 
 /// Removes an address that has neither connections nor requests.
