@@ -73,8 +73,8 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
         data: presence.users.as_ref().map(|users| users.iter().map(|user| User::from(&**user)).collect()),
         count: presence.count,
         live_id: presence.live_id.get(),
-        joined: presence.net_changes.map(|news| news.joined),
-        left: presence.net_changes.map(|news| news.left),
+        joined: presence.net_changes.map(|changes| changes.joined),
+        left: presence.net_changes.map(|changes| changes.left),
     };
     push_text(dialect, "online", &body)
 }

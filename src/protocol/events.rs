@@ -76,16 +76,13 @@ fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
         RoomEvent::Gift { order, receipt } => {
             encoder.kind(&GiftBody::of(order, receipt), &GiftPrivate::of(order, receipt))
         }
-        RoomEvent::Live { live_id, status, title } => encoder.kind(
-            &LiveBody { live_id: live_id.get(), status: status.code(), title: Cow::from(&**title) },
-            &NoFields {},
-        ),
+        RoomEvent::Live { live_id, status, title } => {
+            encoder.kind(&LiveBody::of(*live_id, *status, title), &NoFields {})
+        }
         RoomEvent::Removed { live_id, comment_id } => {
             encoder.kind(&RemovedBody { live_id: live_id.get(), id: comment_id.get() }, &NoFields {})
         }
-        RoomEvent::Notice { live_id, text } => {
-            encoder.kind(&NoticeBody { live_id: live_id.get(), text: Cow::from(&**text) }, &NoFields {})
-        }
+        RoomEvent::Notice { live_id, text } => encoder.kind(&NoticeBody::of(*live_id, text), &NoFields {}),
         RoomEvent::Other(other) => encoder.other(other),
     }
 }
@@ -407,6 +404,12 @@ struct LiveBody<'a> {
     title: Cow<'a, str>,
 }
 
+impl<'a> LiveBody<'a> {
+    fn of(live_id: LiveId, status: LiveStatus, title: &'a str) -> Self {
+        Self { live_id: live_id.get(), status: status.code(), title: Cow::from(title) }
+    }
+}
+
 impl<'a> Kind<'a> for LiveBody<'a> {
     const NAME: &'static str = "live";
     type Private = NoFields;
@@ -442,6 +445,12 @@ struct NoticeBody<'a> {
     live_id: i64,
     #[serde(borrow)]
     text: Cow<'a, str>,
+}
+
+impl<'a> NoticeBody<'a> {
+    fn of(live_id: LiveId, text: &'a str) -> Self {
+        Self { live_id: live_id.get(), text: Cow::from(text) }
+    }
 }
 
 impl<'a> Kind<'a> for NoticeBody<'a> {

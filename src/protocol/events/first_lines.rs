@@ -21,16 +21,11 @@ pub(super) fn write(event: &RoomEvent, at: Timestamp) -> Option<String> {
         RoomEvent::Gift { order, receipt } => {
             line(at, GiftBody::NAME, &GiftLine::of(GiftBody::of(order, receipt), GiftPrivate::of(order, receipt)))
         }
-        RoomEvent::Live { live_id, status, title } => {
-            let fields = LiveBody { live_id: live_id.get(), status: status.code(), title: Cow::from(&**title) };
-            line(at, LiveBody::NAME, &fields)
-        }
+        RoomEvent::Live { live_id, status, title } => line(at, LiveBody::NAME, &LiveBody::of(*live_id, *status, title)),
         RoomEvent::Removed { live_id, comment_id } => {
             line(at, RemovedBody::NAME, &RemovedLine { live_id: live_id.get(), comment_id: comment_id.get() })
         }
-        RoomEvent::Notice { live_id, text } => {
-            line(at, NoticeBody::NAME, &NoticeBody { live_id: live_id.get(), text: Cow::from(&**text) })
-        }
+        RoomEvent::Notice { live_id, text } => line(at, NoticeBody::NAME, &NoticeBody::of(*live_id, text)),
         _ => return None,
     })
 }
