@@ -17,16 +17,13 @@ use crate::domain::{Coins, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
-use super::error::{Answer, ApiError, ok};
+use super::error::{Answer, ApiError, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
 use super::fields::{Body, positive_digits};
 use super::views::GiftView;
 use super::{ApiState, address_of};
 
 const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
-
-pub(super) const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
-pub(super) const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
 
 /// Lets only operators through. Without a configured token there is no admin API at all: it
 /// answers as if its URLs did not exist.

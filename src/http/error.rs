@@ -15,6 +15,12 @@ use crate::domain::{Reject, UsernameFault};
 use crate::protocol::refusal::Refusal;
 use crate::storage::StoreError;
 
+/// To an operator; the streamers' API says so in its own words.
+pub const COMMENT_NOT_FOUND: ApiError = ApiError::NotFound("comment not found");
+pub const LIVE_NOT_FOUND: ApiError = ApiError::NotFound("live not found");
+pub const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
+pub const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
+
 /// The result of every handler.
 pub type Answer = Result<HttpResponse, ApiError>;
 
@@ -196,10 +202,10 @@ impl From<OperationError> for ApiError {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Refused(reject) => match reject {
-                Reject::CommentNotFound => Self::NotFound("comment not found"),
-                Reject::LiveNotFound => Self::NotFound("live not found"),
-                Reject::RoomNotOpen => Self::NotFound("room not open"),
-                Reject::UserNotFound => Self::NotFound("user not found"),
+                Reject::CommentNotFound => COMMENT_NOT_FOUND,
+                Reject::LiveNotFound => LIVE_NOT_FOUND,
+                Reject::RoomNotOpen => ROOM_NOT_OPEN,
+                Reject::UserNotFound => USER_NOT_FOUND,
                 Reject::DuplicateConflict => Self::Conflict("request_id was used before with other content"),
                 reject => Self::Action(reject),
             },

@@ -9,17 +9,14 @@ use crate::actors::operations::OperationError;
 use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
 use crate::storage::Change;
 
-use super::admin::{ROOM_NOT_OPEN, USER_NOT_FOUND, invalid, is_text, path_id, read_request_id};
-use super::error::{Answer, ApiError, ok};
+use super::admin::{invalid, is_text, path_id, read_request_id};
+use super::error::{Answer, ApiError, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
 use super::fields::Body;
 use super::views::UserView;
 use super::{ApiState, requested};
 
 const NOTICE_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 500;
-
-const LIVE_NOT_FOUND: ApiError = ApiError::NotFound("live not found");
-const COMMENT_NOT_FOUND: ApiError = ApiError::NotFound("comment not found");
 
 /// What an operator may add to every action.
 #[derive(Default, Deserialize)]
@@ -32,10 +29,7 @@ struct Terms {
 
 impl Terms {
     fn added_to(self, mut requested: Requested) -> Result<Requested, ApiError> {
-        requested.request_id = match self.request_id {
-            Some(text) => Some(read_request_id(&text)?),
-            None => None,
-        };
+        requested.request_id = self.request_id.as_deref().map(read_request_id).transpose()?;
         if self.reason.as_deref().is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX)) {
             return Err(invalid("reason must be 1 to 500 characters, none of them U+0000"));
         }

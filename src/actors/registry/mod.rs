@@ -287,7 +287,7 @@ impl Handler<ControlRoom> for Registry {
     type Result = ();
 
     fn handle(&mut self, ControlRoom { live_id, control }: ControlRoom, _: &mut Context<Self>) {
-        if let Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) = self.rooms.get(&live_id) {
+        if let Some(room) = self.rooms.get(&live_id).and_then(Entry::room) {
             #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
             room.do_send(ApplyControl(control));
         }
