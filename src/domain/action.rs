@@ -68,6 +68,13 @@ pub struct ActionEntry {
     pub content: EntryContent,
 }
 
+impl ActionEntry {
+    /// Whether it says what the status of the live is.
+    pub fn is_status(&self) -> bool {
+        matches!(self.content, EntryContent::Event(RoomEvent::Live { .. }))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryContent {
     /// Members see it, and it has an offset.

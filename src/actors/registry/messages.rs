@@ -64,8 +64,19 @@ pub struct RoomStopped {
 pub struct ApplyInRoom {
     pub live_id: LiveId,
     pub entry: ActionEntry,
-    /// Answered with whether there is such a room.
-    pub reply: oneshot::Sender<bool>,
+    pub reply: oneshot::Sender<Applied>,
+}
+
+/// Where the room is to which an action was to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Here: the room has it.
+    InRoom,
+    /// Loading here: the room applies it first of all. Should its row have the change already, it has nothing to
+    /// publish.
+    Held,
+    /// Not here.
+    Nowhere,
 }
 
 /// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is open here. Sent past

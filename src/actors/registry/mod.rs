@@ -26,8 +26,8 @@ use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
-    RoomStopped,
+    Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed,
+    RoomRetired, RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 
@@ -37,7 +37,7 @@ pub const REGISTRY_MAILBOX: usize = 8_192;
 const LOADING_MAX: usize = 256;
 /// Sessions that may wait for one room to open; beyond, `busy`.
 const WAITING_MAX: usize = 4_096;
-/// Actions that may wait for one room to open; beyond, they take the way to rooms on other nodes.
+/// Changes of the status that may wait for one room to open; beyond, the room finds them in its log or its row.
 const ACTIONS_HELD_MAX: usize = 64;
 
 type Waiting = Vec<oneshot::Sender<Located>>;
@@ -46,7 +46,7 @@ enum Entry {
     /// The store is being asked.
     Loading {
         waiting: Waiting,
-        /// Done meanwhile, which the load may have missed: the first that the room hears of.
+        /// Changes of the status meanwhile, which the load may have missed: the room applies them first.
         actions: Vec<ActionEntry>,
     },
     Open {
@@ -299,19 +299,20 @@ impl Handler<ApplyInRoom> for Registry {
 
     fn handle(&mut self, apply: ApplyInRoom, _: &mut Context<Self>) {
         let ApplyInRoom { live_id, entry, reply } = apply;
-        let is_here = match self.rooms.get_mut(&live_id) {
+        let applied = match self.rooms.get_mut(&live_id) {
             Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
                 apply_in(room, entry);
-                true
+                Applied::InRoom
             }
-            Some(Entry::Loading { actions, .. }) if actions.len() < ACTIONS_HELD_MAX => {
+            // The load may have missed a status. All else it finds in the store and in the room's log.
+            Some(Entry::Loading { actions, .. }) if entry.is_status() && actions.len() < ACTIONS_HELD_MAX => {
                 actions.push(entry);
-                true
+                Applied::Held
             }
-            Some(Entry::Loading { .. }) | None => false,
+            Some(Entry::Loading { .. }) | None => Applied::Nowhere,
         };
         // Whoever asked may have stopped waiting.
-        let _ = reply.send(is_here);
+        let _ = reply.send(applied);
     }
 }
 

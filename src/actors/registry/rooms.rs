@@ -11,7 +11,7 @@ use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
-use super::{ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
+use super::{Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
 
 /// Open rooms at a glance, by live id.
 #[derive(Debug, Default)]
@@ -46,7 +46,8 @@ impl Rooms {
     /// Applies an action in the room of a live, on this node or wherever it is open. A room that is open nowhere has
     /// nothing to show.
     pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), AskError> {
-        if !self.apply_here(live_id, entry.clone()).await?
+        // A room that is loading here may have nothing to publish, so other nodes are told at once.
+        if self.ask_to_apply(live_id, entry.clone()).await? != Applied::InRoom
             && let EntryContent::Event(event) = entry.content
         {
             self.broker.tell(live_id, event).await;
@@ -54,12 +55,16 @@ impl Rooms {
         Ok(())
     }
 
-    /// Applies an action in the room of a live if it is open on this node; returns whether it is.
+    /// Applies an action in the room of a live if it is open on this node, or about to be; returns whether it is.
     pub async fn apply_here(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
-        let (reply, is_here) = oneshot::channel();
+        Ok(self.ask_to_apply(live_id, entry).await? != Applied::Nowhere)
+    }
+
+    async fn ask_to_apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<Applied, AskError> {
+        let (reply, applied) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
         self.registry.do_send(ApplyInRoom { live_id, entry, reply });
-        answer(is_here).await
+        answer(applied).await
     }
 
     /// Has the room of a live do what a control says, if it is open on this node.

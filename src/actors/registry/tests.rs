@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, NodeOptions, set_status};
 use crate::config::Millis;
-use crate::domain::{ActionEntry, ActionId, Live, LiveId, LiveStatus, Reject};
+use crate::domain::{ActionEntry, ActionId, EntryContent, Live, LiveId, LiveStatus, Reject, RoomEvent};
 
 /// A fault in a room, on purpose.
 #[derive(Message)]
@@ -216,6 +216,17 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_r
     let mut alice = node.guest("alice").await;
     let refused = alice.ask(1, "joinLive", json!({})).await;
     assert_eq!(refused["code"], json!("live_ended"), "{refused}");
+}
+
+#[actix::test]
+async fn what_a_loading_room_finds_by_itself_is_not_held_for_it() {
+    let node = Node::start(NodeOptions::default()).await;
+    let live_id = node.live;
+    let notice = RoomEvent::Notice { live_id, text: "hello".into() };
+    let entry = ActionEntry { id: ActionId::FIRST, content: EntryContent::Event(notice) };
+    let (located, is_here) = join(node.rooms.locate(live_id), node.rooms.apply_here(live_id, entry)).await;
+    assert!(located.is_ok());
+    assert!(!is_here.unwrap(), "it takes the way to rooms on other nodes, and comes back by the log");
 }
 
 #[actix::test]
