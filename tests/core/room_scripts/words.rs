@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use liveroom::domain::{KickReason, LiveStatus, Offset, Position, Reject, RequestId};
+use liveroom::domain::{
+    GiftReceipt, KickReason, Live, LiveStatus, NetChanges, Offset, Position, Presence, PresenceAction, Profile, Reject,
+    Reply, RequestId, RoomEvent, SocketId,
+};
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
 pub struct Words {
@@ -161,4 +165,64 @@ pub fn reject(reject: Reject) -> String {
         // The rest is decided before a room is asked.
         other => format!("{other:?}"),
     }
+}
+
+pub fn presence(presence: &Presence) -> String {
+    let action = match presence.action {
+        PresenceAction::Join => "join",
+        PresenceAction::Leave => "leave",
+    };
+    let mut line = format!("{action} {} count={}", presence.user.name, presence.count);
+    if let Some(users) = &presence.users {
+        line.push_str(&format!(" users={}", names(users)));
+    }
+    let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
+    line.push_str(&format!(" clients={clients}"));
+    if let Some(NetChanges { joined, left }) = presence.net_changes {
+        line.push_str(&format!(" joined={joined} left={left}"));
+    }
+    line
+}
+
+pub fn names(users: &[Arc<Profile>]) -> String {
+    let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+    if names.is_empty() { "-".into() } else { names.join(",") }
+}
+
+pub fn event(event: &RoomEvent) -> String {
+    match event {
+        RoomEvent::Comment(comment) => {
+            format!("comment c{} {} {:?}", comment.id, comment.author.name, comment.text.as_str())
+        }
+        RoomEvent::Gift { order, receipt } => {
+            let GiftReceipt { record_id, live_coin, .. } = receipt;
+            let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+            format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
+        }
+        RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", status_word(*status)),
+        RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
+        RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
+        RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
+    }
+}
+
+pub fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Joined { position, recovered, count, live } => {
+            let Live { status, coin, look_count, .. } = live.as_ref();
+            let (at, status) = (position.offset, status_word(*status));
+            let recovered = if *recovered { " recovered" } else { "" };
+            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}")
+        }
+        Reply::Left { .. } => "left".into(),
+        Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", place(*offset)),
+        Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
+        Reply::Gifted { record_id, offset, coin } => {
+            format!("gifted r{record_id} at={} coin={coin}", place(*offset))
+        }
+    }
+}
+
+pub fn or_dash(sockets: &[SocketId]) -> String {
+    if sockets.is_empty() { "-".into() } else { sockets.join(",") }
 }

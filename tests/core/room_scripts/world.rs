@@ -7,9 +7,9 @@ use std::sync::Arc;
 use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, Control, CrowdRate, Effect,
     EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits,
-    KickReason, Live, LiveId, LiveStatus, NetChanges, NodeId, Offset, PeerChange, PeerUser, Position, Presence,
-    PresenceAction, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
-    RoomSettings, Sequenced, SessionId, SocketId, StoreFailed, Timestamp, UserId,
+    KickReason, Live, LiveId, LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position, PresenceSettings, Profile,
+    Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId,
+    StoreFailed, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -361,7 +361,7 @@ impl World {
     fn tell_own(&mut self) {
         for change in self.room().take_local_changes() {
             let line = match change {
-                Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words_or_dash(&user.sockets)),
+                Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words::or_dash(&user.sockets)),
                 Err(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
             };
             self.trace.push(line);
@@ -402,12 +402,12 @@ impl World {
                 Effect::Replay { handle, after } => {
                     let again = self.history.after(after);
                     let line =
-                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, event_words(&one.event));
+                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, words::event(&one.event));
                     self.trace.extend(again.map(line));
                 }
-                Effect::Announce(presence) => self.trace.push(format!("all <- {}", presence_words(&presence))),
+                Effect::Announce(presence) => self.trace.push(format!("all <- {}", words::presence(&presence))),
                 Effect::Show { handle, presence } => {
-                    self.trace.push(format!("{handle} <- online {}", presence_words(&presence)));
+                    self.trace.push(format!("{handle} <- online {}", words::presence(&presence)));
                 }
                 Effect::Reply { to, result } => self.reply(&to, result),
                 Effect::Publish(event) => self.publish(event),
@@ -445,7 +445,7 @@ impl World {
 
     fn publish(&mut self, event: RoomEvent) {
         if self.order_later {
-            self.trace.push(format!("order <- {}", event_words(&event)));
+            self.trace.push(format!("order <- {}", words::event(&event)));
             self.unplaced.push_back(event);
         } else {
             self.place(event);
@@ -461,13 +461,13 @@ impl World {
             self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
         }
         self.history.push(&sequenced, sequenced.clone(), self.now);
-        self.trace.push(format!("all <- {} {}", sequenced.offset, event_words(&sequenced.event)));
+        self.trace.push(format!("all <- {} {}", sequenced.offset, words::event(&sequenced.event)));
         self.perform(effects);
     }
 
     fn reply(&mut self, to: &ReplyTo<String>, result: Result<Reply, Reject>) {
         let mut line = match result {
-            Ok(reply) => format!("{} <- {}", to.handle, reply_words(&reply)),
+            Ok(reply) => format!("{} <- {}", to.handle, words::reply(&reply)),
             Err(reject) => format!("{} ! {}", to.handle, words::reject(reject)),
         };
         if let AckId::Number(ack) = to.ack {
@@ -482,7 +482,7 @@ impl World {
         let line = match what {
             "members" => {
                 let members = room.members();
-                let names = names(&members.users(usize::MAX));
+                let names = words::names(&members.users(usize::MAX));
                 let sockets = members.socket_ids().join(",");
                 let next = room.next_deadline().map_or("never".into(), |at| format!("in {} ms", at.since(now)));
                 format!("users {names}; members {}; leaves {next}", if sockets.is_empty() { "-" } else { &sockets })
@@ -538,64 +538,4 @@ impl CommandEnv<String> for Env<'_> {
 fn gift_id(name: &str) -> Option<GiftId> {
     let place = CATALOGUE.iter().position(|(gift, _)| *gift == name)?;
     GiftId::new(place as i64 + 1)
-}
-
-fn presence_words(presence: &Presence) -> String {
-    let action = match presence.action {
-        PresenceAction::Join => "join",
-        PresenceAction::Leave => "leave",
-    };
-    let mut line = format!("{action} {} count={}", presence.user.name, presence.count);
-    if let Some(users) = &presence.users {
-        line.push_str(&format!(" users={}", names(users)));
-    }
-    let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
-    line.push_str(&format!(" clients={clients}"));
-    if let Some(NetChanges { joined, left }) = presence.net_changes {
-        line.push_str(&format!(" joined={joined} left={left}"));
-    }
-    line
-}
-
-fn names(users: &[Arc<Profile>]) -> String {
-    let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
-    if names.is_empty() { "-".into() } else { names.join(",") }
-}
-
-fn event_words(event: &RoomEvent) -> String {
-    match event {
-        RoomEvent::Comment(comment) => {
-            format!("comment c{} {} {:?}", comment.id, comment.author.name, comment.text.as_str())
-        }
-        RoomEvent::Gift { order, receipt } => {
-            let GiftReceipt { record_id, live_coin, .. } = receipt;
-            let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
-            format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
-        }
-        RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", words::status_word(*status)),
-        RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
-        RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
-        RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
-    }
-}
-
-fn reply_words(reply: &Reply) -> String {
-    match reply {
-        Reply::Joined { position, recovered, count, live } => {
-            let Live { status, coin, look_count, .. } = live.as_ref();
-            let (at, status) = (position.offset, words::status_word(*status));
-            let recovered = if *recovered { " recovered" } else { "" };
-            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}")
-        }
-        Reply::Left { .. } => "left".into(),
-        Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", words::place(*offset)),
-        Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
-        Reply::Gifted { record_id, offset, coin } => {
-            format!("gifted r{record_id} at={} coin={coin}", words::place(*offset))
-        }
-    }
-}
-
-fn words_or_dash(sockets: &[SocketId]) -> String {
-    if sockets.is_empty() { "-".into() } else { sockets.join(",") }
 }
