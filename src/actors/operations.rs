@@ -129,7 +129,7 @@ impl Operations {
         Err(OperationError::Refused(reject))
     }
 
-    /// Tells the room of this node, if it is open, that its live has ended: it may have missed that.
+    /// Informs the room of this node, if it is open, that its live has ended: it may have missed that.
     async fn remind_of_end(&self, id: ActionId, scope: Scope, reject: Reject) -> Result<(), OperationError> {
         if let (Reject::LiveEnded, Scope::Live(live_id)) = (reject, scope)
             && let Some(row) = self.store.live(live_id).await?

@@ -64,7 +64,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// What tells its room where it stands.
+    /// The entry by which its room learns its status.
     pub fn status_entry(&self) -> EntryContent {
         let title = self.title.as_str().into();
         EntryContent::Event(RoomEvent::Live { live_id: self.id, status: self.status, title })

@@ -117,10 +117,10 @@ impl<H: Clone> Room<H> {
         room
     }
 
-    /// Takes in what was told in this room before it opened on this node, oldest first: a retry of it is
+    /// Takes in the events of this room from before it opened on this node, oldest first: a retry of one is
     /// recognised.
-    pub fn restore_dedupe<'a>(&mut self, told: impl Iterator<Item = &'a Sequenced>) {
-        for Sequenced { offset, event, .. } in told {
+    pub fn restore_dedupe<'a>(&mut self, recent: impl Iterator<Item = &'a Sequenced>) {
+        for Sequenced { offset, event, .. } in recent {
             match event {
                 RoomEvent::Comment(comment) => self.posted_comments.record_remote(comment, *offset),
                 RoomEvent::Gift { receipt, .. } => self.announced_gifts.record(receipt.record_id, *offset),

@@ -118,14 +118,14 @@ impl LiveRoom {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();
-            let OpenedLog { mut log, position, recent: told, peers } = opened;
+            let OpenedLog { mut log, position, recent: events, peers } = opened;
             #[expect(clippy::disallowed_methods, reason = "the log bounds what the room has not taken")]
-            log.listen(Box::new(move |told| own.do_send(Delivered(told))));
+            log.listen(Box::new(move |from_log| own.do_send(Delivered(from_log))));
             let kept = &services.config.rooms;
             let kept = HistoryLimits { events_max: kept.history_events_max, age_ms: i64::from(kept.history_ms.get()) };
-            let recovery = Recovery::open(kept, &position, &told, live.owner);
+            let recovery = Recovery::open(kept, &position, &events, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
-            room.restore_dedupe(told.iter().map(|(sequenced, _)| sequenced));
+            room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
             Self {
                 live_id,

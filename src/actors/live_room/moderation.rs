@@ -13,7 +13,7 @@ impl Handler<Apply> for LiveRoom {
         if let EntryContent::Event(RoomEvent::Removed { comment_id, .. }) = &content
             && self.recovery.history().tells_removal(*comment_id)
         {
-            // Members that come back learn of it already. Asked for again later it is told again.
+            // Members that come back learn of it already. Once they no longer do, a repeated request publishes it again.
             return;
         }
         let effects = self.room.apply(content, self.now());

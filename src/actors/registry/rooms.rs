@@ -13,7 +13,7 @@ use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
 use super::{Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
 
-/// Open rooms at a glance, by live id.
+/// The statistics of open rooms, by live id.
 #[derive(Debug, Default)]
 pub struct Overview {
     pub rooms: Vec<RoomStats>,
@@ -46,7 +46,7 @@ impl Rooms {
     /// Applies an action in the room of a live, on this node or wherever it is open. A room that is open nowhere has
     /// nothing to show.
     pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), AskError> {
-        // A room that is loading here may have nothing to publish, so other nodes are told at once.
+        // A room that is loading here may have nothing to publish, so the event goes to other nodes at once.
         if self.ask_to_apply(live_id, entry.clone()).await? != Applied::InRoom
             && let EntryContent::Event(event) = entry.content
         {

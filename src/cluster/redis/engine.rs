@@ -427,14 +427,14 @@ impl Engine {
         let now = Instant::now();
         self.maintain_subscription(now);
         self.judge_link(now);
-        let (is_away, patience) = (self.is_away, self.redis_timeout());
+        let (is_away, timeout) = (self.is_away, self.redis_timeout());
         let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
         for live_id in due {
             let Some(room) = self.rooms.get_mut(&live_id) else { continue };
             let is_announcing = room.tick(now);
-            if room.order.waits_for(now) >= patience && !room.order.is_partitioned() {
+            if room.order.waits_for(now) >= timeout && !room.order.is_partitioned() {
                 warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
                 room.order.enter_partitioned();
                 room.settle(0);
@@ -444,7 +444,7 @@ impl Engine {
                 continue;
             }
             room.open_if_ready(now);
-            room.open_partitioned(patience, now);
+            room.open_partitioned(timeout, now);
             if is_announcing && is_connected {
                 let announce = room.presence.announce();
                 self.publish_presence(live_id, &announce);

@@ -169,9 +169,9 @@ impl EngineRoom {
         }
     }
 
-    /// Opens the room for this node alone, if it waits for more than `patience`.
-    pub fn open_partitioned(&mut self, patience: Duration, now: Instant) {
-        if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= patience) {
+    /// Opens the room for this node alone, if it waits for more than `timeout`.
+    pub fn open_partitioned(&mut self, timeout: Duration, now: Instant) {
+        if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout) {
             self.order.enter_partitioned();
             self.opened(Vec::new());
         }

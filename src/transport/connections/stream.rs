@@ -45,7 +45,7 @@ pub struct HttpStream {
     /// Bytes passed on since the dispatcher last wrote or flushed, which it does after decoding; at most
     /// [`CHUNK_BYTES`].
     passed: usize,
-    /// A response is blocked; bytes of it that were written since progress was last noted.
+    /// A response is blocked; bytes of it that were written since progress was last recorded.
     blocked: Option<usize>,
 }
 

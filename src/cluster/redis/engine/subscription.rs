@@ -144,8 +144,8 @@ impl Engine {
             };
             // Some steps of connecting have no time limit of their own. In a Redis Cluster more than one step
             // may wait for a frozen server, while the connection before serves the others.
-            let patience = if address.is_cluster() { timeout * 4 } else { timeout * 2 };
-            let result = tokio::time::timeout(patience, connecting).await;
+            let timeout = if address.is_cluster() { timeout * 4 } else { timeout * 2 };
+            let result = tokio::time::timeout(timeout, connecting).await;
             let result = result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
             let _ = inputs.send(Input::Connected(number, result));
         });

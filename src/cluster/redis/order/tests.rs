@@ -32,7 +32,7 @@ const SINCE: Timestamp = Timestamp(i64::MIN);
 /// What a member of one node hears.
 #[derive(Default)]
 struct Member {
-    told: Vec<(Epoch, u64, String)>,
+    delivered: Vec<(Epoch, u64, String)>,
 }
 
 impl Member {
@@ -40,13 +40,13 @@ impl Member {
     fn hear(&mut self, events: Vec<Sequenced>, run: u64) {
         for Sequenced { epoch, offset, event } in events {
             let text = text_of(&event);
-            let before = self.told.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
-            if let Some(before) = before.filter(|_| self.told.last().is_some_and(|(last, ..)| *last == epoch)) {
+            let before = self.delivered.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
+            if let Some(before) = before.filter(|_| self.delivered.last().is_some_and(|(last, ..)| *last == epoch)) {
                 assert_eq!(offset, before + 1, "run {run}: a gap in {epoch}");
             }
             assert!(before.is_none_or(|before| before < offset), "run {run}: {epoch} goes back");
-            assert!(self.told.iter().all(|(.., known)| *known != text), "run {run}: {text} is told twice");
-            self.told.push((epoch, offset, text));
+            assert!(self.delivered.iter().all(|(.., known)| *known != text), "run {run}: {text} is delivered twice");
+            self.delivered.push((epoch, offset, text));
         }
     }
 }
@@ -66,7 +66,7 @@ fn text_of(event: &RoomEvent) -> String {
             assert_eq!(*event, unknown(text), "it comes as it was written");
             text.to_owned()
         }
-        _ => panic!("only notices and unknown kinds are told here: {event:?}"),
+        _ => panic!("only notices and unknown kinds are delivered here: {event:?}"),
     }
 }
 
@@ -151,8 +151,8 @@ impl World {
     /// Hands the node's member what the order decided.
     fn tell(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        for told in node.order.take_out() {
-            let FromLog::Ordered(events) = told else { panic!("only events: {told:?}") };
+        for delivered in node.order.take_out() {
+            let FromLog::Ordered(events) = delivered else { panic!("only events: {delivered:?}") };
             node.member.hear(events, self.run);
         }
     }
@@ -280,15 +280,15 @@ fn copy(question: &Question) -> Question {
 fn assert_one_order(world: &World) {
     let mut places: HashMap<(Epoch, u64), &str> = HashMap::new();
     for node in &world.nodes {
-        for (epoch, offset, text) in &node.member.told {
+        for (epoch, offset, text) in &node.member.delivered {
             let known = places.entry((epoch.clone(), *offset)).or_insert(text);
             assert_eq!(known, text, "run {}: {epoch} {offset} is two events", world.run);
         }
     }
 }
 
-fn told(node: &Node) -> HashSet<&str> {
-    node.member.told.iter().map(|(.., text)| text.as_str()).collect()
+fn delivered(node: &Node) -> HashSet<&str> {
+    node.member.delivered.iter().map(|(.., text)| text.as_str()).collect()
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
             .flat_map(|node| (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin)))
             .collect();
         for node in &world.nodes {
-            let missing: Vec<_> = all.iter().filter(|text| !told(node).contains(text.as_str())).collect();
+            let missing: Vec<_> = all.iter().filter(|text| !delivered(node).contains(text.as_str())).collect();
             assert!(missing.is_empty(), "run {run}: node {} never heard {missing:?}", node.origin);
             assert!(!node.order.is_partitioned());
         }
@@ -342,8 +342,8 @@ fn what_is_published_before_a_look_is_answered_is_told_once_and_moves_nobody_bac
     order.answered(look.number, nothing_since(3));
     order.published(published(5));
     assert!(order.ask(SINCE).is_none() && !order.is_partitioned(), "{order:?}");
-    let [FromLog::Ordered(told)] = &order.take_out()[..] else { panic!("events, in one go") };
-    assert_eq!(told.iter().map(|told| told.offset).collect::<Vec<_>>(), [4, 5]);
+    let [FromLog::Ordered(delivered)] = &order.take_out()[..] else { panic!("events, in one go") };
+    assert_eq!(delivered.iter().map(|delivered| delivered.offset).collect::<Vec<_>>(), [4, 5]);
 }
 
 #[tokio::test]
@@ -361,7 +361,7 @@ async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node()
         // Once all have found each other again there is one order.
         let mut since: BTreeMap<u64, usize> = BTreeMap::new();
         for node in &world.nodes {
-            since.insert(node.origin, node.member.told.len());
+            since.insert(node.origin, node.member.delivered.len());
         }
         for index in 0..NODES {
             world.append(index);
@@ -371,7 +371,7 @@ async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node()
             .nodes
             .iter()
             .map(|node| {
-                let new = &node.member.told[since[&node.origin]..];
+                let new = &node.member.delivered[since[&node.origin]..];
                 new.iter().map(|(epoch, offset, text)| format!("{epoch} {offset} {text}")).collect()
             })
             .collect();
@@ -379,7 +379,7 @@ async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node()
         assert_eq!(last.iter().next().map(Vec::len), Some(NODES), "run {run}");
         for node in &world.nodes {
             let own = (1..=node.appended).map(|count| format!("n{}-{count}", node.origin));
-            let missing: Vec<String> = own.filter(|text| !told(node).contains(text.as_str())).collect();
+            let missing: Vec<String> = own.filter(|text| !delivered(node).contains(text.as_str())).collect();
             assert!(missing.is_empty(), "run {run}: node {} never heard its own {missing:?}", node.origin);
         }
     }
