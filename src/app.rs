@@ -43,7 +43,7 @@ const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs(
 const GOOD_BYES: Duration = Duration::from_secs(1);
 
 /// How long sessions wait, before they are told to go elsewhere, for changes that are under way. Those
-/// that take longer, because a row is held, are waited for later.
+/// that take longer, because a row is locked, are waited for later.
 const CHANGES_FIRST: Duration = Duration::from_secs(1);
 
 /// How long the other nodes may take to hear that this one stops.

@@ -8,8 +8,8 @@ mod audit;
 mod audit_rules;
 mod batch;
 mod error;
-mod held;
 mod postgres;
+mod row_locks;
 mod rows;
 mod schema;
 mod sqlite;
@@ -28,8 +28,8 @@ use crate::domain::{
 
 pub use actions::{ActionRecord, Change, Performed};
 pub use audit::{AuditFault, AuditReport};
-pub use held::{Attempt, Row, Sequence};
 pub use postgres::PostgresStore;
+pub use row_locks::{Attempt, RowLock, Sequence};
 pub use sqlite::SqliteStore;
 
 /// What went wrong below the SQL. Logged once, by whoever handles it; never shown to a client.
@@ -272,12 +272,11 @@ pub trait Store: Send + Sync {
     /// comments by id and views by user.
     fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>>;
 
-    /// The same, but writes that need a row that somebody else holds, for longer than a commit takes,
-    /// are left out and said to be held; so are those after them in their sequence.
-    fn commit_unheld(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>>;
-    /// Whether several commits can be under way at once. If so, a held row is no reason for others to
-    /// wait.
-    fn commits_side_by_side(&self) -> bool;
+    /// The same, but leaves out writes that need a row which another transaction locks for longer than a commit
+    /// takes, and those after them in their sequence: they are [`Attempt::Blocked`].
+    fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>>;
+    /// Whether several commits can be under way at once. If so, a locked row does not make others wait.
+    fn supports_concurrent_commits(&self) -> bool;
 
     /// Grants or takes coins, once per `request_id`.
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome>;

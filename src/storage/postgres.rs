@@ -24,12 +24,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::batch::{commit_batch, commit_free};
+use self::batch::{commit_batch, commit_skip_locked};
 use self::limits::Limits;
 use self::pool::ConnPool;
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
-use super::held::Attempt;
+use super::row_locks::Attempt;
 use super::schema::{lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
 use crate::domain::{LiveId, UserId};
@@ -40,7 +40,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql"
 const WRITE_NOTHING_NEW: &str = "SELECT pg_current_xact_id()";
 
 /// Rows are locked one by one.
-const SIDE_BY_SIDE: bool = true;
+const CONCURRENT_COMMITS: bool = true;
 
 /// The advisory lock under which migrations run: "liveroom" in ASCII.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"liveroom");
@@ -51,12 +51,12 @@ const MIGRATION_MS: u32 = 60_000;
 /// An audit reads everything; it must not hold back the removal of old row versions for ever.
 const AUDIT_MS: u32 = 600_000;
 
-/// Connections that commit batches and do nothing else: two lanes of writes, and blocked ones
-/// because somebody holds their rows. Whatever else goes on, an audit for instance, is not in their way.
+/// Connections that commit batches and do nothing else: one for each of two lanes of writes, and one for blocked
+/// writes. So other work, an audit for instance, does not delay a commit.
 const COMMITS_AT_ONCE: u32 = 3;
 
-/// How long a batch waits for rows that somebody else holds before it goes on without them. Other
-/// nodes hold theirs for the time of a commit; only who takes far longer is not waited for.
+/// How long a batch waits for locked rows before it goes on without them. Other nodes lock rows for the time of
+/// a commit; only a transaction that takes far longer is not waited for.
 const BRIEFLY_MS: u32 = 200;
 
 /// Every statement of a batch finds rows by their keys, in tables of any size. Planned once, and by
@@ -190,7 +190,7 @@ impl PostgresStore {
         self.perform_in(&self.commits, Access::Write, query)
     }
 
-    fn commit_unheld_rows(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
+    fn commit_batch_skip_locked(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
         let (pool, limits) = (self.commits.clone(), self.limits);
         self.tasks.run(async move {
             let mut conn = pool.get().await?;
@@ -198,7 +198,8 @@ impl PostgresStore {
             let done = perform_within(limits, &mut conn, Access::Brief, |conn| commit_batch(conn, whole).boxed()).await;
             match done {
                 Err(error) if is_lock_timeout(&error) => {
-                    perform_within(limits, &mut conn, Access::Write, |conn| commit_free(conn, batch).boxed()).await
+                    perform_within(limits, &mut conn, Access::Write, |conn| commit_skip_locked(conn, batch).boxed())
+                        .await
                 }
                 outcomes => Ok(outcomes?.into_iter().map(Attempt::Done).collect()),
             }

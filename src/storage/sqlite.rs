@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use self::batch::commit_batch;
 use self::worker::{Turn, Worker};
 use super::error::migration_error;
-use super::held::Attempt;
+use super::row_locks::Attempt;
 use super::schema::{lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
 use crate::domain::{LiveId, UserId};
@@ -41,7 +41,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const WRITE_NOTHING_NEW: &str = "PRAGMA user_version = 0";
 
 /// One writer at a time.
-const SIDE_BY_SIDE: bool = false;
+const CONCURRENT_COMMITS: bool = false;
 
 /// How long to wait before the file is tried again while another process converts it to WAL.
 const OPEN_RETRY: Duration = Duration::from_millis(20);
@@ -164,7 +164,7 @@ impl SqliteStore {
     }
 
     /// There are no locks on rows: who writes has the whole file.
-    fn commit_unheld_rows(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
+    fn commit_batch_skip_locked(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
         let outcomes = self.write_first(move |conn| commit_batch(conn, batch).boxed());
         async move { Ok(outcomes.await?.into_iter().map(Attempt::Done).collect()) }.boxed()
     }

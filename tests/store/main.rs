@@ -5,5 +5,5 @@ mod support;
 
 mod audit_contract;
 mod contract;
-mod held_rows;
 mod ledger_properties;
+mod row_locks;

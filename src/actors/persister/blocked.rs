@@ -4,17 +4,17 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::messages::Submit;
-use crate::storage::{Row, Sequence, Write};
+use crate::storage::{RowLock, Sequence, Write};
 
 /// Blocked writes by the locked row, served round robin. The persister's queue bounds their number.
 #[derive(Default)]
 pub(super) struct BlockedWrites {
     /// A row keeps its entry while its writes are being retried, even if the entry is empty.
-    by_row: HashMap<Row, VecDeque<Submit>>,
+    by_row: HashMap<RowLock, VecDeque<Submit>>,
     /// Each key of `by_row` once.
-    round_robin: VecDeque<Row>,
+    round_robin: VecDeque<RowLock>,
     /// For each sequence with blocked writes: the row that all of them wait for, and their number.
-    per_sequence: HashMap<Sequence, (Row, usize)>,
+    per_sequence: HashMap<Sequence, (RowLock, usize)>,
 }
 
 impl BlockedWrites {
@@ -24,7 +24,7 @@ impl BlockedWrites {
 
     /// The row whose blocked writes a new write has to queue behind: the row that earlier writes of its
     /// sequence wait for, else a locked row that it needs. `None`: it may be committed.
-    pub fn row_for(&self, write: &Write) -> Option<Row> {
+    pub fn row_for(&self, write: &Write) -> Option<RowLock> {
         if self.is_empty() {
             return None;
         }
@@ -32,7 +32,7 @@ impl BlockedWrites {
         earlier.map(|(row, _)| *row).or_else(|| write.rows().find(|row| self.by_row.contains_key(row)))
     }
 
-    pub fn push(&mut self, row: Row, submit: Submit) {
+    pub fn push(&mut self, row: RowLock, submit: Submit) {
         if let Some(sequence) = submit.write.sequence() {
             let (in_row, count) = self.per_sequence.entry(sequence).or_insert((row, 0));
             (*in_row, *count) = (row, *count + 1);
@@ -46,7 +46,7 @@ impl BlockedWrites {
     }
 
     /// The next row in turn, and up to `max` of its writes.
-    pub fn next_batch(&mut self, max: usize) -> Option<(Row, Vec<Submit>)> {
+    pub fn next_batch(&mut self, max: usize) -> Option<(RowLock, Vec<Submit>)> {
         let row = self.round_robin.pop_front()?;
         self.round_robin.push_back(row);
         let writes = self.by_row.get_mut(&row)?;
@@ -66,9 +66,9 @@ impl BlockedWrites {
 
     /// Takes back writes that were taken for `row` and are still blocked, each with the row that blocks it
     /// now. Removes `row` if no write waits for it.
-    pub fn requeue(&mut self, row: Row, blocked: Vec<(Row, Submit)>) {
+    pub fn requeue(&mut self, row: RowLock, blocked: Vec<(RowLock, Submit)>) {
         let (mut kept, mut moving) = (VecDeque::new(), Vec::new());
-        let mut moved_to: HashMap<Sequence, Row> = HashMap::new();
+        let mut moved_to: HashMap<Sequence, RowLock> = HashMap::new();
         for (now, submit) in blocked {
             if now == row {
                 kept.push_back(submit);

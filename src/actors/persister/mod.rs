@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::start_in_arbiter;
 use crate::domain::{GiftRefusal, StoreFailed};
-use crate::storage::{Attempt, Row, Sequence, Store, StoreError, Write, WriteOutcome};
+use crate::storage::{Attempt, RowLock, Sequence, Store, StoreError, Write, WriteOutcome};
 
 use blocked::BlockedWrites;
 pub use messages::{Answers, Flush, Submit, WriteTicket, WritesDone};
@@ -133,7 +133,7 @@ enum WriteLane {
     /// All other writes.
     Coins,
     /// Writes blocked by this row's lock.
-    Blocked(Row),
+    Blocked(RowLock),
 }
 
 /// The state of one lane.
@@ -286,7 +286,7 @@ impl Persister {
         let writes = batch.iter().map(|submit| submit.write.clone()).collect();
         let store = self.store.clone();
         self.start_watchdog(lane, ctx);
-        let commit = async move { store.commit_unheld(writes).await }.into_actor(self);
+        let commit = async move { store.commit_skip_locked(writes).await }.into_actor(self);
         ctx.spawn(commit.map(move |result, persister, ctx| persister.committed(lane, batch, result, ctx)));
     }
 
@@ -346,7 +346,7 @@ impl Persister {
         for (submit, attempt) in attempts {
             match attempt {
                 Attempt::Done(outcome) => done.push((submit, outcome)),
-                Attempt::Held(row) => blocked.push((row, submit)),
+                Attempt::Blocked(row) => blocked.push((row, submit)),
             }
         }
         let mut spacing = COMMIT_SPACING;
@@ -357,7 +357,7 @@ impl Persister {
         } else {
             for (row, submit) in blocked {
                 if self.blocked.is_empty() {
-                    warn!("a row is held, what needs it waits: row={row:?}");
+                    warn!("a row is locked, writes that need it wait: row={row:?}");
                 }
                 self.blocked.push(row, submit);
             }
@@ -402,15 +402,15 @@ impl Persister {
         let store = self.store.clone();
         let singly = async move {
             let mut done: Vec<(Submit, Attempt)> = Vec::with_capacity(batch.len());
-            let mut per_sequence: HashMap<Sequence, Row> = HashMap::new();
+            let mut per_sequence: HashMap<Sequence, RowLock> = HashMap::new();
             let mut left = VecDeque::from(batch);
             while let Some(submit) = left.pop_front() {
                 let sequence = submit.write.sequence();
                 if let Some(row) = sequence.and_then(|sequence| per_sequence.get(&sequence)) {
-                    done.push((submit, Attempt::Held(*row)));
+                    done.push((submit, Attempt::Blocked(*row)));
                     continue;
                 }
-                let attempt = match store.commit_unheld(vec![submit.write.clone()]).await {
+                let attempt = match store.commit_skip_locked(vec![submit.write.clone()]).await {
                     Ok(mut attempts) => attempts.pop().unwrap_or_else(|| refused(&submit.write)),
                     Err(StoreError::Fault(fault)) => {
                         error!("write refused: ticket={:?} error={fault}", submit.ticket);
@@ -421,7 +421,7 @@ impl Persister {
                         return (done, Some((Vec::from(left), away)));
                     }
                 };
-                if let (Some(sequence), Attempt::Held(row)) = (sequence, &attempt) {
+                if let (Some(sequence), Attempt::Blocked(row)) = (sequence, &attempt) {
                     per_sequence.insert(sequence, *row);
                 }
                 done.push((submit, attempt));
@@ -433,7 +433,7 @@ impl Persister {
             Some((left, away)) => {
                 // Committed writes are answered; blocked ones are retried with the remaining ones.
                 let (blocked, done): (Vec<_>, Vec<_>) =
-                    done.into_iter().partition(|(_, attempt)| matches!(attempt, Attempt::Held(_)));
+                    done.into_iter().partition(|(_, attempt)| matches!(attempt, Attempt::Blocked(_)));
                 persister.answer_done(lane, done);
                 let blocked = blocked.into_iter().map(|(submit, _)| submit);
                 persister.retry(lane, blocked.chain(left).collect(), &away, ctx);
@@ -444,7 +444,7 @@ impl Persister {
     fn answer_done(&mut self, lane: WriteLane, done: Vec<(Submit, Attempt)>) {
         let outcomes = done.into_iter().filter_map(|(submit, attempt)| match attempt {
             Attempt::Done(outcome) => Some((submit, outcome)),
-            Attempt::Held(_) => None,
+            Attempt::Blocked(_) => None,
         });
         let outcomes: Vec<_> = outcomes.collect();
         if let WriteLane::Blocked(_) = lane {
@@ -526,7 +526,7 @@ impl Handler<Submit> for Persister {
     type Result = ();
 
     fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
-        let apart = self.store.commits_side_by_side() && matches!(submit.write, Write::Comment(_));
+        let apart = self.store.supports_concurrent_commits() && matches!(submit.write, Write::Comment(_));
         let lane = if apart { WriteLane::Comments } else { WriteLane::Coins };
         self.progress(lane).queue.push_back(submit);
         self.commit_next(lane, ctx);

@@ -20,12 +20,12 @@ use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{
     Known, KnownGift, KnownLive, KnownUser, NewGift, Plan, StoredComment, Wanted, Written, require_all,
 };
-use crate::storage::held::{Attempt, Row, waits};
+use crate::storage::row_locks::{Attempt, RowLock, blocking_rows};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::comments;
 use crate::storage::{StoreError, Write, WriteOutcome};
 
-/// What to do about rows that somebody else holds.
+/// What to do about rows that another transaction has locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Locks {
     /// Wait for them, as long as `lock_timeout` says. Rows that must only stay there are not locked
@@ -47,20 +47,20 @@ pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Writ
     write(conn, &batch, ground).await
 }
 
-/// Commits what needs no row that somebody else holds.
-pub async fn commit_free(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attempt>, StoreError> {
+/// Commits the writes that need no row locked by another transaction.
+pub async fn commit_skip_locked(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attempt>, StoreError> {
     let wanted = Wanted::by(&batch);
     let ground = read(conn, &wanted, Locks::Skip).await?;
-    let held = held_rows(conn, &wanted, &ground.known).await?;
-    let waits = waits(&batch, &held);
+    let locked = locked_rows(conn, &wanted, &ground.known).await?;
+    let blocking_rows = blocking_rows(&batch, &locked);
     let free: Vec<Write> =
-        batch.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none()).map(|(write, _)| write).collect();
+        batch.into_iter().zip(&blocking_rows).filter(|(_, row)| row.is_none()).map(|(write, _)| write).collect();
     let mut outcomes = write(conn, &free, ground).await?.into_iter();
-    let attempt = |wait: Option<Row>| match wait {
-        Some(row) => Some(Attempt::Held(row)),
+    let attempt = |row: Option<RowLock>| match row {
+        Some(row) => Some(Attempt::Blocked(row)),
         None => outcomes.next().map(Attempt::Done),
     };
-    waits
+    blocking_rows
         .into_iter()
         .map(attempt)
         .collect::<Option<_>>()
@@ -100,8 +100,8 @@ async fn read(conn: &Conn, wanted: &Wanted, locks: Locks) -> Result<Ground, Stor
 const USERS_THERE: &str = "SELECT id FROM users WHERE id = ANY(?)";
 const LIVES_THERE: &str = "SELECT id FROM lives WHERE id = ANY(?)";
 
-/// The rows of `wanted` that are there, though reading did not get them.
-async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSet<Row>, StoreError> {
+/// The rows of `wanted` that exist, though reading did not get them: other transactions have locked them.
+async fn locked_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSet<RowLock>, StoreError> {
     let missing = |wanted: &mut dyn Iterator<Item = &i64>, is_known: &dyn Fn(i64) -> bool| -> Vec<i64> {
         wanted.copied().filter(|id| !is_known(*id)).collect()
     };
@@ -116,13 +116,13 @@ async fn held_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSe
         numbers(conn, "SELECT id FROM gifts WHERE id = ANY(?)", gifts),
     )
     .await;
-    let mut held = HashSet::new();
+    let mut locked = HashSet::new();
     for id in users?.into_iter().filter_map(UserId::new) {
-        held.extend([Row::Balance(id), Row::User(id)]);
+        locked.extend([RowLock::Balance(id), RowLock::User(id)]);
     }
-    held.extend(lives?.into_iter().filter_map(LiveId::new).map(Row::Total));
-    held.extend(gifts?.into_iter().filter_map(GiftId::new).map(Row::Gift));
-    Ok(held)
+    locked.extend(lives?.into_iter().filter_map(LiveId::new).map(RowLock::Total));
+    locked.extend(gifts?.into_iter().filter_map(GiftId::new).map(RowLock::Gift));
+    Ok(locked)
 }
 
 async fn numbers(mut conn: &Conn, sql: &'static str, ids: Vec<i64>) -> QueryResult<Vec<i64>> {

@@ -2,8 +2,8 @@
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share: `lock_user_coin`,
-//! `lock_live_status`, `lock_user_status`, `commit_batch`, `WRITE_NOTHING_NEW` and `SIDE_BY_SIDE`. The methods of the store are one line each:
-//! which access, which query.
+//! `lock_live_status`, `lock_user_status`, `commit_batch`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
+//! The methods of the store are one line each: which access, which query.
 
 mod accounts;
 mod actions;
@@ -16,7 +16,7 @@ mod lives;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
-use super::{Backend, Conn, SIDE_BY_SIDE, WRITE_NOTHING_NEW, commit_batch};
+use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW, commit_batch};
 use crate::domain::{ActionId, Coins, Comment, CommentId, GiftId, LiveId, Timestamp, UserId};
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
@@ -149,12 +149,12 @@ impl Store for Backend {
         self.write_first(move |conn| commit_batch(conn, batch).boxed())
     }
 
-    fn commit_unheld(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>> {
-        self.commit_unheld_rows(batch)
+    fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>> {
+        self.commit_batch_skip_locked(batch)
     }
 
-    fn commits_side_by_side(&self) -> bool {
-        SIDE_BY_SIDE
+    fn supports_concurrent_commits(&self) -> bool {
+        CONCURRENT_COMMITS
     }
 
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome> {

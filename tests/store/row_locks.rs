@@ -1,5 +1,5 @@
-//! A row that somebody holds, an operator's open terminal for instance, holds up only what needs it:
-//! the rest of the node comments and gives as if nothing were.
+//! A row that another transaction locks, in an operator's open terminal for instance, delays only the writes that
+//! need it: comments and other gifts of the node go on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use crate::support::database::{Database, NOW, new_postgres, on_postgres, order, 
 use actix::prelude::*;
 use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort, RoomPersister, WriteTicket, WritesDone};
 use liveroom::domain::*;
-use liveroom::storage::{Attempt, Row, Write, WriteOutcome};
+use liveroom::storage::{Attempt, RowLock, Write, WriteOutcome};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Half of what a node waits for a row anywhere: who was held up for that long waited for it.
+/// Half of the time that a node waits for a row: a write that took that long did wait.
 const PROMPT: Duration = Duration::from_millis(2_500);
 /// Far above what anything takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ fn is_given(attempt: &Attempt) -> bool {
 }
 
 #[test]
-fn a_batch_goes_on_without_what_needs_a_held_row() {
+fn a_batch_goes_on_without_writes_that_need_a_locked_row() {
     on_postgres(async |db| {
         let books = Books::new(db).await;
         let holder = books.db.hold(&format!("UPDATE lives SET title = 'x' WHERE id = {}", books.lives[0])).await;
@@ -69,18 +69,18 @@ fn a_batch_goes_on_without_what_needs_a_held_row() {
             books.view(2, 1),
             books.view(2, 0),
         ];
-        let attempts = books.db.store.commit_unheld(batch.clone()).await.unwrap();
-        let held = Attempt::Held(Row::Total(books.lives[0]));
+        let attempts = books.db.store.commit_skip_locked(batch.clone()).await.unwrap();
+        let blocked = Attempt::Blocked(RowLock::Total(books.lives[0]));
         assert!(is_given(&attempts[0]) && is_given(&attempts[3]), "{attempts:?}");
         // The third is the second's giver again: it comes after.
-        assert_eq!([&attempts[1], &attempts[2], &attempts[5]], [&held; 3]);
+        assert_eq!([&attempts[1], &attempts[2], &attempts[5]], [&blocked; 3]);
         assert_eq!(attempts[4], Attempt::Done(WriteOutcome::View(Some(1))));
         // A live whose row is about to change still takes comments.
-        let commented = books.db.store.commit_unheld(vec![books.comment(1, 0, 1)]).await.unwrap();
+        let commented = books.db.store.commit_skip_locked(vec![books.comment(1, 0, 1)]).await.unwrap();
         assert_eq!(commented, [Attempt::Done(WriteOutcome::Comment(Ok(())))]);
 
         holder.release().await;
-        let again = books.db.store.commit_unheld(batch).await.unwrap();
+        let again = books.db.store.commit_skip_locked(batch).await.unwrap();
         assert!(again[..4].iter().all(is_given), "{again:?}");
         assert_eq!(again[4..], [Attempt::Done(WriteOutcome::View(None)), Attempt::Done(WriteOutcome::View(Some(1)))]);
         assert_eq!(books.db.coin(books.givers[1]).await, 100 - 14);
@@ -89,27 +89,27 @@ fn a_batch_goes_on_without_what_needs_a_held_row() {
 }
 
 #[test]
-fn a_held_user_or_gift_holds_up_its_own_writes_only() {
+fn a_locked_user_or_gift_blocks_its_own_writes_only() {
     on_postgres(async |db| {
         let books = Books::new(db).await;
         let lock = format!("SELECT 1 FROM users WHERE id = {} FOR UPDATE", books.givers[1]);
         let holder = books.db.hold(&lock).await;
         let gifts = vec![books.gift(1, 0, "a"), books.gift(0, 0, "b")];
-        let attempts = books.db.store.commit_unheld(gifts).await.unwrap();
-        assert_eq!(attempts[0], Attempt::Held(Row::Balance(books.givers[1])));
+        let attempts = books.db.store.commit_skip_locked(gifts).await.unwrap();
+        assert_eq!(attempts[0], Attempt::Blocked(RowLock::Balance(books.givers[1])));
         assert!(is_given(&attempts[1]), "{attempts:?}");
         // A comment needs nobody's row: not its author's, and in a batch not what others wait for.
         let writes = vec![books.comment(1, 0, 1), books.view(1, 0), books.comment(0, 0, 2), books.view(0, 0)];
-        let attempts = books.db.store.commit_unheld(writes).await.unwrap();
+        let attempts = books.db.store.commit_skip_locked(writes).await.unwrap();
         let done = Attempt::Done(WriteOutcome::Comment(Ok(())));
         assert_eq!([&attempts[0], &attempts[2]], [&done; 2]);
-        assert_eq!(attempts[1], Attempt::Held(Row::User(books.givers[1])));
+        assert_eq!(attempts[1], Attempt::Blocked(RowLock::User(books.givers[1])));
         assert_eq!(attempts[3], Attempt::Done(WriteOutcome::View(Some(1))));
         holder.release().await;
 
         let holder = books.db.hold("SELECT 1 FROM gifts FOR UPDATE").await;
-        let attempts = books.db.store.commit_unheld(vec![books.gift(0, 0, "c")]).await.unwrap();
-        assert_eq!(attempts, [Attempt::Held(Row::Gift(books.rose.id))]);
+        let attempts = books.db.store.commit_skip_locked(vec![books.gift(0, 0, "c")]).await.unwrap();
+        assert_eq!(attempts, [Attempt::Blocked(RowLock::Gift(books.rose.id))]);
         holder.release().await;
         books.db.assert_books_balance().await;
     });
@@ -162,14 +162,14 @@ impl Node {
 }
 
 #[actix::test]
-async fn other_rooms_go_on_while_a_live_and_a_user_are_held() {
+async fn other_rooms_go_on_while_a_live_and_a_user_are_locked() {
     let Some(db) = new_postgres().await else { return };
     let books = Books::new(db).await;
     let mut node = Node::start(&books);
     let live = books.db.hold(&format!("UPDATE lives SET title = 'x' WHERE id = {}", books.lives[0])).await;
     let user = books.db.hold(&format!("UPDATE users SET avatar = 'x' WHERE id = {}", books.givers[1])).await;
-    node.submit(1, books.gift(0, 0, "into-the-held-live"));
-    node.submit(2, books.gift(1, 1, "from-the-held-user"));
+    node.submit(1, books.gift(0, 0, "into-the-locked-live"));
+    node.submit(2, books.gift(1, 1, "from-the-locked-user"));
     node.submit(3, books.view(0, 0));
     for round in 0..5 {
         let begun = Instant::now();
@@ -200,7 +200,7 @@ async fn other_rooms_go_on_while_a_live_and_a_user_are_held() {
 }
 
 #[actix::test]
-async fn gifts_that_wait_for_a_held_row_stay_in_order_and_are_refused_in_the_end() {
+async fn gifts_blocked_by_a_locked_row_stay_in_order_and_are_refused_in_the_end() {
     let Some(db) = new_postgres().await else { return };
     let books = Books::new(db).await;
     let mut node = Node::start(&books);

@@ -1,23 +1,24 @@
-//! Rows that somebody else holds, and which writes have to wait for them.
+//! The rows that a write locks, and which writes of a batch are blocked when another transaction has locked
+//! a row.
 //!
-//! In PostgreSQL a row may be locked by another node for as long as a commit takes, or by an operator
-//! for as long as a terminal stays open. Only what needs that row waits for it.
+//! In PostgreSQL another node locks a row for as long as a commit takes, an operator for as long as a terminal
+//! stays open. Only the writes that need the row wait for it.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Write, WriteOutcome};
 use crate::domain::{GiftId, LiveId, UserId};
 
-/// A row and what is wanted of it: a live whose total cannot be changed now still takes comments.
+/// A row and the purpose of its lock: a live whose total is locked still takes comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Row {
+pub enum RowLock {
     /// A user whose balance may move.
     Balance(UserId),
     /// A live whose coins or views may move.
     Total(LiveId),
-    /// A user that must stay there.
+    /// A user that must not be deleted before the commit.
     User(UserId),
-    /// An item of the catalogue that must stay there.
+    /// An item of the catalogue that must not be deleted before the commit.
     Gift(GiftId),
 }
 
@@ -26,24 +27,26 @@ pub enum Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sequence(UserId);
 
-/// What became of a write that does not wait for rows that others hold.
+/// The result of a write that does not wait for locked rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
     Done(WriteOutcome),
-    /// Nothing: it needs this row, or follows a write that does.
-    Held(Row),
+    /// Not done: the write needs this row, which is locked, or follows a write of its sequence that does.
+    Blocked(RowLock),
 }
 
 impl Write {
-    /// The rows it needs.
-    pub fn rows(&self) -> impl Iterator<Item = Row> {
+    /// The rows it locks.
+    pub fn rows(&self) -> impl Iterator<Item = RowLock> {
         let rows = match self {
             // Its row refers to no other by a foreign key.
             Self::Comment(_) => [None, None, None],
-            Self::Gift(order) => {
-                [Some(Row::Balance(order.giver.id)), Some(Row::Total(order.live_id)), Some(Row::Gift(order.gift.id))]
-            }
-            Self::View { live_id, user_id } => [Some(Row::User(*user_id)), Some(Row::Total(*live_id)), None],
+            Self::Gift(order) => [
+                Some(RowLock::Balance(order.giver.id)),
+                Some(RowLock::Total(order.live_id)),
+                Some(RowLock::Gift(order.gift.id)),
+            ],
+            Self::View { live_id, user_id } => [Some(RowLock::User(*user_id)), Some(RowLock::Total(*live_id)), None],
         };
         rows.into_iter().flatten()
     }
@@ -57,18 +60,18 @@ impl Write {
     }
 }
 
-/// For each write of a batch the row it has to wait for, if any is held: a row of its own, or that of
+/// For each write of a batch the locked row that blocks it, if any: a row of its own, or the row that blocks
 /// an earlier write of its sequence.
-pub(super) fn waits(batch: &[Write], held: &HashSet<Row>) -> Vec<Option<Row>> {
-    let mut behind: HashMap<Sequence, Row> = HashMap::new();
-    let wait = |write: &Write| {
+pub(super) fn blocking_rows(batch: &[Write], locked: &HashSet<RowLock>) -> Vec<Option<RowLock>> {
+    let mut blocked_sequences: HashMap<Sequence, RowLock> = HashMap::new();
+    let blocking_row = |write: &Write| {
         let sequence = write.sequence();
-        let earlier = sequence.and_then(|sequence| behind.get(&sequence).copied());
-        let row = earlier.or_else(|| write.rows().find(|row| held.contains(row)))?;
-        behind.extend(sequence.map(|sequence| (sequence, row)));
+        let earlier = sequence.and_then(|sequence| blocked_sequences.get(&sequence).copied());
+        let row = earlier.or_else(|| write.rows().find(|row| locked.contains(row)))?;
+        blocked_sequences.extend(sequence.map(|sequence| (sequence, row)));
         Some(row)
     };
-    batch.iter().map(wait).collect()
+    batch.iter().map(blocking_row).collect()
 }
 
 #[cfg(test)]
@@ -99,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_needs_a_held_row_waits_and_what_its_giver_gives_after_it() {
+    fn only_writes_that_need_a_locked_row_are_blocked_and_later_gifts_of_their_giver() {
         let view = Write::View { live_id: live(1), user_id: user(1) };
         let batch = [gift(1, 2), gift(1, 1), gift(2, 2), gift(1, 2), view, gift(3, 3)];
-        let held = HashSet::from([Row::Total(live(1)), Row::Balance(user(3))]);
-        let (one, three) = (Some(Row::Total(live(1))), Some(Row::Balance(user(3))));
-        assert_eq!(waits(&batch, &held), [None, one, None, one, one, three]);
-        assert_eq!(waits(&batch, &HashSet::new()), [None; 6]);
+        let locked = HashSet::from([RowLock::Total(live(1)), RowLock::Balance(user(3))]);
+        let (one, three) = (Some(RowLock::Total(live(1))), Some(RowLock::Balance(user(3))));
+        assert_eq!(blocking_rows(&batch, &locked), [None, one, None, one, one, three]);
+        assert_eq!(blocking_rows(&batch, &HashSet::new()), [None; 6]);
     }
 }
