@@ -1,13 +1,13 @@
 //! What a batch does to the books, decided without a database.
 //!
-//! Both databases read what a batch touches ([`Wanted`] into [`Known`]) under locks that last until
+//! Both databases read the rows of a batch ([`BatchKeys`] into [`BatchRows`]) under locks that last until
 //! the commit, decide here, write after write, and then apply the sums in a few statements. So a
 //! batch costs a handful of statements, its writes still take effect one after the other, and both
-//! databases agree by construction. A write that cannot be taken becomes an answer here and never
-//! an error that would take the rest of the batch with it.
+//! databases agree by construction. A write that is refused becomes an outcome here and never an error that
+//! would fail the rest of the batch.
 //!
-//! Comments are inserted without looking first whether their ids are there: they nearly never are. What the
-//! insert skipped is read afterwards, and decides the answer ([`Written`]).
+//! Comments are inserted without looking up their ids first: they are nearly always new. The rows that the
+//! insert skipped are read afterwards, and decide the outcome ([`Written`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,59 +20,59 @@ use crate::domain::{
     Timestamp, UserId,
 };
 
-/// The rows a batch depends on. Ordered, because locks are taken in this order.
+/// The keys of the rows that a batch depends on. Ordered, because locks are taken in this order.
 #[derive(Default)]
-pub(super) struct Wanted {
+pub(super) struct BatchKeys {
     /// Users whose balance may move: locked.
     pub givers: BTreeSet<i64>,
-    /// Users that must stay there until the commit, because the row of a view refers to them.
+    /// Users that must not be deleted before the commit, because the row of a view refers to them.
     pub viewers: BTreeSet<i64>,
     /// Lives whose totals may move: locked, after the givers.
-    pub totals: BTreeSet<i64>,
+    pub locked_lives: BTreeSet<i64>,
     pub gifts: BTreeSet<i64>,
     /// Gifts are recognised by giver and request.
     pub requests: BTreeSet<(i64, RequestId)>,
     pub views: BTreeSet<(i64, i64)>,
-    /// Authors of comments and the lives they comment in: they need only be there now, and are never locked.
+    /// Authors of comments and the lives they comment in: they must exist now, and are never locked.
     pub authors: BTreeSet<i64>,
-    pub commented: BTreeSet<i64>,
+    pub commented_lives: BTreeSet<i64>,
 }
 
-impl Wanted {
-    pub fn by(batch: &[Write]) -> Self {
-        let mut wanted = Self::default();
+impl BatchKeys {
+    pub fn of(batch: &[Write]) -> Self {
+        let mut keys = Self::default();
         for write in batch {
             match write {
                 Write::Comment(comment) => {
-                    wanted.authors.insert(comment.author.id.get());
-                    wanted.commented.insert(comment.live_id.get());
+                    keys.authors.insert(comment.author.id.get());
+                    keys.commented_lives.insert(comment.live_id.get());
                 }
                 Write::Gift(order) => {
-                    wanted.givers.insert(order.giver.id.get());
-                    wanted.totals.insert(order.live_id.get());
-                    wanted.gifts.insert(order.gift.id.get());
-                    wanted.requests.insert((order.giver.id.get(), order.request_id.clone()));
+                    keys.givers.insert(order.giver.id.get());
+                    keys.locked_lives.insert(order.live_id.get());
+                    keys.gifts.insert(order.gift.id.get());
+                    keys.requests.insert((order.giver.id.get(), order.request_id.clone()));
                 }
                 Write::View { live_id, user_id } => {
-                    wanted.viewers.insert(user_id.get());
-                    wanted.totals.insert(live_id.get());
-                    wanted.views.insert((live_id.get(), user_id.get()));
+                    keys.viewers.insert(user_id.get());
+                    keys.locked_lives.insert(live_id.get());
+                    keys.views.insert((live_id.get(), user_id.get()));
                 }
             }
         }
-        wanted.viewers.retain(|user| !wanted.givers.contains(user));
-        wanted
+        keys.viewers.retain(|user| !keys.givers.contains(user));
+        keys
     }
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct KnownUser {
+pub(super) struct BatchUser {
     pub coin: i64,
     pub enabled: bool,
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct KnownLive {
+pub(super) struct BatchLive {
     pub coin: i64,
     pub look_count: i64,
     /// On air or paused.
@@ -81,7 +81,7 @@ pub(super) struct KnownLive {
 
 /// A gift committed before, by an earlier batch.
 #[derive(Queryable, Clone, Copy)]
-pub(super) struct KnownGift {
+pub(super) struct EarlierGift {
     pub record_id: i64,
     pub live_id: i64,
     pub gift_id: i64,
@@ -92,7 +92,7 @@ pub(super) struct KnownGift {
     pub at: i64,
 }
 
-/// A comment in the table, as far as it tells whether another one is the same.
+/// The columns of a stored comment that decide whether another one is the same.
 #[derive(Queryable)]
 pub(super) struct StoredComment {
     pub live_id: i64,
@@ -108,16 +108,16 @@ impl StoredComment {
     }
 }
 
-/// What the database says of [`Wanted`]; what is not there does not exist.
+/// The rows that [`BatchKeys`] name, as read; a row that is missing here does not exist.
 #[derive(Default)]
-pub(super) struct Known {
-    pub users: HashMap<i64, KnownUser>,
-    pub lives: HashMap<i64, KnownLive>,
+pub(super) struct BatchRows {
+    pub users: HashMap<i64, BatchUser>,
+    pub lives: HashMap<i64, BatchLive>,
     pub gifts: HashSet<i64>,
-    pub requests: HashMap<(i64, RequestId), KnownGift>,
+    pub requests: HashMap<(i64, RequestId), EarlierGift>,
     pub views: HashSet<(i64, i64)>,
     pub authors: HashSet<i64>,
-    pub commented: HashSet<i64>,
+    pub commented_lives: HashSet<i64>,
 }
 
 /// A gift to be written.
@@ -143,27 +143,27 @@ pub(super) struct UserSpend {
     pub at: i64,
 }
 
-/// What the database said while a plan was written.
+/// What writing a plan returned.
 #[derive(Default)]
 pub(super) struct Written {
     /// Ids of the new gift records, in the order of [`Plan::gifts`].
     pub record_ids: Vec<i64>,
-    /// Ids of planned comments that were in the table already, as the ids of other comments.
+    /// Ids of planned comments that other comments in the table have already.
     pub taken_ids: HashSet<CommentId>,
 }
 
-enum Answer {
+enum PlannedOutcome {
     Ready(WriteOutcome),
     /// A comment of [`Plan::comments`], or the same comment again.
     Comment(CommentId),
-    /// The gift at this place of [`Plan::gifts`], whose record has no id yet.
+    /// The gift at this index of [`Plan::gifts`], whose record has no id yet.
     Gift {
         place: usize,
         duplicate: bool,
     },
 }
 
-/// What to write for a batch, in this order, and what to answer once it is written.
+/// The rows to write for a batch, in this order, and the outcomes once they are written.
 #[derive(Default)]
 pub(super) struct Plan {
     pub comments: Vec<Arc<Comment>>,
@@ -172,37 +172,37 @@ pub(super) struct Plan {
     /// In id order, as the locks were taken.
     pub spends: BTreeMap<i64, UserSpend>,
     pub gains: BTreeMap<i64, LiveGain>,
-    answers: Vec<Answer>,
+    outcomes: Vec<PlannedOutcome>,
     requests: HashMap<(i64, RequestId), usize>,
     comment_places: HashMap<CommentId, usize>,
 }
 
 impl Plan {
-    pub fn decide(batch: &[Write], known: &mut Known) -> Self {
+    pub fn decide(batch: &[Write], rows: &mut BatchRows) -> Self {
         let mut plan = Self::default();
         for write in batch {
             let answer = match write {
-                Write::Comment(comment) => plan.comment(comment, known),
-                Write::Gift(order) => plan.gift(order, known),
-                Write::View { live_id, user_id } => plan.view(*live_id, *user_id, known),
+                Write::Comment(comment) => plan.comment(comment, rows),
+                Write::Gift(order) => plan.gift(order, rows),
+                Write::View { live_id, user_id } => plan.view(*live_id, *user_id, rows),
             };
-            plan.answers.push(answer);
+            plan.outcomes.push(answer);
         }
         plan
     }
 
-    /// The answers, given what became of what was planned.
-    pub fn answers(self, written: &Written) -> Result<Vec<WriteOutcome>, StoreError> {
+    /// The outcomes of the batch, in its order, once the plan is written.
+    pub fn outcomes(self, written: &Written) -> Result<Vec<WriteOutcome>, StoreError> {
         let gifts = self.gifts;
-        self.answers
+        self.outcomes
             .into_iter()
             .map(|answer| match answer {
-                Answer::Ready(outcome) => Ok(outcome),
-                Answer::Comment(id) => Ok(WriteOutcome::Comment(match written.taken_ids.contains(&id) {
+                PlannedOutcome::Ready(outcome) => Ok(outcome),
+                PlannedOutcome::Comment(id) => Ok(WriteOutcome::Comment(match written.taken_ids.contains(&id) {
                     true => Err(ID_TAKEN),
                     false => Ok(()),
                 })),
-                Answer::Gift { place, duplicate } => {
+                PlannedOutcome::Gift { place, duplicate } => {
                     let gift = &gifts[place];
                     let record_id = written
                         .record_ids
@@ -222,10 +222,10 @@ impl Plan {
             .collect()
     }
 
-    fn comment(&mut self, comment: &Arc<Comment>, known: &Known) -> Answer {
-        let refused = |reason| Answer::Ready(WriteOutcome::Comment(Err(reason)));
-        let author_known = known.authors.contains(&comment.author.id.get());
-        if !author_known || !known.commented.contains(&comment.live_id.get()) {
+    fn comment(&mut self, comment: &Arc<Comment>, rows: &BatchRows) -> PlannedOutcome {
+        let refused = |reason| PlannedOutcome::Ready(WriteOutcome::Comment(Err(reason)));
+        let author_exists = rows.authors.contains(&comment.author.id.get());
+        if !author_exists || !rows.commented_lives.contains(&comment.live_id.get()) {
             return refused(StoreFailed::Refused);
         }
         if let Some(&place) = self.comment_places.get(&comment.id) {
@@ -233,20 +233,20 @@ impl Plan {
             let same = earlier.live_id == comment.live_id
                 && earlier.author.id == comment.author.id
                 && earlier.text == comment.text;
-            return if same { Answer::Comment(comment.id) } else { refused(ID_TAKEN) };
+            return if same { PlannedOutcome::Comment(comment.id) } else { refused(ID_TAKEN) };
         }
         self.comment_places.insert(comment.id, self.comments.len());
         self.comments.push(comment.clone());
-        Answer::Comment(comment.id)
+        PlannedOutcome::Comment(comment.id)
     }
 
-    fn view(&mut self, live_id: LiveId, user_id: UserId, known: &mut Known) -> Answer {
-        Answer::Ready(WriteOutcome::View(self.take_view(live_id, user_id, known)))
+    fn view(&mut self, live_id: LiveId, user_id: UserId, rows: &mut BatchRows) -> PlannedOutcome {
+        PlannedOutcome::Ready(WriteOutcome::View(self.take_view(live_id, user_id, rows)))
     }
 
-    fn take_view(&mut self, live_id: LiveId, user_id: UserId, known: &mut Known) -> Option<i64> {
-        let live = known.lives.get_mut(&live_id.get())?;
-        if !known.users.contains_key(&user_id.get()) || !known.views.insert((live_id.get(), user_id.get())) {
+    fn take_view(&mut self, live_id: LiveId, user_id: UserId, rows: &mut BatchRows) -> Option<i64> {
+        let live = rows.lives.get_mut(&live_id.get())?;
+        if !rows.users.contains_key(&user_id.get()) || !rows.views.insert((live_id.get(), user_id.get())) {
             return None;
         }
         live.look_count = live.look_count.saturating_add(1);
@@ -255,19 +255,19 @@ impl Plan {
         Some(live.look_count)
     }
 
-    fn gift(&mut self, order: &Arc<GiftOrder>, known: &mut Known) -> Answer {
+    fn gift(&mut self, order: &Arc<GiftOrder>, rows: &mut BatchRows) -> PlannedOutcome {
         let key = (order.giver.id.get(), order.request_id.clone());
         if let Some(&place) = self.requests.get(&key) {
             let same = is_same_gift(order, &self.gifts[place].order);
-            return if same { Answer::Gift { place, duplicate: true } } else { refused(GiftRefusal::Conflict) };
+            return if same { PlannedOutcome::Gift { place, duplicate: true } } else { refused(GiftRefusal::Conflict) };
         }
-        if let Some(record) = known.requests.get(&key) {
-            return Answer::Ready(WriteOutcome::Gift(earlier_receipt(order, record)));
+        if let Some(record) = rows.requests.get(&key) {
+            return PlannedOutcome::Ready(WriteOutcome::Gift(earlier_receipt(order, record)));
         }
-        match self.take_gift(order, known) {
+        match self.take_gift(order, rows) {
             Ok(place) => {
                 self.requests.insert(key, place);
-                Answer::Gift { place, duplicate: false }
+                PlannedOutcome::Gift { place, duplicate: false }
             }
             Err(refusal) => refused(refusal),
         }
@@ -275,12 +275,12 @@ impl Plan {
 
     /// Moves the coins; returns the gift's place in [`Plan::gifts`]. The refusals are in the order
     /// in which the wire contract reports them.
-    fn take_gift(&mut self, order: &Arc<GiftOrder>, known: &mut Known) -> Result<usize, GiftRefusal> {
-        let giver = known.users.get_mut(&order.giver.id.get()).filter(|giver| giver.enabled);
+    fn take_gift(&mut self, order: &Arc<GiftOrder>, rows: &mut BatchRows) -> Result<usize, GiftRefusal> {
+        let giver = rows.users.get_mut(&order.giver.id.get()).filter(|giver| giver.enabled);
         let giver = giver.ok_or(GiftRefusal::UserDisabled)?;
-        let live = known.lives.get_mut(&order.live_id.get()).filter(|live| live.open);
+        let live = rows.lives.get_mut(&order.live_id.get()).filter(|live| live.open);
         let live = live.ok_or(GiftRefusal::LiveEnded)?;
-        if !known.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
+        if !rows.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
             return Err(GiftRefusal::GiftNotFound);
         }
         // A price beyond all balances is as impossible to pay as one beyond this balance.
@@ -314,8 +314,8 @@ pub(super) fn require_all(changed: usize, planned: usize) -> Result<(), StoreErr
 /// Two nodes made the same id in the same millisecond: the sender tries again and gets a new one.
 const ID_TAKEN: StoreFailed = StoreFailed::Busy;
 
-fn refused(refusal: GiftRefusal) -> Answer {
-    Answer::Ready(WriteOutcome::Gift(Err(refusal)))
+fn refused(refusal: GiftRefusal) -> PlannedOutcome {
+    PlannedOutcome::Ready(WriteOutcome::Gift(Err(refusal)))
 }
 
 /// The price is left out: a retry may come after the catalogue changed it.
@@ -323,7 +323,7 @@ fn is_same_gift(one: &GiftOrder, other: &GiftOrder) -> bool {
     one.live_id == other.live_id && one.gift.id == other.gift.id && one.count == other.count
 }
 
-fn earlier_receipt(order: &GiftOrder, record: &KnownGift) -> Result<GiftReceipt, GiftRefusal> {
+fn earlier_receipt(order: &GiftOrder, record: &EarlierGift) -> Result<GiftReceipt, GiftRefusal> {
     let same = record.live_id == order.live_id.get()
         && record.gift_id == order.gift.id.get()
         && record.count == order.count.get();

@@ -18,7 +18,7 @@ use super::Conn;
 use super::statement::{Bind, Statement};
 use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{
-    Known, KnownGift, KnownLive, KnownUser, NewGift, Plan, StoredComment, Wanted, Written, require_all,
+    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written, require_all,
 };
 use crate::storage::row_locks::{Attempt, RowLock, blocking_rows};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
@@ -35,27 +35,27 @@ enum Locks {
     Skip,
 }
 
-/// What the database says before anything is written.
-struct Ground {
-    known: Known,
+/// The rows of a batch, and ids reserved for its gifts, read before anything is written.
+struct BatchInput {
+    rows: BatchRows,
     /// For a transfer and a record each.
     ids: Vec<(i64, i64)>,
 }
 
 pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
-    let ground = read(conn, &Wanted::by(&batch), Locks::Wait).await?;
-    write(conn, &batch, ground).await
+    let input = read(conn, &BatchKeys::of(&batch), Locks::Wait).await?;
+    write(conn, &batch, input).await
 }
 
 /// Commits the writes that need no row locked by another transaction.
 pub async fn commit_skip_locked(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attempt>, StoreError> {
-    let wanted = Wanted::by(&batch);
-    let ground = read(conn, &wanted, Locks::Skip).await?;
-    let locked = locked_rows(conn, &wanted, &ground.known).await?;
+    let keys = BatchKeys::of(&batch);
+    let input = read(conn, &keys, Locks::Skip).await?;
+    let locked = locked_rows(conn, &keys, &input.rows).await?;
     let blocking_rows = blocking_rows(&batch, &locked);
     let free: Vec<Write> =
         batch.into_iter().zip(&blocking_rows).filter(|(_, row)| row.is_none()).map(|(write, _)| write).collect();
-    let mut outcomes = write(conn, &free, ground).await?.into_iter();
+    let mut outcomes = write(conn, &free, input).await?.into_iter();
     let attempt = |row: Option<RowLock>| match row {
         Some(row) => Some(Attempt::Blocked(row)),
         None => outcomes.next().map(Attempt::Done),
@@ -67,49 +67,49 @@ pub async fn commit_skip_locked(conn: &mut Conn, batch: Vec<Write>) -> Result<Ve
         .ok_or_else(|| StoreError::Fault("a write has no answer".into()))
 }
 
-async fn read(conn: &Conn, wanted: &Wanted, locks: Locks) -> Result<Ground, StoreError> {
-    let (users, lives, gifts, (requests, ids), (views, authors, commented)) = join5(
-        read_users(conn, wanted, locks),
-        read_lives(conn, wanted, locks),
-        read_gifts(conn, wanted, locks),
-        join(read_requests(conn, wanted), take_ids(conn, wanted.requests.len())),
+async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput, StoreError> {
+    let (users, lives, gifts, (requests, ids), (views, authors, commented_lives)) = join5(
+        read_users(conn, keys, locks),
+        read_lives(conn, keys, locks),
+        read_gifts(conn, keys, locks),
+        join(read_requests(conn, keys), take_ids(conn, keys.requests.len())),
         join3(
-            read_views(conn, wanted),
-            numbers(conn, USERS_THERE, wanted.authors.iter().copied().collect()),
-            numbers(conn, LIVES_THERE, wanted.commented.iter().copied().collect()),
+            read_views(conn, keys),
+            numbers(conn, USERS_THERE, keys.authors.iter().copied().collect()),
+            numbers(conn, LIVES_THERE, keys.commented_lives.iter().copied().collect()),
         ),
     )
     .await;
-    let mut known = Known::default();
-    let user = |(id, coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED });
-    known.users = users?.into_iter().map(user).collect();
-    let live = |(id, coin, look_count, status)| (id, KnownLive { coin, look_count, open: LIVE_OPEN.contains(&status) });
-    known.lives = lives?.into_iter().map(live).collect();
-    known.gifts = gifts?.into_iter().collect();
+    let mut rows = BatchRows::default();
+    let user = |(id, coin, status)| (id, BatchUser { coin, enabled: status == USER_ENABLED });
+    rows.users = users?.into_iter().map(user).collect();
+    let live = |(id, coin, look_count, status)| (id, BatchLive { coin, look_count, open: LIVE_OPEN.contains(&status) });
+    rows.lives = lives?.into_iter().map(live).collect();
+    rows.gifts = gifts?.into_iter().collect();
     for (giver, request_id, gift) in requests? {
         // It was asked for, so it is well-formed.
-        known.requests.extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
+        rows.requests.extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
     }
     let ids = ids?;
-    known.views = views?.into_iter().collect();
-    known.authors = authors?.into_iter().collect();
-    known.commented = commented?.into_iter().collect();
-    Ok(Ground { known, ids })
+    rows.views = views?.into_iter().collect();
+    rows.authors = authors?.into_iter().collect();
+    rows.commented_lives = commented_lives?.into_iter().collect();
+    Ok(BatchInput { rows, ids })
 }
 
 const USERS_THERE: &str = "SELECT id FROM users WHERE id = ANY(?)";
 const LIVES_THERE: &str = "SELECT id FROM lives WHERE id = ANY(?)";
 
-/// The rows of `wanted` that exist, though reading did not get them: other transactions have locked them.
-async fn locked_rows(conn: &Conn, wanted: &Wanted, known: &Known) -> Result<HashSet<RowLock>, StoreError> {
-    let missing = |wanted: &mut dyn Iterator<Item = &i64>, is_known: &dyn Fn(i64) -> bool| -> Vec<i64> {
-        wanted.copied().filter(|id| !is_known(*id)).collect()
+/// The rows of `keys` that exist, though reading did not get them: other transactions have locked them.
+async fn locked_rows(conn: &Conn, keys: &BatchKeys, rows: &BatchRows) -> Result<HashSet<RowLock>, StoreError> {
+    let missing = |ids: &mut dyn Iterator<Item = &i64>, is_read: &dyn Fn(i64) -> bool| -> Vec<i64> {
+        ids.copied().filter(|id| !is_read(*id)).collect()
     };
-    let is_user = |id: i64| known.users.contains_key(&id);
-    let is_live = |id: i64| known.lives.contains_key(&id);
-    let users = missing(&mut wanted.givers.iter().chain(&wanted.viewers), &is_user);
-    let lives = missing(&mut wanted.totals.iter(), &is_live);
-    let gifts = missing(&mut wanted.gifts.iter(), &|id| known.gifts.contains(&id));
+    let is_user = |id: i64| rows.users.contains_key(&id);
+    let is_live = |id: i64| rows.lives.contains_key(&id);
+    let users = missing(&mut keys.givers.iter().chain(&keys.viewers), &is_user);
+    let lives = missing(&mut keys.locked_lives.iter(), &is_live);
+    let gifts = missing(&mut keys.gifts.iter(), &|id| rows.gifts.contains(&id));
     let (users, lives, gifts) = join3(
         numbers(conn, USERS_THERE, users),
         numbers(conn, LIVES_THERE, lives),
@@ -134,7 +134,7 @@ async fn numbers(mut conn: &Conn, sql: &'static str, ids: Vec<i64>) -> QueryResu
 
 type UserColumns = (BigInt, BigInt, SmallInt);
 
-async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i16)>> {
+async fn read_users(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<(i64, i64, i16)>> {
     let read = async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i16)>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -152,7 +152,7 @@ async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<V
             "SELECT id, coin, status FROM users WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
         ),
     };
-    let (givers, viewers) = join(read(&wanted.givers, givers), read(&wanted.viewers, viewers)).await;
+    let (givers, viewers) = join(read(&keys.givers, givers), read(&keys.viewers, viewers)).await;
     let mut rows = givers?;
     rows.extend(viewers?);
     Ok(rows)
@@ -160,8 +160,8 @@ async fn read_users(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<V
 
 type LiveColumns = (BigInt, BigInt, BigInt, SmallInt);
 
-async fn read_lives(mut conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
-    if wanted.totals.is_empty() {
+async fn read_lives(mut conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
+    if keys.locked_lives.is_empty() {
         return Ok(Vec::new());
     }
     let sql = match locks {
@@ -171,27 +171,27 @@ async fn read_lives(mut conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResu
              FOR NO KEY UPDATE SKIP LOCKED"
         }
     };
-    let ids = vec![Bind::Numbers(wanted.totals.iter().copied().collect())];
+    let ids = vec![Bind::Numbers(keys.locked_lives.iter().copied().collect())];
     Statement::<LiveColumns>::new(sql, ids).load(&mut conn).await
 }
 
-async fn read_gifts(conn: &Conn, wanted: &Wanted, locks: Locks) -> QueryResult<Vec<i64>> {
+async fn read_gifts(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<i64>> {
     let sql = match locks {
         Locks::Wait => "SELECT id FROM gifts WHERE id = ANY(?)",
         Locks::Skip => "SELECT id FROM gifts WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
     };
-    numbers(conn, sql, wanted.gifts.iter().copied().collect()).await
+    numbers(conn, sql, keys.gifts.iter().copied().collect()).await
 }
 
 type GiftColumns = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
 
 /// Each request is looked up by itself, because of LIMIT: as a plain join, and with statistics from
 /// before the first gifts, the planner reads all gifts there are.
-async fn read_requests(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, String, KnownGift)>> {
-    if wanted.requests.is_empty() {
+async fn read_requests(mut conn: &Conn, keys: &BatchKeys) -> QueryResult<Vec<(i64, String, EarlierGift)>> {
+    if keys.requests.is_empty() {
         return Ok(Vec::new());
     }
-    let (givers, requests) = wanted.requests.iter().map(|(giver, request_id)| (*giver, request_id.as_str())).unzip();
+    let (givers, requests) = keys.requests.iter().map(|(giver, request_id)| (*giver, request_id.as_str())).unzip();
     Statement::<(BigInt, Text, GiftColumns)>::new(
         "SELECT w.user_id, w.request_id, \
          g.record_id, g.live_id, g.gift_id, g.num, g.total, g.user_coin_after, g.live_coin_after, g.created_at \
@@ -219,11 +219,11 @@ async fn take_ids(mut conn: &Conn, gifts: usize) -> QueryResult<Vec<(i64, i64)>>
     .await
 }
 
-async fn read_views(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, i64)>> {
-    if wanted.views.is_empty() {
+async fn read_views(mut conn: &Conn, keys: &BatchKeys) -> QueryResult<Vec<(i64, i64)>> {
+    if keys.views.is_empty() {
         return Ok(Vec::new());
     }
-    let (live_ids, user_ids) = wanted.views.iter().copied().unzip();
+    let (live_ids, user_ids) = keys.views.iter().copied().unzip();
     Statement::<(BigInt, BigInt)>::new(
         "SELECT v.live_id, v.user_id FROM unnest(?, ?) AS w (live_id, user_id) \
          JOIN live_views v ON v.live_id = w.live_id AND v.user_id = w.user_id",
@@ -233,10 +233,10 @@ async fn read_views(mut conn: &Conn, wanted: &Wanted) -> QueryResult<Vec<(i64, i
     .await
 }
 
-async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<WriteOutcome>, StoreError> {
-    let plan = Plan::decide(batch, &mut ground.known);
-    let record_ids: Vec<i64> = ground.ids.iter().take(plan.gifts.len()).map(|(_, record)| *record).collect();
-    let transfer_ids: Vec<i64> = ground.ids.iter().take(plan.gifts.len()).map(|(transfer, _)| *transfer).collect();
+async fn write(conn: &Conn, batch: &[Write], mut input: BatchInput) -> Result<Vec<WriteOutcome>, StoreError> {
+    let plan = Plan::decide(batch, &mut input.rows);
+    let record_ids: Vec<i64> = input.ids.iter().take(plan.gifts.len()).map(|(_, record)| *record).collect();
+    let transfer_ids: Vec<i64> = input.ids.iter().take(plan.gifts.len()).map(|(transfer, _)| *transfer).collect();
     let (comments, views, spends, gains, (transfers, entries, records)) = join5(
         write_comments(conn, &plan),
         write_views(conn, &plan),
@@ -257,7 +257,7 @@ async fn write(conn: &Conn, batch: &[Write], mut ground: Ground) -> Result<Vec<W
     transfers?;
     entries?;
     records?;
-    plan.answers(&Written { record_ids, taken_ids })
+    plan.outcomes(&Written { record_ids, taken_ids })
 }
 
 /// Some of the comments were there already, as when one whose commit was not answered is sent again, here or

@@ -7,7 +7,7 @@ use diesel::sql_types::Bool;
 use super::Conn;
 use crate::domain::Comment;
 use crate::storage::batch::{
-    Known, KnownGift, KnownLive, KnownUser, NewGift, Plan, StoredComment, Wanted, Written, require_all,
+    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written, require_all,
 };
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::{
@@ -21,32 +21,32 @@ pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Writ
 
 /// Runs inside a transaction that holds the write lock.
 fn commit(conn: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-    let mut known = read(conn, &Wanted::by(batch))?;
-    let plan = Plan::decide(batch, &mut known);
+    let mut rows = read(conn, &BatchKeys::of(batch))?;
+    let plan = Plan::decide(batch, &mut rows);
     let written = write(conn, &plan)?;
-    plan.answers(&written)
+    plan.outcomes(&written)
 }
 
-fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
-    let mut known = Known::default();
-    for &id in wanted.givers.iter().chain(&wanted.viewers) {
+fn read(conn: &mut SqliteConnection, keys: &BatchKeys) -> QueryResult<BatchRows> {
+    let mut rows = BatchRows::default();
+    for &id in keys.givers.iter().chain(&keys.viewers) {
         let row =
             users::table.find(id).select((users::coin, users::status)).get_result::<(i64, i16)>(conn).optional()?;
-        known.users.extend(row.map(|(coin, status)| (id, KnownUser { coin, enabled: status == USER_ENABLED })));
+        rows.users.extend(row.map(|(coin, status)| (id, BatchUser { coin, enabled: status == USER_ENABLED })));
     }
-    for &id in &wanted.totals {
+    for &id in &keys.locked_lives {
         let columns = (lives::coin, lives::look_count, lives::status);
         let row = lives::table.find(id).select(columns).get_result::<(i64, i64, i16)>(conn).optional()?;
-        known.lives.extend(
+        rows.lives.extend(
             row.map(|(coin, look_count, status)| {
-                (id, KnownLive { coin, look_count, open: LIVE_OPEN.contains(&status) })
+                (id, BatchLive { coin, look_count, open: LIVE_OPEN.contains(&status) })
             }),
         );
     }
-    for &id in &wanted.gifts {
-        known.gifts.extend(gifts::table.find(id).select(gifts::id).get_result::<i64>(conn).optional()?);
+    for &id in &keys.gifts {
+        rows.gifts.extend(gifts::table.find(id).select(gifts::id).get_result::<i64>(conn).optional()?);
     }
-    for (giver, request_id) in &wanted.requests {
+    for (giver, request_id) in &keys.requests {
         let row = ledger_transfers::table
             .inner_join(gift_records::table)
             // A literal, because SQLite does not match a bound value with the condition of the index.
@@ -63,21 +63,21 @@ fn read(conn: &mut SqliteConnection, wanted: &Wanted) -> QueryResult<Known> {
                 gift_records::live_coin_after,
                 gift_records::created_at,
             ))
-            .get_result::<KnownGift>(conn)
+            .get_result::<EarlierGift>(conn)
             .optional()?;
-        known.requests.extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
+        rows.requests.extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
     }
-    for &view in &wanted.views {
+    for &view in &keys.views {
         let row = live_views::table.find(view).get_result::<(i64, i64)>(conn).optional()?;
-        known.views.extend(row);
+        rows.views.extend(row);
     }
-    for &id in &wanted.authors {
-        known.authors.extend(users::table.find(id).select(users::id).get_result::<i64>(conn).optional()?);
+    for &id in &keys.authors {
+        rows.authors.extend(users::table.find(id).select(users::id).get_result::<i64>(conn).optional()?);
     }
-    for &id in &wanted.commented {
-        known.commented.extend(lives::table.find(id).select(lives::id).get_result::<i64>(conn).optional()?);
+    for &id in &keys.commented_lives {
+        rows.commented_lives.extend(lives::table.find(id).select(lives::id).get_result::<i64>(conn).optional()?);
     }
-    Ok(known)
+    Ok(rows)
 }
 
 fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Written, StoreError> {
