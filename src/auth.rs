@@ -158,9 +158,9 @@ impl Auth {
         self.tokens.clear(user, self.clock.now()).await
     }
 
-    /// Whether this node is told when a token changes; see [`TokenStore::watch`].
-    pub fn watch(&self) -> Option<u64> {
-        self.tokens.watch()
+    /// `Some` while this node is notified when a token changes; see [`TokenStore::invalidation_epoch`].
+    pub fn invalidation_epoch(&self) -> Option<u64> {
+        self.tokens.invalidation_epoch()
     }
 
     /// The part that needs no store: whose token it is and when it expires.

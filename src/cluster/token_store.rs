@@ -17,9 +17,9 @@ pub trait TokenStore: Send + Sync {
     fn clear(&self, user: UserId, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
     /// Whether this token is the user's current one. False for a user without a token.
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>>;
-    /// Whether this node is told when a token changes, whoever changes it. The number is another one
-    /// whenever something may have been missed.
-    fn watch(&self) -> Option<u64> {
+    /// `Some` while this node is notified of every token that changes. The number changes whenever a
+    /// notification may have been missed: a verdict of another epoch may be out of date.
+    fn invalidation_epoch(&self) -> Option<u64> {
         None
     }
 }

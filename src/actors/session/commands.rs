@@ -213,8 +213,8 @@ impl Session {
             let verdict = timeout(patience, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
-        // Before the question: what is missed while it is under way is missed.
-        let watch = self.services.auth.watch();
+        // Read before the check begins: a notification may be missed while it is under way.
+        let invalidation_epoch = self.services.auth.invalidation_epoch();
         ctx.spawn(verdict.into_actor(self).map(move |(token, verdict), session, ctx| {
             session.awaited -= 1;
             if session.ended {
@@ -224,7 +224,7 @@ impl Session {
                 // Nothing is known while the store is away: who was good goes on, and the rooms with it,
                 // until the store says otherwise or somebody on this node does.
                 Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
-                verdict => verdict.map(|identity| session.identify(token, identity, watch)),
+                verdict => verdict.map(|identity| session.identify(token, identity, invalidation_epoch)),
             };
             session.claim(None);
             then(session, verdict, ctx);
@@ -268,7 +268,7 @@ impl Session {
 
     /// A session of another user from here on is in none of the rooms of the one before: what is decided
     /// about that user would not reach it any more. It hears `kicked` from each of them.
-    fn identify(&mut self, token: Arc<str>, identity: Identity, watch: Option<u64>) {
+    fn identify(&mut self, token: Arc<str>, identity: Identity, invalidation_epoch: Option<u64>) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
         if known != Some(user) {
@@ -282,7 +282,7 @@ impl Session {
             Some(verified) if known == Some(user) => verified.limiter,
             _ => self.services.directory.limiter(user, self.services.clock.now()),
         };
-        self.verified = Some(Verified { token, identity, checked: Instant::now(), watch, limiter });
+        self.verified = Some(Verified { token, identity, checked: Instant::now(), invalidation_epoch, limiter });
         if self.device_of.is_some() {
             self.announce_device(Some(user));
         }

@@ -18,7 +18,7 @@ use super::Session;
 
 /// Where changes of tokens are told, a verdict is asked for again after so many intervals: for what
 /// nobody tells, such as an account that was disabled in the database by hand.
-const WATCHED_INTERVALS: u32 = 10;
+const NOTIFIED_INTERVALS: u32 = 10;
 
 /// What a session has to do next, and when.
 #[derive(Debug)]
@@ -141,21 +141,21 @@ impl Session {
         }
         if self.deadlines.recheck <= now {
             self.deadlines.recheck = now + interval;
-            if !self.is_watched(interval) {
+            if !self.is_notified_of_changes(interval) {
                 self.recheck(ctx);
             }
         }
     }
 
-    /// Whether the node would have been told if something had befallen the user since the last verdict.
-    /// Even then it is asked for now and then, and when the token expires.
-    fn is_watched(&self, interval: Duration) -> bool {
-        let watch = self.services.auth.watch();
+    /// Whether the node would have been notified if the user's token or account had changed since the last verdict.
+    /// Even then the token is checked again after some intervals, and when it expires.
+    fn is_notified_of_changes(&self, interval: Duration) -> bool {
+        let invalidation_epoch = self.services.auth.invalidation_epoch();
         self.verified.as_ref().is_some_and(|verified| {
             let is_expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
-            watch.is_some()
-                && watch == verified.watch
-                && verified.checked.elapsed() < interval * WATCHED_INTERVALS
+            invalidation_epoch.is_some()
+                && invalidation_epoch == verified.invalidation_epoch
+                && verified.checked.elapsed() < interval * NOTIFIED_INTERVALS
                 && !is_expired
         })
     }

@@ -94,8 +94,8 @@ struct Verified {
     token: Arc<str>,
     identity: Identity,
     checked: Instant,
-    /// What the node was told of changes then, see [`Auth::watch`].
-    watch: Option<u64>,
+    /// That of the node when the check began, see [`Auth::invalidation_epoch`].
+    invalidation_epoch: Option<u64>,
     /// Of all sessions of the user.
     limiter: Arc<UserLimiter>,
 }

@@ -193,9 +193,9 @@ async fn invalidate_changed_since(
 }
 
 impl TokenStore for RedisTokens {
-    fn watch(&self) -> Option<u64> {
-        let watch = self.cluster.shared.invalidation_epoch.load(Ordering::Relaxed);
-        (watch != 0).then_some(watch)
+    fn invalidation_epoch(&self) -> Option<u64> {
+        let epoch = self.cluster.shared.invalidation_epoch.load(Ordering::Relaxed);
+        (epoch != 0).then_some(epoch)
     }
 
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
