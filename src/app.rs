@@ -32,9 +32,8 @@ use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect};
 use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
-use crate::outbox::OutboxLimits;
 use crate::storage::{self, Store, StoreError, StoreOptions};
-use crate::transport::{ConnectionLimits, Connections, TransportSettings, TransportState};
+use crate::transport::{ConnectionLimits, Connections, TransportState};
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
@@ -171,7 +170,7 @@ impl App {
             readiness: Arc::new(Readiness::default()),
             config: config.clone(),
         };
-        let transport = web::Data::new(TransportState::new(sessions.clone(), transport_settings(config)));
+        let transport = web::Data::new(TransportState::new(sessions.clone()));
         let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
         let connections = Connections::new(connection_limits(config));
         actix_rt::spawn(Connections::sweep(Arc::downgrade(&connections)));
@@ -179,7 +178,7 @@ impl App {
         Ok(Self {
             address,
             server,
-            drain_timeout: ms(config.server.drain_timeout_ms),
+            drain_timeout: config.server.drain_timeout_ms.duration(),
             persister,
             store,
             sessions,
@@ -309,10 +308,6 @@ fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Cl
     })
 }
 
-fn ms(ms: u32) -> Duration {
-    Duration::from_millis(u64::from(ms))
-}
-
 fn registration_rate(config: &Config) -> BucketRate {
     let per_hour = config.limits.registrations_per_hour;
     BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
@@ -321,24 +316,6 @@ fn registration_rate(config: &Config) -> BucketRate {
 fn live_limits(config: &Config) -> LiveLimits {
     let limits = &config.limits;
     LiveLimits::new(limits.lives_per_user, limits.lives_per_min, limits.status_changes_per_min)
-}
-
-fn transport_settings(config: &Config) -> TransportSettings {
-    TransportSettings {
-        outbox: OutboxLimits { packets_max: config.outbox.packets_max, bytes_max: config.outbox.bytes_max },
-        frame_bytes_max: config.limits.frame_bytes,
-        payload_bytes_max: config.engineio.max_payload_bytes,
-        body_bytes_max: config.limits.body_bytes,
-        body_bytes_per_address_max: config.limits.body_bytes_per_address,
-        ping_interval: config.engineio.ping_interval_ms.duration(),
-        ping_timeout: config.engineio.ping_timeout_ms.duration(),
-        upgrade_timeout: config.engineio.upgrade_timeout_ms.duration(),
-        allowed_origins: config.server.allowed_origins.clone(),
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        connections_max: config.limits.connections,
-        connections_per_address_max: config.limits.connections_per_address,
-        connections_per_s_max: config.limits.connections_per_s,
-    }
 }
 
 fn connection_limits(config: &Config) -> ConnectionLimits {

@@ -17,7 +17,7 @@ use log::error;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
-use super::{StartError, ms};
+use super::StartError;
 use crate::actors::hub::Hub;
 use crate::actors::session::WorkerHub;
 use crate::config::Config;
@@ -81,7 +81,7 @@ pub(super) fn listen(
 ) -> Result<(SocketAddr, ServerHandle), StartError> {
     let Listener { socket, address } = listener;
     let no_listener = |source| StartError::Listen { address, source };
-    let slow_after = ms(config.outbox.slow_after_ms);
+    let slow_after = config.outbox.slow_after_ms.duration();
     let head_timeout = config.server.head_timeout_ms.duration();
     // `Connections` closes idle connections; actix-http would set a timer for each response.
     let keep_alive = if config.server.keep_alive_ms.get() == 0 { KeepAlive::Disabled } else { KeepAlive::Os };

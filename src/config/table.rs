@@ -86,7 +86,7 @@ sections! {
         head_timeout_ms: Millis = Millis::new(5_000), 100..=TIMEOUT_MS_MAX;
         /// How long a client may take nothing of its answer.
         stall_timeout_ms: Millis = Millis::new(20_000), 100..=TIMEOUT_MS_MAX;
-        drain_timeout_ms: u32 = 10_000, 0..=TIMEOUT_MS_MAX;
+        drain_timeout_ms: Millis = Millis::new(10_000), 0..=TIMEOUT_MS_MAX;
     }
 
     /// Tokens.
@@ -179,7 +179,7 @@ sections! {
     outbox: OutboxConfig {
         packets_max: usize = 256, 16..=65_536;
         bytes_max: usize = 262_144, 4_096..=OUTBOX_BYTES_MAX;
-        slow_after_ms: u32 = 5_000, 100..=TIMEOUT_MS_MAX;
+        slow_after_ms: Millis = Millis::new(5_000), 100..=TIMEOUT_MS_MAX;
     }
 
     /// What clients may ask for.

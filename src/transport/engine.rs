@@ -3,7 +3,6 @@
 //! The order of checks and their errors are those of engine.io's `Server.verify`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_http::RequestHead;
 use actix_web::http::Method;
@@ -70,7 +69,7 @@ impl Asked {
             _ => return Err(EngineError::UnknownTransport),
         };
         let is_upgrade = head.headers().contains_key(UPGRADE);
-        if is_websocket && !cors::is_allowed(head, &state.settings.allowed_origins) {
+        if is_websocket && !cors::is_allowed(head, &state.config().server.allowed_origins) {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
@@ -104,7 +103,7 @@ pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> Head
     // An answer that refuses the version is told in the newest.
     let version = EngineVersion::from_query(query.eio.as_deref()).unwrap_or(EngineVersion::V4);
     let mut headers = HeaderMap::new();
-    cors::allow(head, version, &state.settings.allowed_origins, &mut headers);
+    cors::allow(head, version, &state.config().server.allowed_origins, &mut headers);
     headers
 }
 
@@ -162,7 +161,7 @@ pub(super) fn open_websocket(
     match asked {
         AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(NextStep::Session),
         AskedOfSocket::Upgrade(entry) => {
-            let probe = Probe::begin(&entry, state.settings.upgrade_timeout);
+            let probe = Probe::begin(&entry, state.config().engineio.upgrade_timeout_ms.duration());
             Ok(probe.map_or(NextStep::Nothing, NextStep::Probe))
         }
     }
@@ -185,18 +184,15 @@ fn new_ids(version: EngineVersion) -> (Arc<str>, Arc<str>) {
 }
 
 fn opening_packet(version: EngineVersion, sid: &str, upgrade: bool, state: &TransportState) -> String {
+    let engineio = &state.config().engineio;
     let handshake = Handshake {
         sid,
         upgrade,
-        ping_interval_ms: millis(state.settings.ping_interval),
-        ping_timeout_ms: millis(state.settings.ping_timeout),
-        payload_bytes_max: state.settings.payload_bytes_max,
+        ping_interval_ms: u64::from(engineio.ping_interval_ms.get()),
+        ping_timeout_ms: u64::from(engineio.ping_timeout_ms.get()),
+        payload_bytes_max: engineio.max_payload_bytes,
     };
     open_packet(version, &handshake)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn open_polling(
@@ -210,7 +206,7 @@ fn open_polling(
         Err(refused) => return full(refused),
     };
     let (sid, socket_id) = new_ids(version);
-    let outbox = Outbox::new(state.settings.outbox);
+    let outbox = Outbox::new(state.outbox_limits());
     let (place, over) = state.table.place(sid.clone());
     let address = seat.address();
     let session = Session::begin(SessionStart {
@@ -238,7 +234,7 @@ fn open_session(
 ) -> Result<SocketSession, Refusal> {
     let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);
-    let outbox = Outbox::new(state.settings.outbox);
+    let outbox = Outbox::new(state.outbox_limits());
     // Before the session begins, since it may have something to say at once.
     outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Priority::Critical));
     Ok(SocketSession::begin(version.codec(), socket_id, outbox, None, seat, state, hub))

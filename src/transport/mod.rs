@@ -26,7 +26,6 @@ mod ws;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use actix::Addr;
 use actix_http::RequestHead;
@@ -37,7 +36,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, Received, SessionServices, TransportGone};
 use crate::client_address::{client_of, limit_key};
-use crate::config::Network;
+use crate::config::Config;
 use crate::domain::{BucketRate, Disconnect};
 use crate::outbox::OutboxLimits;
 use crate::protocol::engineio::EngineError;
@@ -57,32 +56,6 @@ pub const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// would grow to 6 MiB.
 pub const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
 
-/// The limits of transports.
-#[derive(Debug, Clone)]
-pub struct TransportSettings {
-    pub outbox: OutboxLimits,
-    /// Largest WebSocket message, in bytes.
-    pub frame_bytes_max: usize,
-    /// Largest polling body in either direction, in bytes.
-    pub payload_bytes_max: usize,
-    /// Bytes of polling bodies that this node, and one address, may be sending at once.
-    pub body_bytes_max: usize,
-    pub body_bytes_per_address_max: usize,
-    /// What clients are told of heartbeats, and how they are kept by their sessions.
-    pub ping_interval: Duration,
-    pub ping_timeout: Duration,
-    /// How long a WebSocket may take to take over from polling.
-    pub upgrade_timeout: Duration,
-    /// Origins whose pages may use `/socket.io/`; `*` is all.
-    pub allowed_origins: Vec<String>,
-    /// Proxies whose word on the client's address counts.
-    pub trusted_proxies: Vec<Network>,
-    /// Sessions of this node, of one address, and new ones in a second.
-    pub connections_max: usize,
-    pub connections_per_address_max: usize,
-    pub connections_per_s_max: u32,
-}
-
 /// Strangers that one arrival may ask to go: enough to make room faster than others come, few enough to cost
 /// nothing.
 const ASKED_TO_GO_MAX: usize = 16;
@@ -90,7 +63,6 @@ const ASKED_TO_GO_MAX: usize = 16;
 /// What all workers' transports share.
 pub struct TransportState {
     services: Arc<SessionServices>,
-    settings: TransportSettings,
     gate: Arc<Gate>,
     bodies: Arc<Bodies>,
     table: Arc<EngineTable>,
@@ -98,22 +70,33 @@ pub struct TransportState {
 }
 
 impl TransportState {
-    pub fn new(services: Arc<SessionServices>, settings: TransportSettings) -> Self {
-        let per_s = settings.connections_per_s_max;
+    pub fn new(services: Arc<SessionServices>) -> Self {
+        let (limits, engineio) = (&services.config.limits, &services.config.engineio);
+        let per_s = limits.connections_per_s;
         // Whoever may hold so many sessions may open as many at once.
-        let per_address = u32::try_from(settings.connections_per_address_max).unwrap_or(u32::MAX);
+        let per_address = u32::try_from(limits.connections_per_address).unwrap_or(u32::MAX);
         let gate = Gate::new(GateLimits {
-            sessions_max: settings.connections_max,
-            sessions_per_address_max: settings.connections_per_address_max,
+            sessions_max: limits.connections,
+            sessions_per_address_max: limits.connections_per_address,
             arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
             arrivals_per_address: BucketRate { burst: per_address, refill: per_address, per_ms: 1_000 },
         });
         let bodies = Bodies::new(BodyLimits {
-            body_bytes_max: settings.payload_bytes_max,
-            node_bytes_max: settings.body_bytes_max,
-            address_bytes_max: settings.body_bytes_per_address_max,
+            body_bytes_max: engineio.max_payload_bytes,
+            node_bytes_max: limits.body_bytes,
+            address_bytes_max: limits.body_bytes_per_address,
         });
-        Self { services, settings, gate, bodies, table: Arc::default(), sockets_count: Arc::default() }
+        Self { services, gate, bodies, table: Arc::default(), sockets_count: Arc::default() }
+    }
+
+    fn config(&self) -> &Config {
+        &self.services.config
+    }
+
+    /// What may wait for a slow client.
+    fn outbox_limits(&self) -> OutboxLimits {
+        let outbox = &self.config().outbox;
+        OutboxLimits { packets_max: outbox.packets_max, bytes_max: outbox.bytes_max }
     }
 
     /// WebSockets that are open, those included whose session ended and that say good-bye.
@@ -134,7 +117,7 @@ impl TransportState {
 
     /// Where a request comes from: what one client is likely to own.
     fn client_key(&self, head: &RequestHead) -> IpAddr {
-        limit_key(client_of(head.peer_addr, head.headers(), &self.settings.trusted_proxies))
+        limit_key(client_of(head.peer_addr, head.headers(), &self.config().server.trusted_proxies))
     }
 }
 

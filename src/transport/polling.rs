@@ -30,7 +30,7 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
         Ok(guard) => guard,
         Err(conflict) => return conflict.refuse(entry),
     };
-    let limits = DrainLimits { packets_max: POLL_PACKETS_MAX, bytes_max: state.settings.payload_bytes_max };
+    let limits = DrainLimits { packets_max: POLL_PACKETS_MAX, bytes_max: state.config().engineio.max_payload_bytes };
     let packets = match guard.wait(limits).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry, &[NOOP.as_bytes()]),

@@ -82,7 +82,7 @@ fn accept(connection: Framed<HttpStream, Codec>, response: Response<()>, next: N
         tcp,
         parts.write_buf.freeze(),
         parts.read_buf,
-        state.settings.frame_bytes_max,
+        state.config().limits.frame_bytes,
         &state.sockets_count,
     );
     match next {

@@ -22,7 +22,7 @@ struct PlainQuery {
 /// Begins the session of a WebSocket to `/ws`. A browser sends a page's origin and leaves it to the server whether
 /// that page may connect.
 pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<SocketSession, Refusal> {
-    if !cors::is_allowed(head, &state.settings.allowed_origins) {
+    if !cors::is_allowed(head, &state.config().server.allowed_origins) {
         return Err(Box::new(HttpResponse::Forbidden().finish()));
     }
     // Anything but one token is no token, and the session says so.
@@ -30,7 +30,7 @@ pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerH
     let token =
         web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);
     let seat = state.admit(head).map_err(|refused| Box::new(overloaded(refused).finish()))?;
-    let outbox = Outbox::new(state.settings.outbox);
+    let outbox = Outbox::new(state.outbox_limits());
     Ok(SocketSession::begin(Codec::PlainJson, random_sid(), outbox, token, seat, state, hub))
 }
 
