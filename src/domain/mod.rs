@@ -52,4 +52,4 @@ pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_sk
 pub use peers::{PeerChange, PeerUser};
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};
 pub use reject::{CommentFault, Reject};
-pub use room::{Room, RoomSettings, StoreFailed};
+pub use room::{CommentWriteError, Room, RoomSettings};

@@ -19,7 +19,7 @@ use super::{
 
 use comments::PendingComment;
 
-pub use comments::StoreFailed;
+pub use comments::CommentWriteError;
 
 /// The limits a room lives by; each is a configuration key.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ use diesel::Queryable;
 
 use super::{StoreError, Write, WriteOutcome};
 use crate::domain::{
-    Coins, Comment, CommentId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId, StoreFailed,
+    Coins, Comment, CommentId, CommentWriteError, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId,
     Timestamp, UserId,
 };
 
@@ -226,7 +226,7 @@ impl Plan {
         let refused = |reason| PlannedOutcome::Ready(WriteOutcome::Comment(Err(reason)));
         let author_exists = rows.authors.contains(&comment.author.id.get());
         if !author_exists || !rows.commented_lives.contains(&comment.live_id.get()) {
-            return refused(StoreFailed::Refused);
+            return refused(CommentWriteError::Refused);
         }
         if let Some(&place) = self.comment_places.get(&comment.id) {
             let earlier = &self.comments[place];
@@ -312,7 +312,7 @@ pub(super) fn require_all(changed: usize, planned: usize) -> Result<(), StoreErr
 }
 
 /// Two nodes made the same id in the same millisecond: the sender tries again and gets a new one.
-const ID_TAKEN: StoreFailed = StoreFailed::Busy;
+const ID_TAKEN: CommentWriteError = CommentWriteError::Busy;
 
 fn refused(refusal: GiftRefusal) -> PlannedOutcome {
     PlannedOutcome::Ready(WriteOutcome::Gift(Err(refusal)))

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId, LiveStatus,
-    RequestId, StoreFailed, Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live,
+    LiveId, LiveStatus, RequestId, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, Performed};
@@ -144,7 +144,7 @@ pub enum Write {
 /// What became of one [`Write`], in the order of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
-    Comment(Result<(), StoreFailed>),
+    Comment(Result<(), CommentWriteError>),
     Gift(Result<GiftReceipt, GiftRefusal>),
     /// The live's look_count after it; `None` if it had been counted before or the live is gone.
     View(Option<i64>),

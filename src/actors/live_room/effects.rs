@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
-use crate::actors::persister::WriteTicket;
+use crate::actors::persister::{SubmitError, WriteTicket};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced,
-    StoreFailed,
+    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject, Reply, ReplyTo,
+    RoomEvent, Sequenced,
 };
 use crate::outbox::Packet;
 use crate::protocol::refusal::kick_code;
@@ -42,13 +42,13 @@ impl LiveRoom {
                     let effects = if self.log.has_room() && self.store_comment(&comment).is_ok() {
                         self.publish(RoomEvent::Comment(comment))
                     } else {
-                        self.room.comment_stored(comment.id, Err(StoreFailed::Busy))
+                        self.room.comment_stored(comment.id, Err(CommentWriteError::Busy))
                     };
                     prepend(&mut todo, effects);
                 }
                 Effect::StoreComment(comment) => {
                     if self.store_comment(&comment).is_err() {
-                        prepend(&mut todo, self.room.comment_stored(comment.id, Err(StoreFailed::Busy)));
+                        prepend(&mut todo, self.room.comment_stored(comment.id, Err(CommentWriteError::Busy)));
                     }
                 }
                 Effect::Echo { handle, comment } => {
@@ -56,8 +56,8 @@ impl LiveRoom {
                     self.fan_out.one(&handle, Packet::text(&text, Priority::Normal));
                 }
                 Effect::CommitGift { ticket, order } => {
-                    if let Err(refusal) = self.persister.submit(Write::Gift(order), WriteTicket::Gift(ticket)) {
-                        prepend(&mut todo, self.room.gift_settled(ticket, Err(refusal)));
+                    if let Err(SubmitError) = self.persister.submit(Write::Gift(order), WriteTicket::Gift(ticket)) {
+                        prepend(&mut todo, self.room.gift_settled(ticket, Err(GiftRefusal::Busy)));
                     }
                 }
                 Effect::RecordView(user_id) => {
@@ -69,7 +69,7 @@ impl LiveRoom {
         }
     }
 
-    fn store_comment(&self, comment: &Arc<Comment>) -> Result<(), GiftRefusal> {
+    fn store_comment(&self, comment: &Arc<Comment>) -> Result<(), SubmitError> {
         self.persister.submit(Write::Comment(comment.clone()), WriteTicket::Comment(comment.id))
     }
 

@@ -28,7 +28,7 @@ use log::{error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::actors::start_in_arbiter;
-use crate::domain::{GiftRefusal, StoreFailed};
+use crate::domain::{CommentWriteError, GiftRefusal};
 use crate::storage::{Attempt, RowLock, Sequence, Store, StoreError, Write, WriteOutcome};
 
 use blocked::BlockedWrites;
@@ -98,6 +98,11 @@ impl PersisterPort {
     }
 }
 
+/// The write was not queued: the queue is full, or it is a gift and the store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue of writes is full, or the store is away")]
+pub struct SubmitError;
+
 /// One room's handle to the persister.
 pub struct RoomPersister {
     port: PersisterPort,
@@ -105,21 +110,20 @@ pub struct RoomPersister {
 }
 
 impl RoomPersister {
-    /// Submits a write; the room is answered with [`WritesDone`]. `Err` when the queue is full, and for
-    /// a gift while the store is away: then the write was not queued.
-    pub fn submit(&self, write: Write, ticket: WriteTicket) -> Result<(), GiftRefusal> {
+    /// Submits a write; the room is answered with [`WritesDone`].
+    pub fn submit(&self, write: Write, ticket: WriteTicket) -> Result<(), SubmitError> {
         let queue_state = &self.port.queue_state;
         if matches!(write, Write::Gift(_)) && !queue_state.healthy.load(Ordering::Relaxed) {
-            return Err(GiftRefusal::Busy);
+            return Err(SubmitError);
         }
         let room_left = |queued: usize| (queued < queue_state.queue_max).then_some(queued + 1);
         if queue_state.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left).is_err() {
-            return Err(GiftRefusal::Busy);
+            return Err(SubmitError);
         }
         let submit = Submit { write, ticket, room: self.room.clone(), at: Instant::now() };
         if self.port.persister.try_send(submit).is_err() {
             queue_state.queued.fetch_sub(1, Ordering::Relaxed);
-            return Err(GiftRefusal::Busy);
+            return Err(SubmitError);
         }
         Ok(())
     }
@@ -512,7 +516,7 @@ impl Persister {
 /// The answer to a write that the store refuses.
 fn refused(write: &Write) -> Attempt {
     Attempt::Done(match write {
-        Write::Comment(_) => WriteOutcome::Comment(Err(StoreFailed::Refused)),
+        Write::Comment(_) => WriteOutcome::Comment(Err(CommentWriteError::Refused)),
         Write::Gift(_) => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
         Write::View { .. } => WriteOutcome::View(None),
     })

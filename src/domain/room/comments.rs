@@ -10,9 +10,9 @@ use crate::domain::{
     RequestId, SessionId, Timestamp,
 };
 
-/// The store did not take a comment.
+/// Why the store did not keep a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreFailed {
+pub enum CommentWriteError {
     /// Try again later.
     Busy,
     /// The row itself was refused (its author is gone, say): trying again is useless.
@@ -176,7 +176,7 @@ impl<H: Clone> Room<H> {
     }
 
     /// The store answered for a comment.
-    pub fn comment_stored(&mut self, id: CommentId, result: Result<(), StoreFailed>) -> Vec<Effect<H>> {
+    pub fn comment_stored(&mut self, id: CommentId, result: Result<(), CommentWriteError>) -> Vec<Effect<H>> {
         match result {
             Ok(()) => {
                 if let Some(pending) = self.pending_comments.get_mut(&id) {
@@ -184,15 +184,15 @@ impl<H: Clone> Room<H> {
                 }
                 self.answer_comment(id)
             }
-            Err(failed) => {
+            Err(error) => {
                 let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
                 // A retry is a new comment: this one was not kept.
                 if let Some(key) = pending.key {
                     self.posted_comments.forget(&key, id);
                 }
-                let reject = match failed {
-                    StoreFailed::Busy => Reject::BUSY,
-                    StoreFailed::Refused => Reject::CommentRefused { fault: CommentFault::NotStored },
+                let reject = match error {
+                    CommentWriteError::Busy => Reject::BUSY,
+                    CommentWriteError::Refused => Reject::CommentRefused { fault: CommentFault::NotStored },
                 };
                 pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Err(reject) }).collect()
             }

@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, Comment, CommentId, CommentText, CrowdRate, Effect, EntryContent,
-    GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId, LiveStatus, Offset,
-    Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, StoreFailed, Timestamp, UserId,
+    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, Comment, CommentId, CommentText, CommentWriteError, CrowdRate,
+    Effect, EntryContent, GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live,
+    LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, Timestamp, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -245,7 +245,7 @@ impl World {
         self.decide(&to, decision);
     }
 
-    fn store_answers(&mut self, id: CommentId, answer: Result<(), StoreFailed>) {
+    fn store_answers(&mut self, id: CommentId, answer: Result<(), CommentWriteError>) {
         match answer {
             Ok(()) => drop(self.stored.insert(id)),
             Err(_) => self.kept.retain(|_, (kept, _)| *kept != id),
@@ -309,7 +309,7 @@ impl World {
                 Effect::StoreComment(comment) => {
                     assert!(self.told_comments.contains_key(&comment.id), "stored again, and told to nobody");
                     if self.store_full {
-                        let effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy));
+                        let effects = self.room.comment_stored(comment.id, Err(CommentWriteError::Busy));
                         self.perform(effects);
                     } else {
                         self.submitted.remove(&comment.id);
@@ -334,7 +334,7 @@ impl World {
                 Effect::PostComment(comment) => {
                     assert!(!self.sampled_out.contains(&comment.id), "shown after all: c{}", comment.id);
                     if self.store_full {
-                        let effects = self.room.comment_stored(comment.id, Err(StoreFailed::Busy));
+                        let effects = self.room.comment_stored(comment.id, Err(CommentWriteError::Busy));
                         self.perform(effects);
                     } else {
                         self.submit(&comment);

@@ -1,6 +1,6 @@
 //! What may happen to a room, and how often it does.
 
-use liveroom::domain::{GiftRefusal, LiveStatus, StoreFailed};
+use liveroom::domain::{CommentWriteError, GiftRefusal, LiveStatus};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -37,7 +37,7 @@ pub enum Step {
     },
     Store {
         which: Index,
-        answer: Result<(), StoreFailed>,
+        answer: Result<(), CommentWriteError>,
     },
     StoreFull(bool),
     Books {
@@ -97,8 +97,8 @@ fn own_or(session: u64, user: u8) -> u8 {
     if user < USERS { user } else { session as u8 % USERS }
 }
 
-fn store_answer() -> impl Strategy<Value = Result<(), StoreFailed>> {
-    prop_oneof![4 => Just(Ok(())), 1 => Just(Err(StoreFailed::Busy)), 1 => Just(Err(StoreFailed::Refused))]
+fn store_answer() -> impl Strategy<Value = Result<(), CommentWriteError>> {
+    prop_oneof![4 => Just(Ok(())), 1 => Just(Err(CommentWriteError::Busy)), 1 => Just(Err(CommentWriteError::Refused))]
 }
 
 fn settling() -> impl Strategy<Value = Settling> {

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, Control, CrowdRate, Effect,
-    EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, HistoryLimits,
-    KickReason, Live, LiveId, LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position, PresenceSettings, Profile,
-    Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId,
-    StoreFailed, Timestamp, UserId,
+    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CommentWriteError, Control,
+    CrowdRate, Effect, EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal,
+    History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, SocketId, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -267,8 +267,8 @@ impl World {
     fn store(&mut self, words: &mut Words) -> Result<(), String> {
         let result = match words.next("an answer")?.as_str() {
             "ok" => Ok(()),
-            "busy" => Err(StoreFailed::Busy),
-            "refused" => Err(StoreFailed::Refused),
+            "busy" => Err(CommentWriteError::Busy),
+            "refused" => Err(CommentWriteError::Refused),
             state @ ("full" | "free") => {
                 self.store_full = state == "full";
                 return Ok(());
@@ -395,7 +395,7 @@ impl World {
                     let full = if self.store_full { " (full)" } else { "" };
                     self.trace.push(format!("store <- comment c{} again{full}", comment.id));
                     if self.store_full {
-                        let effects = self.room().comment_stored(comment.id, Err(StoreFailed::Busy));
+                        let effects = self.room().comment_stored(comment.id, Err(CommentWriteError::Busy));
                         self.perform(effects);
                     }
                 }
@@ -419,7 +419,7 @@ impl World {
                     let full = if self.store_full { " (full)" } else { "" };
                     self.trace.push(format!("store <- comment c{id}{full}"));
                     if self.store_full {
-                        let effects = self.room().comment_stored(id, Err(StoreFailed::Busy));
+                        let effects = self.room().comment_stored(id, Err(CommentWriteError::Busy));
                         self.perform(effects);
                     } else {
                         self.publish(RoomEvent::Comment(comment));

@@ -172,7 +172,7 @@ pub async fn an_id_that_another_comment_has_is_refused_and_the_rest_is_kept(db: 
         comment(1, live, alice, "first", None),
     ];
     let batch = batch.map(|comment| Write::Comment(Arc::new(comment))).to_vec();
-    let (ok, busy) = (Ok(()), Err(StoreFailed::Busy));
+    let (ok, busy) = (Ok(()), Err(CommentWriteError::Busy));
     // A batch takes the first of two comments with one id and refuses the second without a look at the table.
     let outcomes = db.store.commit(batch).await.unwrap();
     assert_eq!(outcomes, [busy, ok, ok, busy, busy].map(WriteOutcome::Comment));

@@ -335,7 +335,7 @@ async fn a_comment_is_stored_once_and_strangers_comments_are_refused(db: Databas
         )
         .await
         .unwrap();
-    let (ok, refused, busy) = (Ok(()), Err(StoreFailed::Refused), Err(StoreFailed::Busy));
+    let (ok, refused, busy) = (Ok(()), Err(CommentWriteError::Refused), Err(CommentWriteError::Busy));
     assert_eq!(outcomes, [ok, refused, refused, ok, busy, ok].map(WriteOutcome::Comment));
     let again = db.commit_one(Write::Comment(Arc::new(good.clone()))).await;
     assert_eq!(again, WriteOutcome::Comment(Ok(())));
