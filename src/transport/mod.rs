@@ -110,7 +110,7 @@ impl TransportState {
         let admitted = self.gate.try_enter(self.client_key(head), self.services.clock.now());
         let short = self.gate.seats_short();
         if short > 0 {
-            self.services.directory.make_room(short, ASKED_TO_GO_MAX);
+            self.services.directory.free_seats(short, ASKED_TO_GO_MAX);
         }
         admitted
     }

@@ -24,15 +24,15 @@ use crate::protocol::{ClientCommand, ClientRequest, Codec, Decoded, EngineVersio
 
 use super::{RoomLink, Session, Step, Verified};
 
-/// How long commands wait for a verdict that was good before. Then that one stands: the store is away,
-/// and the node has said that it is not ready.
+/// How long commands wait for a new verdict on a token whose last one was good. Then the last one stands: the
+/// store is away, and the node reports that it is not ready.
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// The first thing a session does: Engine.IO 3 is greeted unasked, `/ws` must prove who it is.
+    /// Begins the session: Engine.IO 3 is greeted without asking, `/ws` is authenticated by its token.
     pub(super) fn open(&mut self, ctx: &mut Context<Self>) {
         match self.codec() {
-            Codec::SocketIoV2 => self.say(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
+            Codec::SocketIoV2 => self.send_text(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
             Codec::SocketIoV4 => {}
             Codec::PlainJson => {
                 let token = self.token.clone().unwrap_or_else(|| Arc::from(""));
@@ -56,7 +56,7 @@ impl Session {
         }
     }
 
-    /// Says whose `/ws` connection this is, or that it is nobody's any more.
+    /// Announces the user of this `/ws` connection to the other nodes, or that it has none any more.
     pub(super) fn announce_device(&mut self, user: Option<UserId>) {
         let before = std::mem::replace(&mut self.device_of, user);
         if before == user {
@@ -70,7 +70,7 @@ impl Session {
         }
     }
 
-    /// Ends the session because its token is no good.
+    /// Ends the session because its token is refused.
     pub(super) fn refuse_identity(&mut self, error: AuthError, ctx: &mut Context<Self>) {
         let (reason, fail) = match error {
             AuthError::Invalid => (Disconnect::Unauthorized, TOKEN_INVALID),
@@ -82,7 +82,7 @@ impl Session {
         self.refuse_user(reason, error.into(), fail, ctx);
     }
 
-    /// Ends the session because somebody else decided so.
+    /// Ends the session because its user was revoked elsewhere.
     pub(super) fn revoked(&mut self, reason: Disconnect, ctx: &mut Context<Self>) {
         match reason {
             Disconnect::Unauthorized => self.refuse_identity(AuthError::Invalid, ctx),
@@ -94,32 +94,32 @@ impl Session {
         }
     }
 
-    /// Takes in what a decoder made of a text.
+    /// Handles a decoded text.
     pub(super) fn decoded(&mut self, decoded: Decoded, ctx: &mut Context<Self>) {
         match decoded {
             Decoded::Command(command) => {
-                if self.let_through(&command.ack, ctx) {
+                if self.check_rate_limit(&command.ack, ctx) {
                     self.waiting.push_back(Step::Command(command));
                     self.pump(ctx);
                 }
             }
             Decoded::UnknownEvent { ack } => {
-                // Socket.IO ignores what it does not know, unless somebody waits for the answer.
+                // Socket.IO ignores events that it does not know, unless the client waits for an answer.
                 let silent = self.decoder.is_some() && ack == AckId::None;
-                if self.let_through(&ack, ctx) && !silent {
+                if self.check_rate_limit(&ack, ctx) && !silent {
                     self.reject(&ack, Reject::BadRequest { what: "event: not a known one" });
                 }
             }
             Decoded::Malformed { ack, what } => {
-                if self.let_through(&ack, ctx) {
+                if self.check_rate_limit(&ack, ctx) {
                     self.reject(&ack, Reject::BadRequest { what });
                 }
             }
         }
     }
 
-    /// Whether a command may pass the limiter. One that may not is answered.
-    fn let_through(&mut self, ack: &AckId, ctx: &mut Context<Self>) -> bool {
+    /// Whether the rate limit allows a command. One that is refused is answered.
+    fn check_rate_limit(&mut self, ack: &AckId, ctx: &mut Context<Self>) -> bool {
         let taken = self.take_from_limiter(ctx);
         if let Err(retry_after_ms) = taken
             && !self.ended
@@ -129,8 +129,8 @@ impl Session {
         taken.is_ok()
     }
 
-    /// The limiter of everything a client sends: heartbeats cost a wake-up and an answer too. Who
-    /// goes on although refused is disconnected.
+    /// The limiter of all messages of a client: heartbeats cost a wake-up and an answer too. A client that goes on
+    /// although it is refused is disconnected.
     pub(super) fn take_from_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
         let rate = command_rate(self.limits());
         let taken = self.limiter.take(rate, self.services.clock.now());
@@ -140,7 +140,7 @@ impl Session {
         taken
     }
 
-    /// The limiter of what all sessions of the user send. A session that goes on although refused is
+    /// The limiter of the commands of all sessions of the user. A session that goes on although refused is
     /// disconnected, and those that wait are not.
     fn take_from_user_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
         let Some(verified) = &self.verified else { return Ok(()) };
@@ -152,11 +152,11 @@ impl Session {
         taken
     }
 
-    /// Carries out waiting commands until one has to wait for an answer.
+    /// Executes queued commands until one has to wait for an answer.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
-        while self.awaited == 0 && !self.ended {
+        while self.pending_answers == 0 && !self.ended {
             match self.waiting.pop_front() {
-                Some(Step::Command(command)) => self.carry_out(command, ctx),
+                Some(Step::Command(command)) => self.execute(command, ctx),
                 Some(Step::LeaveRooms) => self.leave_rooms(Departure::Lost),
                 None => {
                     // An idle session holds no memory for what it might have to do.
@@ -167,14 +167,14 @@ impl Session {
         }
     }
 
-    fn carry_out(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
+    fn execute(&mut self, command: ClientCommand, ctx: &mut Context<Self>) {
         let token = match (&command.token, &self.token, &command.request) {
             (TokenField::Present(token), ..) => token.as_str(),
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
             (TokenField::Missing, Some(own), ClientRequest::Room(_)) => own.as_ref(),
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
-        if self.knows(token) {
+        if self.has_fresh_verdict(token) {
             return self.authorized(command, ctx);
         }
         self.verify(Arc::from(token), ctx, move |session, verdict, ctx| match verdict {
@@ -183,66 +183,66 @@ impl Session {
         });
     }
 
-    /// Whether the verdict on `token` is known, good and fresh.
-    fn knows(&self, token: &str) -> bool {
+    /// Whether the last verdict on `token` is good and recent.
+    fn has_fresh_verdict(&self, token: &str) -> bool {
         let recheck = self.services.config.auth.recheck_ms.duration();
-        self.vouched(token).is_some_and(|verified| verified.checked.elapsed() < recheck)
+        self.last_good_verdict(token).is_some_and(|verified| verified.checked.elapsed() < recheck)
     }
 
-    /// The latest verdict on `token`, if that was good and the token has not expired since.
-    fn vouched(&self, token: &str) -> Option<&Verified> {
+    /// The last verdict on `token`, if that was good and the token has not expired since.
+    fn last_good_verdict(&self, token: &str) -> Option<&Verified> {
         self.verified.as_ref().filter(|verified| {
             let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
             *verified.token == *token && !expired
         })
     }
 
-    /// Asks for the verdict on `token`; commands wait meanwhile.
+    /// Has `token` verified; commands wait meanwhile.
     fn verify(
         &mut self,
         token: Arc<str>,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, Result<(), AuthError>, &mut Context<Self>) + 'static,
     ) {
-        self.awaited += 1;
+        self.pending_answers += 1;
         let auth = self.services.auth.clone();
-        self.claim(auth.decode(&token).ok().map(|(user, _)| user));
-        let patience = if self.vouched(&token).is_some() { AGAIN_TIMEOUT } else { ASK_TIMEOUT };
+        self.set_pending_user(auth.decode(&token).ok().map(|(user, _)| user));
+        let wait = if self.last_good_verdict(&token).is_some() { AGAIN_TIMEOUT } else { ASK_TIMEOUT };
         let verdict = async move {
-            // A store that hangs must not hold the session, and the commands behind this one, for ever.
-            let verdict = timeout(patience, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
+            // A store that hangs must not block the session, and the commands after this one, for ever.
+            let verdict = timeout(wait, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
         // Read before the check begins: a notification may be missed while it is under way.
         let invalidation_epoch = self.services.auth.invalidation_epoch();
         ctx.spawn(verdict.into_actor(self).map(move |(token, verdict), session, ctx| {
-            session.awaited -= 1;
+            session.pending_answers -= 1;
             if session.ended {
                 return;
             }
             let verdict = match verdict {
-                // Nothing is known while the store is away: who was good goes on, and the rooms with it,
-                // until the store says otherwise or somebody on this node does.
+                // While the store is away the last good verdict stands, and the rooms go on, until the store
+                // or a change on this node says otherwise.
                 Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
                 verdict => verdict.map(|identity| session.identify(token, identity, invalidation_epoch)),
             };
-            session.claim(None);
+            session.set_pending_user(None);
             then(session, verdict, ctx);
-            session.caught_up(ctx);
+            session.answer_arrived(ctx);
         }));
     }
 
-    /// An answer came: goes on with what waited for it.
-    fn caught_up(&mut self, ctx: &mut Context<Self>) {
-        if self.awaited == 0 && std::mem::take(&mut self.must_recheck) {
+    /// An answer arrived: continues with the commands that waited for it.
+    fn answer_arrived(&mut self, ctx: &mut Context<Self>) {
+        if self.pending_answers == 0 && std::mem::take(&mut self.must_recheck) {
             self.recheck(ctx);
         }
         self.pump(ctx);
     }
 
-    /// Lets the latest verdict on `token` stand for one more period, if it was good.
+    /// Extends the last verdict on `token` by one more period, if it was good.
     fn renew_verdict(&mut self, token: &str) -> bool {
-        if self.vouched(token).is_none() {
+        if self.last_good_verdict(token).is_none() {
             return false;
         }
         if let Some(verified) = &mut self.verified {
@@ -251,14 +251,14 @@ impl Session {
         true
     }
 
-    /// Lists the session under the user it claims to be, and no more under the one before.
-    fn claim(&mut self, user: Option<UserId>) {
+    /// Lists the session under the user whose token is being verified, and no longer under the one before.
+    fn set_pending_user(&mut self, user: Option<UserId>) {
         let (own, directory) = (self.port.outlet.session, &self.services.directory);
         if let Some(user) = user {
             directory.identify(user, own);
         }
         let verified = self.verified.as_ref().map(|verified| verified.identity.profile.id);
-        if let Some(before) = std::mem::replace(&mut self.claimed, user)
+        if let Some(before) = std::mem::replace(&mut self.pending_user, user)
             && Some(before) != user
             && Some(before) != verified
         {
@@ -266,8 +266,8 @@ impl Session {
         }
     }
 
-    /// A session of another user from here on is in none of the rooms of the one before: what is decided
-    /// about that user would not reach it any more. It hears `kicked` from each of them.
+    /// Makes the session that of a verified user. If that is another user than before, it leaves the rooms of the
+    /// one before, since decisions about that user would not reach it any more; each answers with `kicked`.
     fn identify(&mut self, token: Arc<str>, identity: Identity, invalidation_epoch: Option<u64>) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
         let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
@@ -288,16 +288,16 @@ impl Session {
         }
     }
 
-    /// Asks again whether the session's user may go on.
+    /// Verifies the session's token again.
     pub(super) fn recheck(&mut self, ctx: &mut Context<Self>) {
-        if self.awaited > 0 {
+        if self.pending_answers > 0 {
             self.must_recheck = true;
             return;
         }
         if let Some(verified) = &self.verified {
             let token = verified.token.clone();
             self.verify(token, ctx, |session, verdict, ctx| match verdict {
-                // Nothing is known while the store is away, and nobody is thrown out for that.
+                // The store is away: that ends no session.
                 Ok(()) | Err(AuthError::Unavailable) => {}
                 Err(error) => session.refuse_identity(error, ctx),
             });
@@ -319,11 +319,11 @@ impl Session {
         }
     }
 
-    /// From here on the token that has just been verified serves the commands that bring none.
+    /// From here on the token that has just been verified serves the commands that carry none.
     fn replace_token(&mut self, ack: &AckId) {
         self.token = self.verified.as_ref().map(|verified| verified.token.clone());
         if let Some(text) = done_text(self.codec().dialect(), ack) {
-            self.say(&text);
+            self.send_text(&text);
         }
     }
 
@@ -346,12 +346,12 @@ impl Session {
 
     /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
     pub(super) fn locate(&mut self, live_id: LiveId, command: SessionCommand, ctx: &mut Context<Self>) {
-        self.awaited += 1;
-        // Not a clone of the way to the registry: its mailbox would have no bound for that.
+        self.pending_answers += 1;
+        // Not a clone of the address of the registry: its mailbox would not be bounded for that.
         let services = self.services.clone();
         let located = async move { services.rooms.locate(live_id).await };
         ctx.spawn(located.into_actor(self).map(move |located: Located, session, ctx| {
-            session.awaited -= 1;
+            session.pending_answers -= 1;
             if session.ended {
                 return;
             }
@@ -359,11 +359,11 @@ impl Session {
                 Ok(room) => session.deliver(live_id, room, command),
                 Err(reject) => session.reject(&command.ack, reject),
             }
-            session.caught_up(ctx);
+            session.answer_arrived(ctx);
         }));
     }
 
-    /// Sends a command to a room believed to be alive; one that is not is asked for again.
+    /// Sends a command to a room that was alive; if it is not, locates the room again.
     fn send(&mut self, live_id: LiveId, room: RoomAddr, command: SessionCommand, ctx: &mut Context<Self>) {
         if room.connected() {
             self.deliver(live_id, room, command);

@@ -16,25 +16,25 @@ use crate::protocol::engineio::PING;
 
 use super::Session;
 
-/// Where changes of tokens are told, a verdict is asked for again after so many intervals: for what
-/// nobody tells, such as an account that was disabled in the database by hand.
+/// Where nodes are notified of changes of tokens, a token is verified again only after so many intervals: for changes
+/// without a notification, such as an account that was disabled in the database by hand.
 const NOTIFIED_INTERVALS: u32 = 10;
 
-/// What a session has to do next, and when.
+/// When a session has to do what next.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     /// We ping. Engine.IO 3: the client does.
     ping: Option<Instant>,
-    /// Engine.IO 4: the first ping that nothing was heard since. Where answers may take longer than
+    /// Engine.IO 4: the first ping since which nothing was received. Where answers may take longer than
     /// the next ping, a lost peer is noticed at most one interval late.
     unanswered: Option<Instant>,
-    /// The others: when the peer will have been silent for too long, if nothing was heard since this was last
-    /// looked at.
+    /// The others: when the peer will have been silent for too long, if nothing was received since this was last
+    /// checked.
     silence: Option<Instant>,
     /// Engine.IO 4: a session that did not connect to the root namespace by then is closed.
     connect: Option<Instant>,
-    /// Signals tell a session at once when its user may not go on; this is for what no signal tells,
-    /// such as a token that expires.
+    /// Signals end a session at once when its user is revoked; this is for changes without a signal, such as a
+    /// token that expires.
     recheck: Instant,
 }
 
@@ -55,10 +55,10 @@ impl Deadlines {
         self.connect = None;
     }
 
-    /// Whether a peer that was heard at `last_heard` has been silent for longer than `max`. Otherwise the next look
-    /// is exactly when it will have been.
-    fn is_silent(&mut self, last_heard: Instant, max: Duration, now: Instant) -> bool {
-        let until = last_heard + max;
+    /// Whether a peer whose last message came at `last_received` has been silent for longer than `max`. Otherwise the
+    /// next check is exactly when it will have been.
+    fn is_silent(&mut self, last_received: Instant, max: Duration, now: Instant) -> bool {
+        let until = last_received + max;
         self.silence = Some(until);
         until <= now
     }
@@ -76,7 +76,7 @@ fn ping_interval(codec: Codec, config: &Config) -> Duration {
     }
 }
 
-/// How long a peer may be silent where that alone is looked at.
+/// How long a peer may be silent, where silence alone ends a session.
 fn silence_max(codec: Codec, config: &Config) -> Option<Duration> {
     match codec {
         Codec::SocketIoV2 => {
@@ -108,24 +108,24 @@ impl Session {
         let config = &self.services.config;
         let (interval, silence_max) = (ping_interval(self.codec(), config), silence_max(self.codec(), config));
         let ping_timeout = config.engineio.ping_timeout_ms.duration();
-        // Whoever cut the outbox leaves the rest to us, should the transport not notice.
+        // The hub that closed the outbox leaves the rest to the session, should the transport not notice.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             return self.end(reason, ctx);
         }
-        // Answers are looked for before the next ping is sent.
+        // Answers are checked before the next ping is sent.
         if let Some(pinged_at) = self.deadlines.unanswered
             && pinged_at + ping_timeout <= now
         {
-            // Whatever was heard since is an answer. How long ago that was says nothing: a peer
-            // answers at once, and this timer is never early.
+            // Anything received since is an answer. Its age does not matter: a peer answers at once, and this
+            // timer is never early.
             self.deadlines.unanswered = None;
-            if self.last_heard < pinged_at {
+            if self.last_received < pinged_at {
                 return self.end(Disconnect::PingTimeout, ctx);
             }
         }
         if let Some(max) = silence_max
             && is_due(self.deadlines.silence, now)
-            && self.deadlines.is_silent(self.last_heard, max, now)
+            && self.deadlines.is_silent(self.last_received, max, now)
         {
             return self.end(Disconnect::PingTimeout, ctx);
         }
@@ -164,8 +164,8 @@ impl Session {
         if self.codec() == Codec::PlainJson {
             self.port.outlet.outbox.push(Packet::control(Control::Ping, b""));
         } else {
-            self.say(PING);
-            let first = self.deadlines.unanswered.filter(|pinged_at| self.last_heard < *pinged_at);
+            self.send_text(PING);
+            let first = self.deadlines.unanswered.filter(|pinged_at| self.last_received < *pinged_at);
             self.deadlines.unanswered = Some(first.unwrap_or(now));
         }
     }

@@ -1,4 +1,4 @@
-//! Which sessions a user has on this node, so that a verdict on the user reaches them at once.
+//! Which sessions a user has on this node, so that a change of the user reaches them at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use actix::Addr;
 
 use crate::domain::{Disconnect, SessionId, Timestamp, UserId};
 
-use super::strangers::{Strangers, Turn};
+use super::strangers::{StrangerPlace, Strangers};
 use super::user_limiters::{UserLimiter, UserLimiters};
-use super::{MakeRoom, ProveAgain, Revoked, Session};
+use super::{FreeSeat, Reauthenticate, Revoked, Session};
 
 #[derive(Default)]
 struct Sessions {
-    /// Set when the node drains: nobody begins any more.
+    /// Set when the node drains: from then on no session begins.
     over: Option<Disconnect>,
     all: HashMap<SessionId, Addr<Session>>,
     by_user: HashMap<UserId, HashSet<SessionId>>,
     strangers: Strangers,
 }
 
-/// The sessions of this node. Touched when a session begins, learns who it is, or ends, and for what it says
-/// before; never for a valid command. As large as the gate lets sessions in.
+/// The sessions of this node. Locked when a session begins, is identified, or ends, and for the messages of a
+/// stranger; never for a valid command. Its size is bounded by the gate.
 #[derive(Default)]
 pub struct SessionDirectory {
     next_id: AtomicU64,
@@ -60,18 +60,18 @@ impl SessionDirectory {
         revoke_all(others.filter_map(|id| sessions.all.get(id)), reason)
     }
 
-    /// Has all sessions of a user prove again who they are.
+    /// Has all sessions of a user authenticate again.
     pub fn recheck(&self, user: UserId) {
         let sessions = self.lock();
         let ids = sessions.by_user.get(&user).into_iter().flatten();
         for session in ids.filter_map(|id| sessions.all.get(id)) {
             #[expect(clippy::disallowed_methods, reason = "a verdict must arrive, and there are few")]
-            session.do_send(ProveAgain);
+            session.do_send(Reauthenticate);
         }
     }
 
     /// Ends every session, and those that begin from now on: the node drains, and clients that are
-    /// told to come back elsewhere still have connections to here.
+    /// sent elsewhere still have connections to this node.
     pub fn end_all(&self, reason: Disconnect) -> usize {
         let mut sessions = self.lock();
         sessions.over = Some(reason);
@@ -80,28 +80,28 @@ impl SessionDirectory {
 
     /// Asks strangers to go, the longest silent first, so that `wanted` seats become free in all; at most
     /// `asked_max` of them.
-    pub fn make_room(&self, wanted: usize, asked_max: usize) {
+    pub fn free_seats(&self, wanted: usize, asked_max: usize) {
         let mut sessions = self.lock();
         let picked = sessions.strangers.pick(wanted, asked_max, Instant::now());
         for session in picked.iter().filter_map(|id| sessions.all.get(id)) {
             #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
-            session.do_send(MakeRoom);
+            session.do_send(FreeSeat);
         }
     }
 
     /// Lists the session as a stranger.
-    pub(super) fn enter_stranger(&self, id: SessionId) -> Turn {
+    pub(super) fn enter_stranger(&self, id: SessionId) -> StrangerPlace {
         self.lock().strangers.enter(id, Instant::now())
     }
 
-    /// A stranger said something.
-    pub(super) fn stranger_spoke(&self, turn: Turn) -> Turn {
-        self.lock().strangers.spoke(turn, Instant::now())
+    /// A stranger sent a message.
+    pub(super) fn stranger_sent(&self, place: StrangerPlace) -> StrangerPlace {
+        self.lock().strangers.sent(place, Instant::now())
     }
 
-    /// A stranger is none any more, or ended.
-    pub(super) fn leave_stranger(&self, turn: Turn) {
-        self.lock().strangers.leave(turn);
+    /// A stranger sent a valid command, or ended.
+    pub(super) fn leave_stranger(&self, place: StrangerPlace) {
+        self.lock().strangers.leave(place);
     }
 
     pub(super) fn next_id(&self) -> SessionId {

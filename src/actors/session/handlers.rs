@@ -11,7 +11,7 @@ use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
 use super::{
-    CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, Session, Step, TransportGone,
+    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, Session, Step, TransportGone,
     payload_limits,
 };
 
@@ -22,15 +22,15 @@ impl Handler<Received> for Session {
         if self.ended {
             return;
         }
-        // Whoever cut the outbox leaves the rest to us: nobody is left to hear the answers.
+        // The hub that closed the outbox leaves the rest to the session: nobody would receive the answers.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             return self.end(reason, ctx);
         }
-        self.last_heard = Instant::now();
-        if let Some(turn) = self.stranger
+        self.last_received = Instant::now();
+        if let Some(place) = self.stranger
             && matches!(inbound, Inbound::Text(_) | Inbound::Binary(_))
         {
-            self.stranger = Some(self.services.directory.stranger_spoke(turn));
+            self.stranger = Some(self.services.directory.stranger_sent(place));
         }
         match (inbound, &mut self.decoder) {
             (Inbound::Text(text), Some(decoder)) => match decoder.text(&text) {
@@ -50,11 +50,11 @@ impl Handler<Received> for Session {
             }
             (Inbound::Ping, _) => {
                 if self.take_from_limiter(ctx).is_ok() {
-                    self.say(PONG);
+                    self.send_text(PONG);
                 }
             }
             (Inbound::Pong, _) => {
-                // Being heard was all; only a flood of them has a consequence, and that is taken.
+                // It only sets `last_received`. A flood of them ends the session: the limiter counts them.
                 let _ = self.take_from_limiter(ctx);
             }
         }
@@ -67,7 +67,7 @@ impl Session {
             Codec::SocketIoV2 => EngineVersion::V3,
             Codec::SocketIoV4 | Codec::PlainJson => EngineVersion::V4,
         };
-        // Commands have their turn with the limiter where their fault can be answered.
+        // Commands pass the limiter later, where a refusal can be answered.
         if !matches!(input, SocketIoInput::Event(_)) && self.take_from_limiter(ctx).is_err() {
             return;
         }
@@ -78,13 +78,13 @@ impl Session {
                     return self.end(Disconnect::Malformed, ctx);
                 }
                 self.deadlines.met_connect();
-                self.say(&connect_packet(version, &self.port.outlet.socket_id));
+                self.send_text(&connect_packet(version, &self.port.outlet.socket_id));
             }
-            SocketIoInput::Connect { namespace } => self.say(&connect_error(version, &namespace)),
+            SocketIoInput::Connect { namespace } => self.send_text(&connect_error(version, &namespace)),
             SocketIoInput::Disconnect | SocketIoInput::Event(_) | SocketIoInput::Ack if !self.connected => {
                 self.end(Disconnect::Malformed, ctx);
             }
-            // From here on the client is out of its rooms, after the grace, like anybody whose connection is gone.
+            // From here on the client is out of its rooms, after the grace, as if its connection were lost.
             // Its transport stays: it may connect again, and most clients close it next.
             SocketIoInput::Disconnect => {
                 self.connected = false;
@@ -120,20 +120,20 @@ impl Handler<Revoked> for Session {
     }
 }
 
-impl Handler<ProveAgain> for Session {
+impl Handler<Reauthenticate> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: ProveAgain, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Reauthenticate, ctx: &mut Context<Self>) {
         if !self.ended {
             self.recheck(ctx);
         }
     }
 }
 
-impl Handler<MakeRoom> for Session {
+impl Handler<FreeSeat> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: MakeRoom, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: FreeSeat, ctx: &mut Context<Self>) {
         // It may have become known while this was on its way.
         if self.stranger.is_some() {
             self.end(Disconnect::Overloaded, ctx);
@@ -145,7 +145,7 @@ impl Handler<MembershipLost> for Session {
     type Result = ();
 
     fn handle(&mut self, lost: MembershipLost, _: &mut Context<Self>) {
-        // News of an earlier command than the latest join is no news.
+        // One with an older stamp than the latest join is out of date.
         if self.rooms.get(&lost.live_id).is_some_and(|link| link.joined_by <= lost.stamp) {
             self.rooms.remove(&lost.live_id);
         }

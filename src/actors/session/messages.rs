@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::actors::live_room::SessionCommand;
 use crate::domain::{Disconnect, LiveId};
 
-/// From a transport: what a client sent. The transport waits for it to be handled before it reads
+/// From a transport: a message of the client. The transport waits for it to be handled before it reads
 /// on, so one is under way per connection and the mailbox never fills with it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -38,20 +38,20 @@ pub struct TransportGone(pub Disconnect);
 #[rtype(result = "()")]
 pub struct Revoked(pub Disconnect);
 
-/// From the directory: the tokens or the account of this session's user changed, here or on another node. Sent past the
-/// bound: it must arrive within a second, and there are few.
+/// From the directory: the tokens or the account of this session's user changed, here or on another node. Sent
+/// with `do_send`, which ignores the mailbox capacity: it must arrive within a second, and there are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct ProveAgain;
+pub struct Reauthenticate;
 
-/// From the directory: seats are scarce, so a session that nobody knows yet ends. Sent with `do_send`, which
+/// From the directory: seats are scarce, so a stranger ends. Sent with `do_send`, which
 /// ignores the mailbox capacity: once per session, and it must arrive.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct MakeRoom;
+pub struct FreeSeat;
 
-/// From a room: after your command number `stamp` you are no member here. Full mailbox: the session
-/// keeps the room in its list and says good-bye to it in the end, which does no harm.
+/// From a room: after the command with number `stamp` the session is not a member. Full mailbox: the session keeps
+/// the room in its list and sends it `MemberGone` in the end, which does no harm.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MembershipLost {
@@ -59,8 +59,8 @@ pub struct MembershipLost {
     pub stamp: u64,
 }
 
-/// From a room that was stopped while a command was on its way: ask the registry again. Sent past
-/// the bound: it is the session's own command coming back.
+/// From a room that was stopped while a command was on its way: ask the registry again. Sent with `do_send`, which
+/// ignores the mailbox capacity: it is the session's own command coming back.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CommandBounced {

@@ -1,9 +1,9 @@
-//! One actor per session, whatever its transport: it knows who the session is, keeps its deadlines
+//! One actor per session, whatever its transport: it holds the identity of the session, keeps its deadlines
 //! and limits, and forwards its commands to rooms.
 //!
-//! It lives on the worker thread that accepted it. Nothing a room says passes through it: that goes
+//! It lives on the worker thread that accepted it. Events of rooms do not pass through it: they go
 //! from the room's hub straight into the outbox. So a session whose peer stopped reading still
-//! hears, checks and ends.
+//! receives messages, checks its deadlines and ends.
 
 mod commands;
 mod deadlines;
@@ -35,11 +35,13 @@ use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
 
 use deadlines::Deadlines;
-use strangers::Turn;
+use strangers::StrangerPlace;
 use user_limiters::UserLimiter;
 
 pub use directory::SessionDirectory;
-pub use messages::{CommandBounced, Inbound, MakeRoom, MembershipLost, ProveAgain, Received, Revoked, TransportGone};
+pub use messages::{
+    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, TransportGone,
+};
 
 /// Messages from rooms and the directory that may wait. What a client sends does not wait here: its
 /// transport reads on when the session is done with what it read.
@@ -76,7 +78,7 @@ pub struct SessionPort {
 /// What a transport brings to begin a session.
 pub struct SessionStart {
     pub codec: Codec,
-    /// The name others see. For Engine.IO 3 it is the sid.
+    /// The name that others see. For Engine.IO 3 it is the sid.
     pub socket_id: SocketId,
     pub outbox: Arc<Outbox>,
     pub hub: Arc<WorkerHub>,
@@ -89,7 +91,7 @@ pub struct SessionStart {
     pub seat: Box<dyn Any + Send>,
 }
 
-/// Who the session is, for one token.
+/// The identity that one token gave the session.
 struct Verified {
     token: Arc<str>,
     identity: Identity,
@@ -100,15 +102,15 @@ struct Verified {
     limiter: Arc<UserLimiter>,
 }
 
-/// Commands that a limiter refused, less those it let through since: one refusal is forgiven for each
-/// command that passes, so that no flood lives on in the gaps of a limit.
+/// Commands that a limiter refused, less those it allowed since: one refusal is forgiven for each
+/// command that passes, so that a flood cannot go on in the gaps of a limit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Excess(u32);
 
 impl Excess {
-    /// Notes one command. Returns whether whoever sent it goes on although it is refused.
-    fn note(&mut self, is_let_through: bool, refusals_max: u32) -> bool {
-        self.0 = if is_let_through { self.0.saturating_sub(1) } else { self.0.saturating_add(1) };
+    /// Notes one command. Returns whether the sender goes on although it is refused.
+    fn note(&mut self, is_allowed: bool, refusals_max: u32) -> bool {
+        self.0 = if is_allowed { self.0.saturating_sub(1) } else { self.0.saturating_add(1) };
         self.0 > refusals_max
     }
 }
@@ -116,11 +118,11 @@ impl Excess {
 /// A room this session may be a member of.
 struct RoomLink {
     room: RoomAddr,
-    /// The number of the latest join; older news of the membership is no news.
+    /// The number of the latest join: a [`MembershipLost`] with an older stamp is ignored.
     joined_by: u64,
 }
 
-/// What a client asked for and has its turn.
+/// A step that waits for the one before.
 enum Step {
     Command(ClientCommand),
     /// The client left the root namespace.
@@ -135,20 +137,20 @@ pub struct Session {
     /// `/ws`: the token that serves all commands. Socket.IO commands bring their own.
     token: Option<Arc<str>>,
     verified: Option<Verified>,
-    /// Whose token is being checked: a verdict on that user must reach us even if it comes between
-    /// our question and its answer.
-    claimed: Option<UserId>,
-    /// Commands that wait for the one before: a sender's commands keep their order. Each was let
-    /// through by the limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
+    /// The user whose token is being verified: a change of that user must reach the session even if it comes
+    /// before the verdict.
+    pending_user: Option<UserId>,
+    /// Commands that wait for the one before: a sender's commands keep their order. Each passed the
+    /// limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
     /// at most, which bounds how many there are.
     waiting: VecDeque<Step>,
     /// The user changed while a verdict was on its way, which may be older than the change.
     must_recheck: bool,
     /// The user whose `/ws` connection this was announced as.
     device_of: Option<UserId>,
-    /// Answers on their way: a verdict on a token, or the room of a command. While there are any,
+    /// Answers that have not come: a verdict on a token, or the room of a command. While there are any,
     /// commands wait.
-    awaited: u32,
+    pending_answers: u32,
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
     limiter: Bucket,
@@ -156,10 +158,10 @@ pub struct Session {
     excess: Excess,
     user_excess: Excess,
     /// The session's place among the strangers, until its first valid command.
-    stranger: Option<Turn>,
+    stranger: Option<StrangerPlace>,
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
     connected: bool,
-    last_heard: Instant,
+    last_received: Instant,
     deadlines: Deadlines,
     ended: bool,
     _seat: Box<dyn Any + Send>,
@@ -185,11 +187,11 @@ impl Session {
                 decoder,
                 token,
                 verified: None,
-                claimed: None,
+                pending_user: None,
                 waiting: VecDeque::new(),
                 must_recheck: false,
                 device_of: None,
-                awaited: 0,
+                pending_answers: 0,
                 rooms: HashMap::new(),
                 commands_count: 0,
                 limiter: Bucket::default(),
@@ -197,7 +199,7 @@ impl Session {
                 user_excess: Excess::default(),
                 stranger: None,
                 connected: codec != Codec::SocketIoV4,
-                last_heard: Instant::now(),
+                last_received: Instant::now(),
                 deadlines,
                 ended: false,
                 _seat: seat,
@@ -213,8 +215,8 @@ impl Session {
         &self.services.config.limits
     }
 
-    /// Sends text past the rooms: what only this session is told, in no order with events.
-    fn say(&self, text: &str) {
+    /// Sends a text to this session alone, in no order with events of rooms.
+    fn send_text(&self, text: &str) {
         self.port.outlet.outbox.push(Packet::text(text, Priority::Critical));
     }
 
@@ -222,20 +224,20 @@ impl Session {
         let outlet = &self.port.outlet;
         let now = self.services.clock.now();
         if let Some(text) = reply_text(outlet.codec.dialect(), &outlet.socket_id, ack, &Err(reject), now) {
-            self.say(&text);
+            self.send_text(&text);
         }
     }
 
-    /// Ends the session because its user may not go on, in the words of its dialect.
+    /// Ends the session because its user was refused, in the words of its dialect.
     fn refuse_user(&mut self, reason: Disconnect, reject: Reject, fail: &str, ctx: &mut Context<Self>) {
         match self.codec() {
-            Codec::PlainJson => self.say(&fail_text(fail)),
+            Codec::PlainJson => self.send_text(&fail_text(fail)),
             Codec::SocketIoV2 | Codec::SocketIoV4 => self.reject(&AckId::None, reject),
         }
         self.end(reason, ctx);
     }
 
-    /// Ends the session: its rooms are told, and the transport follows the closed outbox.
+    /// Ends the session: it leaves its rooms, and the transport follows the closed outbox.
     fn end(&mut self, reason: Disconnect, ctx: &mut Context<Self>) {
         if self.ended {
             return;
@@ -243,7 +245,7 @@ impl Session {
         self.ended = true;
         debug!("session ended: session_id={} reason={reason:?}", self.port.outlet.session);
         if self.decoder.is_some() && reason.is_final() {
-            self.say(DISCONNECT);
+            self.send_text(DISCONNECT);
         }
         self.port.outlet.outbox.close(reason);
         self.leave_rooms(match reason {
@@ -253,10 +255,10 @@ impl Session {
         ctx.stop();
     }
 
-    /// The session is no stranger any more.
+    /// The session has sent a valid command: it is not a stranger any more.
     fn become_known(&mut self) {
-        if let Some(turn) = self.stranger.take() {
-            self.services.directory.leave_stranger(turn);
+        if let Some(place) = self.stranger.take() {
+            self.services.directory.leave_stranger(place);
         }
     }
 
@@ -290,15 +292,14 @@ impl Actor for Session {
         self.arm_timer(ctx);
     }
 
-    /// Also runs while a panic unwinds: whatever ended the session, its rooms and its transport
-    /// learn of it.
+    /// Also runs while a panic unwinds: however the session ended, its rooms and its transport are notified.
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.port.outlet.outbox.close(Disconnect::Fault);
         self.leave_rooms(Departure::Lost);
         self.announce_device(None);
         self.become_known();
         let verified = self.verified.take().map(|verified| verified.identity.profile.id);
-        for user in [verified, self.claimed.take()].into_iter().flatten() {
+        for user in [verified, self.pending_user.take()].into_iter().flatten() {
             self.services.directory.forget(user, self.port.outlet.session);
         }
         self.services.directory.end(self.port.outlet.session);
