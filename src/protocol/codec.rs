@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{CrowdRate, LiveId, Presence, PresenceAction, Profile, Timestamp, UserId};
 
-/// How a session's packets look. The first two differ in Engine.IO framing and in CONNECT; their
+/// The wire form of a session's packets. The first two differ in Engine.IO framing and in CONNECT; their
 /// event packets are the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Engine.IO 3, Socket.IO protocol 4: socket.io-client 2.x.
-    SocketIoV2,
+    Eio3,
     /// Engine.IO 4, Socket.IO protocol 5: socket.io-client 3.x and 4.x.
-    SocketIoV4,
+    Eio4,
     /// One JSON object per WebSocket text frame.
     PlainJson,
 }
@@ -25,13 +25,13 @@ pub enum Codec {
 impl Codec {
     pub const fn dialect(self) -> Dialect {
         match self {
-            Codec::SocketIoV2 | Codec::SocketIoV4 => Dialect::SocketIo,
+            Codec::Eio3 | Codec::Eio4 => Dialect::SocketIo,
             Codec::PlainJson => Dialect::PlainJson,
         }
     }
 }
 
-/// Codecs whose events are the same bytes: what is told to all is encoded once for each.
+/// Codecs whose events are the same bytes: an event for all members is encoded once for each dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// `42["name",payload]`, a whole Engine.IO message.

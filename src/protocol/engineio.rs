@@ -36,8 +36,8 @@ impl EngineVersion {
 
     pub const fn codec(self) -> Codec {
         match self {
-            Self::V3 => Codec::SocketIoV2,
-            Self::V4 => Codec::SocketIoV4,
+            Self::V3 => Codec::Eio3,
+            Self::V4 => Codec::Eio4,
         }
     }
 }

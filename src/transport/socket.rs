@@ -77,8 +77,8 @@ impl SocketSession {
         });
         let framing = match codec {
             Codec::PlainJson => Framing::Plain,
-            Codec::SocketIoV2 => Framing::Engine(EngineVersion::V3),
-            Codec::SocketIoV4 => Framing::Engine(EngineVersion::V4),
+            Codec::Eio3 => Framing::Engine(EngineVersion::V3),
+            Codec::Eio4 => Framing::Engine(EngineVersion::V4),
         };
         Self { framing, session, outbox, over }
     }

@@ -50,7 +50,7 @@ fn heard(outlet: &Outlet) -> Vec<String> {
 #[test]
 fn everybody_hears_all_events_and_then_its_answers() {
     let mut hub = hub();
-    let members = [outlet(1, Codec::PlainJson), outlet(2, Codec::SocketIoV4), outlet(3, Codec::SocketIoV2)];
+    let members = [outlet(1, Codec::PlainJson), outlet(2, Codec::Eio4), outlet(3, Codec::Eio3)];
     pass(&mut hub, 0, members.iter().map(|member| (0, HubItem::Attach(member.clone()))).collect());
     pass(
         &mut hub,

@@ -32,8 +32,8 @@ impl Session {
     /// Begins the session: Engine.IO 3 is greeted without asking, `/ws` is authenticated by its token.
     pub(super) fn open(&mut self, ctx: &mut Context<Self>) {
         match self.codec() {
-            Codec::SocketIoV2 => self.send_text(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
-            Codec::SocketIoV4 => {}
+            Codec::Eio3 => self.send_text(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
+            Codec::Eio4 => {}
             Codec::PlainJson => {
                 let token = self.token.clone().unwrap_or_else(|| Arc::from(""));
                 self.verify(token, ctx, Self::connected);

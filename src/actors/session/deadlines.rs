@@ -42,10 +42,10 @@ impl Deadlines {
     pub(super) fn new(codec: Codec, config: &Config, now: Instant) -> Self {
         let interval = ping_interval(codec, config);
         Self {
-            ping: (codec != Codec::SocketIoV2).then_some(now + interval),
+            ping: (codec != Codec::Eio3).then_some(now + interval),
             unanswered: None,
             silence: silence_max(codec, config).map(|max| now + max),
-            connect: (codec == Codec::SocketIoV4).then_some(now + config.engineio.connect_timeout_ms.duration()),
+            connect: (codec == Codec::Eio4).then_some(now + config.engineio.connect_timeout_ms.duration()),
             recheck: now + interval,
         }
     }
@@ -72,17 +72,15 @@ impl Deadlines {
 fn ping_interval(codec: Codec, config: &Config) -> Duration {
     match codec {
         Codec::PlainJson => config.websocket.ping_interval_ms.duration(),
-        Codec::SocketIoV2 | Codec::SocketIoV4 => config.engineio.ping_interval_ms.duration(),
+        Codec::Eio3 | Codec::Eio4 => config.engineio.ping_interval_ms.duration(),
     }
 }
 
 /// How long a peer may be silent, where silence alone ends a session.
 fn silence_max(codec: Codec, config: &Config) -> Option<Duration> {
     match codec {
-        Codec::SocketIoV2 => {
-            Some(config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration())
-        }
-        Codec::SocketIoV4 => None,
+        Codec::Eio3 => Some(config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration()),
+        Codec::Eio4 => None,
         Codec::PlainJson => Some(config.websocket.idle_timeout_ms.duration()),
     }
 }
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn silence_is_noticed_when_its_time_is_over_and_not_a_quarter_later() {
         let config = Config::default();
-        for (codec, silent_s) in [(Codec::SocketIoV2, 45), (Codec::PlainJson, 60)] {
+        for (codec, silent_s) in [(Codec::Eio3, 45), (Codec::PlainJson, 60)] {
             let (began, max) = (Instant::now(), Duration::from_secs(silent_s));
             let mut deadlines = Deadlines::new(codec, &config, began);
             assert_eq!((silence_max(codec, &config), deadlines.silence), (Some(max), Some(began + max)));
@@ -198,8 +196,8 @@ mod tests {
         let config = Config::default();
         let began = Instant::now();
         for (codec, expected) in [
-            (Codec::SocketIoV2, None),
-            (Codec::SocketIoV4, Some(began + config.engineio.connect_timeout_ms.duration())),
+            (Codec::Eio3, None),
+            (Codec::Eio4, Some(began + config.engineio.connect_timeout_ms.duration())),
             (Codec::PlainJson, None),
         ] {
             let mut deadlines = Deadlines::new(codec, &config, began);

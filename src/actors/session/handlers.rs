@@ -64,8 +64,8 @@ impl Handler<Received> for Session {
 impl Session {
     fn socket_io(&mut self, input: SocketIoInput, ctx: &mut Context<Self>) {
         let version = match self.codec() {
-            Codec::SocketIoV2 => EngineVersion::V3,
-            Codec::SocketIoV4 | Codec::PlainJson => EngineVersion::V4,
+            Codec::Eio3 => EngineVersion::V3,
+            Codec::Eio4 | Codec::PlainJson => EngineVersion::V4,
         };
         // Commands pass the limiter later, where a refusal can be answered.
         if !matches!(input, SocketIoInput::Event(_)) && self.take_from_limiter(ctx).is_err() {

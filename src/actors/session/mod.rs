@@ -177,8 +177,8 @@ impl Session {
             let payload = payload_limits(&services.config.limits);
             let deadlines = Deadlines::new(codec, &services.config, Instant::now());
             let decoder = match codec {
-                Codec::SocketIoV2 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
-                Codec::SocketIoV4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
+                Codec::Eio3 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
+                Codec::Eio4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
                 Codec::PlainJson => None,
             };
             Self {
@@ -198,7 +198,7 @@ impl Session {
                 excess: Excess::default(),
                 user_excess: Excess::default(),
                 stranger: None,
-                connected: codec != Codec::SocketIoV4,
+                connected: codec != Codec::Eio4,
                 last_received: Instant::now(),
                 deadlines,
                 ended: false,
@@ -232,7 +232,7 @@ impl Session {
     fn refuse_user(&mut self, reason: Disconnect, reject: Reject, fail: &str, ctx: &mut Context<Self>) {
         match self.codec() {
             Codec::PlainJson => self.send_text(&fail_text(fail)),
-            Codec::SocketIoV2 | Codec::SocketIoV4 => self.reject(&AckId::None, reject),
+            Codec::Eio3 | Codec::Eio4 => self.reject(&AckId::None, reject),
         }
         self.end(reason, ctx);
     }
