@@ -4,9 +4,9 @@
 //! a signature alone cannot be taken back, a place in the store can. That makes each login replace
 //! the one before, and logout immediate.
 
+mod hash_permits;
 mod hs256;
 mod passwords;
-mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -183,7 +183,7 @@ impl Auth {
         Ok((user, expires_at))
     }
 
-    /// Checks everything, in the order clients are told: the token by itself (signature, then
+    /// Checks everything, in the order in which clients get the faults: the token by itself (signature, then
     /// `exp`), whether it is still the current one, and last the account behind it.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         let (user_id, expires_at) = self.decode(token)?;

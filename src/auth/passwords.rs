@@ -6,7 +6,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
 
-use super::turns::{Purpose, Turns};
+use super::hash_permits::{HashPermits, Purpose};
 
 /// Characters (code points) of a new password at least. Older ones stay good, however short.
 pub const PASSWORD_CHARS_MIN: usize = 6;
@@ -14,9 +14,9 @@ pub const PASSWORD_CHARS_MIN: usize = 6;
 /// Bytes of a password at most. Hashing time does not depend on it; the bound is for memory.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 
-/// How long a caller waits for its turn. A hash takes tens of milliseconds, so whoever waits longer
+/// How long a caller waits for a permit. A hash takes tens of milliseconds, so whoever waits longer
 /// is behind a flood and does better to come back.
-const TURN_WAIT: Duration = Duration::from_secs(2);
+const PERMIT_WAIT: Duration = Duration::from_secs(2);
 
 /// A hash of no known password, verified when a username is unknown so that the time taken does not
 /// tell. Its parameters are those of new hashes (a test holds them together).
@@ -35,45 +35,45 @@ pub enum PasswordError {
 }
 
 /// Hashes and compares passwords. Each hash holds 19 MiB and a core for its time, so only so many run
-/// at once, on the blocking threads; the rest wait up to [`TURN_WAIT`]. Comparing goes first: whoever
+/// at once, on the blocking threads; the rest wait up to [`PERMIT_WAIT`]. Comparing goes first: whoever
 /// logs in has an account, and a flood of registrations must not be in its way.
 pub struct Passwords {
-    turns: Turns,
-    turn_wait: Duration,
+    permits: HashPermits,
+    permit_wait: Duration,
 }
 
 impl Passwords {
     /// `parallel_max`: hashes at once, best the number of cores. At least 1.
     pub fn new(parallel_max: usize) -> Self {
-        Self { turns: Turns::new(parallel_max), turn_wait: TURN_WAIT }
+        Self { permits: HashPermits::new(parallel_max), permit_wait: PERMIT_WAIT }
     }
 
     /// The argon2id hash of a new password, in PHC string format.
     pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.in_turn(Purpose::Registration, move || hash_blocking(&password)).await
+        self.with_permit(Purpose::Registration, move || hash_blocking(&password)).await
     }
 
     /// Whether `password` is the one behind `stored_hash`. `None` (no such user) takes as long and
     /// is never true.
     pub async fn verify(&self, password: String, stored_hash: Option<String>) -> Result<bool, PasswordError> {
-        self.in_turn(Purpose::Login, move || match stored_hash {
+        self.with_permit(Purpose::Login, move || match stored_hash {
             Some(stored_hash) => verify_blocking(&password, &stored_hash),
             None => verify_blocking(&password, DUMMY_HASH).map(|_| false),
         })
         .await
     }
 
-    async fn in_turn<T: Send + 'static>(
+    async fn with_permit<T: Send + 'static>(
         &self,
         purpose: Purpose,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn = self.turns.take(purpose, self.turn_wait).await.ok_or(PasswordError::Busy)?;
-        // The turn goes along: a caller that hangs up does not stop the hash, so it must not free
+        let permit = self.permits.take(purpose, self.permit_wait).await.ok_or(PasswordError::Busy)?;
+        // The permit goes along: a caller that hangs up does not stop the hash, so it must not free
         // the core either.
         tokio::task::spawn_blocking(move || {
             let result = work();
-            drop(turn);
+            drop(permit);
             result
         })
         .await
@@ -124,8 +124,8 @@ mod tests {
 
     #[actix_rt::test]
     async fn waiting_for_a_turn_is_bounded() {
-        let passwords = Passwords { turn_wait: Duration::from_millis(10), ..Passwords::new(1) };
-        let _held = passwords.turns.take(Purpose::Login, TURN_WAIT).await.unwrap();
+        let passwords = Passwords { permit_wait: Duration::from_millis(10), ..Passwords::new(1) };
+        let _held = passwords.permits.take(Purpose::Login, PERMIT_WAIT).await.unwrap();
         assert_eq!(passwords.hash("secret".into()).await, Err(PasswordError::Busy));
     }
 }
