@@ -197,7 +197,7 @@ mod tests {
         assert!((&mut gone).now_or_never().is_none());
         waiting!(next, permits, Purpose::Login);
         drop(first);
-        // It has the turn, and never looks.
+        // It has the permit, and is never polled.
         drop(gone);
         drop(next.await.unwrap());
         assert_eq!(permits.lock().free, 1);

@@ -114,7 +114,7 @@ impl PostgresStore {
         std::thread::Builder::new()
             .name("store-migrate".into())
             .spawn(move || {
-                // Nobody left to tell: then nobody wants the store either.
+                // A receiver that is gone does not need the store either.
                 let _ = migrated_tx.send(migrate(&migrate_url, connected_tx));
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
@@ -253,7 +253,7 @@ where
             Ok(value)
         }
         Err(error) => {
-            // The first error is the one to tell. If this one fails too, the connection counts as
+            // The first error is the one to report. If this one fails too, the connection counts as
             // broken and the pool drops it.
             let _ = Transaction::rollback_transaction(conn).await;
             Err(error)

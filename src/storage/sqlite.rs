@@ -28,7 +28,7 @@ use log::warn;
 use tokio::sync::oneshot;
 
 use self::batch::commit_batch;
-use self::worker::{Turn, Worker};
+use self::worker::{JobPriority, Worker};
 use super::error::migration_error;
 use super::row_locks::Attempt;
 use super::schema::{lives, users};
@@ -107,7 +107,7 @@ impl SqliteStore {
         std::thread::Builder::new()
             .name("store-open".into())
             .spawn(move || {
-                // Nobody left to tell: then nobody wants the store either.
+                // A receiver that is gone does not need the store either.
                 let _ = opened_tx.send(Self::open_blocking(&path, &options));
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
@@ -135,7 +135,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.readers.run(Turn::InOrder, Access::Read, query)
+        self.readers.run(JobPriority::InOrder, Access::Read, query)
     }
 
     fn snapshot<T, F>(&self, query: F) -> Stored<'static, T>
@@ -143,7 +143,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.readers.run(Turn::InOrder, Access::Snapshot, query)
+        self.readers.run(JobPriority::InOrder, Access::Snapshot, query)
     }
 
     fn write<T, F>(&self, query: F) -> Stored<'static, T>
@@ -151,7 +151,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.writer.run(Turn::InOrder, Access::Write, query)
+        self.writer.run(JobPriority::InOrder, Access::Write, query)
     }
 
     /// A write that everybody else's writes make way for.
@@ -160,7 +160,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.writer.run(Turn::First, Access::Write, query)
+        self.writer.run(JobPriority::First, Access::Write, query)
     }
 
     /// There are no locks on rows: who writes has the whole file.
@@ -226,7 +226,7 @@ where
             Ok(value)
         }
         Err(error) => {
-            // The first error is the one to tell. If this one fails too, the connection counts as
+            // The first error is the one to report. If this one fails too, the connection counts as
             // broken and its worker replaces it.
             let _ = Transaction::rollback_transaction(conn).await;
             Err(error)
@@ -286,7 +286,7 @@ mod tests {
 
     async fn set_pages_max(store: &SqliteStore, pages_max: u32) {
         let pragma = format!("PRAGMA max_page_count = {pages_max}");
-        let set = store.writer.run(Turn::InOrder, Access::Read, move |conn| {
+        let set = store.writer.run(JobPriority::InOrder, Access::Read, move |conn| {
             async move { Ok(conn.spawn_blocking(move |conn| conn.batch_execute(&pragma)).await?) }.boxed()
         });
         set.await.unwrap();

@@ -25,7 +25,7 @@ pub(super) struct ConnPool {
 }
 
 impl ConnPool {
-    /// `more` is what each connection of `size` is told beside the time limits.
+    /// `more`: SQL that each of the `size` connections runs at first, beside the time limits.
     pub async fn build(
         url: &str,
         options: &StoreOptions,

@@ -67,7 +67,7 @@ async fn serve(mut tasks: mpsc::Receiver<Task>, tasks_max: usize) {
                 Some(task) => { running.spawn(task); }
                 None => break,
             },
-            // A task that panicked has said so, and whoever waited is told by its channel.
+            // A task that panicked has logged it, and its caller learns it from the closed channel.
             Some(_) = running.join_next() => {}
         }
     }

@@ -112,7 +112,7 @@ pub async fn set_enabled(conn: &mut Conn, id: UserId, enabled: bool, at: Timesta
 }
 
 pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {
-    // A logout is remembered, so that a store of tokens that forgot it can be told.
+    // A logout is recorded, so that a token store that lost it can be corrected.
     let digest = digest.unwrap_or_default();
     require_storable(&[&digest])?;
     diesel::insert_into(session_tokens::table)

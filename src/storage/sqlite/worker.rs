@@ -15,44 +15,44 @@ use tokio::sync::oneshot;
 use super::{Access, Conn, perform};
 use crate::storage::{StoreError, Stored};
 
-/// Told why, if there is no connection now.
+/// A call. It gets the error if there is no connection now.
 type Job = Box<dyn FnOnce(Result<&mut Conn, StoreError>) + Send>;
 type Connect = dyn Fn() -> Result<Conn, StoreError> + Send + Sync;
 
-/// When a call is served.
+/// The order in which calls are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Before all that are only in order: a commit that rooms wait for must not queue behind
-    /// whatever anybody asks over HTTP, nor be refused because of it.
+pub(super) enum JobPriority {
+    /// Before all others: a commit that rooms wait for must not queue behind requests over HTTP, nor be refused
+    /// because of them.
     First,
     InOrder,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingJobs {
     first: VecDeque<Job>,
     in_order: VecDeque<Job>,
     closed: bool,
 }
 
 struct Queue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingJobs>,
     changed: Condvar,
-    /// Calls that may wait in each turn.
+    /// Calls of each priority that may wait.
     jobs_max: usize,
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingJobs> {
         // Every change under the lock is one operation of a list, so a poisoned lock guards whole state.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, turn: Turn, job: Job) -> Result<(), StoreError> {
+    fn push(&self, priority: JobPriority, job: Job) -> Result<(), StoreError> {
         let mut waiting = self.lock();
-        let jobs = match turn {
-            Turn::First => &mut waiting.first,
-            Turn::InOrder => &mut waiting.in_order,
+        let jobs = match priority {
+            JobPriority::First => &mut waiting.first,
+            JobPriority::InOrder => &mut waiting.in_order,
         };
         if jobs.len() >= self.jobs_max {
             return Err(StoreError::Unavailable("the queue of the store is full".into()));
@@ -115,7 +115,7 @@ impl Worker {
     }
 
     /// Queues a query at once; the future only waits for its result.
-    pub(super) fn run<T, F>(&self, turn: Turn, access: Access, query: F) -> Stored<'static, T>
+    pub(super) fn run<T, F>(&self, priority: JobPriority, access: Access, query: F) -> Stored<'static, T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
@@ -130,7 +130,7 @@ impl Worker {
             // Nobody waits any more: the work is done all the same.
             let _ = done_tx.send(result);
         });
-        let queued = self.queue.push(turn, job);
+        let queued = self.queue.push(priority, job);
         async move {
             queued?;
             done.await.map_err(|_| StoreError::Fault("a query panicked".into()))?
