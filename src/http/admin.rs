@@ -17,8 +17,8 @@ use crate::domain::{Coins, LiveId, RequestId, UserId};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
-use super::error::{Answer, ApiError, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
-use super::fields::{Body, positive_digits};
+use super::error::{ApiError, ApiResult, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
+use super::fields::{RequestBody, positive_digits};
 use super::views::GiftView;
 use super::{ApiState, address_of};
 
@@ -74,14 +74,14 @@ fn same_token(found: &str, expected: &str) -> bool {
 }
 
 /// GET /admin/nodes: all nodes that were heard of lately, this one first.
-pub async fn nodes(state: web::Data<ApiState>) -> Answer {
+pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
     ok(NodeView::all(state.everywhere.reports(RoomsAsked::Totals).await?))
 }
 
 /// GET /admin/rooms?after={live id}&limit={1 to 100}: one page of the rooms open on any node, by live id, of 100
 /// rooms if `limit` is absent. If more rooms follow, a `Link` header has the URL of the next page. A page may then
 /// be shorter than `limit`, for rooms that do not answer in time are left out. Other values are answered with 400.
-pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let page = rooms_page(request.query_string())?;
     let reports = state.everywhere.reports(RoomsAsked::Page(page)).await?;
     let (rooms, next_after) = ClusterRoomView::page(reports, page);
@@ -113,7 +113,7 @@ fn rooms_page(query: &str) -> Result<RoomsPage, ApiError> {
 }
 
 /// GET /admin/rooms/{live_id}: one room in full, with what the books say beside what the room says.
-pub async fn room(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn room(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
     let detail = state.rooms.detail(live_id).await?.ok_or(ROOM_NOT_OPEN)?;
     let books = state.store.live_ledger(live_id).await?;
@@ -129,7 +129,7 @@ struct GrantBody {
 
 /// POST /admin/users/{id}/coins: adds coins, or takes them when `delta` is negative, once per
 /// `request_id`.
-pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
     let GrantBody { delta, request_id } = body.json()?;
     if delta == 0 {
@@ -157,7 +157,7 @@ struct GiftBody {
 }
 
 /// POST /admin/gifts: adds a gift to the catalogue, on offer at once.
-pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
+pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
     let GiftBody { name, image, coin } = body.json()?;
     if !is_text(&name, GIFT_NAME_CHARS_MAX) {
         return Err(invalid("name must be 1 to 50 characters, none of them U+0000"));
@@ -183,7 +183,7 @@ pub async fn create_gift(state: web::Data<ApiState>, body: Body) -> Answer {
 
 /// GET /admin/ledger/proof: recomputes the books. 200 also when they do not balance, for then the
 /// answer is the faults and not an error; `balanced` says which.
-pub async fn prove_ledger(state: web::Data<ApiState>) -> Answer {
+pub async fn prove_ledger(state: web::Data<ApiState>) -> ApiResult {
     ok(LedgerProofView::from(state.store.audit().await?))
 }
 

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler};
 use futures_util::future::{LocalBoxFuture, join};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 
 /// Who asks for a change. Each kind has seats of its own: a flood of logins must not keep a streamer
 /// from ending its live.
@@ -67,11 +67,11 @@ pub struct Completing<F> {
 
 impl<F, Args> Handler<Args> for Completing<F>
 where
-    F: Handler<Args, Output = Answer>,
+    F: Handler<Args, Output = ApiResult>,
     Args: FromRequest + 'static,
 {
-    type Output = Answer;
-    type Future = LocalBoxFuture<'static, Answer>;
+    type Output = ApiResult;
+    type Future = LocalBoxFuture<'static, ApiResult>;
 
     fn call(&self, args: Args) -> Self::Future {
         let running = self.changes.begin(self.requester).map(|seat| {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     /// A change that waits until it may go on, and then says that it is done.
-    fn slow(go_on: &Rc<Notify>, done: &Rc<Notify>) -> impl Handler<(), Output = Answer> + use<> {
+    fn slow(go_on: &Rc<Notify>, done: &Rc<Notify>) -> impl Handler<(), Output = ApiResult> + use<> {
         let (go_on, done) = (go_on.clone(), done.clone());
         move || {
             let (go_on, done) = (go_on.clone(), done.clone());
@@ -159,7 +159,7 @@ mod tests {
     #[actix_web::test]
     async fn a_handler_that_panics_answers_500_and_gives_its_seat_back() {
         let changes = Arc::new(Changes::new(1));
-        async fn fails() -> Answer {
+        async fn fails() -> ApiResult {
             yield_now().await;
             panic!("a test asked for it")
         }

@@ -22,7 +22,7 @@ pub const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
 pub const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
 
 /// The result of every handler.
-pub type Answer = Result<HttpResponse, ApiError>;
+pub type ApiResult = Result<HttpResponse, ApiError>;
 
 /// Why a request is not answered with what it asked for.
 ///
@@ -249,7 +249,7 @@ struct Envelope<T> {
 }
 
 /// 200 with `{"msg":"ok","data":…}`. Nothing of the API may be cached: it holds tokens and balances.
-pub fn ok(data: impl Serialize) -> Answer {
+pub fn ok(data: impl Serialize) -> ApiResult {
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(Envelope { msg: "ok", data }))
 }
 

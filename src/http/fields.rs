@@ -24,12 +24,12 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// A body as it came. Parsed by the handler and not while extracting, because the contract reports
 /// a bad token before a bad body.
-pub struct Body {
+pub struct RequestBody {
     bytes: Bytes,
     content_type: String,
 }
 
-impl FromRequest for Body {
+impl FromRequest for RequestBody {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
@@ -50,7 +50,7 @@ impl FromRequest for Body {
     }
 }
 
-impl Body {
+impl RequestBody {
     /// The fields of a JSON object or of a form. An empty body has none.
     pub fn fields(&self) -> Result<Fields, ApiError> {
         if self.bytes.is_empty() {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn fields(bytes: &'static str, content_type: &str) -> Result<Fields, ApiError> {
-        Body { bytes: Bytes::from_static(bytes.as_bytes()), content_type: content_type.to_owned() }.fields()
+        RequestBody { bytes: Bytes::from_static(bytes.as_bytes()), content_type: content_type.to_owned() }.fields()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, web};
 use crate::domain::CommentId;
 
 use super::ApiState;
-use super::error::{Answer, ApiError, ok};
+use super::error::{ApiError, ApiResult, ok};
 use super::fields::positive_digits;
 use super::lives::{LIVE_NOT_FOUND, path_live_id};
 use super::views::CommentView;
@@ -18,7 +18,7 @@ const LIMIT_MAX: u32 = 100;
 
 /// GET /api/live/{id}/history?before={comment id}&limit={1 to 100}: stored comments, newest first.
 /// The id of the last one is the `before` of the next page; a page shorter than `limit` is the last.
-pub async fn page(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn page(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let live_id = path_live_id(&request)?;
     let Page { before, limit } = Page::of(&request)?;
     state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;

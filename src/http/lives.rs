@@ -10,8 +10,8 @@ use crate::actors::operations::OperationError;
 use crate::domain::{Action, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
 use crate::storage::LiveRow;
 
-use super::error::{Answer, ApiError, ok};
-use super::fields::{Body, at_most_chars, positive_digits};
+use super::error::{ApiError, ApiResult, ok};
+use super::fields::{RequestBody, at_most_chars, positive_digits};
 use super::media;
 use super::signed_in::{SignedIn, asker};
 use super::views::{LiveView, LiveWithOwnerView, SignedView};
@@ -26,7 +26,7 @@ const PER_PAGE: u32 = 10;
 pub(super) const LIVE_NOT_FOUND: ApiError = ApiError::Refused("该直播间不存在");
 
 /// POST /api/live/create
-pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: Body) -> Answer {
+pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: RequestBody) -> ApiResult {
     let fields = body.fields()?;
     let title = at_most_chars(fields.text("title", "直播间标题")?, TITLE_CHARS_MAX, "直播间标题")?;
     let cover = at_most_chars(fields.text("cover", "直播间封面")?, COVER_CHARS_MAX, "直播间封面")?;
@@ -44,8 +44,8 @@ pub async fn change_status(
     state: web::Data<ApiState>,
     request: HttpRequest,
     SignedIn(identity): SignedIn,
-    body: Body,
-) -> Answer {
+    body: RequestBody,
+) -> ApiResult {
     let fields = body.fields()?;
     let id = LiveId::new(fields.positive("id", "直播间ID")?).ok_or(LIVE_NOT_FOUND)?;
     let status = match fields.text("type", "直播间状态")? {
@@ -70,7 +70,7 @@ pub async fn change_status(
 }
 
 /// GET /api/live/list/{page}. Owners get the keys of their lives that are not on air.
-pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let page = path_number(&request, "page").ok_or(ApiError::Invalid(Cow::Borrowed("页码 格式不正确")))?;
     let page = u32::try_from(page).unwrap_or(u32::MAX);
     let rows = state.store.lives(page, PER_PAGE).await?;
@@ -79,7 +79,7 @@ pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
 }
 
 /// GET /api/live/read/{id}. Its owner gets the key and the sign of a live that is not on air.
-pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let id = path_live_id(&request)?;
     let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
     let owner = state.store.user(row.live.owner).await?;

@@ -10,8 +10,8 @@ use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, Sc
 use crate::storage::Change;
 
 use super::admin::{invalid, is_text, path_id, read_request_id};
-use super::error::{Answer, ApiError, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
-use super::fields::Body;
+use super::error::{ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
+use super::fields::RequestBody;
 use super::views::UserView;
 use super::{ApiState, requested};
 
@@ -48,7 +48,7 @@ struct RemovalView {
 
 /// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. Safe to repeat. A comment is
 /// known here when it is stored, which is a moment after members see it.
-pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(COMMENT_NOT_FOUND)?;
     let comment_id = path_id(&request, "comment_id", CommentId::new).ok_or(COMMENT_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
@@ -79,7 +79,7 @@ struct KickView {
 
 /// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They hear
 /// `kicked`, and may join again.
-pub async fn kick(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn kick(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
     let KickBody { user_id, request_id, reason } = body.json()?;
     let user = UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))?;
@@ -96,7 +96,7 @@ struct CloseView {
 
 /// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat, which
 /// also closes a room that missed the end.
-pub async fn close(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn close(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
     let action = Action::SetStatus(LiveStatus::Ended);
@@ -123,7 +123,7 @@ struct NoticeView {
 }
 
 /// POST /admin/rooms/{live_id}/notice: tells everybody in a room something.
-pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
     let NoticeBody { text, request_id, reason } = body.json()?;
     if !is_text(&text, NOTICE_CHARS_MAX) {
@@ -145,7 +145,7 @@ struct UserStatusBody {
 
 /// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token stays
 /// the current one: while the account is disabled every check refuses it with the reason.
-pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
     let UserStatusBody { status, request_id, reason } = body.json()?;
     let action = match status {

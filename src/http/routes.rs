@@ -4,7 +4,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 
 use super::changes::{Completing, Requester};
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::{ApiState, admin, cors, gifts, health, history, lives, moderation, page, users};
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -61,7 +61,7 @@ where
 /// the scope it is in, see to that.
 fn post<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
-    F: Handler<Args, Output = Answer>,
+    F: Handler<Args, Output = ApiResult>,
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
@@ -71,7 +71,7 @@ where
 /// A change that anybody may ask for.
 fn post_of_stranger<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
-    F: Handler<Args, Output = Answer>,
+    F: Handler<Args, Output = ApiResult>,
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Stranger, handler);
@@ -80,7 +80,7 @@ where
 
 fn delete<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
-    F: Handler<Args, Output = Answer>,
+    F: Handler<Args, Output = ApiResult>,
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
@@ -97,18 +97,18 @@ fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completi
     Completing { handler, requester, changes: state.changes.clone() }
 }
 
-async fn get_only() -> Answer {
+async fn get_only() -> ApiResult {
     Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" })
 }
 
-async fn post_only() -> Answer {
+async fn post_only() -> ApiResult {
     Err(ApiError::MethodNotAllowed { allow: "POST" })
 }
 
-async fn delete_only() -> Answer {
+async fn delete_only() -> ApiResult {
     Err(ApiError::MethodNotAllowed { allow: "DELETE" })
 }
 
-async fn unknown_route() -> Answer {
+async fn unknown_route() -> ApiResult {
     Err(ApiError::UnknownRoute)
 }

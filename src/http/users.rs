@@ -9,8 +9,8 @@ use crate::auth::{AuthError, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::domain::{Disconnect, Timestamp, UserId, Username, canonical_name};
 use crate::storage::{Credentials, StoreError};
 
-use super::error::{Answer, ApiError, ok};
-use super::fields::{Body, Fields};
+use super::error::{ApiError, ApiResult, ok};
+use super::fields::{Fields, RequestBody};
 use super::login_limiter::LoginAttempt;
 use super::signed_in::SignedIn;
 use super::views::{SessionView, UserView};
@@ -24,7 +24,7 @@ const RENEWED_AFTER_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// POST /api/reg
-pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let fields = body.fields()?;
     let username = Username::parse(fields.text("username", "用户名")?)?;
     let password = new_password(&fields)?;
@@ -55,7 +55,7 @@ fn new_password(fields: &Fields) -> Result<&str, ApiError> {
 /// POST /api/login
 ///
 /// The new token replaces the one before, so whoever is connected with that one is sent away.
-pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body) -> Answer {
+pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let fields = body.fields()?;
     let username = fields.text("username", "用户名")?;
     let password = fields.text("password", "密码")?;
@@ -90,7 +90,7 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Body)
 }
 
 /// POST /api/logout
-pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> Answer {
+pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> ApiResult {
     let user = identity.profile.id;
     // As for a login.
     state.auth.end_session(user).await.inspect_err(|_| state.everywhere.recheck(user))?;
@@ -99,7 +99,7 @@ pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) ->
 }
 
 /// GET /api/user/info
-pub async fn info(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> Answer {
+pub async fn info(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> ApiResult {
     let user = state.store.user(identity.profile.id).await?.ok_or(AuthError::UserGone)?;
     ok(UserView::from(user))
 }
