@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 
 use crate::domain::{Disconnect, Priority};
 
-pub use packet::{Control, DropPolicy, Packet, State, StateKey, Superseded};
+pub use packet::{ControlFrame, DropPolicy, KeyedState, Packet, StateKey, Superseded};
 pub use run::Run;
 
 use queue::{Queue, QueueItem};

@@ -4,9 +4,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::domain::Priority;
 
-/// A WebSocket opcode a server sends (RFC 6455, section 5.2).
+/// A WebSocket control frame that a server sends (RFC 6455, section 5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
+pub enum ControlFrame {
     Ping,
     Pong,
 }
@@ -27,7 +27,7 @@ pub enum Superseded {
 
 /// A state, and the effect of a later one with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub struct KeyedState {
     pub key: StateKey,
     pub superseded: Superseded,
 }
@@ -37,7 +37,7 @@ pub struct State {
 pub struct DropPolicy {
     pub priority: Priority,
     /// Set for a state: the latest queued one of each key is dropped after all droppable events.
-    pub state: Option<State>,
+    pub state: Option<KeyedState>,
 }
 
 impl DropPolicy {
@@ -73,10 +73,10 @@ impl Packet {
     }
 
     /// A control frame; its payload is at most 125 bytes and cut there.
-    pub fn control(control: Control, payload: &[u8]) -> Self {
+    pub fn control(control: ControlFrame, payload: &[u8]) -> Self {
         let opcode = match control {
-            Control::Ping => OPCODE_PING,
-            Control::Pong => OPCODE_PONG,
+            ControlFrame::Ping => OPCODE_PING,
+            ControlFrame::Pong => OPCODE_PONG,
         };
         Self { frame: frame(opcode, &payload[..payload.len().min(125)]), drop_policy: Priority::Critical.into() }
     }
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(packet.frame().len(), len + header, "payload of {len}");
             assert_eq!(packet.payload().unwrap().len(), len);
         }
-        assert_eq!(Packet::control(Control::Ping, b"").frame().as_ref(), [0x89, 0]);
-        assert!(Packet::control(Control::Pong, b"x").payload().is_none());
+        assert_eq!(Packet::control(ControlFrame::Ping, b"").frame().as_ref(), [0x89, 0]);
+        assert!(Packet::control(ControlFrame::Pong, b"x").payload().is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::iter::once;
 use bytes::{Buf, Bytes};
 
 use super::DrainLimits;
-use super::packet::{DropPolicy, Packet, State, StateKey, Superseded};
+use super::packet::{DropPolicy, KeyedState, Packet, StateKey, Superseded};
 use super::run::Run;
 
 #[derive(Debug)]
@@ -77,7 +77,9 @@ impl Queue {
     /// Queues an item; a state removes an earlier one with the same key if that is to be removed when superseded.
     pub(super) fn push(&mut self, item: QueueItem) {
         for key in item.states() {
-            self.drop_first(|drop_policy| drop_policy.state == Some(State { key, superseded: Superseded::Removed }));
+            self.drop_first(|drop_policy| {
+                drop_policy.state == Some(KeyedState { key, superseded: Superseded::Removed })
+            });
         }
         self.bytes += item.bytes().len();
         self.items.push_back(item);
@@ -98,7 +100,7 @@ impl Queue {
                 if drop_policy.is_droppable_event() {
                     return Some((at, index));
                 }
-                let Some(State { key, .. }) = drop_policy.state else { continue };
+                let Some(KeyedState { key, .. }) = drop_policy.state else { continue };
                 if let Some((_, superseded)) = latest.iter().find(|(known, _)| *known == key) {
                     return Some(*superseded);
                 }

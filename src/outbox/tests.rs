@@ -90,7 +90,7 @@ const STATE: DropPolicy = state(7, Superseded::Removed);
 const REPORT: DropPolicy = state(7, Superseded::Delivered);
 
 const fn state(key: u64, superseded: Superseded) -> DropPolicy {
-    DropPolicy { priority: Priority::Droppable, state: Some(State { key: StateKey(key), superseded }) }
+    DropPolicy { priority: Priority::Droppable, state: Some(KeyedState { key: StateKey(key), superseded }) }
 }
 
 #[test]

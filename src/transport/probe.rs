@@ -14,7 +14,7 @@ use super::socket::{ReadEnd, Socket, SocketSession};
 use super::table::{EngineEntry, ProbeGuard};
 use crate::actors::session::Inbound;
 use crate::domain::Priority;
-use crate::outbox::{Control, Outbox, OutboxLimits, Packet};
+use crate::outbox::{ControlFrame, Outbox, OutboxLimits, Packet};
 use crate::protocol::EnginePacket;
 use crate::protocol::engineio::{PROBE_PONG, decode_text};
 
@@ -86,7 +86,7 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
         let text = match socket.message().await.map_err(ReadEnd::unreadable)? {
             Message::Text(text) => text,
             Message::Ping(data) => {
-                outbox.push(Packet::control(Control::Pong, &data));
+                outbox.push(Packet::control(ControlFrame::Pong, &data));
                 charge(entry).await?;
                 continue;
             }

@@ -26,7 +26,7 @@ use super::{TransportState, deliver, gone};
 use crate::actors::Session;
 use crate::actors::session::{Inbound, SessionStart, WorkerHub};
 use crate::domain::{Disconnect, SocketId};
-use crate::outbox::{Control, FlushEnd, Outbox, Packet};
+use crate::outbox::{ControlFrame, FlushEnd, Outbox, Packet};
 use crate::protocol::{Codec, EngineVersion, SHUTDOWN_SPREAD_MS, shutdown_reason};
 
 /// After the session ended: the time limit for its last packets and the closing handshake.
@@ -270,7 +270,7 @@ impl Socket {
             let inbound = match self.message().await {
                 Ok(Message::Close(code)) => return ReadEnd::by_peer(code),
                 Ok(Message::Ping(data)) => {
-                    outbox.push(Packet::control(Control::Pong, &data));
+                    outbox.push(Packet::control(ControlFrame::Pong, &data));
                     Inbound::Pong
                 }
                 // It shows that the peer is alive; the session's limiter charges for it.

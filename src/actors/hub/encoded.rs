@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::domain::{CrowdRate, LiveId, Presence, Priority, Sequenced};
-use crate::outbox::{DropPolicy, Packet, Run, State, StateKey, Superseded};
+use crate::outbox::{DropPolicy, KeyedState, Packet, Run, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
 /// What all members of a room are told. The first hub that needs a wire form makes it, the others
@@ -32,14 +32,14 @@ impl Encoded {
     pub fn presence(presence: Arc<Presence>) -> Self {
         let key = StateKey(presence.live_id.get().unsigned_abs());
         let superseded = if presence.announces_each_change { Superseded::Delivered } else { Superseded::Removed };
-        let state = presence.users.is_some().then_some(State { key, superseded });
+        let state = presence.users.is_some().then_some(KeyedState { key, superseded });
         Self::new(What::Presence(presence), DropPolicy { priority: Priority::Droppable, state })
     }
 
     pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
         // Lives count from 1, so the complement of one is no other's presence.
         let key = StateKey(!live_id.get().unsigned_abs());
-        let state = Some(State { key, superseded: Superseded::Removed });
+        let state = Some(KeyedState { key, superseded: Superseded::Removed });
         Self::new(What::Rate(live_id, rate), DropPolicy { priority: Priority::Droppable, state })
     }
 

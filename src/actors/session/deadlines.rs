@@ -10,7 +10,7 @@ use actix::prelude::*;
 
 use crate::config::Config;
 use crate::domain::Disconnect;
-use crate::outbox::{Control, Packet};
+use crate::outbox::{ControlFrame, Packet};
 use crate::protocol::Codec;
 use crate::protocol::engineio::PING;
 
@@ -160,7 +160,7 @@ impl Session {
 
     fn ping(&mut self, now: Instant) {
         if self.codec() == Codec::PlainJson {
-            self.port.outlet.outbox.push(Packet::control(Control::Ping, b""));
+            self.port.outlet.outbox.push(Packet::control(ControlFrame::Ping, b""));
         } else {
             self.send_text(PING);
             let first = self.deadlines.unanswered.filter(|pinged_at| self.last_received < *pinged_at);
