@@ -72,7 +72,7 @@ impl Bodies {
         address: IpAddr,
         declared_bytes: Option<u64>,
         mut payload: web::Payload,
-    ) -> Result<Body, BodyFault> {
+    ) -> Result<PollBody, BodyFault> {
         let bytes_max = self.limits.body_bytes_max;
         if declared_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(BodyFault::TooBig);
@@ -91,7 +91,7 @@ impl Bodies {
                     body.extend_from_slice(&chunk);
                 }
                 Ok(Some(Err(_))) => return Err(BodyFault::Broken),
-                Ok(None) => return Ok(Body { bytes: body.freeze(), _share: share }),
+                Ok(None) => return Ok(PollBody { bytes: body.freeze(), _share: share }),
                 Err(_) => return Err(BodyFault::TooSlow),
             }
         }
@@ -100,7 +100,7 @@ impl Bodies {
 
 /// A whole body, and what it holds of the budgets.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct PollBody {
     pub(super) bytes: Bytes,
     _share: Share,
 }

@@ -12,7 +12,7 @@ use super::{EVICTABLE_AFTER, millis};
 
 /// What a connection is doing. Only in `Serving` does it wait for us and not for its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     /// Waits for the client's next request.
     Idle = 0,
     /// Waits for the rest of a request's head.
@@ -23,7 +23,7 @@ pub(super) enum State {
     WriteBlocked = 3,
 }
 
-impl State {
+impl ConnectionState {
     const BITS: u32 = 2;
 
     /// State and time in one word, so that a reader never sees one without the other.
@@ -79,7 +79,7 @@ impl Connection {
             address,
             slot: AtomicUsize::new(slot),
             began,
-            state: AtomicU64::new(State::ReadingHead.since(now_ms)),
+            state: AtomicU64::new(ConnectionState::ReadingHead.since(now_ms)),
             serving: AtomicBool::new(false),
             body_open: AtomicBool::new(false),
             read_deferred: AtomicBool::new(false),
@@ -90,22 +90,22 @@ impl Connection {
     }
 
     /// Its state, and since when in milliseconds.
-    pub(super) fn state(&self) -> (State, u64) {
-        State::unpack(self.state.load(Ordering::Relaxed))
+    pub(super) fn state(&self) -> (ConnectionState, u64) {
+        ConnectionState::unpack(self.state.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_state(&self, state: State) {
+    pub(super) fn set_state(&self, state: ConnectionState) {
         self.set_state_at(state, millis(self.began.elapsed()));
     }
 
-    pub(super) fn set_state_at(&self, state: State, at_ms: u64) {
+    pub(super) fn set_state_at(&self, state: ConnectionState, at_ms: u64) {
         self.state.store(state.since(at_ms), Ordering::Relaxed);
     }
 
     /// Since when it has waited for its client, if that is long enough for it to be evicted.
     pub(super) fn evictable_since(&self, now_ms: u64) -> Option<u64> {
         let (state, since_ms) = self.state();
-        let may = state != State::Serving && !self.is_cut() && since_ms + millis(EVICTABLE_AFTER) <= now_ms;
+        let may = state != ConnectionState::Serving && !self.is_cut() && since_ms + millis(EVICTABLE_AFTER) <= now_ms;
         may.then_some(since_ms)
     }
 
@@ -157,8 +157,8 @@ impl Connection {
 
     /// The client sent a part of a request.
     pub(super) fn note_received(&self) {
-        if self.state().0 == State::Idle {
-            self.set_state(State::ReadingHead);
+        if self.state().0 == ConnectionState::Idle {
+            self.set_state(ConnectionState::ReadingHead);
         }
     }
 
@@ -173,7 +173,11 @@ impl Connection {
 
     /// All of a response that was blocked has been written.
     pub(super) fn note_flushed(&self) {
-        self.set_state(if self.serving.load(Ordering::Relaxed) { State::Serving } else { State::Idle });
+        self.set_state(if self.serving.load(Ordering::Relaxed) {
+            ConnectionState::Serving
+        } else {
+            ConnectionState::Idle
+        });
         self.resume_read();
     }
 
@@ -181,8 +185,8 @@ impl Connection {
         self.serving.store(true, Ordering::Relaxed);
         self.body_open.store(has_body, Ordering::Relaxed);
         // The response before may still be blocked, and then the client's time goes on.
-        if self.state().0 != State::WriteBlocked {
-            self.set_state(State::Serving);
+        if self.state().0 != ConnectionState::WriteBlocked {
+            self.set_state(ConnectionState::Serving);
         }
     }
 
@@ -193,8 +197,8 @@ impl Connection {
     pub(super) fn end_request(&self) {
         self.serving.store(false, Ordering::Relaxed);
         self.end_body();
-        if self.state().0 != State::WriteBlocked {
-            self.set_state(State::Idle);
+        if self.state().0 != ConnectionState::WriteBlocked {
+            self.set_state(ConnectionState::Idle);
         }
         self.resume_read();
     }

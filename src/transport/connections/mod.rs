@@ -7,7 +7,7 @@
 //! for a client that does not read its response, and a bound on the requests that it decodes ahead
 //! (see [`stream`]).
 //!
-//! The task of each connection notes its [`State`] and since when. [`Connections::sweep`] looks at all
+//! The task of each connection notes its [`ConnectionState`] and since when. [`Connections::sweep`] looks at all
 //! of them once a second and cuts those whose client is overdue. At a limit, those that have waited
 //! for their client the longest are evicted. So a connection has no timer of its own, and an idle one
 //! costs no work.
@@ -32,7 +32,7 @@ use crate::client_address::{NO_ADDRESS, is_trusted, limit_key};
 use crate::config::Network;
 
 pub use connection::Connection;
-use connection::State;
+use connection::ConnectionState;
 pub use request::track;
 pub(super) use request::unless_gone;
 pub use stream::HttpStream;
@@ -244,9 +244,9 @@ impl Connections {
                     continue;
                 }
                 match state {
-                    State::WriteBlocked => events.stalled += 1,
-                    State::ReadingHead => events.slow_heads += 1,
-                    State::Idle | State::Serving => {}
+                    ConnectionState::WriteBlocked => events.stalled += 1,
+                    ConnectionState::ReadingHead => events.slow_heads += 1,
+                    ConnectionState::Idle | ConnectionState::Serving => {}
                 }
             }
         }
@@ -259,7 +259,7 @@ impl Connections {
         let Inner { count, by_address, .. } = &mut *inner;
         for address in by_address.values_mut() {
             for connection in &address.connections {
-                if connection.state().0 != State::Serving {
+                if connection.state().0 != ConnectionState::Serving {
                     cut(connection, &mut address.cut, count);
                 }
             }
@@ -283,13 +283,13 @@ impl Connections {
 
 impl ConnectionLimits {
     /// How long a connection may stay in this state; `None`: as long as it takes.
-    fn timeout_of(&self, state: State) -> Option<Duration> {
+    fn timeout_of(&self, state: ConnectionState) -> Option<Duration> {
         match state {
-            State::Idle => Some(self.keep_alive),
-            State::ReadingHead => Some(self.head_timeout + HEAD_GRACE),
-            State::WriteBlocked => Some(self.stall_timeout),
+            ConnectionState::Idle => Some(self.keep_alive),
+            ConnectionState::ReadingHead => Some(self.head_timeout + HEAD_GRACE),
+            ConnectionState::WriteBlocked => Some(self.stall_timeout),
             // Handlers bound the time of what they wait for, bodies included.
-            State::Serving => None,
+            ConnectionState::Serving => None,
         }
     }
 

@@ -20,7 +20,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::ConnectionGuard;
-use super::connection::{Connection, Reading, State};
+use super::connection::{Connection, ConnectionState, Reading};
 
 /// Bytes of a blocked response that the client must read in each stall time. With the default of 20 s
 /// that is 1.6 kB/s; what the kernel holds for the client comes on top.
@@ -132,7 +132,7 @@ impl HttpStream {
             *written += bytes;
             if *written >= RESPONSE_BYTES_MIN {
                 *written = 0;
-                self.connection().set_state(State::WriteBlocked);
+                self.connection().set_state(ConnectionState::WriteBlocked);
             }
         }
     }
@@ -174,7 +174,7 @@ impl AsyncWrite for HttpStream {
             Poll::Ready(Ok(written)) => self.note_written(*written),
             Poll::Pending if self.blocked.is_none() => {
                 self.blocked = Some(0);
-                self.connection().set_state(State::WriteBlocked);
+                self.connection().set_state(ConnectionState::WriteBlocked);
             }
             Poll::Pending | Poll::Ready(Err(_)) => {}
         }

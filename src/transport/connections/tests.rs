@@ -34,7 +34,7 @@ fn client(last: u8) -> IpAddr {
 const PROXY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
 
 /// Adds a connection that has been in `state` since the beginning.
-fn add(connections: &Arc<Connections>, peer: IpAddr, state: State) -> ConnectionGuard {
+fn add(connections: &Arc<Connections>, peer: IpAddr, state: ConnectionState) -> ConnectionGuard {
     let guard = connections.try_add(peer, 0).unwrap();
     guard.connection.set_state_at(state, 0);
     guard
@@ -43,9 +43,10 @@ fn add(connections: &Arc<Connections>, peer: IpAddr, state: State) -> Connection
 #[test]
 fn connections_are_counted_per_node_and_per_address_until_they_end() {
     let connections = connections();
-    let mut guards: Vec<ConnectionGuard> = (0..4).map(|_| add(&connections, client(1), State::Serving)).collect();
+    let mut guards: Vec<ConnectionGuard> =
+        (0..4).map(|_| add(&connections, client(1), ConnectionState::Serving)).collect();
     assert!(connections.try_add(client(1), 0).is_err(), "four of one address");
-    guards.extend((0..4).map(|_| add(&connections, client(2), State::Serving)));
+    guards.extend((0..4).map(|_| add(&connections, client(2), ConnectionState::Serving)));
     assert!(connections.try_add(client(3), 0).is_err(), "eight on the node");
     guards.remove(0);
     let _third = connections.try_add(client(3), 0).expect("one left");
@@ -58,17 +59,20 @@ fn connections_are_counted_per_node_and_per_address_until_they_end() {
 #[test]
 fn the_connection_that_waited_longest_for_its_client_is_evicted() {
     let connections = connections();
-    let served = add(&connections, client(1), State::Serving);
-    let waiting = [(State::Idle, 20), (State::ReadingHead, 30), (State::WriteBlocked, 10)].map(|(state, since_ms)| {
-        let guard = add(&connections, client(1), state);
-        guard.connection.set_state_at(state, since_ms);
-        guard
-    });
+    let served = add(&connections, client(1), ConnectionState::Serving);
+    let waiting =
+        [(ConnectionState::Idle, 20), (ConnectionState::ReadingHead, 30), (ConnectionState::WriteBlocked, 10)].map(
+            |(state, since_ms)| {
+                let guard = add(&connections, client(1), state);
+                guard.connection.set_state_at(state, since_ms);
+                guard
+            },
+        );
     let cut = || [&waiting[0], &waiting[1], &waiting[2], &served].map(|guard| guard.connection.is_cut());
     let mut newcomers = Vec::new();
     let mut add_busy = |now_ms| {
         let guard = connections.try_add(client(1), now_ms)?;
-        guard.connection.set_state_at(State::Serving, now_ms);
+        guard.connection.set_state_at(ConnectionState::Serving, now_ms);
         newcomers.push(guard);
         Ok::<_, Full>(())
     };
@@ -86,7 +90,9 @@ fn the_connection_that_waited_longest_for_its_client_is_evicted() {
 fn a_full_node_evicts_connections_of_any_address() {
     let connections = connections();
     let _guards: Vec<ConnectionGuard> = (0..8)
-        .map(|at| add(&connections, client(at / 4), if at == 5 { State::Idle } else { State::Serving }))
+        .map(|at| {
+            add(&connections, client(at / 4), if at == 5 { ConnectionState::Idle } else { ConnectionState::Serving })
+        })
         .collect();
     let _newcomer = connections.try_add(client(9), A_WHILE_MS).expect("the idle one is evicted");
     assert!(connections.try_add(client(9), A_WHILE_MS).is_err(), "there is no other");
@@ -96,9 +102,10 @@ fn a_full_node_evicts_connections_of_any_address() {
 #[test]
 fn a_search_that_found_none_to_evict_is_not_repeated_at_once() {
     let connections = connections();
-    let guards: Vec<ConnectionGuard> = (0..8).map(|at| add(&connections, client(at / 4), State::Serving)).collect();
+    let guards: Vec<ConnectionGuard> =
+        (0..8).map(|at| add(&connections, client(at / 4), ConnectionState::Serving)).collect();
     assert!(connections.try_add(client(9), A_WHILE_MS).is_err());
-    guards[0].connection.set_state(State::Idle);
+    guards[0].connection.set_state(ConnectionState::Idle);
     assert!(connections.try_add(client(9), A_WHILE_MS + 99).is_err(), "no search yet");
     assert!(connections.try_add(client(9), A_WHILE_MS + 100).is_ok());
 }
@@ -106,7 +113,7 @@ fn a_search_that_found_none_to_evict_is_not_repeated_at_once() {
 #[test]
 fn requests_through_a_proxy_count_for_the_address_of_their_client() {
     let connections = connections();
-    let _guards: Vec<ConnectionGuard> = (0..8).map(|_| add(&connections, PROXY, State::Serving)).collect();
+    let _guards: Vec<ConnectionGuard> = (0..8).map(|_| add(&connections, PROXY, ConnectionState::Serving)).collect();
     assert!(connections.try_add(PROXY, 0).is_err(), "they count for the node");
     let mut requests: Vec<RequestGuard> = (0..4).map(|_| connections.try_request(client(1)).ok().unwrap()).collect();
     assert!(connections.try_request(client(1)).is_err(), "four of one address");
@@ -119,8 +126,9 @@ fn requests_through_a_proxy_count_for_the_address_of_their_client() {
 #[test]
 fn overdue_connections_are_cut_and_served_ones_are_not() {
     let connections = connections();
-    let [idle, head, blocked, served] = [State::Idle, State::ReadingHead, State::WriteBlocked, State::Serving]
-        .map(|state| add(&connections, client(1), state));
+    let [idle, head, blocked, served] =
+        [ConnectionState::Idle, ConnectionState::ReadingHead, ConnectionState::WriteBlocked, ConnectionState::Serving]
+            .map(|state| add(&connections, client(1), state));
     let cut_at = |now_ms| {
         connections.sweep_once(now_ms);
         [&idle, &head, &blocked, &served].map(|guard| guard.connection.is_cut())
@@ -138,13 +146,13 @@ fn overdue_connections_are_cut_and_served_ones_are_not() {
 #[test]
 fn a_blocked_response_counts_even_while_the_next_request_is_served() {
     let connections = connections();
-    let guard = add(&connections, client(1), State::WriteBlocked);
+    let guard = add(&connections, client(1), ConnectionState::WriteBlocked);
     guard.connection.begin_request(false);
-    assert_eq!(guard.connection.state().0, State::WriteBlocked);
+    assert_eq!(guard.connection.state().0, ConnectionState::WriteBlocked);
     guard.connection.note_flushed();
-    assert_eq!(guard.connection.state().0, State::Serving);
+    assert_eq!(guard.connection.state().0, ConnectionState::Serving);
     guard.connection.end_request();
-    assert_eq!(guard.connection.state().0, State::Idle);
+    assert_eq!(guard.connection.state().0, ConnectionState::Idle);
 }
 
 #[test]
@@ -185,7 +193,7 @@ async fn block(stream: &mut HttpStream) {
     while let Some(written) = write(stream).await {
         written.unwrap();
     }
-    assert_eq!(stream.connection().state().0, State::WriteBlocked);
+    assert_eq!(stream.connection().state().0, ConnectionState::WriteBlocked);
 }
 
 #[actix_web::test]
@@ -193,10 +201,10 @@ async fn a_client_that_reads_enough_of_a_blocked_response_gets_more_time() {
     let (mut stream, mut client_end) = connected(&connections()).await;
     block(&mut stream).await;
     let marked_ms = u64::MAX >> 8;
-    stream.connection().set_state_at(State::WriteBlocked, marked_ms);
+    stream.connection().set_state_at(ConnectionState::WriteBlocked, marked_ms);
     let (mut written, mut bytes) = (0, vec![0; 64 << 10]);
     while written < RESPONSE_BYTES_MIN {
-        assert_eq!(stream.connection().state(), (State::WriteBlocked, marked_ms), "after {written} bytes");
+        assert_eq!(stream.connection().state(), (ConnectionState::WriteBlocked, marked_ms), "after {written} bytes");
         assert!(client_end.read(&mut bytes).await.unwrap() > 0);
         written += write(&mut stream).await.map_or(0, Result::unwrap);
     }
@@ -208,7 +216,7 @@ async fn a_blocked_connection_that_is_cut_is_reset() {
     let connections = connections();
     let (mut stream, mut client_end) = connected(&connections).await;
     block(&mut stream).await;
-    stream.connection().set_state_at(State::WriteBlocked, 0);
+    stream.connection().set_state_at(ConnectionState::WriteBlocked, 0);
     assert_eq!(connections.sweep_once(A_WHILE_MS).stalled, 0, "it has time");
     assert!(write(&mut stream).await.is_none());
     connections.sweep_once(20_000);
