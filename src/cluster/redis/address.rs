@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 
 /// Timeout of a TCP connect.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -129,7 +129,7 @@ impl Address {
     }
 
     /// A connection for commands; each of them fails after `timeout`.
-    pub async fn connect(&self, timeout: Duration) -> RedisResult<Connection> {
+    pub async fn connect(&self, timeout: Duration) -> RedisResult<RedisConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
             .set_response_timeout(Some(timeout));
@@ -141,7 +141,7 @@ impl Address {
         &self,
         timeout: Duration,
         on_push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + Clone + 'static,
-    ) -> RedisResult<Connection> {
+    ) -> RedisResult<RedisConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
             .set_response_timeout(Some(timeout))
@@ -154,7 +154,7 @@ impl Address {
         config: &AsyncConnectionConfig,
         of_cluster: impl FnOnce(ClusterClientBuilder) -> ClusterClientBuilder,
         timeout: Duration,
-    ) -> RedisResult<Connection> {
+    ) -> RedisResult<RedisConnection> {
         match self {
             Self::Server(client) => Ok(one(client.get_multiplexed_async_connection_with_config(config).await?)),
             Self::Sentinels(client) => {
@@ -167,14 +167,14 @@ impl Address {
             }
             Self::Cluster { nodes, user, password } => {
                 let builder = Self::cluster_client(nodes, user.as_deref(), password.as_deref(), timeout);
-                Ok(Connection::Cluster(of_cluster(builder).build()?.get_async_connection().await?))
+                Ok(RedisConnection::Cluster(of_cluster(builder).build()?.get_async_connection().await?))
             }
         }
     }
 }
 
-fn one(connection: MultiplexedConnection) -> Connection {
-    Connection::Server(connection)
+fn one(connection: MultiplexedConnection) -> RedisConnection {
+    RedisConnection::Server(connection)
 }
 
 #[cfg(test)]

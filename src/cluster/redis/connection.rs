@@ -15,12 +15,12 @@ pub type Server = Option<(String, u16)>;
 
 /// A connection of either kind; clones share it.
 #[derive(Clone)]
-pub enum Connection {
+pub enum RedisConnection {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Connection {
+impl RedisConnection {
     /// Subscribes to a channel of one room, or of all nodes. Completes when Redis has confirmed it.
     pub async fn subscribe(&mut self, channel: impl ToRedisArgs, of_room: bool) -> RedisResult<()> {
         match self {
@@ -118,7 +118,7 @@ pub fn timed_out() -> RedisError {
     RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"))
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for RedisConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Server(connection) => connection.req_packed_command(cmd),

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
-use super::connection::{Connection, Server};
+use super::connection::{RedisConnection, Server};
 use super::entries::{Answer, Batch};
 use super::keys;
 use super::link::Link;
@@ -90,7 +90,7 @@ pub enum Command {
 pub enum Input {
     Command(Command),
     /// The subscription's connection and the servers that it reaches, or why there is none.
-    Connected(u64, RedisResult<(Connection, BTreeSet<Server>)>),
+    Connected(u64, RedisResult<(RedisConnection, BTreeSet<Server>)>),
     /// Pushed over the subscription's connection of this number, with its place in that one's backlog.
     Pushed(u64, PushInfo, BacklogSlot),
     Subscribed {

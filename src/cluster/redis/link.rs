@@ -8,12 +8,12 @@ use bb8_redis::bb8::{ManageConnection, Pool};
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Script};
 
 use super::address::Address;
-use super::connection::{Connection, timed_out};
+use super::connection::{RedisConnection, timed_out};
 
 /// A connection of the pool. One that failed is not reused: a restart of Redis costs each connection one
 /// failure, and no command needs a ping before it.
 struct Pooled {
-    connection: Connection,
+    connection: RedisConnection,
     failed: Arc<AtomicBool>,
 }
 
@@ -87,7 +87,7 @@ impl Link {
         let (mut connection, failed) = (pooled.connection.clone(), pooled.failed.clone());
         // A connection to a cluster multiplexes commands to several servers and reconnects by itself, so one
         // that waits for a server does not block the others.
-        let is_shared = matches!(connection, Connection::Cluster(_));
+        let is_shared = matches!(connection, RedisConnection::Cluster(_));
         let lent = (!is_shared).then_some(pooled);
         // It counts as failed until it has answered, also if the caller is dropped meanwhile.
         failed.store(!is_shared, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use redis::{PushInfo, PushKind, RedisResult, Value};
 use crate::cluster::Signal;
 use crate::domain::{LiveId, NodeId, Timestamp};
 
-use super::super::connection::{Connection, Server};
+use super::super::connection::{RedisConnection, Server};
 use super::super::keys;
 use super::super::link::Link;
 use super::super::messages::NodeMessage;
@@ -55,7 +55,7 @@ pub struct Subscription {
     number: u64,
     /// Connection attempts so far.
     attempts_count: u64,
-    connection: Option<Connection>,
+    connection: Option<RedisConnection>,
     /// The servers that it reached when it was opened.
     servers: BTreeSet<Server>,
     connecting: bool,
@@ -151,7 +151,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn connected(&mut self, number: u64, result: RedisResult<(Connection, BTreeSet<Server>)>) {
+    pub(super) fn connected(&mut self, number: u64, result: RedisResult<(RedisConnection, BTreeSet<Server>)>) {
         if number != self.subscription.attempts_count {
             return;
         }

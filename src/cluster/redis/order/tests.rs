@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 
 use super::super::address::Address;
-use super::super::connection::Connection;
+use super::super::connection::RedisConnection;
 use super::super::keys;
 use super::super::link::Link;
 use super::super::rooms::ask;
@@ -75,7 +75,7 @@ struct Node {
     origin: u64,
     member: Member,
     pushed: mpsc::UnboundedReceiver<String>,
-    _subscription: Connection,
+    _subscription: RedisConnection,
     /// Questions that were given up, and are carried out when nobody expects it.
     stray: Vec<Question>,
     appended: usize,
