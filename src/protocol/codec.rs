@@ -69,8 +69,8 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
             PresenceAction::Join => "join",
             PresenceAction::Leave => "leave",
         },
-        user: User::from(&*presence.user),
-        data: presence.users.as_ref().map(|users| users.iter().map(|user| User::from(&**user)).collect()),
+        user: UserBody::from(&*presence.user),
+        data: presence.users.as_ref().map(|users| users.iter().map(|user| UserBody::from(&**user)).collect()),
         count: presence.count,
         live_id: presence.live_id.get(),
         joined: presence.net_changes.map(|changes| changes.joined),
@@ -126,7 +126,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
 
 /// A user, as clients and nodes get it.
 #[derive(Serialize, Deserialize)]
-pub(super) struct User<'a> {
+pub(super) struct UserBody<'a> {
     pub(super) id: i64,
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
@@ -134,14 +134,14 @@ pub(super) struct User<'a> {
     pub(super) avatar: Option<Cow<'a, str>>,
 }
 
-impl<'a> From<&'a Profile> for User<'a> {
+impl<'a> From<&'a Profile> for UserBody<'a> {
     fn from(profile: &'a Profile) -> Self {
         let avatar = profile.avatar.as_deref().map(Cow::from);
         Self { id: profile.id.get(), name: Cow::from(&profile.name), avatar }
     }
 }
 
-impl User<'_> {
+impl UserBody<'_> {
     /// `None` for an id that no user has.
     pub(super) fn read(self) -> Option<Arc<Profile>> {
         let avatar = self.avatar.map(Cow::into_owned);
@@ -153,9 +153,9 @@ impl User<'_> {
 struct OnlineBody<'a> {
     clients: Vec<&'a str>,
     action: &'a str,
-    user: User<'a>,
+    user: UserBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Vec<User<'a>>>,
+    data: Option<Vec<UserBody<'a>>>,
     count: usize,
     live_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn a_user_without_avatar_has_null_and_one_with_an_empty_keeps_it() {
         let profile = |avatar| Profile { id: UserId::new(5).unwrap(), name: "wei".into(), avatar };
-        assert_eq!(json(&User::from(&profile(None))), r#"{"id":5,"name":"wei","avatar":null}"#);
-        assert_eq!(json(&User::from(&profile(Some(String::new())))), r#"{"id":5,"name":"wei","avatar":""}"#);
+        assert_eq!(json(&UserBody::from(&profile(None))), r#"{"id":5,"name":"wei","avatar":null}"#);
+        assert_eq!(json(&UserBody::from(&profile(Some(String::new())))), r#"{"id":5,"name":"wei","avatar":""}"#);
     }
 
     #[test]

@@ -125,9 +125,9 @@ pub struct PayloadPackets<'a>(Payload<'a>);
 
 #[derive(Debug)]
 enum Payload<'a> {
-    V3Text(v3::TextPayload<'a>),
+    V3Text(v3::TextPayloadV3<'a>),
     V3Binary(v3::BinaryPayload<'a>),
-    V4(v4::TextPayload<'a>),
+    V4(v4::TextPayloadV4<'a>),
     Ended,
 }
 
@@ -142,8 +142,8 @@ pub fn decode_payload(
     }
     let payload = match (version, kind) {
         (EngineVersion::V3, PayloadKind::Binary) => Payload::V3Binary(v3::BinaryPayload::new(body)),
-        (EngineVersion::V3, PayloadKind::Text) => Payload::V3Text(v3::TextPayload::new(utf8(body)?)),
-        (EngineVersion::V4, _) => Payload::V4(v4::TextPayload::new(utf8(body)?)),
+        (EngineVersion::V3, PayloadKind::Text) => Payload::V3Text(v3::TextPayloadV3::new(utf8(body)?)),
+        (EngineVersion::V4, _) => Payload::V4(v4::TextPayloadV4::new(utf8(body)?)),
     };
     Ok(PayloadPackets(payload))
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::codec::{Dialect, User, json, push_text};
+use super::codec::{Dialect, UserBody, json, push_text};
 use crate::domain::{
     Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, LiveId,
     LiveStatus, Offset, OtherEvent, RequestId, RoomEvent, Sequenced, Timestamp,
@@ -249,7 +249,7 @@ mod id_text {
 #[derive(Serialize, Deserialize)]
 struct CommentBody<'a> {
     #[serde(borrow)]
-    user: User<'a>,
+    user: UserBody<'a>,
     #[serde(borrow)]
     content: Cow<'a, str>,
     #[serde(with = "id_text")]
@@ -267,7 +267,7 @@ struct CommentPrivate<'a> {
 impl<'a> From<&'a Comment> for CommentBody<'a> {
     fn from(comment: &'a Comment) -> Self {
         Self {
-            user: User::from(&*comment.author),
+            user: UserBody::from(&*comment.author),
             content: Cow::from(comment.text.as_str()),
             id: comment.id.get(),
             at: comment.at.0,
@@ -313,7 +313,7 @@ struct GiftBody<'a> {
     num: i64,
     id: i64,
     #[serde(borrow)]
-    user: User<'a>,
+    user: UserBody<'a>,
     gift_id: i64,
     /// The price of one.
     gift_coin: i64,
@@ -336,7 +336,7 @@ struct GiftPrivate<'a> {
 
 impl<'a> GiftBody<'a> {
     fn of(order: &'a GiftOrder, receipt: &GiftReceipt) -> Self {
-        let user = User::from(&*order.giver);
+        let user = UserBody::from(&*order.giver);
         Self {
             avatar: user.avatar.clone(),
             username: user.name.clone(),

@@ -13,11 +13,11 @@ pub(super) const PREFIX_BYTES_MAX: usize = LENGTH_DIGITS_MAX + 1;
 
 /// `<len>:<packet>`…, the length in UTF-16 code units, as JavaScript counts.
 #[derive(Debug)]
-pub(super) struct TextPayload<'a> {
+pub(super) struct TextPayloadV3<'a> {
     rest: &'a str,
 }
 
-impl<'a> TextPayload<'a> {
+impl<'a> TextPayloadV3<'a> {
     pub(super) fn new(body: &'a str) -> Self {
         Self { rest: body }
     }
@@ -39,7 +39,7 @@ impl<'a> TextPayload<'a> {
     }
 }
 
-impl<'a> Iterator for TextPayload<'a> {
+impl<'a> Iterator for TextPayloadV3<'a> {
     type Item = Result<EnginePacket<'a>, EngineParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn text_payload_is_read_packet_by_packet() {
-        let packets: Result<Vec<_>, _> = TextPayload::new("3:4世👍").collect();
+        let packets: Result<Vec<_>, _> = TextPayloadV3::new("3:4世👍").collect();
         assert_eq!(packets, Err(EngineParseError::Length));
-        let packets: Result<Vec<_>, _> = TextPayload::new("4:4世👍2:406:b4AQID").collect();
+        let packets: Result<Vec<_>, _> = TextPayloadV3::new("4:4世👍2:406:b4AQID").collect();
         assert_eq!(packets.unwrap(), [EnginePacket::Message("世👍"), EnginePacket::Message("0"), EnginePacket::Binary]);
-        let packets: Result<Vec<_>, _> = TextPayload::new("0:2:400:").collect();
+        let packets: Result<Vec<_>, _> = TextPayloadV3::new("0:2:400:").collect();
         assert_eq!(packets.unwrap(), [EnginePacket::Message("0")]);
     }
 

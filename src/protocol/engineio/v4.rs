@@ -6,17 +6,17 @@ use super::{EnginePacket, EngineParseError, EngineVersion, decode_text};
 const SEPARATOR: char = '\x1e';
 
 #[derive(Debug)]
-pub(super) struct TextPayload<'a> {
+pub(super) struct TextPayloadV4<'a> {
     packets: std::str::Split<'a, char>,
 }
 
-impl<'a> TextPayload<'a> {
+impl<'a> TextPayloadV4<'a> {
     pub(super) fn new(body: &'a str) -> Self {
         Self { packets: body.split(SEPARATOR) }
     }
 }
 
-impl<'a> Iterator for TextPayload<'a> {
+impl<'a> Iterator for TextPayloadV4<'a> {
     type Item = Result<EnginePacket<'a>, EngineParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {

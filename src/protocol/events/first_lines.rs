@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::codec::{User, json};
+use super::super::codec::{UserBody, json};
 use super::{CommentBody, CommentPrivate, GiftBody, GiftPrivate, Kind, LiveBody, NoFields, NoticeBody, RemovedBody};
 use crate::domain::{RoomEvent, Timestamp};
 
@@ -71,7 +71,7 @@ struct CommentLine<'a> {
     id: i64,
     live_id: i64,
     #[serde(borrow)]
-    author: User<'a>,
+    author: UserBody<'a>,
     #[serde(borrow)]
     text: Cow<'a, str>,
     #[serde(borrow)]
@@ -95,7 +95,7 @@ impl<'a> CommentLine<'a> {
 struct GiftLine<'a> {
     live_id: i64,
     #[serde(borrow)]
-    giver: User<'a>,
+    giver: UserBody<'a>,
     gift_id: i64,
     #[serde(borrow)]
     gift_name: Cow<'a, str>,
