@@ -15,7 +15,7 @@ pub struct Cli {
     pub config: Option<PathBuf>,
 
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 const EXAMPLES: &str = "\
@@ -26,7 +26,7 @@ Examples:
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the server until SIGTERM or Ctrl-C; the default
     Serve,
     /// Run the server with users, gifts and a busy room, and print how to look at it
@@ -66,8 +66,8 @@ pub enum ConfigAction {
 
 impl Cli {
     /// What was asked for; serving, if nothing was.
-    pub fn command(&self) -> Command {
-        self.command.clone().unwrap_or(Command::Serve)
+    pub fn command(&self) -> CliCommand {
+        self.command.clone().unwrap_or(CliCommand::Serve)
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_command_means_serve() {
-        assert_eq!(parse("liveroom").map(|cli| cli.command()).ok(), Some(Command::Serve));
+        assert_eq!(parse("liveroom").map(|cli| cli.command()).ok(), Some(CliCommand::Serve));
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         for line in ["liveroom --config a.toml config check", "liveroom config check --config a.toml"] {
             let cli = parse(line).expect(line);
             assert_eq!(cli.config, Some(PathBuf::from("a.toml")));
-            assert_eq!(cli.command(), Command::Config { action: ConfigAction::Check });
+            assert_eq!(cli.command(), CliCommand::Config { action: ConfigAction::Check });
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use env_logger::fmt::Formatter;
 use liveroom::app::{self, App};
-use liveroom::cli::{Cli, Command, ConfigAction};
+use liveroom::cli::{Cli, CliCommand, ConfigAction};
 use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
@@ -79,18 +79,18 @@ fn return_large_memory() {
 #[cfg(not(target_env = "gnu"))]
 fn return_large_memory() {}
 
-async fn run(command: Command, loaded: LoadedConfig) -> Result<ExitCode, Failure> {
+async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Failure> {
     let config = &loaded.config;
     match command {
-        Command::Serve => serve(config).await?,
-        Command::Demo { port, data } => run_demo(demo::configure(loaded.config, port, &data)).await?,
-        Command::Audit => return audit(config).await,
-        Command::Migrate => {
+        CliCommand::Serve => serve(config).await?,
+        CliCommand::Demo { port, data } => run_demo(demo::configure(loaded.config, port, &data)).await?,
+        CliCommand::Audit => return audit(config).await,
+        CliCommand::Migrate => {
             app::open_store(config).await?;
             println!("the schema is up to date");
         }
-        Command::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
-        Command::Config { action: ConfigAction::Check } => write!(io::stdout(), "{loaded}")?,
+        CliCommand::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
+        CliCommand::Config { action: ConfigAction::Check } => write!(io::stdout(), "{loaded}")?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ pub use table::{
 };
 pub use value::{Millis, Network, Secret, StoreUrl, ThreadCount};
 
-use reader::{ENV_PREFIX, Entry, Reader};
+use reader::{ConfigEntry, ENV_PREFIX, Reader};
 
 /// Read where no other file is named, if it is there.
 const DEFAULT_PATH: &str = "config.toml";
@@ -32,7 +32,7 @@ const DEFAULT_PATH: &str = "config.toml";
 #[derive(Debug)]
 pub struct LoadedConfig {
     pub config: Config,
-    entries: Vec<Entry>,
+    entries: Vec<ConfigEntry>,
 }
 
 impl Config {
@@ -96,7 +96,7 @@ impl LoadedConfig {
 impl fmt::Display for LoadedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut section = "";
-        for Entry { key, origin, shown, .. } in &self.entries {
+        for ConfigEntry { key, origin, shown, .. } in &self.entries {
             if key.section != section {
                 let gap = if section.is_empty() { "" } else { "\n" };
                 writeln!(f, "{gap}[{}]", key.section)?;

@@ -44,7 +44,7 @@ pub enum Origin {
 
 /// A key that was read.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ConfigEntry {
     pub key: Key,
     pub origin: Origin,
     /// Its value with secrets masked.
@@ -58,7 +58,7 @@ pub(super) struct Reader {
     file_name: String,
     file: Table,
     env: BTreeMap<String, String>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ConfigEntry>,
     pub faults: Vec<ConfigFault>,
 }
 
@@ -96,7 +96,7 @@ impl Reader {
                 }
             }
         }
-        self.entries.push(Entry { key, origin, shown: value.shown(), faulty });
+        self.entries.push(ConfigEntry { key, origin, shown: value.shown(), faulty });
         value
     }
 
@@ -104,7 +104,7 @@ impl Reader {
     pub fn report_unknown(&mut self) {
         let mut keys_of: HashMap<&str, Vec<&str>> = HashMap::new();
         let mut sections = Vec::new();
-        for Entry { key, .. } in &self.entries {
+        for ConfigEntry { key, .. } in &self.entries {
             if !sections.contains(&key.section) {
                 sections.push(key.section);
             }
@@ -143,7 +143,7 @@ impl Reader {
     }
 
     /// The entry of a key of the table.
-    pub fn entry(&self, section: &str, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, section: &str, name: &str) -> Option<&ConfigEntry> {
         self.entries.iter().find(|entry| entry.key.section == section && entry.key.name == name)
     }
 
