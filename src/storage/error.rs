@@ -7,7 +7,7 @@ use super::StoreError;
 
 /// What SQLite and PostgreSQL say, without an error kind of its own in diesel, when the same call
 /// may succeed later.
-const PASSING: [&str; 20] = [
+const PASSING: [&str; 24] = [
     // SQLite
     "database is locked",
     "database table is locked",
@@ -30,6 +30,11 @@ const PASSING: [&str; 20] = [
     "could not extend file",
     "could not write",
     "out of shared memory",
+    "read-only transaction",
+    "during recovery",
+    // A pooler put another server behind the connection, or an upgrade changed a table.
+    "prepared statement",
+    "cached plan must not change",
 ];
 
 impl From<Error> for StoreError {
@@ -99,7 +104,13 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_unavailable_and_the_rest_is_a_fault() {
-        for message in ["database is locked", "database or disk is full", "deadlock detected"] {
+        for message in [
+            "database is locked",
+            "database or disk is full",
+            "deadlock detected",
+            "cannot assign TransactionIds during recovery",
+            "prepared statement \"s1\" does not exist",
+        ] {
             let error = database_error(DatabaseErrorKind::Unknown, message);
             assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
         }

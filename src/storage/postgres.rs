@@ -5,6 +5,7 @@
 //! on this side too ([`limits`]).
 
 mod batch;
+mod connect;
 mod limits;
 mod pool;
 mod statement;
@@ -14,19 +15,23 @@ mod tasks;
 #[path = "queries/mod.rs"]
 mod queries;
 
-use diesel::connection::{Connection, SimpleConnection};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::batch::{commit_batch, commit_skip_locked};
+use self::connect::Connector;
 use self::limits::Limits;
-use self::pool::ConnPool;
+use self::pool::{ConnPool, Purpose};
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
 use super::row_locks::Attempt;
@@ -36,8 +41,9 @@ use crate::domain::{LiveId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
-/// A transaction with an id of its own writes its commit to the log, and waits for the disk.
-const WRITE_NOTHING_NEW: &str = "SELECT pg_current_xact_id()";
+/// A transaction with an id of its own writes its commit to the log, and waits for the disk. A read-only database
+/// gives such ids too; it refuses the update.
+const WRITE_NOTHING_NEW: &str = "WITH unchanged AS (UPDATE users SET id = id WHERE false) SELECT pg_current_xact_id()";
 
 /// Rows are locked one by one.
 const CONCURRENT_COMMITS: bool = true;
@@ -106,29 +112,19 @@ impl PostgresStore {
     /// Connects, without TLS, and runs the migrations the database lacks. Of several nodes that
     /// start at once, one does and the others wait.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        let limits = Limits::of(&options);
-        let (connected_tx, connected) = oneshot::channel();
-        let (migrated_tx, migrated) = oneshot::channel();
-        let migrate_url = url.to_owned();
-        // A thread of its own, because migrations block, and bring a runtime along to block on.
-        std::thread::Builder::new()
-            .name("store-migrate".into())
-            .spawn(move || {
-                // A receiver that is gone does not need the store either.
-                let _ = migrated_tx.send(migrate(&migrate_url, connected_tx));
-            })
-            .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
-        // A thread that waits for a database that does not greet us is left behind.
-        if timeout(limits.connect, connected).await.is_err() {
-            return Err(StoreError::Unavailable("no connection: the database does not answer".into()));
-        }
-        migrated.await.map_err(|_| StoreError::Fault("migrating the store panicked".into()))??;
-
+        let (connector, limits) = (Connector::parse(url)?, Limits::of(&options));
         let tasks = Tasks::start(options.queue_max)?;
-        let url = url.to_owned();
         let make_pools = async move {
-            let commits = ConnPool::build(&url, &options, limits, COMMITS_AT_ONCE, BY_KEY).await?;
-            Ok((ConnPool::build(&url, &options, limits, options.connections_max.max(1), "").await?, commits))
+            let conn = connector.connect(limits.connect).await?;
+            // Migrations block.
+            let migrated = spawn_blocking(move || migrate(conn)).await;
+            migrated.map_err(|_| StoreError::Fault("migrating the store panicked".into()))??;
+
+            let is_writable = Arc::new(AtomicBool::new(true));
+            let build = |kind, more| ConnPool::build(&connector, &options, limits, kind, is_writable.clone(), more);
+            let commits = build((Purpose::Commits, COMMITS_AT_ONCE), BY_KEY).await?;
+            let pool = build((Purpose::Requests, options.connections_max.max(1)), "").await?;
+            Ok((pool, commits))
         };
         let (pool, commits) = tasks.run(make_pools).await?;
         let store = Self { pool, commits, tasks, limits };
@@ -207,11 +203,8 @@ impl PostgresStore {
     }
 }
 
-/// Says when it is connected: from there on the database keeps the time.
-fn migrate(url: &str, connected: oneshot::Sender<()>) -> Result<(), StoreError> {
-    let mut conn = <AsyncConnectionWrapper<AsyncPgConnection> as Connection>::establish(url)?;
-    // Who does not wait any more gets no answer.
-    let _ = connected.send(());
+fn migrate(conn: Conn) -> Result<(), StoreError> {
+    let mut conn = AsyncConnectionWrapper::<Conn>::from(conn);
     // The lock is the session's: it ends with the connection, however that ends.
     let lock = format!(
         "SET lock_timeout = {MIGRATION_MS}; SET statement_timeout = {MIGRATION_MS}; \
@@ -222,21 +215,27 @@ fn migrate(url: &str, connected: oneshot::Sender<()>) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Performs a call that fails when the database is silent for too long.
+/// Performs a call that fails when the database is silent for too long. A connection that turned out useless is
+/// not lent again.
 async fn perform_within<T, F>(limits: Limits, conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>
 where
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>>,
 {
     let limit = limits.call(access);
-    match timeout(limit, perform(conn, access, query)).await {
+    let result = match timeout(limit, perform(conn, access, query)).await {
         Ok(result) => result,
-        Err(_) => {
-            // What was sent may still be done, and its answer may still come, in the middle of a transaction
-            // for all we know: the pool must not lend this connection again.
-            <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
-            Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs())))
-        }
+        // What was sent may still be done, and its answer may still come, in the middle of a transaction for all
+        // we know.
+        Err(_) => Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs()))),
+    };
+    // The server is going down, became a standby or full, or a pooler put another one behind the connection: a new
+    // one may reach a server that works. A lock that somebody holds says nothing about the connection.
+    if let Err(error @ StoreError::Unavailable(_)) = &result
+        && !is_lock_timeout(error)
+    {
+        <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
     }
+    result
 }
 
 async fn perform<T, F>(conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>

@@ -70,6 +70,28 @@ impl Postgres {
         Ok(started)
     }
 
+    /// A server that follows this one with all that is committed here, and takes no writes until it is promoted.
+    pub fn standby(&self) -> Self {
+        let dir = TempDir::new().expect("a folder for the database");
+        let account = server_account(dir.path()).expect("as for the primary");
+        let data = dir.path().join("data");
+        let mut copy = self.client("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--pgdata"]).arg(&data);
+        let made = run(as_account(&mut copy, account).current_dir(dir.path()));
+        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        let (port, more) = (free_port(), More { settings: Vec::new(), environment: Vec::new() });
+        let server = spawn(&self.programs, dir.path(), account, port, &more);
+        let databases = AtomicUsize::new(0);
+        let mut started = Self { programs: self.programs.clone(), dir, account, port, server, more, databases };
+        started.wait_until_ready();
+        started
+    }
+
+    /// Makes a standby take writes.
+    pub fn promote(&self) {
+        self.execute(&self.admin_url(), "SELECT pg_promote()").expect("a standby can be promoted");
+    }
+
     /// SIGKILL to all its processes at once, as when the machine loses its power: nothing is flushed,
     /// nobody is told.
     pub fn kill(&mut self) {
@@ -139,6 +161,15 @@ impl Postgres {
     /// The process that is the parent of all others of the server.
     pub fn pid(&self) -> u32 {
         self.server.id()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The database of the server's own.
+    pub fn admin_url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Makes an empty database and returns its URL.

@@ -2,21 +2,33 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
+use diesel::QueryResult;
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
+use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Conn;
+use super::connect::{Connector, Refusal, is_read_only};
 use super::limits::Limits;
 use crate::storage::{StoreError, StoreOptions};
 
+/// What the connections of a pool are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Batches: a connection that cannot write is useless.
+    Commits,
+    /// Whatever is asked for. Without a server that takes writes, reads continue.
+    Requests,
+}
+
 /// The pool. It tests a connection before it lends it: without that it would not notice that the
-/// database was restarted.
+/// database was restarted, or that a connection takes no writes any more.
 #[derive(Clone)]
 pub(super) struct ConnPool {
     pool: Pool<Conn>,
@@ -25,12 +37,14 @@ pub(super) struct ConnPool {
 }
 
 impl ConnPool {
-    /// `more`: SQL that each of the `size` connections runs at first, beside the time limits.
+    /// Each connection of `size` gets the statements of `more` beside the time limits. `is_writable` is shared by the
+    /// pools of one database: whether a new connection to it takes writes.
     pub async fn build(
-        url: &str,
+        connector: &Connector,
         options: &StoreOptions,
         limits: Limits,
-        size: u32,
+        (purpose, size): (Purpose, u32),
+        is_writable: Arc<AtomicBool>,
         more: &str,
     ) -> Result<Self, StoreError> {
         let settings = format!(
@@ -38,35 +52,30 @@ impl ConnPool {
             options.statement_ms, options.wait_ms, options.statement_ms
         );
         let (refusals, refused) = watch::channel(String::new());
-        let (settings, refusals) = (Arc::new(settings), Arc::new(refusals));
+        let maker = Arc::new(Maker { connector: connector.clone(), limits, purpose, settings, is_writable });
+        let (checker, refusals) = (maker.clone(), Arc::new(refusals));
         let mut config = ManagerConfig::default();
-        config.custom_setup = Box::new(move |url| {
-            let (url, settings, refusals) = (url.to_owned(), settings.clone(), refusals.clone());
+        config.custom_setup = Box::new(move |_| {
+            let (maker, refusals) = (maker.clone(), refusals.clone());
             async move {
-                let silent = || ConnectionError::BadConnection("no answer in time".into());
-                let made = timeout(limits.connect, connect(&url, &settings)).await.unwrap_or_else(|_| Err(silent()));
-                // Heard only when the pool has noted it too, for all of this runs on one thread.
-                made.inspect_err(|error| {
-                    refusals.send_replace(error.to_string());
+                // Seen only when the pool has noted it too, for all of this runs on one thread.
+                maker.make().await.map_err(|refusal| {
+                    refusals.send_replace(refusal.to_string());
+                    ConnectionError::BadConnection(refusal.to_string())
                 })
             }
             .boxed()
         });
         config.recycling_method = RecyclingMethod::CustomFunction(Box::new(move |conn| {
-            async move {
-                let silent =
-                    || Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("silent".to_owned()));
-                let round_trip = diesel::sql_query("SELECT 1").execute(conn);
-                timeout(limits.check, round_trip).await.unwrap_or_else(|_| Err(silent())).map(|_| ())
-            }
-            .boxed()
+            let checker = checker.clone();
+            async move { checker.check(conn).await }.boxed()
         }));
         let pool = Pool::builder()
             .max_size(size)
             .connection_timeout(limits.connect)
             // Each call that finds no connection tries to make one, and hears at once that it cannot.
             .retry_connection(false)
-            .build(AsyncDieselConnectionManager::new_with_config(url, config))
+            .build(AsyncDieselConnectionManager::new_with_config("", config))
             .await
             .map_err(|error| StoreError::Unavailable(format!("no connection: {error}")))?;
         Ok(Self { pool, refused })
@@ -84,7 +93,7 @@ impl ConnPool {
                 Ok(()) = refused.changed() => {
                     if self.pool.state().connections == 0 {
                         let error = refused.borrow_and_update().clone();
-                        return Err(StoreError::Unavailable(format!("no connection: {error}")));
+                        return Err(StoreError::Unavailable(error));
                     }
                 }
             }
@@ -99,8 +108,45 @@ fn no_connection(error: RunError) -> StoreError {
     })
 }
 
-async fn connect(url: &str, settings: &str) -> ConnectionResult<Conn> {
-    let mut conn = AsyncPgConnection::establish(url).await?;
-    conn.batch_execute(settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(conn)
+/// Makes and checks the connections of one pool.
+struct Maker {
+    connector: Connector,
+    limits: Limits,
+    purpose: Purpose,
+    /// Statements for each new connection.
+    settings: String,
+    is_writable: Arc<AtomicBool>,
+}
+
+impl Maker {
+    async fn make(&self) -> Result<Conn, Refusal> {
+        let (connector, limit) = (&self.connector, self.limits.connect);
+        let mut conn = connector.connect(limit).await?;
+        let prepared = timeout(limit, async {
+            conn.batch_execute(&self.settings).await?;
+            is_read_only(&mut conn).await
+        });
+        let is_read_only = match prepared.await {
+            Ok(result) => result.map_err(|error| connector.refusal(&error.to_string(), false))?,
+            Err(_) => return Err(connector.refusal("no answer in time", false)),
+        };
+        self.is_writable.store(!is_read_only, Ordering::Relaxed);
+        if is_read_only && self.purpose == Purpose::Commits {
+            return Err(connector.refusal("the database is read-only", false));
+        }
+        Ok(conn)
+    }
+
+    /// `Err`: the connection is to be closed. A read-only one is kept for reads while a new one would be no better.
+    async fn check(&self, conn: &mut Conn) -> QueryResult<()> {
+        let silent = || Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("silent".to_owned()));
+        let is_read_only = timeout(self.limits.check, is_read_only(conn)).await.unwrap_or_else(|_| Err(silent()))?;
+        if !is_read_only {
+            self.is_writable.store(true, Ordering::Relaxed);
+        } else if self.purpose == Purpose::Commits || self.is_writable.load(Ordering::Relaxed) {
+            let message = Box::new("the connection is read-only".to_owned());
+            return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, message));
+        }
+        Ok(())
+    }
 }

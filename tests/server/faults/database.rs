@@ -9,10 +9,14 @@ use crate::support::{TestServer, eventually};
 /// A server on a database server of its own.
 fn start(env: &[(&str, &str)]) -> Result<(Postgres, TestServer), String> {
     let postgres = Postgres::start()?;
-    let url = postgres.create_database();
-    let mut all = vec![("LIVEROOM__STORE__URL", url.as_str())];
+    let server = start_on(&postgres.create_database(), env);
+    Ok((postgres, server))
+}
+
+fn start_on(url: &str, env: &[(&str, &str)]) -> TestServer {
+    let mut all = vec![("LIVEROOM__STORE__URL", url)];
     all.extend(EVENING.iter().chain(env));
-    Ok((postgres, TestServer::start(&all)))
+    TestServer::start(&all)
 }
 
 #[test]
@@ -137,6 +141,93 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
         "connections hung for {frozen_for:?}: ready {ready:?} and gifts {healed:?} after the thaw, {report:?}, {said:?}"
     );
     assert!(report.slowest_gift_answer < GIFT_ANSWER_MAX, "{report:?}");
+}
+
+/// Plays an evening during which `begin` makes the database read-only and `end` makes it take writes again.
+fn play_while_read_only(server: &TestServer, begin: impl FnOnce(), end: impl FnOnce()) {
+    let mut evening = Evening::begin(server);
+    begin();
+    evening.store_is_said_to_fail();
+    evening.gifts_are_refused();
+    evening.room_goes_on(false);
+    let logged = eventually("operators are told", || server.logged("store is away").pop());
+    assert!(logged.contains("read-only"), "the cause is named: {logged}");
+    for _ in 0..8 {
+        let read = server.get(&format!("/api/live/read/{}", evening.live_id));
+        assert_eq!(read.status, 200, "what can be read is read: {}", read.text());
+        let login = serde_json::json!({"username": evening.streamer.name, "password": crate::support::PASSWORD});
+        assert_eq!(server.post("/api/login", &login).status, 503, "a login cannot be stored");
+    }
+    end();
+    evening.heals();
+    for _ in 0..8 {
+        server.login("guest");
+    }
+    evening.end();
+    assert_said_once(server);
+}
+
+#[test]
+fn a_database_that_takes_no_writes_for_a_while_is_away_until_it_does() {
+    let (postgres, server) = match start(&[]) {
+        Ok(started) => started,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let admin = postgres.admin_url();
+    let set = |sql: &str| {
+        for sql in [sql, "SELECT pg_reload_conf()"] {
+            postgres.execute(&admin, sql).expect("settings can be changed");
+        }
+    };
+    play_while_read_only(
+        &server,
+        || set("ALTER SYSTEM SET default_transaction_read_only = on"),
+        || set("ALTER SYSTEM RESET default_transaction_read_only"),
+    );
+}
+
+#[test]
+fn connections_that_stay_read_only_when_the_database_takes_writes_again_are_discarded() {
+    let Ok(postgres) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let url = postgres.create_database();
+    let server = start_on(&url, &[]);
+    let (admin, name) = (postgres.admin_url(), url.rsplit('/').next().expect("a name"));
+    let run = |sql: &str| postgres.execute(&admin, sql).expect("settings can be changed");
+    // Sessions take this setting when they begin, and keep it.
+    play_while_read_only(
+        &server,
+        || {
+            run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+            run(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+        },
+        || run(&format!("ALTER DATABASE {name} RESET default_transaction_read_only")),
+    );
+}
+
+#[test]
+fn of_two_hosts_the_one_that_takes_writes_is_used_and_the_promoted_one_when_it_dies() {
+    let Ok(mut primary) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let url = primary.create_database();
+    let standby = primary.standby();
+    // Nothing that was answered is lost with the primary.
+    for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
+        primary.execute(&primary.admin_url(), sql).expect("settings can be changed");
+    }
+    // The standby comes first: it answers, and is passed over.
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port());
+    let server = start_on(&url.replace(&format!("127.0.0.1:{}", primary.port()), &hosts), &[]);
+    let mut evening = Evening::begin(&server);
+
+    primary.kill();
+    evening.store_is_said_to_fail();
+    evening.gifts_are_refused();
+    evening.room_goes_on(false);
+
+    standby.promote();
+    let (ready, healed) = evening.heals();
+    let report = evening.end();
+    println!("promoted: ready {ready:?} and gifts {healed:?} after it, {report:?}");
+    assert_said_once(&server);
 }
 
 /// The patience of the store with one call and that of the persister with a gift, and a busy machine.

@@ -1,0 +1,155 @@
+//! Opening a connection to PostgreSQL, and the reason when there is none.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, NoTls};
+
+use super::Conn;
+use crate::storage::StoreError;
+
+/// The address of a database, parsed once.
+#[derive(Clone)]
+pub(super) struct Connector {
+    config: Arc<Config>,
+    /// Hosts, ports and database, for messages: without user and password.
+    address: Arc<str>,
+}
+
+/// There is no connection.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    message: String,
+    /// Whether trying again is useless: the password is wrong, or there is no such database.
+    is_final: bool,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        if refusal.is_final { Self::Fault(refusal.message) } else { Self::Unavailable(refusal.message) }
+    }
+}
+
+impl Connector {
+    /// Reads a URL as PostgreSQL knows them. Of several hosts the one that takes writes is used.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        // The library names the part that is wrong, and not its value.
+        let mut config: Config =
+            url.parse().map_err(|error| StoreError::Fault(format!("store url: {}", with_causes(&error))))?;
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let address = address_of(&config).into();
+        Ok(Self { config: Arc::new(config), address })
+    }
+
+    /// Connects within `limit`, the exchange of passwords included.
+    pub async fn connect(&self, limit: Duration) -> Result<Conn, Refusal> {
+        match timeout(limit, self.establish()).await {
+            Ok(result) => result,
+            Err(_) => Err(self.refusal(&format!("no answer for {} s", limit.as_secs_f32()), false)),
+        }
+    }
+
+    async fn establish(&self) -> Result<Conn, Refusal> {
+        let refused = |error: tokio_postgres::Error| {
+            let is_final = error.code().is_some_and(|code| {
+                let never = [
+                    SqlState::INVALID_PASSWORD,
+                    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                    SqlState::INVALID_CATALOG_NAME,
+                ];
+                never.contains(code)
+            });
+            self.refusal(&with_causes(&error), is_final)
+        };
+        let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|error| self.refusal(&error.to_string(), false))
+    }
+
+    /// A refusal that names the address.
+    pub fn refusal(&self, cause: &str, is_final: bool) -> Refusal {
+        Refusal { message: format!("no connection to {}: {cause}", self.address), is_final }
+    }
+}
+
+diesel::define_sql_function! {
+    fn current_setting(name: Text) -> Text;
+}
+
+/// Whether a transaction that begins now could write. Not on a standby, nor where the server, the database or
+/// the role is set to `default_transaction_read_only`.
+pub(super) async fn is_read_only(conn: &mut Conn) -> diesel::QueryResult<bool> {
+    let setting: String = diesel::select(current_setting("transaction_read_only")).get_result(conn).await?;
+    Ok(setting == "on")
+}
+
+fn address_of(config: &Config) -> String {
+    let mut address = String::new();
+    for (index, host) in config.get_hosts().iter().enumerate() {
+        let port = config.get_ports().get(index).or(config.get_ports().first()).copied().unwrap_or(5432);
+        let comma = if index == 0 { "" } else { "," };
+        let written = match host {
+            Host::Tcp(name) => write!(address, "{comma}{name}:{port}"),
+            Host::Unix(path) => write!(address, "{comma}{}:{port}", path.display()),
+        };
+        written.expect("a String takes all text");
+    }
+    if let Some(database) = config.get_dbname() {
+        address.push('/');
+        address.push_str(database);
+    }
+    address
+}
+
+/// An error and what it came from: the library's own words leave out whether a connection was refused or a
+/// password was wrong.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_address_without_user_and_password() {
+        let url = "postgres://live:hunter2@db1.example,db2.example:6432/live?password=hunter3";
+        let connector = Connector::parse(&url.replace("db1.example", "db1.example:5433")).expect("an address");
+        let refusal = connector.refusal("timeout", false).to_string();
+        assert_eq!(refusal, "no connection to db1.example:5433,db2.example:6432/live: timeout");
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused_without_repeating_its_password() {
+        for (rest, named) in
+            [("db:99999/live", "port"), ("db/live?sslmode=hunter2", "sslmode"), ("db/live?pool=9", "pool")]
+        {
+            let url = format!("postgres://live:hunter2@{rest}");
+            let Err(StoreError::Fault(message)) = Connector::parse(&url) else { panic!("{url} is no address") };
+            assert!(message.contains(named) && !message.contains("hunter2"), "{message}");
+        }
+    }
+}
