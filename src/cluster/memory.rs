@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rand::RngExt;
 
-use crate::domain::{Epoch, LiveId, NodeId, Offset, PeerUser, Position, RoomEvent, Sequenced, Timestamp, UserId};
+use crate::domain::{Epoch, LiveId, NodeId, Offset, Position, PresenceChange, RoomEvent, Sequenced, Timestamp, UserId};
 
 use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal};
 
@@ -57,7 +57,7 @@ impl RoomLog for MemoryLog {
 
     fn pace(&mut self, _window: Duration) {}
 
-    fn show(&mut self, _changes: Vec<Result<PeerUser, UserId>>) {}
+    fn show(&mut self, _changes: Vec<PresenceChange>) {}
 
     fn publish_users(&mut self, _users: String) {}
 

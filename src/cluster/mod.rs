@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    GiftRecordId, LiveId, NodeId, Offset, PeerChange, PeerUser, Position, RoomEvent, Sequenced, Timestamp, UserId,
+    GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position, PresenceChange, RoomEvent, Sequenced, Timestamp, UserId,
 };
 
 pub use memory::{MemoryBroker, SingleNode};
@@ -66,8 +66,8 @@ pub trait RoomLog: Send {
     /// it tells.
     fn pace(&mut self, window: Duration);
 
-    /// Tells other nodes what this one shows of its users now; `Err`: that it shows a user no more.
-    fn show(&mut self, changes: Vec<Result<PeerUser, UserId>>);
+    /// Tells other nodes what this one shows of its users now.
+    fn show(&mut self, changes: Vec<PresenceChange>);
 
     /// Publishes who is online, newest first, for other services to read: JSON.
     fn publish_users(&mut self, users: String);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{PeerUser, Profile, Timestamp, UserId};
+use crate::domain::{PeerUser, PresenceChange, Profile, Timestamp, UserId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireUser {
@@ -47,11 +47,12 @@ impl WirePeer {
         Self { user, sockets: None, at: 0 }
     }
 
-    /// The user, or the id of one that is gone; `None` for what no node of ours writes.
-    pub fn read(self) -> Option<Result<PeerUser, UserId>> {
-        let Some(sockets) = self.sockets else { return UserId::new(self.user.id).map(Err) };
+    /// The change; `None` for one that no node writes.
+    pub fn read(self) -> Option<PresenceChange> {
+        let Some(sockets) = self.sockets else { return UserId::new(self.user.id).map(PresenceChange::Offline) };
         let sockets = sockets.into_iter().map(Arc::from).collect();
-        Some(Ok(PeerUser { profile: self.user.read()?, sockets, arrived_at: Timestamp(self.at) }))
+        let user = PeerUser { profile: self.user.read()?, sockets, arrived_at: Timestamp(self.at) };
+        Some(PresenceChange::Online(user))
     }
 }
 
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn peers_read_as_they_were_written() {
         let user = PeerUser { profile: profile(), sockets: vec!["a".into(), "b".into()], arrived_at: Timestamp(9) };
-        assert_eq!(WirePeer::present(&user).read(), Some(Ok(user)));
-        assert_eq!(WirePeer::absent(UserId::FIRST).read(), Some(Err(UserId::FIRST)));
+        assert_eq!(WirePeer::present(&user).read(), Some(PresenceChange::Online(user)));
+        assert_eq!(WirePeer::absent(UserId::FIRST).read(), Some(PresenceChange::Offline(UserId::FIRST)));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Bucket, BucketRate, NodeId, PeerChange, PeerUser, SessionId, SocketId, Timestamp, UserId};
+use super::{Bucket, BucketRate, NodeId, PeerChange, PeerUser, PresenceChange, SessionId, SocketId, Timestamp, UserId};
 
 /// How often a user that is online already may join again in a way that others see.
 const JOINS_AGAIN: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
@@ -350,9 +350,10 @@ impl<H> MemberList<H> {
     }
 
     /// Changes of this node's users since the last call, to be published to other nodes.
-    pub fn take_local_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+    pub fn take_local_changes(&mut self) -> Vec<PresenceChange> {
         let changed = std::mem::take(&mut self.local_changed);
-        changed.into_iter().map(|user| self.local(user).ok_or(user)).collect()
+        let change = |user| self.local(user).map_or(PresenceChange::Offline(user), PresenceChange::Online);
+        changed.into_iter().map(change).collect()
     }
 
     /// A user's local presence.

@@ -49,7 +49,7 @@ pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
 pub use member::{Arrival, Departed, Member, MemberList, OnlineChange, Profile};
 pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_skeleton};
-pub use peers::{PeerChange, PeerUser};
+pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};
 pub use reject::{CommentFault, Reject};
 pub use room::{CommentWriteError, Room, RoomSettings};

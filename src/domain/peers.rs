@@ -13,6 +13,15 @@ pub struct PeerUser {
     pub arrived_at: Timestamp,
 }
 
+/// A presence change of a user on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PresenceChange {
+    /// The user is online; new or changed.
+    Online(PeerUser),
+    /// The user is not online any more.
+    Offline(UserId),
+}
+
 /// A presence change of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerChange {

@@ -12,7 +12,7 @@ use super::rate::RateMeter;
 use super::{
     Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control, Effect,
     EntryContent, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KICK_REACH_MS, KickReason,
-    LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, PeerUser, Position,
+    LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, Position, PresenceChange,
     PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger,
     Sequenced, SessionId, Timestamp, UserId,
 };
@@ -278,7 +278,7 @@ impl<H: Clone> Room<H> {
     }
 
     /// What this node shows differently since this was last asked: what to tell other nodes.
-    pub fn take_local_changes(&mut self) -> Vec<Result<PeerUser, UserId>> {
+    pub fn take_local_changes(&mut self) -> Vec<PresenceChange> {
         self.members.take_local_changes()
     }
 

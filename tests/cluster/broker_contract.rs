@@ -222,8 +222,8 @@ async fn what_a_node_shows_of_its_users_is_not_told_to_itself(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
     let user = new_user();
     let shown = PeerUser { profile: profile(user), sockets: vec!["s".into()], arrived_at: NOW };
-    log.log.show(vec![Ok(shown)]);
-    log.log.show(vec![Err(user)]);
+    log.log.show(vec![PresenceChange::Online(shown)]);
+    log.log.show(vec![PresenceChange::Offline(user)]);
     log.log.publish_users("[]".to_owned());
     log.say("after");
     assert_eq!(log.next_text().await, "after");

@@ -19,7 +19,7 @@ use tokio::time::sleep_until;
 use crate::clock::Clock;
 use crate::cluster::{FromLog, NodeReport, RoomsAsked, Signal};
 use crate::config::Config;
-use crate::domain::{LiveId, PeerUser, RoomEvent, Timestamp, UserId};
+use crate::domain::{LiveId, PresenceChange, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
 use super::connection::{RedisConnection, Server};
@@ -61,7 +61,7 @@ pub enum Command {
     Show {
         live_id: LiveId,
         origin: u64,
-        changes: Vec<Result<PeerUser, UserId>>,
+        changes: Vec<PresenceChange>,
     },
     PublishUsers {
         live_id: LiveId,

@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{LiveId, NodeId, PeerUser, RoomEvent, Timestamp, UserId};
+use crate::domain::{LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
 use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal, TokenStore};
@@ -257,7 +257,7 @@ impl RoomLog for RedisLog {
         self.gauge.pace_ms.store(ms, Ordering::Relaxed);
     }
 
-    fn show(&mut self, changes: Vec<Result<PeerUser, UserId>>) {
+    fn show(&mut self, changes: Vec<PresenceChange>) {
         if !changes.is_empty() {
             self.command(Command::Show { live_id: self.live_id, origin: self.origin, changes });
         }

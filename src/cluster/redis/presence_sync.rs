@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::wire::WirePeer;
-use crate::domain::{LiveId, NodeId, PeerChange, PeerUser, UserId};
+use crate::domain::{LiveId, NodeId, PeerChange, PeerUser, PresenceChange, UserId};
 
 /// Most users in one message.
 const USERS_MAX: usize = 500;
@@ -101,15 +101,15 @@ impl PresenceReplica {
     }
 
     /// Applies changes of this node's own users.
-    pub fn set_local(&mut self, changes: Vec<Result<PeerUser, UserId>>) {
+    pub fn set_local(&mut self, changes: Vec<PresenceChange>) {
         for change in changes {
             match change {
-                Ok(user) => {
+                PresenceChange::Online(user) => {
                     let id = user.profile.id;
                     self.changed.insert(id, WirePeer::present(&user));
                     self.local.insert(id, user);
                 }
-                Err(id) => {
+                PresenceChange::Offline(id) => {
                     self.changed.insert(id, WirePeer::absent(id));
                     self.local.remove(&id);
                 }
@@ -281,7 +281,11 @@ impl PresenceReplica {
         let deferred = std::mem::take(&mut remote.deferred);
         (remote.origin, remote.count, remote.requested_at, remote.parts_count, remote.is_synced) =
             (origin, count, None, 0, true);
-        let users = snapshot.into_iter().filter_map(|user| user.read()?.ok()).collect();
+        let online = |user: WirePeer| match user.read()? {
+            PresenceChange::Online(user) => Some(user),
+            PresenceChange::Offline(_) => None,
+        };
+        let users = snapshot.into_iter().filter_map(online).collect();
         let mut outcomes = vec![SyncOutcome::Peers(PeerChange::All { node, users })];
         for (delta_count, users) in deferred {
             if delta_count > count {
@@ -304,8 +308,8 @@ impl PresenceReplica {
 
 fn changes(node: NodeId, users: Vec<WirePeer>) -> impl Iterator<Item = PeerChange> {
     users.into_iter().filter_map(WirePeer::read).map(move |change| match change {
-        Ok(user) => PeerChange::Present { node, user },
-        Err(user) => PeerChange::Absent { node, user },
+        PresenceChange::Online(user) => PeerChange::Present { node, user },
+        PresenceChange::Offline(user) => PeerChange::Absent { node, user },
     })
 }
 
@@ -319,6 +323,10 @@ mod tests {
     fn user(id: i64) -> PeerUser {
         let profile = Profile { id: UserId::new(id).unwrap(), name: format!("user {id}"), avatar: None };
         PeerUser { profile: Arc::new(profile), sockets: vec![format!("s{id}").into()], arrived_at: Timestamp(id) }
+    }
+
+    fn online(id: i64) -> PresenceChange {
+        PresenceChange::Online(user(id))
     }
 
     /// Two nodes, each with a replica of the other.
@@ -366,7 +374,7 @@ mod tests {
     fn a_delta_is_applied_once_and_in_order() {
         let mut pair = Pair::new();
         pair.deliver_to_two(pair.one.announce());
-        pair.one.set_local(vec![Ok(user(7))]);
+        pair.one.set_local(vec![online(7)]);
         let delta = pair.one.next_delta().unwrap();
         let again = serde_json::to_string(&delta).unwrap();
         assert_eq!(pair.deliver_to_two(delta), [PeerChange::Present { node: NodeId(1), user: user(7) }]);
@@ -378,9 +386,9 @@ mod tests {
     fn a_lost_delta_is_recovered_by_a_snapshot() {
         let mut pair = Pair::new();
         pair.deliver_to_two(pair.one.announce());
-        pair.one.set_local(vec![Ok(user(7))]);
+        pair.one.set_local(vec![online(7)]);
         pair.one.next_delta().unwrap();
-        pair.one.set_local(vec![Ok(user(8))]);
+        pair.one.set_local(vec![online(8)]);
         let second = pair.one.next_delta().unwrap();
         let changes = pair.deliver_to_two(second);
         let [PeerChange::All { node, users }] = &changes[..] else { panic!("{changes:?}") };
@@ -392,7 +400,7 @@ mod tests {
     #[test]
     fn an_announcement_brings_a_newcomer_a_snapshot_and_reveals_lost_deltas() {
         let mut pair = Pair::new();
-        pair.one.set_local((1..=1_200).map(|id| Ok(user(id))).collect());
+        pair.one.set_local((1..=1_200).map(online).collect());
         while pair.one.next_delta().is_some() {}
         let changes = pair.deliver_to_two(pair.one.announce());
         let [PeerChange::All { users, .. }] = &changes[..] else { panic!("{} changes", changes.len()) };
@@ -403,7 +411,7 @@ mod tests {
     #[test]
     fn a_reopened_room_keeps_no_users_of_its_earlier_opening() {
         let mut pair = Pair::new();
-        pair.one.set_local(vec![Ok(user(7))]);
+        pair.one.set_local(vec![online(7)]);
         pair.one.next_delta().unwrap();
         pair.deliver_to_two(pair.one.announce());
         pair.one = PresenceReplica::new(LiveId::FIRST, NodeId(1), 555);
@@ -417,10 +425,10 @@ mod tests {
     fn a_user_that_left_is_absent_on_the_other_node() {
         let mut pair = Pair::new();
         pair.deliver_to_two(pair.one.announce());
-        pair.one.set_local(vec![Ok(user(7))]);
+        pair.one.set_local(vec![online(7)]);
         let delta = pair.one.next_delta().unwrap();
         pair.deliver_to_two(delta);
-        pair.one.set_local(vec![Err(UserId::new(7).unwrap())]);
+        pair.one.set_local(vec![PresenceChange::Offline(UserId::new(7).unwrap())]);
         let delta = pair.one.next_delta().unwrap();
         assert_eq!(pair.deliver_to_two(delta), [PeerChange::Absent { node: NodeId(1), user: UserId::new(7).unwrap() }]);
     }

@@ -8,8 +8,8 @@ use liveroom::domain::{
     AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CommentWriteError, Control,
     CrowdRate, Effect, EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal,
     History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, SocketId, Timestamp, UserId,
+    PresenceChange, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
+    RoomSettings, Sequenced, SessionId, SocketId, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -361,8 +361,10 @@ impl World {
     fn tell_own(&mut self) {
         for change in self.room().take_local_changes() {
             let line = match change {
-                Ok(user) => format!("nodes <- {} clients={}", user.profile.name, words::or_dash(&user.sockets)),
-                Err(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
+                PresenceChange::Online(user) => {
+                    format!("nodes <- {} clients={}", user.profile.name, words::or_dash(&user.sockets))
+                }
+                PresenceChange::Offline(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
             };
             self.trace.push(line);
         }
