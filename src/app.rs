@@ -18,7 +18,7 @@ use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::live_room::{RoomServices, room_settings};
-use crate::actors::persister::{Persister, PersisterLimits, PersisterPort};
+use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
 use crate::actors::registry::Registry;
 use crate::actors::session::SessionServices;
@@ -30,10 +30,10 @@ use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
-use crate::domain::{BucketRate, CROWD_ROUND_MS, Disconnect};
+use crate::domain::{CROWD_ROUND_MS, Disconnect};
 use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::storage::{self, Store, StoreError, StoreOptions};
-use crate::transport::{ConnectionLimits, Connections, TransportState};
+use crate::transport::{Connections, TransportState};
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
@@ -101,11 +101,7 @@ impl App {
             [only] => only.clone(),
             _ => Arbiter::new().handle(),
         };
-        let persister = Persister::start_in(
-            &persister_arbiter,
-            store.clone(),
-            PersisterLimits { queue_max: config.limits.persister_queue, batch_max: config.limits.ledger_batch },
-        );
+        let persister = Persister::start_in(&persister_arbiter, store.clone(), &config.limits);
         // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
         // the same, the store notices and the sender tries again.
         let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
@@ -163,8 +159,8 @@ impl App {
             everywhere,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
-            registrations: Arc::new(AddressBuckets::new(registration_rate(config))),
-            live_limits: Arc::new(live_limits(config)),
+            registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
+            live_limits: Arc::new(LiveLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),
@@ -172,7 +168,7 @@ impl App {
         };
         let transport = web::Data::new(TransportState::new(sessions.clone()));
         let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
-        let connections = Connections::new(connection_limits(config));
+        let connections = Connections::new(config.clone());
         actix_rt::spawn(Connections::sweep(Arc::downgrade(&connections)));
         let (address, server) = listener::listen(config, listener, api, transport.clone(), connections.clone())?;
         Ok(Self {
@@ -306,29 +302,4 @@ fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Cl
         tokens: redis.tokens(store.clone()),
         redis: Some(redis),
     })
-}
-
-fn registration_rate(config: &Config) -> BucketRate {
-    let per_hour = config.limits.registrations_per_hour;
-    BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 }
-}
-
-fn live_limits(config: &Config) -> LiveLimits {
-    let limits = &config.limits;
-    LiveLimits::new(limits.lives_per_user, limits.lives_per_min, limits.status_changes_per_min)
-}
-
-fn connection_limits(config: &Config) -> ConnectionLimits {
-    let (server, limits) = (&config.server, &config.limits);
-    // Each session begins as an HTTP connection, so an address may have as many of those; but no
-    // address may have more than half of all.
-    let per_address = limits.http_connections_per_address.max(limits.connections_per_address);
-    ConnectionLimits {
-        connections_max: limits.http_connections,
-        per_address_max: per_address.min(limits.http_connections.div_ceil(2)),
-        keep_alive: server.keep_alive_ms.duration(),
-        head_timeout: server.head_timeout_ms.duration(),
-        stall_timeout: server.stall_timeout_ms.duration(),
-        trusted_proxies: server.trusted_proxies.clone(),
-    }
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::hub::Hub;
 use super::live_room::{RoomServices, room_settings};
-use super::persister::{Persister, PersisterLimits, PersisterPort};
+use super::persister::{Persister, PersisterPort};
 use super::registry::{Registry, Rooms};
 use super::session::{Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub};
 use crate::auth::Auth;
@@ -37,22 +37,6 @@ pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at:
 const PATIENCE: Duration = Duration::from_secs(20);
 const PLENTY: u32 = 10_000;
 
-/// What a test may want to be otherwise.
-#[derive(Debug, Clone, Copy)]
-pub struct NodeOptions {
-    pub idle_retire: Millis,
-    pub reconcile_every: Millis,
-    pub queue_max: usize,
-    pub rooms_max: usize,
-}
-
-impl Default for NodeOptions {
-    fn default() -> Self {
-        let minutes = Millis::new(600_000);
-        Self { idle_retire: minutes, reconcile_every: minutes, queue_max: 64, rooms_max: 100 }
-    }
-}
-
 pub struct Node {
     dir: TempDir,
     pub store: Arc<dyn Store>,
@@ -65,7 +49,15 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn start(options: NodeOptions) -> Self {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a node whose configuration differs from the one of all tests by this change.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config_of_tests();
+        change(&mut config);
+        let config = Arc::new(config);
         let dir = TempDir::new().unwrap();
         let store = SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default()).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
@@ -80,9 +72,7 @@ impl Node {
         let tokens = Arc::new(StoreTokens::new(store.clone()));
         let auth = Arc::new(Auth::new("a secret of a test", 3_600, tokens, store.clone(), clock.clone()));
         let arbiter = Arbiter::new().handle();
-        let limits = PersisterLimits { queue_max: options.queue_max, batch_max: 512 };
-        let persister = Persister::start_in(&arbiter, store.clone(), limits);
-        let config = Arc::new(config_of(options));
+        let persister = Persister::start_in(&arbiter, store.clone(), &config.limits);
         let room_services = RoomServices {
             settings: room_settings(&config),
             config: config.clone(),
@@ -192,15 +182,16 @@ impl Guest {
     }
 }
 
-/// A short grace, and limits that no test meets unless its options say so.
-fn config_of(options: NodeOptions) -> Config {
+/// A short grace, nothing that happens after minutes only, and limits that no test meets unless it asks for them.
+fn config_of_tests() -> Config {
+    let minutes = Millis::new(600_000);
     let mut config = Config::default();
     config.presence.leave_grace_ms = Millis::new(20);
     config.presence.list_entries_burst = PLENTY;
-    config.rooms.idle_retire_ms = options.idle_retire;
-    config.rooms.reconcile_ms = options.reconcile_every;
+    config.rooms.idle_retire_ms = minutes;
+    config.rooms.reconcile_ms = minutes;
     let limits = &mut config.limits;
-    limits.rooms = options.rooms_max;
+    limits.persister_queue = 64;
     limits.crowd_events_per_s = 0;
     limits.comment_burst = PLENTY;
     limits.join_burst = PLENTY;

@@ -1,5 +1,6 @@
 //! How many lives one user may have, and how often it may create and change them.
 
+use crate::config::LimitsConfig;
 use crate::domain::{BucketRate, Timestamp, UserId};
 
 use super::error::ApiError;
@@ -13,11 +14,14 @@ pub struct LiveLimits {
 }
 
 impl LiveLimits {
-    /// `not_ended_max` lives that have not ended, `creations_per_min` new ones and `status_changes_per_min`
-    /// changes of status, those of a minute at once if the user likes.
-    pub fn new(not_ended_max: u32, creations_per_min: u32, status_changes_per_min: u32) -> Self {
+    /// The limits that the configuration gives each user. It may use those of a minute at once.
+    pub fn new(limits: &LimitsConfig) -> Self {
         let per_min = |count| KeyedBuckets::new(BucketRate { burst: count, refill: count, per_ms: 60_000 });
-        Self { not_ended_max, creations: per_min(creations_per_min), status_changes: per_min(status_changes_per_min) }
+        Self {
+            not_ended_max: limits.lives_per_user,
+            creations: per_min(limits.lives_per_min),
+            status_changes: per_min(limits.status_changes_per_min),
+        }
     }
 
     pub(super) fn take_creation(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {

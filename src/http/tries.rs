@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use crate::client_address::{SITE_FACTOR, limit_key, site_key};
+use crate::config::LimitsConfig;
 use crate::domain::{Bucket, BucketRate, Timestamp};
 
 /// Keys of one kind that are remembered for certain, at some 32 bytes each: those used last. With more
@@ -80,6 +81,12 @@ impl AddressBuckets {
     /// `rate` is that of one IPv4 address or one /64; a /48 has [`SITE_FACTOR`] times as much.
     pub fn new(rate: BucketRate) -> Self {
         Self { clients: KeyedBuckets::new(rate), sites: KeyedBuckets::new(rate.times(SITE_FACTOR)) }
+    }
+
+    /// For the accounts that one address may register.
+    pub fn for_registrations(limits: &LimitsConfig) -> Self {
+        let per_hour = limits.registrations_per_hour;
+        Self::new(BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 })
     }
 
     /// Counts a try, or says in how many milliseconds the next one may be made.

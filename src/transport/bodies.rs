@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client_address::{SITE_FACTOR, site_key};
+use crate::config::Config;
 
 /// This much of each body counts against no budget: whoever uses a budget up keeps nobody's commands out.
 /// There are as many bodies as sessions at most.
@@ -21,15 +22,6 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// ... and must come at this rate otherwise, in bytes per second.
 const RATE_MIN: u64 = 16_384;
-
-/// Bytes of bodies that may be held at once.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits {
-    pub(super) body_bytes_max: usize,
-    pub(super) node_bytes_max: usize,
-    /// Of one address. All of an IPv6 site together may hold [`SITE_FACTOR`] times as much.
-    pub(super) address_bytes_max: usize,
-}
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +44,13 @@ struct Held {
 /// Counts the bytes of bodies that this node holds.
 #[derive(Debug)]
 pub(super) struct Bodies {
-    limits: BodyLimits,
+    config: Arc<Config>,
     held: Mutex<Held>,
 }
 
 impl Bodies {
-    pub(super) fn new(limits: BodyLimits) -> Arc<Self> {
-        Arc::new(Self { limits, held: Mutex::default() })
+    pub(super) fn new(config: Arc<Config>) -> Arc<Self> {
+        Arc::new(Self { config, held: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -73,7 +65,7 @@ impl Bodies {
         declared_bytes: Option<u64>,
         mut payload: web::Payload,
     ) -> Result<PollBody, BodyFault> {
-        let bytes_max = self.limits.body_bytes_max;
+        let bytes_max = self.config.engineio.max_payload_bytes;
         if declared_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(BodyFault::TooBig);
         }
@@ -122,13 +114,13 @@ impl Share {
         if more == 0 {
             return Ok(());
         }
-        let limits = &self.bodies.limits;
-        let site_bytes_max = limits.address_bytes_max.saturating_mul(SITE_FACTOR as usize);
+        let limits = &self.bodies.config.limits;
+        let site_bytes_max = limits.body_bytes_per_address.saturating_mul(SITE_FACTOR as usize);
         let site = site_key(self.address);
         let mut held = self.bodies.lock();
         let of = |map: &HashMap<IpAddr, usize>, key: IpAddr| map.get(&key).copied().unwrap_or_default();
-        let has_room = held.node + more <= limits.node_bytes_max
-            && of(&held.by_address, self.address) + more <= limits.address_bytes_max
+        let has_room = held.node + more <= limits.body_bytes
+            && of(&held.by_address, self.address) + more <= limits.body_bytes_per_address
             && site.is_none_or(|site| of(&held.by_site, site) + more <= site_bytes_max);
         if !has_room {
             return Err(BodyFault::NoRoom);
@@ -172,7 +164,10 @@ mod tests {
     use super::*;
 
     fn bodies() -> Arc<Bodies> {
-        Bodies::new(BodyLimits { body_bytes_max: 100_000, node_bytes_max: 1_000_000, address_bytes_max: 20_000 })
+        let mut config = Config::default();
+        config.limits.body_bytes = 1_000_000;
+        config.limits.body_bytes_per_address = 20_000;
+        Bodies::new(Arc::new(config))
     }
 
     /// A body of which so many bytes count.

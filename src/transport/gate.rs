@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client_address::{SITE_FACTOR, site_key};
+use crate::config::LimitsConfig;
 use crate::domain::{Bucket, BucketRate, RecentArrivals, Timestamp};
 use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
 
@@ -21,24 +22,30 @@ const IDLE_ORIGINS_MAX: usize = 65_536;
 /// The number of addresses that triggers the first sweep.
 const ADDRESSES_BEFORE_SWEEP: usize = 1_024;
 
+/// The limits of an address or a site.
 #[derive(Debug, Clone, Copy)]
-pub struct GateLimits {
-    /// Sessions of this node.
-    pub sessions_max: usize,
-    /// Sessions of one address.
-    pub sessions_per_address_max: usize,
-    /// New sessions of this node.
-    pub arrivals: BucketRate,
-    /// New sessions of one address.
-    pub arrivals_per_address: BucketRate,
+struct OriginLimits {
+    sessions_max: usize,
+    /// New sessions.
+    arrivals: BucketRate,
 }
 
-impl GateLimits {
-    /// The same for a site.
-    fn of_site(mut self) -> Self {
-        self.arrivals_per_address = self.arrivals_per_address.times(SITE_FACTOR);
-        self.sessions_per_address_max = self.sessions_per_address_max.saturating_mul(SITE_FACTOR as usize);
-        self
+impl OriginLimits {
+    fn of_address(limits: &LimitsConfig) -> Self {
+        // Whoever may hold so many sessions may open as many at once.
+        let per_s = u32::try_from(limits.connections_per_address).unwrap_or(u32::MAX);
+        Self {
+            sessions_max: limits.connections_per_address,
+            arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
+        }
+    }
+
+    /// Those of a site whose addresses have these.
+    fn of_site(self) -> Self {
+        Self {
+            sessions_max: self.sessions_max.saturating_mul(SITE_FACTOR as usize),
+            arrivals: self.arrivals.times(SITE_FACTOR),
+        }
     }
 }
 
@@ -70,11 +77,11 @@ impl Origin {
     }
 
     /// Takes a seat, if the limits of this origin allow it.
-    fn enter(mut self, limits: &GateLimits, now: Timestamp) -> Result<Self, Refused> {
-        if self.seats_taken >= limits.sessions_per_address_max {
+    fn enter(mut self, limits: &OriginLimits, now: Timestamp) -> Result<Self, Refused> {
+        if self.seats_taken >= limits.sessions_max {
             return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
         }
-        let taken = self.arrivals.take(limits.arrivals_per_address, now);
+        let taken = self.arrivals.take(limits.arrivals, now);
         taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
         self.seats_taken += 1;
         Ok(self)
@@ -135,21 +142,31 @@ const SPARE_SHARE: usize = 16;
 /// over many connections.
 #[derive(Debug)]
 pub struct Gate {
-    limits: GateLimits,
-    site_limits: GateLimits,
+    sessions_max: usize,
+    /// New sessions of this node.
+    arrivals: BucketRate,
+    address_limits: OriginLimits,
+    site_limits: OriginLimits,
     inner: Mutex<Inner>,
 }
 
 impl Gate {
-    pub fn new(limits: GateLimits) -> Arc<Self> {
-        Arc::new(Self { limits, site_limits: limits.of_site(), inner: Mutex::default() })
+    pub fn new(limits: &LimitsConfig) -> Arc<Self> {
+        let per_s = limits.connections_per_s;
+        let arrivals = BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 };
+        Self::with(limits.connections, arrivals, OriginLimits::of_address(limits))
+    }
+
+    fn with(sessions_max: usize, arrivals: BucketRate, address_limits: OriginLimits) -> Arc<Self> {
+        let site_limits = address_limits.of_site();
+        Arc::new(Self { sessions_max, arrivals, address_limits, site_limits, inner: Mutex::default() })
     }
 
     /// How many seats too many are taken: while strangers hold seats, some are kept free for clients that join a
     /// room.
     pub fn seats_short(&self) -> usize {
-        let spare = (self.limits.sessions_max / SPARE_SHARE).max(1);
-        (self.lock().seats_taken + spare).saturating_sub(self.limits.sessions_max)
+        let spare = (self.sessions_max / SPARE_SHARE).max(1);
+        (self.lock().seats_taken + spare).saturating_sub(self.sessions_max)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -161,19 +178,19 @@ impl Gate {
     /// to own. Nothing is kept of an address that is refused.
     pub fn try_enter(self: &Arc<Self>, address: IpAddr, now: Timestamp) -> Result<Seat, Refused> {
         let mut inner = self.lock();
-        if inner.seats_taken >= self.limits.sessions_max {
+        if inner.seats_taken >= self.sessions_max {
             return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
         }
-        let mut from_address = inner.addresses.get(address, now).enter(&self.limits, now)?;
+        let mut from_address = inner.addresses.get(address, now).enter(&self.address_limits, now)?;
         let site = match site_key(address) {
             Some(key) => Some((key, inner.sites.get(key, now).enter(&self.site_limits, now)?)),
             None => None,
         };
         // The node's bucket is taken from last, so that a refused session does not slow others down.
-        let burst = self.limits.arrivals.burst;
+        let burst = self.arrivals.burst;
         let of_site = site.map_or(0, |(_, origin)| origin.recent.reserve(burst, SITE_FACTOR, now));
         let reserve = from_address.recent.reserve(burst, 1, now).max(of_site);
-        let taken = inner.arrivals.take_keeping(self.limits.arrivals, reserve, now);
+        let taken = inner.arrivals.take_keeping(self.arrivals, reserve, now);
         taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
         inner.seats_taken += 1;
         from_address.recent.record(now);
@@ -219,8 +236,11 @@ mod tests {
 
     fn gate(sessions_max: usize, sessions_per_address_max: usize, burst: u32) -> Arc<Gate> {
         let arrivals = BucketRate { burst, refill: 10, per_ms: 1_000 };
-        let arrivals_per_address = BucketRate { burst: 100, refill: 1, per_ms: 1_000 };
-        Gate::new(GateLimits { sessions_max, sessions_per_address_max, arrivals, arrivals_per_address })
+        let address_limits = OriginLimits {
+            sessions_max: sessions_per_address_max,
+            arrivals: BucketRate { burst: 100, refill: 1, per_ms: 1_000 },
+        };
+        Gate::with(sessions_max, arrivals, address_limits)
     }
 
     fn address(last: u8) -> IpAddr {
@@ -287,11 +307,8 @@ mod tests {
 
     #[test]
     fn ten_addresses_that_come_and_go_leave_room_for_newcomers() {
-        // As by default: 1,000 a second for the node, 200 for an address.
-        let arrivals = BucketRate { burst: 1_000, refill: 1_000, per_ms: 1_000 };
-        let arrivals_per_address = BucketRate { burst: 200, refill: 200, per_ms: 1_000 };
-        let limits = GateLimits { sessions_max: 10_000, sessions_per_address_max: 200, arrivals, arrivals_per_address };
-        let gate = Gate::new(limits);
+        // 1,000 a second for the node, 200 for an address.
+        let gate = Gate::new(&LimitsConfig::default());
         let mut refused = 0;
         for ms in 0..5_000 {
             let now = NOW.plus_ms(ms);

@@ -37,15 +37,15 @@ use crate::actors::Session;
 use crate::actors::session::{Inbound, Received, SessionServices, TransportGone};
 use crate::client_address::{client_of, limit_key};
 use crate::config::Config;
-use crate::domain::{BucketRate, Disconnect};
+use crate::domain::Disconnect;
 use crate::outbox::OutboxLimits;
 use crate::protocol::engineio::EngineError;
 
-use bodies::{Bodies, BodyLimits};
-use gate::{Gate, GateLimits, Refused, Seat};
+use bodies::Bodies;
+use gate::{Gate, Refused, Seat};
 use table::EngineTable;
 
-pub use connections::{ConnectionLimits, Connections, HttpStream, REFUSALS_MAX, track};
+pub use connections::{Connections, HttpStream, REFUSALS_MAX, track};
 pub use upgrades::upgrade;
 
 /// What the kernel holds for a client that reads slowly, in bytes; it doubles this for its own use.
@@ -71,21 +71,8 @@ pub struct TransportState {
 
 impl TransportState {
     pub fn new(services: Arc<SessionServices>) -> Self {
-        let (limits, engineio) = (&services.config.limits, &services.config.engineio);
-        let per_s = limits.connections_per_s;
-        // Whoever may hold so many sessions may open as many at once.
-        let per_address = u32::try_from(limits.connections_per_address).unwrap_or(u32::MAX);
-        let gate = Gate::new(GateLimits {
-            sessions_max: limits.connections,
-            sessions_per_address_max: limits.connections_per_address,
-            arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
-            arrivals_per_address: BucketRate { burst: per_address, refill: per_address, per_ms: 1_000 },
-        });
-        let bodies = Bodies::new(BodyLimits {
-            body_bytes_max: engineio.max_payload_bytes,
-            node_bytes_max: limits.body_bytes,
-            address_bytes_max: limits.body_bytes_per_address,
-        });
+        let gate = Gate::new(&services.config.limits);
+        let bodies = Bodies::new(services.config.clone());
         Self { services, gate, bodies, table: Arc::default(), sockets_count: Arc::default() }
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::database::{Database, NOW, new_postgres, on_postgres, order, profile};
 use actix::prelude::*;
-use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort, RoomPersister, WriteTicket, WritesDone};
+use liveroom::actors::persister::{Persister, PersisterPort, RoomPersister, WriteTicket, WritesDone};
+use liveroom::config::LimitsConfig;
 use liveroom::domain::*;
 use liveroom::storage::{Attempt, RowLock, Write, WriteOutcome};
 use tokio::sync::mpsc;
@@ -142,8 +143,8 @@ struct Node {
 impl Node {
     fn start(books: &Books) -> Self {
         let (answers_tx, answers) = mpsc::unbounded_channel();
-        let limits = PersisterLimits { queue_max: 100, batch_max: 10 };
-        let port = Persister::start_in(&Arbiter::new().handle(), books.db.store.clone(), limits);
+        let limits = LimitsConfig { ledger_batch: 10, ..LimitsConfig::default() };
+        let port = Persister::start_in(&Arbiter::new().handle(), books.db.store.clone(), &limits);
         let room = port.for_room(Room(answers_tx).start());
         Self { port, room, answers }
     }

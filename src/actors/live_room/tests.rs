@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::actors::testing::{Node, NodeOptions};
+use crate::actors::testing::Node;
 use crate::storage::testing::{WriteLock, poison_comments};
 
 #[actix::test]
 async fn a_gift_is_told_to_nobody_before_it_is_committed() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -33,7 +33,7 @@ async fn a_gift_is_told_to_nobody_before_it_is_committed() {
 
 #[actix::test]
 async fn a_full_persister_refuses_before_anybody_is_told() {
-    let node = Node::start(NodeOptions { queue_max: 4, ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.limits.persister_queue = 4).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -65,7 +65,7 @@ async fn a_full_persister_refuses_before_anybody_is_told() {
 
 #[actix::test]
 async fn a_lost_connection_is_announced_when_the_grace_is_over_and_a_leave_at_once() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -80,7 +80,7 @@ async fn a_lost_connection_is_announced_when_the_grace_is_over_and_a_leave_at_on
 
 #[actix::test]
 async fn the_directory_ends_the_sessions_of_a_user_and_their_memberships() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -99,7 +99,7 @@ async fn the_directory_ends_the_sessions_of_a_user_and_their_memberships() {
 
 #[actix::test]
 async fn a_session_that_becomes_another_user_is_no_ghost_of_the_one_before() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -115,7 +115,7 @@ async fn a_session_that_becomes_another_user_is_no_ghost_of_the_one_before() {
 
 #[actix::test]
 async fn comments_of_one_sender_keep_their_order_and_all_members_see_the_same() {
-    let node = Node::start(NodeOptions { queue_max: 1_000, ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.limits.persister_queue = 1_000).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -140,7 +140,7 @@ async fn comments_of_one_sender_keep_their_order_and_all_members_see_the_same() 
 
 #[actix::test]
 async fn a_detail_shows_members_events_and_coins() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let mut alice = node.guest("alice").await;
     alice.join().await;
     alice.ask(2, "gift", json!({"gift_id": node.gift.get()})).await;
@@ -156,7 +156,7 @@ async fn a_detail_shows_members_events_and_coins() {
 
 #[actix::test]
 async fn a_comment_that_the_store_cannot_swallow_is_refused_and_holds_up_nobody() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     bob.join().await;
@@ -173,7 +173,7 @@ async fn a_comment_that_the_store_cannot_swallow_is_refused_and_holds_up_nobody(
 
 #[actix::test]
 async fn who_comes_while_the_node_drains_is_sent_away() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     assert_eq!(node.services.directory.end_all(crate::domain::Disconnect::Shutdown), 0);
     let late = node.guest("alice").await;
     let mut patience = 1_000;

@@ -28,6 +28,7 @@ use log::{error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::actors::start_in_arbiter;
+use crate::config::LimitsConfig;
 use crate::domain::{CommentWriteError, GiftRefusal};
 use crate::storage::{Attempt, RowLock, Sequence, Store, StoreError, Write, WriteOutcome};
 
@@ -51,18 +52,10 @@ const GIFT_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// The bounds of a persister.
-#[derive(Debug, Clone, Copy)]
-pub struct PersisterLimits {
-    /// Writes submitted and not yet answered; beyond, they are refused.
-    pub queue_max: usize,
-    /// Writes in one transaction.
-    pub batch_max: usize,
-}
-
 /// Shared by the persister and everything that submits to it.
 #[derive(Debug)]
 struct QueueState {
+    /// Writes submitted and not yet answered; beyond, they are refused.
     queue_max: usize,
     /// Submitted and not yet answered.
     queued: AtomicUsize,
@@ -173,7 +166,8 @@ impl Progress {
 /// The actor in front of the store. There is one, on a thread of its own.
 pub struct Persister {
     store: Arc<dyn Store>,
-    limits: PersisterLimits,
+    /// Writes in one transaction.
+    batch_max: usize,
     queue_state: Arc<QueueState>,
     comments: Progress,
     coins: Progress,
@@ -184,17 +178,17 @@ pub struct Persister {
 }
 
 impl Persister {
-    pub fn start_in(arbiter: &ArbiterHandle, store: Arc<dyn Store>, limits: PersisterLimits) -> PersisterPort {
+    pub fn start_in(arbiter: &ArbiterHandle, store: Arc<dyn Store>, limits: &LimitsConfig) -> PersisterPort {
         let queue_state = Arc::new(QueueState {
-            queue_max: limits.queue_max,
+            queue_max: limits.persister_queue,
             queued: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
         });
-        let shared = queue_state.clone();
+        let (shared, batch_max) = (queue_state.clone(), limits.ledger_batch);
         // `queue_state` bounds the writes under way; the mailbox only has to hold all of them.
-        let persister = start_in_arbiter(arbiter, limits.queue_max, move |_| Self {
+        let persister = start_in_arbiter(arbiter, limits.persister_queue, move |_| Self {
             store,
-            limits,
+            batch_max,
             queue_state: shared,
             comments: Progress::new(),
             coins: Progress::new(),
@@ -220,7 +214,7 @@ impl Persister {
     }
 
     fn commit_next(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
-        let (batch_max, hurried) = (self.limits.batch_max, !self.flushes.is_empty());
+        let (batch_max, hurried) = (self.batch_max, !self.flushes.is_empty());
         let progress = self.progress(lane);
         if progress.busy {
             return;
@@ -252,7 +246,7 @@ impl Persister {
     }
 
     fn commit_batch(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
-        let batch_max = self.limits.batch_max;
+        let batch_max = self.batch_max;
         let queue = &mut self.progress(lane).queue;
         let chosen: Vec<Submit> = queue.drain(..queue.len().min(batch_max)).collect();
         let mut batch = Vec::with_capacity(chosen.len());
@@ -273,7 +267,7 @@ impl Persister {
         }
         let late = self.blocked.take_expired_gifts(GIFT_RETRY_TIMEOUT);
         self.answer_busy(late);
-        while let Some((row, batch)) = self.blocked.next_batch(self.limits.batch_max) {
+        while let Some((row, batch)) = self.blocked.next_batch(self.batch_max) {
             if !batch.is_empty() {
                 self.blocked_progress.busy = true;
                 return self.commit(WriteLane::Blocked(row), batch, ctx);

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use serde_json::json;
 
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
-use crate::actors::testing::{Node, NodeOptions, set_status};
+use crate::actors::testing::{Node, set_status};
 use crate::config::Millis;
 use crate::domain::{ActionEntry, ActionId, EntryContent, Live, LiveId, LiveStatus, Reject, RoomEvent};
 
@@ -26,7 +26,7 @@ impl Handler<Panic> for LiveRoom {
 
 #[actix::test]
 async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_told() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     let first = alice.join().await;
     bob.join().await;
@@ -62,7 +62,7 @@ impl Handler<Hold> for LiveRoom {
 
 #[actix::test]
 async fn a_room_that_is_behind_takes_no_more_than_its_mailbox_holds() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let mut alice = node.guest("alice").await;
     alice.join().await;
     let (release, hold) = std::sync::mpsc::channel();
@@ -79,7 +79,7 @@ async fn a_room_that_is_behind_takes_no_more_than_its_mailbox_holds() {
 
 #[actix::test]
 async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
-    let node = Node::start(NodeOptions { idle_retire: Millis::new(30), ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.rooms.idle_retire_ms = Millis::new(30)).await;
     let mut alice = node.guest("alice").await;
     let first = alice.join().await;
     let left = alice.ask(2, "leaveLive", json!({})).await;
@@ -98,7 +98,7 @@ async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
 
 #[actix::test]
 async fn a_room_with_members_is_never_retired() {
-    let node = Node::start(NodeOptions { idle_retire: Millis::new(10), ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.rooms.idle_retire_ms = Millis::new(10)).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     let first = alice.join().await;
     // Bob comes and goes, which makes the room look at whether it is idle each time.
@@ -111,7 +111,7 @@ async fn a_room_with_members_is_never_retired() {
 
 #[actix::test]
 async fn commands_that_meet_a_retiring_room_all_get_an_answer() {
-    let node = Node::start(NodeOptions { idle_retire: Millis::new(1), ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.rooms.idle_retire_ms = Millis::new(1)).await;
     let mut alice = node.guest("alice").await;
     // Each round lands somewhere else in the room's retirement; none may be lost.
     for round in 0..200 {
@@ -125,7 +125,7 @@ async fn commands_that_meet_a_retiring_room_all_get_an_answer() {
 
 #[actix::test]
 async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_way() {
-    let node = Node::start(NodeOptions { rooms_max: 1, ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.limits.rooms = 1).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
     let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
@@ -152,7 +152,7 @@ async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_w
 
 #[actix::test]
 async fn an_unknown_live_has_no_room() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let located = node.rooms.locate(LiveId::new(404).unwrap()).await;
     assert_eq!(located.map(|_| ()), Err(Reject::LiveNotFound));
     assert!(node.rooms.overview(None).await.unwrap().rooms.is_empty());
@@ -160,7 +160,7 @@ async fn an_unknown_live_has_no_room() {
 
 #[actix::test]
 async fn an_observed_room_is_the_one_of_its_live_and_observing_opens_none() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
     let other = node.store.create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now).await.unwrap();
     node.rooms.locate(node.live).await.unwrap();
@@ -174,8 +174,7 @@ async fn an_observed_room_is_the_one_of_its_live_and_observing_opens_none() {
 
 #[actix::test]
 async fn a_room_follows_a_row_that_changed_without_a_word() {
-    let reconcile_every = Millis::new(30);
-    let node = Node::start(NodeOptions { reconcile_every, ..NodeOptions::default() }).await;
+    let node = Node::start_with(|config| config.rooms.reconcile_ms = Millis::new(30)).await;
     let mut alice = node.guest("alice").await;
     alice.join().await;
     for status in [LiveStatus::Paused, LiveStatus::OnAir, LiveStatus::Ended] {
@@ -189,7 +188,7 @@ async fn a_room_follows_a_row_that_changed_without_a_word() {
 
 #[actix::test]
 async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let mut alice = node.guest("alice").await;
     alice.join().await;
     let room = node.rooms.locate(node.live).await.unwrap();
@@ -205,7 +204,7 @@ async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
 
 #[actix::test]
 async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_room_hears() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let row = node.store.live(node.live).await.unwrap().unwrap();
     let ended = Live { status: LiveStatus::Ended, ..row.live };
     // The row still says that it is on air: the load cannot have seen the end.
@@ -220,7 +219,7 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_r
 
 #[actix::test]
 async fn what_a_loading_room_finds_by_itself_is_not_held_for_it() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let live_id = node.live;
     let notice = RoomEvent::Notice { live_id, text: "hello".into() };
     let entry = ActionEntry { id: ActionId::FIRST, content: EntryContent::Event(notice) };
@@ -231,7 +230,7 @@ async fn what_a_loading_room_finds_by_itself_is_not_held_for_it() {
 
 #[actix::test]
 async fn an_action_opens_no_room() {
-    let node = Node::start(NodeOptions::default()).await;
+    let node = Node::start().await;
     let live = node.store.live(node.live).await.unwrap().unwrap().live;
     let entry = ActionEntry { id: ActionId::FIRST, content: live.status_entry() };
     assert!(!node.rooms.apply_here(node.live, entry.clone()).await.unwrap());

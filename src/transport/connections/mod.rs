@@ -29,32 +29,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::client_address::{NO_ADDRESS, is_trusted, limit_key};
-use crate::config::Network;
+use crate::config::{Config, LimitsConfig};
 
 pub use connection::Connection;
 use connection::ConnectionState;
 pub use request::track;
 pub(super) use request::unless_gone;
 pub use stream::HttpStream;
-
-/// The limits of HTTP connections.
-#[derive(Debug, Clone)]
-pub struct ConnectionLimits {
-    /// Connections of this node.
-    pub connections_max: usize,
-    /// Connections of one address, and its requests being served that came through trusted proxies.
-    pub per_address_max: usize,
-    /// How long a connection may wait for its next request; zero: each response is the last.
-    pub keep_alive: Duration,
-    /// How long a connection may take for its first request's head, and for each later one from its
-    /// first byte.
-    pub head_timeout: Duration,
-    /// In each such time a client must read [`stream::RESPONSE_BYTES_MIN`] of a response that is
-    /// blocked, or the rest of it.
-    pub stall_timeout: Duration,
-    /// Peers whose connections carry the requests of many clients.
-    pub trusted_proxies: Vec<Network>,
-}
 
 /// How long a connection must have waited for its client before it may be evicted.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
@@ -126,16 +107,16 @@ struct Inner {
 
 /// All HTTP connections of this node.
 pub struct Connections {
-    limits: ConnectionLimits,
+    config: Arc<Config>,
     began: Instant,
     inner: Mutex<Inner>,
     refusals: Semaphore,
 }
 
 impl Connections {
-    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
+    pub fn new(config: Arc<Config>) -> Arc<Self> {
         let refusals = Semaphore::new(REFUSALS_MAX);
-        Arc::new(Self { limits, began: Instant::now(), inner: Mutex::default(), refusals })
+        Arc::new(Self { config, began: Instant::now(), inner: Mutex::default(), refusals })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -163,7 +144,7 @@ impl Connections {
     fn try_add(self: &Arc<Self>, peer: IpAddr, now_ms: u64) -> Result<ConnectionGuard, Full> {
         let address = (!self.is_trusted(peer)).then(|| limit_key(peer));
         let mut inner = self.lock();
-        if !inner.has_room(address, &self.limits, now_ms) {
+        if !inner.has_room(address, &self.config.limits, now_ms) {
             inner.events.refused += 1;
             return Err(Full);
         }
@@ -175,7 +156,7 @@ impl Connections {
     }
 
     fn is_trusted(&self, peer: IpAddr) -> bool {
-        is_trusted(peer, &self.limits.trusted_proxies)
+        is_trusted(peer, &self.config.server.trusted_proxies)
     }
 
     /// Counts a request of `address` that came through a trusted proxy, until the guard is dropped.
@@ -183,7 +164,7 @@ impl Connections {
         let address = limit_key(address);
         let mut inner = self.lock();
         let of_address = inner.by_address.entry(Some(address)).or_default();
-        if of_address.used() >= self.limits.per_address_max {
+        if of_address.used() >= per_address_max(&self.config.limits) {
             inner.events.refused += 1;
             return Err(Full);
         }
@@ -215,7 +196,7 @@ impl Connections {
 
     /// Cuts connections whose client is overdue, once a second, until `connections` is dropped.
     pub async fn sweep(connections: Weak<Self>) {
-        let Some(interval) = connections.upgrade().map(|connections| connections.limits.sweep_interval()) else {
+        let Some(interval) = connections.upgrade().map(|connections| connections.sweep_interval()) else {
             return;
         };
         loop {
@@ -238,8 +219,7 @@ impl Connections {
             for connection in &address.connections {
                 let (state, since_ms) = connection.state();
                 let waited = Duration::from_millis(now_ms.saturating_sub(since_ms));
-                if self.limits.timeout_of(state).is_none_or(|time| waited < time)
-                    || !cut(connection, &mut address.cut, count)
+                if self.timeout_of(state).is_none_or(|time| waited < time) || !cut(connection, &mut address.cut, count)
                 {
                     continue;
                 }
@@ -279,32 +259,34 @@ impl Connections {
         }
         remove_if_empty(entry);
     }
-}
 
-impl ConnectionLimits {
     /// How long a connection may stay in this state; `None`: as long as it takes.
     fn timeout_of(&self, state: ConnectionState) -> Option<Duration> {
+        let server = &self.config.server;
         match state {
-            ConnectionState::Idle => Some(self.keep_alive),
-            ConnectionState::ReadingHead => Some(self.head_timeout + HEAD_GRACE),
-            ConnectionState::WriteBlocked => Some(self.stall_timeout),
+            ConnectionState::Idle => Some(server.keep_alive_ms.duration()),
+            // From the first byte of a head, and for the first head from the start of the connection.
+            ConnectionState::ReadingHead => Some(server.head_timeout_ms.duration() + HEAD_GRACE),
+            // In each such time a client must read `stream::RESPONSE_BYTES_MIN`, or the rest of the response.
+            ConnectionState::WriteBlocked => Some(server.stall_timeout_ms.duration()),
             // Handlers bound the time of what they wait for, bodies included.
             ConnectionState::Serving => None,
         }
     }
 
     fn sweep_interval(&self) -> Duration {
-        let shortest = self.keep_alive.min(self.head_timeout).min(self.stall_timeout);
-        (shortest / 4).clamp(Duration::from_millis(50), SWEEP_INTERVAL)
+        let server = &self.config.server;
+        let shortest = server.keep_alive_ms.min(server.head_timeout_ms).min(server.stall_timeout_ms);
+        (shortest.duration() / 4).clamp(Duration::from_millis(50), SWEEP_INTERVAL)
     }
 }
 
 impl Inner {
     /// Whether there is room for one more connection of `address`, after an eviction if need be.
-    fn has_room(&mut self, address: Option<IpAddr>, limits: &ConnectionLimits, now_ms: u64) -> bool {
+    fn has_room(&mut self, address: Option<IpAddr>, limits: &LimitsConfig, now_ms: u64) -> bool {
         let of_address = address.and_then(|_| self.by_address.get(&address));
-        let is_full = of_address.is_some_and(|of_address| of_address.used() >= limits.per_address_max);
-        (!is_full || self.evict(address, now_ms)) && (self.count < limits.connections_max || self.evict(None, now_ms))
+        let is_full = of_address.is_some_and(|of_address| of_address.used() >= per_address_max(limits));
+        (!is_full || self.evict(address, now_ms)) && (self.count < limits.http_connections || self.evict(None, now_ms))
     }
 
     /// Cuts the connections that have waited for their client the longest, of one address or else of
@@ -342,6 +324,14 @@ impl Inner {
         }
         !chosen.is_empty()
     }
+}
+
+/// Most connections of one address, with its requests being served that came through trusted proxies. Each session
+/// begins as an HTTP connection, so an address may have as many of those; but no address may have more than half of
+/// all.
+fn per_address_max(limits: &LimitsConfig) -> usize {
+    let wanted = limits.http_connections_per_address.max(limits.connections_per_address);
+    wanted.min(limits.http_connections.div_ceil(2))
 }
 
 /// Cuts a connection and counts it, with its address and on the node. Returns whether it was not cut before.

@@ -65,7 +65,8 @@ fn forwarded_by_proxy(request: &Request, connection: &Connection, connections: &
     if connection.address.is_some() {
         return None;
     }
-    let client = client_of(request.head().peer_addr, &request.head().headers, &connections.limits.trusted_proxies);
+    let client =
+        client_of(request.head().peer_addr, &request.head().headers, &connections.config.server.trusted_proxies);
     (!connections.is_trusted(client)).then_some(client)
 }
 

@@ -10,21 +10,17 @@ use tokio::net::TcpListener;
 use super::connection::Reading;
 use super::stream::RESPONSE_BYTES_MIN;
 use super::*;
+use crate::config::Network;
 
-const LIMITS: (usize, usize) = (8, 4);
 /// Long enough to be evicted, short enough not to be overdue.
 const A_WHILE_MS: u64 = 2_000;
 
+/// Eight connections, four of one address.
 fn connections() -> Arc<Connections> {
-    let (connections_max, per_address_max) = LIMITS;
-    Connections::new(ConnectionLimits {
-        connections_max,
-        per_address_max,
-        keep_alive: Duration::from_secs(75),
-        head_timeout: Duration::from_secs(5),
-        stall_timeout: Duration::from_secs(20),
-        trusted_proxies: vec![Network::parse("10.0.0.0/8").unwrap()],
-    })
+    let mut config = Config::default();
+    config.limits.http_connections = 8;
+    config.server.trusted_proxies = vec![Network::parse("10.0.0.0/8").unwrap()];
+    Connections::new(Arc::new(config))
 }
 
 fn client(last: u8) -> IpAddr {

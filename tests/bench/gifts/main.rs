@@ -26,6 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
+use liveroom::config::LimitsConfig;
 
 use books::Template;
 use cpu::Cpu;
@@ -156,8 +157,8 @@ fn measure_one(
     let (mut sink, in_flight): (Box<dyn Sink>, usize) = match series.by {
         By::Floor(connections) => (Box::new(Floor::connect(database.url(), connections, answers_tx)), connections),
         By::Liveroom(nodes) => {
-            let limits = liveroom::actors::persister::PersisterLimits { queue_max: 8_192, batch_max: arguments.batch };
-            let sink = Nodes::start(database.url(), nodes, limits, actors, &answers_tx);
+            let limits = LimitsConfig { ledger_batch: arguments.batch, ..LimitsConfig::default() };
+            let sink = Nodes::start(database.url(), nodes, &limits, actors, &answers_tx);
             (Box::new(sink), arguments.in_flight * nodes)
         }
     };

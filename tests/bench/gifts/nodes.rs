@@ -5,7 +5,8 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use liveroom::actors::persister::{Persister, PersisterLimits, RoomPersister, WriteTicket, WritesDone};
+use liveroom::actors::persister::{Persister, RoomPersister, WriteTicket, WritesDone};
+use liveroom::config::LimitsConfig;
 use liveroom::domain::GiftOrder;
 use liveroom::storage::{self, Store, StoreOptions, Write, WriteOutcome};
 
@@ -24,20 +25,20 @@ impl Nodes {
     pub fn start(
         url: &str,
         count: usize,
-        limits: PersisterLimits,
+        limits: &LimitsConfig,
         actors: &ArbiterHandle,
         answers: &Sender<Answered>,
     ) -> Self {
         let mut sink = Self { nodes: Vec::new(), threads: Vec::new() };
         for _ in 0..count {
-            let (url, answers) = (url.to_owned(), answers.clone());
+            let (url, limits, answers) = (url.to_owned(), limits.clone(), answers.clone());
             let (started_tx, started) = mpsc::channel();
             let here = actors.clone();
             let begin = async move {
                 let store: Arc<dyn Store> =
                     storage::open(&url, StoreOptions::default()).await.expect("the store opens");
                 let thread = Arbiter::new();
-                let port = Persister::start_in(&thread.handle(), store, limits);
+                let port = Persister::start_in(&thread.handle(), store, &limits);
                 let room = Room { answers }.start_on(&here);
                 let _ = started_tx.send((port.for_room(room), thread));
             };

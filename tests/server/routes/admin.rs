@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use actix_web::test::TestRequest;
+use liveroom::config::Secret;
 use serde_json::json;
 
-use super::harness::{ADMIN_TOKEN, Reply, Setup, TestApi, bearer};
+use super::harness::{ADMIN_TOKEN, Reply, TestApi, bearer};
 
 const URLS: [&str; 5] =
     ["/admin/rooms", "/admin/rooms/1", "/admin/rooms/1/comments/1", "/admin/ledger/proof", "/admin/nothing"];
 
 #[actix_web::test]
 async fn without_a_configured_token_there_is_no_admin_api() {
-    let api = TestApi::start_with(Setup { admin_token: None, ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.admin.token = Secret::new("")).await;
     for url in URLS {
         for token in ["", ADMIN_TOKEN] {
             api.call(TestRequest::get().uri(url).insert_header(bearer(token))).await.assert_fail(404, "接口不存在");

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use serde_json::json;
 
-use super::harness::{Setup, TestApi};
+use super::harness::TestApi;
 
 #[actix_web::test]
 async fn unknown_url_is_told_in_the_envelope() {
@@ -83,7 +83,8 @@ async fn preflight_of_any_origin_is_allowed_by_default() {
 
 #[actix_web::test]
 async fn only_listed_origins_may_read_answers() {
-    let api = TestApi::start_with(Setup { allowed_origins: &["https://page.example"], ..Setup::default() }).await;
+    let api =
+        TestApi::start_with(|config| config.server.allowed_origins = vec!["https://page.example".to_owned()]).await;
     let from = |origin: &'static str| TestRequest::get().uri("/api/user/info").insert_header(("origin", origin));
     let listed = api.call(from("https://page.example")).await;
     assert_eq!(listed.header("access-control-allow-origin"), Some("https://page.example"));

@@ -1,10 +1,9 @@
 //! POST /api/live/changestatus
 
 use liveroom::domain::LiveStatus;
-use liveroom::http::LiveLimits;
 use serde_json::{Value, json};
 
-use super::harness::{Setup, TestApi};
+use super::harness::TestApi;
 
 const URL: &str = "/api/live/changestatus";
 
@@ -67,7 +66,7 @@ async fn fields_are_needed_and_checked() {
 
 #[actix_web::test]
 async fn one_user_changes_the_status_of_its_lives_so_often_a_minute() {
-    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(100, 100, 3), ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.limits.status_changes_per_min = 3).await;
     let (alice, alices) = api.user("alice").await;
     let (bob, bobs) = api.user("bobby").await;
     for owner in [alice, alice, bob] {

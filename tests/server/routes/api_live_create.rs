@@ -1,9 +1,8 @@
 //! POST /api/live/create
 
-use liveroom::http::LiveLimits;
 use serde_json::json;
 
-use super::harness::{Setup, TestApi};
+use super::harness::TestApi;
 
 #[actix_web::test]
 async fn new_live_is_not_started_and_has_a_sign() {
@@ -46,7 +45,7 @@ async fn title_and_cover_are_needed_and_bounded() {
 
 #[actix_web::test]
 async fn one_user_has_so_many_lives_that_have_not_ended() {
-    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(2, 100, 100), ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.limits.lives_per_user = 2).await;
     let (_, alice) = api.user("alice").await;
     let (_, bob) = api.user("bobby").await;
     let live = || json!({"title": "晚会", "cover": "/c.png"});
@@ -62,7 +61,7 @@ async fn one_user_has_so_many_lives_that_have_not_ended() {
 
 #[actix_web::test]
 async fn one_user_creates_so_many_lives_a_minute() {
-    let api = TestApi::start_with(Setup { live_limits: LiveLimits::new(100, 2, 100), ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.limits.lives_per_min = 2).await;
     let (_, alice) = api.user("alice").await;
     let (_, bob) = api.user("bobby").await;
     let live = || json!({"title": "晚会", "cover": "/c.png"});

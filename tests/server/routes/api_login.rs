@@ -1,9 +1,10 @@
 //! POST /api/login
 
 use actix_web::test::TestRequest;
+use liveroom::config::Network;
 use serde_json::{Value, json};
 
-use super::harness::{Setup, TestApi};
+use super::harness::TestApi;
 
 async fn register(api: &TestApi, username: &str) {
     let body = json!({"username": username, "password": "secret", "repassword": "secret"});
@@ -77,8 +78,11 @@ async fn sixth_attempt_within_a_minute_waits() {
 
 #[actix_web::test]
 async fn address_behind_a_trusted_proxy_is_the_clients() {
-    let setup = Setup { logins_per_min: 1, trusted_proxies: &["127.0.0.1"], ..Setup::default() };
-    let api = TestApi::start_with(setup).await;
+    let api = TestApi::start_with(|config| {
+        config.limits.logins_per_min = 1;
+        config.server.trusted_proxies = vec![Network::parse("127.0.0.1").unwrap()];
+    })
+    .await;
     let attempt = |username: &'static str, client: &'static str| {
         let request = TestRequest::post().uri("/api/login").peer_addr("127.0.0.1:4000".parse().unwrap());
         api.call(request.insert_header(("x-forwarded-for", client)).set_json(credentials(username, "guess")))

@@ -1,10 +1,9 @@
 //! POST /api/reg
 
 use actix_web::test::TestRequest;
-use liveroom::domain::BucketRate;
 use serde_json::json;
 
-use super::harness::{Setup, TestApi};
+use super::harness::TestApi;
 
 #[actix_web::test]
 async fn new_user_is_shown_without_a_hash() {
@@ -66,8 +65,7 @@ async fn length_counts_code_points() {
 
 #[actix_web::test]
 async fn an_address_and_the_site_around_it_register_so_many_accounts_an_hour() {
-    let registration_rate = BucketRate { burst: 2, refill: 2, per_ms: 3_600_000 };
-    let api = TestApi::start_with(Setup { registration_rate, ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.limits.registrations_per_hour = 2).await;
     let mut count = 0;
     let mut register_from = |address: String| {
         count += 1;
@@ -97,8 +95,7 @@ async fn an_address_and_the_site_around_it_register_so_many_accounts_an_hour() {
 
 #[actix_web::test]
 async fn a_registration_that_is_refused_for_its_fields_is_not_counted() {
-    let registration_rate = BucketRate { burst: 1, refill: 1, per_ms: 3_600_000 };
-    let api = TestApi::start_with(Setup { registration_rate, ..Setup::default() }).await;
+    let api = TestApi::start_with(|config| config.limits.registrations_per_hour = 1).await;
     for _ in 0..3 {
         assert_eq!(api.post("/api/reg", json!({"username": "alice"})).await.status, 422);
     }

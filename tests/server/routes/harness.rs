@@ -8,7 +8,7 @@ use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use liveroom::actors::live_room::{RoomServices, room_settings};
-use liveroom::actors::persister::{Persister, PersisterLimits, PersisterPort};
+use liveroom::actors::persister::{Persister, PersisterPort};
 use liveroom::actors::registry::Registry;
 use liveroom::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
@@ -16,8 +16,8 @@ use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
-use liveroom::config::{Config, Millis, Network, Secret};
-use liveroom::domain::{Action, BucketRate, LiveId, LiveStatus, Principal, Role, Scope, Timestamp, UserId};
+use liveroom::config::{Config, Millis, Secret};
+use liveroom::domain::{Action, LiveId, LiveStatus, Principal, Role, Scope, Timestamp, UserId};
 use liveroom::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure};
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use serde_json::{Value, json};
@@ -28,9 +28,6 @@ pub const MEDIA_SECRET: &str = "nodemedia2017privatekey";
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 /// 2026-11-21 08:05:09.120 UTC
 pub const NOW: Timestamp = Timestamp(1_795_248_309_120);
-
-/// More than any test registers.
-const RATE: BucketRate = BucketRate { burst: 100, refill: 100, per_ms: 1_000 };
 
 pub struct TestClock(AtomicI64);
 
@@ -46,42 +43,14 @@ impl Clock for TestClock {
     }
 }
 
-/// How an API differs from the usual one.
-pub struct Setup {
-    pub admin_token: Option<&'static str>,
-    pub logins_per_min: u32,
-    pub registration_rate: BucketRate,
-    pub live_limits: LiveLimits,
-    pub allowed_origins: &'static [&'static str],
-    pub trusted_proxies: &'static [&'static str],
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            admin_token: Some(ADMIN_TOKEN),
-            logins_per_min: 5,
-            registration_rate: RATE,
-            live_limits: LiveLimits::new(100, 100, 100),
-            allowed_origins: &["*"],
-            trusted_proxies: &[],
-        }
-    }
-}
-
-impl Setup {
-    fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.admin.token = Secret::new(self.admin_token.unwrap_or_default());
-        config.media.secret = Secret::new(MEDIA_SECRET);
-        config.server.allowed_origins = self.allowed_origins.iter().map(|&origin| origin.to_owned()).collect();
-        let networks = self.trusted_proxies.iter().map(|network| Network::parse(network).expect("a network"));
-        config.server.trusted_proxies = networks.collect();
-        // Rooms tell everything at once.
-        config.fanout.window_ms = Millis::new(0);
-        config.fanout.big_room_window_ms = Millis::new(0);
-        config
-    }
+/// The defaults, with secrets of the tests, and rooms that tell everything at once.
+fn config_of_tests() -> Config {
+    let mut config = Config::default();
+    config.admin.token = Secret::new(ADMIN_TOKEN);
+    config.media.secret = Secret::new(MEDIA_SECRET);
+    config.fanout.window_ms = Millis::new(0);
+    config.fanout.big_room_window_ms = Millis::new(0);
+    config
 }
 
 pub struct TestApi {
@@ -121,19 +90,21 @@ impl Reply {
 
 impl TestApi {
     pub async fn start() -> Self {
-        Self::start_with(Setup::default()).await
+        Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(setup: Setup) -> Self {
+    /// Starts an API whose configuration differs from the one of all tests by this change.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config_of_tests();
+        change(&mut config);
+        let config = Arc::new(config);
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("liveroom.db").display());
         let store = storage::open(&url, StoreOptions::default()).await.unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.0)));
         let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
-        let config = Arc::new(setup.config());
-        let limits = PersisterLimits { queue_max: 100, batch_max: 10 };
-        let persister = Persister::start_in(&Arbiter::current(), store.clone(), limits);
+        let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
         let rooms = start_rooms(config.clone(), store.clone(), persister.clone(), catalogue.clone(), clock.clone());
         let everywhere = Arc::new(Everywhere {
             identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
@@ -152,11 +123,11 @@ impl TestApi {
             rooms,
             catalogue,
             clock: clock.clone(),
-            login_limiter: Arc::new(LoginLimiter::new(setup.logins_per_min)),
-            registrations: Arc::new(AddressBuckets::new(setup.registration_rate)),
-            live_limits: Arc::new(setup.live_limits),
+            login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
+            registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
+            live_limits: Arc::new(LiveLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
-            changes: Arc::new(Changes::new(64)),
+            changes: Arc::new(Changes::new(config.limits.changes)),
             readiness: Arc::new(Readiness::default()),
             config,
             store,
