@@ -57,7 +57,20 @@ fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
     let (level, target) = (record.level(), record.target());
     let style = out.default_level_style(level);
     let message = record.args().to_string().replace('\n', "\n    ");
+    if is_about_closed_listener(target, &message) {
+        return Ok(());
+    }
     writeln!(out, "[{now} {style}{level:<5}{style:#} {target}] {message}")
+}
+
+/// Whether the HTTP library reports, as errors, that a node that stops has closed its listener. It answers that its
+/// acceptor is paused before that is so; the acceptor then accepts from the closed listener, and deregisters it twice.
+/// Accepting fails with `EINVAL` for no other reason, and the other errors of the acceptor come before it deregisters.
+fn is_about_closed_listener(target: &str, message: &str) -> bool {
+    let is_closed = || io::Error::from_raw_os_error(libc::EINVAL).to_string();
+    target == "actix_server::accept"
+        && (message.starts_with("Can not deregister server socket")
+            || message.strip_prefix("Error accepting connection: ").is_some_and(|error| error == is_closed()))
 }
 
 /// Blocks of memory from this size on go back to the system when they are freed.

@@ -23,6 +23,24 @@ fn sigterm_tells_clients_to_come_back_and_exits_with_success() {
 }
 
 #[test]
+fn an_orderly_stop_logs_no_errors() {
+    let mut server = TestServer::start(&[("RUST_LOG", "info")]);
+    let streamer = server.user("streamer");
+    let live = server.live(&streamer);
+    // What the acceptor reports depends on when its thread runs.
+    for stops in 1..=5 {
+        let mut ws = Ws::connect(&server, &streamer);
+        ws.join(live);
+        server.signal("TERM");
+        ws.wait_for_close();
+        assert!(server.wait_for_exit().success());
+        eventually("its log is read", || (server.logged("drained").len() == stops).then_some(()));
+        assert_eq!(server.logged(" ERROR "), Vec::<String>::new());
+        server.restart();
+    }
+}
+
+#[test]
 fn what_was_decided_before_sigterm_is_durable_after_it() {
     let mut server = TestServer::start(&[("LIVEROOM__LIMITS__COMMAND_BURST", "1000")]);
     let streamer = server.user("streamer");
