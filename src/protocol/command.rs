@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::payload::{FieldFault, PayloadLimits};
+use super::payload::FieldFault;
+use crate::config::LimitsConfig;
 use crate::domain::{AckId, CommentText, GiftCount, GiftId, LiveId, Position, Reject, RequestId, RoomCommand};
 
 /// One command, decoded but not yet believed.
@@ -71,15 +72,14 @@ const EPOCH_BYTES_MAX: usize = 64;
 
 /// Reads an event that both dialects have. `payload` is its first argument; anything but an object
 /// counts as an empty one, so that it is the missing token that is reported.
-pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId, limits: PayloadLimits) -> Decoded {
+pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId, limits: &LimitsConfig) -> Decoded {
     let mut fields = into_fields(payload);
     let command = match event {
         "joinLive" => RoomCommand::Join { since: since(&fields) },
         "leaveLive" => RoomCommand::Leave,
-        "comment" => RoomCommand::Comment {
-            text: comment_text(&fields, limits.comment_chars_max),
-            request_id: request_id(&fields),
-        },
+        "comment" => {
+            RoomCommand::Comment { text: comment_text(&fields, limits.comment_chars), request_id: request_id(&fields) }
+        }
         "gift" => RoomCommand::Gift {
             gift_id: fields.get("gift_id").and_then(integer).and_then(GiftId::new),
             count: gift_count(&fields),
@@ -173,7 +173,7 @@ mod tests {
     use crate::domain::CommentFault;
 
     fn command(event: &str, payload: Value) -> ClientCommand {
-        match decode_event(event, Some(payload), AckId::None, PayloadLimits::DEFAULT) {
+        match decode_event(event, Some(payload), AckId::None, &LimitsConfig::default()) {
             Decoded::Command(command) => command,
             other => panic!("{other:?}"),
         }

@@ -1,35 +1,23 @@
 //! What a command from a client may cost: its JSON before anyone parses it, and its longest text.
 
+use crate::config::LimitsConfig;
+
 /// The field of a text that is wrong, and what was expected of it.
 pub type FieldFault = &'static str;
 
-/// Bounds of the JSON text of one command, its wrapper included: the array of a Socket.IO event,
-/// the object of a plain JSON frame. Beyond them the command is refused, not the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PayloadLimits {
-    /// Bytes. A comment of 200 code points, each escaped as a surrogate pair, is 2,400; a token is
-    /// some hundred.
-    pub bytes_max: usize,
-    /// Arrays and objects open at once. serde_json gives up at 128 by itself; this limit is ours,
-    /// so that no depth of a parser's stack depends on what a client sends.
-    pub depth_max: usize,
-    /// Characters (Unicode code points) of a comment. A longer one is refused when its room acts on it.
-    pub comment_chars_max: usize,
-}
-
-impl PayloadLimits {
-    pub const DEFAULT: PayloadLimits = PayloadLimits { bytes_max: 8_192, depth_max: 16, comment_chars_max: 200 };
-
-    /// One pass over the bytes, without parsing.
-    pub fn check(&self, json: &str) -> Result<(), FieldFault> {
-        if json.len() > self.bytes_max {
-            return Err("payload too large");
-        }
-        if nests_deeper_than(json.as_bytes(), self.depth_max) {
-            return Err("payload nested too deep");
-        }
-        Ok(())
+/// Checks the JSON text of one command, its wrapper included: the array of a Socket.IO event, the object of a plain
+/// JSON frame. If it is longer or deeper than `limits` permits, the command is refused, not the session. One pass over
+/// the bytes, without parsing.
+pub fn check(json: &str, limits: &LimitsConfig) -> Result<(), FieldFault> {
+    if json.len() > limits.command_bytes {
+        return Err("payload too large");
     }
+    // serde_json gives up at 128 by itself; with a limit of ours no depth of a parser's stack depends on what a
+    // client sends.
+    if nests_deeper_than(json.as_bytes(), limits.json_depth) {
+        return Err("payload nested too deep");
+    }
+    Ok(())
 }
 
 /// Whether more than `depth_max` brackets are ever open outside strings. On anything that begins
@@ -79,9 +67,9 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive() {
-        let limits = PayloadLimits { bytes_max: 6, depth_max: 3, ..PayloadLimits::DEFAULT };
-        assert_eq!(limits.check("[[[]]]"), Ok(()));
-        assert_eq!(limits.check("[[[1]]]"), Err("payload too large"));
-        assert_eq!(limits.check("[[[["), Err("payload nested too deep"));
+        let limits = LimitsConfig { command_bytes: 6, json_depth: 3, ..LimitsConfig::default() };
+        assert_eq!(check("[[[]]]", &limits), Ok(()));
+        assert_eq!(check("[[[1]]]", &limits), Err("payload too large"));
+        assert_eq!(check("[[[[", &limits), Err("payload nested too deep"));
     }
 }

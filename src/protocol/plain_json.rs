@@ -9,7 +9,8 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::command::{Decoded, decode_auth, decode_event};
-use super::payload::{FieldFault, PayloadLimits};
+use super::payload::{FieldFault, check};
+use crate::config::LimitsConfig;
 use crate::domain::AckId;
 
 /// Longest text a client may use as `id`, in characters. It comes back in the answer.
@@ -18,12 +19,12 @@ pub const ID_CHARS_MAX: usize = 64;
 const NO_OBJECT: FieldFault = "frame: a JSON object";
 
 /// Reads one text frame.
-pub fn decode(text: &str, limits: PayloadLimits) -> Decoded {
+pub fn decode(text: &str, limits: &LimitsConfig) -> Decoded {
     // A derived struct would also read an array as its fields in order.
     if !text.trim_start().starts_with('{') {
         return Decoded::Malformed { ack: AckId::None, what: NO_OBJECT };
     }
-    if let Err(what) = limits.check(text) {
+    if let Err(what) = check(text, limits) {
         return Decoded::Malformed { ack: find_id(text), what };
     }
     let frame: Frame = match serde_json::from_str(text) {
@@ -133,7 +134,7 @@ mod tests {
     use crate::protocol::command::ClientRequest;
 
     fn read(text: &str) -> Decoded {
-        decode(text, PayloadLimits::DEFAULT)
+        decode(text, &LimitsConfig::default())
     }
 
     fn malformed_ack(text: &str) -> AckId {

@@ -1,9 +1,10 @@
 //! Socket.IO: what messages of an Engine.IO session mean, protocol 4 (client 2.x) and 5 (3.x, 4.x).
 //!
 //! Packets are taken apart by `socketioxide-parser-common`; everything about their JSON is decided
-//! here, behind [`PayloadLimits`]. Texts to clients are whole Engine.IO messages, with the leading
+//! here, behind [`payload::check`]. Texts to clients are whole Engine.IO messages, with the leading
 //! `4`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use socketioxide_parser_common::CommonParser;
 use super::codec::json;
 use super::command::{Decoded, decode_event};
 use super::engineio::EngineVersion;
-use super::payload::PayloadLimits;
+use super::payload;
+use crate::config::Config;
 use crate::domain::AckId;
 
 /// The one namespace there is.
@@ -81,21 +83,21 @@ pub enum ParseError {
 #[derive(Debug)]
 pub struct SocketIoDecoder {
     version: EngineVersion,
-    limits: PayloadLimits,
-    config: ParseConfig,
+    config: Arc<Config>,
+    parser: ParseConfig,
     state: ParserState,
 }
 
 impl SocketIoDecoder {
-    pub fn new(version: EngineVersion, limits: PayloadLimits) -> Self {
-        let config = ParseConfig {
+    pub fn new(version: EngineVersion, config: Arc<Config>) -> Self {
+        let parser = ParseConfig {
             max_incoming_binaries: ATTACHMENTS_MAX,
             // Attachments are counted and not kept, see `attachment`.
             max_incoming_binary_buf_size: 0,
             // How long a session may take is the session's to say; a decoder has no clock.
             packet_completion_timeout: Duration::MAX,
         };
-        Self { version, limits, config, state: ParserState::default() }
+        Self { version, config, parser, state: ParserState::default() }
     }
 
     /// Takes the text of a message, without Engine.IO's leading `4`.
@@ -104,7 +106,7 @@ impl SocketIoDecoder {
             // An error packet. Servers send it; socket.io 2 clients may, and its server ignores it.
             Some(b'4') if self.version == EngineVersion::V3 => return Ok(SocketIoInput::Nothing),
             // These wait for their attachments in memory, so their size is checked before.
-            Some(b'5' | b'6') if message.len() > self.limits.bytes_max + HEADER_BYTES_MAX => {
+            Some(b'5' | b'6') if message.len() > self.config.limits.command_bytes + HEADER_BYTES_MAX => {
                 return Err(ParseError::BinaryTooLarge);
             }
             // What is wrong with these is found before they wait.
@@ -112,14 +114,14 @@ impl SocketIoDecoder {
             Some(b'1') if !payload_of(message).is_empty() => return Err(ParseError::Payload),
             _ => {}
         }
-        let packet = CommonParser.decode_str(&self.config, &self.state, Str::copy_from_slice(message));
+        let packet = CommonParser.decode_str(&self.parser, &self.state, Str::copy_from_slice(message));
         self.interpret(packet)
     }
 
     /// Takes note of a binary message: an attachment of the packet before it. Its bytes are of no
     /// interest, because a placeholder in a payload is no text and no id whatever it stands for.
     pub fn attachment(&mut self) -> Result<SocketIoInput, ParseError> {
-        let packet = CommonParser.decode_bin(&self.config, &self.state, Bytes::new());
+        let packet = CommonParser.decode_bin(&self.parser, &self.state, Bytes::new());
         self.interpret(packet)
     }
 
@@ -176,7 +178,7 @@ impl SocketIoDecoder {
     /// answered if it is refused here: beyond the limits, or JSON to JavaScript but not to us, such as a comment
     /// with half an emoji, which an honest client can send.
     fn event(&self, data: &str, ack: AckId) -> Result<Decoded, ParseError> {
-        if let Err(what) = self.limits.check(data) {
+        if let Err(what) = payload::check(data, &self.config.limits) {
             return Ok(Decoded::Malformed { ack, what });
         }
         if data.is_empty() {
@@ -191,7 +193,7 @@ impl SocketIoDecoder {
         let mut arguments = arguments.into_iter();
         match arguments.next() {
             Some(Json::String(name)) if RESERVED_EVENTS.contains(&name.as_str()) => Err(ParseError::Payload),
-            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack, self.limits)),
+            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack, &self.config.limits)),
             Some(Json::Number(_)) => Ok(Decoded::UnknownEvent { ack }),
             _ => Err(ParseError::Payload),
         }

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::transcripts::rebuild::{comment_of, gift_of, presence_of, reject_of, text_of};
 use crate::transcripts::{COMMANDS, RECORDINGS, Recording, Said, Side};
+use liveroom::config::LimitsConfig;
 use liveroom::domain::{
     AckId, CommentFault, CommentText, GiftCount, GiftId, LiveId, Reject, RoomCommand, SocketId, Timestamp,
 };
@@ -14,8 +16,8 @@ use liveroom::protocol::engineio::{
 };
 use liveroom::protocol::socketio::{connect_error, connect_packet};
 use liveroom::protocol::{
-    ClientRequest, Decoded, Dialect, EnginePacket, EngineVersion, PayloadLimits, SocketIoDecoder, SocketIoInput,
-    TokenField, event_text, plain_json, presence_text, reply_text,
+    ClientRequest, Decoded, Dialect, EnginePacket, EngineVersion, SocketIoDecoder, SocketIoInput, TokenField,
+    event_text, plain_json, presence_text, reply_text,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -55,9 +57,8 @@ fn client_messages(recording: &Recording) -> Vec<(String, String)> {
             Said::Frame(frame) => vec![decode_text(version, frame).unwrap()],
             Said::BinaryFrame(frame) => vec![decode_binary(version, frame).unwrap()],
         };
-        let decoder = decoders
-            .entry(line.stream.clone())
-            .or_insert_with(|| SocketIoDecoder::new(version, PayloadLimits::DEFAULT));
+        let decoder =
+            decoders.entry(line.stream.clone()).or_insert_with(|| SocketIoDecoder::new(version, Arc::default()));
         for packet in packets {
             let (message, input) = match packet {
                 EnginePacket::Message(text) => (text, decoder.text(text)),
@@ -405,7 +406,7 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
         (V4, "510-[\"comment\"]", "nothing"),
     ];
     for (version, message, expected) in cases {
-        let input = SocketIoDecoder::new(*version, PayloadLimits::DEFAULT).text(message);
+        let input = SocketIoDecoder::new(*version, Arc::default()).text(message);
         let meaning = input.map_or_else(|_| "!".to_owned(), |input| describe(&input));
         assert_eq!(meaning, *expected, "{version:?} {message:.80}");
     }
@@ -414,7 +415,7 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
 #[test]
 fn attachments_come_after_their_packet_and_before_the_next() {
     for version in VERSIONS {
-        let decoder = || SocketIoDecoder::new(version, PayloadLimits::DEFAULT);
+        let decoder = || SocketIoDecoder::new(version, Arc::default());
         let header = "52-3[\"comment\",{\"live_id\":2,\"data\":{\"_placeholder\":true,\"num\":0}}]";
 
         let mut whole = decoder();
@@ -461,10 +462,10 @@ fn damaged() -> impl Strategy<Value = String> {
 }
 
 fn feed_everything(text: &str) {
-    let _ = plain_json::decode(text, PayloadLimits::DEFAULT);
+    let _ = plain_json::decode(text, &LimitsConfig::default());
     for version in VERSIONS {
         let _ = decode_text(version, text);
-        let mut decoder = SocketIoDecoder::new(version, PayloadLimits::DEFAULT);
+        let mut decoder = SocketIoDecoder::new(version, Arc::default());
         let _ = decoder.text(text);
         let _ = decoder.attachment();
         let _ = decoder.text(text);
@@ -513,8 +514,8 @@ proptest! {
     fn depth_of_what_is_parsed_is_bounded(depth in 1_usize..400) {
         let json = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let message = format!("2[\"leaveLive\",{json}]");
-        let input = SocketIoDecoder::new(EngineVersion::V4, PayloadLimits::DEFAULT).text(&message).unwrap();
+        let input = SocketIoDecoder::new(EngineVersion::V4, Arc::default()).text(&message).unwrap();
         let refused = matches!(input, SocketIoInput::Event(Decoded::Malformed { .. }));
-        prop_assert_eq!(refused, depth + 1 > PayloadLimits::DEFAULT.depth_max);
+        prop_assert_eq!(refused, depth + 1 > LimitsConfig::default().json_depth);
     }
 }

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["limits"]),
     ("clock", &["domain"]),
     ("comment_ids", &["domain"]),
-    ("protocol", &["domain"]),
+    ("protocol", &["domain", "config"]),
     ("outbox", &["domain"]),
     ("storage", &["domain"]),
     ("cluster", &["domain", "protocol", "storage", "clock", "config"]),

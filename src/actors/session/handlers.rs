@@ -12,7 +12,6 @@ use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
 use super::{
     CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, Session, Step, TransportGone,
-    payload_limits,
 };
 
 impl Handler<Received> for Session {
@@ -42,7 +41,7 @@ impl Handler<Received> for Session {
                 Err(fault) => self.refuse_packet(&fault, ctx),
             },
             (Inbound::Text(text), None) => {
-                let decoded = plain_json::decode(&text, payload_limits(self.limits()));
+                let decoded = plain_json::decode(&text, self.limits());
                 self.decoded(decoded, ctx);
             }
             (Inbound::Binary(_), None) => {

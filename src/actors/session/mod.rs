@@ -32,7 +32,7 @@ use crate::config::{Config, LimitsConfig};
 use crate::domain::{AckId, Bucket, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
-use crate::protocol::{ClientCommand, Codec, EngineVersion, PayloadLimits, SocketIoDecoder, fail_text, reply_text};
+use crate::protocol::{ClientCommand, Codec, EngineVersion, SocketIoDecoder, fail_text, reply_text};
 
 use deadlines::Deadlines;
 use strangers::StrangerPlace;
@@ -174,11 +174,10 @@ impl Session {
         let outlet = Arc::new(Outlet { session: services.directory.next_id(), socket_id, codec, outbox });
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
-            let payload = payload_limits(&services.config.limits);
             let deadlines = Deadlines::new(codec, &services.config, Instant::now());
             let decoder = match codec {
-                Codec::Eio3 => Some(SocketIoDecoder::new(EngineVersion::V3, payload)),
-                Codec::Eio4 => Some(SocketIoDecoder::new(EngineVersion::V4, payload)),
+                Codec::Eio3 => Some(SocketIoDecoder::new(EngineVersion::V3, services.config.clone())),
+                Codec::Eio4 => Some(SocketIoDecoder::new(EngineVersion::V4, services.config.clone())),
                 Codec::PlainJson => None,
             };
             Self {
@@ -268,15 +267,6 @@ impl Session {
             #[expect(clippy::disallowed_methods, reason = "one per membership, and it must arrive")]
             link.room.do_send(MemberGone { session, departure });
         }
-    }
-}
-
-/// The limits of a command, for the decoders.
-fn payload_limits(limits: &LimitsConfig) -> PayloadLimits {
-    PayloadLimits {
-        bytes_max: limits.command_bytes,
-        depth_max: limits.json_depth,
-        comment_chars_max: limits.comment_chars,
     }
 }
 
