@@ -1,6 +1,5 @@
-//! What a node should know of the store and perhaps does not: accounts that were disabled and gifts that
-//! were added by a node that died then, or by hand. Signals tell both at once; this is for those that
-//! got lost. (Rooms are compared by the registry, which has them.)
+//! Finds changes in the store of which this node got no signal: accounts that were disabled and gifts that
+//! were added by a node that died then, or by hand. (Rooms are compared by the registry, which has them.)
 
 use std::sync::Arc;
 

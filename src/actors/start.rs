@@ -7,7 +7,7 @@ use actix::prelude::*;
 ///
 /// actix's own `start_in_arbiter` gives every actor a mailbox of 16, which the actor can change when
 /// its thread gets to it. Until then the address is out and refuses what is more: of 60 users who
-/// opened a room together, 14 were told that it was busy.
+/// opened a room together, 14 were answered that it was busy.
 pub fn start_in_arbiter<A>(
     arbiter: &ArbiterHandle,
     mailbox: usize,

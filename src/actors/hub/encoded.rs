@@ -6,8 +6,8 @@ use crate::domain::{CrowdRate, LiveId, Presence, Priority, Sequenced};
 use crate::outbox::{DropPolicy, KeyedState, Packet, Run, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
-/// What all members of a room are told. The first hub that needs a wire form makes it, the others
-/// share its bytes.
+/// An event or announcement for all members of a room. The first hub that needs a wire form encodes it, the
+/// others share its bytes.
 #[derive(Debug)]
 pub struct Encoded {
     what: What,
@@ -69,32 +69,32 @@ impl Encoded {
     }
 }
 
-/// What a room gathered for all its members until it handed it over: in each wire form one run of
+/// The events that a room gathered for all its members until it handed them over: in each wire form one run of
 /// frames, made by the first hub that needs it.
 #[derive(Debug)]
 pub struct Gathered {
-    told: Vec<Arc<Encoded>>,
+    events: Vec<Arc<Encoded>>,
     runs: [OnceLock<Option<Run>>; Dialect::COUNT],
 }
 
 impl Gathered {
-    pub fn new(told: Vec<Arc<Encoded>>) -> Self {
-        Self { told, runs: Default::default() }
+    pub fn new(events: Vec<Arc<Encoded>>) -> Self {
+        Self { events, runs: Default::default() }
     }
 
-    /// How many things are told.
+    /// Number of events.
     pub fn len(&self) -> usize {
-        self.told.len()
+        self.events.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.events.is_empty()
     }
 
     /// All of it in the form that `dialect` speaks; `None` if there is nothing.
     pub fn run(&self, dialect: Dialect) -> Option<&Run> {
         let make = || {
-            let packets: Vec<Packet> = self.told.iter().map(|encoded| encoded.packet(dialect)).collect();
+            let packets: Vec<Packet> = self.events.iter().map(|encoded| encoded.packet(dialect)).collect();
             Run::of(&packets)
         };
         self.runs[dialect.index()].get_or_init(make).as_ref()

@@ -1,9 +1,9 @@
 //! One hub per worker thread: it holds the outlets of the sockets that thread serves, so that a
 //! broadcast crosses threads once per worker and not once per member.
 //!
-//! All that a room tells a member travels through the member's hub in the order the room decided:
+//! All packets of a room for a member travel through the member's hub in the order the room decided:
 //! events, presence, answers, joining and leaving itself. That one order is why an answer can never
-//! overtake the event it speaks of.
+//! overtake its event.
 
 mod encoded;
 mod messages;
@@ -28,13 +28,13 @@ pub use messages::{HubBatch, HubItem};
 /// with its next one (see `live_room::fan_out`).
 pub const HUB_MAILBOX: usize = 4_096;
 
-/// How often full outboxes are looked at.
+/// How often full outboxes are checked.
 const SLOW_CHECK: Duration = Duration::from_millis(500);
 
-/// After a slow member was told to go, the time its socket has to take that before it is shut down.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The time that the socket of a slow member has to take the close frame before it is shut down.
+const CLOSE_TIMEOUT_SLOW: Duration = Duration::from_secs(2);
 
-/// Where to put what one session should receive.
+/// The receiving end of one session: its codec and its outbox.
 #[derive(Debug)]
 pub struct Outlet {
     pub session: SessionId,
@@ -43,7 +43,7 @@ pub struct Outlet {
     pub outbox: Arc<Outbox>,
 }
 
-/// Outlets seen at their bound, until they have room again or are gone.
+/// Outlets that are at their bound, until they are below it again or are gone.
 type SlowOutlets = HashMap<SessionId, Arc<Outlet>>;
 
 /// The outlets of one worker thread, by room.
@@ -62,8 +62,7 @@ impl Hub {
         })
     }
 
-    /// The room ended without saying good-bye to its members: they may join again, which opens it
-    /// anew.
+    /// The room ended without detaching its members: they may join again, which opens it anew.
     fn room_gone(&mut self, live_id: LiveId) {
         for outlet in self.rooms.remove(&live_id).into_iter().flat_map(BTreeMap::into_values) {
             let text = kicked_text(outlet.codec.dialect(), live_id, kick_code(KickReason::RoomRestarted), None);
@@ -76,10 +75,10 @@ impl Hub {
         self.slow.retain(|session, outlet| {
             let outbox = &outlet.outbox;
             if outbox.closed().is_some() {
-                // Its last words had their time: a transport still blocked on its peer is freed. One
+                // The close frame had its time: a transport still blocked on its peer is freed. One
                 // that was not full when it ended is not blocked.
                 let blocked_for = outbox.full_for();
-                let is_over = blocked_for.is_some_and(|full| full > slow_after + LAST_WORDS);
+                let is_over = blocked_for.is_some_and(|full| full > slow_after + CLOSE_TIMEOUT_SLOW);
                 if is_over {
                     outbox.kill_socket();
                 }
@@ -104,11 +103,11 @@ impl Hub {
 
 fn push(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, packet: Packet) {
     let pushed = outlet.outbox.push(packet);
-    watch(slow, outlet, pushed);
+    track_if_full(slow, outlet, pushed);
 }
 
-/// Remembers who is at the bound.
-fn watch(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, pushed: Pushed) {
+/// Records an outlet that is at its bound.
+fn track_if_full(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, pushed: Pushed) {
     if pushed == Pushed::Full {
         slow.entry(outlet.session).or_insert_with(|| outlet.clone());
     }
@@ -137,26 +136,26 @@ impl Hub {
         let mut gone = false;
         if !items.is_empty() {
             let outlets = self.rooms.entry(live_id).or_default();
-            for (told, item) in items {
+            for (delivered, item) in items {
                 match item {
-                    HubItem::Attach(outlet) => pass.attach(outlets, told, outlet),
-                    HubItem::Detach(session) => pass.detach(outlets, told, session),
-                    HubItem::One(outlet, packet) => pass.answer(outlets, told, outlet, packet),
+                    HubItem::Attach(outlet) => pass.attach(outlets, delivered, outlet),
+                    HubItem::Detach(session) => pass.detach(outlets, delivered, session),
+                    HubItem::One(outlet, packet) => pass.answer(outlets, delivered, outlet, packet),
                     HubItem::Shared(outlet, encoded) => {
                         let packet = encoded.packet(outlet.codec.dialect());
-                        pass.answer(outlets, told, outlet, packet);
+                        pass.answer(outlets, delivered, outlet, packet);
                     }
-                    // Nothing is told between it and the answer before it, which went out at once.
+                    // Nothing is delivered between it and the answer before it, which was pushed at once.
                     HubItem::Replay(outlet, run) => {
                         let pushed = outlet.outbox.push_run(&run);
-                        watch(pass.slow, &outlet, pushed);
+                        track_if_full(pass.slow, &outlet, pushed);
                     }
                     HubItem::RoomGone => gone = true,
                 }
             }
         }
         if let Some(outlets) = self.rooms.get_mut(&live_id) {
-            pass.tell(outlets);
+            pass.deliver(outlets);
             if outlets.is_empty() {
                 self.rooms.remove(&live_id);
             }
@@ -171,49 +170,49 @@ impl Hub {
 /// thousand of them at random costs some per cent more.
 type Outlets = BTreeMap<SessionId, Arc<Outlet>>;
 
-/// One batch on its way through a room's outlets: everybody gets all that was gathered in one piece,
-/// and yet no member gets an event from before it joined, an answer before the event it speaks of,
-/// or anything after it left.
+/// One batch on its way through a room's outlets: each outlet gets the gathered events in one piece,
+/// and yet no member gets an event from before it joined, an answer before its event, or anything after it
+/// left.
 struct Pass<'a> {
     gathered: &'a Gathered,
-    /// Those who attached within the batch, with how much had been told by then.
+    /// Outlets that attached within the batch, with the number of events delivered before.
     late: HashMap<SessionId, usize>,
-    /// What is said to single members after what is told to all.
+    /// Packets for single members that follow the events for all.
     answers: Vec<(Arc<Outlet>, Packet)>,
     slow: &'a mut SlowOutlets,
 }
 
 impl Pass<'_> {
-    fn attach(&mut self, outlets: &mut Outlets, told: usize, outlet: Arc<Outlet>) {
-        if told > 0 {
-            self.late.insert(outlet.session, told);
+    fn attach(&mut self, outlets: &mut Outlets, delivered: usize, outlet: Arc<Outlet>) {
+        if delivered > 0 {
+            self.late.insert(outlet.session, delivered);
         }
         outlets.insert(outlet.session, outlet);
     }
 
-    fn detach(&mut self, outlets: &mut Outlets, told: usize, session: SessionId) {
+    fn detach(&mut self, outlets: &mut Outlets, delivered: usize, session: SessionId) {
         if let Some(outlet) = outlets.remove(&session) {
             let since = self.late.remove(&session).unwrap_or(0);
-            self.tell_part(&outlet, since..told);
+            self.deliver_part(&outlet, since..delivered);
         }
     }
 
-    /// At once if that is its place in the member's order, else after what is told to all. An answer
+    /// At once if that is its place in the member's order, else after the events for all. An answer
     /// may be overtaken by later events, but not overtake earlier ones.
-    fn answer(&mut self, outlets: &Outlets, told: usize, outlet: Arc<Outlet>, packet: Packet) {
+    fn answer(&mut self, outlets: &Outlets, delivered: usize, outlet: Arc<Outlet>, packet: Packet) {
         let since = self.late.get(&outlet.session).copied().unwrap_or(0);
-        if since == told || !outlets.contains_key(&outlet.session) {
+        if since == delivered || !outlets.contains_key(&outlet.session) {
             push(self.slow, &outlet, packet);
         } else {
             self.answers.push((outlet, packet));
         }
     }
 
-    /// Ends the pass: everybody is told what was gathered, and then what remains to be answered.
-    fn tell(self, outlets: &mut Outlets) {
+    /// Ends the pass: delivers the gathered events to all, and then the remaining answers.
+    fn deliver(self, outlets: &mut Outlets) {
         if !self.gathered.is_empty() {
             // Sessions that are over are dropped here too: a room that gave up a batch, or died while
-            // this hub was full, never says so.
+            // this hub was full, does not detach them.
             outlets.retain(|session, outlet| {
                 let Some(run) = self.gathered.run(outlet.codec.dialect()) else { return true };
                 let since = self.late.get(session).copied().unwrap_or(0);
@@ -224,7 +223,7 @@ impl Pass<'_> {
                 } else {
                     Pushed::Queued
                 };
-                watch(self.slow, outlet, pushed);
+                track_if_full(self.slow, outlet, pushed);
                 pushed != Pushed::Closed
             });
         }
@@ -233,10 +232,10 @@ impl Pass<'_> {
         }
     }
 
-    fn tell_part(&mut self, outlet: &Arc<Outlet>, part: Range<usize>) {
+    fn deliver_part(&mut self, outlet: &Arc<Outlet>, part: Range<usize>) {
         if let Some(run) = self.gathered.run(outlet.codec.dialect()).filter(|_| !part.is_empty()) {
             let pushed = outlet.outbox.push_run(&run.slice(part));
-            watch(self.slow, outlet, pushed);
+            track_if_full(self.slow, outlet, pushed);
         }
     }
 }

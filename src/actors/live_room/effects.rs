@@ -1,4 +1,4 @@
-//! Performs what the domain decided, in the order it was decided.
+//! Performs the effects that the domain decided, in their order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ impl LiveRoom {
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
                 Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
                 Effect::PostComment(comment) => {
-                    // Nobody hears of a comment that nobody keeps, and nobody keeps one that nobody
-                    // is going to hear for a while.
+                    // A comment that is not stored is not delivered, and one that cannot be delivered for a
+                    // while is not stored.
                     let effects = if self.log.has_room() && self.store_comment(&comment).is_ok() {
                         self.publish(RoomEvent::Comment(comment))
                     } else {
@@ -86,15 +86,14 @@ impl LiveRoom {
         port.session.do_send(lost);
     }
 
-    /// Has an event given its place. With a broker elsewhere it comes back as `Delivered`, and is told
-    /// then.
+    /// Appends an event to the log. If the broker is elsewhere the event comes back as `Delivered`, and its members
+    /// receive it then.
     fn publish(&mut self, event: RoomEvent) -> Effects {
-        self.log.append(event).map_or_else(Vec::new, |sequenced| self.tell(sequenced))
+        self.log.append(event).map_or_else(Vec::new, |sequenced| self.deliver(sequenced))
     }
 
-    /// Tells all members an event that has its place, and returns what that decides: the answers
-    /// that waited for it.
-    pub(super) fn tell(&mut self, sequenced: Sequenced) -> Effects {
+    /// Delivers a sequenced event to all members, and returns the effects of that: the answers that waited for it.
+    pub(super) fn deliver(&mut self, sequenced: Sequenced) -> Effects {
         let effects = self.room.on_event_ordered(&sequenced);
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.held.set(self.room.live());

@@ -90,7 +90,7 @@ impl FanOut {
         self.gathered.push(encoded.into());
     }
 
-    /// Tells all hubs that the room has stopped.
+    /// Notifies all hubs that the room has stopped.
     pub fn room_gone(&mut self) {
         for link in self.links.values_mut() {
             link.items.push((self.gathered.len(), HubItem::RoomGone));

@@ -24,7 +24,8 @@ pub struct SessionCommand {
     pub command: RoomCommand,
 }
 
-/// From a session that ended, or that is another user's now. Sent past the bound: there is one per membership.
+/// From a session that ended, or that is another user's now. Sent with `do_send`, which ignores the mailbox
+/// capacity: there is one per membership.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MemberGone {
@@ -32,14 +33,14 @@ pub struct MemberGone {
     pub departure: Departure,
 }
 
-/// How a session stopped being a member without saying so to the room.
+/// How a session stopped being a member without a leave command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
     /// Its connection is gone. Its user stays online for the grace.
     Lost,
-    /// We ended it for good (disabled, kicked): presence ends now.
+    /// The node ended it for good (disabled, kicked): presence ends now.
     Ended,
-    /// It speaks for another user now: presence ends now, and it hears why.
+    /// It has authenticated as another user: presence ends now, and it receives the reason.
     IdentityChanged,
 }
 
@@ -54,34 +55,36 @@ pub struct LiveChanged {
     pub held_version: u64,
 }
 
-/// From the registry: an action on this live. Sent past the bound: streamers and operators are few.
+/// From the registry: an action on this live. Sent with `do_send`, which ignores the mailbox capacity: streamers and
+/// operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Apply(pub ActionEntry);
 
-/// From the registry: a control that some node has signalled. Sent past the bound: operators are few.
+/// From the registry: a control that some node has signalled. Sent with `do_send`, which ignores the mailbox
+/// capacity: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
 
-/// From the room's log: events that got their place later or on another node, and who is there. Sent
-/// past the bound: the log bounds what it told and the room has not taken.
+/// From the room's log: events that were sequenced later or on another node, and presence of other nodes. Sent with
+/// `do_send`, which ignores the mailbox capacity: the log bounds the events that the room has not acknowledged.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Delivered(pub FromLog);
 
-/// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent past the bound: one
-/// per `RoomIdle`.
+/// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent with `do_send`, which ignores the
+/// mailbox capacity: one per `RoomIdle`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopRoom;
 
-/// From HTTP: show yourself. Full mailbox: the asker is told so.
+/// From HTTP: show the statistics of the room. Full mailbox: the request is answered with that.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Observe(pub oneshot::Sender<RoomStats>);
 
-/// From HTTP: show everything. Full mailbox: the asker is told so.
+/// From HTTP: show all state of the room. Full mailbox: the request is answered with that.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ObserveDetail(pub oneshot::Sender<RoomDetail>);

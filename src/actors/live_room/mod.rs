@@ -78,7 +78,7 @@ pub struct RoomServices {
 /// A live room on this node.
 pub struct LiveRoom {
     live_id: LiveId,
-    /// Tells this life of the room from those before it.
+    /// Distinguishes this opening of the room from earlier ones.
     generation: u64,
     room: Room<Arc<SessionPort>>,
     held: Arc<HeldLive>,
@@ -235,7 +235,7 @@ impl LiveRoom {
     /// other closely.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        // A session tells its rooms when it ends. Should that ever get lost, its closed outbox tells.
+        // A session sends `MemberGone` when it ends. Should that get lost, its closed outbox shows it.
         let closed = |(session, member): (SessionId, &Member<Arc<SessionPort>>)| {
             (member.handle.outlet.outbox.closed().is_some() && !member.handle.session.connected()).then_some(session)
         };
@@ -327,7 +327,7 @@ impl Actor for LiveRoom {
         self.arm_idle_timer(ctx);
     }
 
-    /// Also runs while a panic unwinds: then there are members left, who are told.
+    /// Also runs while a panic unwinds: then there are members left, which are notified.
     fn stopped(&mut self, _: &mut Context<Self>) {
         // Before the members: whoever hears of the end asks the registry, which must not name us
         // again, for what is sent to us now is never answered. Our successor starts on this thread,

@@ -38,7 +38,7 @@ impl Handler<Delivered> for LiveRoom {
             FromLog::Ordered(events) => {
                 self.log.taken(events.len());
                 for sequenced in events {
-                    let effects = self.tell(sequenced);
+                    let effects = self.deliver(sequenced);
                     self.perform(effects);
                 }
                 self.release_caught_up(ctx);

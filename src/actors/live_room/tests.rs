@@ -1,4 +1,4 @@
-//! Rooms at work: what is told when, over a real database.
+//! Rooms at work: which events are delivered when, over a real database.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::actors::testing::Node;
 use crate::storage::testing::{WriteLock, poison_comments};
 
 #[actix::test]
-async fn a_gift_is_told_to_nobody_before_it_is_committed() {
+async fn a_gift_is_delivered_to_nobody_before_it_is_committed() {
     let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
@@ -15,12 +15,12 @@ async fn a_gift_is_told_to_nobody_before_it_is_committed() {
     let lock = WriteLock::take(&node.database());
 
     alice.say(2, "gift", json!({"gift_id": node.gift.get(), "num": 2, "request_id": "g-1"})).await;
-    // A comment is told at once, and answered when it is stored: so what comes before it was sent
+    // A comment is delivered at once, and answered when it is stored: so what comes before it was sent
     // before the gift could be committed.
     bob.say(2, "comment", json!({"data": "while the books are shut"})).await;
     bob.event("comment").await;
-    let told = bob.unread();
-    assert!(told.iter().all(|frame| frame["event"] != json!("gift") && frame["id"] != json!(2)), "{told:?}");
+    let received = bob.unread();
+    assert!(received.iter().all(|frame| frame["event"] != json!("gift") && frame["id"] != json!(2)), "{received:?}");
     lock.release();
 
     let gift = bob.event("gift").await;
@@ -32,7 +32,7 @@ async fn a_gift_is_told_to_nobody_before_it_is_committed() {
 }
 
 #[actix::test]
-async fn a_full_persister_refuses_before_anybody_is_told() {
+async fn a_full_persister_refuses_before_anything_is_delivered() {
     let node = Node::start_with(|config| config.limits.persister_queue = 4).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
@@ -53,7 +53,7 @@ async fn a_full_persister_refuses_before_anybody_is_told() {
         let stored = alice.wait_for(|frame| frame["id"] == json!(id)).await;
         assert_eq!((&stored["ok"], &stored["offset"]), (&json!(true), &json!(id - 1)), "{stored}");
     }
-    // A last comment that goes through shows that bob was told nothing of those that did not.
+    // A last comment that goes through shows that bob received none of those that did not.
     let last = alice.ask(9, "comment", json!({"data": "last"})).await;
     assert_eq!(last["offset"], json!(5), "{last}");
     let mut heard = Vec::new();

@@ -73,7 +73,7 @@ mod tests {
     const SMALL_ROOM_MAX: Duration = CONFIG.window_ms.duration();
     const BIG_ROOM_MAX: Duration = CONFIG.big_room_window_ms.duration();
 
-    /// The window of a room that told its members so many events a second for five seconds.
+    /// The window of a room that delivered so many events a second for five seconds.
     fn window(members_count: usize, events_per_s: i64) -> Duration {
         let mut window = FlushWindow::new(CONFIG, Timestamp(0));
         let mut now = Timestamp(0);
