@@ -38,14 +38,14 @@ use crate::transport::{Connections, TransportState};
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
 
-/// What clients have to answer our good-bye when the node stops.
+/// The time that clients have to answer a close frame when the node stops.
 const GOOD_BYES: Duration = Duration::from_secs(1);
 
-/// How long sessions wait, before they are told to go elsewhere, for changes that are under way. Those
+/// How long sessions wait, before they are closed and sent elsewhere, for changes that are under way. Those
 /// that take longer, because a row is locked, are waited for later.
 const CHANGES_FIRST: Duration = Duration::from_secs(1);
 
-/// How long the other nodes may take to hear that this one stops.
+/// The time that notifying the other nodes may take when this one stops.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Why the node did not start.
@@ -102,8 +102,8 @@ impl App {
             _ => Arbiter::new().handle(),
         };
         let persister = Persister::start_in(&persister_arbiter, store.clone(), &config.limits);
-        // Until Redis gives this node a number, chance tells nodes on one database apart; should two draw
-        // the same, the store notices and the sender tries again.
+        // Until Redis gives this node a number, a random one makes nodes on one database differ; should two
+        // draw the same, the store notices and the sender tries again.
         let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
         let room_services = RoomServices {
             settings: room_settings(config),
@@ -205,7 +205,7 @@ impl App {
     }
 
     /// Stops in the order in which nothing acked is lost: no new connections, changes under way are
-    /// completed and none begins, sessions are told to come back elsewhere, what rooms decided becomes
+    /// completed and none begins, sessions are closed and sent elsewhere, what rooms decided becomes
     /// durable, sockets close.
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
@@ -221,10 +221,10 @@ impl App {
         // Before the sessions: what their ends look like elsewhere depends on it.
         let left = timeout(LEAVING, self.nodes.leave()).await;
         if left.is_err() {
-            warn!("other nodes not told that this one stops");
+            warn!("other nodes not notified that this one stops");
         }
-        let told = self.sessions.directory.end_all(Disconnect::Shutdown);
-        info!("draining: sessions={told}");
+        let sessions_count = self.sessions.directory.end_all(Disconnect::Shutdown);
+        info!("draining: sessions={sessions_count}");
         while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(10)).await;
         }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
 
-/// Tells the time. Cheap: called for every command.
+/// The source of the current time. Cheap: called for every command.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }

@@ -20,7 +20,7 @@ pub struct CommentIds {
 }
 
 impl CommentIds {
-    /// `node` tells ids of several nodes apart; only its low ten bits count.
+    /// `node` makes the ids of several nodes differ; only its low ten bits count.
     pub fn new(node: u64) -> Self {
         let ids = Self { node: AtomicU64::new(0), latest: AtomicU64::new(0) };
         ids.renumber(node);

@@ -53,19 +53,19 @@
 //!    more than the room shows, `domain/crowd.rs` keeps the comment for the end of a turn, and may give it to its
 //!    sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
-//!    refuse: `actors/persister` takes the comment into its next batch, or says no and nobody ever
-//!    hears of it. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order
+//!    refuse: `actors/persister` takes the comment into its next batch, or refuses it and it is never
+//!    delivered. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order
 //!    (or Redis does, see below), `actors/live_room/recovery.rs` keeps it for members that come back, and
-//!    `actors/live_room/fan_out.rs` gathers what is to be told. `actors/live_room/window.rs` says for
+//!    `actors/live_room/fan_out.rs` gathers what is to be delivered. `actors/live_room/window.rs` says for
 //!    how long: not at all in a calm room; then it is one message to each worker's hub.
 //! 6. `actors/hub` has what was gathered encoded once per dialect, as one run of frames, and pushes
 //!    that to each member's `outbox`, which writes it to the socket there and then. Only what the
 //!    socket does not take waits in the outbox, for `transport/socket.rs` to write later.
-//! 7. When the batch is durable (`storage/sqlite`), the persister tells the room, and the room
+//! 7. When the batch is durable (`storage/sqlite`), the persister notifies the room, and the room
 //!    answers the sender, through the same hub: an answer means durable, and never overtakes its
 //!    event.
 //!
-//! A gift differs in one step: it is committed before anybody is told. `Room::send_gift` only asks
+//! A gift differs in one step: it is committed before it is delivered. `Room::send_gift` only asks
 //! for the commit; one transaction debits the giver (`WHERE coin >= price`), credits the live and
 //! writes the ledger; [`domain::Room::gift_settled`] then publishes it.
 //!
@@ -129,7 +129,7 @@
 //! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in
 //!   `config.toml` where it can be chosen and beside the constant where it cannot.
 //! * A fault stays where it is: a room that panics is replaced at the next join and its members are
-//!   told; a session that floods, stalls or lies ends alone.
+//!   notified; a session that floods, stalls or lies ends alone.
 //!
 //! # How to add an action
 //!
@@ -138,8 +138,8 @@
 //! 2. `storage/queries/actions.rs`: what it changes, and what was asked for beside the target.
 //! 3. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
-//! That is all of an action that tells members something they know already: 4 files and 9 places. One that tells
-//! them something new needs an event as well. A rule that refuses in words of its own is a variant in
+//! That is all of an action whose event exists already: 4 files and 9 places. An action with a new event needs
+//! that as well. A rule that refuses in words of its own is a variant in
 //! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!
 //! # How to add an event

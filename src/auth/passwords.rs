@@ -19,7 +19,7 @@ pub const PASSWORD_BYTES_MAX: usize = 128;
 const PERMIT_WAIT: Duration = Duration::from_secs(2);
 
 /// A hash of no known password, verified when a username is unknown so that the time taken does not
-/// tell. Its parameters are those of new hashes (a test holds them together).
+/// reveal that. Its parameters are those of new hashes (a test holds them together).
 const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bGl2ZXJvb20tbm8tdXNlcg$yhBk3ph8ZKbOb8VYTfWEbVfXbJ1oXBXxrBxvM+xVQqU";
 

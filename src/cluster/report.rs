@@ -1,4 +1,4 @@
-//! What nodes tell each other of themselves, for operators.
+//! Reports of nodes to each other, for operators.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! The table of keys: each key with its type, default and permitted values, once.
 //!
-//! What a key is for, and what too high or too low costs, is told to operators in `config.toml`.
+//! `config.toml` explains each key to operators: its purpose, and the cost of too high and too low values.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -129,7 +129,7 @@ sections! {
         node_timeout_ms: Millis = Millis::new(60_000), 1_000..=TIMEOUT_MS_MAX;
     }
 
-    /// Heartbeat and sizes of Engine.IO, as told to clients in the handshake.
+    /// Heartbeat and sizes of Engine.IO, as the handshake gives them to clients.
     engineio: EngineioConfig {
         ping_interval_ms: Millis = Millis::new(25_000), 50..=PING_INTERVAL_MS_MAX;
         ping_timeout_ms: Millis = Millis::new(20_000), 50..=PING_INTERVAL_MS_MAX;
@@ -166,7 +166,7 @@ sections! {
         history_ms: Millis = Millis::new(120_000), 0..=3_600_000;
     }
 
-    /// How long loud rooms gather before they tell their members.
+    /// How long loud rooms gather events before they deliver them.
     fanout: FanoutConfig {
         /// Up to 1,000 members.
         window_ms: Millis = Millis::new(50), 0..=1_000;

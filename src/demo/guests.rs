@@ -107,7 +107,7 @@ async fn deliver(session: &Addr<Session>, inbound: Inbound) {
     let _ = received.await;
 }
 
-/// Does what a client does with everything it is told, as far as the server can see.
+/// Reads everything that the server sends, as a client does, as far as the server can see.
 async fn read_and_forget(outbox: Arc<Outbox>) {
     let mut packets = Vec::new();
     while poll_fn(|cx| outbox.poll_drain(cx, DrainLimits::ALL, &mut packets)).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Admission to a room: admits at a bounded rate and tells the rest when to retry.
+//! Admission to a room: admits at a bounded rate and answers the rest when to retry.
 
 use std::collections::HashMap;
 use std::hash::Hash;

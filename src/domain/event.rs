@@ -1,4 +1,4 @@
-//! What members are told, and what the actor must do.
+//! Events that members receive, and effects that the actor performs.
 
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ pub enum Reply {
     },
 }
 
-/// Why a session was removed from a room and told so.
+/// Why a session was removed from a room; its client receives the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KickReason {
     /// An operator removed its user.
@@ -136,7 +136,7 @@ pub enum KickReason {
 /// What a decision asks of the actor. Effects are performed in the order given.
 #[derive(Debug, Clone)]
 pub enum Effect<H> {
-    /// From here on `handle` receives what the room tells all.
+    /// From here on `handle` receives the events for all members.
     Attach {
         session: SessionId,
         handle: H,
@@ -146,35 +146,35 @@ pub enum Effect<H> {
         session: SessionId,
         handle: H,
     },
-    /// Tell a session that it was removed from the room, and why.
+    /// Notify a session that it was removed from the room, and why.
     Kick {
         handle: H,
         reason: KickReason,
     },
-    /// Tell `handle` again, in order, every event after this offset.
+    /// Deliver to `handle` again, in order, every event after this offset.
     Replay {
         handle: H,
         after: Offset,
     },
-    /// Give the event its place in the order, then tell all.
+    /// Append the event to the log, then deliver it to all.
     Publish(RoomEvent),
-    /// Tell all who is online: without a place, since the latest replaces the one before.
+    /// Announce the users online to all: without an offset, since the latest replaces the one before.
     Announce(Arc<Presence>),
-    /// Tell one what was announced last, or its like.
+    /// Send one member the presence that was announced last, or an equivalent.
     Show {
         handle: H,
         presence: Arc<Presence>,
     },
-    /// Tell all how many of the crowd's comments they see.
+    /// Announce to all how many of the crowd's comments they see.
     AnnounceRate(CrowdRate),
     Reply {
         to: ReplyTo<H>,
         result: Result<Reply, Reject>,
     },
     /// Store a comment, which is answered by `Room::comment_stored`; and unless the store refuses it
-    /// at once, give it its place in the order and tell all.
+    /// at once, append it to the log and deliver it to all.
     PostComment(Arc<Comment>),
-    /// Store a comment that another node told already; answered by `Room::comment_stored`.
+    /// Store a comment that another node published already; answered by `Room::comment_stored`.
     StoreComment(Arc<Comment>),
     /// Show a comment to its sender alone, without a place.
     Echo {

@@ -13,8 +13,8 @@ pub struct HistoryLimits {
 
 /// The newest events of one epoch, without a gap. `E` is the form they are kept in.
 ///
-/// A comment that was taken down is not kept any more: in its place stands its removal, so that a
-/// replay has no gap and tells nobody what it said.
+/// A comment that was taken down is not kept any more: its removal takes its place, so that a
+/// replay has no gap and does not deliver its text.
 #[derive(Debug)]
 pub struct History<E> {
     limits: HistoryLimits,
@@ -54,7 +54,7 @@ impl<E> History<E> {
         Self { limits, position, kept: VecDeque::new() }
     }
 
-    /// Keeps an event, told at `now`, in the form `event`.
+    /// Keeps an event, delivered at `now`, in the form `event`.
     pub fn push(&mut self, sequenced: &Sequenced, event: E, now: Timestamp) {
         // After a new epoch, or a gap that the broker could not fill, nobody can go on from before it.
         if sequenced.epoch != self.position.epoch || sequenced.offset != self.position.offset + 1 {
@@ -84,12 +84,12 @@ impl<E> History<E> {
         }
     }
 
-    /// Whether who comes back now still learns from here that this comment was removed.
-    pub fn tells_removal(&self, comment_id: CommentId) -> bool {
+    /// Whether a replay still contains the removal of this comment.
+    pub fn contains_removal(&self, comment_id: CommentId) -> bool {
         self.kept.iter().any(|kept| kept.about == About::Removal(comment_id))
     }
 
-    /// Whether somebody who saw everything up to `seen`, and nothing after it, can be told all the rest.
+    /// Whether a member that received everything up to `seen`, and nothing after it, can be sent all the rest.
     pub fn reaches(&self, seen: &Position, now: Timestamp) -> bool {
         if seen.epoch != self.position.epoch || seen.offset > self.position.offset {
             return false;
@@ -139,7 +139,7 @@ mod tests {
         Sequenced { epoch: "e".into(), offset, event: RoomEvent::Comment(Arc::new(comment)) }
     }
 
-    /// Events 11 to `last`, told 100 ms apart from 100.
+    /// Events 11 to `last`, delivered 100 ms apart from 100.
     fn history(last: Offset) -> History<String> {
         let mut history = History::new(LIMITS, at(10));
         for offset in 11..=last {
@@ -189,10 +189,10 @@ mod tests {
     fn a_removed_comment_leaves_its_removal_in_its_place() {
         let mut history = history(14);
         let id = CommentId::new(113).unwrap();
-        assert!(!history.tells_removal(id));
+        assert!(!history.contains_removal(id));
         history.take_down(id, |offset| format!("removed {offset}"));
         assert_eq!(after(&history, 11), ["c12", "removed 13", "c14"]);
-        assert!(history.tells_removal(id));
+        assert!(history.contains_removal(id));
         history.take_down(CommentId::new(500).unwrap(), |_| panic!("there is no such comment"));
     }
 

@@ -1,6 +1,6 @@
 //! Usernames: in one form, of characters that can be seen.
 //!
-//! Whoever reads a name must be able to tell it from every other name. So names are compared in the form
+//! Readers must be able to distinguish each name from every other one. So names are compared in the form
 //! NFKC, new ones consist of what can be seen, and of names that look alike (Unicode Technical Standard 39)
 //! only one is given out.
 

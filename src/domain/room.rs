@@ -204,8 +204,8 @@ impl<H: Clone> Room<H> {
         Ok(effects)
     }
 
-    /// A member says good-bye, in any status. For a stranger there is nothing to do and nobody to tell,
-    /// unless the live has not started: then it hears that.
+    /// A member leaves, in any status. For a session that is not a member there is nothing to do, unless the live has
+    /// not started: then it is answered with that.
     fn leave(&mut self, caller: Caller<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         if self.live.status == LiveStatus::Scheduled && self.members.get(caller.session).is_none() {
             return Err(Reject::LiveNotStarted);
@@ -254,14 +254,14 @@ impl<H: Clone> Room<H> {
         effects
     }
 
-    /// Takes in who is on other nodes when the room opens here: nobody has to be told that they came.
+    /// Adds the users of other nodes when the room opens here: their arrival is not announced.
     pub fn seed_remote_presence(&mut self, peers: Vec<PeerChange>) {
         for change in peers {
             self.members.apply_remote(change);
         }
     }
 
-    /// Other nodes told who is in the room with them.
+    /// Applies presence changes of other nodes.
     pub fn apply_remote_presence(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for change in changes {
@@ -277,7 +277,7 @@ impl<H: Clone> Room<H> {
         effects
     }
 
-    /// What this node shows differently since this was last asked: what to tell other nodes.
+    /// Presence changes of this node since the last call, to be published to other nodes.
     pub fn take_local_changes(&mut self) -> Vec<PresenceChange> {
         self.members.take_local_changes()
     }
@@ -357,8 +357,8 @@ impl<H: Clone> Room<H> {
         waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
     }
 
-    /// The live changed, perhaps on another node. What waits in the crowd's turn when another node ends
-    /// the live is told after the end: its place is not ours to choose any more.
+    /// The live changed, perhaps on another node. Comments that wait in the crowd's turn when another
+    /// node ends the live are delivered after the end: this node does not choose their place.
     fn live_ordered(&mut self, status: LiveStatus, title: &str) -> Vec<Effect<H>> {
         if self.live.status != LiveStatus::Ended {
             self.live.status = status;
@@ -367,7 +367,7 @@ impl<H: Clone> Room<H> {
         Vec::new()
     }
 
-    /// Decides whether a gift may go to the books. It is told to nobody before it comes back from
+    /// Decides whether a gift may go to the books. It is delivered to nobody before it comes back from
     /// there ([`Room::gift_settled`]).
     fn send_gift(
         &mut self,
@@ -410,7 +410,7 @@ impl<H: Clone> Room<H> {
         }
         // What has the time of our own order is that order, whatever became of the clock since we opened.
         let before_us = receipt.at < self.opened_at && receipt.at != order.at;
-        // A node that died may have committed it and told nobody.
+        // A node that died may have committed it without publishing it.
         let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
         let may_be_unannounced = self.settings.order_knows_gifts && is_recent;
         let announced_before =

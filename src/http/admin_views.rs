@@ -52,7 +52,7 @@ impl NodeView {
     }
 }
 
-/// One room over all nodes: what each node counts is added up, and of what all know the newest is told.
+/// One room over all nodes: counts of the nodes are added up, and of state that all nodes have the newest is shown.
 #[derive(Serialize)]
 pub struct ClusterRoomView {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! Who is told what when a request fails.
+//! The answer to a request that fails.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ pub type ApiResult = Result<HttpResponse, ApiError>;
 
 /// Why a request is not answered with what it asked for.
 ///
-/// Everything becomes the envelope `{"msg":"fail","data":"<text>"}`. Refusals are told in the words
-/// of the replaced system and not logged; faults are logged here, once, and told without internals.
+/// Everything becomes the envelope `{"msg":"fail","data":"<text>"}`. Refusals are answered in the words
+/// of the replaced system and not logged; faults are logged here, once, and answered without internals.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// 400: no token where one is needed.
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     /// Status, `Retry-After` and body.
-    fn told(error: ApiError) -> (u16, Option<String>, String) {
+    fn answer(error: ApiError) -> (u16, Option<String>, String) {
         let response = error.error_response();
         let retry_after = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
         let body = response.into_body().try_into_bytes().unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_without_internals() {
+    fn faults_are_answered_without_internals() {
         let busy = r#"{"msg":"fail","data":"系统繁忙，请稍后再试"}"#;
         let unavailable = || StoreError::Unavailable("disk full: /data/liveroom.db".to_owned());
         for error in [
@@ -279,20 +279,20 @@ mod tests {
             ApiError::from(AskError::Timeout),
             ApiError::from(AskError::Closed),
         ] {
-            assert_eq!(told(error), (503, Some("1".to_owned()), busy.to_owned()));
+            assert_eq!(answer(error), (503, Some("1".to_owned()), busy.to_owned()));
         }
         let fault = r#"{"msg":"fail","data":"服务器内部错误"}"#;
         for error in [
             ApiError::from(StoreError::Fault("no such column".to_owned())),
             ApiError::from(PasswordError::Fault("no hash".to_owned())),
         ] {
-            assert_eq!(told(error), (500, None, fault.to_owned()));
+            assert_eq!(answer(error), (500, None, fault.to_owned()));
         }
     }
 
     #[test]
     fn retry_after_is_rounded_up() {
-        let (status, retry_after, _) = told(ApiError::TooManyLogins { retry_after_ms: 11_001 });
+        let (status, retry_after, _) = answer(ApiError::TooManyLogins { retry_after_ms: 11_001 });
         assert_eq!((status, retry_after), (429, Some("12".to_owned())));
     }
 }

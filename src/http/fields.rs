@@ -75,8 +75,8 @@ impl RequestBody {
         if self.bytes.is_empty() { Ok(T::default()) } else { self.json() }
     }
 
-    /// A JSON document of one shape, for the operators' API. What is wrong with it is told in the
-    /// words of the parser, which name the field.
+    /// A JSON document of one shape, for the operators' API. A fault is answered in the words of
+    /// the parser, which name the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.bytes).map_err(|error| match error.is_data() {
             true => ApiError::Invalid(Cow::Owned(error.to_string())),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_are_told_apart_from_missing_ones() {
+    fn wrong_types_are_distinguished_from_missing_ones() {
         let body = fields(r#"{"a":5,"b":null,"c":"","d":"x\u0000"}"#, "application/json").unwrap();
         let text = |name| body.text(name, "标题").unwrap_err().to_string();
         assert_eq!([text("a"), text("d")], ["标题 格式不正确", "标题 不能包含空字符（U+0000）"]);

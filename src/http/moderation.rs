@@ -122,7 +122,7 @@ struct NoticeView {
     live_id: i64,
 }
 
-/// POST /admin/rooms/{live_id}/notice: tells everybody in a room something.
+/// POST /admin/rooms/{live_id}/notice: sends a notice to all members of a room.
 pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
     let NoticeBody { text, request_id, reason } = body.json()?;

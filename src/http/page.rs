@@ -25,7 +25,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws
 /// two releases must never meet in one page. The answer is a 304 without a body.
 const CACHE_CONTROL: &str = "no-cache";
 
-/// Bytes of a SHA-256 that an `ETag` shows: enough to tell releases apart.
+/// Bytes of a SHA-256 that an `ETag` shows: enough to distinguish releases.
 const ETAG_BYTES: usize = 12;
 
 /// Entity tags by path, computed once.

@@ -14,7 +14,7 @@ use crate::domain::{BucketRate, Timestamp};
 const RATE: BucketRate = BucketRate { burst: 30, refill: 30, per_ms: 60_000 };
 
 /// How long a token from an address that is slowed waits before it is compared. The right one waits too,
-/// or the time of an answer would tell before the answer does.
+/// or the time of an answer would reveal the result.
 const SLOWED_BY: Duration = Duration::from_secs(1);
 
 /// One log line in this time says how many there were.

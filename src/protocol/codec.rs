@@ -79,7 +79,7 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
     push_text(dialect, "online", &body)
 }
 
-/// Tells one member that it is out of a room: `code` says why, in the words of refusals; `until`
+/// Notifies one member that it was removed from a room: `code` says why, in the words of refusals; `until`
 /// is when it may come back, if that is known.
 pub fn kicked_text(dialect: Dialect, live_id: LiveId, code: &str, until: Option<Timestamp>) -> String {
     #[derive(Serialize)]
@@ -91,7 +91,7 @@ pub fn kicked_text(dialect: Dialect, live_id: LiveId, code: &str, until: Option<
     push_text(dialect, "kicked", &Kicked { live_id: live_id.get(), code, until: until.map(|at| at.0) })
 }
 
-/// The last words on `/ws` before it is closed, as the system this replaces says them.
+/// The last frame on `/ws` before it is closed, as the replaced system sends it.
 pub fn fail_text(text: &str) -> String {
     #[derive(Serialize)]
     struct Fail<'a> {
@@ -101,7 +101,7 @@ pub fn fail_text(text: &str) -> String {
     json(&Fail { msg: "fail", data: text })
 }
 
-/// An event named `name` that a client hears.
+/// An event named `name`, in the form that a client receives.
 pub(super) fn push_text(dialect: Dialect, name: &str, payload: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct PlainEvent<'a, T> {

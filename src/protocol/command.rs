@@ -1,4 +1,4 @@
-//! What a client asked for, as far as bytes can tell.
+//! The command of a client, as far as its bytes define it.
 
 use std::fmt;
 

@@ -181,7 +181,7 @@ pub fn encode_payload(version: EngineVersion, packets: &[impl AsRef<[u8]>]) -> V
     body
 }
 
-/// What a client is told when its session opens.
+/// The parameters that a client receives when its session opens.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshake<'a> {
     pub sid: &'a str,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::{CommentFault, Disconnect, KickReason, Reject};
 
-/// What a client is told of a [`Reject`]: the same fields in every dialect.
+/// A [`Reject`] as a client receives it: the same fields in every dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// A stable snake_case word for programs.
@@ -123,7 +123,7 @@ pub const fn close_frame(disconnect: Disconnect) -> (u16, &'static str) {
     }
 }
 
-/// What a node that drains tells a client, which is to come back elsewhere after so long.
+/// The close reason of a node that drains: the client is to come back elsewhere after so long.
 pub fn shutdown_reason(retry_after_ms: u64) -> String {
     format!("{} retry_after_ms={retry_after_ms}", close_frame(Disconnect::Shutdown).1)
 }

@@ -34,7 +34,7 @@ pub fn reply_text(
     }
 }
 
-/// The good answer to a command that has nothing to tell: `auth`.
+/// The good answer to a command without a result: `auth`.
 pub fn done_text(dialect: Dialect, ack: &AckId) -> Option<String> {
     #[derive(Serialize)]
     struct Done {

@@ -234,7 +234,7 @@ fn payload_of(message: &str) -> &str {
 }
 
 /// Accepts the root namespace. Protocol 4 sends it unasked, and the socket id is the Engine.IO sid;
-/// protocol 5 tells the socket id here.
+/// protocol 5 sends the socket id here.
 pub fn connect_packet(version: EngineVersion, socket_id: &str) -> String {
     match version {
         EngineVersion::V3 => "40".to_owned(),

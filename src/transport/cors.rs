@@ -1,4 +1,4 @@
-//! Which pages of other origins may use Engine.IO, told as each revision's server tells it.
+//! Which pages of other origins may use Engine.IO, answered as the server of each revision answers it.
 
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_told_what_their_revision_tells_them() {
+    fn programs_receive_the_headers_of_their_revision() {
         let vary = pair("vary", "Origin");
         let v3 = headers(EngineVersion::V3, None, &["*"]);
         assert!(

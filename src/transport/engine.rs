@@ -100,7 +100,7 @@ impl Asked {
 /// What every answer to a request says about pages of other origins.
 pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> HeaderMap {
     let query = EngineQuery::read(head);
-    // An answer that refuses the version is told in the newest.
+    // An answer that refuses the version is sent in the newest one.
     let version = EngineVersion::from_query(query.eio.as_deref()).unwrap_or(EngineVersion::V4);
     let mut headers = HeaderMap::new();
     cors::allow(head, version, &state.config().server.allowed_origins, &mut headers);

@@ -144,7 +144,7 @@ async fn deliver(session: &Addr<Session>, inbound: Inbound) -> bool {
     handled.await.is_ok()
 }
 
-/// Tells the session that its transport is over. More than once does no harm.
+/// Notifies the session that its transport is over. More than once does no harm.
 fn gone(session: &Addr<Session>, reason: Disconnect) {
     #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
     session.do_send(TransportGone(reason));

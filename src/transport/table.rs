@@ -356,7 +356,7 @@ impl EngineTable {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the guard whose drop tells that the session `sid` ended.
+    /// Makes the guard whose drop signals that the session `sid` ended.
     pub(super) fn place(self: &Arc<Self>, sid: Arc<str>) -> (Place, oneshot::Receiver<()>) {
         let (alive, over) = oneshot::channel();
         (Place { table: self.clone(), sid, _alive: alive }, over)

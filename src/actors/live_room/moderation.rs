@@ -11,7 +11,7 @@ impl Handler<Apply> for LiveRoom {
 
     fn handle(&mut self, Apply(ActionEntry { content, .. }): Apply, ctx: &mut Context<Self>) {
         if let EntryContent::Event(RoomEvent::Removed { comment_id, .. }) = &content
-            && self.recovery.history().tells_removal(*comment_id)
+            && self.recovery.history().contains_removal(*comment_id)
         {
             // Members that come back learn of it already. Once they no longer do, a repeated request publishes it again.
             return;

@@ -63,7 +63,7 @@ fn joins_beyond_the_budget_and_returns_are_quiet_and_move_nobody() {
 }
 
 #[test]
-fn a_renewal_that_changes_nothing_is_not_told_to_other_nodes() {
+fn a_renewal_that_changes_nothing_is_not_published_to_other_nodes() {
     let mut list = MemberList::default();
     for _ in 0..4 {
         join(&mut list, 1, 10);

@@ -122,8 +122,8 @@ impl<H: Clone> Room<H> {
         Effect::PostComment(comment)
     }
 
-    /// Tells the sender, and nobody else: the comment itself to the session that posted it, if that
-    /// is still a member, and what became of it to all that asked.
+    /// Shows the comment to its sender alone: to the session that posted it, if that is still a member. All
+    /// requests for it are answered.
     fn sample_out(&mut self, comment: &Arc<Comment>) -> Vec<Effect<H>> {
         let Some(pending) = self.pending_comments.remove(&comment.id) else { return Vec::new() };
         let member = self.members.get(pending.session).filter(|member| member.user == comment.author.id);
