@@ -37,7 +37,7 @@ pub enum Fate {
         id: String,
         offset: Option<u64>,
     },
-    /// Accepted, but not shown to the room, as the sender was told.
+    /// Accepted, but not shown to the room, as the answer says.
     SampledOut,
     Refused,
     /// The connection went first, or the server never answers: it may or may not have had effect.

@@ -128,7 +128,7 @@ impl Progress {
         }
     }
 
-    /// Runs one side on its core, and tells the other side if it fails.
+    /// Runs one side on its core, and notifies the other side if it fails.
     fn run<T>(&self, core: &CpuSet, side: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let result = sched_setaffinity(None, core).map_err(io::Error::from).and_then(|()| side());
         if result.is_err() {

@@ -75,7 +75,7 @@ impl Base {
         self.ask("POST", path, header, Some(body))
     }
 
-    /// The server's version, if it is of a kind that tells.
+    /// The server's version, if it is of a kind that reports it.
     pub fn version(&self) -> Option<String> {
         let (_, text) = self.exchange("GET", "/healthz", NO_HEADER, None).ok()?;
         let health: Value = serde_json::from_slice(&text).ok()?;

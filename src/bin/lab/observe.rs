@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{Machine, Outcome};
 
-/// A shorter phase's CPU time is not told.
+/// The CPU time of a shorter phase is not reported.
 const PHASE_S_MIN: f64 = 0.5;
 
 /// A day of one sample a second; later ones are not taken.
@@ -66,7 +66,7 @@ pub struct Sample {
 /// A process under observation.
 struct Process {
     folder: PathBuf,
-    /// Tells the process from a later one that got the same pid.
+    /// Distinguishes the process from a later one that got the same pid.
     started_ticks: u64,
     ticks_per_s: f64,
     /// By thread id, so that the switches of a thread that ends are not taken back.

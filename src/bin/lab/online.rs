@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::client::dialect;
 
-/// A set of users, known well enough to tell it from another one.
+/// A set of users, known well enough to distinguish it from another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Users {
     count: u64,
@@ -25,10 +25,10 @@ impl Users {
 }
 
 /// What is known of who is online. A state: the latest presence replaces the one before. Single
-/// changes, changes told together, and counts with a few of many users are all of one form.
+/// changes, changes announced together, and counts with a few of many users are all of one form.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Online {
-    /// `None` before anything was heard, and for servers that do not tell.
+    /// `None` before anything was heard, and for servers that do not report it.
     count: Option<u64>,
     listed: Option<Users>,
 }
@@ -46,7 +46,7 @@ impl Online {
         Self { count: Some(users.count), listed: Some(users) }
     }
 
-    /// Takes what a presence event told.
+    /// Applies a presence event.
     pub fn receive(&mut self, announced: AnnouncedPresence) {
         self.count = Some(announced.count);
         match (announced.listed, &mut self.listed, announced.left) {
@@ -67,7 +67,7 @@ impl Online {
     }
 }
 
-/// What one presence event tells.
+/// The content of one presence event.
 #[derive(Debug, Clone, Copy)]
 pub struct AnnouncedPresence {
     pub live_id: i64,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_count_and_a_wrong_list_are_told_from_the_truth() {
+    fn a_wrong_count_and_a_wrong_list_are_distinguished_from_the_truth() {
         assert!(!incoming(&[JOIN]).agrees_with(&truth(&[4, 5, 6])));
         assert!(!incoming(&[JOIN]).agrees_with(&truth(&[4, 6])));
         assert!(!incoming(&[FEW]).agrees_with(&truth(&[9])));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_do_not_tell_are_not_blamed() {
+    fn servers_that_do_not_report_are_not_blamed() {
         assert!(Online::default().agrees_with(&truth(&[4])));
         assert!(Recent::default().read(br#"{"action":"join"}"#).is_none());
     }

@@ -115,7 +115,7 @@ pub struct Percentiles {
     pub max: f64,
 }
 
-/// What happened in one phase, so that a ramp can be told from what is measured after it.
+/// What happened in one phase, so that a ramp can be separated from what is measured after it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PhaseOutcome {
     pub name: String,

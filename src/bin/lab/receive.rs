@@ -99,7 +99,7 @@ fn write_events(listener: &TcpListener, sockets: usize) -> io::Result<()> {
     }
 }
 
-/// A comment as the server would tell it.
+/// A comment as the server would send it.
 fn event(offset: u64) -> Vec<u8> {
     let head = r#"{"event":"comment","data":{"user":{"id":1,"name":"n","avatar":null},"content":""#;
     let tail = format!(r#"","id":"1","at":1,"live_id":1,"epoch":"e","offset":{offset}}}}}"#);

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_cannot_be_of_this_room_are_told() {
+    fn events_that_cannot_be_of_this_room_are_reported() {
         let mut log = RoomLog::default();
         assert!(log.joined_at("e", 4));
         assert!(!log.joined_at("f", 4));

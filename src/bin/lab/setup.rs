@@ -13,7 +13,7 @@ use crate::script::Script;
 #[derive(Debug)]
 pub struct Setup {
     pub base: Base,
-    /// The server's, if it tells.
+    /// The server's, if it reports it.
     pub version: Option<String>,
     pub admin_token: Option<String>,
     pub rooms: Vec<RoomSite>,

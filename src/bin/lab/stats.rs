@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use crate::lane::Lane;
 use crate::outcome::{Percentiles, PhaseOutcome, Point};
 
-/// Longest latency told apart, in microseconds: a minute.
+/// Longest latency that is distinguished, in microseconds: a minute.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
 /// Three digits: a 10 ms latency is known to 10 µs.

@@ -67,7 +67,7 @@ impl Connection {
         let status = bytes[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         if status != b"101" {
             let status = std::str::from_utf8(status).ok().and_then(|it| it.parse().ok()).unwrap_or_default();
-            // A WebSocket that was to take over is told of its session's end as a poll is.
+            // The answer to a WebSocket whose session has ended is that of a poll.
             return Err(payload::refusal(status, &bytes[end + 4..]));
         }
         self.upgraded = true;
@@ -85,7 +85,7 @@ impl Connection {
 /// The first texts of a client once its session is open.
 pub fn greeting(kind: Kind) -> Option<&'static str> {
     match kind {
-        // Engine.IO 4 clients ask for the namespace; version 3 is told it is in.
+        // Engine.IO 4 clients ask for the namespace; version 3 is connected to it without asking.
         Kind::Eio4 => Some("40"),
         Kind::Eio3 | Kind::Plain => None,
     }

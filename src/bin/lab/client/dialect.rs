@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_heartbeats_and_last_words_are_told_apart() {
+    fn answers_heartbeats_and_last_words_are_distinguished() {
         let answer: &[u8] = br#"{"id":7,"ok":true}"#;
         assert_eq!(Kind::Plain.parse(answer), Incoming::Answer { ack: 7, body: answer });
         assert_eq!(Kind::Eio4.parse(br#"437[{"ok":true}]"#), Incoming::Answer { ack: 7, body: br#"{"ok":true}"# });

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_over_is_told_from_other_refusals() {
+    fn a_session_that_is_over_is_distinguished_from_other_refusals() {
         assert_eq!(refusal(400, br#"{"code":1,"message":"Session ID unknown"}"#), "sid_unknown");
         assert_eq!(refusal(400, br#"{"code":3,"message":"Bad request"}"#), "http_400");
         assert_eq!(refusal(503, b""), "http_503");

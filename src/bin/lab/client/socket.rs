@@ -93,7 +93,7 @@ impl Socket {
     pub fn send(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let was_empty = self.unsent.is_empty();
         append(&mut self.unsent);
-        // Otherwise the socket is full, and tells when it is not.
+        // Otherwise the socket is full, and becomes writable later.
         if was_empty && self.is_connected { self.flush() } else { Ok(()) }
     }
 
@@ -145,7 +145,7 @@ impl Socket {
 
     /// Nothing more will be sent.
     pub fn finish(&self) {
-        // A peer that is gone needs not be told.
+        // A peer that is gone needs no notice.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }

@@ -17,7 +17,7 @@ pub(super) const SLOW_READ_EVERY_NS: u64 = 100_000_000;
 /// Tries to find a member that can speak, before a comment or gift is dropped from the schedule.
 const CHOICES_MAX: usize = 8;
 
-/// Engine.IO 3 clients ping this often unless told otherwise.
+/// Engine.IO 3 clients ping this often by default.
 const PING_EVERY_NS: u64 = 25_000_000_000;
 
 #[derive(Serialize)]

@@ -80,7 +80,7 @@ impl Driver<'_> {
         }
     }
 
-    /// A member was not told of these.
+    /// A member did not receive these.
     #[cold]
     pub(super) fn pass_over(&mut self, index: usize, offsets: Range<u64>, now_ns: u64) {
         let member = &self.members[index];

@@ -29,7 +29,7 @@ pub enum Action {
     Cut {
         room: usize,
     },
-    /// A member comes back. `session` tells whether it is still the one that left.
+    /// A member comes back. `session` shows whether it is still the one that left.
     Return {
         member: usize,
         session: u32,

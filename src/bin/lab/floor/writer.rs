@@ -41,7 +41,7 @@ pub struct Writer<'a> {
     /// What every socket gets, whole.
     block: &'a [u8],
     progress: &'a Progress,
-    /// Tells which full socket has room again; edge-triggered, so that the others cost nothing.
+    /// Reports which full socket has room again; edge-triggered, so that the others cost nothing.
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     /// By socket, how much of its last block is still to go. Such a socket skips rounds.
@@ -94,7 +94,7 @@ impl<'a> Writer<'a> {
         for (round, started_ns) in (0..).zip(round_started_ns) {
             self.progress.check()?;
             thread::sleep((started + interval * round).saturating_duration_since(Instant::now()));
-            // No block may be skipped here: the reader tells the rounds apart by counting.
+            // No block may be skipped here: the reader distinguishes the rounds by counting.
             self.send_rest()?;
             started_ns.store(epoch.elapsed().as_nanos() as u64, Ordering::Release);
             self.send_round()?;

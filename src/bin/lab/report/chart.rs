@@ -68,7 +68,7 @@ impl Chart<'_> {
         );
         self.draw_phases(&time, &mut svg);
         self.draw_grid(&axis, &time, &mut svg);
-        // The first is drawn last: where lines meet, the more telling one shows.
+        // The first is drawn last: where lines meet, the more important one shows.
         for line in self.lines.iter().rev() {
             self.draw_line(line, &axis, &time, &mut svg);
         }

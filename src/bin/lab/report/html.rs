@@ -283,7 +283,7 @@ fn server(outcome: &Outcome) -> String {
     let memory = |number: Option<u64>| known(number.map(|number| number as f64), bytes);
     let switches = |number: u64| per_second(number as f64 / outcome.duration_s.max(f64::MIN_POSITIVE));
     page::facts(&[
-        ("version", server.version.clone().unwrap_or_else(|| "not told".to_owned())),
+        ("version", server.version.clone().unwrap_or_else(|| "not reported".to_owned())),
         ("CPU", known(server.cpu_s, seconds)),
         ("CPU per delivery", known(server.cpu_us_per_delivery, micros)),
         ("memory", format!("{} before, {} at the peak", memory(server.rss_start_bytes), memory(server.rss_peak_bytes))),

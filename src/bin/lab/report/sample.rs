@@ -90,7 +90,7 @@ pub fn outcome() -> Outcome {
             ("offsets_without_gaps", "offsets 1 to 11,878 of live 7, none missing"),
             ("no_other_room_heard", "no event of a room that the member had not joined"),
             ("gift_money_exact", "9,520 coins given, 9,520 in the ledger, 9,520 credited"),
-            ("presence_converges", "980 users online in the end, 980 told"),
+            ("presence_converges", "980 users online in the end, 980 announced"),
         ]
         .map(|(name, detail)| Check { name: name.to_owned(), passed: true, detail: detail.to_owned() })
         .to_vec(),

@@ -100,7 +100,7 @@ pub struct Members {
     pub socketio_v4_polling: usize,
     #[serde(default)]
     pub socketio_v3_polling: usize,
-    /// The same, by polling until a WebSocket is there, as these clients do unless told otherwise.
+    /// The same, by polling until a WebSocket is there, as these clients do by default.
     #[serde(default)]
     pub socketio_v4_upgrade: usize,
     #[serde(default)]

@@ -33,7 +33,7 @@ pub fn check(driver: &mut Driver, setup: &Setup) {
     if setup.gifts.is_empty() {
         return;
     }
-    check_totals_told(driver);
+    check_announced_totals(driver);
     let (by_room, by_user) = moved(driver, setup);
     for (room, site) in setup.rooms.iter().enumerate() {
         let expected = by_room.get(&room).copied().unwrap_or_default();
@@ -99,10 +99,10 @@ fn moved(driver: &Driver, setup: &Setup) -> (BTreeMap<usize, Moved>, BTreeMap<i6
     (by_room, by_user)
 }
 
-/// Each gift told the live's total after it: in the order of the books, the one before plus its own coins.
-/// Where a server has several nodes, gifts of one moment may be told in another order than that of the
+/// Each gift announced the live's total after it: in the order of the books, the one before plus its own coins.
+/// Where a server has several nodes, gifts of one moment may be announced in another order than that of the
 /// books.
-fn check_totals_told(driver: &mut Driver) {
+fn check_announced_totals(driver: &mut Driver) {
     for room in &driver.rooms {
         let (mut announced, mut next, mut is_whole) = (Vec::new(), 0, true);
         for (offset, event) in room.log.iter() {
@@ -119,7 +119,7 @@ fn check_totals_told(driver: &mut Driver) {
             // In a hole there may have been others.
             if total != expected && (is_whole || total < expected) {
                 driver.offences.add(judge::MONEY, || {
-                    format!("gift {id} of {coins} coins told a total of {total} after one of {before}")
+                    format!("gift {id} of {coins} coins announced a total of {total} after one of {before}")
                 });
             }
         }

@@ -71,7 +71,7 @@ fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
             for offset in from..to {
                 let place = (member.room, offset);
                 let incoming = driver.rooms[member.room].log.get(offset).map(|event| event.lane);
-                // An event that nobody heard and nobody was told of has no known lane: only the
+                // An event that nobody received and nobody was notified of has no known lane: only the
                 // crowd's may be dropped.
                 let lane = incoming.or_else(|| unheard.get(&place).copied()).unwrap_or(Lane::Crowd);
                 if member.may_miss_crowd && lane == Lane::Crowd {
@@ -146,8 +146,8 @@ fn check_acked(driver: &mut Driver, missing: &Missing) {
     }
 }
 
-/// What was sampled out, as its sender was told, was announced to nobody; and its sender was shown no
-/// comment without a place but that.
+/// A comment that was sampled out, by the answer to its sender, was announced to nobody; and its sender was shown no
+/// other comment without a place.
 fn check_sampled_out(driver: &mut Driver) {
     for (number, command) in driver.commands.iter() {
         let original = command.retry_of.and_then(|original| driver.commands.get(original)).unwrap_or(command);
@@ -155,7 +155,7 @@ fn check_sampled_out(driver: &mut Driver) {
             && let Some(offset) = original.announced
         {
             driver.offences.add(judge::SAMPLED, || {
-                format!("{number} was told it is sampled out, and announced at offset {offset}")
+                format!("{number} was answered as sampled out, and announced at offset {offset}")
             });
         }
         if command.is_echoed && matches!(command.fate, Fate::Accepted { .. }) {
