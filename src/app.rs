@@ -29,7 +29,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
-use crate::config::Config;
+use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect};
 use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::storage::{self, Store, StoreError, StoreOptions};
@@ -47,6 +47,9 @@ const CHANGES_FIRST: Duration = Duration::from_secs(1);
 
 /// The time that notifying the other nodes may take when this one stops.
 const LEAVING: Duration = Duration::from_secs(1);
+
+/// Time between two attempts to reach the database at the start.
+const STORE_RETRY_WAIT: Duration = Duration::from_millis(250);
 
 /// Why the node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +92,7 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let config = &Arc::new(descriptors::within_limit(config));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = open_store(config).await?;
+        let store = await_store(config).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
         let cluster = join_cluster(config, &store, &clock)?;
         let auth = authority_over(config, config.auth.token_ttl_s, cluster.tokens.clone(), &store, &clock);
@@ -261,6 +264,38 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     let options = StoreOptions { connections_max: config.store.pool_size, ..StoreOptions::default() };
     storage::open(config.store.url.expose(), options).await
 }
+
+/// The same, for a program that starts together with its database: waits for a PostgreSQL that is not there yet, up to
+/// `store.start_timeout_ms`. The error is that of the last attempt.
+pub async fn await_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let timeout_ms = if config.store.url.is_sqlite() { 0 } else { config.store.start_timeout_ms.get() };
+    let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
+    let mut logged = String::new();
+    loop {
+        let cause = match open_store(config).await {
+            Err(StoreError::Unavailable(cause)) => cause,
+            result => return result,
+        };
+        if Instant::now() + STORE_RETRY_WAIT >= deadline {
+            return Err(StoreError::Unavailable(cause));
+        }
+        if cause != logged {
+            warn!("waiting for the store: timeout_ms={timeout_ms} error={cause}");
+            logged = cause;
+        }
+        sleep(STORE_RETRY_WAIT).await;
+    }
+}
+
+/// Addresses that only the library that connects to them can judge.
+pub const ADDRESS_CHECKS: [ValueCheck; 2] = [
+    ValueCheck { section: "store", name: "url", check: |config| storage::check_url(config.store.url.expose()) },
+    ValueCheck {
+        section: "cluster",
+        name: "redis_url",
+        check: |config| RedisCluster::check_url(config.cluster.redis_url.expose()),
+    },
+];
 
 /// Who issues and checks tokens, for the command line.
 pub fn authority(

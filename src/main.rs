@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         .format(write_log_line)
         .init();
     return_large_memory();
-    let loaded = match LoadedConfig::load(cli.config.as_deref()) {
+    let loaded = match LoadedConfig::load(cli.config.as_deref(), &app::ADDRESS_CHECKS) {
         Ok(loaded) => loaded,
         Err(faults) => {
             eprintln!("{faults}");
@@ -99,7 +99,7 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
         CliCommand::Demo { port, data } => run_demo(demo::configure(loaded.config, port, &data)).await?,
         CliCommand::Audit => return audit(config).await,
         CliCommand::Migrate => {
-            app::open_store(config).await?;
+            app::await_store(config).await?;
             println!("the schema is up to date");
         }
         CliCommand::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,

@@ -15,6 +15,7 @@ use std::{env, fmt, fs};
 
 pub use fault::{ConfigFault, ConfigFaults};
 pub use reader::{Key, Origin};
+pub use relations::ValueCheck;
 pub use table::{
     AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, EngineioConfig,
     FanoutConfig, LimitsConfig, MediaConfig, OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig,
@@ -47,8 +48,8 @@ impl Config {
 
 impl LoadedConfig {
     /// Reads the file at `path`, or `config.toml` of the working directory if there is one, and this
-    /// process's environment.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigFaults> {
+    /// process's environment, and checks the values, also by `checks`.
+    pub fn load(path: Option<&Path>, checks: &[ValueCheck]) -> Result<Self, ConfigFaults> {
         let (env, mut faults) = own_variables(env::vars_os());
         let file = match (path, fs::read_to_string(path.unwrap_or(Path::new(DEFAULT_PATH)))) {
             (_, Ok(text)) => Some(text),
@@ -63,7 +64,7 @@ impl LoadedConfig {
             }
         };
         let name = name_of(path);
-        Self::read(file.as_deref().map(|text| (name.as_str(), text)), env.into_iter(), faults)
+        Self::read(file.as_deref().map(|text| (name.as_str(), text)), env.into_iter(), checks, faults)
     }
 
     /// Reads and checks the given sources: a file's name and text, and environment variables.
@@ -71,18 +72,20 @@ impl LoadedConfig {
         file: Option<(&str, &str)>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigFaults> {
-        Self::read(file, env, Vec::new())
+        Self::read(file, env, &[], Vec::new())
     }
 
     fn read(
         file: Option<(&str, &str)>,
         env: impl Iterator<Item = (String, String)>,
+        checks: &[ValueCheck],
         mut faults: Vec<ConfigFault>,
     ) -> Result<Self, ConfigFaults> {
         let mut reader = Reader::new(file, env);
         let config = Config::read(&mut reader);
         reader.report_unknown();
         relations::check(&config, &mut reader);
+        relations::check_values(&config, checks, &mut reader);
         faults.append(&mut reader.faults);
         if faults.is_empty() { Ok(Self { config, entries: reader.entries }) } else { Err(ConfigFaults(faults)) }
     }

@@ -13,7 +13,7 @@ struct Relation {
     expected: fn(&Config) -> String,
 }
 
-const RELATIONS: [Relation; 10] = [
+const RELATIONS: [Relation; 11] = [
     Relation {
         key: ("auth", "jwt_secret"),
         other: ("server", "host"),
@@ -28,6 +28,13 @@ const RELATIONS: [Relation; 10] = [
         other: ("server", "host"),
         holds: |config| !is_public(config) || config.media.secret.expose() != DEVELOPMENT_MEDIA_SECRET,
         expected: |_| "a secret of its own on a public address".to_owned(),
+    },
+    // Nodes that share Redis share accounts and lives, which a file on one machine does not.
+    Relation {
+        key: ("cluster", "redis_url"),
+        other: ("store", "url"),
+        holds: |config| config.cluster.redis_url.is_empty() || !config.store.url.is_sqlite(),
+        expected: |_| "a PostgreSQL that all nodes share in store.url, or nothing".to_owned(),
     },
     // Between two pings a healthy peer may be silent.
     Relation {
@@ -105,5 +112,24 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
         let at = reader.place(entry.key, entry.origin);
         let found = format!("{} with {} = {}", entry.shown, other.key, other.shown);
         reader.faults.push(ConfigFault { at, found, expected: (relation.expected)(config) });
+    }
+}
+
+/// The check of one value by the part of the program that uses it, where the table alone cannot tell.
+pub struct ValueCheck {
+    pub section: &'static str,
+    pub name: &'static str,
+    /// `Err`: what is expected instead, without the value, which may be a secret.
+    pub check: fn(&Config) -> Result<(), String>,
+}
+
+/// Reports the values that their users refuse.
+pub(super) fn check_values(config: &Config, checks: &[ValueCheck], reader: &mut Reader) {
+    for ValueCheck { section, name, check } in checks {
+        let Some(entry) = reader.entry(section, name).filter(|entry| !entry.faulty) else { continue };
+        if let Err(expected) = check(config) {
+            let (at, found) = (reader.place(entry.key, entry.origin), entry.shown.to_string());
+            reader.faults.push(ConfigFault { at, found, expected });
+        }
     }
 }

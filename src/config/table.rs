@@ -115,6 +115,8 @@ sections! {
         url: StoreUrl = StoreUrl::new("sqlite://data/liveroom.db"), ();
         /// Connections that read (SQLite, beside one that writes), or all (PostgreSQL).
         pool_size: u32 = 4, 1..=256;
+        /// How long a node that starts waits for PostgreSQL.
+        start_timeout_ms: Millis = Millis::new(30_000), 0..=TIMEOUT_MS_MAX;
     }
 
     /// What several nodes share.

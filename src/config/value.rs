@@ -266,6 +266,10 @@ impl StoreUrl {
         Self(format!("sqlite://{}", path.display()))
     }
 
+    pub fn is_sqlite(&self) -> bool {
+        self.0.starts_with("sqlite://")
+    }
+
     /// The address with its password, for whoever connects.
     pub fn expose(&self) -> &str {
         &self.0

@@ -56,6 +56,8 @@ pub enum DemoError {
 /// The configuration of a demo: its own database, and an admin token if there is none.
 pub fn configure(mut config: Config, port: Option<u16>, data: &Path) -> Config {
     config.store.url = StoreUrl::sqlite(&data.join("liveroom.db"));
+    // It shares nothing with other nodes.
+    config.cluster.redis_url = Secret::new("");
     if let Some(port) = port {
         config.server.port = port;
     }

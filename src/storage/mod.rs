@@ -76,6 +76,11 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>, St
     Err(StoreError::Fault("store url starts with none of sqlite://, postgres://, postgresql://".into()))
 }
 
+/// Whether [`open`] could use this address. `Err`: what is expected instead, without the address.
+pub fn check_url(url: &str) -> Result<(), String> {
+    if url.starts_with("sqlite://") { Ok(()) } else { PostgresStore::check_url(url) }
+}
+
 /// The result of one store call.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 

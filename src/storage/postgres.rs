@@ -109,6 +109,16 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
+    /// Whether this is an address of a database. `Err`: what is expected instead, without the address.
+    pub fn check_url(url: &str) -> Result<(), String> {
+        match Connector::parse(url) {
+            Ok(_) => Ok(()),
+            Err(StoreError::Fault(fault) | StoreError::Unavailable(fault)) => {
+                Err(format!("an address of a PostgreSQL ({fault})"))
+            }
+        }
+    }
+
     /// Connects, without TLS, and runs the migrations the database lacks. Of several nodes that
     /// start at once, one does and the others wait.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {

@@ -145,7 +145,7 @@ fn text_that_is_no_toml_is_located_and_not_repeated() {
 
 #[test]
 fn a_named_file_that_is_missing_is_a_fault() {
-    let report = LoadedConfig::load(Some(Path::new("/nonexistent/liveroom.toml"))).expect_err("must be refused");
+    let report = LoadedConfig::load(Some(Path::new("/nonexistent/liveroom.toml")), &[]).expect_err("must be refused");
     assert!(report.to_string().contains("/nonexistent/liveroom.toml: found no such file"), "{report}");
 }
 
@@ -195,6 +195,11 @@ fn values_that_do_not_go_together_are_refused() {
         (
             [("LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES", "8191"), ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192")],
             "LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES: found 8191 with limits.command_bytes = 8192, expected at least 8192",
+        ),
+        (
+            [("LIVEROOM__CLUSTER__REDIS_URL", "redis://:pw@host"), ("LIVEROOM__STORE__URL", "sqlite://live.db")],
+            "LIVEROOM__CLUSTER__REDIS_URL: found \"***\" with store.url = \"sqlite://live.db\", \
+             expected a PostgreSQL that all nodes share in store.url, or nothing",
         ),
         (
             [("LIVEROOM__LIMITS__COMMENT_CHARS", "1000"), ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192")],

@@ -10,6 +10,7 @@ mod presence;
 mod protocol_suites;
 mod routes;
 mod shutdown;
+mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod transports;

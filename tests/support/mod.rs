@@ -261,6 +261,13 @@ impl Drop for TestServer {
     }
 }
 
+/// Runs the program to its end with this configuration alone, in a folder of its own.
+pub fn run_program(env: &[(&str, &str)], args: &[&str]) -> std::process::Output {
+    let dir = TempDir::new().expect("a temporary folder");
+    let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    command(dir.path(), &env, None).args(args).output().expect("the program runs")
+}
+
 fn command(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>) -> Command {
     let program = env!("CARGO_BIN_EXE_liveroom");
     let mut command = Command::new(program);

@@ -87,6 +87,18 @@ impl Postgres {
         started
     }
 
+    /// Replaces the lines that say which connections are accepted, and how.
+    pub fn set_access(&self, lines: &[&str]) {
+        std::fs::write(self.dir.path().join("data/pg_hba.conf"), lines.join("\n") + "\n").expect("the file of access");
+        let loaded_at = || self.query(&self.admin_url(), "SELECT pg_conf_load_time()");
+        let before = loaded_at();
+        self.execute(&self.admin_url(), "SELECT pg_reload_conf()").expect("settings can be read again");
+        let deadline = Instant::now() + START_MAX;
+        while loaded_at() == before {
+            assert!(Instant::now() < deadline, "postgres does not read its settings again");
+        }
+    }
+
     /// Makes a standby take writes.
     pub fn promote(&self) {
         self.execute(&self.admin_url(), "SELECT pg_promote()").expect("a standby can be promoted");

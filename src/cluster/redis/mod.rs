@@ -125,6 +125,14 @@ impl RedisCluster {
         Ok(cluster)
     }
 
+    /// Whether this is empty or an address of Redis. `Err`: what is expected instead, without the address.
+    pub fn check_url(url: &str) -> Result<(), String> {
+        if url.is_empty() {
+            return Ok(());
+        }
+        Address::parse(url).map(|_| ()).map_err(|error| format!("an address of a Redis ({error})"))
+    }
+
     /// This node, as others know it.
     pub fn node(&self) -> NodeId {
         self.shared.node

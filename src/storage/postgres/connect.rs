@@ -47,8 +47,7 @@ impl Connector {
     /// Reads a URL as PostgreSQL knows them. Of several hosts the one that takes writes is used.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         // The library names the part that is wrong, and not its value.
-        let mut config: Config =
-            url.parse().map_err(|error| StoreError::Fault(format!("store url: {}", with_causes(&error))))?;
+        let mut config: Config = url.parse().map_err(|error| StoreError::Fault(with_causes(&error)))?;
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
