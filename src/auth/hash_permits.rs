@@ -19,7 +19,7 @@ const LOGINS_IN_A_ROW_MAX: u32 = 4;
 
 /// The request that a password is hashed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum HashPurpose {
     Login,
     Registration,
 }
@@ -54,7 +54,7 @@ impl HashPermits {
     }
 
     /// Waits for a permit, at most for `wait`. `None`: none became free, or too many wait already.
-    pub async fn take(&self, purpose: Purpose, wait: Duration) -> Option<HashPermit> {
+    pub async fn take(&self, purpose: HashPurpose, wait: Duration) -> Option<HashPermit> {
         let waiter = {
             let mut state = self.lock();
             if state.free > 0 {
@@ -62,8 +62,8 @@ impl HashPermits {
                 return Some(HashPermit { permits: self.clone() });
             }
             let (queue, per_permit) = match purpose {
-                Purpose::Login => (&mut state.logins, LOGINS_WAITING_PER_PERMIT),
-                Purpose::Registration => (&mut state.registrations, REGISTRATIONS_WAITING_PER_PERMIT),
+                HashPurpose::Login => (&mut state.logins, LOGINS_WAITING_PER_PERMIT),
+                HashPurpose::Registration => (&mut state.registrations, REGISTRATIONS_WAITING_PER_PERMIT),
             };
             queue.retain(|waiter| !waiter.is_closed());
             if queue.len() >= per_permit * self.count {
@@ -140,9 +140,9 @@ mod tests {
     #[actix_rt::test]
     async fn a_login_overtakes_registrations() {
         let permits = HashPermits::new(1);
-        let first = permits.take(Purpose::Registration, LONG).await.unwrap();
-        waiting!(registration, permits, Purpose::Registration);
-        waiting!(login, permits, Purpose::Login);
+        let first = permits.take(HashPurpose::Registration, LONG).await.unwrap();
+        waiting!(registration, permits, HashPurpose::Registration);
+        waiting!(login, permits, HashPurpose::Login);
         drop(first);
         assert!((&mut registration).now_or_never().is_none());
         drop(login.await.unwrap());
@@ -153,15 +153,15 @@ mod tests {
     #[actix_rt::test]
     async fn every_fifth_turn_is_a_registration_if_one_waits() {
         let permits = HashPermits::new(1);
-        let mut permit = permits.take(Purpose::Login, LONG).await.unwrap();
-        waiting!(registration, permits, Purpose::Registration);
+        let mut permit = permits.take(HashPurpose::Login, LONG).await.unwrap();
+        waiting!(registration, permits, HashPurpose::Registration);
         for _ in 0..LOGINS_IN_A_ROW_MAX {
-            waiting!(login, permits, Purpose::Login);
+            waiting!(login, permits, HashPurpose::Login);
             drop(permit);
             assert!((&mut registration).now_or_never().is_none());
             permit = login.await.unwrap();
         }
-        waiting!(login, permits, Purpose::Login);
+        waiting!(login, permits, HashPurpose::Login);
         drop(permit);
         assert!((&mut login).now_or_never().is_none());
         drop(registration.await.unwrap());
@@ -171,19 +171,21 @@ mod tests {
     #[actix_rt::test]
     async fn a_full_queue_of_registrations_refuses_them_and_no_login() {
         let permits = HashPermits::new(2);
-        let held =
-            [permits.take(Purpose::Login, LONG).await.unwrap(), permits.take(Purpose::Login, LONG).await.unwrap()];
+        let held = [
+            permits.take(HashPurpose::Login, LONG).await.unwrap(),
+            permits.take(HashPurpose::Login, LONG).await.unwrap(),
+        ];
         let mut queued = Vec::new();
         for _ in 0..2 * REGISTRATIONS_WAITING_PER_PERMIT {
-            let mut waiter = Box::pin(permits.take(Purpose::Registration, LONG));
+            let mut waiter = Box::pin(permits.take(HashPurpose::Registration, LONG));
             assert!((&mut waiter).now_or_never().is_none());
             queued.push(waiter);
         }
-        assert!(matches!(permits.take(Purpose::Registration, LONG).now_or_never(), Some(None)), "refused at once");
-        waiting!(login, permits, Purpose::Login);
+        assert!(matches!(permits.take(HashPurpose::Registration, LONG).now_or_never(), Some(None)), "refused at once");
+        waiting!(login, permits, HashPurpose::Login);
         // Who gives up leaves room for another.
         queued.pop();
-        waiting!(another, permits, Purpose::Registration);
+        waiting!(another, permits, HashPurpose::Registration);
         drop((held, queued));
         assert!(login.await.is_some());
         assert!(another.await.is_some());
@@ -192,10 +194,10 @@ mod tests {
     #[actix_rt::test]
     async fn a_turn_given_to_somebody_who_gave_up_goes_to_the_next() {
         let permits = HashPermits::new(1);
-        let first = permits.take(Purpose::Login, LONG).await.unwrap();
-        let mut gone = Box::pin(permits.take(Purpose::Login, LONG));
+        let first = permits.take(HashPurpose::Login, LONG).await.unwrap();
+        let mut gone = Box::pin(permits.take(HashPurpose::Login, LONG));
         assert!((&mut gone).now_or_never().is_none());
-        waiting!(next, permits, Purpose::Login);
+        waiting!(next, permits, HashPurpose::Login);
         drop(first);
         // It has the permit, and is never polled.
         drop(gone);
@@ -206,9 +208,9 @@ mod tests {
     #[actix_rt::test]
     async fn waiting_has_an_end() {
         let permits = HashPermits::new(1);
-        let held = permits.take(Purpose::Login, LONG).await.unwrap();
-        assert!(permits.take(Purpose::Login, Duration::from_millis(10)).await.is_none());
+        let held = permits.take(HashPurpose::Login, LONG).await.unwrap();
+        assert!(permits.take(HashPurpose::Login, Duration::from_millis(10)).await.is_none());
         drop(held);
-        assert!(permits.take(Purpose::Login, LONG).now_or_never().is_some());
+        assert!(permits.take(HashPurpose::Login, LONG).now_or_never().is_some());
     }
 }

@@ -6,7 +6,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
 
-use super::hash_permits::{HashPermits, Purpose};
+use super::hash_permits::{HashPermits, HashPurpose};
 
 /// Characters (code points) of a new password at least. Older ones stay good, however short.
 pub const PASSWORD_CHARS_MIN: usize = 6;
@@ -50,13 +50,13 @@ impl Passwords {
 
     /// The argon2id hash of a new password, in PHC string format.
     pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.with_permit(Purpose::Registration, move || hash_blocking(&password)).await
+        self.with_permit(HashPurpose::Registration, move || hash_blocking(&password)).await
     }
 
     /// Whether `password` is the one behind `stored_hash`. `None` (no such user) takes as long and
     /// is never true.
     pub async fn verify(&self, password: String, stored_hash: Option<String>) -> Result<bool, PasswordError> {
-        self.with_permit(Purpose::Login, move || match stored_hash {
+        self.with_permit(HashPurpose::Login, move || match stored_hash {
             Some(stored_hash) => verify_blocking(&password, &stored_hash),
             None => verify_blocking(&password, DUMMY_HASH).map(|_| false),
         })
@@ -65,7 +65,7 @@ impl Passwords {
 
     async fn with_permit<T: Send + 'static>(
         &self,
-        purpose: Purpose,
+        purpose: HashPurpose,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let permit = self.permits.take(purpose, self.permit_wait).await.ok_or(PasswordError::Busy)?;
@@ -125,7 +125,7 @@ mod tests {
     #[actix_rt::test]
     async fn waiting_for_a_turn_is_bounded() {
         let passwords = Passwords { permit_wait: Duration::from_millis(10), ..Passwords::new(1) };
-        let _held = passwords.permits.take(Purpose::Login, PERMIT_WAIT).await.unwrap();
+        let _held = passwords.permits.take(HashPurpose::Login, PERMIT_WAIT).await.unwrap();
         assert_eq!(passwords.hash("secret".into()).await, Err(PasswordError::Busy));
     }
 }

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use self::batch::{commit_batch, commit_skip_locked};
 use self::connect::Connector;
 use self::limits::Limits;
-use self::pool::{ConnPool, Purpose};
+use self::pool::{ConnPool, PoolPurpose};
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
 use super::row_locks::Attempt;
@@ -132,8 +132,8 @@ impl PostgresStore {
 
             let is_writable = Arc::new(AtomicBool::new(true));
             let build = |kind, more| ConnPool::build(&connector, &options, limits, kind, is_writable.clone(), more);
-            let commits = build((Purpose::Commits, COMMITS_AT_ONCE), BY_KEY).await?;
-            let pool = build((Purpose::Requests, options.connections_max.max(1)), "").await?;
+            let commits = build((PoolPurpose::Commits, COMMITS_AT_ONCE), BY_KEY).await?;
+            let pool = build((PoolPurpose::Requests, options.connections_max.max(1)), "").await?;
             Ok((pool, commits))
         };
         let (pool, commits) = tasks.run(make_pools).await?;

@@ -17,12 +17,12 @@ struct Pooled {
     failed: Arc<AtomicBool>,
 }
 
-struct Connector {
+struct RedisConnector {
     address: Arc<Address>,
     timeout: Duration,
 }
 
-impl ManageConnection for Connector {
+impl ManageConnection for RedisConnector {
     type Connection = Pooled;
     type Error = RedisError;
 
@@ -49,7 +49,7 @@ enum Request<'a> {
 /// The pool of connections for commands. Used on the cluster's own runtime only: connections live there.
 #[derive(Clone)]
 pub struct Link {
-    pool: Pool<Connector>,
+    pool: Pool<RedisConnector>,
     connections_max: u32,
     timeout: Duration,
     append: Arc<Script>,
@@ -63,7 +63,7 @@ impl Link {
             .max_size(connections_max)
             .connection_timeout(timeout)
             .test_on_check_out(false)
-            .build_unchecked(Connector { address, timeout });
+            .build_unchecked(RedisConnector { address, timeout });
         Self { pool, connections_max, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
     }
 

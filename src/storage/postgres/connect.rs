@@ -25,21 +25,21 @@ pub(super) struct Connector {
 
 /// There is no connection.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ConnectError {
     message: String,
     /// Whether trying again is useless: the password is wrong, or there is no such database.
     is_final: bool,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl From<Refusal> for StoreError {
-    fn from(refusal: Refusal) -> Self {
-        if refusal.is_final { Self::Fault(refusal.message) } else { Self::Unavailable(refusal.message) }
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> Self {
+        if error.is_final { Self::Fault(error.message) } else { Self::Unavailable(error.message) }
     }
 }
 
@@ -56,14 +56,14 @@ impl Connector {
     }
 
     /// Connects within `limit`, the exchange of passwords included.
-    pub async fn connect(&self, limit: Duration) -> Result<Conn, Refusal> {
+    pub async fn connect(&self, limit: Duration) -> Result<Conn, ConnectError> {
         match timeout(limit, self.establish()).await {
             Ok(result) => result,
-            Err(_) => Err(self.refusal(&format!("no answer for {} s", limit.as_secs_f32()), false)),
+            Err(_) => Err(self.error(&format!("no answer for {} s", limit.as_secs_f32()), false)),
         }
     }
 
-    async fn establish(&self) -> Result<Conn, Refusal> {
+    async fn establish(&self) -> Result<Conn, ConnectError> {
         let refused = |error: tokio_postgres::Error| {
             let is_final = error.code().is_some_and(|code| {
                 let never = [
@@ -73,17 +73,17 @@ impl Connector {
                 ];
                 never.contains(code)
             });
-            self.refusal(&with_causes(&error), is_final)
+            self.error(&with_causes(&error), is_final)
         };
         let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
-            .map_err(|error| self.refusal(&error.to_string(), false))
+            .map_err(|error| self.error(&error.to_string(), false))
     }
 
-    /// A refusal that names the address.
-    pub fn refusal(&self, cause: &str, is_final: bool) -> Refusal {
-        Refusal { message: format!("no connection to {}: {cause}", self.address), is_final }
+    /// An error that names the address.
+    pub fn error(&self, cause: &str, is_final: bool) -> ConnectError {
+        ConnectError { message: format!("no connection to {}: {cause}", self.address), is_final }
     }
 }
 
@@ -137,8 +137,8 @@ mod tests {
     fn messages_name_the_address_without_user_and_password() {
         let url = "postgres://live:hunter2@db1.example,db2.example:6432/live?password=hunter3";
         let connector = Connector::parse(&url.replace("db1.example", "db1.example:5433")).expect("an address");
-        let refusal = connector.refusal("timeout", false).to_string();
-        assert_eq!(refusal, "no connection to db1.example:5433,db2.example:6432/live: timeout");
+        let error = connector.error("timeout", false).to_string();
+        assert_eq!(error, "no connection to db1.example:5433,db2.example:6432/live: timeout");
     }
 
     #[test]

@@ -14,13 +14,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Conn;
-use super::connect::{Connector, Refusal, is_read_only};
+use super::connect::{ConnectError, Connector, is_read_only};
 use super::limits::Limits;
 use crate::storage::{StoreError, StoreOptions};
 
 /// What the connections of a pool are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum PoolPurpose {
     /// Batches: a connection that cannot write is useless.
     Commits,
     /// Whatever is asked for. Without a server that takes writes, reads continue.
@@ -43,7 +43,7 @@ impl ConnPool {
         connector: &Connector,
         options: &StoreOptions,
         limits: Limits,
-        (purpose, size): (Purpose, u32),
+        (purpose, size): (PoolPurpose, u32),
         is_writable: Arc<AtomicBool>,
         more: &str,
     ) -> Result<Self, StoreError> {
@@ -59,9 +59,9 @@ impl ConnPool {
             let (maker, refusals) = (maker.clone(), refusals.clone());
             async move {
                 // Seen only when the pool has noted it too, for all of this runs on one thread.
-                maker.make().await.map_err(|refusal| {
-                    refusals.send_replace(refusal.to_string());
-                    ConnectionError::BadConnection(refusal.to_string())
+                maker.make().await.map_err(|error| {
+                    refusals.send_replace(error.to_string());
+                    ConnectionError::BadConnection(error.to_string())
                 })
             }
             .boxed()
@@ -112,14 +112,14 @@ fn no_connection(error: RunError) -> StoreError {
 struct Maker {
     connector: Connector,
     limits: Limits,
-    purpose: Purpose,
+    purpose: PoolPurpose,
     /// Statements for each new connection.
     settings: String,
     is_writable: Arc<AtomicBool>,
 }
 
 impl Maker {
-    async fn make(&self) -> Result<Conn, Refusal> {
+    async fn make(&self) -> Result<Conn, ConnectError> {
         let (connector, limit) = (&self.connector, self.limits.connect);
         let mut conn = connector.connect(limit).await?;
         let prepared = timeout(limit, async {
@@ -127,12 +127,12 @@ impl Maker {
             is_read_only(&mut conn).await
         });
         let is_read_only = match prepared.await {
-            Ok(result) => result.map_err(|error| connector.refusal(&error.to_string(), false))?,
-            Err(_) => return Err(connector.refusal("no answer in time", false)),
+            Ok(result) => result.map_err(|error| connector.error(&error.to_string(), false))?,
+            Err(_) => return Err(connector.error("no answer in time", false)),
         };
         self.is_writable.store(!is_read_only, Ordering::Relaxed);
-        if is_read_only && self.purpose == Purpose::Commits {
-            return Err(connector.refusal("the database is read-only", false));
+        if is_read_only && self.purpose == PoolPurpose::Commits {
+            return Err(connector.error("the database is read-only", false));
         }
         Ok(conn)
     }
@@ -143,7 +143,7 @@ impl Maker {
         let is_read_only = timeout(self.limits.check, is_read_only(conn)).await.unwrap_or_else(|_| Err(silent()))?;
         if !is_read_only {
             self.is_writable.store(true, Ordering::Relaxed);
-        } else if self.purpose == Purpose::Commits || self.is_writable.load(Ordering::Relaxed) {
+        } else if self.purpose == PoolPurpose::Commits || self.is_writable.load(Ordering::Relaxed) {
             let message = Box::new("the connection is read-only".to_owned());
             return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, message));
         }

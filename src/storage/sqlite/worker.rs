@@ -35,14 +35,14 @@ struct WaitingJobs {
     closed: bool,
 }
 
-struct Queue {
+struct JobQueue {
     waiting: Mutex<WaitingJobs>,
     changed: Condvar,
     /// Calls of each priority that may wait.
     jobs_max: usize,
 }
 
-impl Queue {
+impl JobQueue {
     fn lock(&self) -> MutexGuard<'_, WaitingJobs> {
         // Every change under the lock is one operation of a list, so a poisoned lock guards whole state.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +87,7 @@ impl Queue {
 
 /// Dropped, it finishes the calls it has taken and closes its connections.
 pub(super) struct Worker {
-    queue: Arc<Queue>,
+    queue: Arc<JobQueue>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -98,7 +98,7 @@ impl Worker {
         queue_max: usize,
         connect: impl Fn() -> Result<Conn, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), jobs_max: queue_max });
+        let queue = Arc::new(JobQueue { waiting: Mutex::default(), changed: Condvar::new(), jobs_max: queue_max });
         let connect: Arc<Connect> = Arc::new(connect);
         // Kept from the start: if a thread cannot be made, dropping it stops those before.
         let mut worker = Self { queue: queue.clone(), threads: Vec::new() };
@@ -149,7 +149,7 @@ impl Drop for Worker {
     }
 }
 
-fn serve(queue: &Queue, conn: Conn, connect: &Connect) {
+fn serve(queue: &JobQueue, conn: Conn, connect: &Connect) {
     let mut conn = Some(conn);
     while let Some(job) = queue.next() {
         let mut open = match conn.take().map_or_else(connect, Ok) {
