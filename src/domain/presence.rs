@@ -101,7 +101,7 @@ impl Tier {
 
 /// Net changes since the last announcement.
 #[derive(Debug, Default)]
-struct Changes {
+struct PendingChanges {
     joined: usize,
     left: usize,
     last_left: Option<Arc<Profile>>,
@@ -109,7 +109,7 @@ struct Changes {
     again: Option<Arc<Profile>>,
 }
 
-impl Changes {
+impl PendingChanges {
     fn any(&self) -> bool {
         self.joined > 0 || self.left > 0 || self.again.is_some()
     }
@@ -139,7 +139,7 @@ pub struct PresenceLadder {
     settings: PresenceSettings,
     tier: Tier,
     lists: Bucket,
-    changes: Changes,
+    changes: PendingChanges,
     last: Option<LastAnnounced>,
 }
 
@@ -151,7 +151,7 @@ impl PresenceLadder {
             settings,
             tier: Tier::Full,
             lists: Bucket::default(),
-            changes: Changes::default(),
+            changes: PendingChanges::default(),
             last: None,
         }
     }
@@ -215,7 +215,7 @@ impl PresenceLadder {
                 ..presence
             }),
         };
-        self.changes = Changes::default();
+        self.changes = PendingChanges::default();
         let arrivals_count = members.arrivals_count();
         self.last = Some(LastAnnounced { presence: for_newcomers, at: now, tier: self.tier, arrivals_count });
         Some(announced)
@@ -247,7 +247,7 @@ impl PresenceLadder {
     }
 
     fn presence<H>(&self, members: &MemberList<H>) -> Option<Presence> {
-        let Changes { joined, left, last_left, again } = &self.changes;
+        let PendingChanges { joined, left, last_left, again } = &self.changes;
         // If anybody joined since the last announcement, so did the newest user.
         let newest = || members.newest().map(|user| (PresenceAction::Join, user.clone()));
         let last_left = || last_left.clone().map(|user| (PresenceAction::Leave, user));

@@ -35,7 +35,7 @@ pub(super) enum BodyFault {
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     node: usize,
     by_address: HashMap<IpAddr, usize>,
     by_site: HashMap<IpAddr, usize>,
@@ -45,7 +45,7 @@ struct Held {
 #[derive(Debug)]
 pub(super) struct Bodies {
     config: Arc<Config>,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 impl Bodies {
@@ -53,7 +53,7 @@ impl Bodies {
         Arc::new(Self { config, held: Mutex::default() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, HeldBytes> {
         // Every change under the lock is a few additions, so a poisoned lock guards whole state.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

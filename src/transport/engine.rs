@@ -15,7 +15,7 @@ use super::probe::{NextStep, Probe};
 use super::sid::random_sid;
 use super::socket::SocketSession;
 use super::table::EngineEntry;
-use super::{Refusal, Refused, TransportState, cors, overloaded, polling, refusal, ws};
+use super::{RefusalResponse, Refused, TransportState, cors, overloaded, polling, refusal, ws};
 use crate::actors::Session;
 use crate::actors::session::{SessionStart, WorkerHub};
 use crate::domain::Priority;
@@ -142,7 +142,7 @@ pub(super) enum AskedOfSocket {
     Upgrade(Arc<EngineEntry>),
 }
 
-pub(super) fn ask_websocket(head: &RequestHead, state: &TransportState) -> Result<AskedOfSocket, Refusal> {
+pub(super) fn ask_websocket(head: &RequestHead, state: &TransportState) -> Result<AskedOfSocket, RefusalResponse> {
     match Asked::read(head, &EngineQuery::read(head), state) {
         Ok(Asked::OpenWebSocket(version)) => Ok(AskedOfSocket::Open(version)),
         Ok(Asked::Upgrade(entry)) => Ok(AskedOfSocket::Upgrade(entry)),
@@ -157,7 +157,7 @@ pub(super) fn open_websocket(
     asked: AskedOfSocket,
     state: &TransportState,
     hub: &Arc<WorkerHub>,
-) -> Result<NextStep, Refusal> {
+) -> Result<NextStep, RefusalResponse> {
     match asked {
         AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(NextStep::Session),
         AskedOfSocket::Upgrade(entry) => {
@@ -207,7 +207,7 @@ fn open_polling(
     };
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.outbox_limits());
-    let (place, over) = state.table.place(sid.clone());
+    let (guard, over) = state.table.guard(sid.clone());
     let address = seat.address();
     let session = Session::begin(SessionStart {
         codec: version.codec(),
@@ -217,7 +217,7 @@ fn open_polling(
         services: state.services.clone(),
         token: None,
         address,
-        seat: Box::new((seat, place)),
+        seat: Box::new((seat, guard)),
     });
     // Before anything else runs on this thread, so before the session could end.
     let owner = Owner::new(version, head, address);
@@ -231,7 +231,7 @@ fn open_session(
     version: EngineVersion,
     state: &TransportState,
     hub: &Arc<WorkerHub>,
-) -> Result<SocketSession, Refusal> {
+) -> Result<SocketSession, RefusalResponse> {
     let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.outbox_limits());

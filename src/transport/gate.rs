@@ -65,13 +65,13 @@ struct Inner {
 
 /// The counters of an address or a site.
 #[derive(Debug, Clone, Copy)]
-struct Origin {
+struct OriginCounters {
     seats_taken: usize,
     arrivals: Bucket,
     recent: RecentArrivals,
 }
 
-impl Origin {
+impl OriginCounters {
     fn new(now: Timestamp) -> Self {
         Self { seats_taken: 0, arrivals: Bucket::default(), recent: RecentArrivals::none(now) }
     }
@@ -96,7 +96,7 @@ impl Origin {
 /// Addresses, or sites: those with a seat, and some with a recent one.
 #[derive(Debug)]
 struct Origins {
-    by_key: HashMap<IpAddr, Origin>,
+    by_key: HashMap<IpAddr, OriginCounters>,
     /// The size that triggers the next sweep.
     sweep_at: usize,
 }
@@ -108,11 +108,11 @@ impl Default for Origins {
 }
 
 impl Origins {
-    fn get(&self, key: IpAddr, now: Timestamp) -> Origin {
-        self.by_key.get(&key).copied().unwrap_or_else(|| Origin::new(now))
+    fn get(&self, key: IpAddr, now: Timestamp) -> OriginCounters {
+        self.by_key.get(&key).copied().unwrap_or_else(|| OriginCounters::new(now))
     }
 
-    fn put(&mut self, key: IpAddr, origin: Origin, now: Timestamp) {
+    fn put(&mut self, key: IpAddr, origin: OriginCounters, now: Timestamp) {
         self.by_key.insert(key, origin);
         if self.by_key.len() >= self.sweep_at {
             self.sweep(now);

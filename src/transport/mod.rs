@@ -118,7 +118,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: &web::Data<TransportSta
 }
 
 /// The answer to a request that is turned away.
-type Refusal = Box<HttpResponse>;
+type RefusalResponse = Box<HttpResponse>;
 
 /// The answer to a request for which there is no seat.
 fn overloaded(refused: Refused) -> HttpResponseBuilder {

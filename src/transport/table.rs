@@ -357,9 +357,9 @@ impl EngineTable {
     }
 
     /// Makes the guard whose drop signals that the session `sid` ended.
-    pub(super) fn place(self: &Arc<Self>, sid: Arc<str>) -> (Place, oneshot::Receiver<()>) {
+    pub(super) fn guard(self: &Arc<Self>, sid: Arc<str>) -> (EntryGuard, oneshot::Receiver<()>) {
         let (alive, over) = oneshot::channel();
-        (Place { table: self.clone(), sid, _alive: alive }, over)
+        (EntryGuard { table: self.clone(), sid, _alive: alive }, over)
     }
 
     pub(super) fn insert(
@@ -413,14 +413,14 @@ impl EngineTable {
     }
 }
 
-/// The session's place in the table: dropped when it ends.
-pub(super) struct Place {
+/// Held by a session in the table: when it is dropped, the entry ends.
+pub(super) struct EntryGuard {
     table: Arc<EngineTable>,
     sid: Arc<str>,
     _alive: oneshot::Sender<()>,
 }
 
-impl Drop for Place {
+impl Drop for EntryGuard {
     fn drop(&mut self) {
         self.table.end(&self.sid);
     }

@@ -15,7 +15,7 @@ use log::debug;
 use super::connections::HttpStream;
 use super::probe::{NextStep, refuse_probe};
 use super::socket::Socket;
-use super::{Refusal, TransportState, engine, ws};
+use super::{RefusalResponse, TransportState, engine, ws};
 use crate::actors::session::WorkerHub;
 
 /// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
@@ -39,7 +39,7 @@ fn answer(
     head: &RequestHead,
     state: &web::Data<TransportState>,
     hub: &Arc<WorkerHub>,
-) -> Result<(Response<()>, NextStep), Refusal> {
+) -> Result<(Response<()>, NextStep), RefusalResponse> {
     let handshake = || match actix_http::ws::handshake(head) {
         Ok(mut response) => Ok(response.finish().drop_body()),
         Err(fault) => Err(Box::new(HttpResponse::from(Response::from(fault)))),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::sid::random_sid;
 use super::socket::SocketSession;
-use super::{Refusal, TransportState, cors, overloaded};
+use super::{RefusalResponse, TransportState, cors, overloaded};
 use crate::actors::session::WorkerHub;
 use crate::outbox::Outbox;
 use crate::protocol::Codec;
@@ -21,7 +21,11 @@ struct PlainQuery {
 
 /// Begins the session of a WebSocket to `/ws`. A browser sends a page's origin and leaves it to the server whether
 /// that page may connect.
-pub(super) fn open(head: &RequestHead, state: &TransportState, hub: &Arc<WorkerHub>) -> Result<SocketSession, Refusal> {
+pub(super) fn open(
+    head: &RequestHead,
+    state: &TransportState,
+    hub: &Arc<WorkerHub>,
+) -> Result<SocketSession, RefusalResponse> {
     if !cors::is_allowed(head, &state.config().server.allowed_origins) {
         return Err(Box::new(HttpResponse::Forbidden().finish()));
     }

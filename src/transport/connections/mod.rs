@@ -70,7 +70,7 @@ pub struct Full;
 
 /// The connections and requests of one address.
 #[derive(Default)]
-struct Address {
+struct AddressUse {
     connections: Vec<Arc<Connection>>,
     /// Requests being served that came through trusted proxies.
     requests: usize,
@@ -80,7 +80,7 @@ struct Address {
     eviction_failed_ms: Option<u64>,
 }
 
-impl Address {
+impl AddressUse {
     fn used(&self) -> usize {
         self.connections.len() + self.requests - self.cut
     }
@@ -100,7 +100,7 @@ struct Inner {
     /// Connections of all addresses, without those that were cut.
     count: usize,
     /// By address; trusted proxies are together under `None`.
-    by_address: HashMap<Option<IpAddr>, Address>,
+    by_address: HashMap<Option<IpAddr>, AddressUse>,
     eviction_failed_ms: Option<u64>,
     events: Events,
 }
@@ -292,7 +292,7 @@ impl Inner {
     /// Cuts the connections that have waited for their client the longest, of one address or else of
     /// all. Returns whether there were any.
     fn evict(&mut self, only: Option<IpAddr>, now_ms: u64) -> bool {
-        let addresses: Vec<&Address> = match only {
+        let addresses: Vec<&AddressUse> = match only {
             Some(_) => self.by_address.get(&only).into_iter().collect(),
             None => self.by_address.values().collect(),
         };
@@ -345,7 +345,7 @@ fn cut(connection: &Connection, cut_of_address: &mut usize, count: &mut usize) -
 }
 
 /// Removes an address that has neither connections nor requests.
-fn remove_if_empty(entry: OccupiedEntry<'_, Option<IpAddr>, Address>) {
+fn remove_if_empty(entry: OccupiedEntry<'_, Option<IpAddr>, AddressUse>) {
     if entry.get().connections.is_empty() && entry.get().requests == 0 {
         entry.remove();
     }
