@@ -219,6 +219,14 @@ fn words(line: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
+/// The name of the public type that a line declares for its module.
+fn public_type(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("pub")?;
+    let declared = rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")).map_or(rest, |(_, declared)| declared);
+    let mut words = declared.split(|c: char| !is_word(c)).filter(|word| !word.is_empty());
+    words.next().filter(|keyword| ["struct", "enum", "union", "trait", "type"].contains(keyword)).and(words.next())
+}
+
 /// Whether code takes something from the crate: `name::` or `use name`.
 fn names_crate(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
@@ -489,6 +497,23 @@ fn retired_words_do_not_come_back() {
         words(r#"let SetAside { put_aside } = "evening"; // befell"#),
         ["let", "set", "aside", "put", "aside", "befell"]
     );
+}
+
+/// A name that two modules share is searched for twice, and read with the wrong meaning once.
+#[test]
+fn public_types_have_names_of_their_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in rust_sources().iter().filter(|source| !source.is_lab()) {
+        for name in source.code().lines().filter_map(public_type) {
+            places.entry(name.to_owned()).or_default().push(source.path.clone());
+        }
+    }
+    assert!(places.len() > 200, "found only {} public types", places.len());
+    let shared = places.into_iter().filter(|(_, paths)| paths.len() > 1);
+    assert_none("one name, two types", shared.map(|(name, paths)| format!("{name}: {}", paths.join(", "))).collect());
+    assert_eq!(public_type("pub(super) struct Share<'a> {"), Some("Share"));
+    assert_eq!(public_type("pub type Stored<'a, T> = BoxFuture<'a, T>;"), Some("Stored"));
+    assert_eq!(public_type("    pub struct InFunction;").or(public_type("struct Private;")), None);
 }
 
 #[test]
