@@ -23,7 +23,7 @@ use crate::actors::reconcile;
 use crate::actors::registry::Registry;
 use crate::actors::session::SessionServices;
 use crate::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
-use crate::auth::{Auth, Passwords};
+use crate::auth::{Auth, Passwords, token_origin_reader};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::redis::{NodeHandlers, RedisCluster};
@@ -334,7 +334,7 @@ fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Cl
         name: redis.node().to_string(),
         broker: Arc::new(redis.clone()),
         nodes: Arc::new(redis.clone()),
-        tokens: redis.tokens(store.clone()),
+        tokens: redis.tokens(store.clone(), token_origin_reader(config.auth.jwt_secret.expose())),
         redis: Some(redis),
     })
 }

@@ -16,7 +16,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::cluster::TokenStore;
+use crate::cluster::{ReadTokenOrigin, TokenOrigin, TokenStore};
 use crate::domain::{Profile, Reject, Timestamp, UserId};
 use crate::storage::{Store, StoreError, User};
 
@@ -66,9 +66,14 @@ impl From<AuthError> for Reject {
     }
 }
 
+/// The issuer that our tokens name.
+const ISSUER: &str = "liveroom";
+
 /// What our tokens say.
 #[derive(Debug, Serialize)]
 struct IssuedClaims<'a> {
+    /// Tells our tokens from those of other programs with the same secret.
+    iss: &'a str,
     id: i64,
     username: &'a str,
     /// Seconds since the Unix epoch, as is `exp`.
@@ -86,6 +91,39 @@ struct ReadClaims {
     /// Seconds since the Unix epoch, with a fraction if the issuer likes (RFC 7519, NumericDate).
     exp: Option<f64>,
     nbf: Option<f64>,
+}
+
+/// What tells who issued a token, and when. Claims of another type than ours say nothing.
+#[derive(Debug, Deserialize)]
+struct OriginClaims {
+    iss: Option<serde_json::Value>,
+    iat: Option<serde_json::Value>,
+}
+
+/// Reads the origin of tokens that are signed with this secret, whether they have expired or not.
+pub fn token_origin_reader(jwt_secret: &str) -> ReadTokenOrigin {
+    hs256::install();
+    let (key, validation) = (DecodingKey::from_secret(jwt_secret.as_bytes()), validation());
+    Arc::new(move |token| {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let claims = jsonwebtoken::decode::<OriginClaims>(token, &key, &validation).ok()?.claims;
+        let issued_at = claims.iat.as_ref().and_then(serde_json::Value::as_f64).map(timestamp_of_numeric_date);
+        Some(TokenOrigin { is_issued_here: claims.iss.is_some_and(|issuer| issuer == ISSUER), issued_at })
+    })
+}
+
+/// The algorithm is pinned: a token does not choose how it is checked. Its times are compared here and not by the
+/// library, with our clock and without leeway: who issues and who checks are one machine or kept in step, and a
+/// minute of grace would outlive a revocation.
+fn validation() -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.required_spec_claims.clear();
+    validation.leeway = 0;
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation
 }
 
 /// Issues, verifies and revokes tokens.
@@ -111,18 +149,10 @@ impl Auth {
         clock: Arc<dyn Clock>,
     ) -> Self {
         hs256::install();
-        // The algorithm is pinned: a token does not choose how it is checked. Its times are compared
-        // here and not by the library, with our clock and without leeway: who issues and who checks
-        // are one machine or kept in step, and a minute of grace would outlive a revocation.
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.required_spec_claims.clear();
-        validation.leeway = 0;
-        validation.validate_exp = false;
-        validation.validate_aud = false;
         Self {
             encoding_key: EncodingKey::from_secret(jwt_secret.as_bytes()),
             decoding_key: DecodingKey::from_secret(jwt_secret.as_bytes()),
-            validation,
+            validation: validation(),
             token_ttl_s,
             tokens,
             store,
@@ -136,6 +166,7 @@ impl Auth {
     pub fn issue(&self, user: &User) -> String {
         let issued_s = self.clock.now().0.div_euclid(1_000);
         let claims = IssuedClaims {
+            iss: ISSUER,
             id: user.id.get(),
             username: &user.username,
             iat: issued_s,

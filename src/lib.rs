@@ -31,7 +31,7 @@
 //! | [`outbox`] | one session's bounded queue, the slow-member policy | what a packet means |
 //! | [`config`] | every key an operator may choose, once; all layers but the domain read their sections of it | what follows from a value |
 //! | [`actors`] | who holds which state, and in which order effects happen | rules |
-//! | [`storage`], [`cluster`] | rows; order of events, current tokens, the other nodes | rules beyond a WHERE clause |
+//! | [`storage`], [`cluster`] | rows; order of events, tokens of other programs, the other nodes | rules beyond a WHERE clause |
 //! | [`transport`], [`http`] | frames, requests | commands and events; rules |
 //! | [`app`] | which parts are in use, and in which order they start and stop | everything else |
 //!
@@ -101,7 +101,7 @@
 //! |---|---|---|
 //! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
 //! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
-//! | current tokens | keys `user_<id>`, `tokens.rs`; Redis says when one changes | the store's copy decides; logins and logouts are written later |
+//! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
@@ -186,9 +186,8 @@
 //! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/order.rs` |
 //! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/order.rs` |
 //! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_sync.rs` |
-//! | rollback | Redis returned to an older state | `cluster/redis/engine/subscription.rs` |
-//! | data set | the keys of one Redis between two losses of data | `cluster/redis/keys.rs` |
-//! | pending write | a login or logout that waits until Redis is back | `cluster/redis/tokens.rs` |
+//! | stamp | which login or logout Redis has seen last; it tells a deleted token from a lost one | `cluster/redis/token_rules.rs` |
+//! | look | a comparison of a user's token in the store with that in Redis | `cluster/redis/tokens.rs` |
 //! | signal | a notice to all nodes, best effort | [`cluster::Signal`] |
 //! | deferred join | a join that waits until this node has caught up with another | `actors/live_room/deferred_joins.rs` |
 //! | replay, recovery | events delivered again to a member that comes back; the promise that none is missing | `actors/live_room/recovery.rs` |

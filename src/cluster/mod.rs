@@ -20,7 +20,7 @@ use crate::domain::{
 
 pub use memory::{MemoryBroker, SingleNode};
 pub use report::{LaterFields, NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked, RoomsPage};
-pub use token_store::{StoreTokens, TokenStore};
+pub use token_store::{ReadTokenOrigin, StoreTokens, TokenOrigin, TokenStore};
 
 /// Gives every event of a room its place, and hands it to every node that has the room.
 pub trait Broker: Send + Sync {

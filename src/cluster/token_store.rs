@@ -9,33 +9,56 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{BoundedMap, Timestamp, UserId};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, StoredToken};
 
-/// Remembers one current token a user: a login replaces it, a logout clears it.
+/// Keeps one current token a user: a login replaces it, a logout clears it.
 pub trait TokenStore: Send + Sync {
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
     fn clear(&self, user: UserId, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
     /// Whether this token is the user's current one. False for a user without a token.
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>>;
-    /// `Some` while this node is notified of every token that changes. The number changes whenever a
-    /// notification may have been missed: a verdict of another epoch may be out of date.
+    /// The user's token changed: what this node remembers of it is void.
+    fn invalidate(&self, user: UserId);
+    /// Any token may have changed.
+    fn invalidate_all(&self);
+    /// `Some` while this node is notified when a token changes, whoever changes it. The number changes whenever a
+    /// notification may have been missed.
     fn invalidation_epoch(&self) -> Option<u64> {
         None
     }
 }
 
+/// What a token says of its making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenOrigin {
+    /// False: another program issued it under the same secret.
+    pub is_issued_here: bool,
+    /// `None` if it does not say so.
+    pub issued_at: Option<Timestamp>,
+}
+
+/// Reads the origin of a token; `None` if it is not one, or signed with another secret.
+pub type ReadTokenOrigin = Arc<dyn Fn(&str) -> Option<TokenOrigin> + Send + Sync>;
+
 /// Users remembered at most, about 150 bytes each. Beyond, the oldest answer goes, which expires first, and the
 /// next check of that user asks the store again.
 const CACHED_USERS_MAX: usize = 100_000;
 
-/// How long an answer of the store is trusted. Another process's login or logout is seen within
-/// this time; our own at once.
+/// How long an answer of the store is trusted where nothing notifies this node: the longest that a token which
+/// another process replaced stays good. A token that differs from a remembered one is asked for again at once.
 const CACHED_FOR: Duration = Duration::from_secs(5);
 
-/// Tokens in the store, as digests: who reads the database cannot log in with what it finds.
+/// Tokens in the store, as digests: a stolen copy of the database does not let its thief log in.
 pub struct StoreTokens {
     store: Arc<dyn Store>,
     cache: Mutex<Cache>,
+}
+
+/// What the store keeps of a user's token, as this node knows it.
+pub(super) struct KnownToken {
+    pub token: Option<StoredToken>,
+    /// False: remembered from an earlier question.
+    pub is_fresh: bool,
 }
 
 impl StoreTokens {
@@ -48,45 +71,74 @@ impl StoreTokens {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            let result = self.store.set_token(user, token_digest, at).await;
-            // Forgotten, not remembered: of two changes at once only the store knows which was the
-            // later. And forgotten in any case: a call that failed may have been done all the same.
-            self.cache().forget(user);
-            result
+    /// What the store keeps of the user's token. Asks the store unless the remembered answer is `digest`: only a
+    /// token that is current may be judged by an answer of some seconds ago.
+    pub(super) async fn known(&self, user: UserId, digest: &str) -> Result<KnownToken, StoreError> {
+        let remembered = self.cache().known(user, Instant::now());
+        if let Some(token) = remembered
+            && token.digest.as_deref() == Some(digest)
+        {
+            return Ok(KnownToken { token: Some(token), is_fresh: false });
         }
-        .boxed()
+        Ok(KnownToken { token: self.fresh(user).await?, is_fresh: true })
+    }
+
+    /// What the store keeps of the user's token now.
+    pub(super) async fn fresh(&self, user: UserId) -> Result<Option<StoredToken>, StoreError> {
+        let generation = self.cache().generation;
+        let token = self.store.token(user).await?;
+        self.cache().remember(user, token.clone(), generation, Instant::now());
+        Ok(token)
+    }
+
+    /// Records a login, or a logout, and says what the store keeps from now on.
+    pub(super) async fn set(
+        &self,
+        user: UserId,
+        token: Option<&str>,
+        at: Timestamp,
+    ) -> Result<StoredToken, StoreError> {
+        let token = StoredToken { digest: token.map(digest), at };
+        let result = self.store.set_token(user, token.digest.clone(), at).await;
+        // Forgotten, not remembered: of two changes at once only the store knows which was the
+        // later. And forgotten in any case: a call that failed may have been done all the same.
+        self.invalidate(user);
+        result.map(|()| token)
+    }
+
+    /// Removes what the store keeps of the user's token if that is still `expected`.
+    pub(super) async fn remove(&self, user: UserId, expected: StoredToken) -> Result<bool, StoreError> {
+        let result = self.store.remove_token(user, expected).await;
+        self.invalidate(user);
+        result
     }
 }
 
 impl TokenStore for StoreTokens {
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.set(user, Some(digest(token)), at)
+        let token = token.to_owned();
+        async move { self.set(user, Some(&token), at).await.map(|_| ()) }.boxed()
     }
 
     fn clear(&self, user: UserId, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.set(user, None, at)
+        async move { self.set(user, None, at).await.map(|_| ()) }.boxed()
     }
 
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let asked = digest(token);
+        let digest = digest(token);
         async move {
-            let (known, generation) = {
-                let cache = self.cache();
-                (cache.known(user, Instant::now()), cache.generation)
-            };
-            let current = match known {
-                Some(current) => current,
-                None => {
-                    let current = self.store.token(user).await?.and_then(|stored| stored.digest);
-                    self.cache().remember(user, current.clone(), generation, Instant::now());
-                    current
-                }
-            };
-            Ok(current.as_deref() == Some(asked.as_str()))
+            let known = self.known(user, &digest).await?;
+            Ok(known.token.is_some_and(|token| token.digest == Some(digest)))
         }
         .boxed()
+    }
+
+    fn invalidate(&self, user: UserId) {
+        self.cache().forget(user);
+    }
+
+    fn invalidate_all(&self) {
+        self.cache().forget_all();
     }
 }
 
@@ -101,12 +153,13 @@ pub(super) fn digest(token: &str) -> String {
 }
 
 struct Cached {
-    digest: Option<String>,
+    token: StoredToken,
     expires_at: Instant,
 }
 
 struct Cache {
     users: BoundedMap<UserId, Cached>,
+    users_max: usize,
     /// Counts changes made here. An answer that was asked for before a change is not remembered
     /// after it: it may be older than the change.
     generation: u64,
@@ -114,12 +167,11 @@ struct Cache {
 
 impl Cache {
     fn new(users_max: usize) -> Self {
-        Self { users: BoundedMap::new(users_max), generation: 0 }
+        Self { users: BoundedMap::new(users_max), users_max, generation: 0 }
     }
 
-    /// `Some(None)`: known to have no token.
-    fn known(&self, user: UserId, now: Instant) -> Option<Option<String>> {
-        self.users.get(&user).filter(|cached| now < cached.expires_at).map(|cached| cached.digest.clone())
+    fn known(&self, user: UserId, now: Instant) -> Option<StoredToken> {
+        self.users.get(&user).filter(|cached| now < cached.expires_at).map(|cached| cached.token.clone())
     }
 
     fn forget(&mut self, user: UserId) {
@@ -127,11 +179,20 @@ impl Cache {
         self.users.remove(&user);
     }
 
-    fn remember(&mut self, user: UserId, digest: Option<String>, asked_in: u64, now: Instant) {
+    fn forget_all(&mut self) {
+        self.generation += 1;
+        self.users = BoundedMap::new(self.users_max);
+    }
+
+    /// Remembers a current token. Users without one are not remembered: nothing is judged by that.
+    fn remember(&mut self, user: UserId, token: Option<StoredToken>, asked_in: u64, now: Instant) {
         if asked_in != self.generation {
             return;
         }
-        self.users.insert(user, Cached { digest, expires_at: now + CACHED_FOR });
+        match token.filter(|token| token.digest.is_some()) {
+            Some(token) => _ = self.users.insert(user, Cached { token, expires_at: now + CACHED_FOR }),
+            None => _ = self.users.remove(&user),
+        }
     }
 }
 
@@ -143,12 +204,16 @@ mod tests {
         UserId::new(id).unwrap()
     }
 
+    fn token(digest: &str) -> Option<StoredToken> {
+        Some(StoredToken { digest: Some(digest.into()), at: Timestamp(1) })
+    }
+
     #[test]
     fn an_answer_is_trusted_for_five_seconds() {
         let mut cache = Cache::new(10);
         let now = Instant::now();
-        cache.remember(user(1), Some("a".into()), 0, now);
-        assert_eq!(cache.known(user(1), now + Duration::from_millis(4_999)), Some(Some("a".into())));
+        cache.remember(user(1), token("a"), 0, now);
+        assert_eq!(cache.known(user(1), now + Duration::from_millis(4_999)), token("a"));
         assert_eq!(cache.known(user(1), now + CACHED_FOR), None);
     }
 
@@ -156,8 +221,22 @@ mod tests {
     fn an_answer_asked_for_before_a_change_is_not_remembered_after_it() {
         let mut cache = Cache::new(10);
         cache.forget(user(1));
-        cache.remember(user(1), Some("old".into()), 0, Instant::now());
+        cache.remember(user(1), token("old"), 0, Instant::now());
         assert_eq!(cache.known(user(1), Instant::now()), None);
+        cache.forget_all();
+        cache.remember(user(1), token("old"), 1, Instant::now());
+        assert_eq!(cache.known(user(1), Instant::now()), None);
+    }
+
+    #[test]
+    fn a_logout_that_the_store_answers_replaces_a_remembered_token() {
+        let mut cache = Cache::new(10);
+        let now = Instant::now();
+        for nothing in [None, Some(StoredToken { digest: None, at: Timestamp(2) })] {
+            cache.remember(user(1), token("a"), 0, now);
+            cache.remember(user(1), nothing, 0, now);
+            assert_eq!(cache.known(user(1), now), None);
+        }
     }
 
     #[test]
@@ -165,11 +244,13 @@ mod tests {
         let mut cache = Cache::new(3);
         let now = Instant::now();
         for id in 1..=10 {
-            cache.remember(user(id), None, 0, now);
+            cache.remember(user(id), token("a"), 0, now);
             assert!(cache.users.len() <= 3);
-            assert_eq!(cache.known(user(id), now), Some(None));
-            assert_eq!(cache.known(user(2.max(id - 2)), now), (id > 1).then_some(None), "the newest stay");
+            assert_eq!(cache.known(user(id), now), token("a"));
+            assert_eq!(cache.known(user(2.max(id - 2)), now), token("a").filter(|_| id > 1), "the newest stay");
         }
+        cache.forget_all();
+        assert_eq!(cache.users.len(), 0);
     }
 
     #[test]

@@ -224,7 +224,10 @@ pub trait Store: Send + Sync {
     fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
     /// The user's current token, or since when it has none; `None` if it never had one.
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>>;
-    /// Users whose current token changed at `since` or later, logouts included.
+    /// Removes what is kept of the user's token if it is still `expected`, as if the user had never had one. False:
+    /// something else was kept, and still is.
+    fn remove_token(&self, user: UserId, expected: StoredToken) -> Stored<'_, bool>;
+    /// Users whose current token changed at `since` or later, logouts included; the latest 10,000 of them.
     fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>>;
 
     /// When this user last logged in from this network, if that is remembered.

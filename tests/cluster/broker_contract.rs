@@ -6,10 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::JWT_SECRET;
 use crate::support::redis::{Keeps, Redis};
 use crate::support::room_log::{
     Log, NOW, block_on, comment, gift, new_live, new_user, notice, profile, text_of, within,
 };
+use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::RedisCluster;
 use liveroom::cluster::{
@@ -111,7 +113,14 @@ fn on_redis<F: Future<Output = ()>>(test: impl FnOnce(Twin) -> F) {
         config.rooms.history_ms = Millis::new(300_000);
         let cluster = RedisCluster::start(Arc::new(config), Arc::new(SystemClock)).unwrap();
         let (broker, nodes) = (Arc::new(cluster.clone()), Arc::new(cluster.clone()));
-        test(Twin { broker, nodes, tokens: cluster.tokens(store.clone()), store, _dir: dir }).await;
+        test(Twin {
+            broker,
+            nodes,
+            tokens: cluster.tokens(store.clone(), token_origin_reader(JWT_SECRET)),
+            store,
+            _dir: dir,
+        })
+        .await;
     });
 }
 

@@ -33,13 +33,27 @@ use super::{NodeHandlers, Shared};
 
 use devices::Devices;
 use nodes::KnownNodes;
-use subscription::{BacklogSlot, RedisState, Subscription};
+use subscription::{BacklogSlot, Subscription};
 
 /// How often the engine looks at its deadlines.
 const TICK: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long who is online in a room can be read when no node writes it any more.
 const USERS_EX_S: u64 = 180;
+
+/// What the engine reports about tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenNews {
+    /// A program, perhaps a node, has set or deleted the user's token.
+    Changed(UserId),
+    /// All tokens may have changed.
+    AllChanged,
+    /// Redis is reached, and was not since then.
+    Reached { since: Timestamp },
+}
+
+/// Called on the cluster's thread: must not block.
+pub type TokenListener = Box<dyn Fn(TokenNews) + Send>;
 
 /// What the rest of the program asks for.
 pub enum Command {
@@ -72,6 +86,9 @@ pub enum Command {
         origin: u64,
     },
     Serve(NodeHandlers),
+    ListenToTokens(TokenListener),
+    /// The user's token is void: its sessions on this node must authenticate again.
+    Recheck(UserId),
     Signal(Signal),
     Device {
         user: UserId,
@@ -112,12 +129,11 @@ pub enum Input {
         live_id: LiveId,
         origin: u64,
     },
-    /// A heartbeat was published, and stored with this count; 0: it was not stored.
-    HeartbeatStored(RedisResult<u64>),
-    /// The state of the Redis that was connected to.
-    StateRead {
+    HeartbeatPublished(RedisResult<()>),
+    /// This node's number from now on, taken from the Redis that was connected to.
+    NumberTaken {
         connection: u64,
-        state: RedisState,
+        number: u64,
     },
     /// How many nodes subscribe to a room's channel, this one included.
     Announced {
@@ -148,10 +164,7 @@ pub struct Engine {
     /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
     number: Option<u64>,
     next_heartbeat: Instant,
-    /// Heartbeats so far, and the latest that Redis stored.
-    heartbeats_count: u64,
-    heartbeats_stored: u64,
-    started_at: Timestamp,
+    token_listener: Option<TokenListener>,
     reports: HashMap<u64, mpsc::Sender<NodeReport>>,
     reports_count: u64,
     leaving: bool,
@@ -183,9 +196,7 @@ impl Engine {
             handlers: None,
             number: None,
             next_heartbeat: now,
-            heartbeats_count: 0,
-            heartbeats_stored: 0,
-            started_at: clock.now(),
+            token_listener: None,
             clock,
             reports: HashMap::new(),
             reports_count: 0,
@@ -236,11 +247,8 @@ impl Engine {
                     self.publish_presence_delta(live_id);
                 }
             }
-            Input::HeartbeatStored(kept) => {
-                self.note_outcome(kept.as_ref().err());
-                self.heartbeats_stored = self.heartbeats_stored.max(kept.unwrap_or_default());
-            }
-            Input::StateRead { connection, state } => self.detect_rollback(connection, &state),
+            Input::HeartbeatPublished(result) => self.note_outcome(result.err().as_ref()),
+            Input::NumberTaken { connection, number } => self.take_number(connection, number),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.announced(nodes_count, Instant::now());
@@ -298,6 +306,17 @@ impl Engine {
             Command::Serve(handlers) => {
                 self.handlers = Some(handlers);
                 self.pass_number();
+            }
+            Command::ListenToTokens(listener) => {
+                self.token_listener = Some(listener);
+                if self.subscription.is_connected() {
+                    self.report_reached();
+                }
+            }
+            Command::Recheck(user) => {
+                if let Some(handlers) = &self.handlers {
+                    (handlers.on_signal)(Signal::Recheck(user));
+                }
             }
             Command::Signal(signal) => {
                 let node = self.shared.node.0;
@@ -509,13 +528,6 @@ impl Engine {
             info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));
         }
     }
-}
-
-/// Records the creation time of this Redis's data set under `key`, unless it is recorded already.
-pub async fn record_dataset_creation(link: &Link, key: &str, at: Timestamp) -> RedisResult<()> {
-    let mut cmd = redis::cmd("SET");
-    cmd.arg(key).arg(at.0).arg("NX");
-    link.command::<redis::Value>(&cmd).await.map(|_| ())
 }
 
 fn json(message: &impl serde::Serialize) -> String {

@@ -1,17 +1,10 @@
 //! Names of keys and channels in Redis. Those of one room carry its id in braces, so that a Redis Cluster
 //! keeps them on one server.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use crate::domain::{LiveId, NodeId, UserId};
 
 /// The channel that every node subscribes to.
 pub const NODES_CHANNEL: &str = "liveroom:nodes";
-
-/// When the data set of this Redis was created, in milliseconds since the Unix epoch. A Redis without this key
-/// is new or has lost its data.
-pub const DATASET_CREATED_AT: &str = "liveroom:born";
 
 /// A counter: each connection of a node takes the next number.
 pub const NUMBERS: &str = "liveroom:numbers";
@@ -61,15 +54,14 @@ pub fn inbox_channel(node: NodeId) -> String {
     format!("liveroom:node:{node}")
 }
 
-/// A node's latest heartbeat: its count and time. A node that reads an earlier count than it wrote has
-/// detected that this Redis rolled back to an earlier state.
-pub fn heartbeat(node: NodeId) -> String {
-    format!("liveroom:beat:{node}")
-}
-
 /// The user's current token, a JSON string; named as in the replaced system.
 pub fn token(user: UserId) -> String {
     format!("{TOKEN_PREFIX}{user}")
+}
+
+/// Which login or logout the [`token`] key was last written for. In a Redis Cluster both are in one slot.
+pub fn token_stamp(user: UserId) -> String {
+    format!("liveroom:{{{TOKEN_PREFIX}{user}}}:stamp")
 }
 
 /// The user of a [`token`] key.
@@ -85,25 +77,6 @@ pub fn device(user: UserId) -> String {
 /// The users online in a live, a JSON array; named as in the replaced system.
 pub fn users(live_id: LiveId) -> String {
     format!("userList_live_{live_id}")
-}
-
-/// The [`DATASET_CREATED_AT`] key that covers this user's token. In a Redis Cluster each server may lose its
-/// own data, so each slot has a key, with a number in braces that hashes to that slot.
-pub fn dataset_key(user: UserId, is_cluster: bool) -> String {
-    static TAGS: LazyLock<HashMap<u16, u32>> = LazyLock::new(|| {
-        let mut tags = HashMap::new();
-        let mut number: u32 = 0;
-        while tags.len() < usize::from(SLOTS) {
-            tags.entry(slot(&number.to_string())).or_insert(number);
-            number += 1;
-        }
-        tags
-    });
-    if is_cluster {
-        format!("{DATASET_CREATED_AT}:{{{}}}", TAGS[&slot(&token(user))])
-    } else {
-        DATASET_CREATED_AT.to_owned()
-    }
 }
 
 const SLOTS: u16 = 16_384;
@@ -133,17 +106,6 @@ mod tests {
     fn slots_are_those_of_redis() {
         // The example of the specification is 0x31c3 before it is cut to a slot.
         assert_eq!((slot("123456789"), slot("user_1"), slot("")), (0x31c3, 7_877, 0));
-    }
-
-    #[test]
-    fn a_token_and_its_dataset_key_have_one_slot() {
-        for id in 1..=100 {
-            let user = UserId::new(id).unwrap();
-            let dataset_key = dataset_key(user, true);
-            let tag = dataset_key.strip_prefix("liveroom:born:{").and_then(|rest| rest.strip_suffix('}')).unwrap();
-            assert_eq!(slot(tag), slot(&token(user)));
-        }
-        assert_eq!(dataset_key(UserId::FIRST, false), DATASET_CREATED_AT);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
 //! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
 //! script appends to, numbers and publishes ([`order`] is the node's side of it); what nodes show of
-//! their users goes from node to node as messages ([`presence_sync`]); tokens are keys that other programs
-//! may write too ([`tokens`]).
+//! their users goes from node to node as messages ([`presence_sync`]); tokens are written for other
+//! programs, and read where these issued them ([`tokens`]).
 //!
 //! What is published may get lost, which Redis does not say: the log is the truth and a message only
 //! brings it sooner. Every batch says what it follows, a room looks into the log when something is
@@ -20,10 +20,11 @@ mod messages;
 mod order;
 mod presence_sync;
 mod rooms;
+mod token_rules;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -37,7 +38,7 @@ use crate::config::Config;
 use crate::domain::{LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
-use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal, TokenStore};
+use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore};
 use address::Address;
 use engine::{Command, Engine, Input};
 use link::Link;
@@ -66,11 +67,20 @@ struct Shared {
     /// Changes with each connection over which Redis reports changed tokens, and whenever all tokens may have
     /// changed; 0: changes are not reported.
     invalidation_epoch: AtomicU64,
-    /// Whether tokens in Redis are authoritative: not before it is known that Redis has not rolled back.
-    tokens_trusted: AtomicBool,
-    /// Redis rolled back to its state at this time, in milliseconds since the Unix epoch, and the tokens
-    /// changed since are not invalidated yet; 0: it did not.
-    rolled_back_to: AtomicI64,
+}
+
+impl Shared {
+    fn invalidation_epoch(&self) -> Option<u64> {
+        let epoch = self.invalidation_epoch.load(Ordering::Relaxed);
+        (epoch != 0).then_some(epoch)
+    }
+
+    /// A change of a token may have been missed.
+    fn advance_invalidation_epoch(&self) {
+        let advance = |epoch| (epoch != 0).then_some(epoch + 1);
+        // Without a connection there is nothing to advance: the next one begins another epoch.
+        let _ = self.invalidation_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
+    }
 }
 
 /// This node's part in a cluster. Clones are the same part.
@@ -97,8 +107,6 @@ impl RedisCluster {
             node: NodeId(rand::random()),
             alone_since: AtomicI64::new(0),
             invalidation_epoch: AtomicU64::new(0),
-            tokens_trusted: AtomicBool::new(true),
-            rolled_back_to: AtomicI64::new(0),
         });
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
         // number of rooms, users and operators.
@@ -143,20 +151,14 @@ impl RedisCluster {
         self.command(Command::Serve(handlers));
     }
 
-    /// Tokens in Redis, with the store for when Redis is away or lost them.
-    pub fn tokens(&self, store: Arc<dyn Store>) -> Arc<dyn TokenStore> {
-        Arc::new(RedisTokens::new(self.clone(), store))
+    /// Tokens in the store, which other programs read and replace in Redis.
+    pub fn tokens(&self, store: Arc<dyn Store>, read_origin: ReadTokenOrigin) -> Arc<dyn TokenStore> {
+        Arc::new(RedisTokens::new(self.clone(), store, read_origin))
     }
 
     fn command(&self, command: Command) {
         // Without its thread the node is alone for ever, which it has said when the thread ended.
         let _ = self.inputs.send(Input::Command(command));
-    }
-
-    /// Records the creation time of this Redis's data set under `key`, unless it is recorded already.
-    async fn record_dataset_creation(&self, key: String, at: Timestamp) -> Result<(), StoreError> {
-        let link = self.link.clone();
-        self.run(async move { engine::record_dataset_creation(&link, &key, at).await }).await
     }
 
     /// Runs what speaks to Redis where its connections live.

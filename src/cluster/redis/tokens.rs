@@ -1,114 +1,262 @@
 //! Current tokens as Redis keys, which the system that liveroom replaces reads and writes too.
+//!
+//! The database decides about tokens that liveroom issued; to verify one, Redis is not asked. Redis is written for
+//! other programs, and read for the tokens that they issued. That another program has set or deleted a token is found
+//! out by *looks*, which run beside everything else: Redis reports each change of a token key, a verified token is
+//! looked at when the database was asked for it, and after each connection to Redis so are the tokens that changed
+//! meanwhile. A look compares both stores ([`token_rules`]) and corrects the one that is behind. Nothing is queued
+//! for Redis in memory: what it missed is in the database, where every node finds it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use log::{debug, info, warn};
+use log::{debug, info};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::cluster::token_store::digest;
-use crate::cluster::{Nodes, StoreTokens, TokenStore};
+use crate::cluster::{Nodes, ReadTokenOrigin, StoreTokens, TokenStore};
 use crate::domain::{Timestamp, UserId};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, StoredToken};
 
-use super::RedisCluster;
-use super::keys;
+use super::engine::{Command, TokenNews};
+use super::token_rules::{RedisToken, Verdict, compare, is_void, stamp};
+use super::{RedisCluster, keys};
 
-/// Most logins and logouts that wait to be written to Redis; beyond, they are refused. About 300 bytes each.
-const PENDING_MAX: usize = 10_000;
-/// Largest clock difference between nodes.
+/// Most looks that wait, about 300 bytes each. Beyond, one is dropped, and sessions verify their tokens again.
+const LOOKS_MAX: usize = 10_000;
+/// Looks at once: they must leave connections of the pool to rooms.
+const LOOKS_AT_ONCE: usize = 2;
+/// How long a login or logout waits for Redis, which is written for others. It counts all the same.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// How much longer than the connection was away changed tokens are looked at: clocks of nodes differ.
 const CLOCK_SKEW_MS_MAX: i64 = 10_000;
-/// Time between two attempts to write them.
-const REPLAY_EVERY: Duration = Duration::from_millis(500);
+/// A token that changes in both stores while it is compared is compared again, so often.
+const COMPARE_TRIES: usize = 3;
 
-/// Tokens in Redis, each also in the store as a digest. Redis is authoritative. The store decides while
-/// Redis is away, and for tokens older than Redis's data set: a Redis that lost its data must not log
-/// everybody out.
+/// Sets the token and its stamp, or deletes the token, if both are as they were read. Nothing is an empty string.
+const CORRECT: &str = r"
+local found = redis.call('MGET', KEYS[1], KEYS[2])
+if (found[1] or '') ~= ARGV[1] or (found[2] or '') ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[3]) end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
+return 1";
+
+/// Why a token is looked at.
+#[derive(Debug)]
+enum Cause {
+    Changed,
+    /// This token was verified by the database.
+    Verified(String),
+    /// It changed while this node did not reach Redis.
+    Missed,
+}
+
+type Look = (UserId, Cause);
+
+/// Tokens in the store and in Redis. Clones are the same.
+#[derive(Clone)]
 pub struct RedisTokens {
     cluster: RedisCluster,
     store: Arc<dyn Store>,
-    stored: StoreTokens,
-    pending: Arc<PendingWrites>,
-}
-
-/// Writes made while Redis was away, replayed when it is back: the user's token, or none.
-#[derive(Default)]
-struct PendingWrites(Mutex<HashMap<UserId, Option<String>>>);
-
-impl PendingWrites {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Option<String>>> {
-        // Each change is a single insert or remove: nothing is half done after a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    stored: Arc<StoreTokens>,
+    read_origin: ReadTokenOrigin,
+    looks: mpsc::Sender<Look>,
 }
 
 impl RedisTokens {
-    pub fn new(cluster: RedisCluster, store: Arc<dyn Store>) -> Self {
-        let pending = Arc::new(PendingWrites::default());
-        cluster.runtime.spawn(replay_pending(cluster.clone(), store.clone(), pending.clone()));
-        Self { cluster, stored: StoreTokens::new(store.clone()), store, pending }
+    pub fn new(cluster: RedisCluster, store: Arc<dyn Store>, read_origin: ReadTokenOrigin) -> Self {
+        let (looks, due) = mpsc::channel(LOOKS_MAX);
+        let stored = Arc::new(StoreTokens::new(store.clone()));
+        let tokens = Self { cluster, store, stored, read_origin, looks };
+        tokens.cluster.runtime.spawn(tokens.clone().look_at(due));
+        let listener = tokens.clone();
+        tokens.cluster.command(Command::ListenToTokens(Box::new(move |news| listener.on_news(news))));
+        tokens
     }
 
-    async fn get(&self, key: String) -> Result<Option<String>, StoreError> {
-        let link = self.cluster.link.clone();
-        let mut cmd = redis::cmd("GET");
-        cmd.arg(key);
-        let got = async move {
-            match link.command(&cmd).await {
-                // A value of another type is not a token.
-                Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
-                result => result,
+    /// Called on the cluster's thread: must not block.
+    fn on_news(&self, news: TokenNews) {
+        match news {
+            TokenNews::Changed(user) => {
+                self.stored.invalidate(user);
+                self.request_look(user, Cause::Changed);
             }
-        };
-        self.cluster.run(got).await
+            TokenNews::AllChanged => self.stored.invalidate_all(),
+            TokenNews::Reached { since } => {
+                self.stored.invalidate_all();
+                tokio::spawn(self.clone().look_at_missed(since.plus_ms(-CLOCK_SKEW_MS_MAX)));
+            }
+        }
     }
 
-    /// Called when Redis has no token of this user, which is a logout or lost data. If the token is older than
-    /// Redis's data set it was lost: writes it again and returns true.
-    async fn restore_if_lost(&self, user: UserId, token: &str) -> Result<bool, StoreError> {
-        let Some(stored) = self.store.token(user).await? else { return Ok(false) };
-        if stored.digest != Some(digest(token)) {
-            return Ok(false);
+    fn request_look(&self, user: UserId, cause: Cause) {
+        if self.cluster.alone_since().is_some() {
+            // The next connection is followed by looks.
+            return;
         }
-        let dataset_key = keys::dataset_key(user, self.cluster.sharded);
-        let created_at = match self.get(dataset_key.clone()).await? {
-            Some(created_at) => created_at.parse().unwrap_or(i64::MIN),
-            // Without the key the data set is new, so every token is older.
-            None => {
-                self.cluster.record_dataset_creation(dataset_key, self.cluster.clock.now()).await?;
-                i64::MAX
-            }
-        };
-        if stored.at.0 >= created_at {
-            return Ok(false);
+        if self.looks.try_send((user, cause)).is_err() {
+            debug!("token not looked at, too many are waiting: user_id={user}");
+            self.cluster.shared.advance_invalidation_epoch();
         }
-        if write(&self.cluster, user, Some(token), true).await? {
-            info!("token put back into redis: user_id={user}");
-            return Ok(true);
-        }
-        // Another node wrote first: this token, or that of a new login.
-        Ok(self.get(keys::token(user)).await?.as_deref() == Some(&quoted(token)))
     }
 
-    /// Writes or deletes a token. While Redis is away, the write is kept pending.
-    async fn set(&self, user: UserId, token: Option<String>) -> Result<(), StoreError> {
-        let error = match write(&self.cluster, user, token.as_deref(), false).await {
-            Ok(_) => {
-                self.pending.lock().remove(&user);
-                return Ok(());
+    async fn look_at_missed(self, since: Timestamp) {
+        match self.store.tokens_since(since).await {
+            Ok(users) => {
+                for user in users {
+                    // As long as this task, the receiver is there.
+                    let _ = self.looks.send((user, Cause::Missed)).await;
+                }
             }
-            Err(error) => error,
-        };
-        let mut pending = self.pending.lock();
-        if pending.len() >= PENDING_MAX && !pending.contains_key(&user) {
-            return Err(error);
+            Err(error) => debug!("tokens that changed while redis was away not looked at: error={error}"),
         }
-        debug!("token owed to redis: user_id={user} error={error}");
-        pending.insert(user, token);
+    }
+
+    async fn look_at(self, mut due: mpsc::Receiver<Look>) {
+        let places = Arc::new(Semaphore::new(LOOKS_AT_ONCE));
+        while let Some((user, cause)) = due.recv().await {
+            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let tokens = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = tokens.look(user, cause).await {
+                    // After the next connection, or when the token is verified, it is looked at again.
+                    debug!("token not looked at: user_id={user} error={error}");
+                }
+                drop(place);
+            });
+        }
+    }
+
+    async fn look(&self, user: UserId, cause: Cause) -> Result<(), StoreError> {
+        // Redis before the row: if the stamp is that of the row, then what Redis holds came after the row.
+        let redis = self.read(user).await?;
+        if matches!(cause, Cause::Changed) && redis.is_of_one_write() {
+            return Ok(());
+        }
+        let row = self.stored.fresh(user).await?;
+        match (compare(row.as_ref(), &redis, &*self.read_origin), row) {
+            (Verdict::Outdated, Some(row)) => {
+                let verified = if let Cause::Verified(token) = cause { Some(token) } else { None };
+                return self.correct(user, &redis, &row, verified).await;
+            }
+            (Verdict::ChangedElsewhere, Some(row)) => _ = self.yield_to_redis(user, row).await?,
+            // Another node was faster.
+            _ if matches!(cause, Cause::Changed) => self.cluster.command(Command::Recheck(user)),
+            _ => {}
+        }
         Ok(())
+    }
+
+    /// Another program has set or deleted the token after the login or logout of `row`, which is void now. False:
+    /// there was another login or logout meanwhile.
+    async fn yield_to_redis(&self, user: UserId, row: StoredToken) -> Result<bool, StoreError> {
+        let is_removed = self.stored.remove(user, row).await?;
+        if is_removed {
+            info!("another program has changed the token: user_id={user}");
+        }
+        self.cluster.command(Command::Recheck(user));
+        Ok(is_removed)
+    }
+
+    /// Brings Redis up to date. The token itself can be written only by who has it: the store keeps a digest.
+    async fn correct(
+        &self,
+        user: UserId,
+        redis: &RedisToken,
+        row: &StoredToken,
+        verified: Option<String>,
+    ) -> Result<(), StoreError> {
+        let in_hand = verified.or_else(|| redis.token()).filter(|token| row.digest == Some(digest(token)));
+        let (token, stamp) = match in_hand {
+            Some(token) => (quoted(&token), stamp(row)),
+            None if row.digest.is_none() => (String::new(), stamp(row)),
+            // An old token must not look good to other programs. Without the stamp of its login, the one that is
+            // missing is not taken for deleted.
+            None if redis.raw.is_some() => (String::new(), String::new()),
+            None => return Ok(()),
+        };
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(CORRECT).arg(2).arg(keys::token(user)).arg(keys::token_stamp(user));
+        cmd.arg(redis.raw.as_deref().unwrap_or_default()).arg(redis.stamp.as_deref().unwrap_or_default());
+        cmd.arg(token).arg(stamp);
+        let link = self.cluster.link.clone();
+        let is_done: bool = self.cluster.run(async move { link.command(&cmd).await }).await?;
+        debug!("token in redis corrected: user_id={user} is_done={is_done}");
+        Ok(())
+    }
+
+    async fn read(&self, user: UserId) -> Result<RedisToken, StoreError> {
+        let link = self.cluster.link.clone();
+        // A value of another type counts as none.
+        let mut cmd = redis::cmd("MGET");
+        cmd.arg(keys::token(user)).arg(keys::token_stamp(user));
+        let (raw, stamp) = self.cluster.run(async move { link.command(&cmd).await }).await?;
+        Ok(RedisToken { raw, stamp })
+    }
+
+    /// Writes a login or logout for other programs. One that fails is made up for by a look.
+    async fn publish(&self, user: UserId, token: Option<&str>, row: &StoredToken) {
+        let (key, stamp_key, stamp) = (keys::token(user), keys::token_stamp(user), stamp(row));
+        let mut writes = redis::pipe();
+        writes.atomic();
+        match token {
+            Some(token) => writes.cmd("MSET").arg(key).arg(quoted(token)).arg(stamp_key).arg(stamp).ignore(),
+            None => writes.del(key).ignore().set(stamp_key, stamp).ignore(),
+        };
+        let link = self.cluster.link.clone();
+        let writing = self.cluster.runtime.spawn(async move {
+            if let Err(error) = link.pipeline::<()>(&writes).await {
+                debug!("token not written to redis: user_id={user} error={error}");
+            }
+        });
+        if self.cluster.alone_since().is_none() {
+            // It goes on when this gives up.
+            let _ = timeout(WRITE_TIMEOUT, writing).await;
+        }
+    }
+
+    /// Whether a token that is not in the store, as `row` says, is the user's current one by Redis.
+    async fn is_current_by_redis(
+        &self,
+        user: UserId,
+        token: &str,
+        mut row: Option<StoredToken>,
+    ) -> Result<bool, StoreError> {
+        let origin = (self.read_origin)(token);
+        if origin.is_some_and(|origin| origin.is_issued_here) {
+            return Ok(false);
+        }
+        for _ in 0..COMPARE_TRIES {
+            let redis = match self.read(user).await {
+                Ok(redis) => redis,
+                // A later login or logout here has ended it, whatever Redis holds.
+                Err(_) if row.as_ref().zip(origin).is_some_and(|(row, origin)| is_void(row, origin)) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+            if redis.token().as_deref() != Some(token) {
+                return Ok(false);
+            }
+            if row.is_some() {
+                // As in a look: Redis before the row.
+                row = self.stored.fresh(user).await?;
+            }
+            let Some(found) = row.clone() else { return Ok(true) };
+            match compare(Some(&found), &redis, &*self.read_origin) {
+                Verdict::Consistent => return Ok(true),
+                Verdict::ChangedElsewhere if self.yield_to_redis(user, found).await? => return Ok(true),
+                Verdict::ChangedElsewhere => {}
+                Verdict::Outdated => {
+                    self.request_look(user, Cause::Missed);
+                    return Ok(false);
+                }
+            }
+        }
+        Err(StoreError::Unavailable("the token changes again and again".into()))
     }
 }
 
@@ -117,106 +265,34 @@ fn quoted(token: &str) -> String {
     serde_json::Value::from(token).to_string()
 }
 
-/// Sets or deletes a user's token in Redis. With `is_new`, false if the key exists already.
-async fn write(cluster: &RedisCluster, user: UserId, token: Option<&str>, is_new: bool) -> Result<bool, StoreError> {
-    let mut cmd = redis::cmd(if token.is_some() { "SET" } else { "DEL" });
-    cmd.arg(keys::token(user));
-    if let Some(token) = token {
-        cmd.arg(quoted(token));
-    }
-    if is_new {
-        cmd.arg("NX");
-    }
-    let link = cluster.link.clone();
-    let written: redis::Value = cluster.run(async move { link.command(&cmd).await }).await?;
-    Ok(written != redis::Value::Nil)
-}
-
-/// Replays writes that Redis missed, and invalidates tokens after it rolled back.
-async fn replay_pending(cluster: RedisCluster, store: Arc<dyn Store>, pending: Arc<PendingWrites>) {
-    loop {
-        tokio::time::sleep(REPLAY_EVERY).await;
-        let rolled_back_to = cluster.shared.rolled_back_to.load(Ordering::Relaxed);
-        if rolled_back_to != 0 {
-            match invalidate_changed_since(&cluster, &*store, Timestamp(rolled_back_to - CLOCK_SKEW_MS_MAX)).await {
-                Ok(users_count) => {
-                    warn!("logins and logouts that redis forgot are asked of the store: users={users_count}");
-                    cluster.shared.rolled_back_to.store(0, Ordering::Relaxed);
-                    cluster.shared.tokens_trusted.store(true, Ordering::Relaxed);
-                }
-                Err(error) => debug!("what redis forgot is not made up for yet: error={error}"),
-            }
-        }
-        let due: Vec<(UserId, Option<String>)> =
-            pending.lock().iter().map(|(user, token)| (*user, token.clone())).collect();
-        let due_count = due.len();
-        for (user, token) in due {
-            if write(&cluster, user, token.as_deref(), false).await.is_err() {
-                if cluster.alone_since().is_some() {
-                    break;
-                }
-                // In a Redis Cluster the servers of other users may be there.
-                continue;
-            }
-            let mut pending = pending.lock();
-            // Unless there was another login or logout meanwhile.
-            if pending.get(&user) == Some(&token) {
-                pending.remove(&user);
-            }
-        }
-        if due_count > 0 && pending.lock().is_empty() {
-            warn!("logins and logouts of the time without redis are written: users={due_count}");
-        }
-    }
-}
-
-/// Redis rolled back to its state at `since`. Deletes the token of each user whose token changed after that,
-/// and marks the data set as new, so that the store decides about them. Returns their number.
-async fn invalidate_changed_since(
-    cluster: &RedisCluster,
-    store: &dyn Store,
-    since: Timestamp,
-) -> Result<usize, StoreError> {
-    let users = store.tokens_since(since).await?;
-    let mut dataset_keys: BTreeSet<String> =
-        users.iter().map(|user| keys::dataset_key(*user, cluster.sharded)).collect();
-    dataset_keys.insert(keys::DATASET_CREATED_AT.to_owned());
-    for user in &users {
-        write(cluster, *user, None, false).await?;
-    }
-    for dataset_key in dataset_keys {
-        let (link, mut cmd) = (cluster.link.clone(), redis::cmd("SET"));
-        cmd.arg(dataset_key).arg(cluster.clock.now().0);
-        cluster.run(async move { link.command::<redis::Value>(&cmd).await }).await?;
-    }
-    Ok(users.len())
-}
-
 impl TokenStore for RedisTokens {
     fn invalidation_epoch(&self) -> Option<u64> {
-        let epoch = self.cluster.shared.invalidation_epoch.load(Ordering::Relaxed);
-        (epoch != 0).then_some(epoch)
+        self.cluster.shared.invalidation_epoch()
+    }
+
+    fn invalidate(&self, user: UserId) {
+        self.stored.invalidate(user);
+    }
+
+    fn invalidate_all(&self) {
+        self.stored.invalidate_all();
     }
 
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move {
-            if self.cluster.sharded {
-                // Before the token: a token without it would count as lost after a logout. If the server is
-                // away this fails like the token's write, which is then pending.
-                let _ = self.cluster.record_dataset_creation(keys::dataset_key(user, true), at).await;
-            }
-            self.set(user, Some(token.clone())).await?;
-            self.stored.replace(user, &token, at).await
+            let row = self.stored.set(user, Some(&token), at).await?;
+            self.publish(user, Some(&token), &row).await;
+            Ok(())
         }
         .boxed()
     }
 
     fn clear(&self, user: UserId, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            // The store first: otherwise a token deleted from Redis could be restored from the store.
-            self.stored.clear(user, at).await?;
-            self.set(user, None).await
+            let row = self.stored.set(user, None, at).await?;
+            self.publish(user, None, &row).await;
+            Ok(())
         }
         .boxed()
     }
@@ -224,26 +300,15 @@ impl TokenStore for RedisTokens {
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
         let token = token.to_owned();
         async move {
-            let pending = self.pending.lock().get(&user).cloned();
-            if let Some(pending) = pending {
-                return Ok(pending.as_deref() == Some(token.as_str()));
+            let digest = digest(&token);
+            let known = self.stored.known(user, &digest).await?;
+            if !known.token.as_ref().is_some_and(|current| current.digest.as_ref() == Some(&digest)) {
+                return self.is_current_by_redis(user, &token, known.token).await;
             }
-            let found = match self.cluster.shared.tokens_trusted.load(Ordering::Relaxed) {
-                true => self.get(keys::token(user)).await,
-                false => Err(StoreError::Unavailable("redis: not known yet what it has forgotten".into())),
-            };
-            match found {
-                Ok(Some(current)) => Ok(current == quoted(&token)),
-                Ok(None) => self.restore_if_lost(user, &token).await,
-                Err(error) => {
-                    debug!("redis does not say whose token is current, the store does: user_id={user} error={error}");
-                    if self.stored.is_current(user, &token).await? {
-                        return Ok(true);
-                    }
-                    // It may be a token of another account service, which only Redis has.
-                    Err(error)
-                }
+            if known.is_fresh {
+                self.request_look(user, Cause::Verified(token));
             }
+            Ok(true)
         }
         .boxed()
     }

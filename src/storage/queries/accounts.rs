@@ -15,6 +15,9 @@ use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, U
 /// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at worst.
 const SKELETON_BYTES_MAX: usize = 2_000;
 
+/// Users in one answer about changed tokens.
+const TOKENS_SINCE_MAX: i64 = 10_000;
+
 /// Accounts whose skeletons are filled in by one transaction.
 const FILL_ROWS: i64 = 500;
 
@@ -112,7 +115,7 @@ pub async fn set_enabled(conn: &mut Conn, id: UserId, enabled: bool, at: Timesta
 }
 
 pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {
-    // A logout is recorded, so that a token store that lost it can be corrected.
+    // A logout is a row too: it says since when older tokens of the user are void, whoever issued them.
     let digest = digest.unwrap_or_default();
     require_storable(&[&digest])?;
     diesel::insert_into(session_tokens::table)
@@ -129,9 +132,17 @@ pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at
     Ok(())
 }
 
+pub async fn remove_token(conn: &mut Conn, user: UserId, expected: StoredToken) -> Result<bool, StoreError> {
+    let digest = expected.digest.unwrap_or_default();
+    let unchanged = session_tokens::digest.eq(digest).and(session_tokens::created_at.eq(expected.at.0));
+    let rows = diesel::delete(session_tokens::table.find(user.get()).filter(unchanged)).execute(conn).await?;
+    Ok(rows > 0)
+}
+
 pub async fn tokens_since(conn: &mut Conn, since: Timestamp) -> Result<Vec<UserId>, StoreError> {
-    let changed = session_tokens::table.filter(session_tokens::created_at.ge(since.0)).select(session_tokens::user_id);
-    let users: Vec<i64> = changed.load(conn).await?;
+    let changed = session_tokens::table.filter(session_tokens::created_at.ge(since.0));
+    let newest = changed.order(session_tokens::created_at.desc()).limit(TOKENS_SINCE_MAX);
+    let users: Vec<i64> = newest.select(session_tokens::user_id).load(conn).await?;
     Ok(users.into_iter().filter_map(UserId::new).collect())
 }
 

@@ -74,6 +74,10 @@ impl Store for Backend {
         self.read(move |conn| accounts::tokens_since(conn, since).boxed())
     }
 
+    fn remove_token(&self, user: UserId, expected: StoredToken) -> Stored<'_, bool> {
+        self.write(move |conn| accounts::remove_token(conn, user, expected).boxed())
+    }
+
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>> {
         self.read(move |conn| accounts::token(conn, user).boxed())
     }

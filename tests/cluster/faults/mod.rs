@@ -9,4 +9,5 @@ mod redis_away;
 mod redis_forgets;
 mod rolling;
 mod soak;
+mod tokens;
 mod way_cut;

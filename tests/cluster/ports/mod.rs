@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::{NodeHandlers, RedisCluster};
-use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal};
+use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal, TokenStore};
 use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
+use liveroom::storage::Store;
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
+use crate::support::JWT_SECRET;
 use crate::support::room_log::{Log, NOW, eventually, text_of, within};
 
 /// A node as far as it is one for others.
@@ -45,6 +48,11 @@ impl Node {
             number: Box::new(|_| {}),
         });
         Self { cluster, signals }
+    }
+
+    /// The tokens of this node over a store.
+    pub fn tokens(&self, store: &Arc<dyn Store>) -> Arc<dyn TokenStore> {
+        self.cluster.tokens(store.clone(), token_origin_reader(JWT_SECRET))
     }
 
     pub async fn open(&self, live_id: LiveId) -> Log {

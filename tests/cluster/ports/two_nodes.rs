@@ -347,7 +347,7 @@ impl Logins {
         let url = format!("sqlite://{}/liveroom.db", dir.path().display());
         let options = StoreOptions { wait_ms: 30_000, ..StoreOptions::default() };
         let store = storage::open(&url, options).await.unwrap();
-        let (one, two) = (pair.one.cluster.tokens(store.clone()), pair.two.cluster.tokens(store.clone()));
+        let [one, two] = [&pair.one, &pair.two].map(|node| node.tokens(&store));
         Self { store, one, two, _dir: dir }
     }
 

@@ -122,6 +122,12 @@ async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
     db.store.set_token(alice, None, later).await.unwrap();
     assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: None, at: later }));
     assert_eq!(db.store.tokens_since(later).await.unwrap(), [alice], "a logout is remembered");
+    let [replaced, current] = [NOW, later].map(|at| StoredToken { digest: None, at });
+    assert!(!db.store.remove_token(alice, replaced).await.unwrap(), "it is another one now");
+    assert_eq!(db.store.token(alice).await.unwrap(), Some(current.clone()));
+    assert!(db.store.remove_token(alice, current.clone()).await.unwrap());
+    assert_eq!(db.store.token(alice).await.unwrap(), None);
+    assert!(!db.store.remove_token(alice, current).await.unwrap());
 }
 
 async fn the_newest_networks_of_a_users_logins_are_remembered(db: Database) {

@@ -1,7 +1,6 @@
 //! The other nodes: membership by heartbeats, requests for reports, and signals to all nodes.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -15,8 +14,6 @@ use super::super::messages::NodeMessage;
 use super::super::presence_sync::SyncOutcome;
 use super::{Engine, Input, json};
 
-/// How long Redis keeps the heartbeat of a node that has stopped, in seconds.
-const HEARTBEAT_EX_S: u64 = 86_400;
 /// A gap between two checks from which on this node itself was suspended, for example with its machine.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most report requests under way; operators are few.
@@ -43,33 +40,16 @@ impl Engine {
         self.spawn_command(cmd);
     }
 
-    /// Publishes and stores a heartbeat; its outcome shows whether commands work.
+    /// Publishes a heartbeat; its outcome shows whether commands work.
     pub(super) fn send_heartbeat(&mut self) {
         if self.leaving {
             return;
         }
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Heartbeat { node: self.shared.node.0 }));
-        self.heartbeats_count += 1;
-        let (link, inputs, count) = (self.link.clone(), self.inputs.clone(), self.heartbeats_count);
-        let shared = self.shared.clone();
-        let mut set = redis::cmd("SET");
-        set.arg(keys::heartbeat(self.shared.node))
-            .arg(format!("{count} {}", self.clock.now().0))
-            .arg("EX")
-            .arg(HEARTBEAT_EX_S);
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            let result = async {
-                link.command::<()>(&cmd).await?;
-                // The stored heartbeat must be checked for a rollback before it is overwritten.
-                if shared.tokens_trusted.load(Ordering::Relaxed) {
-                    link.command::<()>(&set).await?;
-                    return Ok(count);
-                }
-                Ok(0)
-            };
-            let kept = result.await;
-            let _ = inputs.send(Input::HeartbeatStored(kept));
+            let _ = inputs.send(Input::HeartbeatPublished(link.command(&cmd).await));
         });
     }
 

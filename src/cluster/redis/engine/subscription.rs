@@ -10,22 +10,23 @@ use log::{info, warn};
 use redis::{PushInfo, PushKind, RedisResult, Value};
 
 use crate::cluster::Signal;
-use crate::domain::{LiveId, NodeId, Timestamp};
+use crate::domain::LiveId;
 
 use super::super::connection::{RedisConnection, Server};
 use super::super::keys;
-use super::super::link::Link;
 use super::super::messages::NodeMessage;
 use super::super::presence_sync::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
-use super::{Engine, EngineRoom, Input, json, record_dataset_creation};
+use super::{Engine, EngineRoom, Input, TokenNews, json};
 
 /// Time between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
 /// Time between two pings.
 const PING_EVERY: Duration = Duration::from_millis(500);
-/// Attempts to read the state of a Redis after connecting.
-const STATE_READ_TRIES: usize = 40;
+/// Attempts to take a number after connecting.
+const NUMBER_TRIES: usize = 40;
+/// How far back a node that has just started looks at tokens: another may have died without Redis.
+const LOOK_BACK_AT_START: Duration = Duration::from_secs(600);
 /// Invalidation epochs per connection, so that those of two connections differ.
 const EPOCHS_PER_CONNECTION: u64 = 1 << 20;
 /// Most messages in the backlog of one connection. Beyond, they are dropped, and rooms read their logs.
@@ -60,6 +61,9 @@ pub struct Subscription {
     servers: BTreeSet<Server>,
     connecting: bool,
     away_since: Option<Instant>,
+    /// Connections so far, and how long Redis had not been reached when the current one was made.
+    reached_count: u64,
+    unreached_for: Duration,
     next_attempt: Instant,
     next_ping: Instant,
     pinging: bool,
@@ -76,6 +80,8 @@ impl Subscription {
             servers: BTreeSet::new(),
             connecting: false,
             away_since: Some(now),
+            reached_count: 0,
+            unreached_for: Duration::ZERO,
             next_attempt: now,
             next_ping: now,
             pinging: false,
@@ -90,29 +96,6 @@ impl Subscription {
 
     pub fn away_since(&self) -> Option<Instant> {
         self.away_since
-    }
-}
-
-/// The state of a Redis, read after connecting.
-pub struct RedisState {
-    /// Whether it had no data set.
-    is_new: bool,
-    /// This node's latest stored heartbeat: count and time.
-    heartbeat: Option<(u64, Timestamp)>,
-    /// This node's number from now on.
-    number: u64,
-}
-
-impl RedisState {
-    async fn of(link: &Link, node: NodeId, now: Timestamp) -> RedisResult<Self> {
-        let (mut exists, mut heartbeat, mut number) = (redis::cmd("EXISTS"), redis::cmd("GET"), redis::cmd("INCR"));
-        let is_new = !link.command::<bool>(exists.arg(keys::DATASET_CREATED_AT)).await?;
-        let heartbeat: Option<String> = link.command(heartbeat.arg(keys::heartbeat(node))).await?;
-        record_dataset_creation(link, keys::DATASET_CREATED_AT, now).await?;
-        let number = link.command(number.arg(keys::NUMBERS)).await?;
-        let heartbeat = heartbeat.as_deref().and_then(|heartbeat| heartbeat.split_once(' '));
-        let heartbeat = heartbeat.and_then(|(count, at)| Some((count.parse().ok()?, Timestamp(at.parse().ok()?))));
-        Ok(Self { is_new, heartbeat, number })
     }
 }
 
@@ -168,17 +151,21 @@ impl Engine {
                 self.shared.invalidation_epoch.store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
                 self.subscription.servers = servers;
                 self.subscription.pinging = false;
-                self.subscription.away_since = None;
+                let away_since = self.subscription.away_since.take().unwrap_or(now);
+                let is_first = self.subscription.reached_count == 0;
+                let look_back = if is_first { LOOK_BACK_AT_START } else { Duration::ZERO };
+                self.subscription.unreached_for = look_back + now.saturating_duration_since(away_since);
+                self.subscription.reached_count += 1;
+                self.report_reached();
+                self.send_heartbeat();
                 self.subscription.next_ping = now + PING_EVERY;
                 // The next commands show whether they work.
                 self.failing_since = None;
-                let (link, node, now) = (self.link.clone(), self.shared.node, self.clock.now());
-                let inputs = self.inputs.clone();
+                let (link, inputs) = (self.link.clone(), self.inputs.clone());
                 tokio::spawn(async move {
-                    // Until it is read, the store decides about tokens.
-                    for _ in 0..STATE_READ_TRIES {
-                        if let Ok(state) = RedisState::of(&link, node, now).await {
-                            let _ = inputs.send(Input::StateRead { connection: number, state });
+                    for _ in 0..NUMBER_TRIES {
+                        if let Ok(taken) = link.command(redis::cmd("INCR").arg(keys::NUMBERS)).await {
+                            let _ = inputs.send(Input::NumberTaken { connection: number, number: taken });
                             return;
                         }
                         tokio::time::sleep(CONNECT_EVERY).await;
@@ -195,24 +182,19 @@ impl Engine {
         }
     }
 
-    /// Compares the stored heartbeat with those this node wrote: an earlier one means that Redis rolled back.
-    /// An empty Redis did not: the creation time of its data set shows that its tokens are lost.
-    pub(super) fn detect_rollback(&mut self, connection: u64, state: &RedisState) {
-        if connection != self.subscription.number {
-            return;
+    pub(super) fn take_number(&mut self, connection: u64, number: u64) {
+        if connection == self.subscription.number {
+            self.number = Some(number);
+            self.pass_number();
         }
-        self.number = Some(state.number);
-        self.pass_number();
-        let (heartbeats_count, heartbeat_at) = state.heartbeat.unwrap_or((0, self.started_at));
-        if state.is_new || heartbeats_count >= self.heartbeats_stored {
-            self.shared.tokens_trusted.store(true, Ordering::Relaxed);
-        } else {
-            warn!("redis fell back to an earlier state: heartbeats={}", self.heartbeats_stored - heartbeats_count);
-            self.shared.rolled_back_to.store(heartbeat_at.0.max(1), Ordering::Relaxed);
+    }
+
+    /// Reports to the tokens that Redis is reached, and since when it was not.
+    pub(super) fn report_reached(&self) {
+        if let Some(listener) = &self.token_listener {
+            let away_ms = i64::try_from(self.subscription.unreached_for.as_millis()).unwrap_or(i64::MAX);
+            listener(TokenNews::Reached { since: self.clock.now().plus_ms(-away_ms) });
         }
-        // This rollback is handled.
-        self.heartbeats_stored = 0;
-        self.send_heartbeat();
     }
 
     /// Subscribes to a room's channel. The room sends no request to its log before that succeeded.
@@ -285,7 +267,6 @@ impl Engine {
         warn!("subscription lost: error={why}");
         let now = Instant::now();
         self.shared.invalidation_epoch.store(0, Ordering::Relaxed);
-        self.shared.tokens_trusted.store(false, Ordering::Relaxed);
         // Inputs of the lost connection are ignored.
         self.subscription.number = 0;
         self.subscription.away_since = Some(now);
@@ -399,17 +380,25 @@ impl Engine {
 
     /// Redis reports that tokens were set or deleted; without names: any of them.
     fn tokens_changed(&self, data: &[Value]) {
-        let Some(handlers) = &self.handlers else { return };
+        let report = |news| {
+            if let Some(listener) = &self.token_listener {
+                listener(news);
+            }
+        };
         let Some(Value::Array(keys)) = data.first() else {
             // Everything was deleted. Each session finds out at its next periodic check.
-            self.shared.invalidation_epoch.fetch_add(1, Ordering::Relaxed);
+            report(TokenNews::AllChanged);
+            self.shared.advance_invalidation_epoch();
             return;
         };
         for key in keys {
             if let Value::BulkString(key) = key
                 && let Some(user) = str::from_utf8(key).ok().and_then(keys::user_of_token)
             {
-                (handlers.on_signal)(Signal::Recheck(user));
+                report(TokenNews::Changed(user));
+                if let Some(handlers) = &self.handlers {
+                    (handlers.on_signal)(Signal::Recheck(user));
+                }
             }
         }
     }
