@@ -154,7 +154,7 @@ impl Source {
 
     /// Its code without comments and without the unit tests at its end, which may reach anywhere.
     fn code(&self) -> String {
-        let production = self.text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let production = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let code = production.lines().filter(|line| !line.trim_start().starts_with("//"));
         code.flat_map(|line| [line, "\n"]).collect()
     }
@@ -541,4 +541,5 @@ fn imports_are_found_however_they_are_written() {
     assert_eq!(source("src/a.rs", "fn f() { crate::app::start() }"), set(&["app"]));
     assert_eq!(source("src/a/b.rs", "use super::c;\nuse super::super::app;"), set(&["app"]));
     assert_eq!(source("src/a/mod.rs", "use super::app;\n#[cfg(test)]\nmod tests { use crate::x; }"), set(&["app"]));
+    assert_eq!(source("src/a/mod.rs", "#[cfg(test)]\nmod tests;\nuse super::app;"), set(&["app"]));
 }
