@@ -39,7 +39,7 @@ use crate::transport::{Connections, TransportState};
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
 
 /// The time that clients have to answer a close frame when the node stops.
-const GOOD_BYES: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long sessions wait, before they are closed and sent elsewhere, for changes that are under way. Those
 /// that take longer, because a row is locked, are waited for later.
@@ -218,7 +218,7 @@ impl App {
         if let Err(error) = SockRef::from(&self.listener).shutdown(Shutdown::Both) {
             warn!("listener not closed: error={error}");
         }
-        // While rooms and other nodes still hear of them: a change that was committed has its effects.
+        // While rooms and other nodes can still be notified: a change that was committed has its effects.
         let mut changed = pin!(self.changes.finish());
         let has_changed = timeout(CHANGES_FIRST, &mut changed).await.is_ok();
         // Before the sessions: what their ends look like elsewhere depends on it.
@@ -247,9 +247,9 @@ impl App {
         if flushed.await.is_err() {
             error!("drained without the store: writes_lost={}", self.persister.queued_count());
         }
-        // Sockets whose session is over say good-bye; the worker threads end with the server.
-        let good_byes = Instant::now() + GOOD_BYES;
-        while self.transport.sockets_count() > 0 && Instant::now() < good_byes {
+        // Sockets whose session is over close; the worker threads end with the server.
+        let close_deadline = Instant::now() + CLOSE_TIMEOUT;
+        while self.transport.sockets_count() > 0 && Instant::now() < close_deadline {
             sleep(Duration::from_millis(10)).await;
         }
         // Those that have a request under way are waited for, the idle ones need not be.

@@ -209,7 +209,7 @@
 //! # The lab
 //!
 //! `src/bin/lab` is a second program, `liveroom-lab`: it plays rooms from `tests/load/*.toml` against
-//! a server and verifies what every member hears. It imports nothing of this crate, so that it judges
+//! a server and verifies what every member receives. It imports nothing of this crate, so that it judges
 //! the wire and not our idea of it.
 //!
 //! # What is not here yet

@@ -62,7 +62,7 @@ mod tests {
             counter.try_send(Count(n)).unwrap_or_else(|_| panic!("message {n} was refused"));
         }
         drop(release);
-        let heard: Vec<u32> = counts.iter().take(100).collect();
-        assert_eq!(heard, (0..100).collect::<Vec<_>>());
+        let received: Vec<u32> = counts.iter().take(100).collect();
+        assert_eq!(received, (0..100).collect::<Vec<_>>());
     }
 }

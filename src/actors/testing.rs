@@ -34,7 +34,7 @@ pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at:
     store.perform(ActionRecord::new(Principal::Operator, Role::Operator, scope, action, at)).await.unwrap();
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 const PLENTY: u32 = 10_000;
 
 pub struct Node {
@@ -163,7 +163,7 @@ impl Guest {
             }
             let mut packets = Vec::new();
             let drained = poll_fn(|cx| self.outbox.poll_drain(cx, DrainLimits::ALL, &mut packets));
-            let drained = timeout(PATIENCE, drained).await;
+            let drained = timeout(WAIT_MAX, drained).await;
             let drained = drained.unwrap_or_else(|_| panic!("waited too long; read so far: {:?}", self.read));
             drained.unwrap_or_else(|reason| panic!("session ended: {reason:?}; read so far: {:?}", self.read));
             let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);

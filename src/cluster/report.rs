@@ -113,7 +113,7 @@ pub struct RoomReport {
     pub status: i16,
     /// Sessions on this node.
     pub members: usize,
-    /// Users online, over all nodes that this one hears.
+    /// Users online, over all nodes whose presence this one receives.
     pub users: usize,
     pub comments_per_s: f64,
     pub gifts_per_s: f64,

@@ -127,7 +127,7 @@ sections! {
         redis_pool_size: u32 = 4, 1..=256;
         /// How long Redis may be silent before this node goes on alone.
         redis_timeout_ms: Millis = Millis::new(2_000), 100..=TIMEOUT_MS_MAX;
-        /// A node that was not heard of for so long is dead.
+        /// A node that sent nothing for so long is dead.
         node_timeout_ms: Millis = Millis::new(60_000), 1_000..=TIMEOUT_MS_MAX;
     }
 

@@ -3,9 +3,9 @@
 /// A decision to end a session. The transport turns it into a close code, the protocol into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disconnect {
-    /// The client said good-bye or its socket is gone.
+    /// The client closed the connection, or its socket is gone.
     ByClient,
-    /// Nothing heard within the heartbeat's time.
+    /// Nothing was received within the time of the heartbeat.
     PingTimeout,
     /// The node drains. Reconnect.
     Shutdown,
@@ -45,7 +45,7 @@ impl Disconnect {
     }
 
     /// Whether the node decided that this user is not to come back by itself. Only these reasons are worth a
-    /// good-bye of Socket.IO: a client that receives one stays away until its page connects again, while one
+    /// disconnect of Socket.IO: a client that receives one stays away until its page connects again, while one
     /// that only loses its transport reconnects.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Policy | Self::Unauthorized | Self::Disabled | Self::Kicked | Self::OtherDevice)

@@ -80,7 +80,7 @@ impl fmt::Display for NodeId {
 }
 
 /// The name of a session that other members see in `clients`, and on which a Socket.IO client
-/// hears its errors.
+/// receives its errors.
 pub type SocketId = Arc<str>;
 
 /// An amount of coins. Never negative where it is a balance or a price; signed because a ledger

@@ -53,7 +53,7 @@ impl RoomLedger {
     }
 
     /// Takes in a total that another node's commit reported.
-    pub fn hear_total(&mut self, live_coin: Coins) {
+    pub fn apply_total(&mut self, live_coin: Coins) {
         self.total = self.total.max(live_coin);
     }
 

@@ -196,7 +196,7 @@ impl<H: Clone> Room<H> {
         ]);
         // Between the answer, which says that it comes, and anything new, which comes after it.
         effects.extend(recover_after.map(|after| Effect::Replay { handle: handle.clone(), after }));
-        // It hears what is announced now; if nothing is, it is shown what the others know.
+        // It receives the announcement of now; if there is none, it is sent what the others have.
         let shown = |presence| Effect::Show { handle, presence };
         effects.extend(self.announce(now).or_else(|| self.presence.snapshot_for_newcomer().map(shown)));
         // It was counted when it came, and a row for every renewal would crowd out those of others.
@@ -244,7 +244,7 @@ impl<H: Clone> Room<H> {
         sessions.into_iter().flat_map(|session| self.expel(session, KickReason::Operator, now)).collect()
     }
 
-    /// A member is removed at once and hears why. After its detach, so that nothing of this membership
+    /// Removes a member at once and notifies it. After its detach, so that nothing of this membership
     /// follows, and before anything of the next one.
     pub fn expel(&mut self, session: SessionId, reason: KickReason, now: Timestamp) -> Vec<Effect<H>> {
         let Some(member) = self.members.get(session) else { return Vec::new() };
@@ -292,7 +292,7 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// A member's connection is gone without a good-bye: it is announced when the grace has passed
+    /// A member's connection is lost without a leave: that is announced when the grace has passed
     /// and the user did not come back ([`Room::tick`]).
     pub fn connection_lost(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
         match self.members.connection_lost(session, now.plus_ms(self.settings.leave_grace_ms)) {
@@ -341,7 +341,7 @@ impl<H: Clone> Room<H> {
             RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset),
             RoomEvent::Gift { receipt, .. } => {
                 self.announced_gifts.record(receipt.record_id, sequenced.offset);
-                self.ledger.hear_total(receipt.live_coin);
+                self.ledger.apply_total(receipt.live_coin);
                 self.live.coin = self.ledger.total();
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }

@@ -73,7 +73,7 @@ fn same_token(found: &str, expected: &str) -> bool {
     Sha256::digest(found) == Sha256::digest(expected)
 }
 
-/// GET /admin/nodes: all nodes that were heard of lately, this one first.
+/// GET /admin/nodes: all nodes that are alive, this one first.
 pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
     ok(NodeView::all(state.everywhere.reports(RoomsAsked::Totals).await?))
 }

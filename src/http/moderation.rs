@@ -77,7 +77,7 @@ struct KickView {
     user_id: i64,
 }
 
-/// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They hear
+/// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They receive
 /// `kicked`, and may join again.
 pub async fn kick(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;

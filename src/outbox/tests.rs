@@ -171,9 +171,9 @@ async fn a_push_reaches_a_socket_that_keeps_up_by_itself() {
     assert_eq!(outbox.push(Packet::text("a", Priority::Droppable)), Pushed::Queued);
     assert_eq!(outbox.push_run(&run(&[("b", DROPPABLE), ("c", DROPPABLE)])), Pushed::Queued);
     assert_eq!(outbox.queued(), (0, 0));
-    let mut heard = [0; 9];
-    tokio::io::AsyncReadExt::read_exact(&mut client, &mut heard).await.unwrap();
-    assert_eq!(&heard, b"\x81\x01a\x81\x01b\x81\x01c");
+    let mut received = [0; 9];
+    tokio::io::AsyncReadExt::read_exact(&mut client, &mut received).await.unwrap();
+    assert_eq!(&received, b"\x81\x01a\x81\x01b\x81\x01c");
 }
 
 #[actix_web::test]
@@ -195,8 +195,8 @@ async fn a_stopped_reader_costs_its_bound_and_hears_whole_frames_in_order_when_i
     assert!(outbox.full_for().is_some());
     outbox.close(Disconnect::Kicked);
 
-    let mut heard = Vec::new();
-    let reading = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut heard);
+    let mut received = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut received);
     let writing = async {
         let end = std::future::poll_fn(|cx| outbox.poll_flush(cx)).await;
         outbox.kill_socket();
@@ -206,7 +206,7 @@ async fn a_stopped_reader_costs_its_bound_and_hears_whole_frames_in_order_when_i
     let (read, end) = futures_util::future::join(reading, writing).await;
     read.unwrap();
     assert_eq!(end, FlushEnd::Closed(Disconnect::Kicked));
-    let frames = heard.strip_prefix(b"head").unwrap().chunks(1_001 + 4);
+    let frames = received.strip_prefix(b"head").unwrap().chunks(1_001 + 4);
     let numbers: Vec<usize> = frames.map(|frame| std::str::from_utf8(&frame[4..8]).unwrap().parse().unwrap()).collect();
     assert!(numbers.is_sorted() && numbers.last() == Some(&(pushed - 1)), "{numbers:?}");
     assert_eq!(numbers.len() as u64 + outbox.dropped_count(), pushed as u64);

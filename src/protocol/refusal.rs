@@ -88,7 +88,7 @@ pub const OVERLOADED_RETRY_AFTER_MS: u64 = 5_000;
 ///
 /// | code | when | reconnect |
 /// |---|---|---|
-/// | 1000 | the client said good-bye | |
+/// | 1000 | the client closed the connection | |
 /// | 1001 | the node drains | after `retry_after_ms` in the reason, to another node if there is one |
 /// | 1007 | text that is not UTF-8 | no |
 /// | 1008 | too many commands, packets that are not the protocol | no |

@@ -25,7 +25,7 @@ use crate::domain::AckId;
 /// The one namespace there is.
 pub const ROOT_NAMESPACE: &str = "/";
 
-/// Says good-bye to the root namespace.
+/// Disconnects from the root namespace.
 pub const DISCONNECT: &str = "41";
 
 /// Binary attachments one packet may announce, as many as socket.io's parser takes. No command takes any: enough

@@ -86,7 +86,7 @@ impl TransportState {
         OutboxLimits { packets_max: outbox.packets_max, bytes_max: outbox.bytes_max }
     }
 
-    /// WebSockets that are open, those included whose session ended and that say good-bye.
+    /// WebSockets that are open, those included that are closing because their session ended.
     pub fn sockets_count(&self) -> usize {
         self.sockets_count.load(Ordering::Relaxed)
     }

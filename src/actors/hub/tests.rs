@@ -1,4 +1,4 @@
-//! What a member hears of one batch, and in which order.
+//! The packets of one batch that a member receives, and their order.
 
 use std::task::{Context as TaskContext, Poll, Waker};
 
@@ -35,7 +35,7 @@ fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
 }
 
 /// What waits for the member: answers as they are, events as their offset.
-fn heard(outlet: &Outlet) -> Vec<String> {
+fn received(outlet: &Outlet) -> Vec<String> {
     let mut packets = Vec::new();
     let mut cx = TaskContext::from_waker(Waker::noop());
     while let Poll::Ready(Ok(())) = outlet.outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
@@ -57,9 +57,9 @@ fn everybody_hears_all_events_and_then_its_answers() {
         3,
         vec![(0, answer(&members[0], "early")), (1, answer(&members[1], "late")), (3, answer(&members[1], "last"))],
     );
-    assert_eq!(heard(&members[0]), ["early", "1", "2", "3"]);
-    assert_eq!(heard(&members[1]), ["1", "2", "3", "late", "last"]);
-    assert_eq!(heard(&members[2]), ["1", "2", "3"]);
+    assert_eq!(received(&members[0]), ["early", "1", "2", "3"]);
+    assert_eq!(received(&members[1]), ["1", "2", "3", "late", "last"]);
+    assert_eq!(received(&members[2]), ["1", "2", "3"]);
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn who_joins_within_a_batch_hears_nothing_from_before() {
         (4, answer(&new, "commented")),
     ];
     pass(&mut hub, 4, items);
-    assert_eq!(heard(&old), ["1", "2", "3", "4"]);
-    assert_eq!(heard(&new), ["joined", "9", "3", "4", "commented"]);
+    assert_eq!(received(&old), ["1", "2", "3", "4"]);
+    assert_eq!(received(&new), ["joined", "9", "3", "4", "commented"]);
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn who_leaves_within_a_batch_hears_nothing_from_after() {
         (3, answer(&visits, "left")),
     ];
     pass(&mut hub, 4, items);
-    assert_eq!(heard(&leaves), ["1", "2", "left"]);
-    assert_eq!(heard(&visits), ["2", "3", "left"]);
+    assert_eq!(received(&leaves), ["1", "2", "left"]);
+    assert_eq!(received(&visits), ["2", "3", "left"]);
     pass(&mut hub, 1, Vec::new());
-    assert_eq!(heard(&stays), ["1", "2", "3", "4", "1"]);
-    assert_eq!((heard(&leaves), heard(&visits)), (Vec::new(), Vec::new()));
+    assert_eq!(received(&stays), ["1", "2", "3", "4", "1"]);
+    assert_eq!((received(&leaves), received(&visits)), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn strangers_are_answered_and_the_dead_are_forgotten() {
     let mut hub = hub();
     let (stranger, dead) = (outlet(1, Codec::PlainJson), outlet(2, Codec::PlainJson));
     pass(&mut hub, 0, vec![(0, HubItem::Attach(dead.clone())), (0, answer(&stranger, "not_in_room"))]);
-    assert_eq!(heard(&stranger), ["not_in_room"]);
+    assert_eq!(received(&stranger), ["not_in_room"]);
     dead.outbox.close(Disconnect::ByClient);
     pass(&mut hub, 1, Vec::new());
     assert!(hub.rooms.is_empty());

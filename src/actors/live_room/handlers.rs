@@ -82,8 +82,8 @@ impl LiveRoom {
         if self.room.members().get(session).is_none() {
             let lost = MembershipLost { live_id: self.live_id, stamp };
             if to.handle.session.try_send(lost).is_err() {
-                // It keeps the room in its list and will say good-bye to it, which does no harm.
-                debug!("session too busy to hear it is no member: session_id={session}");
+                // It keeps the room in its list and sends it `MemberGone` in the end, which does no harm.
+                debug!("mailbox of the session is full, its membership ends later: session_id={session}");
             }
         }
         self.settle(ctx);

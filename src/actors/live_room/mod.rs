@@ -329,11 +329,11 @@ impl Actor for LiveRoom {
 
     /// Also runs while a panic unwinds: then there are members left, which are notified.
     fn stopped(&mut self, _: &mut Context<Self>) {
-        // Before the members: whoever hears of the end asks the registry, which must not name us
+        // Before the members: they ask the registry for the room again, which must not name this one
         // again, for what is sent to us now is never answered. Our successor starts on this thread,
         // so after this function.
         let stopped = RoomStopped { live_id: self.live_id, generation: self.generation };
-        #[expect(clippy::disallowed_methods, reason = "once per room, and the registry must hear it")]
+        #[expect(clippy::disallowed_methods, reason = "once per room, and it must arrive")]
         self.registry.do_send(stopped);
         if self.retired {
             return;

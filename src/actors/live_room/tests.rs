@@ -56,11 +56,11 @@ async fn a_full_persister_refuses_before_anything_is_delivered() {
     // A last comment that goes through shows that bob received none of those that did not.
     let last = alice.ask(9, "comment", json!({"data": "last"})).await;
     assert_eq!(last["offset"], json!(5), "{last}");
-    let mut heard = Vec::new();
-    while heard.len() < 5 {
-        heard.push(bob.event("comment").await["content"].take());
+    let mut received = Vec::new();
+    while received.len() < 5 {
+        received.push(bob.event("comment").await["content"].take());
     }
-    assert_eq!(heard, ["comment 2", "comment 3", "comment 4", "comment 5", "last"]);
+    assert_eq!(received, ["comment 2", "comment 3", "comment 4", "comment 5", "last"]);
 }
 
 #[actix::test]
@@ -123,17 +123,17 @@ async fn comments_of_one_sender_keep_their_order_and_all_members_see_the_same() 
         alice.say(100 + n, "comment", json!({"data": format!("a{n}")})).await;
         bob.say(100 + n, "comment", json!({"data": format!("b{n}")})).await;
     }
-    let mut heard = [Vec::new(), Vec::new()];
-    for (guest, heard) in [&mut alice, &mut bob].into_iter().zip(&mut heard) {
+    let mut received = [Vec::new(), Vec::new()];
+    for (guest, received) in [&mut alice, &mut bob].into_iter().zip(&mut received) {
         for offset in 1..=100 {
             let comment = guest.event("comment").await;
             assert_eq!(comment["offset"], json!(offset));
-            heard.push(comment["content"].as_str().unwrap().to_owned());
+            received.push(comment["content"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(heard[0], heard[1]);
+    assert_eq!(received[0], received[1]);
     for sender in ["a", "b"] {
-        let own: Vec<_> = heard[0].iter().filter(|text| text.starts_with(sender)).cloned().collect();
+        let own: Vec<_> = received[0].iter().filter(|text| text.starts_with(sender)).cloned().collect();
         assert_eq!(own, (0..50).map(|n| format!("{sender}{n}")).collect::<Vec<_>>());
     }
 }
@@ -176,9 +176,9 @@ async fn who_comes_while_the_node_drains_is_sent_away() {
     let node = Node::start().await;
     assert_eq!(node.services.directory.end_all(crate::domain::Disconnect::Shutdown), 0);
     let late = node.guest("alice").await;
-    let mut patience = 1_000;
-    while late.outbox.closed().is_none() && patience > 0 {
-        patience -= 1;
+    let mut tries_left = 1_000;
+    while late.outbox.closed().is_none() && tries_left > 0 {
+        tries_left -= 1;
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(late.outbox.closed(), Some(crate::domain::Disconnect::Shutdown));

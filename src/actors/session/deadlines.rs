@@ -183,11 +183,11 @@ mod tests {
             let mut deadlines = Deadlines::new(codec, &config, began);
             assert_eq!((silence_max(codec, &config), deadlines.silence), (Some(max), Some(began + max)));
             // The last sign of life came a moment before the look.
-            let heard = began + max - MS;
-            assert!(!deadlines.is_silent(heard, max, began + max));
-            assert_eq!(deadlines.silence, Some(heard + max));
-            assert!(!deadlines.is_silent(heard, max, heard + max - MS));
-            assert!(deadlines.is_silent(heard, max, heard + max));
+            let received = began + max - MS;
+            assert!(!deadlines.is_silent(received, max, began + max));
+            assert_eq!(deadlines.silence, Some(received + max));
+            assert!(!deadlines.is_silent(received, max, received + max - MS));
+            assert!(deadlines.is_silent(received, max, received + max));
         }
     }
 

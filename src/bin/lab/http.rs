@@ -11,7 +11,7 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Longest wait for an answer. Password hashes queue up on a small machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// For requests without a header of their own.
 pub const NO_HEADER: (&str, &str) = ("accept", "application/json");
@@ -107,9 +107,9 @@ impl Base {
         if let Some(source) = self.source {
             socket.bind(&SocketAddr::from((source, 0)).into())?;
         }
-        socket.connect_timeout(&self.address.into(), PATIENCE)?;
+        socket.connect_timeout(&self.address.into(), TIMEOUT)?;
         let mut stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
              {name}: {value}\r\ncontent-length: {}\r\n\r\n",

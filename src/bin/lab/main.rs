@@ -1,15 +1,15 @@
 //! liveroom-lab: writes down a room, drives it against a server, and judges.
 //!
 //! A script (`tests/load/*.toml`) says how many members come, how they talk, give, fall asleep and
-//! drop off. The lab plays them, verifies what each of them hears, and exits with status 1 if a
+//! drop off. The lab plays them, verifies what each of them receives, and exits with status 1 if a
 //! promise of the server or an objective of the script was broken. It imports nothing of the
 //! server: what it knows of the wire it knows from the contract, so it can judge.
 //!
 //! ```text
-//!  script ──> world (accounts, lives, gifts, coins over HTTP) ──> driver (one epoll loop)
+//!  script ──> setup (accounts, lives, gifts, coins over HTTP) ──> driver (one epoll loop)
 //!                                                                  │ client: sockets, frames, dialects
-//!                                                                  │ room_log, track: what was heard
-//!                                                                  │ commands: what was asked
+//!                                                                  │ room_log, offset_tracker: received events
+//!                                                                  │ commands: sent and answered
 //!             outcome <── verify: receipts, money, presence <──────┘
 //!                │
 //!                └──> report: summary, JSON, HTML, compare

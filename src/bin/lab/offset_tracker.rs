@@ -21,14 +21,14 @@ pub enum Arrival {
     Outside,
 }
 
-/// The events one member heard between joining and leaving.
+/// The events that one member received between joining and leaving.
 #[derive(Debug, Default)]
 pub struct OffsetTracker {
     /// The offset expected next; `None` outside a room.
     next: Option<u64>,
     /// Skipped offsets: first, and the one after the last.
     gaps: Vec<(u64, u64)>,
-    /// Who is online according to the presence the member heard.
+    /// The users online according to the presence that the member received.
     pub online: Online,
 }
 
@@ -43,7 +43,7 @@ impl OffsetTracker {
         self.next = None;
     }
 
-    /// The newest offset heard or skipped; `None` outside a room.
+    /// The newest offset received or skipped; `None` outside a room.
     pub fn position(&self) -> Option<u64> {
         self.next.map(|next| next - 1)
     }

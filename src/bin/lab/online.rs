@@ -28,7 +28,7 @@ impl Users {
 /// changes, changes announced together, and counts with a few of many users are all of one form.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Online {
-    /// `None` before anything was heard, and for servers that do not report it.
+    /// `None` before anything was received, and for servers that do not report it.
     count: Option<u64>,
     listed: Option<Users>,
 }
@@ -96,11 +96,11 @@ impl AnnouncedPresence {
     }
 }
 
-/// Presence events kept read; members hear them within moments of each other.
+/// Presence events kept read; members receive them within moments of each other.
 const RECENT_MAX: usize = 16;
 
 /// The latest presence events of one room. Each is read once, however long its list and however many
-/// members hear it, and compared after.
+/// members receive it, and compared after.
 #[derive(Debug, Default)]
 pub struct Recent(VecDeque<(Box<[u8]>, AnnouncedPresence)>);
 

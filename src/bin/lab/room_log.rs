@@ -1,6 +1,6 @@
-//! What a room said, pieced together from what its members heard.
+//! The events of a room, put together from those that its members received.
 //!
-//! The first member that hears an event has it parsed and kept; every later one only compares
+//! The first member that receives an event has it parsed and kept; every later one only compares
 //! bytes. So each delivery is verified in full for the price of a comparison.
 
 use serde::Deserialize;
@@ -13,7 +13,7 @@ const JUMP_MAX: u64 = 1_000_000;
 /// The events of one room, by offset.
 #[derive(Debug, Default)]
 pub struct RoomLog {
-    /// The offset before the first event that could be heard.
+    /// The offset before the first event that could be received.
     base: Option<u64>,
     epoch: Option<Box<str>>,
     events: Vec<Option<RoomEvent>>,
@@ -28,7 +28,7 @@ pub struct RoomEvent {
     /// The member who sent it.
     pub sender: u32,
     pub lane: Lane,
-    /// How many members are still to hear it before a closed loop goes on; 0 if none waits for it.
+    /// How many members are still to receive it before a closed loop goes on; 0 if none waits for it.
     pub awaited: usize,
 }
 
@@ -66,14 +66,14 @@ impl Content {
     }
 }
 
-/// What hearing an event said about it.
+/// The result of comparing a received event with the log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Nobody had heard it.
+    /// No member had received it.
     First,
-    /// As others heard it.
+    /// As others received it.
     Known,
-    /// Others heard something else at this offset.
+    /// Others received something else at this offset.
     Different,
     /// Of another room.
     Foreign {
@@ -130,7 +130,7 @@ impl RoomLog {
         self.base.unwrap_or_default()
     }
 
-    /// The offset of the newest event heard by anybody.
+    /// The offset of the newest event that any member received.
     pub fn last(&self) -> u64 {
         self.base() + self.events.len() as u64
     }
@@ -145,23 +145,23 @@ impl RoomLog {
         self.events.get_mut(index)?.as_mut()
     }
 
-    /// All events heard, with their offsets.
+    /// All events received, with their offsets.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &RoomEvent)> {
         let first = self.base() + 1;
         self.events.iter().enumerate().filter_map(move |(at, event)| event.as_ref().map(|it| (first + at as u64, it)))
     }
 
-    /// One member of the room `live_id` heard `body` at `offset`.
+    /// One member of the room `live_id` received `body` at `offset`.
     #[inline]
     pub fn receive(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
         match self.get(offset) {
             Some(event) if *event.body == *body => Sight::Known,
-            _ => self.hear_unknown(live_id, name, offset, body),
+            _ => self.receive_unknown(live_id, name, offset, body),
         }
     }
 
     #[cold]
-    fn hear_unknown(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
+    fn receive_unknown(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
         let Ok(read) = serde_json::from_slice::<Body>(body) else { return Sight::Unreadable };
         if read.live_id != live_id {
             return Sight::Foreign { live_id: read.live_id };

@@ -23,7 +23,7 @@ pub fn pad(text: &mut String, bytes: usize, source: TextSource, rng: &mut Rng) {
         }
         text.push_str(piece);
     }
-    // Not a space at the end: servers may trim, and the sender is to hear what it said.
+    // Not a space at the end: servers may trim, and the sender is to receive what it sent.
     if text.len() < bytes {
         text.push('.');
     }

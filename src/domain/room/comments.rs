@@ -87,8 +87,8 @@ impl<H: Clone> Room<H> {
         Ok(effects)
     }
 
-    /// What time does to the comments that wait: their turn ends, and members hear how many of the
-    /// crowd's comments they see.
+    /// Ends the turn of the comments that wait, when it is due, and announces how many of the crowd's comments
+    /// members see.
     pub(super) fn tick_crowd(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = self.end_crowd_turn_due(now);
         effects.extend(self.crowd.measure(now).map(Effect::AnnounceRate));

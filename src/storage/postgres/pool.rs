@@ -73,7 +73,7 @@ impl ConnPool {
         let pool = Pool::builder()
             .max_size(size)
             .connection_timeout(limits.connect)
-            // Each call that finds no connection tries to make one, and hears at once that it cannot.
+            // Each call that finds no connection tries to make one, and fails at once if it cannot.
             .retry_connection(false)
             .build(AsyncDieselConnectionManager::new_with_config("", config))
             .await

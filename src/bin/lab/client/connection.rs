@@ -74,9 +74,9 @@ impl Connection {
         Ok(Some(end + 4))
     }
 
-    /// Says good-bye as WebSockets do.
+    /// Closes the connection as WebSockets do.
     pub fn close(&mut self) {
-        // Whoever does not listen any more needs no good-bye.
+        // A peer that does not read any more needs no close.
         let _ = self.send(frames::CLOSE, &1000_u16.to_be_bytes());
         self.socket.finish();
     }

@@ -191,10 +191,10 @@ impl Polling {
         self.waiting
     }
 
-    /// Says good-bye, as far as that goes without waiting.
+    /// Closes the session, as far as that goes without waiting.
     pub fn close(&mut self, dial: Dial<'_>) {
         self.queue("1");
-        // Whoever does not listen any more needs no good-bye.
+        // A peer that does not read any more needs no close.
         let _ = self.post(dial);
     }
 }

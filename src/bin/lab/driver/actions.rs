@@ -97,7 +97,7 @@ impl Driver<'_> {
         self.progress.show(point, self.phases.end_ns() as f64 / 1e9);
     }
 
-    /// The script is over: stopped readers read on, and so find out whether they were cut. A good-bye
+    /// The script is over: stopped readers read on, and so find out whether they were cut. A close frame
     /// waits behind what they did not read; and a server whose kernel gave them up sent none, but
     /// resets what it is sent.
     fn wake_stopped_readers(&mut self) {

@@ -1,5 +1,5 @@
 //! Closed loops: rooms in which so many comments are on their way at any time, and the next is sent
-//! when everybody has heard one of them. With one on its way the server's cost per delivery shows
+//! when every member has received one of them. With one on its way the server's cost per delivery shows
 //! without any coalescing; with many it shows at saturation, whatever the server's speed.
 
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Driver;
 use super::schedule::Action;
 
-/// A comment that not everybody has heard after so long gives up its place: it was lost, or its
+/// A comment that not every member has received after so long gives up its place: it was lost, or its
 /// sender was before it was sent.
 const FLIGHT_NS_MAX: u64 = 10_000_000_000;
 
@@ -39,7 +39,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Everybody has heard the event at `offset`.
+    /// Every member has received the event at `offset`.
     fn land(&mut self, index: usize, offset: u64, now_ns: u64) {
         let room = self.members[index].room;
         if let Some(number) = self.rooms[room].log.get(offset).and_then(|event| event.content.command()) {
@@ -48,7 +48,7 @@ impl Driver<'_> {
     }
 
     /// The place of a comment is free. The next is sent from the loop and not from here, in the middle
-    /// of what a member hears.
+    /// of what a member receives.
     pub(super) fn top_up_without(&mut self, index: usize, number: usize, now_ns: u64) {
         let room = self.members[index].room;
         if self.rooms[room].flights.remove(&number) {
@@ -56,7 +56,7 @@ impl Driver<'_> {
         }
     }
 
-    /// A member that was promised every comment came in at `offset`: it is to hear all after that.
+    /// A member that was promised every comment came in at `offset`: it is to receive all after that.
     pub(super) fn await_more(&mut self, index: usize, offset: u64, now_ns: u64) {
         let room = self.members[index].room;
         self.rooms[room].attentive += 1;
@@ -70,7 +70,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Such a member, which had heard all up to `offset`, is gone.
+    /// Such a member, which had received all up to `offset`, is gone.
     pub(super) fn await_fewer(&mut self, index: usize, offset: u64) {
         let room = self.members[index].room;
         self.rooms[room].attentive = self.rooms[room].attentive.saturating_sub(1);

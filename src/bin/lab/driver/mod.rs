@@ -1,7 +1,7 @@
 //! Drives the members of a run: one thread, one epoll, one queue of things to do.
 //!
 //! The loop reads sockets in large pieces and walks frame heads in place; per delivery it costs a
-//! comparison with what other members heard and one count in a histogram. So one core takes in
+//! comparison with what other members received and one count in a histogram. So one core takes in
 //! what several cores of a server send.
 
 mod actions;
@@ -78,7 +78,7 @@ pub struct Driver<'a> {
     unread: Vec<usize>,
     buffer: Vec<u8>,
     /// When the latest event came to a member that reads as fast as it can.
-    last_heard_ns: u64,
+    last_received_ns: u64,
 }
 
 impl<'a> Driver<'a> {
@@ -112,7 +112,7 @@ impl<'a> Driver<'a> {
             progress,
             unread: Vec::new(),
             buffer: vec![0; READ_BYTES],
-            last_heard_ns: 0,
+            last_received_ns: 0,
         };
         driver.populate();
         Ok(driver)
@@ -144,7 +144,7 @@ impl<'a> Driver<'a> {
                 self.pump(member);
             }
         }
-        let last_ns = self.last_heard_ns.max(end_ns.min(self.now_ns()));
+        let last_ns = self.last_received_ns.max(end_ns.min(self.now_ns()));
         self.tick();
         // The last may have ended while the loop was busy.
         self.end_phases(end_ns);
@@ -162,7 +162,7 @@ impl<'a> Driver<'a> {
         self.members[member].user.map_or(&self.setup.owner, |user| &self.setup.users[user])
     }
 
-    /// Says good-bye for everybody.
+    /// Closes the connections of all members.
     pub fn close_all(&mut self) {
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(mut polling) = member.polling.take() {

@@ -109,7 +109,7 @@ impl Driver<'_> {
         self.stats.deliveries += 1;
         room.deliveries += 1;
         if !member.may_miss_crowd {
-            self.last_heard_ns = now_ns;
+            self.last_received_ns = now_ns;
         }
         let sight = room.log.receive(room.live_id, name, offset, body);
         if !matches!(sight, Sight::Known | Sight::First) {
@@ -139,7 +139,7 @@ impl Driver<'_> {
         self.on_receipt(index, offset, now_ns);
     }
 
-    /// A member heard an event of its room for the first time.
+    /// A member received an event of its room for the first time.
     #[inline]
     fn on_receipt(&mut self, index: usize, offset: u64, now_ns: u64) {
         let member = &self.members[index];
@@ -178,7 +178,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The first member heard an event: what was asked is now announced.
+    /// The first member received an event: its command is now announced.
     #[cold]
     fn on_first_sight(&mut self, index: usize, offset: u64) {
         let room_index = self.members[index].room;
@@ -311,7 +311,7 @@ impl Driver<'_> {
     }
 
     /// Any text of a server that is driven by templates: what carries a mark is a comment. Its place
-    /// is the order in which the room first heard it.
+    /// is the order in which the room first received it.
     fn on_marked(&mut self, index: usize, text: &[u8], now_ns: u64) {
         if memmem::find(text, MARK.as_bytes()).is_none() {
             return;
@@ -329,7 +329,7 @@ impl Driver<'_> {
         };
         self.stats.deliveries += 1;
         self.rooms[room_index].deliveries += 1;
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         match self.members[index].offsets.arrive(offset) {
             Arrival::InOrder => {}
             Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),

@@ -1,4 +1,4 @@
-//! Whether everything that was asked has happened and everybody has heard of it.
+//! Whether all commands have taken effect and every member has received the events.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ const QUIET_NS: u64 = 300_000_000;
 
 impl Driver<'_> {
     pub(super) fn is_settled(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.last_heard_ns.max(self.phases.end_ns())) > QUIET_NS
+        now_ns.saturating_sub(self.last_received_ns.max(self.phases.end_ns())) > QUIET_NS
             && !self.members.iter().any(|member| {
                 member.is_upgrading() || matches!(member.seat, Seat::Connecting | Seat::Joining | Seat::Leaving)
             })
@@ -29,7 +29,7 @@ impl Driver<'_> {
         member.is_stopped_reader && member.seat == Seat::In && member.offsets.position() != Some(last)
     }
 
-    /// Members that read as fast as they can and have not heard the room's newest event.
+    /// Members that read as fast as they can and have not received the room's newest event.
     pub fn lagging(&self, room: usize) -> impl Iterator<Item = usize> {
         let last = self.rooms[room].log.last();
         self.attentive(room).filter(move |member| self.members[*member].offsets.position() != Some(last))

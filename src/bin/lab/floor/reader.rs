@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         Ok(Reader { sockets, progress, epoll })
     }
 
-    /// Reads until all that was sent has come. `on_read` hears of each read: which socket, how many
+    /// Reads until all that was sent has come. `on_read` is called for each read: which socket, how many
     /// bytes.
     pub fn run(self, mut on_read: impl FnMut(usize, usize)) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];

@@ -129,7 +129,7 @@ pub struct Comments {
     #[serde(default, deserialize_with = "units::some_rate")]
     pub rate: Option<f64>,
     /// In place of `rate`, a closed loop: so many comments are on their way at any time, and the next
-    /// is sent when all members have heard one of them.
+    /// is sent when all members have received one of them.
     pub in_flight: Option<usize>,
     /// Length of the text; the mark that identifies it takes about a dozen.
     #[serde(default = "default_comment_bytes")]
@@ -187,7 +187,7 @@ pub struct Churn {
     /// Members per second who leave the room politely.
     #[serde(default, deserialize_with = "units::rate")]
     pub leave_per_s: f64,
-    /// Members per second whose connection is cut without a good-bye.
+    /// Members per second whose connection is cut without a close.
     #[serde(default, deserialize_with = "units::rate")]
     pub cut_per_s: f64,
     #[serde(default = "default_rejoin", deserialize_with = "units::duration")]

@@ -1,4 +1,4 @@
-//! Whether the promises held: what was asked, what was answered, what everybody heard, and what the
+//! Whether the promises held: commands, answers, what every member received, and what the
 //! books say, held against each other once the run is over.
 
 mod money;

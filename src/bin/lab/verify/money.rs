@@ -9,7 +9,7 @@ use crate::room_log::Content;
 use crate::setup::Setup;
 
 /// What must have moved, and what may have: a gift whose giver's connection was cut before the
-/// answer came, and that nobody was there to hear, may or may not have been given.
+/// answer came, and that no member was there to receive, may or may not have been given.
 #[derive(Debug, Default, Clone, Copy)]
 struct Moved {
     certain: i64,

@@ -1,4 +1,4 @@
-//! Whether what was acked was heard by everybody who was there.
+//! Whether every member that was there received what was acked.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -51,7 +51,7 @@ pub fn check(driver: &mut Driver, allowed: Loss) -> Receipts {
     receipts
 }
 
-/// For those still in, the newest event anybody heard is the end; what they miss up to it is lost.
+/// For those still in, the newest event that any member received is the end; what they miss up to it is lost.
 fn close_tracks(driver: &mut Driver) {
     for member in &mut driver.members {
         if member.seat == Seat::In && member.reading == Reading::Full && !member.may_miss_crowd {
@@ -64,7 +64,7 @@ fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
     for lane in Lane::ALL {
         receipts.lanes[lane as usize].expected = driver.stats.promised[lane as usize];
     }
-    let unheard = unheard_lanes(driver);
+    let missed = missed_lanes(driver);
     let mut missing = Missing::new();
     for (index, member) in driver.members.iter().enumerate() {
         for &(from, to) in member.offsets.gaps() {
@@ -73,7 +73,7 @@ fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
                 let incoming = driver.rooms[member.room].log.get(offset).map(|event| event.lane);
                 // An event that nobody received and nobody was notified of has no known lane: only the
                 // crowd's may be dropped.
-                let lane = incoming.or_else(|| unheard.get(&place).copied()).unwrap_or(Lane::Crowd);
+                let lane = incoming.or_else(|| missed.get(&place).copied()).unwrap_or(Lane::Crowd);
                 if member.may_miss_crowd && lane == Lane::Crowd {
                     receipts.missed_by_slow += 1;
                     continue;
@@ -87,8 +87,8 @@ fn tally(driver: &Driver, receipts: &mut Receipts) -> Missing {
     missing
 }
 
-/// Lanes of what was acked and nobody heard.
-fn unheard_lanes(driver: &Driver) -> HashMap<(usize, u64), Lane> {
+/// Lanes of what was acked and no member received.
+fn missed_lanes(driver: &Driver) -> HashMap<(usize, u64), Lane> {
     let lane_of = |command: &Command| {
         let Fate::Accepted { offset: Some(offset), .. } = command.fate else { return None };
         let room = command.room as usize;
@@ -140,7 +140,7 @@ fn check_acked(driver: &mut Driver, missing: &Missing) {
             None if missing.contains_key(&(room, offset)) || is_beyond(driver, room, offset) => {
                 driver.offences.add(check, || format!("nobody heard {number}, acked at offset {offset}"));
             }
-            // Nobody was there to hear it, or the script puts up with its loss.
+            // No member was there to receive it, or the script puts up with its loss.
             None => {}
         }
     }
@@ -164,7 +164,7 @@ fn check_sampled_out(driver: &mut Driver) {
     }
 }
 
-/// Whether members were there to hear what was acked behind everything that was heard.
+/// Whether members were there to receive what was acked after the last received event.
 fn is_beyond(driver: &Driver, room: usize, offset: u64) -> bool {
     let room = &driver.rooms[room];
     offset > room.log.last() && room.joined.iter().any(|member| !driver.members[*member].may_miss_crowd)
