@@ -22,8 +22,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftId, GiftOrder, GiftReceipt, GiftRefusal, Live,
-    LiveId, LiveStatus, RequestId, Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId,
+    LiveStatus, RequestId, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, Performed};
@@ -255,7 +255,6 @@ pub trait Store: Send + Sync {
     /// The whole catalogue in id order.
     fn gifts(&self) -> Stored<'_, Vec<GiftRow>>;
     fn create_gift(&self, name: String, image: String, price: Coins, at: Timestamp) -> Stored<'_, GiftRow>;
-    fn gift(&self, id: GiftId) -> Stored<'_, Option<GiftRow>>;
 
     /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
     /// the newest `max` of them. Removed ones too.
@@ -274,14 +273,11 @@ pub trait Store: Send + Sync {
     /// Adds a row to the audit for an attempt that was refused; `code`: the word for why.
     fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId>;
 
-    /// Makes a whole batch durable in one transaction and answers each write, in order. Writes
-    /// take effect as if done one after the other. `Err` means that nothing of the batch is known
-    /// to be durable; committing it again is safe, since gifts are idempotent by `request_id`,
-    /// comments by id and views by user.
-    fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>>;
-
-    /// The same, but leaves out writes that need a row which another transaction locks for longer than a commit
-    /// takes, and those after them in their sequence: they are [`Attempt::Blocked`].
+    /// Makes a batch durable in one transaction and answers each write, in order. Writes take effect as if done
+    /// one after the other. Left out are writes that need a row which another transaction locks for longer than a
+    /// commit takes, and those after them in their sequence: they are [`Attempt::Blocked`]. `Err` means that
+    /// nothing of the batch is known to be durable; committing it again is safe, since gifts are idempotent by
+    /// `request_id`, comments by id and views by user.
     fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>>;
     /// Whether several commits can be under way at once. If so, a locked row does not make others wait.
     fn supports_concurrent_commits(&self) -> bool;

@@ -147,16 +147,7 @@ impl PostgresStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.perform_in(&self.pool, access, query)
-    }
-
-    fn perform_in<T, F>(&self, pool: &ConnPool, access: Access, query: F) -> Stored<'static, T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        let pool = pool.clone();
-        let limits = self.limits;
+        let (pool, limits) = (self.pool.clone(), self.limits);
         self.tasks.run(async move {
             let mut conn = pool.get().await?;
             perform_within(limits, &mut conn, access, query).await
@@ -187,15 +178,7 @@ impl PostgresStore {
         self.perform(Access::Write, query)
     }
 
-    /// A write that everybody else's make way for: it has connections of its own.
-    fn write_first<T, F>(&self, query: F) -> Stored<'static, T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        self.perform_in(&self.commits, Access::Write, query)
-    }
-
+    /// Has connections of its own: everybody else's writes make way for it.
     fn commit_batch_skip_locked(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
         let (pool, limits) = (self.commits.clone(), self.limits);
         self.tasks.run(async move {

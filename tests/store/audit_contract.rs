@@ -48,7 +48,7 @@ async fn a_batch_fills_a_live_up_to_the_last_coin(db: Database) {
     let carol = db.user("carol", 2).await.id;
     let one = db.gift(1).await;
     let gifts = [order(live, bob, &most, 1, "a"), order(live, carol, &one, 1, "b"), order(live, carol, &one, 1, "c")];
-    let outcomes = db.store.commit(gifts.map(|gift| Write::Gift(Arc::new(gift))).into()).await.unwrap();
+    let outcomes = db.commit(gifts.map(|gift| Write::Gift(Arc::new(gift))).into()).await;
     let live_coins = outcomes.into_iter().map(|outcome| match outcome {
         WriteOutcome::Gift(result) => result.map(|receipt| receipt.live_coin.get()),
         other => panic!("not the outcome of a gift: {other:?}"),

@@ -151,7 +151,7 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
                     let request = format!("gift-{}", give.request);
                     Write::Gift(Arc::new(order(lives[give.live], users[give.user], &gift, give.count, &request)))
                 });
-                let outcomes = db.store.commit(writes.collect()).await.unwrap();
+                let outcomes = db.commit(writes.collect()).await;
                 let told: Vec<_> = outcomes
                     .into_iter()
                     .map(|outcome| match outcome {
@@ -235,7 +235,7 @@ fn a_batch_commits_many_gifts_at_the_price_of_one_transaction() {
                     number += 1;
                     Write::Gift(Arc::new(order(live, bob, &rose, 1, &format!("g{number}"))))
                 });
-                let outcomes = db.store.commit(gifts.collect()).await.unwrap();
+                let outcomes = db.commit(gifts.collect()).await;
                 assert!(outcomes.iter().all(|outcome| matches!(outcome, WriteOutcome::Gift(Ok(_)))));
             }
             let per_second = f64::from(batch * rounds) / started.elapsed().as_secs_f64();

@@ -9,11 +9,15 @@ use diesel::{Connection, RunQueryDsl};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use liveroom::domain::*;
 use liveroom::storage::{
-    self, ActionRecord, CoinGrant, GrantOutcome, Performed, Store, StoreError, StoreOptions, User, Write, WriteOutcome,
+    self, ActionRecord, Attempt, CoinGrant, GrantOutcome, Performed, Store, StoreError, StoreOptions, User, Write,
+    WriteOutcome,
 };
 use tempfile::TempDir;
 
 use super::postgres::Postgres;
+
+/// More than any test needs. Each waits for the locked rows for a moment.
+const COMMIT_TRIES_MAX: usize = 1_000;
 
 /// What keeps the database there.
 enum Kind {
@@ -92,6 +96,26 @@ fn block_on<F: Future<Output = ()>>(test: F) {
 /// Waits longer than any test makes it wait, on a machine however busy.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     storage::open(url, StoreOptions { wait_ms: 30_000, ..StoreOptions::default() }).await
+}
+
+/// Commits a batch as the persister does: writes blocked by a row that somebody else has locked are tried again, in
+/// their order.
+pub async fn commit(store: &dyn Store, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+    let mut outcomes = vec![None; batch.len()];
+    for _ in 0..COMMIT_TRIES_MAX {
+        let left: Vec<usize> = (0..batch.len()).filter(|at| outcomes[*at].is_none()).collect();
+        let attempts = store.commit_skip_locked(left.iter().map(|at| batch[*at].clone()).collect()).await?;
+        assert_eq!(attempts.len(), left.len());
+        for (at, attempt) in left.into_iter().zip(attempts) {
+            if let Attempt::Done(outcome) = attempt {
+                outcomes[at] = Some(outcome);
+            }
+        }
+        if outcomes.iter().all(Option::is_some) {
+            return Ok(outcomes.into_iter().flatten().collect());
+        }
+    }
+    panic!("writes are blocked for ever: {outcomes:?}");
 }
 
 impl Database {
@@ -201,8 +225,13 @@ impl Database {
         self.store.user(user).await.unwrap().unwrap().coin.get()
     }
 
+    /// Commits a batch, see [`commit`].
+    pub async fn commit(&self, batch: Vec<Write>) -> Vec<WriteOutcome> {
+        commit(&*self.store, batch).await.unwrap()
+    }
+
     pub async fn commit_one(&self, write: Write) -> WriteOutcome {
-        let mut outcomes = self.store.commit(vec![write]).await.unwrap();
+        let mut outcomes = self.commit(vec![write]).await;
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
     }

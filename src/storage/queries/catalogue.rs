@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use crate::domain::{Coins, GiftId, Timestamp};
+use crate::domain::{Coins, Timestamp};
 use crate::storage::error::require_storable;
 use crate::storage::rows::GiftRecord;
 use crate::storage::schema::gifts;
@@ -35,9 +35,4 @@ pub async fn create(
         .get_result(conn)
         .await?
         .try_into()
-}
-
-pub async fn by_id(conn: &mut Conn, id: GiftId) -> Result<Option<GiftRow>, StoreError> {
-    let row = gifts::table.find(id.get()).select(GiftRecord::as_select()).get_result(conn).await.optional()?;
-    row.map(GiftRow::try_from).transpose()
 }

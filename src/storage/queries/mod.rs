@@ -2,7 +2,7 @@
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share: `lock_user_coin`,
-//! `lock_live_status`, `lock_user_status`, `commit_batch`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
+//! `lock_live_status`, `lock_user_status`, `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
 //! The methods of the store are one line each: which access, which query.
 
 mod accounts;
@@ -16,11 +16,11 @@ mod lives;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
-use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW, commit_batch};
-use crate::domain::{ActionId, Coins, Comment, CommentId, GiftId, LiveId, Timestamp, UserId};
+use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
+use crate::domain::{ActionId, Coins, Comment, CommentId, LiveId, Timestamp, UserId};
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
-    Performed, Store, StoreError, Stored, StoredToken, User, Write, WriteOutcome,
+    Performed, Store, StoreError, Stored, StoredToken, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
@@ -125,10 +125,6 @@ impl Store for Backend {
         self.write(move |conn| catalogue::create(conn, name, image, price, at).boxed())
     }
 
-    fn gift(&self, id: GiftId) -> Stored<'_, Option<GiftRow>> {
-        self.read(move |conn| catalogue::by_id(conn, id).boxed())
-    }
-
     fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>> {
         self.read(move |conn| comments::recent(conn, live_id, since, max).boxed())
     }
@@ -147,10 +143,6 @@ impl Store for Backend {
 
     fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId> {
         self.write(move |conn| actions::record_refusal(conn, record, code).boxed())
-    }
-
-    fn commit(&self, batch: Vec<Write>) -> Stored<'_, Vec<WriteOutcome>> {
-        self.write_first(move |conn| commit_batch(conn, batch).boxed())
     }
 
     fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>> {

@@ -20,7 +20,7 @@ pub async fn store_comments(api: &TestApi, live_id: LiveId, author: UserId, coun
         at: NOW.plus_ms(id),
     };
     let batch = (1..=count).map(|id| Write::Comment(Arc::new(comment(id)))).collect();
-    api.state.store.commit(batch).await.unwrap();
+    api.state.store.commit_skip_locked(batch).await.unwrap();
 }
 
 async fn api_with_comments(count: i64) -> TestApi {

@@ -67,7 +67,7 @@ pub async fn an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_c
     let created = db.store.create_live(alice, "title".into(), "c.png".into(), "k".into(), NOW).await.unwrap();
     let live = created.live.id;
     let stored = Write::Comment(Arc::new(comment(7, live, alice, "hi", None)));
-    db.store.commit(vec![stored]).await.unwrap();
+    db.commit(vec![stored]).await;
     let at = NOW.plus_ms(5);
     let by_alice = |action| ActionRecord {
         address: Some("2001:db8::1".parse().unwrap()),
@@ -194,7 +194,7 @@ pub async fn a_refused_attempt_leaves_a_row_and_its_request_id_usable(db: Databa
         db.store.record_refusal(take_down(), "comment_not_found").await.unwrap();
     }
     let stored = Write::Comment(Arc::new(comment(7, live, alice, "hi", None)));
-    db.store.commit(vec![stored]).await.unwrap();
+    db.commit(vec![stored]).await;
     let performed = db.store.perform(take_down()).await.unwrap();
     assert!(matches!(performed, Performed::Done { is_repeated: false, .. }), "{performed:?}");
     let refused = ("take_down".to_owned(), "comment_not_found".to_owned());

@@ -14,7 +14,7 @@ async fn store_comments(db: &Database, comments: impl IntoIterator<Item = Commen
 
 async fn store_comments_in(store: &dyn Store, comments: impl IntoIterator<Item = Comment>) {
     let batch = comments.into_iter().map(|comment| Write::Comment(Arc::new(comment))).collect();
-    store.commit(batch).await.unwrap();
+    database::commit(store, batch).await.unwrap();
 }
 
 /// Since when it is down.
@@ -174,7 +174,7 @@ pub async fn an_id_that_another_comment_has_is_refused_and_the_rest_is_kept(db: 
     let batch = batch.map(|comment| Write::Comment(Arc::new(comment))).to_vec();
     let (ok, busy) = (Ok(()), Err(CommentWriteError::Busy));
     // A batch takes the first of two comments with one id and refuses the second without a look at the table.
-    let outcomes = db.store.commit(batch).await.unwrap();
+    let outcomes = db.commit(batch).await;
     assert_eq!(outcomes, [busy, ok, ok, busy, busy].map(WriteOutcome::Comment));
     let kept = db.store.comments(live, None, 10).await.unwrap();
     assert_eq!(kept.iter().map(|comment| comment.text.as_str()).collect::<Vec<_>>(), ["third", "second", "first"]);
