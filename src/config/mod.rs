@@ -36,16 +36,6 @@ pub struct LoadedConfig {
     entries: Vec<ConfigEntry>,
 }
 
-impl Config {
-    /// Reads and checks the given sources: a file's name and text, and environment variables.
-    pub fn from_sources(
-        file: Option<(&str, &str)>,
-        env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigFaults> {
-        LoadedConfig::from_sources(file, env).map(|loaded| loaded.config)
-    }
-}
-
 impl LoadedConfig {
     /// Reads the file at `path`, or `config.toml` of the working directory if there is one, and this
     /// process's environment, and checks the values, also by `checks`.

@@ -31,12 +31,9 @@ impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
         Self { entries_max: entries_max.max(1), entries: HashMap::new(), order: VecDeque::new(), inserted_count: 0 }
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>

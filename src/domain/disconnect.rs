@@ -36,14 +36,6 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// Whether the client does right to connect again by itself.
-    pub const fn reconnect(self) -> bool {
-        matches!(
-            self,
-            Self::PingTimeout | Self::Shutdown | Self::Slow | Self::Overloaded | Self::Fault | Self::ConnectTimeout
-        )
-    }
-
     /// Whether the node decided that this user is not to come back by itself. Only these reasons are worth a
     /// disconnect of Socket.IO: a client that receives one stays away until its page connects again, while one
     /// that only loses its transport reconnects.

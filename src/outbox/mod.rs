@@ -93,7 +93,6 @@ struct Inner {
     closed: Option<Disconnect>,
     drainer: Option<Waker>,
     stream: Option<Arc<TcpStream>>,
-    dropped_count: u64,
 }
 
 /// The outbox of one session. Shared by the hub, the session and its transport; the lock is held
@@ -106,14 +105,7 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new(limits: OutboxLimits) -> Arc<Self> {
-        let inner = Inner {
-            queue: Queue::default(),
-            full_since: None,
-            closed: None,
-            drainer: None,
-            stream: None,
-            dropped_count: 0,
-        };
+        let inner = Inner { queue: Queue::default(), full_since: None, closed: None, drainer: None, stream: None };
         Arc::new(Self { limits, inner: Mutex::new(inner) })
     }
 
@@ -152,12 +144,8 @@ impl Outbox {
         let limits = if may_drop { self.limits.shared() } else { self.limits };
         if !limits.hold(inner.queue.size()) {
             inner.full_since.get_or_insert_with(Instant::now);
-            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {
-                inner.dropped_count += 1;
-            }
-            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_state() {
-                inner.dropped_count += 1;
-            }
+            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {}
+            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_state() {}
             if !self.limits.hold(inner.queue.size()) {
                 inner.end(Disconnect::Slow);
             }
@@ -264,11 +252,6 @@ impl Outbox {
     /// Packets, or runs of them, and bytes waiting.
     pub fn queued(&self) -> (usize, usize) {
         self.lock().queue.size()
-    }
-
-    /// Packets dropped since the session began.
-    pub fn dropped_count(&self) -> u64 {
-        self.lock().dropped_count
     }
 
     /// From here on pushes write to this socket, after `first` and the queued packets.

@@ -12,12 +12,19 @@ use liveroom::config::{
 const OWN_SECRET: &str = "correct-horse-battery-staple-and-more";
 
 fn from_file(text: &str) -> Result<Config, ConfigFaults> {
-    Config::from_sources(Some(("config.toml", text)), iter::empty())
+    from_sources(Some(("config.toml", text)), iter::empty())
 }
 
 fn from_env(variables: &[(&str, &str)]) -> Result<Config, ConfigFaults> {
     let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
-    Config::from_sources(None, variables.iter().map(owned))
+    from_sources(None, variables.iter().map(owned))
+}
+
+fn from_sources(
+    file: Option<(&str, &str)>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigFaults> {
+    LoadedConfig::from_sources(file, env).map(|loaded| loaded.config)
 }
 
 /// The report of a configuration that must be refused, line by line.
@@ -108,7 +115,7 @@ fn all_faults_come_in_one_report() {
         x = 1\n";
     let env = [("LIVEROOM__LIMITS__COMMENT_CHARS", "many"), ("LIVEROOM__SERVER__PROT", "80"), ("LIVEROOM__X", "1")];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let report = faults(Config::from_sources(Some(("a.toml", file)), env.into_iter()));
+    let report = faults(from_sources(Some(("a.toml", file)), env.into_iter()));
 
     let starts = [
         r#"a.toml:server.host: found "example.com", expected an IP address"#,
@@ -131,7 +138,7 @@ fn all_faults_come_in_one_report() {
 #[test]
 fn faults_of_the_file_are_reported_even_where_the_environment_overrides() {
     let env = [("LIVEROOM__SERVER__PORT".to_owned(), "80".to_owned())];
-    let report = faults(Config::from_sources(Some(("a.toml", "[server]\nport = -1\n")), env.into_iter()));
+    let report = faults(from_sources(Some(("a.toml", "[server]\nport = -1\n")), env.into_iter()));
     assert_eq!(report, ["a.toml:server.port: found -1, expected an integer from 0 to 65535"]);
 }
 
