@@ -76,7 +76,7 @@ pub struct App {
     listener: TcpListener,
 }
 
-/// What this node shares with others: with one node, nothing.
+/// The state that this node shares with others: none, if there is one node.
 struct Cluster {
     /// This node's name.
     name: String,
@@ -235,9 +235,8 @@ impl App {
         if !has_changed && timeout(left, changed).await.is_err() {
             error!("drained with changes under way: what follows from them is lost");
         }
-        // What sessions sent last is in the rooms' mailboxes now, and from there it goes to the
-        // persister, at the end of the crowd's turn at the latest; a flush that comes back
-        // empty-handed after it has seen it all.
+        // The last commands of sessions are in the mailboxes of rooms now. From there they go to the persister,
+        // at the end of the crowd's turn at the latest: a flush that finds nothing after that has written all.
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let flushed = timeout(left, async {
             self.persister.flush().await;
@@ -297,7 +296,7 @@ pub const ADDRESS_CHECKS: [ValueCheck; 2] = [
     },
 ];
 
-/// Who issues and checks tokens, for the command line.
+/// The issuer and verifier of tokens, for the command line.
 pub fn authority(
     config: &Config,
     token_ttl_s: u32,

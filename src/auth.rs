@@ -69,7 +69,7 @@ impl From<AuthError> for Reject {
 /// The issuer that our tokens name.
 const ISSUER: &str = "liveroom";
 
-/// What our tokens say.
+/// The claims of tokens issued here.
 #[derive(Debug, Serialize)]
 struct IssuedClaims<'a> {
     /// Tells our tokens from those of other programs with the same secret.
@@ -83,8 +83,8 @@ struct IssuedClaims<'a> {
     jti: String,
 }
 
-/// What is read of any token. Other claims are ignored: tokens of an existing account service carry
-/// whatever that service likes.
+/// The claims that are read of any token. Others are ignored: tokens of an existing account service carry
+/// claims of that service.
 #[derive(Debug, Deserialize)]
 struct ReadClaims {
     id: i64,
@@ -93,7 +93,7 @@ struct ReadClaims {
     nbf: Option<f64>,
 }
 
-/// What tells who issued a token, and when. Claims of another type than ours say nothing.
+/// The claims that show the issuer of a token and the time. Claims of another type are ignored.
 #[derive(Debug, Deserialize)]
 struct OriginClaims {
     iss: Option<serde_json::Value>,

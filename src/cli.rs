@@ -24,7 +24,7 @@ Examples:
   LIVEROOM__SERVER__PORT=8080 liveroom      any key of config.toml as LIVEROOM__SECTION__KEY
   liveroom --config /etc/liveroom.toml config check";
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum CliCommand {
     /// Run the server until SIGTERM or Ctrl-C; the default
@@ -57,7 +57,7 @@ pub enum CliCommand {
     },
 }
 
-/// What to do with the configuration.
+/// The action on the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigAction {
     /// Print the configuration in effect and where each value came from; exit status 2 if it is faulty
@@ -65,7 +65,7 @@ pub enum ConfigAction {
 }
 
 impl Cli {
-    /// What was asked for; serving, if nothing was.
+    /// The command that was given, or serving.
     pub fn command(&self) -> CliCommand {
         self.command.clone().unwrap_or(CliCommand::Serve)
     }

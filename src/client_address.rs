@@ -1,4 +1,4 @@
-//! Whose address a request comes from when proxies stand in front.
+//! The address of the client that sent a request, also behind proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -82,7 +82,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// What one client is likely to own, as a key for limits: an IPv4 address, or the /64 of an IPv6
+/// The addresses that one client is likely to own, as a key for limits: an IPv4 address, or the /64 of an IPv6
 /// address, of which everyone has more than can be counted.
 pub fn limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

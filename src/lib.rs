@@ -216,7 +216,7 @@
 //!
 //! Moderators, mutes and bans; TLS to PostgreSQL and Redis.
 
-// What cannot fail is proved by an `expect` that says why; all else is an error value.
+// A call that cannot fail has an `expect` that says why; all others return an error value.
 #![warn(clippy::unwrap_used)]
 
 pub mod actors;

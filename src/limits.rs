@@ -1,6 +1,6 @@
 //! Fixed maxima, and what must hold between them.
 //!
-//! What an operator may choose is in [`crate::config`]; these are the ends of those ranges and the
+//! The values that an operator may choose are in [`crate::config`]; these are the ends of those ranges and the
 //! bounds nobody may choose. A relation between two maxima is asserted at compile time, so a
 //! changed number that breaks another does not build.
 

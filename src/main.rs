@@ -21,8 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Why a command failed, for people.
 type Failure = Box<dyn std::error::Error>;
 
-/// What is logged unless `RUST_LOG` says otherwise. The HTTP library calls every malformed request an
-/// error; whoever sends them must not fill the log.
+/// The log filter without `RUST_LOG`. The HTTP library calls every malformed request an error, and clients must
+/// not be able to fill the log.
 const LOG_FILTER: &str = "info,actix_http=off";
 
 const FAILED: u8 = 1;

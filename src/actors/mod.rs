@@ -1,8 +1,8 @@
 //! The actors: they perform what the domain decides, and decide nothing themselves.
 //!
-//! Who talks to whom: a `Session` asks the registry once for a room and then sends the room its
+//! The messages between actors: a `Session` asks the registry once for a room and then sends the room its
 //! commands; a room hands each worker's hub its batches and the persister its writes; the persister
-//! answers the room. Nobody waits for anybody: an answer is a message of its own, or travels as a
+//! answers the room. No actor waits for another: an answer is a message of its own, or travels as a
 //! packet through the hub. Every mailbox is bounded and filled with `try_send` on a stored address;
 //! what happens when it is full stands beside each message.
 

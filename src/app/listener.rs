@@ -102,7 +102,7 @@ pub(super) fn listen(
                 .configure(|cfg| http::configure(cfg, &api))
                 .into_factory()
                 .map_err(|fault: actix_web::Error| fault.error_response().into());
-            // What it would know of our own address, only `url_for` would ask for.
+            // Only `url_for` would need the address of the server, which this leaves out.
             let web_app = map_config(web_app, |()| AppConfig::default());
             let of_request = connections.clone();
             let web_app =

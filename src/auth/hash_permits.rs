@@ -183,7 +183,7 @@ mod tests {
         }
         assert!(matches!(permits.take(HashPurpose::Registration, LONG).now_or_never(), Some(None)), "refused at once");
         waiting!(login, permits, HashPurpose::Login);
-        // Who gives up leaves room for another.
+        // A waiter that gives up leaves room for another.
         queued.pop();
         waiting!(another, permits, HashPurpose::Registration);
         drop((held, queued));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// Rooms that one page may list.
 pub const ROOMS_PAGE_MAX: u32 = 100;
 
-/// What a report should say about rooms.
+/// The rooms that a report should contain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomsAsked {

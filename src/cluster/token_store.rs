@@ -28,7 +28,7 @@ pub trait TokenStore: Send + Sync {
     }
 }
 
-/// What a token says of its making.
+/// The issuer and time of a token, as it states them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenOrigin {
     /// False: another program issued it under the same secret.
@@ -54,7 +54,7 @@ pub struct StoreTokens {
     cache: Mutex<Cache>,
 }
 
-/// What the store keeps of a user's token, as this node knows it.
+/// A user's token in the store, as this node knows it.
 pub(super) struct KnownToken {
     pub token: Option<StoredToken>,
     /// False: remembered from an earlier question.
@@ -71,7 +71,7 @@ impl StoreTokens {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the store keeps of the user's token. Asks the store unless the remembered answer is `digest`: only a
+    /// The user's token in the store. Asks the store unless the remembered answer is `digest`: only a
     /// token that is current may be judged by an answer of some seconds ago.
     pub(super) async fn known(&self, user: UserId, digest: &str) -> Result<KnownToken, StoreError> {
         let remembered = self.cache().known(user, Instant::now());
@@ -83,7 +83,7 @@ impl StoreTokens {
         Ok(KnownToken { token: self.fresh(user).await?, is_fresh: true })
     }
 
-    /// What the store keeps of the user's token now.
+    /// The user's token in the store now.
     pub(super) async fn fresh(&self, user: UserId) -> Result<Option<StoredToken>, StoreError> {
         let generation = self.cache().generation;
         let token = self.store.token(user).await?;

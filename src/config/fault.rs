@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, all of it in one report.
+//! The faults of a configuration, all of them in one report.
 
 use std::fmt;
 

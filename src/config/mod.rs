@@ -1,4 +1,4 @@
-//! What an operator chooses: defaults, then a file, then `LIVEROOM__SECTION__KEY` variables.
+//! The choices of an operator: defaults, then a file, then `LIVEROOM__SECTION__KEY` variables.
 //!
 //! `table.rs` lists every key once; all else follows from it. Whatever is wrong is reported at
 //! once: unknown keys, wrong types, values out of range, and values that do not go together.

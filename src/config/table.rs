@@ -119,7 +119,7 @@ sections! {
         start_timeout_ms: Millis = Millis::new(30_000), 0..=TIMEOUT_MS_MAX;
     }
 
-    /// What several nodes share.
+    /// The connection of several nodes.
     cluster: ClusterConfig {
         /// Empty: this process alone. A secret because it may carry a password.
         redis_url: Secret = Secret::new(""), REDIS_URL;
@@ -147,7 +147,7 @@ sections! {
         idle_timeout_ms: Millis = Millis::new(60_000), 100..=IDLE_TIMEOUT_MS_MAX;
     }
 
-    /// Who is shown as online.
+    /// The list and the number of users online.
     presence: PresenceConfig {
         leave_grace_ms: Millis = Millis::new(30_000), 0..=TIMEOUT_MS_MAX;
         full_users_max: usize = 200, 1..=PRESENCE_USERS_MAX;
@@ -177,14 +177,14 @@ sections! {
         calm_deliveries_per_s: u32 = 12_500, 1..=RATE_MAX;
     }
 
-    /// What may wait for a slow member.
+    /// The bounds of packets that wait for a slow member.
     outbox: OutboxConfig {
         packets_max: usize = 256, 16..=65_536;
         bytes_max: usize = 262_144, 4_096..=OUTBOX_BYTES_MAX;
         slow_after_ms: Millis = Millis::new(5_000), 100..=TIMEOUT_MS_MAX;
     }
 
-    /// What clients may ask for.
+    /// Limits on commands of clients.
     limits: LimitsConfig {
         frame_bytes: usize = 65_536, 1_024..=FRAME_BYTES_MAX;
         command_bytes: usize = 8_192, 1_024..=COMMAND_BYTES_MAX;

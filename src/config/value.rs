@@ -1,4 +1,4 @@
-//! What a value can be, how it is read from TOML or an environment variable, and how it is shown.
+//! The types of values, how they are read from TOML or an environment variable, and how they are shown.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ const MASK: &str = "***";
 
 /// A type that keys can have.
 pub(super) trait Value: Sized {
-    /// What a key of this type says about the values it permits.
+    /// The description of permitted values that a key of this type has.
     type Permitted;
 
     /// Whether a value must not be shown, not even one that was refused.
@@ -136,7 +136,7 @@ impl Value for bool {
     }
 }
 
-/// What a text must be like.
+/// The condition that a text must meet.
 pub(super) struct TextRule {
     pub expected: &'static str,
     pub holds: fn(&str) -> bool,

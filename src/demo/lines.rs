@@ -1,4 +1,4 @@
-//! What guests say.
+//! The lines of guests.
 
 pub const LINES: [&str; 28] = [
     "来啦来啦",

@@ -96,7 +96,7 @@ impl Demo {
         Ok(Self { room, _guests: guests })
     }
 
-    /// What to print: where to look, and as whom.
+    /// The text to print: the address, and the user to log in as.
     pub fn welcome(&self, app: &App, config: &Config) -> String {
         let url = format!("http://{}", app.address());
         format!(

@@ -1,4 +1,4 @@
-//! What a session asks of a room, and what the room must be given to decide about it.
+//! The commands of a session to a room, and the environment that the room needs to decide about them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Caller<H> {
     pub to: ReplyTo<H>,
 }
 
-/// What a room asks for while it decides about a command, because the domain has neither history bytes, nor a
+/// The environment in which a room decides about a command: the domain has neither history bytes, nor a
 /// catalogue, nor randomness. Nothing is asked for a caller that is refused by status or membership.
 pub trait CommandEnv<H> {
     /// The offset after which all that a session missed since `since` can be replayed to it; `None` if a part of it

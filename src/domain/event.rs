@@ -47,9 +47,9 @@ pub enum RoomEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherEvent {
     pub name: Box<str>,
-    /// What clients get, without its place.
+    /// The fields for clients, without epoch and offset.
     pub body: Box<str>,
-    /// What nodes get: all of it.
+    /// The line for nodes: all fields.
     pub line: Box<str>,
 }
 
@@ -133,7 +133,7 @@ pub enum KickReason {
     RoomRestarted,
 }
 
-/// What a decision asks of the actor. Effects are performed in the order given.
+/// An effect of a decision, performed by the actor in the order given.
 #[derive(Debug, Clone)]
 pub enum Effect<H> {
     /// From here on `handle` receives the events for all members.

@@ -44,7 +44,7 @@ pub struct GiftOrder {
     pub at: Timestamp,
 }
 
-/// What the books say of a committed gift.
+/// A committed gift in the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GiftReceipt {
     pub record_id: GiftRecordId,

@@ -30,7 +30,7 @@ struct Kept<E> {
     event: E,
 }
 
-/// What moderation must know of an event.
+/// The facts of an event that moderation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
     Comment(CommentId),
@@ -102,7 +102,7 @@ impl<E> History<E> {
         }
     }
 
-    /// What is kept of the events after `offset`, in order.
+    /// The kept form of the events after `offset`, in order.
     pub fn after(&self, offset: Offset) -> impl ExactSizeIterator<Item = &E> {
         let skipped = self.kept.len().saturating_sub(self.missed_count(offset));
         self.kept.range(skipped..).map(|kept| &kept.event)

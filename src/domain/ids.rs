@@ -178,7 +178,7 @@ pub enum AckId {
     Text(Arc<str>),
 }
 
-/// Whom to answer. `H` is how to reach a session; the domain never looks inside.
+/// The receiver of an answer. `H` is the way to reach a session; the domain never looks inside.
 #[derive(Debug, Clone)]
 pub struct ReplyTo<H> {
     pub handle: H,

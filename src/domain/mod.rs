@@ -1,4 +1,4 @@
-//! What a live room decides, without knowing how.
+//! The decisions of a live room, free of I/O.
 //!
 //! Everything here is a value or a function of values: no actor, no database, no JSON, no clock and
 //! no randomness. A room is stepped with commands and the current [`Timestamp`] and answers with

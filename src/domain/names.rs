@@ -61,8 +61,8 @@ pub fn canonical_name(text: &str) -> String {
     if is_short && !is_nfkc(text) { text.nfkc().collect() } else { text.to_owned() }
 }
 
-/// What is left of a name to the eye: names with one skeleton look alike. Empty for a name of which nothing
-/// can be seen. Not to be shown to anybody.
+/// The visual skeleton of a name: names with one skeleton look alike. Empty for a name without a visible character.
+/// Never shown.
 pub fn name_skeleton(name: &str) -> String {
     let seen: String = canonical_name(name).chars().filter(|c| is_seen(*c)).collect();
     skeleton(&seen).collect()

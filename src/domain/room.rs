@@ -164,7 +164,7 @@ impl<H: Clone> Room<H> {
         let is_return = since.is_some();
         let recover_after = since.and_then(|since| env.recover_after(&since, &handle, now));
         let user = profile.id;
-        // Who is online comes in at no cost to others: it makes nobody's list longer.
+        // A user who is online already is admitted at once: that makes no list longer.
         if self.members.profile(user).is_none() {
             let admitted = self.joins.admit(Claim { user, address }, self.settings.join_rate, now);
             admitted.map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
@@ -408,7 +408,7 @@ impl<H: Clone> Room<H> {
             waiters.push(to);
             return Vec::new();
         }
-        // What has the time of our own order is that order, whatever became of the clock since we opened.
+        // A receipt with the time of this order is of this order, however the clock moved since the room opened.
         let before_us = receipt.at < self.opened_at && receipt.at != order.at;
         // A node that died may have committed it without publishing it.
         let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
@@ -420,7 +420,7 @@ impl<H: Clone> Room<H> {
             let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
             return vec![Effect::Reply { to, result: Ok(reply) }];
         }
-        // What was given before the room opened is in its opening.
+        // A gift from before the room opened is part of the state it opened with.
         if !before_us {
             let (giver, amount) = (order.giver.id, receipt.total);
             self.ledger
@@ -438,7 +438,7 @@ impl<H: Clone> Room<H> {
         if self.live.status == status && self.live.title == title {
             return Vec::new();
         }
-        // What was posted before the end is decided before it.
+        // Comments that were posted before the end are decided before it.
         let mut effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
         self.live.status = status;
         title.clone_into(&mut self.live.title);

@@ -60,7 +60,7 @@ pub struct ClusterRoomView {
     nodes: Vec<NodeRoomView>,
 }
 
-/// What one node has of a room.
+/// The part of a room on one node.
 #[derive(Serialize)]
 struct NodeRoomView {
     node: String,
@@ -199,8 +199,8 @@ fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
     fields
 }
 
-/// What the books say of a live's gifts, beside what its room believes. They differ only while
-/// gifts are in flight.
+/// The totals of a live's gifts in the books, beside those of its room. They differ only while gifts are in
+/// flight.
 #[derive(Serialize)]
 struct RoomLedgerView {
     coins: i64,

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::error::{ApiError, ApiResult};
 
-/// Who asks for a change. Each kind has seats of its own: a flood of logins must not keep a streamer
+/// The origin of a change. Each kind has seats of its own: a flood of logins must not keep a streamer
 /// from ending its live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
@@ -39,7 +39,7 @@ impl Changes {
     /// Lets no change begin from the first poll on, and resolves when none is under way. Dropped before
     /// that, it lets changes begin again.
     pub async fn finish(&self) {
-        // Whoever asks for all seats gets each one as it becomes free; nobody who asks later does.
+        // A request for all seats gets each one as it becomes free, before all later requests.
         let max = self.under_way_max;
         let (strangers, known) = join(self.strangers.acquire_many(max), self.known.acquire_many(max)).await;
         for seats in [strangers, known].into_iter().flatten() {

@@ -48,7 +48,7 @@ fn preflight_answer() -> HttpResponse {
         .finish()
 }
 
-/// What to answer to a page of `origin`: `*` where every origin is allowed, its own name where it
+/// The answer to a page of `origin`: `*` where every origin is allowed, its own name where it
 /// is one of the list, and nothing otherwise.
 fn allowed(origin: &HeaderValue, allowed_origins: &[String]) -> Option<HeaderValue> {
     if allowed_origins.iter().any(|allowed| allowed == "*") {

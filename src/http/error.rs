@@ -96,7 +96,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// What the client reads.
+    /// The text that the client reads.
     fn text(&self) -> Cow<'static, str> {
         let text = match self {
             Self::Unauthorized => "您没有权限访问该接口",

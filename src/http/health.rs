@@ -31,7 +31,7 @@ struct Verdict {
 
 /// GET /readyz: the store takes transactions and the rooms answer. Send no clients here if not.
 pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
-    // Whoever comes while the parts are asked waits for their answer.
+    // Requests that come while the parts are checked wait for the result.
     let mut latest = state.readiness.0.lock().await;
     let verdict = match latest.take() {
         Some(verdict) if verdict.reached.elapsed() < VERDICT_AGE_MAX => verdict,

@@ -6,7 +6,7 @@ use crate::domain::{BucketRate, Timestamp, UserId};
 use super::error::ApiError;
 use super::tries::KeyedBuckets;
 
-/// What one user may do about its lives. Rates are counted by each node for itself.
+/// The limits of one user on its lives. Rates are counted by each node for itself.
 pub struct LiveLimits {
     not_ended_max: u32,
     creations: KeyedBuckets,

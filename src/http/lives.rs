@@ -62,7 +62,7 @@ pub async fn change_status(
     requested.request_id = request_id;
     match state.operations.perform(requested).await {
         Ok(_) => ok("ok"),
-        // Whose live it is, is nobody else's business.
+        // The answer does not reveal that the live is another user's.
         Err(OperationError::Refused(Reject::LiveNotFound | Reject::NotAllowed)) => Err(LIVE_NOT_FOUND),
         Err(OperationError::Refused(Reject::LiveEnded)) => Err(ApiError::Refused("该直播间已结束")),
         Err(error) => Err(error.into()),

@@ -50,7 +50,7 @@ impl LoginLimiter {
     /// Counts an attempt, or says in how many milliseconds the next one may be made.
     pub fn take(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Result<(), u64> {
         let LoginAttempt { username, address, is_known } = attempt;
-        // What others share is asked last, so that who is refused anyway takes nothing from them.
+        // Shared limits are checked last, so that a login which is refused anyway takes nothing from others.
         if is_known {
             self.known.take((username, limit_key(address)), now)?;
             return self.known_addresses.take(address, now);

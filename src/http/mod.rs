@@ -48,7 +48,7 @@ pub use routes::configure;
 pub use tries::AddressBuckets;
 pub use wrong_tokens::WrongTokens;
 
-/// What handlers work with. One is made per process and cloned per worker thread.
+/// The services of the handlers. One is made per process and cloned per worker thread.
 #[derive(Clone)]
 pub struct ApiState {
     pub store: Arc<dyn Store>,

@@ -1,4 +1,4 @@
-//! What operators do to lives and users. Each handler reads what is asked for; the rest is
+//! Actions of operators on lives and users. Each handler reads the request; the rest is
 //! [`Operations`](crate::actors::Operations).
 
 use actix_web::{HttpRequest, web};
@@ -18,7 +18,7 @@ use super::{ApiState, requested};
 const NOTICE_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 500;
 
-/// What an operator may add to every action.
+/// The optional fields of every action.
 #[derive(Default, Deserialize)]
 struct Terms {
     /// The operators' name for it: repeated, it has one effect and the same answer.

@@ -54,7 +54,7 @@ impl From<User> for UserView {
     }
 }
 
-/// What a login answers with.
+/// The answer to a login.
 #[derive(Serialize)]
 pub struct SessionView {
     #[serde(flatten)]

@@ -29,7 +29,7 @@ pub struct WrongTokens {
     unlogged: Arc<Mutex<Unlogged>>,
 }
 
-/// What the next log line says.
+/// The content of the next log line.
 #[derive(Default)]
 struct Unlogged {
     count: u64,

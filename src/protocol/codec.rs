@@ -61,7 +61,7 @@ pub fn rate_text(dialect: Dialect, live_id: LiveId, rate: CrowdRate) -> String {
     push_text(dialect, "rate", &RateBody { live_id: live_id.get(), shown, total })
 }
 
-/// Who is online, after a change.
+/// The users online, after a change.
 pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
     let body = OnlineBody {
         clients: presence.clients.iter().map(|id| &**id).collect(),

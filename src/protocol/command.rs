@@ -21,7 +21,7 @@ pub struct ClientCommand {
     pub request: ClientRequest,
 }
 
-/// What a client asks for, and so which part of the server acts on it.
+/// The request of a client, by the part of the server that acts on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientRequest {
     /// The room of the live acts on it.
@@ -51,7 +51,7 @@ impl fmt::Debug for TokenField {
     }
 }
 
-/// What a decoder made of one text.
+/// The result of decoding one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     Command(ClientCommand),
@@ -115,7 +115,7 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// What is not a text is refused like a text that says nothing.
+/// A value that is not a text is refused like an empty text.
 fn comment_text(fields: &Map<String, Value>, chars_max: usize) -> Result<CommentText, Reject> {
     let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
     Ok(CommentText::parse(text, chars_max)?)

@@ -117,7 +117,7 @@ fn other_event(name: &str, body: &RawValue, line: &str) -> Option<RoomEvent> {
 /// A kind of event: what clients get of it, without its place.
 trait Kind<'a>: Serialize + Deserialize<'a> {
     const NAME: &'static str;
-    /// What nodes get beside that.
+    /// The fields that nodes get beside those of clients.
     type Private: Serialize + Deserialize<'a>;
 
     /// `None` for what no node writes.

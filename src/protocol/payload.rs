@@ -1,4 +1,4 @@
-//! What a command from a client may cost: its JSON before anyone parses it, and its longest text.
+//! The limits of a command: of its JSON, checked before it is parsed, and of its longest text.
 
 use crate::config::LimitsConfig;
 

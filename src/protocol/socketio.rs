@@ -43,7 +43,7 @@ const RESERVED_EVENTS: [&str; 6] =
 /// Bytes of a packet beside its JSON: type, attachments, namespace, ack id.
 const HEADER_BYTES_MAX: usize = NAMESPACE_BYTES_MAX + 64;
 
-/// What a message means to the session.
+/// The meaning of a message for the session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SocketIoInput {
     /// The client asks for a namespace; any but [`ROOT_NAMESPACE`] is refused with
@@ -109,7 +109,7 @@ impl SocketIoDecoder {
             Some(b'5' | b'6') if message.len() > self.config.limits.command_bytes + HEADER_BYTES_MAX => {
                 return Err(ParseError::BinaryTooLarge);
             }
-            // What is wrong with these is found before they wait.
+            // The faults of these are found before they wait.
             Some(b'5' | b'6') => self.check_binary(message)?,
             Some(b'1') if !payload_of(message).is_empty() => return Err(ParseError::Payload),
             _ => {}
@@ -220,7 +220,7 @@ fn check_auth(auth: Option<Value>) -> Result<(), ParseError> {
     }
 }
 
-/// What follows the head of a packet: its type, its attachments if it is binary, its namespace and its ack id.
+/// The rest of a packet after its head: its type, its attachments if it is binary, its namespace and its ack id.
 fn payload_of(message: &str) -> &str {
     let mut rest = message.get(1..).unwrap_or_default();
     if message.starts_with(['5', '6']) {

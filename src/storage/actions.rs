@@ -10,7 +10,7 @@ use super::{LiveRow, User};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionRecord {
     pub actor: Principal,
-    /// What the actor was in the scope when it acted.
+    /// The role of the actor in the scope when it acted.
     pub role: Role,
     /// The client's, if it is known.
     pub address: Option<IpAddr>,
@@ -31,7 +31,7 @@ impl ActionRecord {
     }
 }
 
-/// What became of an action.
+/// The outcome of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Performed {
     Done {
@@ -45,10 +45,10 @@ pub enum Performed {
     Refused(Reject),
 }
 
-/// What an action left behind.
+/// The change that an action made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing but its row of the audit.
+    /// No change: only the row of the audit.
     Nothing,
     /// The comment is removed since then: an earlier removal stays as it was.
     CommentRemoved(Timestamp),

@@ -1,4 +1,4 @@
-//! What a proof of the books found.
+//! The result of proving the books.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What must hold in the books, as SQL that both databases read alike.
+//! The invariants of the books, as SQL that both databases understand.
 //!
 //! A sum of 64-bit amounts may need more than 64 bits, on which SQLite fails and PostgreSQL changes
 //! type. So every number is summed as two halves, `x >> 32` and `x & 4294967295`, which stay small,

@@ -1,4 +1,4 @@
-//! What a batch does to the books, decided without a database.
+//! The changes that a batch makes in the books, decided without a database.
 //!
 //! Both databases read the rows of a batch ([`BatchKeys`] into [`BatchRows`]) under locks that last until
 //! the commit, decide here, write after write, and then apply the sums in a few statements. So a
@@ -128,14 +128,14 @@ pub(super) struct NewGift {
     pub live_coin: i64,
 }
 
-/// What a batch adds to one live's row.
+/// The sums that a batch adds to one live's row.
 #[derive(Default, Clone, Copy)]
 pub(super) struct LiveGain {
     pub coin: i64,
     pub views: i64,
 }
 
-/// What a batch takes from one user's row.
+/// The sums that a batch takes from one user's row.
 #[derive(Default, Clone, Copy)]
 pub(super) struct UserSpend {
     pub coin: i64,
@@ -143,7 +143,7 @@ pub(super) struct UserSpend {
     pub at: i64,
 }
 
-/// What writing a plan returned.
+/// The results of writing a plan.
 #[derive(Default)]
 pub(super) struct Written {
     /// Ids of the new gift records, in the order of [`Plan::gifts`].

@@ -5,7 +5,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use super::StoreError;
 
-/// What SQLite and PostgreSQL say, without an error kind of its own in diesel, when the same call
+/// Messages of SQLite and PostgreSQL, without an error kind of their own in diesel, after which the same call
 /// may succeed later.
 const PASSING: [&str; 24] = [
     // SQLite

@@ -32,7 +32,7 @@ pub use postgres::PostgresStore;
 pub use row_locks::{Attempt, RowLock, Sequence};
 pub use sqlite::SqliteStore;
 
-/// What went wrong below the SQL. Logged once, by whoever handles it; never shown to a client.
+/// A fault below the SQL. Logged once, where it is handled; never shown to a client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No connection, a timeout, a full disk: the same call may succeed later.
@@ -43,7 +43,7 @@ pub enum StoreError {
     Fault(String),
 }
 
-/// What both databases need to know besides where they are.
+/// The options of both databases, besides their URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Connections at once. Writes of SQLite have one more to themselves, batches of PostgreSQL three.
@@ -106,7 +106,7 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// What the store keeps of a user's current token.
+/// A user's current token, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
     /// SHA-256 in hex; `None` after a logout.
@@ -146,7 +146,7 @@ pub enum Write {
     },
 }
 
-/// What became of one [`Write`], in the order of the batch.
+/// The outcome of one [`Write`], in the order of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
     Comment(Result<(), CommentWriteError>),
@@ -165,7 +165,7 @@ pub struct CoinGrant {
     pub at: Timestamp,
 }
 
-/// What the books say of a [`CoinGrant`].
+/// The outcome of a [`CoinGrant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantOutcome {
     /// `duplicate`: it had been granted before under this `request_id`, nothing moved now; `coin`
@@ -246,7 +246,7 @@ pub trait Store: Send + Sync {
     /// How many lives of this user have not ended.
     fn not_ended_lives_count(&self, owner: UserId) -> Stored<'_, i64>;
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>>;
-    /// What rooms hold of these lives, in no order. Unknown lives, and those whose status is none of
+    /// The state of these lives that rooms hold, in no order. Unknown lives, and those whose status is none of
     /// ours, are left out. Ask for a few hundred at most.
     fn live_states(&self, ids: Vec<LiveId>) -> Stored<'_, Vec<LiveState>>;
     /// Page `page` (from 1) of `per_page` lives in id order.

@@ -217,8 +217,8 @@ where
     let limit = limits.call(access);
     let result = match timeout(limit, perform(conn, access, query)).await {
         Ok(result) => result,
-        // What was sent may still be done, and its answer may still come, in the middle of a transaction for all
-        // we know.
+        // The statements that were sent may still run, and their answers may still come, perhaps in the middle of
+        // a transaction.
         Err(_) => Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs()))),
     };
     // The server is going down, became a standby or full, or a pooler put another one behind the connection: a new

@@ -97,7 +97,7 @@ pub(super) struct PollBody {
     _share: Share,
 }
 
-/// What one body holds of the budgets.
+/// The share of one body in the budgets.
 #[derive(Debug)]
 struct Share {
     bodies: Arc<Bodies>,

@@ -23,8 +23,8 @@ use crate::outbox::{Outbox, Packet};
 use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{EngineError, Handshake, open_packet};
 
-/// What a query says of Engine.IO. Of a parameter that is repeated the last counts, and an empty sid is none, as
-/// with engine.io.
+/// The parameters of Engine.IO in a query. Of a parameter that is repeated the last counts, and an empty sid is
+/// none, as with engine.io.
 #[derive(Debug, Default)]
 struct EngineQuery {
     eio: Option<String>,
@@ -52,7 +52,7 @@ impl EngineQuery {
     }
 }
 
-/// What a request wants.
+/// The purpose of a request.
 enum Asked {
     OpenPolling(EngineVersion),
     OpenWebSocket(EngineVersion),
@@ -97,7 +97,7 @@ impl Asked {
     }
 }
 
-/// What every answer to a request says about pages of other origins.
+/// The headers of every answer for pages of other origins.
 pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> HeaderMap {
     let query = EngineQuery::read(head);
     // An answer that refuses the version is sent in the newest one.
@@ -136,7 +136,7 @@ pub(super) async fn serve(
     response
 }
 
-/// What a WebSocket to `/socket.io/` is for.
+/// The purpose of a WebSocket to `/socket.io/`.
 pub(super) enum AskedOfSocket {
     Open(EngineVersion),
     Upgrade(Arc<EngineEntry>),

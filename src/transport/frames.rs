@@ -1,4 +1,4 @@
-//! What a WebSocket peer sends: frames put together to messages, within one limit.
+//! Reads the frames of a WebSocket peer and assembles them to messages, within one limit.
 
 use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser, ProtocolError};
 use bytes::{Bytes, BytesMut};

@@ -1,4 +1,4 @@
-//! What the messages of a WebSocket and the packets of a poll bring to a session.
+//! Turns the messages of a WebSocket and the packets of a poll into input of a session.
 
 use bytes::Bytes;
 
@@ -33,7 +33,7 @@ impl Framing {
     }
 }
 
-/// What a packet brings to the session, or the end of it.
+/// The input of the session in a packet, or its end.
 pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Result<Inbound, Disconnect> {
     match (packet, version) {
         (EnginePacket::Close, _) => Err(Disconnect::ByClient),

@@ -32,7 +32,7 @@ struct OriginLimits {
 
 impl OriginLimits {
     fn of_address(limits: &LimitsConfig) -> Self {
-        // Whoever may hold so many sessions may open as many at once.
+        // An address that may hold so many sessions may open as many at once.
         let per_s = u32::try_from(limits.connections_per_address).unwrap_or(u32::MAX);
         Self {
             sessions_max: limits.connections_per_address,

@@ -48,19 +48,19 @@ use table::EngineTable;
 pub use connections::{Connections, HttpStream, REFUSALS_MAX, track};
 pub use upgrades::upgrade;
 
-/// What the kernel holds for a client that reads slowly, in bytes; it doubles this for its own use.
+/// The send buffer of the kernel for a client that reads slowly, in bytes; it doubles this for its own use.
 /// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
 pub const SEND_BUFFER_BYTES: usize = 128 << 10;
 
-/// What the kernel takes of a client that we do not read, in bytes; doubled likewise. By itself it
-/// would grow to 6 MiB.
+/// The receive buffer of the kernel for a client that the server does not read, in bytes; doubled likewise. By
+/// itself it would grow to 6 MiB.
 pub const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
 
 /// Strangers that one arrival may ask to go: enough to make room faster than others come, few enough to cost
 /// nothing.
 const ASKED_TO_GO_MAX: usize = 16;
 
-/// What all workers' transports share.
+/// The state that the transports of all workers share.
 pub struct TransportState {
     services: Arc<SessionServices>,
     gate: Arc<Gate>,
@@ -80,7 +80,7 @@ impl TransportState {
         &self.services.config
     }
 
-    /// What may wait for a slow client.
+    /// The limits of packets that wait for a slow client.
     fn outbox_limits(&self) -> OutboxLimits {
         let outbox = &self.config().outbox;
         OutboxLimits { packets_max: outbox.packets_max, bytes_max: outbox.bytes_max }

@@ -104,7 +104,7 @@ mod tests {
         owner.sent(request(cookies).head(), address)
     }
 
-    /// What a client sends back of a `Set-Cookie`.
+    /// The part of a `Set-Cookie` that a client sends back.
     fn kept(owner: &Owner) -> String {
         owner.set_cookie("sid").unwrap().split(';').next().unwrap().to_owned()
     }

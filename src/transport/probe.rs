@@ -21,7 +21,7 @@ use crate::protocol::engineio::{PROBE_PONG, decode_text};
 /// The answer to a probe, and some pongs.
 const PROBE_OUTBOX: OutboxLimits = OutboxLimits { packets_max: 16, bytes_max: 4_096 };
 
-/// What a WebSocket carries after its handshake.
+/// The use of a WebSocket after its handshake.
 pub(super) enum NextStep {
     /// A session from here on.
     Session(SocketSession),

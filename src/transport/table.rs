@@ -311,7 +311,7 @@ struct Entries {
     by_sid: HashMap<Arc<str>, Arc<EngineEntry>>,
     /// Those that ended and still owe something, oldest first.
     ended_entries: VecDeque<EndedEntry>,
-    /// What `ended_entries` owes together.
+    /// The bytes that `ended_entries` still hold together.
     lingering_bytes: usize,
 }
 

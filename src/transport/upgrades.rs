@@ -94,7 +94,7 @@ fn accept(connection: Framed<HttpStream, Codec>, response: Response<()>, next: N
 
 async fn refuse(connection: Framed<HttpStream, Codec>, mut response: Response<BoxBody>) {
     response.head_mut().set_connection_type(ConnectionType::Close);
-    // Whatever we refuse with is here as a whole.
+    // A refusal has its whole body here.
     let response = response.map_body(|_, body| body.try_into_bytes().unwrap_or_default());
     if let Err(error) = SendResponse::new(connection, response).await {
         debug!("refusal not sent: error={error}");

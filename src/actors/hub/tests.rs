@@ -34,7 +34,7 @@ fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
     hub.take(HubBatch { live_id: LIVE, gathered, items });
 }
 
-/// What waits for the member: answers as they are, events as their offset.
+/// The packets queued for the member: answers as they are, events as their offset.
 fn received(outlet: &Outlet) -> Vec<String> {
     let mut packets = Vec::new();
     let mut cx = TaskContext::from_waker(Waker::noop());

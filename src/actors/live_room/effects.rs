@@ -80,7 +80,7 @@ impl LiveRoom {
             // The session knows, and may have sent its next join already.
             return;
         }
-        // Whatever it joined with before is over.
+        // Every membership that began before is over.
         let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
         #[expect(clippy::disallowed_methods, reason = "once per kick, and it must arrive")]
         port.session.do_send(lost);

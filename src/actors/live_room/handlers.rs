@@ -1,4 +1,4 @@
-//! What a room does with each message: ask the domain, perform the effects.
+//! The handlers of a room, one for each message: ask the domain, perform the effects.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
     StopRoom,
 };
 
-/// What a room asks for while it decides about a command.
+/// The environment in which a room decides about a command.
 struct Env<'a> {
     recovery: &'a mut Recovery,
     services: &'a RoomServices,
@@ -163,7 +163,7 @@ impl Handler<Observe> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, observe: Observe, _: &mut Context<Self>) {
-        // Whoever asked may have stopped waiting.
+        // The receiver may have stopped waiting.
         let _ = observe.0.send(self.stats());
     }
 }
@@ -172,7 +172,7 @@ impl Handler<ObserveDetail> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, observe: ObserveDetail, _: &mut Context<Self>) {
-        // Whoever asked may have stopped waiting.
+        // The receiver may have stopped waiting.
         let _ = observe.0.send(self.detail());
     }
 }

@@ -62,11 +62,11 @@ const FLUSH_AGAIN: Duration = Duration::from_millis(20);
 /// How long a stopped room still sends back commands that were on their way to it.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What every room of a node shares.
+/// The services that all rooms of a node share.
 #[derive(Clone)]
 pub struct RoomServices {
     pub config: Arc<Config>,
-    /// What the domain takes of `config`, see [`room_settings`].
+    /// The part of `config` that the domain needs, see [`room_settings`].
     pub settings: RoomSettings,
     pub broker: Arc<dyn Broker>,
     pub persister: PersisterPort,
@@ -93,7 +93,7 @@ pub struct LiveRoom {
     opened_at: Timestamp,
     deadline_timer: Option<(Timestamp, SpawnHandle)>,
     idle_timer: Option<SpawnHandle>,
-    /// Who is online changed since it was published for other services.
+    /// The users online changed since they were published for other services.
     users_changed: bool,
     deferred_joins: DeferredJoins,
     flush_pending: bool,
@@ -156,7 +156,7 @@ impl LiveRoom {
         self.services.clock.now()
     }
 
-    /// What every handler ends with: hand over what gathered, and see to the timers.
+    /// The end of every handler: hands over what gathered, and arms the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.show_own();
         self.flush(ctx);
@@ -225,7 +225,7 @@ impl LiveRoom {
         }
     }
 
-    /// What the passing of time leads to.
+    /// The effects of time that passed.
     fn step(&mut self) {
         let effects = self.room.tick(self.now());
         self.perform(effects);

@@ -1,4 +1,4 @@
-//! What a room's domain takes of the configuration.
+//! The part of the configuration that a room's domain needs.
 
 use crate::config::Config;
 use crate::domain::{BucketRate, PresenceSettings, RoomSettings};

@@ -1,4 +1,4 @@
-//! What a room shows of itself to operators, tests and metrics.
+//! The statistics of a room for operators, tests and metrics.
 
 use std::sync::Arc;
 

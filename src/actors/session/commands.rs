@@ -384,12 +384,12 @@ impl Session {
     }
 }
 
-/// What one session may send.
+/// The rate limit of one session.
 fn command_rate(limits: &LimitsConfig) -> BucketRate {
     BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 }
 }
 
-/// What all sessions of one user may send to this node: no less than one session.
+/// The rate limit of all sessions of one user on this node together: no less than that of one session.
 fn user_command_rate(limits: &LimitsConfig) -> BucketRate {
     BucketRate {
         burst: limits.user_command_burst.max(limits.command_burst),

@@ -1,4 +1,4 @@
-//! What a session does with each message.
+//! The handlers of a session, one for each message.
 
 use std::time::Instant;
 

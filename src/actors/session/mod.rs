@@ -47,7 +47,7 @@ pub use messages::{
 /// transport reads on when the session is done with what it read.
 pub const SESSION_MAILBOX: usize = 64;
 
-/// What every session of a node shares.
+/// The services that all sessions of a node share.
 pub struct SessionServices {
     pub auth: Arc<Auth>,
     pub rooms: Rooms,
@@ -75,7 +75,7 @@ pub struct SessionPort {
     pub address: IpAddr,
 }
 
-/// What a transport brings to begin a session.
+/// The parts that a transport begins a session with.
 pub struct SessionStart {
     pub codec: Codec,
     /// The name that others see. For Engine.IO 3 it is the sid.
@@ -154,7 +154,7 @@ pub struct Session {
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
     limiter: Bucket,
-    /// What the session sent beyond its own limit, and beyond that of its user.
+    /// Refusals by the limit of the session, and by that of its user.
     excess: Excess,
     user_excess: Excess,
     /// The session's place among the strangers, until its first valid command.

@@ -1,5 +1,5 @@
-//! What all sessions of one user may ask of this node together: many sockets are no way around the
-//! limit of one.
+//! The limits of all sessions of one user on this node together: many sockets do not evade the limit of
+//! one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

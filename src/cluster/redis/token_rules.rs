@@ -21,12 +21,12 @@ use crate::cluster::TokenOrigin;
 use crate::cluster::token_store::digest;
 use crate::storage::StoredToken;
 
-/// Hex digits of the digest in a stamp: enough to tell the tokens of one user apart.
+/// Hex digits of the digest in a stamp: enough to distinguish the tokens of one user.
 const STAMP_DIGITS: usize = 16;
-/// What a logout has in the place of the digest.
+/// The value that a logout has in place of the digest.
 const NO_DIGEST: &str = "-";
 
-/// What Redis holds about one user's token.
+/// The state of one user's token in Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedisToken {
     /// As it stands there: a JSON string, as the replaced system writes it, or whatever else a program has set.

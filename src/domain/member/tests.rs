@@ -1,4 +1,4 @@
-//! Who is online after joins, leaves and losses, here and on other nodes.
+//! Users online after joins, leaves and losses, here and on other nodes.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a room decides about comments, from the command to the answer.
+//! The decisions of a room about comments, from the command to the answer.
 
 use std::sync::Arc;
 

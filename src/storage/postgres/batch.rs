@@ -25,7 +25,7 @@ use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::comments;
 use crate::storage::{StoreError, Write, WriteOutcome};
 
-/// What to do about rows that another transaction has locked.
+/// How to treat rows that another transaction has locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Locks {
     /// Wait for them, as long as `lock_timeout` says. Rows that must only stay there are not locked

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{AUDIT_MS, Access};
 use crate::storage::StoreOptions;
 
-/// What a call may take beyond the time after which the database ends a statement by itself and says
-/// so: then it was not slow, but gone.
+/// The time that a call may take beyond the limit at which the database ends a statement by itself. After that
+/// the database is not slow but gone.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long a connection may take to show that it is alive before it is lent: one round trip.

@@ -18,12 +18,12 @@ use super::connect::{ConnectError, Connector, is_read_only};
 use super::limits::Limits;
 use crate::storage::{StoreError, StoreOptions};
 
-/// What the connections of a pool are for.
+/// The purpose of the connections of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PoolPurpose {
     /// Batches: a connection that cannot write is useless.
     Commits,
-    /// Whatever is asked for. Without a server that takes writes, reads continue.
+    /// All other calls. Without a server that takes writes, reads continue.
     Requests,
 }
 

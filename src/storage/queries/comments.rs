@@ -1,4 +1,4 @@
-//! What was said in a live, and what of it is still shown.
+//! The comments of a live, and those of them that are still shown.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::storage::StoreError;
 use crate::storage::rows::CommentRecord;
 use crate::storage::schema::{comments, users};
 
-/// What a [`CommentRecord`] is read from.
+/// The columns that a [`CommentRecord`] is read from.
 const COLUMNS: (
     comments::id,
     comments::live_id,
@@ -41,7 +41,7 @@ define_sql_function! {
     fn coalesce(key: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
-/// What history is ordered by, as the index `comments_history` has it: a key given when the comment was shown,
+/// The key that orders history, as the index `comments_history` has it: a key given when the comment was shown,
 /// which for one that was shown when it was posted is its id.
 type OrderKey = coalesce<comments::sort_key, comments::id>;
 
@@ -89,7 +89,7 @@ async fn recent_shown(
         .await
 }
 
-/// What was posted at that time was not removed earlier.
+/// A comment that was posted at that time was not removed earlier.
 async fn recent_removed(
     conn: &mut Conn,
     live_id: LiveId,

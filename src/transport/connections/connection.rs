@@ -10,7 +10,7 @@ use futures_util::task::AtomicWaker;
 
 use super::{EVICTABLE_AFTER, millis};
 
-/// What a connection is doing. Only in `Serving` does it wait for us and not for its client.
+/// The activity of a connection. Only in `Serving` does it wait for the server and not for its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionState {
     /// Waits for the client's next request.
@@ -42,10 +42,10 @@ impl ConnectionState {
     }
 }
 
-/// What may be read from a connection now.
+/// The bytes that may be read from a connection now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Whatever comes.
+    /// All bytes.
     Anything,
     /// The end of the stream alone: a request is being served, and bytes would be the next one.
     EofOnly,

@@ -86,7 +86,7 @@ impl AddressUse {
     }
 }
 
-/// What happened since the last sweep, for the log.
+/// Counts since the last sweep, for the log.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Events {
     refused: usize,

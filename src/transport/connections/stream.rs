@@ -165,7 +165,7 @@ impl AsyncWrite for HttpStream {
         self.passed = 0;
         self.connection().register(cx.waker());
         if self.blocked.is_some() && self.connection().is_cut() {
-            // What the kernel still holds for such a client is thrown away with the connection.
+            // The bytes that the kernel still holds for such a client are dropped with the connection.
             let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
