@@ -142,7 +142,8 @@ impl App {
             nodes: cluster.nodes.clone(),
             clock: clock.clone(),
         });
-        reconcile::start(&everywhere, store.clone(), config);
+        let operations = Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone()));
+        reconcile::start(&everywhere, operations.clone(), store.clone(), config);
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
@@ -158,7 +159,7 @@ impl App {
             passwords: Arc::new(Passwords::new(config.server.workers.get())),
             catalogue: catalogue.clone(),
             rooms,
-            operations: Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone())),
+            operations,
             everywhere,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),

@@ -78,10 +78,15 @@
 //!    [`actors::Operations`] (`actors/operations.rs`).
 //! 2. [`domain::may`] says whether this role may do it here.
 //! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one transaction and
-//!    once per `request_id`.
-//! 4. [`domain::Action::entry`] says what it adds to the log of the live's room. `actors/registry/rooms.rs` hands
-//!    that to the room if it is open on this node or about to be (`actors/live_room/moderation.rs`), and to the
-//!    broker otherwise. Other actions are about a user's sessions, which `actors/everywhere.rs` reaches on all nodes.
+//!    once per `request_id`. In the same transaction the action becomes pending, if it adds something to the log of
+//!    a room.
+//! 4. [`domain::Action::entry`] says what that is: an event, which members see, or a [`domain::Control`], which only
+//!    nodes see and which has no offset. `actors/registry/rooms.rs` hands an event to the room if it is open on this
+//!    node (`actors/live_room/moderation.rs`), and all else to the broker, whose log every node follows. Each entry has
+//!    a key, so that appending it again has no effect. Other actions are about a user's sessions, which
+//!    `actors/everywhere.rs` reaches on all nodes.
+//! 5. Once the log has the entry, the action is pending no more. `actors/reconcile.rs` has every node deliver those
+//!    that stay pending, because Redis was away or their node died: [`actors::Operations::deliver_pending`].
 //!
 //! # Many nodes
 //!
@@ -102,6 +107,7 @@
 //! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
 //! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
+//! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere when Redis is back |
 //! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
@@ -135,10 +141,10 @@
 //!
 //! 1. `domain/action.rs`: a variant of [`domain::Action`], its name, its target if it is done to a user, who may do
 //!    it (and a line of the table in the tests), and what it adds to the room's log.
-//! 2. `storage/queries/actions.rs`: what it changes, and what was asked for beside the target.
+//! 2. `storage/queries/actions.rs`: what it changes, and what was asked for beside the target, both ways.
 //! 3. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
-//! That is all of an action whose event exists already: 4 files and 9 places. An action with a new event needs
+//! That is all of an action whose event exists already: 4 files and 10 places. An action with a new event needs
 //! that as well. A rule that refuses in words of its own is a variant in
 //! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!
@@ -172,6 +178,8 @@
 //! | grace | the time that a user stays online after its last connection was lost | `domain/member.rs` |
 //! | command, reply, event | a client asks; one answer; a change that all members receive | `domain` |
 //! | action | a change of a room that is neither comment nor gift, stored with its audit row | `actors/operations.rs` |
+//! | control | an entry of a room's log that only nodes see, without an offset; a kick | [`domain::Control`] |
+//! | pending action | one that the log of its room may not have yet | table `pending_actions` |
 //! | epoch | one numbering of a room's events; offsets are gapless inside it | [`domain::Epoch`] |
 //! | offset | the number of an event inside its epoch | [`domain::Offset`] |
 //! | sequenced | an event with epoch and offset | [`domain::Sequenced`] |

@@ -9,7 +9,7 @@ use log::warn;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{LaterFields, NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
-use crate::domain::{Control, Disconnect, LiveId, Timestamp, UserId};
+use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
@@ -50,10 +50,13 @@ impl Everywhere {
         self.nodes.signal(Signal::Recheck(user));
     }
 
-    /// Removes a user from a room.
-    pub fn kick(&self, live_id: LiveId, user: UserId, at: Timestamp) {
-        self.rooms.control_here(live_id, Control::Kick { user, at });
-        self.nodes.signal(Signal::Kick { live_id, user });
+    /// Applies an action in the room of a live, wherever it is open. Returns whether that is settled, as
+    /// [`Rooms::apply`].
+    pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
+        if let EntryContent::Control(Control::Kick { user, .. }) = entry.content {
+            self.nodes.signal(Signal::Kick { live_id, user });
+        }
+        self.rooms.apply(live_id, entry).await
     }
 
     /// The catalogue has a new gift, which is on offer here.

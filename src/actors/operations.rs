@@ -6,16 +6,21 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use log::{error, info};
+use log::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, Principal, Reject, RequestId, Role, Scope, UserId, may,
+    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may,
 };
 use crate::protocol::refusal::Refusal;
-use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
+use crate::storage::{ActionRecord, Change, PendingAction, Performed, Store, StoreError};
 
 use super::{AskError, Everywhere};
+
+/// A pending action is delivered again after this: whoever did it has applied it by then as a rule.
+const PENDING_FOR_MS: i64 = 1_000;
+/// Pending actions that are delivered in one go; the next follow in the next.
+const PENDING_MAX: u32 = 256;
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -76,17 +81,21 @@ impl Operations {
         }
         if let Scope::Live(live_id) = scope
             && record.action.needs_open_room()
-            && !self.everywhere.rooms.is_open(live_id).await?
+            && !self.everywhere.rooms.may_be_open(live_id).await?
         {
             return self.refuse(record, Reject::RoomNotOpen).await;
         }
         match self.store.perform(record.clone()).await? {
-            Performed::Done { id, change, is_repeated } => {
+            Performed::Done { id, change, is_repeated, pending } => {
                 let ActionRecord { action, role, .. } = &record;
                 let (name, role) = (action.name(), role.name());
                 info!("action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}");
-                if !is_repeated {
-                    self.apply(id, &record, &change).await?;
+                if let Scope::Live(live_id) = scope
+                    && let Some(entry) = pending
+                {
+                    self.apply(live_id, entry).await?;
+                } else if let (Action::DisableUser(user), false) = (action, is_repeated) {
+                    self.everywhere.revoke(*user, Disconnect::Disabled);
                 }
                 Ok(change)
             }
@@ -140,21 +149,30 @@ impl Operations {
         Ok(())
     }
 
-    /// Has what was stored happen where it matters.
-    async fn apply(&self, id: ActionId, record: &ActionRecord, change: &Change) -> Result<(), OperationError> {
-        match (&record.action, record.scope) {
-            (Action::Kick(user), Scope::Live(live_id)) => self.everywhere.kick(live_id, *user, record.at),
-            (Action::DisableUser(user), _) => {
-                self.everywhere.revoke(*user, Disconnect::Disabled);
-            }
-            (_, Scope::Live(live_id)) => {
-                let live = if let Change::Live(row) = change { Some(&row.live) } else { None };
-                if let Some(content) = record.action.entry(live_id, live) {
-                    self.everywhere.rooms.apply(live_id, ActionEntry { id, content }).await?;
-                }
-            }
-            _ => {}
+    /// Applies what an action adds to the log of a room, which was stored as pending.
+    async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), OperationError> {
+        let id = entry.id;
+        if self.everywhere.apply(live_id, entry).await?
+            && let Err(fault) = self.store.actions_logged(vec![id]).await
+        {
+            warn!("action stays pending though its room has it: id={id} error={fault}");
         }
         Ok(())
+    }
+
+    /// Delivers the actions that are pending for a while: the logs of their rooms were out of reach, or a node died.
+    /// Those that are in the logs already add nothing.
+    pub async fn deliver_pending(&self) -> Result<(), StoreError> {
+        let until = self.clock.now().plus_ms(-PENDING_FOR_MS);
+        let mut logged = Vec::new();
+        for PendingAction { live_id, entry } in self.store.pending_actions(until, PENDING_MAX).await? {
+            let id = entry.id;
+            match self.everywhere.rooms.deliver(live_id, entry).await {
+                Ok(true) => logged.push(id),
+                // Neither are the others delivered now.
+                Ok(false) | Err(_) => break,
+            }
+        }
+        if logged.is_empty() { Ok(()) } else { self.store.actions_logged(logged).await }
     }
 }

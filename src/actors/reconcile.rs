@@ -9,13 +9,13 @@ use crate::config::Config;
 use crate::domain::UserId;
 use crate::storage::{Store, StoreError};
 
-use super::Everywhere;
+use super::{Everywhere, Operations};
 
 /// Accounts of one query.
 const CHUNK: usize = 500;
 
 /// Begins to look, on the calling thread and until its system ends.
-pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, config: &Config) {
+pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, store: Arc<dyn Store>, config: &Config) {
     let (accounts_every, catalogue_every) = (config.auth.recheck_ms.duration(), config.rooms.reconcile_ms.duration());
     let node = everywhere.clone();
     actix_rt::spawn(async move {
@@ -23,6 +23,14 @@ pub fn start(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, config: &Confi
         loop {
             tokio::time::sleep(accounts_every).await;
             log.note(recheck_disabled(&node, &*store).await);
+        }
+    });
+    let pending_every = config.rooms.reconcile_ms.duration();
+    actix_rt::spawn(async move {
+        let mut log = FailureLog::new("pending actions");
+        loop {
+            tokio::time::sleep(pending_every).await;
+            log.note(operations.deliver_pending().await);
         }
     });
     let catalogue = everywhere.catalogue.clone();

@@ -6,26 +6,36 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rand::RngExt;
 
-use crate::domain::{Epoch, LiveId, NodeId, Offset, Position, PresenceChange, RoomEvent, Sequenced, Timestamp, UserId};
+use crate::domain::{
+    ActionEntry, BoundedMap, EntryContent, EntryKey, Epoch, LiveId, NodeId, Offset, Position, PresenceChange,
+    RoomEvent, Sequenced, Timestamp, UserId,
+};
 
-use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal};
+use super::{Appended, Broker, FromLog, LogEntry, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal};
+
+/// Keys of the newest actions that a room keeps, so that repeating one has no effect.
+const ACTIONS_MAX: usize = 1_024;
 
 /// Orders events in this process, at once.
 pub struct MemoryBroker;
 
 impl Broker for MemoryBroker {
     fn open(&self, _live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
-        let log = MemoryLog { epoch: new_epoch(), offset: 0 };
+        let log = MemoryLog { epoch: new_epoch(), offset: 0, actions: BoundedMap::new(ACTIONS_MAX) };
         let position = Position { epoch: log.epoch.clone(), offset: 0 };
         ready(OpenedLog { log: Box::new(log), position, recent: Vec::new(), peers: Vec::new() }).boxed()
     }
 
-    fn is_open(&self, _live_id: LiveId) -> BoxFuture<'static, bool> {
-        ready(false).boxed()
+    fn is_shared(&self) -> bool {
+        false
     }
 
-    fn tell(&self, _live_id: LiveId, _event: RoomEvent) -> BoxFuture<'static, bool> {
-        ready(false).boxed()
+    fn is_open_elsewhere(&self, _live_id: LiveId) -> BoxFuture<'static, Option<bool>> {
+        ready(Some(false)).boxed()
+    }
+
+    fn append(&self, _live_id: LiveId, _entry: ActionEntry) -> BoxFuture<'static, Appended> {
+        ready(Appended::NoSharedLog).boxed()
     }
 }
 
@@ -39,6 +49,7 @@ pub(super) fn new_epoch() -> Epoch {
 struct MemoryLog {
     epoch: Epoch,
     offset: Offset,
+    actions: BoundedMap<EntryKey, ()>,
 }
 
 impl RoomLog for MemoryLog {
@@ -47,6 +58,17 @@ impl RoomLog for MemoryLog {
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced> {
         self.offset += 1;
         Some(Sequenced { epoch: self.epoch.clone(), offset: self.offset, event })
+    }
+
+    fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
+        if self.actions.contains_key(&entry.key()) {
+            return None;
+        }
+        self.actions.insert(entry.key(), ());
+        match entry.content {
+            EntryContent::Event(event) => self.append(event).map(LogEntry::Event),
+            EntryContent::Control(control) => Some(LogEntry::Control(control)),
+        }
     }
 
     fn has_room(&self) -> bool {

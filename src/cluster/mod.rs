@@ -15,7 +15,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position, PresenceChange, RoomEvent, Sequenced, Timestamp, UserId,
+    ActionEntry, Control, GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position, PresenceChange, RoomEvent,
+    Sequenced, Timestamp, UserId,
 };
 
 pub use memory::{MemoryBroker, SingleNode};
@@ -27,11 +28,26 @@ pub trait Broker: Send + Sync {
     /// Starts taking part in one room. Never fails: a node that reaches no other goes on alone.
     fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog>;
 
-    /// Whether any node has the room. False if this node reaches no other.
-    fn is_open(&self, live_id: LiveId) -> BoxFuture<'static, bool>;
+    /// Whether logs are shared with other nodes.
+    fn is_shared(&self) -> bool;
 
-    /// Has an event placed in a room that is not open here. True if some node has the room.
-    fn tell(&self, live_id: LiveId, event: RoomEvent) -> BoxFuture<'static, bool>;
+    /// Whether another node has the room; `None` if that cannot be known now.
+    fn is_open_elsewhere(&self, live_id: LiveId) -> BoxFuture<'static, Option<bool>>;
+
+    /// Appends what an action adds to the log of a room, whether that is open here, elsewhere or nowhere. Repeating it
+    /// has no effect: the log knows its key.
+    fn append(&self, live_id: LiveId, entry: ActionEntry) -> BoxFuture<'static, Appended>;
+}
+
+/// What became of an entry that was to be appended to the log of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the log, and every node that has the room receives it, this one too.
+    InLog,
+    /// No other node can have the room, and its log is kept by the room itself.
+    NoSharedLog,
+    /// The log is out of reach, or did not answer. Appending it again is safe.
+    Unreachable,
 }
 
 /// A room's log as it was opened.
@@ -55,6 +71,11 @@ pub trait RoomLog: Send {
     /// Appends an event: its place at once, or `None` when it will come as [`FromLog`].
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced>;
 
+    /// Appends what an action adds, unless its key was appended before. Returns what the room applies now; `None` when
+    /// that comes as [`FromLog`], or came before. A control may be applied here alone: [`Broker::append`] puts it in
+    /// the log.
+    fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry>;
+
     /// Whether a comment may be appended. False while too many events wait for their place.
     fn has_room(&self) -> bool;
 
@@ -76,11 +97,20 @@ pub trait RoomLog: Send {
     fn node(&self) -> Option<NodeId>;
 }
 
+/// An entry of a room's log that the room applies.
+#[derive(Debug)]
+pub enum LogEntry {
+    Event(Sequenced),
+    Control(Control),
+}
+
 /// What comes out of a room's log.
 #[derive(Debug)]
 pub enum FromLog {
     /// Events in their order.
     Ordered(Vec<Sequenced>),
+    /// An instruction of the log. It has no offset, and members do not see it.
+    Control(Control),
     /// A gift that was appended has been announced already, by another node.
     GiftKnown(GiftRecordId, Option<Offset>),
     /// Other nodes show other users.
@@ -94,10 +124,8 @@ pub enum Signal {
     Recheck(UserId),
     /// This user opened a `/ws` connection, and only one device is allowed.
     OtherDevice(UserId),
-    Kick {
-        live_id: LiveId,
-        user: UserId,
-    },
+    /// Between this version and the one before, which reads no controls: this version finds its kicks in the log.
+    Kick { live_id: LiveId, user: UserId },
     /// The catalogue has a new gift, or may have: this node was alone for a while.
     CatalogueChanged,
 }

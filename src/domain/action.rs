@@ -41,16 +41,17 @@ impl Action {
         }
     }
 
-    /// What it adds to the log of a live's room, if it adds anything. `live`: as the action left it, if it changed
-    /// the live.
-    pub fn entry(&self, live_id: LiveId, live: Option<&Live>) -> Option<EntryContent> {
+    /// What it adds to the log of a live's room, if it adds anything. `at`: when it was done. `live`: as the action
+    /// left it, if it changed the live.
+    pub fn entry(&self, live_id: LiveId, at: Timestamp, live: Option<&Live>) -> Option<EntryContent> {
         match self {
             Self::TakeDown(comment_id) => {
                 Some(EntryContent::Event(RoomEvent::Removed { live_id, comment_id: *comment_id }))
             }
             Self::Notice(text) => Some(EntryContent::Event(RoomEvent::Notice { live_id, text: text.clone() })),
             Self::SetStatus(_) => live.map(Live::status_entry),
-            Self::Kick(_) | Self::DisableUser(_) | Self::EnableUser(_) => None,
+            Self::Kick(user) => Some(EntryContent::Control(Control::Kick { user: *user, at })),
+            Self::DisableUser(_) | Self::EnableUser(_) => None,
         }
     }
 
@@ -63,12 +64,26 @@ impl Action {
 /// What an action adds to a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionEntry {
-    /// Of the action: whoever appends it and however often, it is one entry.
     pub id: ActionId,
     pub content: EntryContent,
 }
 
+/// Names what an action adds to a room's log: whoever appends it and however often, it is one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKey {
+    Action(ActionId),
+    /// All actions that take this comment down.
+    Removal(CommentId),
+}
+
 impl ActionEntry {
+    pub fn key(&self) -> EntryKey {
+        match &self.content {
+            EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => EntryKey::Removal(*comment_id),
+            _ => EntryKey::Action(self.id),
+        }
+    }
+
     /// Whether it says what the status of the live is.
     pub fn is_status(&self) -> bool {
         matches!(self.content, EntryContent::Event(RoomEvent::Live { .. }))

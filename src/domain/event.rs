@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId, LiveStatus,
-    Offset, Presence, Reject, ReplyTo, SessionId, UserId,
+    ActionEntry, Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId,
+    LiveStatus, Offset, Presence, Reject, ReplyTo, SessionId, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -158,6 +158,8 @@ pub enum Effect<H> {
     },
     /// Append the event to the log, then deliver it to all.
     Publish(RoomEvent),
+    /// Append what an action adds to the room's log, once; then apply it.
+    AppendAction(ActionEntry),
     /// Announce the users online to all: without an offset, since the latest replaces the one before.
     Announce(Arc<Presence>),
     /// Send one member the presence that was announced last, or an equivalent.

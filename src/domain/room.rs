@@ -10,11 +10,11 @@ use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::rate::RateMeter;
 use super::{
-    Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control, Effect,
-    EntryContent, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KICK_REACH_MS, KickReason,
-    LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, Position, PresenceChange,
-    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomCommand, RoomEvent, RoomLedger,
-    Sequenced, SessionId, Timestamp, UserId,
+    ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control,
+    Effect, EntryContent, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KICK_REACH_MS,
+    KickReason, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, Position,
+    PresenceChange, PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomCommand,
+    RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -226,13 +226,18 @@ impl<H: Clone> Room<H> {
         effects
     }
 
-    /// An action on this live, to be published.
-    pub fn apply(&mut self, content: EntryContent, now: Timestamp) -> Vec<Effect<H>> {
-        match content {
-            EntryContent::Event(RoomEvent::Live { status, title, .. }) => self.live_changed(status, &title, now),
-            EntryContent::Event(event) => vec![Effect::Publish(event)],
-            EntryContent::Control(control) => self.apply_control(control, now),
-        }
+    /// An action on this live. A status that the room has already adds nothing to its log.
+    pub fn apply(&mut self, entry: ActionEntry, now: Timestamp) -> Vec<Effect<H>> {
+        let ActionEntry { id, content } = entry;
+        let content = match content {
+            EntryContent::Event(RoomEvent::Live { status, title, .. }) => {
+                let Some((mut effects, event)) = self.change_live(status, &title, now) else { return Vec::new() };
+                effects.push(Effect::AppendAction(ActionEntry { id, content: EntryContent::Event(event) }));
+                return effects;
+            }
+            content => content,
+        };
+        vec![Effect::AppendAction(ActionEntry { id, content })]
     }
 
     /// Does what an entry without an offset says, which the room's members do not see.
@@ -434,17 +439,22 @@ impl<H: Clone> Room<H> {
     /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
     /// same time may be reported in any order, so an end is never taken back.
     pub fn live_changed(&mut self, status: LiveStatus, title: &str, now: Timestamp) -> Vec<Effect<H>> {
-        let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
-        if self.live.status == status && self.live.title == title {
-            return Vec::new();
-        }
-        // Comments that were posted before the end are decided before it.
-        let mut effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
-        self.live.status = status;
-        title.clone_into(&mut self.live.title);
-        let event = RoomEvent::Live { live_id: self.live.id, status, title: self.live.title.as_str().into() };
+        let Some((mut effects, event)) = self.change_live(status, title, now) else { return Vec::new() };
         effects.push(Effect::Publish(event));
         effects
+    }
+
+    /// Changes the live, unless it is as it should be. Returns what that decides, and the event to publish after it.
+    fn change_live(&mut self, status: LiveStatus, title: &str, now: Timestamp) -> Option<(Vec<Effect<H>>, RoomEvent)> {
+        let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
+        if self.live.status == status && self.live.title == title {
+            return None;
+        }
+        // What was posted before the end is decided before it.
+        let effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
+        self.live.status = status;
+        title.clone_into(&mut self.live.title);
+        Some((effects, RoomEvent::Live { live_id: self.live.id, status, title: title.into() }))
     }
 
     /// The count of views went up by commits of this room.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::domain::{Action, ActionId, Principal, Reject, RequestId, Role, Scope, Timestamp};
+use crate::domain::{Action, ActionEntry, ActionId, LiveId, Principal, Reject, RequestId, Role, Scope, Timestamp};
 
 use super::{LiveRow, User};
 
@@ -39,6 +39,8 @@ pub enum Performed {
         change: Change,
         /// It had been done before under this `request_id`: nothing changed now.
         is_repeated: bool,
+        /// What it adds to the log of its room, unless the log is known to have that.
+        pending: Option<ActionEntry>,
     },
     /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`, `UserNotFound`,
     /// or `DuplicateConflict` when the `request_id` was used before with other content.
@@ -54,4 +56,11 @@ pub enum Change {
     CommentRemoved(Timestamp),
     Live(Box<LiveRow>),
     User(Box<User>),
+}
+
+/// An action whose entry is not known to be in the log of its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingAction {
+    pub live_id: LiveId,
+    pub entry: ActionEntry,
 }

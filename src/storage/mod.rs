@@ -26,7 +26,7 @@ use crate::domain::{
     LiveStatus, RequestId, Timestamp, UserId,
 };
 
-pub use actions::{ActionRecord, Change, Performed};
+pub use actions::{ActionRecord, Change, PendingAction, Performed};
 pub use audit::{AuditFault, AuditReport};
 pub use postgres::PostgresStore;
 pub use row_locks::{Attempt, RowLock, Sequence};
@@ -272,6 +272,11 @@ pub trait Store: Send + Sync {
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed>;
     /// Adds a row to the audit for an attempt that was refused; `code`: the word for why.
     fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId>;
+    /// Actions done at `until` or before whose entry is not known to be in the log of its room, the oldest `max`. An
+    /// entry about the status of a live says what that is now.
+    fn pending_actions(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<PendingAction>>;
+    /// The logs of their rooms have the entries of these actions.
+    fn actions_logged(&self, ids: Vec<ActionId>) -> Stored<'_, ()>;
 
     /// Makes a batch durable in one transaction and answers each write, in order. Writes take effect as if done
     /// one after the other. Left out are writes that need a row which another transaction locks for longer than a

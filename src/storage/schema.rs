@@ -112,6 +112,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    pending_actions (action_id) {
+        action_id -> Int8,
+    }
+}
+
+diesel::table! {
     session_tokens (user_id) {
         user_id -> Int8,
         digest -> Text,
@@ -156,6 +162,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     live_views,
     lives,
     login_networks,
+    pending_actions,
     session_tokens,
     users,
 );

@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::support::JWT_SECRET;
 use crate::support::redis::{Keeps, Redis};
 use crate::support::room_log::{
-    Log, NOW, block_on, comment, gift, new_live, new_user, notice, profile, text_of, within,
+    Log, NOW, action, block_on, comment, gift, kick, new_live, new_user, notice, profile, text_of, within,
 };
 use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::RedisCluster;
 use liveroom::cluster::{
-    Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore,
+    Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore,
 };
 use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
@@ -41,7 +41,10 @@ contract! {
     a_room_nothing_was_ever_said_in_opens_at_its_beginning,
     a_room_that_opens_again_uses_no_place_twice,
     a_gift_that_is_appended_once_is_told_once,
-    nobody_hears_what_is_told_to_a_room_that_nobody_has,
+    an_action_on_a_room_that_nobody_has_opens_none_and_reaches_no_other,
+    an_action_that_is_appended_again_is_one_entry,
+    a_removal_is_one_entry_however_many_actions_remove_the_comment,
+    a_control_comes_once_and_takes_no_offset,
     there_is_room_for_comments_in_a_calm_room,
     what_a_node_shows_of_its_users_is_not_told_to_itself,
     a_user_without_a_token_has_no_current_one,
@@ -205,13 +208,62 @@ async fn a_gift_that_is_appended_once_is_told_once(twin: Twin) {
     assert_eq!(told.iter().map(record).collect::<Vec<_>>(), records);
 }
 
-async fn nobody_hears_what_is_told_to_a_room_that_nobody_has(twin: Twin) {
+async fn an_action_on_a_room_that_nobody_has_opens_none_and_reaches_no_other(twin: Twin) {
     let live_id = new_live();
-    assert!(!within("telling", twin.broker.tell(live_id, notice(live_id, "hello"))).await);
+    let entry = action(1, EntryContent::Event(notice(live_id, "hello")));
+    let appended = within("appending", twin.broker.append(live_id, entry)).await;
+    let expected = if twin.broker.is_shared() { Appended::InLog } else { Appended::NoSharedLog };
+    assert_eq!(appended, expected);
+    assert_eq!(within("asking", twin.broker.is_open_elsewhere(live_id)).await, Some(false));
     // Nor does it become part of another room.
     let mut other = Log::open(&*twin.broker, new_live()).await;
     other.say("mine");
     assert_eq!(other.next_text().await, "mine");
+}
+
+async fn an_action_that_is_appended_again_is_one_entry(twin: Twin) {
+    let mut log = Log::open(&*twin.broker, new_live()).await;
+    let live_id = log.live_id;
+    let entry = |id| action(id, EntryContent::Event(notice(live_id, &format!("action {id}"))));
+    for id in [1, 1, 2, 1] {
+        log.append_action(entry(id));
+    }
+    log.say("between");
+    assert_eq!(log.next_many(3).await.iter().map(text_of).collect::<Vec<_>>(), ["action 1", "action 2", "between"]);
+    log.append_action(entry(2));
+    log.say("after");
+    let after = log.next().await;
+    assert_eq!((text_of(&after), after.offset), ("after".to_owned(), log.position.offset + 4));
+}
+
+async fn a_removal_is_one_entry_however_many_actions_remove_the_comment(twin: Twin) {
+    let mut log = Log::open(&*twin.broker, new_live()).await;
+    let removed = |comment| RoomEvent::Removed { live_id: log.live_id, comment_id: CommentId::new(comment).unwrap() };
+    let (seven, eight) = (removed(7), removed(8));
+    for (id, event) in [(1, &seven), (2, &seven), (7, &eight), (3, &eight)] {
+        log.append_action(action(id, EntryContent::Event(event.clone())));
+    }
+    // The action 8 is not the removal of the comment 8.
+    log.append_action(action(8, EntryContent::Event(notice(log.live_id, "action 8"))));
+    let events: Vec<RoomEvent> = log.next_many(3).await.into_iter().map(|sequenced| sequenced.event).collect();
+    assert_eq!(events, [seven, eight, notice(log.live_id, "action 8")]);
+}
+
+async fn a_control_comes_once_and_takes_no_offset(twin: Twin) {
+    let mut log = Log::open(&*twin.broker, new_live()).await;
+    log.say("before");
+    let before = log.next().await;
+    for id in [1, 1, 2] {
+        let entry = action(id, EntryContent::Control(kick(id)));
+        // As the rooms of this node do it.
+        if within("appending", twin.broker.append(log.live_id, entry.clone())).await != Appended::InLog {
+            log.append_action(entry);
+        }
+    }
+    log.say("after");
+    let after = log.next().await;
+    assert_eq!((text_of(&after), after.offset), ("after".to_owned(), before.offset + 1));
+    assert_eq!(log.controls, [kick(1), kick(2)]);
 }
 
 async fn there_is_room_for_comments_in_a_calm_room(twin: Twin) {

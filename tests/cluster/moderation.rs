@@ -65,6 +65,53 @@ fn a_user_who_is_kicked_is_out_of_the_room_on_every_node() {
 }
 
 #[test]
+fn a_user_is_kicked_once_by_way_of_a_node_that_does_not_have_the_room() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    let alice = stage.user("alice");
+    let mut session = stage.cluster.joined(0, &alice, stage.live);
+    let path = format!("/admin/rooms/{}/kick", stage.live);
+    let kick = json!({"user_id": alice.id, "request_id": "k-1"});
+    stage.cluster[1].admin_post(&path, &kick).ok();
+    assert_eq!(session.event("kicked")["code"], json!("kicked"));
+    session.join(stage.live);
+    // Repeated on the node that has the room: the request is one for both.
+    stage.cluster[0].admin_post(&path, &kick).ok();
+    for node in [0, 1] {
+        let notice = json!({"text": format!("by way of {node}")});
+        stage.cluster[node].admin_post(&format!("/admin/rooms/{}/notice", stage.live), &notice).ok();
+        session.event("notice");
+    }
+    let said = session.ask("comment", json!({"live_id": stage.live, "data": "still here"}));
+    assert_eq!(said["ok"], json!(true), "{said}");
+}
+
+#[test]
+fn an_action_whose_node_died_after_its_commit_reaches_the_room_once() {
+    let Some(stage) = Stage::set(2, &[("LIVEROOM__ROOMS__RECONCILE_MS", "200")]) else { return };
+    let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
+    // All that such a node leaves behind.
+    stage.cluster.query(&format!(
+        "WITH action AS (INSERT INTO audit \
+         (at, actor_kind, actor_id, role, scope, scope_id, action, arguments, result) VALUES \
+         (1, 'operator', 0, 'operator', 'live', {}, 'notice', '{{\"text\":\"from a dead node\"}}', 'ok') RETURNING id) \
+         INSERT INTO pending_actions SELECT id FROM action",
+        stage.live
+    ));
+    for ws in &mut members {
+        assert_eq!(ws.event("notice")["text"], json!("from a dead node"));
+    }
+    stage.cluster.wait_until_no_action_is_pending();
+    // Both nodes deliver it, perhaps more than once.
+    stage.cluster.query("INSERT INTO pending_actions SELECT max(id) FROM audit");
+    stage.cluster.wait_until_no_action_is_pending();
+    let path = format!("/admin/rooms/{}/notice", stage.live);
+    stage.cluster[0].admin_post(&path, &json!({"text": "the next"})).ok();
+    for ws in &mut members {
+        assert_eq!(ws.event("notice")["text"], json!("the next"));
+    }
+}
+
+#[test]
 fn a_notice_is_heard_on_every_node_and_by_way_of_any() {
     let Some(stage) = Stage::set(3, &[]) else { return };
     let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];

@@ -172,6 +172,12 @@ impl Cluster {
     pub fn query(&self, sql: &str) -> String {
         self.postgres.query(&self.database_url, sql)
     }
+
+    /// Waits until the logs of the rooms have all that was done.
+    pub fn wait_until_no_action_is_pending(&self) {
+        let count = "COPY (SELECT count(*) FROM pending_actions) TO STDOUT";
+        eventually("no action is pending", || (self.query(count).trim() == "0").then_some(()));
+    }
 }
 
 impl Index<usize> for Cluster {

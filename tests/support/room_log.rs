@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use liveroom::clock::{Clock, SystemClock};
-use liveroom::cluster::{Broker, FromLog, RoomLog};
+use liveroom::cluster::{Broker, FromLog, LogEntry, RoomLog};
 use liveroom::domain::*;
 use liveroom::protocol::read_event;
 use tokio::sync::mpsc;
@@ -31,6 +31,7 @@ pub struct Log {
     events: VecDeque<Sequenced>,
     changes: VecDeque<PeerChange>,
     known: VecDeque<GiftRecordId>,
+    pub controls: Vec<Control>,
     shown: Shown,
 }
 
@@ -81,6 +82,7 @@ impl Log {
             events: VecDeque::new(),
             changes: VecDeque::new(),
             known: VecDeque::new(),
+            controls: Vec::new(),
             shown: Shown::default(),
         }
     }
@@ -100,6 +102,15 @@ impl Log {
         }
     }
 
+    pub fn append_action(&mut self, entry: ActionEntry) {
+        let delivered = match self.log.append_action(entry) {
+            Some(LogEntry::Event(sequenced)) => FromLog::Ordered(vec![sequenced]),
+            Some(LogEntry::Control(control)) => FromLog::Control(control),
+            None => return,
+        };
+        self.told.send(delivered).expect("this log hears itself");
+    }
+
     pub fn say(&mut self, text: &str) {
         self.append(notice(self.live_id, text));
     }
@@ -110,6 +121,7 @@ impl Log {
                 self.log.taken(events.len());
                 self.events.extend(events);
             }
+            FromLog::Control(control) => self.controls.push(control),
             FromLog::GiftKnown(record, _) => self.known.push_back(record),
             FromLog::Peers(changes) => self.changes.extend(changes),
         }
@@ -259,4 +271,13 @@ pub fn gift(live_id: LiveId, record: i64) -> RoomEvent {
         duplicate: false,
     };
     RoomEvent::Gift { order: Arc::new(order), receipt }
+}
+
+/// What the action of this id adds.
+pub fn action(id: i64, content: EntryContent) -> ActionEntry {
+    ActionEntry { id: ActionId::new(id).expect("ids are positive"), content }
+}
+
+pub fn kick(user: i64) -> Control {
+    Control::Kick { user: UserId::new(user).expect("ids are positive"), at: NOW }
 }

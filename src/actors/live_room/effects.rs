@@ -17,7 +17,7 @@ use crate::storage::Write;
 
 use super::LiveRoom;
 
-type Effects = Vec<Effect<Arc<SessionPort>>>;
+pub(super) type Effects = Vec<Effect<Arc<SessionPort>>>;
 
 impl LiveRoom {
     /// Performs one decision, in its order.
@@ -36,6 +36,7 @@ impl LiveRoom {
                 }
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
                 Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
+                Effect::AppendAction(entry) => prepend(&mut todo, self.append_action(entry)),
                 Effect::PostComment(comment) => {
                     // A comment that is not stored is not delivered, and one that cannot be delivered for a
                     // while is not stored.

@@ -1,22 +1,18 @@
-//! What streamers and operators do to a room.
+//! Actions of streamers and operators on a room.
 
 use actix::prelude::*;
 
-use crate::domain::{ActionEntry, EntryContent, RoomEvent};
+use crate::cluster::LogEntry;
+use crate::domain::ActionEntry;
 
+use super::effects::Effects;
 use super::{Apply, ApplyControl, LiveRoom};
 
 impl Handler<Apply> for LiveRoom {
     type Result = ();
 
-    fn handle(&mut self, Apply(ActionEntry { content, .. }): Apply, ctx: &mut Context<Self>) {
-        if let EntryContent::Event(RoomEvent::Removed { comment_id, .. }) = &content
-            && self.recovery.history().contains_removal(*comment_id)
-        {
-            // Members that come back learn of it already. Once they no longer do, a repeated request publishes it again.
-            return;
-        }
-        let effects = self.room.apply(content, self.now());
+    fn handle(&mut self, Apply(entry): Apply, ctx: &mut Context<Self>) {
+        let effects = self.room.apply(entry, self.now());
         self.held.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
@@ -30,5 +26,17 @@ impl Handler<ApplyControl> for LiveRoom {
         let effects = self.room.apply_control(control, self.now());
         self.perform(effects);
         self.settle(ctx);
+    }
+}
+
+impl LiveRoom {
+    /// Appends what an action adds to the log. Over Redis it comes back as [`Delivered`](super::Delivered), and is
+    /// applied then.
+    pub(super) fn append_action(&mut self, entry: ActionEntry) -> Effects {
+        match self.log.append_action(entry) {
+            Some(LogEntry::Event(sequenced)) => self.deliver(sequenced),
+            Some(LogEntry::Control(control)) => self.room.apply_control(control, self.now()),
+            None => Effects::new(),
+        }
     }
 }

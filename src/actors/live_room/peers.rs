@@ -43,6 +43,10 @@ impl Handler<Delivered> for LiveRoom {
                 }
                 self.release_caught_up(ctx);
             }
+            FromLog::Control(control) => {
+                let effects = self.room.apply_control(control, self.now());
+                self.perform(effects);
+            }
             FromLog::GiftKnown(record_id, offset) => {
                 let effects = self.room.gift_announced(record_id, offset);
                 self.perform(effects);

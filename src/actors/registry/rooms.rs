@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
-use crate::cluster::{Broker, ROOMS_PAGE_MAX, RoomsPage};
+use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
 use super::{Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
@@ -43,16 +43,24 @@ impl Rooms {
         answer(located).await.unwrap_or(Err(Reject::BUSY))
     }
 
-    /// Applies an action in the room of a live, on this node or wherever it is open. A room that is open nowhere has
-    /// nothing to show.
-    pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), AskError> {
-        // A room that is loading here may have nothing to publish, so the event goes to other nodes at once.
-        if self.ask_to_apply(live_id, entry.clone()).await? != Applied::InRoom
-            && let EntryContent::Event(event) = entry.content
-        {
-            self.broker.tell(live_id, event).await;
+    /// Applies an action in the room of a live, on this node and wherever else it is open. Returns whether that is
+    /// settled; otherwise the log of the room may not have the entry yet, and [`Rooms::deliver`] has to be called later.
+    pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
+        // An event of a room that is open here is appended by that room, after what the room decided before it. One
+        // that is loading may have nothing to append.
+        let is_event = matches!(entry.content, EntryContent::Event(_));
+        let is_here = is_event && self.ask_to_apply(live_id, entry.clone()).await? == Applied::InRoom;
+        if is_here { Ok(!self.broker.is_shared()) } else { self.deliver(live_id, entry).await }
+    }
+
+    /// Appends what an action adds to the log of a room, and so has it applied by every node that has the room. Where
+    /// that cannot be done the room of this node applies it. Returns whether it is settled; repeating it is safe.
+    pub async fn deliver(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
+        let appended = self.broker.append(live_id, entry.clone()).await;
+        if appended != Appended::InLog {
+            self.ask_to_apply(live_id, entry).await?;
         }
-        Ok(())
+        Ok(appended != Appended::Unreachable)
     }
 
     /// Applies an action in the room of a live if it is open on this node, or about to be; returns whether it is.
@@ -73,9 +81,9 @@ impl Rooms {
         self.registry.do_send(ControlRoom { live_id, control });
     }
 
-    /// Whether the room of a live is open on any node.
-    pub async fn is_open(&self, live_id: LiveId) -> Result<bool, AskError> {
-        Ok(self.find(live_id).await?.is_some() || self.broker.is_open(live_id).await)
+    /// Whether the room of a live is open on any node, or may be: other nodes may be out of reach.
+    pub async fn may_be_open(&self, live_id: LiveId) -> Result<bool, AskError> {
+        Ok(self.find(live_id).await?.is_some() || self.broker.is_open_elsewhere(live_id).await.unwrap_or(true))
     }
 
     /// One page of the open rooms, or all of them without a page. Only rooms of the page are asked; one that does

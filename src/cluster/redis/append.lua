@@ -5,21 +5,27 @@
 --       2 events   stream: the newest events, at generation-offset
 --       3 applied  hash of one origin: count of its events so far, the reply to the last batch
 --       4 gifts    sorted set: the newest gifts that were announced
+--       5 actions  sorted set: the keys of the newest actions, by time
+--       6 controls stream: the newest controls, each with the position of the event before it
 -- ARGV  1 name of a new epoch, should one begin
 --       2 to 5 the place up to which the caller saw the log: epoch ('' for none), generation, offset,
 --              mark of the event there ('' for none)
 --       6 '1': begin a new epoch   7 how much of what was missed to tell, in events
 --       8 events kept              9 ms without an event after which all is forgotten
 --       10 PUBLISH or SPUBLISH     11 channel   12 origin
---       then for each event: its count, the gift record it announces or '', the event
+--       then for each entry: its count, its key or '', the event or control. Keys: 'g' and the gift record that an
+--       event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
 -- Reply 1 as JSON: e, g, o the place of the newest event; b the place before this batch; s for each
---         event its offset, 0 for a gift announced before, -1 for one that was applied before
+--         entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
 --       2 what was missed, newest first   3 who heard the batch   4 1: the log is the one the caller saw
+--       5 with what was missed the newest controls, newest first
 local order_key, events_key, applied_key, gifts_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local actions_key, controls_key = KEYS[5], KEYS[6]
 local known_epoch, known_generation, known_offset, known_mark = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local fill = tonumber(ARGV[7])
 local FIRST, FIELDS = 13, 3
 local GIFTS_MAX = 4096
+local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
 -- Longer than any caller repeats a batch.
 local APPLIED_MS = 600000
 
@@ -34,7 +40,7 @@ local epoch, generation, offset = order[1], tonumber(order[2] or '0'), tonumber(
 -- the one that the caller saw. Of events that are kept no more nothing can be said.
 local same = true
 if not epoch then
-    redis.call('DEL', events_key)
+    redis.call('DEL', events_key, controls_key)
     same = known_epoch == ''
 elseif known_epoch ~= '' then
     if generation < known_generation then
@@ -51,10 +57,13 @@ end
 local applied = redis.call('HMGET', applied_key, 'count', 'reply')
 local count = tonumber(applied[1] or '0')
 if same and ARGV[6] ~= '1' and #ARGV >= FIRST and tonumber(ARGV[#ARGV - FIELDS + 1]) <= count then
-    return { applied[2], {}, 0, 1 }
+    return { applied[2], {}, 0, 1, {} }
 end
 
-local missed = {}
+local missed, newest_controls = {}, {}
+if fill > 0 then
+    newest_controls = redis.call('XREVRANGE', controls_key, '+', '-', 'COUNT', CONTROLS_MAX)
+end
 if fill > 0 and epoch then
     local from = '-'
     if same and known_epoch ~= '' then
@@ -70,18 +79,41 @@ if renewed then
 end
 
 local first_offset = offset + 1
-local places, lines = {}, {}
+local places, lines, controls = {}, {}, {}
+
+-- Whether a key is new. From now on it is not.
+local function take_key(kind, name)
+    if kind == 'g' then
+        return redis.call('ZADD', gifts_key, 'NX', name, name) == 1
+    elseif kind == '' then
+        return true
+    end
+    local is_new = redis.call('ZADD', actions_key, 'NX', redis.call('TIME')[1], name) == 1
+    redis.call('ZREMRANGEBYRANK', actions_key, 0, -ACTIONS_MAX - 1)
+    redis.call('PEXPIRE', actions_key, ARGV[9])
+    return is_new
+end
+
 for i = FIRST, #ARGV, FIELDS do
     local placed = -1
     if tonumber(ARGV[i]) > count then
         count = tonumber(ARGV[i])
-        local record = ARGV[i + 1]
-        if record ~= '' and redis.call('ZADD', gifts_key, 'NX', record, record) == 0 then
-            placed = 0
+        local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
+        local mark = ARGV[12] .. '.' .. ARGV[i]
+        if kind == 'a' or kind == 'c' then
+            mark = name
+        end
+        placed = 0
+        if not take_key(kind, name) then
+            -- It is in the log already.
+        elseif kind == 'c' then
+            redis.call('XADD', controls_key, 'MAXLEN', CONTROLS_MAX, '*',
+                'm', mark, 'a', place(generation, offset), 'p', ARGV[i + 2])
+            redis.call('PEXPIRE', controls_key, ARGV[9])
+            controls[#controls + 1] = { m = mark, o = offset, p = ARGV[i + 2] }
         else
             offset = offset + 1
             placed = offset
-            local mark = ARGV[12] .. '.' .. ARGV[i]
             redis.call('XADD', events_key, 'MAXLEN', '~', ARGV[8], place(generation, offset),
                 'm', mark, 'e', epoch, 'p', ARGV[i + 2])
             lines[#lines + 1] = mark .. ' ' .. ARGV[i + 2]
@@ -108,9 +140,12 @@ if #places > 0 then
     redis.call('HSET', applied_key, 'count', count, 'reply', encoded)
     redis.call('PEXPIRE', applied_key, APPLIED_MS)
 end
-if renewed or #lines > 0 then
-    local head = cjson.encode({ e = epoch, g = generation, o = first_offset, b = before })
-    table.insert(lines, 1, 'E' .. head)
+if renewed or #lines > 0 or #controls > 0 then
+    local head = { e = epoch, g = generation, o = first_offset, b = before }
+    if #controls > 0 then
+        head.c = controls
+    end
+    table.insert(lines, 1, 'E' .. cjson.encode(head))
     heard = redis.call(ARGV[10], ARGV[11], table.concat(lines, '\n'))
 end
-return { encoded, missed, heard, same and 1 or 0 }
+return { encoded, missed, heard, same and 1 or 0, newest_controls }

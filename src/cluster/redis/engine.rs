@@ -19,7 +19,7 @@ use tokio::time::sleep_until;
 use crate::clock::Clock;
 use crate::cluster::{FromLog, NodeReport, RoomsAsked, Signal};
 use crate::config::Config;
-use crate::domain::{LiveId, PresenceChange, RoomEvent, Timestamp, UserId};
+use crate::domain::{ActionEntry, LiveId, PresenceChange, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
 use super::connection::{RedisConnection, Server};
@@ -27,6 +27,7 @@ use super::entries::{Answer, Batch};
 use super::keys;
 use super::link::Link;
 use super::messages::NodeMessage;
+use super::order::RoomOrder;
 use super::presence_sync::{PresenceMessage, SyncOutcome};
 use super::rooms::{self, EngineRoom, Gauge, Opened};
 use super::{NodeHandlers, Shared};
@@ -71,6 +72,11 @@ pub enum Command {
         live_id: LiveId,
         origin: u64,
         event: RoomEvent,
+    },
+    AppendAction {
+        live_id: LiveId,
+        origin: u64,
+        entry: ActionEntry,
     },
     Show {
         live_id: LiveId,
@@ -274,15 +280,10 @@ impl Engine {
                 }
             }
             Command::Append { live_id, origin, event } => {
-                let (at, now, is_away) = (self.clock.now(), Instant::now(), self.is_away);
-                if let Some(room) = self.room(live_id, origin) {
-                    room.order.append(event, at, now);
-                    if is_away && !room.order.is_partitioned() {
-                        room.order.enter_partitioned();
-                    }
-                    room.settle(1);
-                    self.send_next_request(live_id);
-                }
+                self.append(live_id, origin, |order, at, now| order.append(event, at, now));
+            }
+            Command::AppendAction { live_id, origin, entry } => {
+                self.append(live_id, origin, |order, at, now| order.append_action(entry, at, now));
             }
             Command::Show { live_id, origin, changes } => {
                 if let Some(room) = self.room(live_id, origin) {
@@ -325,6 +326,18 @@ impl Engine {
             Command::Device { user, opened } => self.device(user, opened),
             Command::AskReports { asked, found, reply } => self.request_reports(asked, found, reply),
             Command::Leave(reply) => self.leave(reply),
+        }
+    }
+
+    fn append(&mut self, live_id: LiveId, origin: u64, append: impl FnOnce(&mut RoomOrder, Timestamp, Instant)) {
+        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.is_away);
+        if let Some(room) = self.room(live_id, origin) {
+            append(&mut room.order, at, now);
+            if is_away && !room.order.is_partitioned() {
+                room.order.enter_partitioned();
+            }
+            room.settle(1);
+            self.send_next_request(live_id);
         }
     }
 

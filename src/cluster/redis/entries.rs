@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::Epoch;
+use crate::domain::{Control, EntryKey, Epoch, Timestamp, UserId};
 
 /// A position in the log: the generation of its epoch, and the offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -30,15 +30,35 @@ pub struct Cursor {
     pub id: Option<EventId>,
 }
 
-/// Identifies an event: the origin that appended it (as Kafka's producer id), and its sequence number at that
+/// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence number at that
 /// origin. The script keeps the last sequence number of each origin, so that a repeated append has no effect.
+/// What an action adds has the action's key instead, under one of two origins that no room has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub origin: u64,
     pub sequence: u64,
 }
 
+/// The origin of what actions add; the sequence number is the action's id.
+const ACTIONS_ORIGIN: u64 = 0;
+/// The origin of removals; the sequence number is the comment's id.
+const REMOVALS_ORIGIN: u64 = 1;
+
+impl From<EntryKey> for EventId {
+    fn from(key: EntryKey) -> Self {
+        match key {
+            EntryKey::Action(id) => Self { origin: ACTIONS_ORIGIN, sequence: id.get().unsigned_abs() },
+            EntryKey::Removal(id) => Self { origin: REMOVALS_ORIGIN, sequence: id.get().unsigned_abs() },
+        }
+    }
+}
+
 impl EventId {
+    /// Whether it is the key of an action, rather than counted by the room of a node.
+    pub fn is_key(self) -> bool {
+        self.origin == ACTIONS_ORIGIN || self.origin == REMOVALS_ORIGIN
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let (origin, sequence) = text.split_once('.')?;
         Some(Self { origin: u64::from_str_radix(origin, 16).ok()?, sequence: sequence.parse().ok()? })
@@ -60,6 +80,35 @@ pub struct Entry {
     pub line: String,
 }
 
+/// A control in the log: an entry without a position of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlEntry {
+    /// The position of the event before it.
+    pub after: LogPosition,
+    pub id: EventId,
+    pub line: String,
+}
+
+/// A control as nodes write it. Fields are only ever added, and unknown ones ignored.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "snake_case")]
+enum ControlLine {
+    Kick { user: i64, at: i64 },
+}
+
+/// A control as one line of text.
+pub fn write_control(control: Control) -> String {
+    let Control::Kick { user, at } = control;
+    let line = ControlLine::Kick { user: user.get(), at: at.0 };
+    serde_json::to_string(&line).expect("strings and numbers are JSON")
+}
+
+/// Reads a line of [`write_control`]; `None` for anything else, such as a control of a later version.
+pub fn read_control(line: &str) -> Option<Control> {
+    let ControlLine::Kick { user, at } = serde_json::from_str(line).ok()?;
+    Some(Control::Kick { user: UserId::new(user)?, at: Timestamp(at) })
+}
+
 /// A published batch.
 #[derive(Debug)]
 pub struct Batch {
@@ -69,6 +118,7 @@ pub struct Batch {
     /// Of its last event; of the beginning of its epoch, if it has none.
     pub end: LogPosition,
     pub entries: Vec<Entry>,
+    pub controls: Vec<ControlEntry>,
 }
 
 /// A position of the log, as `append.lua` writes it.
@@ -80,6 +130,16 @@ struct Head {
     b: String,
     #[serde(default)]
     s: Vec<i64>,
+    #[serde(default)]
+    c: Vec<ControlHead>,
+}
+
+/// A control in the head of a batch: its id, the offset of the event before it, and its line.
+#[derive(Deserialize)]
+struct ControlHead {
+    m: String,
+    o: u64,
+    p: String,
 }
 
 impl Batch {
@@ -95,9 +155,17 @@ impl Batch {
             end.offset += 1;
             entries.push(Entry { position: end, epoch: epoch.clone(), id: EventId::parse(id)?, line: line.to_owned() });
         }
-        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries })
+        let control = |ControlHead { m, o, p }| {
+            let after = LogPosition { generation: head.g, offset: o };
+            Some(ControlEntry { after, id: EventId::parse(&m)?, line: p })
+        };
+        let controls = head.c.into_iter().map(control).collect::<Option<_>>()?;
+        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries, controls })
     }
 }
+
+/// Entries of a Redis stream: the id of each, and its fields and values by turns.
+pub type StreamEntries = Vec<(String, Vec<String>)>;
 
 /// The answer of `append.lua`.
 #[derive(Debug)]
@@ -107,18 +175,20 @@ pub struct Answer {
     pub end: LogPosition,
     /// The position before the batch.
     pub before: LogPosition,
-    /// For each event of the batch its offset; 0: a gift that was announced before; -1: applied before.
+    /// For each event of the batch its offset; 0: a gift or an action that was appended before; -1: applied before.
     pub places: Vec<i64>,
     /// Oldest first.
     pub missed: Vec<Entry>,
+    /// The newest controls of the log, oldest first, whether they were missed or not.
+    pub controls: Vec<ControlEntry>,
     /// Whether the log is the one this node saw.
     pub same: bool,
 }
 
 impl Answer {
-    /// Reads the first, second and fourth part of what `append.lua` answers.
-    pub fn parse(head: &str, missed: Vec<(String, Vec<String>)>, same: bool) -> Option<Self> {
-        let Head { e, g, o, b, s } = serde_json::from_str(head).ok()?;
+    /// Reads all but the third part of what `append.lua` answers.
+    pub fn parse(head: &str, missed: StreamEntries, same: bool, newest_controls: StreamEntries) -> Option<Self> {
+        let Head { e, g, o, b, s, .. } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
         for (position, fields) in missed.into_iter().rev() {
             let [_, id, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
@@ -129,12 +199,18 @@ impl Answer {
                 line,
             });
         }
+        let mut controls = Vec::with_capacity(newest_controls.len());
+        for (_, fields) in newest_controls.into_iter().rev() {
+            let [_, id, _, after, _, line]: [String; 6] = fields.try_into().ok()?;
+            controls.push(ControlEntry { after: LogPosition::parse(&after)?, id: EventId::parse(&id)?, line });
+        }
         Some(Self {
             epoch: e.into(),
             end: LogPosition { generation: g, offset: o },
             before: LogPosition::parse(&b)?,
             places: s,
             missed: entries,
+            controls,
             same,
         })
     }

@@ -32,6 +32,16 @@ pub fn gifts(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:gifts")
 }
 
+/// The keys of the room's newest actions.
+pub fn actions(live_id: LiveId) -> String {
+    format!("liveroom:{{{live_id}}}:actions")
+}
+
+/// The room's newest controls: entries without an offset.
+pub fn controls(live_id: LiveId) -> String {
+    format!("liveroom:{{{live_id}}}:controls")
+}
+
 /// The channel of one room: the nodes that have it subscribe.
 pub fn room_channel(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:room")

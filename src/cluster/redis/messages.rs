@@ -44,9 +44,19 @@ pub enum NodeMessage {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WireSignal {
-    Recheck { user: i64 },
-    OtherDevice { user: i64 },
-    Kick { live: i64, user: i64 },
+    Recheck {
+        user: i64,
+    },
+    OtherDevice {
+        user: i64,
+    },
+    Kick {
+        live: i64,
+        user: i64,
+        /// It is in the room's log as well, where nodes of this version find it.
+        #[serde(default)]
+        is_logged: bool,
+    },
     CatalogueChanged,
 }
 
@@ -55,19 +65,20 @@ impl From<Signal> for WireSignal {
         match signal {
             Signal::Recheck(user) => Self::Recheck { user: user.get() },
             Signal::OtherDevice(user) => Self::OtherDevice { user: user.get() },
-            Signal::Kick { live_id, user } => Self::Kick { live: live_id.get(), user: user.get() },
+            Signal::Kick { live_id, user } => Self::Kick { live: live_id.get(), user: user.get(), is_logged: true },
             Signal::CatalogueChanged => Self::CatalogueChanged,
         }
     }
 }
 
 impl WireSignal {
-    /// `None` for what no node writes.
+    /// `None` for what no node writes, and for a kick that is in a room's log.
     pub fn read(self) -> Option<Signal> {
         Some(match self {
             Self::Recheck { user } => Signal::Recheck(UserId::new(user)?),
             Self::OtherDevice { user } => Signal::OtherDevice(UserId::new(user)?),
-            Self::Kick { live, user } => Signal::Kick { live_id: LiveId::new(live)?, user: UserId::new(user)? },
+            Self::Kick { is_logged: true, .. } => return None,
+            Self::Kick { live, user, .. } => Signal::Kick { live_id: LiveId::new(live)?, user: UserId::new(user)? },
             Self::CatalogueChanged => Signal::CatalogueChanged,
         })
     }
@@ -88,6 +99,16 @@ mod tests {
         let text = to_value(NodeMessage::AskReport { node: 7, number: 2, rooms: page }).unwrap();
         assert_eq!(text["rooms"], json!({"page": {"after": 3, "limit": 100}}), "an older node ignores the field");
         assert!(matches!(from_value(text).unwrap(), NodeMessage::AskReport { rooms, .. } if rooms == page));
+    }
+
+    #[test]
+    fn a_kick_is_taken_from_the_signal_of_an_older_node_and_otherwise_from_the_log() {
+        let kick = Signal::Kick { live_id: LiveId::FIRST, user: UserId::FIRST };
+        let own = to_value(WireSignal::from(kick)).unwrap();
+        assert_eq!(own, json!({"kind": "kick", "live": 1, "user": 1, "is_logged": true}));
+        assert_eq!(from_value::<WireSignal>(own).unwrap().read(), None);
+        let older: WireSignal = from_value(json!({"kind": "kick", "live": 1, "user": 1})).unwrap();
+        assert_eq!(older.read(), Some(kick));
     }
 
     #[test]

@@ -28,17 +28,20 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use log::{error, warn};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
+use crate::domain::{ActionEntry, LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
 
-use super::{Broker, FromLog, NodeReport, Nodes, OpenedLog, ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore};
+use super::{
+    Appended, Broker, FromLog, LogEntry, NodeReport, Nodes, OpenedLog, ReadTokenOrigin, RoomLog, RoomsAsked, Signal,
+    TokenStore,
+};
 use address::Address;
 use engine::{Command, Engine, Input};
 use link::Link;
@@ -196,30 +199,38 @@ impl Broker for RedisCluster {
         .boxed()
     }
 
-    fn is_open(&self, live_id: LiveId) -> BoxFuture<'static, bool> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn is_open_elsewhere(&self, live_id: LiveId) -> BoxFuture<'static, Option<bool>> {
         let cluster = self.clone();
         async move {
             let asked = rooms::subscribers_count(cluster.link.clone(), cluster.sharded, live_id);
             match cluster.run(asked).await {
-                Ok(count) => count > 0,
+                Ok(count) => Some(count > 0),
                 Err(error) => {
                     warn!("other nodes not asked for a room: live_id={live_id} error={error}");
-                    false
+                    None
                 }
             }
         }
         .boxed()
     }
 
-    fn tell(&self, live_id: LiveId, event: RoomEvent) -> BoxFuture<'static, bool> {
+    fn append(&self, live_id: LiveId, entry: ActionEntry) -> BoxFuture<'static, Appended> {
+        if self.alone_since().is_some() {
+            return ready(Appended::Unreachable).boxed();
+        }
         let cluster = self.clone();
         async move {
-            let told = rooms::tell(cluster.link.clone(), cluster.sharded, live_id, event, cluster.clock.now());
-            match cluster.run(told).await {
-                Ok(heard) => heard > 0,
+            let id = entry.id;
+            let appended = rooms::append(cluster.link.clone(), cluster.sharded, live_id, entry, cluster.clock.now());
+            match cluster.run(appended).await {
+                Ok(()) => Appended::InLog,
                 Err(error) => {
-                    error!("event not told to other nodes: live_id={live_id} error={error}");
-                    false
+                    warn!("action not appended to the log of its room yet: id={id} live_id={live_id} error={error}");
+                    Appended::Unreachable
                 }
             }
         }
@@ -251,6 +262,12 @@ impl RoomLog for RedisLog {
     fn append(&mut self, event: RoomEvent) -> Option<crate::domain::Sequenced> {
         self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
         self.command(Command::Append { live_id: self.live_id, origin: self.origin, event });
+        None
+    }
+
+    fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
+        self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
+        self.command(Command::AppendAction { live_id: self.live_id, origin: self.origin, entry });
         None
     }
 

@@ -12,55 +12,96 @@
 //! twice or meets a gap inside an epoch, and members on other nodes receive all unreplicated events. A log that
 //! was lost, or rolled back to an older state, is healed in the same way.
 //!
-//! Whatever the network does, each event is appended once: the script checks the sequence numbers of each origin.
-//! And each is delivered once here: the ids of delivered events are kept.
+//! Whatever the network does, each event is appended once: the script checks the sequence numbers of each origin, and
+//! the keys of gifts and actions, which several nodes may append. And each is delivered once here: the ids of
+//! delivered events are kept.
+//!
+//! **Controls** are entries without an offset. A room does not append them: [`Broker::append`](crate::cluster::Broker)
+//! does, apart from its batches, until the log has them. They arrive like events, and a resync returns the newest.
+//! One that the log could not take is delivered to this node's members at once.
+
+mod delivered_ids;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::entries::{Answer, Batch, Cursor, Entry, EventId, LogPosition};
+use super::entries::{Answer, Batch, ControlEntry, Cursor, Entry, EventId, LogPosition, read_control, write_control};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{BoundedMap, Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{
+    ActionEntry, Control, EntryContent, EntryKey, Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp,
+};
 use crate::protocol::{read_event, write_event};
+
+use delivered_ids::DeliveredIds;
 
 /// Most events in one batch.
 pub const BATCH_MAX: usize = 512;
 /// Most unreplicated events of a partitioned room; beyond, the oldest comment is dropped first.
 const UNREPLICATED_MAX: usize = 1_024;
-/// Ids of delivered events that are kept: more than any resync returns.
-const DELIVERED_MAX: usize = 4_096;
 /// Most events that a resync returns: all that the log keeps.
 pub const RESYNC_EVENTS_MAX: usize = 2_048;
 
-/// An event that is not ordered yet.
+/// An entry that is not in the log yet.
 #[derive(Debug, Clone)]
 pub struct Waiting {
+    /// Its number among those of this node's room.
     pub sequence: u64,
     pub event: RoomEvent,
+    /// Of the action that adds it.
+    action: Option<EntryKey>,
     /// When it was appended, for other nodes.
     pub at: Timestamp,
     since: Instant,
 }
 
 impl Waiting {
-    /// The only event of an origin.
-    pub fn first(event: RoomEvent, at: Timestamp) -> Self {
-        Self { sequence: 1, event, at, since: Instant::now() }
+    fn id(&self, origin: u64) -> EventId {
+        self.action.map_or(EventId { origin, sequence: self.sequence }, EventId::from)
     }
 
     /// The gift record that it announces.
-    pub fn record(&self) -> Option<GiftRecordId> {
+    fn record(&self) -> Option<GiftRecordId> {
         match &self.event {
             RoomEvent::Gift { receipt, .. } => Some(receipt.record_id),
             _ => None,
         }
     }
 
-    pub fn line(&self) -> String {
-        write_event(&self.event, self.at)
+    fn is_comment(&self) -> bool {
+        matches!(self.event, RoomEvent::Comment(_))
+    }
+
+    /// The entry as `append.lua` takes it.
+    fn argument(&self) -> AppendArgument {
+        let key = match self.action {
+            Some(key) => format!("a{}", EventId::from(key)),
+            None => self.record().map_or_else(String::new, |record| format!("g{record}")),
+        };
+        AppendArgument { sequence: self.sequence, key, line: write_event(&self.event, self.at) }
+    }
+}
+
+/// An entry as `append.lua` takes it.
+#[derive(Debug, Clone)]
+pub struct AppendArgument {
+    pub sequence: u64,
+    /// What makes a repeat no second entry; empty: only its sequence number does.
+    pub key: String,
+    pub line: String,
+}
+
+impl AppendArgument {
+    /// The only entry of an origin: what an action adds.
+    pub fn of_action(entry: &ActionEntry, at: Timestamp) -> Self {
+        let id = EventId::from(entry.key());
+        let (key, line) = match &entry.content {
+            EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
+            EntryContent::Control(control) => (format!("c{id}"), write_control(*control)),
+        };
+        Self { sequence: 1, key, line }
     }
 }
 
@@ -73,7 +114,7 @@ pub struct Question {
     pub renew: bool,
     /// Most missed events to return.
     pub fill: usize,
-    pub batch: Vec<Waiting>,
+    pub batch: Vec<AppendArgument>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,43 +144,8 @@ pub struct RoomOrder {
     /// This node's own epoch and offset, while the room is partitioned.
     partition: Option<(Epoch, u64)>,
     unreplicated: VecDeque<Waiting>,
-    delivered: Delivered,
+    delivered: DeliveredIds,
     out: Vec<FromLog>,
-}
-
-/// Ids of the newest delivered events, and the gifts delivered while partitioned, which another node may have
-/// announced too.
-#[derive(Debug)]
-struct Delivered {
-    ids: BoundedMap<EventId, ()>,
-    gifts: BoundedMap<GiftRecordId, ()>,
-}
-
-impl Default for Delivered {
-    fn default() -> Self {
-        Self { ids: BoundedMap::new(DELIVERED_MAX), gifts: BoundedMap::new(UNREPLICATED_MAX) }
-    }
-}
-
-impl Delivered {
-    /// False if it was delivered before.
-    fn insert(&mut self, id: EventId) -> bool {
-        if self.ids.contains_key(&id) {
-            return false;
-        }
-        self.ids.insert(id, ());
-        true
-    }
-
-    /// False for a gift that was delivered before.
-    fn insert_gift(&mut self, event: &RoomEvent) -> bool {
-        let RoomEvent::Gift { receipt, .. } = event else { return true };
-        if self.gifts.contains_key(&receipt.record_id) {
-            return false;
-        }
-        self.gifts.insert(receipt.record_id, ());
-        true
-    }
 }
 
 impl RoomOrder {
@@ -159,7 +165,7 @@ impl RoomOrder {
             opened_at,
             partition: None,
             unreplicated: VecDeque::new(),
-            delivered: Delivered::default(),
+            delivered: DeliveredIds::default(),
             out: Vec::new(),
         }
     }
@@ -184,8 +190,22 @@ impl RoomOrder {
 
     /// Appends an event of this node.
     pub fn append(&mut self, event: RoomEvent, at: Timestamp, now: Instant) {
+        self.enqueue(event, None, at, now);
+    }
+
+    /// Appends what an action adds, unless it was delivered before. A control is delivered at once.
+    pub fn append_action(&mut self, entry: ActionEntry, at: Timestamp, now: Instant) {
+        let key = entry.key();
+        match entry.content {
+            EntryContent::Event(_) if self.delivered.contains(key.into()) => {}
+            EntryContent::Event(event) => self.enqueue(event, Some(key), at, now),
+            EntryContent::Control(control) => self.deliver_control(key.into(), Some(control)),
+        }
+    }
+
+    fn enqueue(&mut self, event: RoomEvent, action: Option<EntryKey>, at: Timestamp, now: Instant) {
         self.sequence += 1;
-        let waiting = Waiting { sequence: self.sequence, event, at, since: now };
+        let waiting = Waiting { sequence: self.sequence, event, action, at, since: now };
         // While the room heals, new events wait for the outcome: they belong to the new epoch.
         if self.partition.is_some() && self.request != Some(RequestKind::Heal) {
             self.deliver_partitioned(waiting);
@@ -234,15 +254,14 @@ impl RoomOrder {
     }
 
     fn deliver_partitioned(&mut self, waiting: Waiting) {
-        if !self.delivered.insert(EventId { origin: self.origin, sequence: waiting.sequence }) {
+        if !self.delivered.insert(waiting.id(self.origin)) {
             // It was published and delivered then; only the answer did not arrive.
             return;
         }
         self.delivered.insert_gift(&waiting.event);
         self.deliver_in_own_epoch(waiting.event.clone());
         if self.unreplicated.len() == UNREPLICATED_MAX {
-            let comment =
-                self.unreplicated.iter().position(|unreplicated| matches!(unreplicated.event, RoomEvent::Comment(_)));
+            let comment = self.unreplicated.iter().position(Waiting::is_comment);
             self.unreplicated.remove(comment.unwrap_or(0));
         }
         self.unreplicated.push_back(waiting);
@@ -272,10 +291,8 @@ impl RoomOrder {
         let (number, cursor) = (self.questions_count, self.cursor.clone());
         if self.partition.is_some() {
             self.request = Some(RequestKind::Heal);
-            self.unreplicated.retain(|unreplicated| {
-                unreplicated.at >= since || !matches!(unreplicated.event, RoomEvent::Comment(_))
-            });
-            let batch = self.unreplicated.iter().cloned().collect();
+            self.unreplicated.retain(|unreplicated| unreplicated.at >= since || !unreplicated.is_comment());
+            let batch = self.unreplicated.iter().map(Waiting::argument).collect();
             return Some(Question { number, cursor, renew: true, fill: RESYNC_EVENTS_MAX, batch });
         }
         if self.must_resync || cursor.is_none() {
@@ -290,7 +307,13 @@ impl RoomOrder {
             return None;
         }
         self.request = Some(RequestKind::Append);
-        Some(Question { number, cursor, renew: false, fill: 0, batch: self.in_flight.clone() })
+        Some(Question {
+            number,
+            cursor,
+            renew: false,
+            fill: 0,
+            batch: self.in_flight.iter().map(Waiting::argument).collect(),
+        })
     }
 
     /// The request failed.
@@ -315,9 +338,7 @@ impl RoomOrder {
             return;
         };
         if batch.before == cursor.position {
-            for entry in batch.entries {
-                self.follow(entry, None);
-            }
+            self.follow_all(batch.entries, batch.controls);
             let id = self.cursor.as_ref().filter(|cursor| cursor.position == batch.end).and_then(|cursor| cursor.id);
             self.cursor = Some(Cursor { epoch: batch.epoch, position: batch.end, id });
         } else if batch.end > cursor.position
@@ -326,7 +347,40 @@ impl RoomOrder {
             self.must_resync = true;
         } else if batch.end.generation < cursor.position.generation && batch.end.offset > 0 {
             // A late message of an earlier epoch, or the log was replaced unnoticed.
-            self.must_resync |= batch.entries.iter().any(|entry| !self.delivered.ids.contains_key(&entry.id));
+            self.must_resync |= batch.entries.iter().any(|entry| !self.delivered.contains(entry.id));
+            self.deliver_controls(batch.controls);
+        } else {
+            // The answer to a batch of this node was faster than the control before it.
+            self.deliver_controls(batch.controls);
+        }
+    }
+
+    /// Delivers the events of the shared log in their order, and each control after the event it follows.
+    fn follow_all(&mut self, entries: Vec<Entry>, controls: Vec<ControlEntry>) {
+        let mut controls = controls.into_iter().peekable();
+        for entry in entries {
+            while let Some(control) = controls.next_if(|control| control.after < entry.position) {
+                self.deliver_control(control.id, read_control(&control.line));
+            }
+            self.follow(entry, None);
+        }
+        self.deliver_controls(controls);
+    }
+
+    fn deliver_controls(&mut self, controls: impl IntoIterator<Item = ControlEntry>) {
+        for control in controls {
+            self.deliver_control(control.id, read_control(&control.line));
+        }
+    }
+
+    /// Delivers a control, unless it was delivered before. `None`: one that only later versions know.
+    fn deliver_control(&mut self, id: EventId, control: Option<Control>) {
+        if !self.delivered.insert_control(id) {
+            return;
+        }
+        match control {
+            Some(control) => self.out.push(FromLog::Control(control)),
+            None => warn!("control of a later version ignored: id={id}"),
         }
     }
 
@@ -356,7 +410,7 @@ impl RoomOrder {
                 self.enter_partitioned();
             }
             RequestKind::Resync => {
-                self.catch_up(answer.missed);
+                self.catch_up(answer.missed, answer.controls);
                 self.drop_delivered();
                 if self.awaiting_order.is_empty() {
                     // A batch published after the resync may have arrived before its answer.
@@ -381,7 +435,7 @@ impl RoomOrder {
             match u64::try_from(*position) {
                 Ok(0) => {}
                 Ok(offset) if is_next => {
-                    let id = EventId { origin: self.origin, sequence: waiting.sequence };
+                    let id = waiting.id(self.origin);
                     let position = LogPosition { offset, ..answer.end };
                     let entry = Entry { position, epoch: answer.epoch.clone(), id, line: String::new() };
                     self.follow(entry, Some(waiting.event));
@@ -402,7 +456,7 @@ impl RoomOrder {
     /// Drops events that were published, and delivered, before their answer arrived.
     fn drop_delivered(&mut self) {
         let (origin, delivered) = (self.origin, &self.delivered);
-        self.awaiting_order.retain(|own| !delivered.ids.contains_key(&EventId { origin, sequence: own.sequence }));
+        self.awaiting_order.retain(|own| !delivered.contains(own.id(origin)));
     }
 
     /// Reports gifts that another node announced first.
@@ -415,7 +469,7 @@ impl RoomOrder {
     }
 
     fn healed(&mut self, answer: Answer) {
-        let last = std::mem::take(&mut self.unreplicated).back().map(|last| last.sequence);
+        let last = std::mem::take(&mut self.unreplicated).back().map(|last| last.id(self.origin));
         // A room that was opened while partitioned does not deliver earlier events.
         let since = if self.cursor.is_some() { Timestamp(i64::MIN) } else { self.opened_at };
         for entry in &answer.missed {
@@ -427,14 +481,15 @@ impl RoomOrder {
                 self.deliver_in_own_epoch(event);
             }
         }
+        self.deliver_controls(answer.controls);
         self.partition = None;
         let placed_last = answer.places.last().is_some_and(|position| *position > 0);
-        let id = last.filter(|_| placed_last).map(|sequence| EventId { origin: self.origin, sequence });
+        let id = last.filter(|_| placed_last);
         self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
     }
 
     /// Delivers missed events.
-    fn catch_up(&mut self, missed: Vec<Entry>) {
+    fn catch_up(&mut self, missed: Vec<Entry>, controls: Vec<ControlEntry>) {
         let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
         if let (Some(cursor), Some(first)) = (cursor, missed.first())
             && first.position.generation == cursor.generation
@@ -443,11 +498,8 @@ impl RoomOrder {
             let events = first.position.offset - cursor.offset - 1;
             warn!("events are kept no more, members miss them: epoch={} events={events}", first.epoch);
         }
-        for entry in missed {
-            if cursor.is_none_or(|cursor| entry.position > cursor) {
-                self.follow(entry, None);
-            }
-        }
+        let missed = missed.into_iter().filter(|entry| cursor.is_none_or(|cursor| entry.position > cursor));
+        self.follow_all(missed.collect(), controls);
     }
 
     /// Delivers an event of the shared log, unless it was delivered before: a replaced log may repeat one.
@@ -473,10 +525,13 @@ impl RoomOrder {
 
     /// An event of this node that was published before its answer arrived: it need not be parsed.
     fn in_flight_event(&self, id: EventId) -> Option<RoomEvent> {
-        if id.origin != self.origin {
+        let at = if id.origin == self.origin {
+            self.in_flight.binary_search_by_key(&id.sequence, |waiting| waiting.sequence).ok()?
+        } else if id.is_key() {
+            self.in_flight.iter().position(|waiting| waiting.action.map(EventId::from) == Some(id))?
+        } else {
             return None;
-        }
-        let at = self.in_flight.binary_search_by_key(&id.sequence, |waiting| waiting.sequence).ok()?;
+        };
         Some(self.in_flight[at].event.clone())
     }
 
@@ -504,6 +559,10 @@ impl RoomOrder {
             }
         }
         past.reverse();
+        // Nobody was here when they were given.
+        for control in answer.controls {
+            self.delivered.insert_control(control.id);
+        }
         let id = answer.missed.last().filter(|last| last.position == answer.end).map(|last| last.id);
         self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
         self.resync_if_behind_published();

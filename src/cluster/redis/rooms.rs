@@ -9,14 +9,14 @@ use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::oneshot;
 
 use super::Count;
-use super::entries::{Answer, EventId, LogPosition};
+use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
-use super::order::{Question, RoomOrder, Waiting};
+use super::order::{AppendArgument, Question, RoomOrder};
 use super::presence_sync::PresenceReplica;
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{LiveId, NodeId, PeerChange, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
 
 /// Events that the log of a room keeps: for rooms that missed some, and for members that come back.
 const KEPT_MAX: usize = 2_048;
@@ -229,13 +229,20 @@ impl EngineRoom {
     }
 }
 
-type Reply = (String, Vec<(String, Vec<String>)>, i64, i64);
+type Reply = (String, StreamEntries, i64, i64, StreamEntries);
 
-fn keys_of(live_id: LiveId, origin: u64) -> [String; 4] {
-    [keys::order(live_id), keys::events(live_id), keys::applied(live_id, origin), keys::gifts(live_id)]
+fn keys_of(live_id: LiveId, origin: u64) -> [String; 6] {
+    [
+        keys::order(live_id),
+        keys::events(live_id),
+        keys::applied(live_id, origin),
+        keys::gifts(live_id),
+        keys::actions(live_id),
+        keys::controls(live_id),
+    ]
 }
 
-fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -> Vec<Vec<u8>> {
+fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) -> Vec<Vec<u8>> {
     let text = |text: &str| text.as_bytes().to_vec();
     let number = |number: u64| number.to_string().into_bytes();
     let known = question.cursor.as_ref();
@@ -255,19 +262,19 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: &Question) -
         text(&keys::room_channel(live_id)),
         text(&format!("{origin:016x}")),
     ];
-    for waiting in &question.batch {
-        args.push(number(waiting.sequence));
-        args.push(waiting.record().map_or_else(Vec::new, |record| record.to_string().into_bytes()));
-        args.push(waiting.line().into_bytes());
+    for AppendArgument { sequence, key, line } in question.batch {
+        args.push(number(sequence));
+        args.push(key.into_bytes());
+        args.push(line.into_bytes());
     }
     args
 }
 
 /// Puts a question to the log.
 pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, question: Question) -> RedisResult<Answer> {
-    let args = arguments(live_id, origin, sharded, &question);
+    let args = arguments(live_id, origin, sharded, question);
     let reply: Reply = link.append(&keys_of(live_id, origin), &args).await?;
-    Answer::parse(&reply.0, reply.1, reply.3 == 1)
+    Answer::parse(&reply.0, reply.1, reply.3 == 1, reply.4)
         .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
 }
 
@@ -279,11 +286,11 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
     link.command(&cmd).await
 }
 
-/// Appends one event to a room that this node need not have. Returns how many nodes heard it.
-pub async fn tell(link: Link, sharded: bool, live_id: LiveId, event: RoomEvent, at: Timestamp) -> RedisResult<i64> {
+/// Appends what an action adds to the log of a room that this node need not have.
+pub async fn append(link: Link, sharded: bool, live_id: LiveId, entry: ActionEntry, at: Timestamp) -> RedisResult<()> {
     let origin = rand::random();
-    let waiting = Waiting::first(event, at);
-    let question = Question { number: 0, cursor: None, renew: false, fill: 0, batch: vec![waiting] };
-    let reply: Reply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, &question)).await?;
-    Ok(reply.2)
+    let batch = vec![AppendArgument::of_action(&entry, at)];
+    let question = Question { number: 0, cursor: None, renew: false, fill: 0, batch };
+    let _: Reply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, question)).await?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Actions: the change, and its row of the audit.
 
-use diesel::dsl::sql;
+use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::{Conn, accounts, comments, lives};
 use crate::domain::{
-    Action, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Timestamp, UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Timestamp,
+    UserId,
 };
 use crate::storage::error::require_storable;
 use crate::storage::rows::USER_ENABLED;
-use crate::storage::schema::audit;
-use crate::storage::{ActionRecord, Change, Performed, StoreError, User};
+use crate::storage::schema::{audit, pending_actions};
+use crate::storage::{ActionRecord, Change, PendingAction, Performed, StoreError, User};
 
 /// `audit.result` of what was done.
 const OK: &str = "ok";
@@ -37,7 +38,12 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
         Err(reject) => return Ok(Performed::Refused(reject)),
     };
     if let Some(id) = insert(conn, &record, before, after, OK).await? {
-        return Ok(Performed::Done { id, change, is_repeated: false });
+        let pending = entry(id, &record.action, record.scope, record.at, &change);
+        if pending.is_some() {
+            let row = pending_actions::action_id.eq(id.get());
+            diesel::insert_into(pending_actions::table).values(row).execute(conn).await?;
+        }
+        return Ok(Performed::Done { id, change, is_repeated: false, pending });
     }
     // A retry that locked nothing and came at the same time as the first, which has just been committed.
     let earlier = earlier(conn, &record).await?.filter(|earlier| earlier.is_same(&record));
@@ -51,6 +57,49 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
 pub async fn record_refusal(conn: &mut Conn, record: ActionRecord, code: &'static str) -> Result<ActionId, StoreError> {
     let id = insert(conn, &record, None, None, code).await?;
     id.ok_or_else(|| StoreError::Fault("a refusal has no name that could be taken".into()))
+}
+
+/// What an action adds to the log of its room.
+fn entry(id: ActionId, action: &Action, scope: Scope, at: Timestamp, change: &Change) -> Option<ActionEntry> {
+    let Scope::Live(live_id) = scope else { return None };
+    let live = if let Change::Live(row) = change { Some(&row.live) } else { None };
+    Some(ActionEntry { id, content: action.entry(live_id, at, live)? })
+}
+
+/// The columns from which a pending entry is made.
+type PendingColumns = (i64, i64, Option<i64>, String, Option<i64>, String);
+
+pub async fn pending(conn: &mut Conn, until: Timestamp, max: u32) -> Result<Vec<PendingAction>, StoreError> {
+    let rows: Vec<PendingColumns> = pending_actions::table
+        .inner_join(audit::table.on(audit::id.eq(pending_actions::action_id)))
+        .filter(audit::at.le(until.0))
+        .order(pending_actions::action_id)
+        .limit(max.into())
+        .select((audit::id, audit::at, audit::scope_id, audit::action, audit::target_id, audit::arguments))
+        .load(conn)
+        .await?;
+    let mut pending = Vec::with_capacity(rows.len());
+    for (id, at, scope_id, name, target_id, arguments) in rows {
+        let Some(live_id) = scope_id.and_then(LiveId::new) else { continue };
+        // Nodes of a later version see to the actions that only they know.
+        let Some(action) = action_of(&name, target_id, &arguments) else { continue };
+        let change = match action {
+            Action::SetStatus(_) => match lives::by_id(conn, live_id).await? {
+                Some(row) => Change::Live(Box::new(row)),
+                None => continue,
+            },
+            _ => Change::Nothing,
+        };
+        let entry = ActionId::new(id).and_then(|id| entry(id, &action, Scope::Live(live_id), Timestamp(at), &change));
+        pending.extend(entry.map(|entry| PendingAction { live_id, entry }));
+    }
+    Ok(pending)
+}
+
+pub async fn logged(conn: &mut Conn, ids: Vec<ActionId>) -> Result<(), StoreError> {
+    let ids: Vec<i64> = ids.into_iter().map(ActionId::get).collect();
+    diesel::delete(pending_actions::table.filter(pending_actions::action_id.eq_any(ids))).execute(conn).await?;
+    Ok(())
 }
 
 /// Locks the row that the action changes, if it changes one whose present state matters, and says what its
@@ -193,6 +242,21 @@ fn arguments(action: &Action) -> Value {
     }
 }
 
+/// The action on a live that these columns of the audit stand for; `None` if this version does not know it.
+fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Action> {
+    let arguments: Value = serde_json::from_str(arguments).ok()?;
+    Some(match name {
+        "take_down" => Action::TakeDown(CommentId::new(target_id?)?),
+        "notice" => Action::Notice(arguments["text"].as_str()?.into()),
+        "kick" => Action::Kick(UserId::new(target_id?)?),
+        "set_status" => {
+            let code = arguments["status"].as_i64().and_then(|code| i16::try_from(code).ok())?;
+            Action::SetStatus(LiveStatus::from_code(code)?)
+        }
+        _ => return None,
+    })
+}
+
 /// An action that was done under the same name.
 #[derive(Queryable)]
 struct EarlierAction {
@@ -235,7 +299,9 @@ impl EarlierAction {
             _ => Change::Nothing,
         };
         let id = ActionId::new(self.id).ok_or_else(gone)?;
-        Ok(Performed::Done { id, change, is_repeated: true })
+        let is_pending = diesel::select(exists(pending_actions::table.find(self.id))).get_result(conn).await?;
+        let entry = entry(id, &record.action, record.scope, Timestamp(self.at), &change);
+        Ok(Performed::Done { id, change, is_repeated: true, pending: entry.filter(|_| is_pending) })
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{ActionId, Coins, Comment, CommentId, LiveId, Timestamp, UserId};
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
-    Performed, Store, StoreError, Stored, StoredToken, User, Write,
+    PendingAction, Performed, Store, StoreError, Stored, StoredToken, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
@@ -143,6 +143,14 @@ impl Store for Backend {
 
     fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId> {
         self.write(move |conn| actions::record_refusal(conn, record, code).boxed())
+    }
+
+    fn pending_actions(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<PendingAction>> {
+        self.read(move |conn| actions::pending(conn, until, max).boxed())
+    }
+
+    fn actions_logged(&self, ids: Vec<ActionId>) -> Stored<'_, ()> {
+        self.write(move |conn| actions::logged(conn, ids).boxed())
     }
 
     fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>> {

@@ -55,6 +55,48 @@ fn members_do_not_wait_for_a_redis_that_is_silent() {
 }
 
 #[test]
+fn actions_without_redis_hold_here_at_once_and_once_elsewhere_when_redis_is_back() {
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let (live, alice) = (evening.stage.live, evening.stage.user("kicked"));
+    let cluster = &mut evening.stage.cluster;
+    // A room that only the second node has.
+    let elsewhere = cluster[0].live(&evening.stage.streamer);
+    let mut guest = cluster.joined(1, &alice, elsewhere);
+    let mut sessions = [0, 1].map(|node| cluster.joined(node, &alice, live));
+    let rude = sessions[0].ask("comment", json!({"live_id": live, "data": "rude"}))["comment_id"].clone();
+    let rude = rude.as_str().expect("an id").to_owned();
+    sessions[1].event("comment");
+    cluster.redis.kill();
+    for node in [0, 1] {
+        cluster.wait_until_alone(node);
+    }
+    cluster[0].admin_post(&format!("/admin/rooms/{elsewhere}/notice"), &json!({"text": "late"})).ok();
+    cluster[0].admin_delete(&format!("/admin/rooms/{live}/comments/{rude}")).ok();
+    cluster[0].admin_post(&format!("/admin/rooms/{live}/kick"), &json!({"user_id": alice.id})).ok();
+    assert_eq!(sessions[0].event("removed")["id"], json!(rude));
+    assert_eq!(sessions[0].event("kicked")["code"], json!("kicked"));
+    cluster.redis.restart();
+    cluster.wait_until_together();
+    assert_eq!(sessions[1].event("removed")["id"], json!(rude));
+    assert_eq!(sessions[1].event("kicked")["code"], json!("kicked"));
+    assert_eq!(guest.event("notice")["text"], json!("late"));
+    for session in &mut sessions {
+        session.join(live);
+    }
+    evening.talk();
+    evening.catch_up();
+    for listener in &evening.listeners {
+        let removals = listener.heard.events().iter().filter(|event| event.id == format!("removed {rude}")).count();
+        assert_eq!(removals, 1, "{:?}", listener.heard.events());
+    }
+    evening.stage.cluster.wait_until_no_action_is_pending();
+    for session in &mut sessions {
+        let said = session.ask("comment", json!({"live_id": live, "data": "back"}));
+        assert_eq!(said["ok"], json!(true), "kicked once: {said}");
+    }
+}
+
+#[test]
 fn a_silence_shorter_than_the_timeout_changes_nothing() {
     let long = [("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "10000")];
     let Some(mut evening) = Evening::begin_with(Keeps::Saved, false, &long) else { return };

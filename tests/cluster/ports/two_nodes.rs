@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveroom::cluster::{Broker, Nodes, RoomsAsked, Signal, TokenStore};
+use liveroom::cluster::{Appended, Broker, Nodes, RoomsAsked, Signal, TokenStore};
 use liveroom::domain::*;
 use liveroom::protocol::write_event;
 use liveroom::storage::{self, Store, StoreOptions};
@@ -15,7 +15,7 @@ use super::{Node, report, two_nodes};
 use crate::support::redis::{Keeps, Redis};
 use crate::support::redis_groups::Masters;
 use crate::support::room_log::{
-    Log, NOW, block_on, eventually, gift, new_live, new_user, notice, poll, profile, text_of, within,
+    Log, NOW, action, block_on, eventually, gift, kick, new_live, new_user, notice, poll, profile, text_of, within,
 };
 
 /// The machine may be busy, and nothing here is to go on alone.
@@ -38,7 +38,9 @@ on_each! {
     rooms_on_all_servers_go_on_side_by_side,
     a_node_that_opens_later_knows_what_was_told,
     what_comes_before_anybody_listens_is_not_lost,
-    an_event_told_to_a_room_of_another_node_is_heard_there,
+    an_action_appended_to_the_room_of_another_node_arrives_there_once,
+    an_action_that_two_nodes_append_is_one_entry_on_both,
+    a_node_that_opens_later_or_missed_it_has_a_control_at_most_once,
     an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came,
     a_gift_that_two_nodes_append_is_told_once,
     users_of_one_node_are_shown_on_the_other_until_they_go,
@@ -176,14 +178,57 @@ async fn what_comes_before_anybody_listens_is_not_lost(pair: Pair) {
     assert_eq!(two.next_many(10).await, told);
 }
 
-async fn an_event_told_to_a_room_of_another_node_is_heard_there(pair: Pair) {
+async fn an_action_appended_to_the_room_of_another_node_arrives_there_once(pair: Pair) {
     let mut two = pair.two.open(new_live()).await;
-    let event = notice(two.live_id, "from elsewhere");
-    assert!(within("telling", pair.one.cluster.tell(two.live_id, event)).await);
+    let live_id = two.live_id;
+    assert_eq!(within("asking", pair.one.cluster.is_open_elsewhere(live_id)).await, Some(true));
+    let control = action(2, EntryContent::Control(kick(7)));
+    let event = action(1, EntryContent::Event(notice(live_id, "from elsewhere")));
+    for entry in [&control, &event, &event, &control] {
+        let appended = within("appending", pair.one.cluster.append(live_id, entry.clone())).await;
+        assert_eq!(appended, Appended::InLog);
+    }
     two.say("from here");
-    let told = two.next_many(2).await;
-    assert_eq!([text_of(&told[0]), text_of(&told[1])], ["from elsewhere", "from here"]);
-    assert_eq!([told[0].offset, told[1].offset], [two.position.offset + 1, two.position.offset + 2]);
+    let delivered = two.next_many(2).await;
+    assert_eq!([text_of(&delivered[0]), text_of(&delivered[1])], ["from elsewhere", "from here"]);
+    assert_eq!([delivered[0].offset, delivered[1].offset], [two.position.offset + 1, two.position.offset + 2]);
+    assert_eq!(two.controls, [kick(7)]);
+}
+
+async fn an_action_that_two_nodes_append_is_one_entry_on_both(pair: Pair) {
+    let live_id = new_live();
+    let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
+    for id in 1..=20 {
+        let content = match id % 2 {
+            0 => EntryContent::Event(notice(live_id, &format!("action {id}"))),
+            _ => EntryContent::Control(kick(id)),
+        };
+        let entry = action(id, content);
+        // Their rooms at the same time, and the retry of a third.
+        one.append_action(entry.clone());
+        two.append_action(entry.clone());
+        assert_eq!(within("appending", pair.two.cluster.append(live_id, entry)).await, Appended::InLog);
+    }
+    one.say("after one");
+    two.say("after two");
+    let delivered = [one.next_many(12).await, two.next_many(12).await];
+    assert_eq!(delivered[0], delivered[1]);
+    let texts: BTreeSet<String> = delivered[0].iter().map(text_of).collect();
+    assert_eq!(texts.len(), 12, "{texts:?}");
+    for log in [&one, &two] {
+        assert_eq!(log.controls, (1..=20).step_by(2).map(kick).collect::<Vec<_>>());
+    }
+}
+
+async fn a_node_that_opens_later_or_missed_it_has_a_control_at_most_once(pair: Pair) {
+    let live_id = new_live();
+    let mut one = pair.one.open(live_id).await;
+    let control = action(1, EntryContent::Control(kick(1)));
+    assert_eq!(within("appending", pair.one.cluster.append(live_id, control.clone())).await, Appended::InLog);
+    let mut two = pair.two.open(live_id).await;
+    one.say("after");
+    assert_eq!(one.next().await, two.next().await);
+    assert_eq!((one.controls, two.controls), (vec![kick(1)], Vec::new()), "nobody was there whom it meant");
 }
 
 async fn an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came(pair: Pair) {
@@ -192,7 +237,8 @@ async fn an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came(p
     let position = two.position.clone();
     let (first, second) = (poll(live_id, "first"), poll(live_id, "second"));
     one.append(first.clone());
-    assert!(within("telling", pair.two.cluster.tell(live_id, second.clone())).await);
+    let entry = action(1, EntryContent::Event(second.clone()));
+    assert_eq!(within("appending", pair.two.cluster.append(live_id, entry)).await, Appended::InLog);
     let told = two.next_many(2).await;
     assert_eq!(one.next_many(2).await, told);
     let places: Vec<_> = told.iter().map(|told| (&told.epoch, told.offset)).collect();
@@ -254,14 +300,14 @@ async fn a_crowd_is_shown_whole(pair: Pair) {
 }
 
 async fn signals_reach_the_other_node_and_not_their_own(mut pair: Pair) {
-    let (user, live_id) = (new_user(), new_live());
-    let signals = [Signal::Recheck(user), Signal::OtherDevice(user), Signal::Kick { live_id, user }];
+    let user = new_user();
+    let signals = [Signal::Recheck(user), Signal::OtherDevice(user)];
     for signal in signals {
         pair.one.cluster.signal(signal);
         assert_eq!(pair.two.next_mine(signal).await, signal);
     }
     // Had it heard its own, it had heard them before this one.
-    let back = Signal::Kick { live_id: new_live(), user };
+    let back = Signal::Recheck(new_user());
     pair.two.cluster.signal(back);
     let mine = [user];
     loop {

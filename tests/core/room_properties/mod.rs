@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, Comment, CommentId, CommentText, CommentWriteError, CrowdRate,
-    Effect, EntryContent, GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live,
-    LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
-    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, Timestamp, UserId,
+    Effect, GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId, LiveStatus,
+    Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
+    RoomSettings, Sequenced, SessionId, Timestamp, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -276,8 +276,7 @@ impl World {
         told.sort_unstable();
         let comment_id = *which.get(&told);
         let removal = RoomEvent::Removed { live_id: self.room.live().id, comment_id };
-        let effects = self.room.apply(EntryContent::Event(removal), self.now);
-        self.perform(effects);
+        self.publish(removal);
     }
 
     fn wait(&mut self, ms: i64) {
@@ -331,6 +330,7 @@ impl World {
                 Effect::Show { handle, presence } => self.views.hear(handle, &presence),
                 Effect::Reply { to, result } => self.hear_answer(&to, &result),
                 Effect::Publish(event) => self.publish(event),
+                Effect::AppendAction(entry) => panic!("no action is applied here: {entry:?}"),
                 Effect::PostComment(comment) => {
                     assert!(!self.sampled_out.contains(&comment.id), "shown after all: c{}", comment.id);
                     if self.store_full {

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText, CommentWriteError, Control,
-    CrowdRate, Effect, EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal,
-    History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, NodeId, Offset, PeerChange, PeerUser, Position,
-    PresenceChange, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
-    RoomSettings, Sequenced, SessionId, SocketId, Timestamp, UserId,
+    AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText,
+    CommentWriteError, Control, CrowdRate, Effect, EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
+    GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, NodeId, Offset,
+    PeerChange, PeerUser, Position, PresenceChange, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
+    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -133,12 +133,12 @@ impl World {
             "remove" => {
                 let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
                 let removal = RoomEvent::Removed { live_id: self.live.id, comment_id: id };
-                self.step(|room, now| room.apply(EntryContent::Event(removal), now));
+                self.act(EntryContent::Event(removal));
             }
             "notice" => {
                 let text = words.next("a text")?;
                 let notice = RoomEvent::Notice { live_id: self.live.id, text: text.as_str().into() };
-                self.step(|room, now| room.apply(EntryContent::Event(notice), now));
+                self.act(EntryContent::Event(notice));
             }
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
@@ -210,6 +210,10 @@ impl World {
         let now = self.now;
         let effects = decide(self.room(), now);
         self.perform(effects);
+    }
+
+    fn act(&mut self, content: EntryContent) {
+        self.step(|room, now| room.apply(ActionEntry { id: ActionId::FIRST, content }, now));
     }
 
     fn command(&mut self, subject: &str, words: &mut Words) -> Result<(), String> {
@@ -413,6 +417,10 @@ impl World {
                 }
                 Effect::Reply { to, result } => self.reply(&to, result),
                 Effect::Publish(event) => self.publish(event),
+                Effect::AppendAction(ActionEntry { content: EntryContent::Event(event), .. }) => self.publish(event),
+                Effect::AppendAction(ActionEntry { content: EntryContent::Control(control), .. }) => {
+                    self.step(|room, now| room.apply_control(control, now));
+                }
                 Effect::AnnounceRate(CrowdRate { shown, total }) => {
                     self.trace.push(format!("all <- rate {shown} of {total}"));
                 }

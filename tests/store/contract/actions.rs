@@ -160,6 +160,66 @@ pub async fn a_repeated_action_has_one_effect_and_the_same_answer(db: Database) 
     assert_eq!(results(&db).await.iter().filter(|row| **row == ok("kick")).count(), 1);
 }
 
+pub async fn an_action_is_pending_until_the_log_of_its_room_has_its_entry(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let live_id = db.live(alice, "k").await;
+    let live = Scope::Live(live_id);
+    // How the live began.
+    let began = db.store.pending_actions(NOW, 10).await.unwrap();
+    db.store.actions_logged(began.into_iter().map(|pending| pending.entry.id).collect()).await.unwrap();
+    let shown = comment(1, live_id, alice, "rude", None);
+    db.store.commit_skip_locked(vec![Write::Comment(Arc::new(shown.clone()))]).await.unwrap();
+    let actions = [
+        (live, Action::TakeDown(shown.id)),
+        (live, Action::Notice("hello".into())),
+        (Scope::Site, Action::DisableUser(alice)),
+        (live, Action::Kick(alice)),
+        (live, Action::SetStatus(LiveStatus::Paused)),
+        (live, Action::SetStatus(LiveStatus::Ended)),
+    ];
+    let mut performed = Vec::new();
+    for (number, (scope, action)) in actions.into_iter().enumerate() {
+        let at = NOW.plus_ms(i64::try_from(number).unwrap());
+        let record = ActionRecord { at, ..record(scope, action, "r") };
+        // Both changes of the status have the same kind: only the first has a name.
+        let request_id = record.request_id.filter(|_| number < 5);
+        let record = ActionRecord { request_id, ..record };
+        let Performed::Done { id, pending, .. } = db.store.perform(record.clone()).await.unwrap() else {
+            panic!("not done: {record:?}")
+        };
+        performed.push((record, id, pending));
+    }
+    let expected: Vec<_> = performed.iter().filter_map(|(.., pending)| pending.clone()).collect();
+    assert_eq!(expected.len(), 5, "sessions of a user are not in a room's log");
+    let pending = async |until, max| {
+        let found = db.store.pending_actions(until, max).await.unwrap();
+        assert!(found.iter().all(|pending| pending.live_id == live_id));
+        found.into_iter().map(|pending| pending.entry).collect::<Vec<_>>()
+    };
+    let late = NOW.plus_ms(1_000);
+    let mut found = pending(late, 10).await;
+    // Of a live the present status is said, not an earlier one.
+    assert_eq!(found[3].content, expected[4].content);
+    found[3] = expected[3].clone();
+    assert_eq!(found, expected);
+    assert_eq!(pending(late, 2).await, expected[..2]);
+    assert_eq!(pending(NOW.plus_ms(1), 10).await, expected[..2]);
+    assert_eq!(pending(NOW.plus_ms(-1), 10).await, []);
+
+    let (kick, kick_id, kick_entry) = &performed[3];
+    let again = ActionRecord { at: late, ..kick.clone() };
+    let Performed::Done { pending: repeated, .. } = db.store.perform(again.clone()).await.unwrap() else {
+        panic!("not repeated")
+    };
+    assert_eq!(repeated, *kick_entry, "as it was the first time");
+    db.store.actions_logged(vec![*kick_id]).await.unwrap();
+    assert!(matches!(db.store.perform(again).await.unwrap(), Performed::Done { is_repeated: true, pending: None, .. }));
+    assert_eq!(pending(late, 10).await.len(), 4);
+    db.store.actions_logged(performed.iter().map(|(_, id, _)| *id).collect()).await.unwrap();
+    assert_eq!(pending(late, 10).await, []);
+    assert_eq!(results(&db).await.len(), 7, "the audit stays");
+}
+
 pub async fn a_request_id_names_one_action_of_its_actor_and_kind(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
     let (live, other) = (Scope::Live(db.live(alice, "k").await), Scope::Live(db.live(alice, "k2").await));

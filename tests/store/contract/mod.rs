@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::support::database::{Database, NOW, commit, contract, open, order, profile, request};
 use actions::{
     a_refused_attempt_leaves_a_row_and_its_request_id_usable, a_repeated_action_has_one_effect_and_the_same_answer,
-    a_request_id_names_one_action_of_its_actor_and_kind,
+    a_request_id_names_one_action_of_its_actor_and_kind, an_action_is_pending_until_the_log_of_its_room_has_its_entry,
     an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed, nobody_changes_a_row_of_the_audit,
     retries_at_the_same_time_have_one_effect,
 };
@@ -57,6 +57,7 @@ contract! {
     recent_comments_are_found_without_reading_older_ones,
     an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed,
     a_repeated_action_has_one_effect_and_the_same_answer,
+    an_action_is_pending_until_the_log_of_its_room_has_its_entry,
     a_request_id_names_one_action_of_its_actor_and_kind,
     a_refused_attempt_leaves_a_row_and_its_request_id_usable,
     retries_at_the_same_time_have_one_effect,

@@ -1,5 +1,5 @@
 //! Several nodes' orders of one room over a real Redis, with everything going wrong that can: messages
-//! and answers that get lost, questions that are carried out although nobody waits for them any more,
+//! and answers that get lost, actions that several nodes append, questions that are carried out although nobody waits for them any more,
 //! nodes that go alone, data that is lost or falls back to a snapshot.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,9 +13,9 @@ use super::super::address::Address;
 use super::super::connection::RedisConnection;
 use super::super::keys;
 use super::super::link::Link;
-use super::super::rooms::ask;
+use super::super::rooms::{append, ask};
 use super::*;
-use crate::domain::LiveId;
+use crate::domain::{ActionId, LiveId, UserId};
 
 #[allow(dead_code, reason = "the tests of several nodes use the rest of it")]
 #[path = "../../../../tests/support/redis.rs"]
@@ -33,6 +33,7 @@ const SINCE: Timestamp = Timestamp(i64::MIN);
 #[derive(Default)]
 struct Member {
     delivered: Vec<(Epoch, u64, String)>,
+    controls: Vec<Control>,
 }
 
 impl Member {
@@ -48,6 +49,11 @@ impl Member {
             assert!(self.delivered.iter().all(|(.., known)| *known != text), "run {run}: {text} is delivered twice");
             self.delivered.push((epoch, offset, text));
         }
+    }
+
+    fn control(&mut self, control: Control, run: u64) {
+        assert!(!self.controls.contains(&control), "run {run}: {control:?} is delivered twice");
+        self.controls.push(control);
     }
 }
 
@@ -86,6 +92,8 @@ struct World {
     run: u64,
     link: Link,
     nodes: Vec<Node>,
+    /// The actions so far. Their ids are even for an event and odd for a control.
+    actions_count: i64,
     /// Data as it was at some time.
     snapshot: Option<Vec<(String, Vec<u8>)>>,
     rng: StdRng,
@@ -102,6 +110,7 @@ impl World {
             run,
             link,
             nodes: Vec::new(),
+            actions_count: 0,
             snapshot: None,
             rng: StdRng::seed_from_u64(run),
             now: Instant::now(),
@@ -152,8 +161,41 @@ impl World {
     fn tell(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         for delivered in node.order.take_out() {
-            let FromLog::Ordered(events) = delivered else { panic!("only events: {delivered:?}") };
-            node.member.hear(events, self.run);
+            match delivered {
+                FromLog::Ordered(events) => node.member.hear(events, self.run),
+                FromLog::Control(control) => node.member.control(control, self.run),
+                other => panic!("neither events nor controls: {other:?}"),
+            }
+        }
+    }
+
+    fn action(&self, id: i64) -> ActionEntry {
+        let content = match id % 2 {
+            0 => EntryContent::Event(RoomEvent::Notice { live_id: self.live_id, text: format!("a{id}").into() }),
+            _ => EntryContent::Control(Control::Kick { user: UserId::new(id).unwrap(), at: Timestamp(1) }),
+        };
+        ActionEntry { id: ActionId::new(id).unwrap(), content }
+    }
+
+    /// A node applies a new action or repeats one, in its own room alone or in the log.
+    async fn act(&mut self, index: usize, by_room: bool) {
+        if self.actions_count == 0 || self.rng.random_bool(0.5) {
+            self.actions_count += 1;
+        }
+        let id = self.rng.random_range((self.actions_count - 2).max(1)..=self.actions_count);
+        let entry = self.action(id);
+        if by_room {
+            self.nodes[index].order.append_action(entry, Timestamp(1), self.now);
+            self.tell(index);
+        } else {
+            append(self.link.clone(), false, self.live_id, entry, Timestamp(1)).await.unwrap();
+        }
+    }
+
+    /// Appends all actions to the log, as nodes do with those that are pending.
+    async fn append_actions(&mut self) {
+        for id in 1..=self.actions_count {
+            append(self.link.clone(), false, self.live_id, self.action(id), Timestamp(1)).await.unwrap();
         }
     }
 
@@ -227,7 +269,9 @@ impl World {
     async fn step(&mut self, loses_data: bool) {
         let index = self.rng.random_range(0..NODES);
         match self.rng.random_range(0..100) {
-            0..40 => self.append(index),
+            0..30 => self.append(index),
+            30..35 => self.act(index, true).await,
+            35..40 => self.act(index, false).await,
             40..70 => {
                 let fate = self.rng.random_range(0..10);
                 self.ask(index, fate).await;
@@ -302,16 +346,20 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
         for _ in 0..STEPS {
             world.step(false).await;
         }
+        world.append_actions().await;
         world.calm_down().await;
         assert_one_order(&world);
         let all: HashSet<String> = world
             .nodes
             .iter()
             .flat_map(|node| (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin)))
+            .chain((1..=world.actions_count).filter(|id| id % 2 == 0).map(|id| format!("a{id}")))
             .collect();
+        let controls = (1..=world.actions_count).filter(|id| id % 2 == 1).count();
         for node in &world.nodes {
             let missing: Vec<_> = all.iter().filter(|text| !delivered(node).contains(text.as_str())).collect();
             assert!(missing.is_empty(), "run {run}: node {} never heard {missing:?}", node.origin);
+            assert_eq!(node.member.controls.len(), controls, "run {run}: controls of node {}", node.origin);
             assert!(!node.order.is_partitioned());
         }
         let positions: HashSet<String> =
@@ -328,11 +376,25 @@ fn what_is_published_before_a_look_is_answered_is_told_once_and_moves_nobody_bac
         let line = write_event(&event, Timestamp(0));
         let id = EventId { origin: 7, sequence: offset };
         let entry = Entry { position: position(offset), epoch: "e".into(), id, line };
-        Batch { before: position(offset - 1), epoch: "e".into(), end: position(offset), entries: vec![entry] }
+        Batch {
+            before: position(offset - 1),
+            epoch: "e".into(),
+            end: position(offset),
+            entries: vec![entry],
+            controls: Vec::new(),
+        }
     };
     let nothing_since = |offset| {
         let (end, before) = (position(offset), position(offset));
-        Answer { epoch: "e".into(), end, before, places: Vec::new(), missed: Vec::new(), same: true }
+        Answer {
+            epoch: "e".into(),
+            end,
+            before,
+            places: Vec::new(),
+            missed: Vec::new(),
+            controls: Vec::new(),
+            same: true,
+        }
     };
     let mut order = RoomOrder::new(1, Timestamp(0));
     order.open(nothing_since(3));

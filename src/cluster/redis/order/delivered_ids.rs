@@ -1,0 +1,66 @@
+//! What a room has delivered, so that it delivers nothing twice.
+
+use crate::cluster::redis::entries::EventId;
+use crate::domain::{BoundedMap, GiftRecordId, RoomEvent};
+
+use super::UNREPLICATED_MAX;
+
+/// Ids of delivered events that are kept: more than any resync returns.
+const DELIVERED_MAX: usize = 4_096;
+/// Ids of delivered controls that are kept: more than the log keeps.
+const CONTROLS_MAX: usize = 256;
+/// Gifts that are kept: as many as can be delivered before the log has them.
+const GIFTS_MAX: usize = UNREPLICATED_MAX;
+
+/// Ids of the newest delivered events, and the gifts delivered while partitioned, which another node may have
+/// announced too.
+#[derive(Debug)]
+pub(super) struct DeliveredIds {
+    ids: BoundedMap<EventId, ()>,
+    controls: BoundedMap<EventId, ()>,
+    gifts: BoundedMap<GiftRecordId, ()>,
+}
+
+impl Default for DeliveredIds {
+    fn default() -> Self {
+        Self {
+            ids: BoundedMap::new(DELIVERED_MAX),
+            controls: BoundedMap::new(CONTROLS_MAX),
+            gifts: BoundedMap::new(GIFTS_MAX),
+        }
+    }
+}
+
+impl DeliveredIds {
+    pub(super) fn contains(&self, id: EventId) -> bool {
+        self.ids.contains_key(&id)
+    }
+
+    /// False if it was delivered before.
+    pub(super) fn insert(&mut self, id: EventId) -> bool {
+        if self.contains(id) {
+            return false;
+        }
+        self.ids.insert(id, ());
+        true
+    }
+
+    /// False for a control that was delivered before.
+    pub(super) fn insert_control(&mut self, id: EventId) -> bool {
+        if self.controls.contains_key(&id) {
+            return false;
+        }
+        self.controls.insert(id, ());
+        true
+    }
+
+    /// False for a gift that was delivered before.
+    pub(super) fn insert_gift(&mut self, event: &RoomEvent) -> bool {
+        let RoomEvent::Gift { receipt, .. } = event else { return true };
+        if self.gifts.contains_key(&receipt.record_id) {
+            return false;
+        }
+        self.gifts.insert(receipt.record_id, ());
+        true
+    }
+}
