@@ -163,6 +163,34 @@
 //! clients its fields, but do nothing else about it: what they must do has to reach them in another way. Fields
 //! of an event are only ever added.
 //!
+//! # How to add a configuration key
+//!
+//! 1. `config/table.rs`: one line in its section: type, default, permitted values. A key that ends in `_ms` is a
+//!    [`config::Millis`], a secret a [`config::Secret`]. A bound that is more than a plain number is a constant of
+//!    `limits.rs`.
+//! 2. `config.toml`: the key at the same place with its default, and what too much and too little costs.
+//!    `tests/core/config.rs` compares both. The variable `LIVEROOM__SECTION__KEY` and `liveroom config check` follow
+//!    from the table.
+//! 3. Its use, `config.section.key`: code that needs a key holds the [`config::Config`] or takes its section, and no struct
+//!    repeats keys. Only the domain, which knows no configuration, has settings of its own:
+//!    [`domain::RoomSettings`], filled in by `actors/live_room/settings.rs`.
+//!
+//! Values that are each permitted and do not go together are a line of `config/relations.rs`.
+//!
+//! # How to add a stored row
+//!
+//! 1. `migrations/sqlite` and `migrations/postgresql`: a folder of the same name in both, with `up.sql` and `down.sql`.
+//!    Nodes of the version before go on while it runs and after it.
+//! 2. `storage/schema.rs`, printed from PostgreSQL as `diesel.toml` says.
+//! 3. `storage/mod.rs`: what is read or written, as a method of [`storage::Store`] in types of the domain.
+//! 4. `storage/queries`: the query, written once for both databases, and its line in `mod.rs`. What diesel reads is a
+//!    struct of `storage/rows.rs` if several queries share it.
+//! 5. `tests/store/contract`: a test that runs on both databases.
+//!
+//! A row that changes together with an action is no method: see above. A write of a room's hot path is a variant of
+//! [`storage::Write`], planned in `storage/batch.rs` and carried out by the `batch.rs` of each database. Rows that
+//! concern coins get a rule in `storage/audit_rules.rs`.
+//!
 //! # Glossary
 //!
 //! | term | meaning here | where |

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::CommentId;
 use crate::storage::{Write, WriteOutcome};
 
-/// From a room, through [`super::PersisterPort::submit`], which counts it against the queue: at
+/// From a room, through [`super::RoomPersister::submit`], which counts it against the queue: at
 /// most `queue_max` are under way.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
