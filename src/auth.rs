@@ -72,7 +72,7 @@ const ISSUER: &str = "liveroom";
 /// The claims of tokens issued here.
 #[derive(Debug, Serialize)]
 struct IssuedClaims<'a> {
-    /// Tells our tokens from those of other programs with the same secret.
+    /// Distinguishes tokens issued here from those of other programs with the same secret.
     iss: &'a str,
     id: i64,
     username: &'a str,

@@ -30,7 +30,7 @@ pub fn client_of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Netwo
         warn_of(peer);
         return peer;
     }
-    // One that is no text ends the search, as an odd hop does.
+    // A value that is not a text ends the search, as an odd hop does.
     let values: Vec<&str> = headers.get_all(X_FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default()).collect();
     client_address(peer, values.into_iter(), trusted)
 }

@@ -110,12 +110,12 @@ fn name_of(path: Option<&Path>) -> String {
     path.unwrap_or(Path::new(DEFAULT_PATH)).display().to_string()
 }
 
-/// The variables that are ours, and a fault for each that is no Unicode.
+/// The variables of this program, and a fault for each that is not Unicode.
 fn own_variables(all: impl Iterator<Item = (OsString, OsString)>) -> (Vec<(String, String)>, Vec<ConfigFault>) {
     let mut ours = Vec::new();
     let mut faults = Vec::new();
     for (name, value) in all {
-        // A name of ours is ASCII: one that is no Unicode is somebody else's, or unknown as it is shown.
+        // Names of this program are ASCII: one that is not Unicode is another program's, or unknown as it is shown.
         let name = name.to_string_lossy().into_owned();
         if !name.starts_with(ENV_PREFIX) {
             continue;

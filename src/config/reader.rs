@@ -157,7 +157,7 @@ impl Reader {
     }
 }
 
-/// Where and why the text is no TOML. The library's own display would repeat the line, and with it
+/// Where and why the text is not TOML. The library's own display would repeat the line, and with it
 /// perhaps a secret.
 fn syntax_fault(file_name: &str, text: &str, error: &toml::de::Error) -> ConfigFault {
     let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);

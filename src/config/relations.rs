@@ -115,7 +115,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
 }
 
-/// The check of one value by the part of the program that uses it, where the table alone cannot tell.
+/// The check of one value by the part of the program that uses it, where the table alone does not decide.
 pub struct ValueCheck {
     pub section: &'static str,
     pub name: &'static str,

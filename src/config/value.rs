@@ -221,7 +221,7 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// Whether there is one is no secret.
+    /// Whether the value is set is not a secret.
     fn masked(&self) -> &'static str {
         if self.is_empty() { "" } else { MASK }
     }

@@ -8,7 +8,7 @@ use super::{CommentId, LiveId, Profile, RequestId, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CommentText(Arc<str>);
 
-/// Why a text is no comment.
+/// Why a text is refused as a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommentTextError {
     Empty,

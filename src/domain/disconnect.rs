@@ -15,7 +15,7 @@ pub enum Disconnect {
     Malformed,
     /// A frame above the limit.
     TooBig,
-    /// Bytes that are no UTF-8 where text belongs.
+    /// Bytes that are not UTF-8 where text belongs.
     InvalidText,
     /// The token stopped being good: logout, expiry, a later login.
     Unauthorized,

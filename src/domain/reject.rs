@@ -48,7 +48,7 @@ pub enum Reject {
 /// Why a comment can be kept neither now nor later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommentFault {
-    /// It is no text, or nothing but white space.
+    /// It is not a text, or nothing but white space.
     Empty,
     /// It contains U+0000, which not every store can keep.
     Nul,

@@ -9,7 +9,7 @@ const SIGN_TTL_MS: i64 = 100_000_000;
 
 /// The sign for `/live/<key>?sign=…`, by which the media server lets a client push or play until
 /// the time it starts with. The media server fixes the algorithm; MD5 with a secret at the end of
-/// the text is no worse here than its secret.
+/// the text is not worse here than its secret.
 pub fn sign(key: &str, secret: &str, now: Timestamp) -> String {
     let expire_s = now.plus_ms(SIGN_TTL_MS).0.div_euclid(1_000);
     let digest = Md5::digest(format!("/live/{key}-{expire_s}-{secret}"));

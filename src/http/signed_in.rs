@@ -30,8 +30,8 @@ impl FromRequest for SignedIn {
     }
 }
 
-/// The user behind a request that need not have one. A token that is missing or bad is nobody's; one
-/// that could not be checked is an error, or its user would be taken for a stranger.
+/// The user of a request that need not have one. A missing or bad token means no user; a token that could not be
+/// checked is an error, or its user would be taken for a stranger.
 pub async fn asker(request: &HttpRequest, state: &ApiState) -> Result<Option<UserId>, ApiError> {
     let Some(token) = token_of(request) else { return Ok(None) };
     match state.auth.verify(&token).await {
@@ -44,7 +44,7 @@ pub async fn asker(request: &HttpRequest, state: &ApiState) -> Result<Option<Use
 fn token_of(request: &HttpRequest) -> Option<String> {
     let present = |token: &String| !token.is_empty();
     let header = request.headers().get("token");
-    // A header that is no text is a token all the same, only not a good one.
+    // A header that is not a text counts as a token that is refused.
     let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     header.filter(present).or_else(|| {
         let query = web::Query::<HashMap<String, String>>::from_query(request.query_string()).ok()?;

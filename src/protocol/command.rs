@@ -33,7 +33,7 @@ pub enum ClientRequest {
 /// The `token` of a payload.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenField {
-    /// Not there, empty, null, or the payload is no object.
+    /// Absent, empty, null, or the payload is not an object.
     Missing,
     /// There, but no string.
     Malformed,

@@ -119,7 +119,7 @@ impl SocketIoDecoder {
     }
 
     /// Takes note of a binary message: an attachment of the packet before it. Its bytes are of no
-    /// interest, because a placeholder in a payload is no text and no id whatever it stands for.
+    /// interest, because a placeholder in a payload is neither a text nor an id.
     pub fn attachment(&mut self) -> Result<SocketIoInput, ParseError> {
         let packet = CommonParser.decode_bin(&self.parser, &self.state, Bytes::new());
         self.interpret(packet)

@@ -163,7 +163,7 @@ impl SqliteStore {
         self.writer.run(JobPriority::First, Access::Write, query)
     }
 
-    /// There are no locks on rows: who writes has the whole file.
+    /// SQLite has no row locks: a writer locks the whole file.
     fn commit_batch_skip_locked(&self, batch: Vec<Write>) -> Stored<'static, Vec<Attempt>> {
         let outcomes = self.write_first(move |conn| commit_batch(conn, batch).boxed());
         async move { Ok(outcomes.await?.into_iter().map(Attempt::Done).collect()) }.boxed()

@@ -10,7 +10,7 @@ use actix_web::http::header::{
 use crate::protocol::EngineVersion;
 
 /// Whether the page that sent a request may use this server: one of a configured origin, or one of this server's
-/// own. Programs that are no pages send no origin.
+/// own. Programs other than pages send no origin.
 pub(super) fn is_allowed(head: &RequestHead, allowed: &[String]) -> bool {
     let Some(origin) = head.headers().get(ORIGIN) else { return true };
     let is_listed = allowed.iter().any(|entry| entry == "*" || entry.as_bytes() == origin.as_bytes());

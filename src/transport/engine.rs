@@ -107,7 +107,7 @@ pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> Head
     headers
 }
 
-/// Any request to `/socket.io/` that is no WebSocket.
+/// Any request to `/socket.io/` that is not a WebSocket.
 pub(super) async fn serve(
     request: HttpRequest,
     payload: web::Payload,

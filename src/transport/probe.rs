@@ -112,7 +112,7 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
     }
 }
 
-/// Has the session's limiter charge for a frame that is no packet, and waits until it has, so that a
+/// Has the session's limiter charge for a frame that is not a packet, and waits until it has, so that a
 /// flood neither keeps this thread from others nor goes on beside the session for free.
 async fn charge(entry: &EngineEntry) -> Result<(), ReadEnd> {
     let is_there = deliver(&entry.session, Inbound::Pong).await;

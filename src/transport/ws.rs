@@ -29,7 +29,7 @@ pub(super) fn open(
     if !cors::is_allowed(head, &state.config().server.allowed_origins) {
         return Err(Box::new(HttpResponse::Forbidden().finish()));
     }
-    // Anything but one token is no token, and the session says so.
+    // Anything but one token counts as none, and the session answers that.
     let query = head.uri.query().unwrap_or_default();
     let token =
         web::Query::<PlainQuery>::from_query(query).ok().and_then(|query| query.into_inner().token).map(Arc::from);

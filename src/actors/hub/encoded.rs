@@ -37,7 +37,7 @@ impl Encoded {
     }
 
     pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
-        // Lives count from 1, so the complement of one is no other's presence.
+        // Lives count from 1, so the complement of an id is not the key of another live's presence.
         let key = StateKey(!live_id.get().unsigned_abs());
         let state = Some(KeyedState { key, superseded: Superseded::Removed });
         Self::new(What::Rate(live_id, rate), DropPolicy { priority: Priority::Droppable, state })

@@ -1,4 +1,4 @@
-//! What members asked of the server, and what became of it.
+//! The commands of members to the server, and their outcomes.
 
 /// Everything asked in a run; a command's number is its place here and its ack on the wire.
 #[derive(Debug, Default)]

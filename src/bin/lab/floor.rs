@@ -103,7 +103,7 @@ impl Cores {
     }
 }
 
-/// What the two threads know of each other.
+/// The state that the two threads share.
 struct Progress {
     received_bytes: AtomicU64,
     /// `u64::MAX` until the writer is done.

@@ -38,7 +38,7 @@ const ALL: &[&str] = &[
     WIRE,
 ];
 
-/// What was seen to be wrong.
+/// The offences that were found.
 #[derive(Debug, Default)]
 pub struct Offences {
     by_check: BTreeMap<&'static str, Offence>,

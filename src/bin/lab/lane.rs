@@ -1,6 +1,6 @@
-//! How much a server may lose of what: it promises lanes, not events.
+//! The lanes of events, by how much a server may lose of each: it promises lanes, not events.
 
-/// What an event is worth.
+/// The class of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// Viewers' comments: dropped first when a member does not keep up.

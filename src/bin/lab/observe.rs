@@ -1,4 +1,4 @@
-//! What the machine is and what the server costs it, read from `/proc`: CPU time, resident memory
+//! The machine, and the cost of the server on it, read from `/proc`: CPU time, resident memory
 //! and context switches of one process, sampled by a thread of its own.
 //!
 //! A server that dies or is replaced ends the series; it does not end the run, for which a dead
@@ -222,7 +222,7 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
 
     for phase in &mut outcome.phases {
         let at = |at_s| Duration::try_from_secs_f64(at_s).ok().and_then(|offset| cpu_s_at(samples, started + offset));
-        // What is shorter than the time between samples has a share of theirs, which says nothing.
+        // A phase shorter than the time between samples has a share of theirs, which means nothing.
         let is_long_enough = phase.to_s - phase.from_s >= PHASE_S_MIN;
         let cpu_s = at(phase.from_s).zip(at(phase.to_s)).filter(|_| is_long_enough).map(|(from, to)| to - from);
         phase.server_cpu_s = cpu_s;

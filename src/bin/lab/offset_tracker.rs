@@ -70,7 +70,7 @@ impl OffsetTracker {
         }
     }
 
-    /// What is missing up to `last`, too, will not come any more.
+    /// Events that are missing up to `last`, too, will not come any more.
     pub fn give_up_until(&mut self, last: u64) {
         if self.next.is_some_and(|next| next <= last) {
             self.skip_to(last + 1);

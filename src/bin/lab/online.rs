@@ -1,4 +1,4 @@
-//! Who is online in a room: in truth, and in the eyes of one member.
+//! The users online in a room: in truth, and according to one member.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,7 @@ impl Users {
     }
 }
 
-/// What is known of who is online. A state: the latest presence replaces the one before. Single
+/// The known users online. A state: the latest presence replaces the one before. Single
 /// changes, changes announced together, and counts with a few of many users are all of one form.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Online {
@@ -73,7 +73,7 @@ pub struct AnnouncedPresence {
     pub live_id: i64,
     count: u64,
     listed: Option<Users>,
-    /// Who left, where nobody is listed.
+    /// The users that left, where no list is given.
     left: Option<u64>,
 }
 

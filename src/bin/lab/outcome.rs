@@ -1,4 +1,4 @@
-//! What a run found out: filled by the driver, judged by `verify`, shown by `report`.
+//! The outcome of a run: filled by the driver, judged by `verify`, shown by `report`.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ pub struct Totals {
     pub missed_by_slow: u64,
 }
 
-/// What should have been delivered of one lane, and what was not.
+/// The deliveries of one lane that were due, and those that are missing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LaneTotals {
     pub expected: u64,
@@ -115,7 +115,7 @@ pub struct Percentiles {
     pub max: f64,
 }
 
-/// What happened in one phase, so that a ramp can be separated from what is measured after it.
+/// The counts of one phase, so that a ramp can be separated from what is measured after it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PhaseOutcome {
     pub name: String,
@@ -133,7 +133,7 @@ pub struct PhaseOutcome {
     pub server_cpu_us_per_delivery: Option<f64>,
 }
 
-/// What one second looked like.
+/// The counts of one second.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Point {
     pub at_s: f64,
@@ -166,7 +166,7 @@ pub struct Check {
     /// A stable snake_case word, such as `no_acked_comment_lost`.
     pub name: String,
     pub passed: bool,
-    /// What was counted, in words, with the first offenders if it failed.
+    /// The counts, in words, with the first offenders if it failed.
     pub detail: String,
 }
 

@@ -24,7 +24,7 @@ const EVENTS_PER_WRITE: u64 = 50;
 /// Whole frames are of this size.
 const FRAME_BYTES: usize = 150;
 
-/// What one core takes in and verifies.
+/// The rate at which one core receives and verifies.
 pub struct Received {
     /// The median second.
     pub frames_per_s: f64,

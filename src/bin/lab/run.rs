@@ -22,7 +22,7 @@ use crate::verify;
 /// How often the server's process is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// What a floor beside a run takes: sockets at most (two descriptors each, and a hard limit is often
+/// The size of a floor beside a run: sockets at most (two descriptors each, and a hard limit is often
 /// 20,000), a frame like a comment's, seconds each.
 const FLOOR_SOCKETS_MAX: usize = 9_000;
 const FLOOR_FRAME_BYTES: usize = 150;

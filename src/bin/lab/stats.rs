@@ -33,7 +33,7 @@ impl Latencies {
         other.0.reset();
     }
 
-    /// What is in `self` beyond `part`, which was in it before.
+    /// The counts of `self` without those of `part`, which it contains.
     fn without(&self, part: &Self) -> Self {
         let mut rest = self.clone();
         // A part is never more than the whole.
@@ -59,7 +59,7 @@ impl Latencies {
     }
 }
 
-/// What is counted while a run runs.
+/// The counters of a run.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub connections: u64,
@@ -129,7 +129,7 @@ impl Stats {
             comments_sent: self.comments_sent - before(|phase| phase.comments_sent),
             deliveries,
             deliveries_per_s: deliveries as f64 / (to_s - from_s).max(1e-9),
-            // What is kept of a frame that has not come whole may be counted in the next phase.
+            // The kept part of a frame that has not come whole may be counted in the next phase.
             bytes_received: self.bytes.saturating_sub(before(|phase| phase.bytes_received)),
             latency: self.phase.percentiles(),
             server_cpu_s: None,

@@ -1,4 +1,4 @@
-//! What members say: filler of the length and script asked for.
+//! The texts of members: filler of a given length and script.
 
 use crate::rng::Rng;
 use crate::script::TextSource;

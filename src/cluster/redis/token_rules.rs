@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_of_a_write_of_liveroom_is_told_from_a_change_of_another_program() {
+    fn an_echo_of_a_write_of_liveroom_is_distinguished_from_a_change_of_another_program() {
         let row = login("own");
         let is_echo = |token, stamp| redis(token, stamp).is_of_one_write();
         assert!(is_echo(Some("own"), Some(stamp(&row))) && is_echo(None, Some(stamp(&LOGOUT))));

@@ -38,7 +38,7 @@ const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 
 impl<H: Clone> Room<H> {
     /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
-    /// and after fan-out there is nobody left to say no to. The sender is answered when the comment
+    /// and after fan-out a refusal comes too late. The sender is answered when the comment
     /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]), or when it is
     /// sampled out, which a later step decides ([`Room::tick`]).
     pub(super) fn post_comment(

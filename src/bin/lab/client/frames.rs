@@ -10,7 +10,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// What stands at the start of some bytes.
+/// The frame at the start of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A whole frame, and how many bytes it took.

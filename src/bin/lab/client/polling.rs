@@ -186,7 +186,7 @@ impl Polling {
         self.is_pausing && self.poll.is_idle() && self.post.as_ref().is_none_or(Line::is_idle)
     }
 
-    /// What was to be posted, for the WebSocket to say.
+    /// Packets that were to be posted, for the WebSocket to send.
     pub fn into_waiting(self) -> Vec<String> {
         self.waiting
     }

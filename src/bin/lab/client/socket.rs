@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-/// What a slow reader's kernel takes in for it, in bytes, so that its slowness is felt.
+/// The receive buffer of a slow reader, in bytes: small, so that the server notices that it is slow.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
 /// Where to connect to, and whence.
@@ -27,7 +27,7 @@ pub struct Dial<'a> {
     pub token: Token,
 }
 
-/// What became of a read.
+/// The outcome of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pump {
     /// Everything there was is read.

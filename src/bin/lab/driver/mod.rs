@@ -51,7 +51,7 @@ const REPORTS_AT_ONCE: usize = 64;
 
 const TIMER: Token = Token(usize::MAX);
 
-/// What the driver asks of the thread that speaks HTTP meanwhile: room and new status.
+/// A request of the driver to the thread that speaks HTTP: room and new status.
 pub type Errand = (usize, &'static str);
 
 pub struct Driver<'a> {
@@ -258,7 +258,7 @@ impl<'a> Driver<'a> {
             let used = self.take_in(index, &buffer[..filled], now_ns)?;
             if let Some(conn) = self.members[index].conn.as_mut() {
                 conn.keep(&buffer[used..filled]);
-                // What is kept is counted when it is read together with the rest.
+                // The kept bytes are counted when they are read together with the rest.
                 self.stats.bytes -= (filled - used) as u64;
             }
             match pump {
@@ -332,7 +332,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// What epoll said of one socket.
+/// The events of one socket that epoll reported.
 struct Report {
     member: usize,
     slot: Slot,

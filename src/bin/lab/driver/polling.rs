@@ -111,7 +111,7 @@ impl Driver<'_> {
             let used = self.take_replies(index, side, &buffer[..filled], now_ns)?;
             if let Some(line) = self.line(index, side) {
                 line.keep(&buffer[used..filled]);
-                // What is kept is counted when it is read together with the rest.
+                // The kept bytes are counted when they are read together with the rest.
                 self.stats.bytes -= (filled - used) as u64;
             }
             match pump {
@@ -171,7 +171,7 @@ impl Driver<'_> {
 
     fn take_packets(&mut self, index: usize, mut body: &[u8], now_ns: u64) -> Result<(), String> {
         let kind = self.members[index].kind;
-        // What a packet says may end the session.
+        // A packet may end the session.
         while !body.is_empty() && self.members[index].polling.is_some() {
             let Some((packet, rest)) = payload::split(kind, body) else {
                 self.offences.add(judge::WIRE, || format!("member {index} got a polling payload that is malformed"));

@@ -147,7 +147,7 @@ impl Driver<'_> {
         if !member.may_miss_crowd || event.lane != Lane::Crowd {
             self.stats.promised[event.lane as usize] += 1;
         }
-        // What a slow reader waits for it waits for by its own choice, and nobody waits for it.
+        // A slow reader waits by its own choice, and the run does not wait for it.
         if member.may_miss_crowd {
             return;
         }

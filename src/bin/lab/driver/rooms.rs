@@ -1,4 +1,4 @@
-//! Who is in which room: the members of a script, and their coming and going.
+//! The members of a script in their rooms, and their coming and going.
 
 use std::collections::BTreeSet;
 

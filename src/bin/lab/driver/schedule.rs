@@ -1,4 +1,4 @@
-//! What happens when: one queue in time order, and the arrivals of random events through phases.
+//! The schedule: one queue in time order, and the arrivals of random events through phases.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -28,7 +28,7 @@ const BREATH: Duration = Duration::from_micros(200);
 const BLOCKED_WAIT_MS: u32 = 5;
 const EVENTS_MAX: usize = 1024;
 
-/// What one run of the writer came to.
+/// The result of one run of the writer.
 pub struct Sent {
     pub started: Instant,
     pub bytes: u64,
@@ -38,7 +38,7 @@ pub struct Sent {
 
 pub struct Writer<'a> {
     sockets: &'a [TcpStream],
-    /// What every socket gets, whole.
+    /// The block that every socket gets, whole.
     block: &'a [u8],
     progress: &'a Progress,
     /// Reports which full socket has room again; edge-triggered, so that the others cost nothing.

@@ -83,7 +83,7 @@ fn answer(run: &Outcome, value: f64) -> Option<f64> {
     (run.ack_latency.count > 0).then_some(value)
 }
 
-/// What differs between two runs, `b` as a multiple of `a`; says first whether that means anything.
+/// The differences of two runs, `b` as a multiple of `a`; says first whether they are significant.
 pub fn compare(a: &Outcome, b: &Outcome) -> String {
     let mut text = format!("A  {}\nB  {}\n", head(a), head(b));
     let differences = differences(a, b);

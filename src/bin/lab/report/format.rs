@@ -3,7 +3,7 @@
 /// Stands for a number that is not there, or is none.
 pub const UNKNOWN: &str = "–";
 
-/// What is smaller than this is shown as nothing.
+/// Smaller values are shown as zero.
 const SMALLEST: f64 = 1e-6;
 
 /// `1234567` as `1,234,567`.
@@ -93,7 +93,7 @@ pub fn times(number: f64) -> String {
     format!("{}×", figure(number))
 }
 
-/// What is known in its own form, and what is not as a dash.
+/// A known value in its own form, an unknown one as a dash.
 pub fn known(number: Option<f64>, form: fn(f64) -> String) -> String {
     number.map_or_else(|| UNKNOWN.to_owned(), form)
 }

@@ -169,7 +169,7 @@ fn checks(checks: &[Check]) -> String {
             escape(&check.detail)
         )
     };
-    // What is broken comes first: it is what the reader has come for.
+    // Broken promises come first: the reader looks for them.
     let (kept, broken): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| check.passed);
     let rows: String = broken.into_iter().chain(kept).map(row).collect();
     format!(r#"<table class="checks"><tbody>{rows}</tbody></table>"#)

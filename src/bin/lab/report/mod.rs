@@ -1,4 +1,4 @@
-//! What people read after a run: a summary for the terminal, a page with charts, and the ratios
+//! The reports of a run: a summary for the terminal, a page with charts, and the ratios
 //! between two runs. All three are functions of outcomes, and do no I/O.
 
 mod beside_floor;
@@ -32,7 +32,7 @@ fn all_checks(outcome: &Outcome) -> impl Iterator<Item = &Check> {
     outcome.checks.iter().chain(&outcome.objectives)
 }
 
-/// What was lost of each lane in words, such as `crowd 12 of 3,400, voice 0 of 20, money 0 of 5`.
+/// The losses of each lane in words, such as `crowd 12 of 3,400, voice 0 of 20, money 0 of 5`.
 fn lanes(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let lane = |(name, lane): (&String, &LaneTotals)| {

@@ -1,4 +1,4 @@
-//! What is wrong with a script: where, and what was expected.
+//! The faults of a script: where, and what was expected.
 
 use std::fmt;
 use std::io;

@@ -230,7 +230,7 @@ pub struct Phase {
     pub churn: f64,
 }
 
-/// What the script's author wants of the server, beyond its promises.
+/// The objectives of the script for the server, beyond its promises.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {

@@ -1,4 +1,4 @@
-//! Whom a script drives: a liveroom server, or any other room server by message templates.
+//! The target of a script: a liveroom server, or any other room server by message templates.
 
 use serde::Deserialize;
 
@@ -22,9 +22,9 @@ pub struct Templates {
     /// Where Socket.IO clients connect.
     #[serde(default = "default_socketio_path")]
     pub socketio_path: String,
-    /// What a member sends to join. For Socket.IO the whole packet, such as `42["join","{live_id}"]`.
+    /// The text that a member sends to join. For Socket.IO the whole packet, such as `42["join","{live_id}"]`.
     pub join: String,
-    /// What a member sends to comment.
+    /// The text that a member sends to comment.
     pub comment: String,
 }
 

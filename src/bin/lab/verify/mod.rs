@@ -16,7 +16,7 @@ use crate::room_log::Content;
 use crate::script::Script;
 use crate::setup::Setup;
 
-/// What a run proved.
+/// The checks of a run.
 pub struct Verdict {
     pub checks: Vec<Check>,
     pub objectives: Vec<Check>,
@@ -80,7 +80,7 @@ pub fn verdict(
     }
 }
 
-/// What was counted where nothing was wrong.
+/// The counts of a check that passed.
 fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: usize) -> String {
     match check {
         judge::CONNECTED => format!("{} connections, {} joins", totals.connections, totals.joins),

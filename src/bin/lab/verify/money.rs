@@ -8,7 +8,7 @@ use crate::judge;
 use crate::room_log::Content;
 use crate::setup::Setup;
 
-/// What must have moved, and what may have: a gift whose giver's connection was cut before the
+/// The coins that must have moved, and those that may have: a gift whose giver's connection was cut before the
 /// answer came, and that no member was there to receive, may or may not have been given.
 #[derive(Debug, Default, Clone, Copy)]
 struct Moved {
@@ -86,7 +86,7 @@ fn moved(driver: &Driver, setup: &Setup) -> (BTreeMap<usize, Moved>, BTreeMap<i6
             _ => {}
         }
     }
-    // What was announced did happen, whether or not its giver was still there for the answer.
+    // An announced gift was given, whether or not its giver was still there for the answer.
     for (room, state) in driver.rooms.iter().enumerate() {
         for (_, event) in state.log.iter() {
             if let Content::Gift { id, user_id, coins, .. } = &event.content

@@ -28,14 +28,14 @@ impl Receipts {
     }
 }
 
-/// What is missing, by room and offset: its lane, and one of the members that missed it.
+/// Missing events, by room and offset: its lane, and one of the members that missed it.
 type Missing = BTreeMap<(usize, u64), (Lane, usize)>;
 
 pub fn check(driver: &mut Driver, allowed: Loss) -> Receipts {
     close_tracks(driver);
     let mut receipts = Receipts::default();
     let mut missing = tally(driver, &mut receipts);
-    // What the script puts up with is counted, and no promise was broken.
+    // Losses that the script permits are counted, and break no promise.
     missing.retain(|_, (lane, _)| receipts.lanes[*lane as usize].loss() > allowed.of(*lane));
     for (&(_, offset), &(lane, member)) in &missing {
         if lane == Lane::Money {
