@@ -147,6 +147,7 @@ impl App {
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {
+                address: everywhere.identity.address.clone(),
                 on_signal: Box::new(move |signal| obeys.obey(signal)),
                 report: Box::new(move |asked| reports.report(asked)),
                 number: Box::new(move |number| comment_ids.renumber(number)),

@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
-use crate::cluster::{LaterFields, NodeReport, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
+use crate::cluster::{LaterFields, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
 use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
@@ -123,8 +123,8 @@ impl Everywhere {
         .boxed()
     }
 
-    /// What all nodes say of themselves and, as asked, of their rooms; this one first.
-    pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<Vec<NodeReport>, AskError> {
+    /// What all nodes say of themselves and, as asked, of their rooms.
+    pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<NodeReports, AskError> {
         // A registry that does not answer is worth an error, not an empty list.
         self.rooms.ping().await?;
         let own = self.report(asked).await;

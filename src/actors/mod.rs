@@ -19,7 +19,9 @@ mod start;
 #[cfg(test)]
 mod testing;
 
-pub use crate::cluster::{LaterFields, NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage};
+pub use crate::cluster::{
+    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage, SilentNode,
+};
 pub use ask::AskError;
 pub use everywhere::{Everywhere, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};

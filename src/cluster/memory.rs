@@ -11,7 +11,9 @@ use crate::domain::{
     RoomEvent, Sequenced, Timestamp, UserId,
 };
 
-use super::{Appended, Broker, FromLog, LogEntry, NodeReport, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal};
+use super::{
+    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal,
+};
 
 /// Keys of the newest actions that a room keeps, so that repeating one has no effect.
 const ACTIONS_MAX: usize = 1_024;
@@ -98,8 +100,8 @@ impl Nodes for SingleNode {
 
     fn device_closed(&self, _user: UserId) {}
 
-    fn reports(&self, own: NodeReport, _asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>> {
-        ready(vec![own]).boxed()
+    fn reports(&self, own: NodeReport, _asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
+        ready(NodeReports { answered: vec![own], silent: Vec::new() }).boxed()
     }
 
     fn alone_since(&self) -> Option<Timestamp> {

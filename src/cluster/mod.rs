@@ -20,7 +20,9 @@ use crate::domain::{
 };
 
 pub use memory::{MemoryBroker, SingleNode};
-pub use report::{LaterFields, NodeReport, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked, RoomsPage};
+pub use report::{
+    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked, RoomsPage, SilentNode,
+};
 pub use token_store::{ReadTokenOrigin, StoreTokens, TokenOrigin, TokenStore};
 
 /// Gives every event of a room its place, and hands it to every node that has the room.
@@ -140,8 +142,8 @@ pub trait Nodes: Send + Sync {
     fn device_opened(&self, user: UserId);
     fn device_closed(&self, user: UserId);
 
-    /// All nodes that were heard of lately, this one first, each with what was asked about its rooms.
-    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>>;
+    /// Asks all nodes whose heartbeats have not timed out for a report. `own` is that of this node.
+    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports>;
 
     /// Since when this node goes on alone although it has others; `None`: it does not.
     fn alone_since(&self) -> Option<Timestamp>;

@@ -104,6 +104,25 @@ impl NodeReport {
     }
 }
 
+/// What all nodes said when they were asked for reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeReports {
+    /// The report of the node that asked comes first.
+    pub answered: Vec<NodeReport>,
+    /// Nodes that count as alive and did not answer in time, in no order.
+    pub silent: Vec<SilentNode>,
+}
+
+/// A node whose heartbeats have not timed out, and which sent no report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentNode {
+    pub node: String,
+    /// Where it listens; empty for a node of an older version.
+    pub address: String,
+    /// Milliseconds since the Unix epoch, by the clock of the node that asked.
+    pub last_seen_at: i64,
+}
+
 /// One room as one node has it. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoomReport {

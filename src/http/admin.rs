@@ -73,7 +73,7 @@ fn same_token(found: &str, expected: &str) -> bool {
     Sha256::digest(found) == Sha256::digest(expected)
 }
 
-/// GET /admin/nodes: all nodes that are alive, this one first.
+/// GET /admin/nodes: all nodes that count as alive, this one first and those that do not answer last.
 pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
     ok(NodeView::all(state.everywhere.reports(RoomsAsked::Totals).await?))
 }
@@ -84,7 +84,7 @@ pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
 pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let page = rooms_page(request.query_string())?;
     let reports = state.everywhere.reports(RoomsAsked::Page(page)).await?;
-    let (rooms, next_after) = ClusterRoomView::page(reports, page);
+    let (rooms, next_after) = ClusterRoomView::page(reports.answered, page);
     let mut response = ok(rooms)?;
     if let Some(after) = next_after {
         let next = format!("</admin/rooms?after={after}&limit={}>; rel=\"next\"", page.limit);

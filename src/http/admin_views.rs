@@ -5,14 +5,56 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::actors::{LaterFields, MemberView, NodeReport, RoomDetail, RoomReport, RoomsPage};
+use crate::actors::{LaterFields, MemberView, NodeReport, NodeReports, RoomDetail, RoomReport, RoomsPage, SilentNode};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::protocol::event_fields;
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
 
 /// One node at a glance. Times are milliseconds since the Unix epoch.
 #[derive(Serialize)]
-pub struct NodeView {
+#[serde(untagged)]
+pub enum NodeView {
+    Answered(AnsweredNodeView),
+    Silent(SilentNodeView),
+}
+
+impl NodeView {
+    /// From reports for which totals were asked.
+    pub fn all(reports: NodeReports) -> Vec<Self> {
+        let answered = reports.answered.into_iter().enumerate();
+        let answered = answered.map(|(index, report)| Self::Answered(AnsweredNodeView::new(report, index == 0)));
+        let silent = reports.silent.into_iter().map(|node| Self::Silent(node.into()));
+        answered.chain(silent).collect()
+    }
+}
+
+/// A node that counts as alive and did not answer in time: frozen, cut off, or just killed. The counts are unknown.
+#[derive(Serialize)]
+pub struct SilentNodeView {
+    node: String,
+    /// `None`: it has not said where it listens.
+    address: Option<String>,
+    silent: bool,
+    last_seen_at: i64,
+    #[serde(rename = "self")]
+    is_self: bool,
+}
+
+impl From<SilentNode> for SilentNodeView {
+    fn from(node: SilentNode) -> Self {
+        Self {
+            address: (!node.address.is_empty()).then_some(node.address),
+            node: node.node,
+            silent: true,
+            last_seen_at: node.last_seen_at,
+            is_self: false,
+        }
+    }
+}
+
+/// A node that answered.
+#[derive(Serialize)]
+pub struct AnsweredNodeView {
     node: String,
     address: String,
     version: String,
@@ -24,6 +66,7 @@ pub struct NodeView {
     rooms: usize,
     members: usize,
     writes_queued: usize,
+    silent: bool,
     /// Whether it is the one that answers.
     #[serde(rename = "self")]
     is_self: bool,
@@ -31,24 +74,24 @@ pub struct NodeView {
     later: LaterFields,
 }
 
-impl NodeView {
-    /// From reports for which totals were asked. The node that answers comes first.
-    pub fn all(reports: Vec<NodeReport>) -> Vec<Self> {
-        let view = |(index, report): (usize, NodeReport)| Self {
+impl AnsweredNodeView {
+    fn new(report: NodeReport, is_self: bool) -> Self {
+        let totals = report.room_totals();
+        Self {
             alone: report.alone_since.is_some(),
             alone_since: report.alone_since,
-            rooms: report.room_totals().rooms,
-            members: report.room_totals().members,
+            rooms: totals.rooms,
+            members: totals.members,
             node: report.node,
             address: report.address,
             version: report.version,
             started_at: report.started_at,
             sessions: report.sessions,
             writes_queued: report.writes_queued,
-            is_self: index == 0,
-            later: report.later.without(&["alone", "members", "self"]),
-        };
-        reports.into_iter().enumerate().map(view).collect()
+            silent: false,
+            is_self,
+            later: report.later.without(&["alone", "members", "self", "silent"]),
+        }
     }
 }
 
@@ -343,7 +386,8 @@ mod tests {
         let mut two = report("two", &[7], None);
         two.later = later(json!({"muted": 3, "self": 1, "members": 9}));
         two.rooms[0].later = later(json!({"mode": "slow", "node": "x"}));
-        let nodes = serde_json::to_string(&NodeView::all(vec![two.clone()])).unwrap();
+        let reports = NodeReports { answered: vec![two.clone()], silent: Vec::new() };
+        let nodes = serde_json::to_string(&NodeView::all(reports)).unwrap();
         let nodes: Vec<Value> = serde_json::from_str(&nodes).unwrap();
         assert_eq!((&nodes[0]["muted"], &nodes[0]["self"], &nodes[0]["members"]), (&json!(3), &json!(true), &json!(1)));
         let page = RoomsPage { after: 0, limit: 1 };

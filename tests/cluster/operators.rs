@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::cluster::Stage;
-use crate::support::{TestServer, eventually};
+use crate::support::postgres::Postgres;
+use crate::support::redis::{Keeps, Redis, free_port};
+use crate::support::{JWT_SECRET, TestServer, eventually};
 
 fn list(server: &TestServer, path: &str) -> Vec<Value> {
     let data = server.admin_get(path).ok();
@@ -23,7 +25,9 @@ fn operators_see_all_nodes_from_each() {
     let count = |node: &Value, key: &str| node[key].as_u64().unwrap_or_else(|| panic!("no {key}: {node}"));
     for node in 0..3 {
         let nodes = eventually("each node tells what the others have", || {
-            let nodes = list(&stage.cluster[node], "/admin/nodes");
+            let mut nodes = list(&stage.cluster[node], "/admin/nodes");
+            // A node that is slow to report is silent in one answer.
+            nodes.retain(|node| node["silent"] == json!(false));
             let counts: BTreeSet<_> = nodes
                 .iter()
                 .map(|node| (count(node, "sessions"), count(node, "rooms"), count(node, "members")))
@@ -103,6 +107,133 @@ fn operators_see_each_room_of_the_cluster_once() {
         let rooms = list(&stage.cluster[0], "/admin/rooms");
         rooms.iter().any(|it| it["live_id"] == json!(stage.live) && it["offset"] == json!(end)).then_some(())
     });
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_shown_as_silent_until_it_does() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    let other = || {
+        let nodes = list(&stage.cluster[0], "/admin/nodes");
+        nodes.into_iter().find(|node| node["self"] == json!(false))
+    };
+    let before = eventually("both nodes answer", || other().filter(|node| node["silent"] == json!(false)));
+    stage.cluster[1].signal("STOP");
+    let silent = eventually("it is silent", || other().filter(|node| node["silent"] == json!(true)));
+    assert_eq!((&silent["node"], &silent["address"]), (&before["node"], &before["address"]), "{silent}");
+    assert!(silent["last_seen_at"].as_i64() > before["started_at"].as_i64(), "{silent}");
+    assert_eq!(silent.get("sessions"), None, "what is not known is not shown: {silent}");
+    stage.cluster[1].signal("CONT");
+    let after = eventually("it answers", || other().filter(|node| node["silent"] == json!(false)));
+    assert_eq!(after["node"], before["node"]);
+}
+
+#[test]
+fn a_node_and_its_rooms_go_on_alone_in_the_same_moment() {
+    let Some(stage) = Stage::set(2, &[("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "1000")]) else { return };
+    let other_live = stage.cluster[0].live(&stage.user("another"));
+    let (alice, mut first) = stage.joined(0, "alice");
+    let mut second = stage.cluster.joined(0, &alice, other_live);
+    let epoch = first.ask("comment", json!({"live_id": stage.live, "data": "together"}))["epoch"].clone();
+    second.ask("comment", json!({"live_id": other_live, "data": "together"}));
+
+    stage.cluster.redis.freeze();
+    first.send("comment", json!({"live_id": stage.live, "data": "alone"}));
+    second.send("comment", json!({"live_id": other_live, "data": "alone"}));
+    for ws in [&mut first, &mut second] {
+        let heard = ws.event_where("comment", |event| event["content"] == json!("alone"));
+        assert_ne!(heard["epoch"], epoch);
+        assert!(stage.cluster.is_alone(0), "the node says so when its rooms do");
+    }
+    let logged = stage.cluster[0].logged("alone");
+    assert_eq!(logged.len(), 3, "{logged:?}");
+    assert!(logged[0].contains("redis is away, this node goes on alone"), "{logged:?}");
+    assert!(logged[1..].iter().all(|line| line.contains("room goes on alone")), "{logged:?}");
+}
+
+#[test]
+fn the_log_names_once_why_redis_is_away() {
+    let Ok(postgres) = Postgres::shared().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let locked = match Redis::with(Keeps::Saved, &[], Some("right")) {
+        Ok(redis) => redis,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let frozen = Redis::start(Keeps::Saved).expect("there was one before");
+    frozen.freeze();
+    let database = postgres.create_database();
+    for (login, port, cause) in [
+        ("", locked.port(), "NOAUTH"),
+        (":hunter2@", locked.port(), "WRONGPASS"),
+        ("hunter3:hunter2@", locked.port(), "WRONGPASS"),
+        (":hunter2@", free_port(), "Connection refused"),
+        (":hunter2@", frozen.port(), "no answer in time"),
+    ] {
+        let url = format!("redis://{login}127.0.0.1:{port}");
+        let server = TestServer::start(&[
+            ("LIVEROOM__STORE__URL", &database),
+            ("LIVEROOM__CLUSTER__REDIS_URL", &url),
+            ("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "500"),
+        ]);
+        eventually("the node is alone", || (server.get("/readyz").json()["alone"] == json!(true)).then_some(()));
+        let logged = server.logged("redis is away, this node goes on alone");
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        assert!(logged[0].contains(cause) && logged[0].contains(&format!("127.0.0.1:{port}")), "{logged:?}");
+        assert!(server.logged("hunter").is_empty(), "{:?}", server.logged("hunter"));
+    }
+}
+
+#[test]
+fn the_log_warns_once_of_settings_of_redis_that_lose_data() {
+    let Ok(postgres) = Postgres::shared().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let options = ["--maxmemory-policy", "allkeys-lru"];
+    let mut redis = match Redis::with(Keeps::Saved, &options, None) {
+        Ok(redis) => redis,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let (database, url) = (postgres.create_database(), redis.url());
+    let env = [("LIVEROOM__STORE__URL", database.as_str()), ("LIVEROOM__CLUSTER__REDIS_URL", &url)];
+    let server = TestServer::start(&[&env[..], &[("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "500")]].concat());
+    let is_alone = |alone: bool| (server.get("/readyz").json()["alone"] == json!(true)) == alone;
+    for words in ["maxmemory-policy=allkeys-lru", "appendonly=no"] {
+        eventually("a warning", || server.logged(words).pop());
+    }
+    // Connected anew it says nothing again, until it has been mended: then a fault is a new one.
+    redis.kill();
+    eventually("the node is alone", || is_alone(true).then_some(()));
+    redis.restart();
+    eventually("the node is with Redis", || is_alone(false).then_some(()));
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let reconnect = || redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    reconnect();
+    assert_eq!(server.logged("maxmemory-policy").len(), 1);
+    eventually("a warning after a mended fault", || {
+        redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+        reconnect();
+        server.logged("maxmemory-policy=volatile-ttl").pop()
+    });
+    assert_eq!(server.logged("appendonly=no").len(), 1, "that one was never mended");
+}
+
+#[test]
+fn nodes_with_different_secrets_warn_of_each_other_and_nodes_with_one_secret_do_not() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    let urls = [
+        ("LIVEROOM__STORE__URL", stage.cluster.database_url()),
+        ("LIVEROOM__CLUSTER__REDIS_URL", &stage.cluster.redis.url()),
+    ];
+    let secret = "another-secret-another-secret-another-00";
+    let odd = TestServer::start(&[&urls[..], &[("LIVEROOM__AUTH__JWT_SECRET", secret)]].concat());
+    let words = "another node has another auth.jwt_secret";
+    for (node, others) in [(&stage.cluster[0], 1), (&stage.cluster[1], 1), (&odd, 2)] {
+        eventually("a node warns", || (node.logged(words).len() == others).then_some(()));
+    }
+    let port = format!(":{}", odd.port());
+    for node in 0..2 {
+        let logged = stage.cluster[node].logged(words);
+        assert!(logged[0].contains(&port), "it names the node that is different: {logged:?}");
+    }
+    for node in [&stage.cluster[0], &odd] {
+        assert!(node.logged(secret).is_empty() && node.logged(JWT_SECRET).is_empty(), "secrets are not logged");
+    }
 }
 
 #[test]

@@ -168,6 +168,10 @@ impl Cluster {
         });
     }
 
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// Runs a query outside the nodes.
     pub fn query(&self, sql: &str) -> String {
         self.postgres.query(&self.database_url, sql)

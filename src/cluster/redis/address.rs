@@ -1,5 +1,6 @@
 //! Addresses of Redis: one server, a set of Sentinels, or a Redis Cluster.
 
+use std::fmt;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -19,8 +20,14 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 const SENTINEL_PORT: u16 = 26_379;
 const SERVER_PORT: u16 = 6_379;
 
-/// A parsed address, with the client for it.
-pub enum Address {
+/// A parsed address. Its `Display` is hosts and ports, without user and password.
+pub struct Address {
+    target: Target,
+    hosts: String,
+}
+
+/// What an address names, with the client for it.
+enum Target {
     /// `redis://[user:password@]host[:port][/db]`
     Server(Client),
     /// `redis-sentinel://[user:password@]host[:port],host[:port]…/name[/db]`: user and password are
@@ -37,7 +44,19 @@ struct Authority<'a> {
     hosts: Vec<(&'a str, u16)>,
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hosts)
+    }
+}
+
 impl<'a> Authority<'a> {
+    /// Hosts and ports.
+    fn shown(&self) -> String {
+        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        hosts.join(",")
+    }
+
     fn parse(text: &'a str, default_port: u16) -> Option<Self> {
         let (credentials, hosts) = text.rsplit_once('@').map_or((None, text), |(before, after)| (Some(before), after));
         let (user, password) = match credentials.map(|credentials| credentials.split_once(':')) {
@@ -70,18 +89,20 @@ impl Address {
             return Self::sentinels(rest);
         }
         if let Some(rest) = url.strip_prefix("redis-cluster://") {
-            let Authority { user, password, hosts } =
-                Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
-            return Ok(Self::Cluster {
-                nodes: hosts.into_iter().map(|(host, port)| format!("redis://{host}:{port}")).collect(),
-                user: user.map(str::to_owned),
-                password: password.map(str::to_owned),
-            });
+            let authority = Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
+            let hosts = authority.shown();
+            let target = Target::Cluster {
+                nodes: authority.hosts.iter().map(|(host, port)| format!("redis://{host}:{port}")).collect(),
+                user: authority.user.map(str::to_owned),
+                password: authority.password.map(str::to_owned),
+            };
+            return Ok(Self { target, hosts });
         }
         let info = url.into_connection_info()?;
         // The newer protocol is what pushes messages and invalidations over one connection.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        Ok(Self::Server(Client::open(info.set_redis_settings(settings))?))
+        let hosts = info.addr().to_string();
+        Ok(Self { target: Target::Server(Client::open(info.set_redis_settings(settings))?), hosts })
     }
 
     fn sentinels(rest: &str) -> RedisResult<Self> {
@@ -99,12 +120,13 @@ impl Address {
         if let Some(password) = authority.password {
             builder = builder.set_client_to_redis_password(password);
         }
-        Ok(Self::Sentinels(Box::new(Mutex::new(builder.build()?))))
+        let target = Target::Sentinels(Box::new(Mutex::new(builder.build()?)));
+        Ok(Self { target, hosts: format!("{}/{name}", authority.shown()) })
     }
 
     /// Whether it is a Redis Cluster: channels of rooms are sharded there.
     pub fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster { .. })
+        matches!(self.target, Target::Cluster { .. })
     }
 
     fn cluster_client(
@@ -155,9 +177,9 @@ impl Address {
         of_cluster: impl FnOnce(ClusterClientBuilder) -> ClusterClientBuilder,
         timeout: Duration,
     ) -> RedisResult<RedisConnection> {
-        match self {
-            Self::Server(client) => Ok(one(client.get_multiplexed_async_connection_with_config(config).await?)),
-            Self::Sentinels(client) => {
+        match &self.target {
+            Target::Server(client) => Ok(one(client.get_multiplexed_async_connection_with_config(config).await?)),
+            Target::Sentinels(client) => {
                 // The library has no time limit of its own for asking the Sentinels.
                 let mut client = client.lock().await;
                 let found = tokio::time::timeout(timeout.max(CONNECT_MAX), client.async_get_client());
@@ -165,7 +187,7 @@ impl Address {
                     found.await.map_err(|_| RedisError::from((ErrorKind::Io, "sentinels do not answer")))??;
                 Ok(one(client.get_multiplexed_async_connection_with_config(config).await?))
             }
-            Self::Cluster { nodes, user, password } => {
+            Target::Cluster { nodes, user, password } => {
                 let builder = Self::cluster_client(nodes, user.as_deref(), password.as_deref(), timeout);
                 Ok(RedisConnection::Cluster(of_cluster(builder).build()?.get_async_connection().await?))
             }
@@ -183,13 +205,25 @@ mod tests {
 
     #[test]
     fn each_kind_of_address_is_known_by_its_scheme() {
-        assert!(matches!(Address::parse("redis://user:secret@host:6380/2"), Ok(Address::Server(_))));
-        assert!(matches!(Address::parse("redis-sentinel://a,b:26380/main"), Ok(Address::Sentinels(_))));
-        let Ok(Address::Cluster { nodes, user, password }) = Address::parse("redis-cluster://:pw@a:7000,b") else {
+        let target = |url: &str| Address::parse(url).map(|address| address.target);
+        assert!(matches!(target("redis://user:secret@host:6380/2"), Ok(Target::Server(_))));
+        assert!(matches!(target("redis-sentinel://a,b:26380/main"), Ok(Target::Sentinels(_))));
+        let Ok(Target::Cluster { nodes, user, password }) = target("redis-cluster://:pw@a:7000,b") else {
             panic!("a cluster");
         };
         assert_eq!(nodes, ["redis://a:7000", "redis://b:6379"]);
         assert_eq!((user, password), (None, Some("pw".to_owned())));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("redis://user:secret@host/2", "host:6379"),
+            ("redis-sentinel://:secret@a,b:26380/main", "a:26379,b:26380/main"),
+            ("redis-cluster://:secret@a:7000,b", "a:7000,b:6379"),
+        ] {
+            assert_eq!(Address::parse(url).expect(url).to_string(), shown);
+        }
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl RedisConnection {
         Ok(())
     }
 
+    /// What a server says of itself, a line for each field.
+    pub async fn info(&self, server: &Server, timeout: Duration) -> RedisResult<String> {
+        Ok(redis::from_redis_value(self.send_to_server(server, redis::cmd("INFO"), timeout).await?)?)
+    }
+
     /// The servers with keys, and a command for each that shows whether it answers. In a Redis Cluster the
     /// command names a key of the server, so that the library reconnects to a server that was away.
     async fn probes(&mut self, timeout: Duration) -> RedisResult<Vec<(Server, Cmd)>> {
@@ -90,12 +95,12 @@ impl RedisConnection {
         Ok(ranges.into_iter().filter_map(probe).collect())
     }
 
-    async fn send_to_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<()> {
+    async fn send_to_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<Value> {
         let sent = async {
             match (self.clone(), server.clone()) {
                 (Self::Cluster(mut connection), Some((host, port))) => {
                     let server = SingleNodeRoutingInfo::ByAddress { host, port };
-                    connection.route_command(cmd, RoutingInfo::SingleNode(server)).await?.extract_error().map(|_| ())
+                    connection.route_command(cmd, RoutingInfo::SingleNode(server)).await?.extract_error()
                 }
                 (mut connection, _) => cmd.query_async(&mut connection).await,
             }

@@ -3,15 +3,16 @@
 //! for each room.
 
 mod devices;
+mod health;
 mod nodes;
+mod settings;
 mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::{error, warn};
 use redis::{PushInfo, RedisResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -33,7 +34,9 @@ use super::rooms::{self, EngineRoom, Gauge, Opened};
 use super::{NodeHandlers, Shared};
 
 use devices::Devices;
+use health::Health;
 use nodes::KnownNodes;
+pub use nodes::OtherNodes;
 use subscription::{BacklogSlot, Subscription};
 
 /// How often the engine looks at its deadlines.
@@ -100,11 +103,11 @@ pub enum Command {
         user: UserId,
         opened: bool,
     },
-    /// Answered with how many other nodes are asked.
+    /// Answered with the nodes that are known.
     AskReports {
         asked: RoomsAsked,
         found: mpsc::Sender<NodeReport>,
-        reply: oneshot::Sender<usize>,
+        reply: oneshot::Sender<OtherNodes>,
     },
     Leave(oneshot::Sender<()>),
 }
@@ -128,6 +131,7 @@ pub enum Input {
         live_id: LiveId,
         origin: u64,
         number: u64,
+        sent_at: Instant,
         answer: RedisResult<Answer>,
     },
     /// A presence message was published.
@@ -135,12 +139,15 @@ pub enum Input {
         live_id: LiveId,
         origin: u64,
     },
-    HeartbeatPublished(RedisResult<()>),
+    /// A heartbeat that was sent at this time was published.
+    HeartbeatPublished(Instant, RedisResult<()>),
     /// This node's number from now on, taken from the Redis that was connected to.
     NumberTaken {
         connection: u64,
         number: u64,
     },
+    /// What is wrong with the settings of Redis.
+    SettingsRead(BTreeSet<String>),
     /// How many nodes subscribe to a room's channel, this one included.
     Announced {
         live_id: LiveId,
@@ -160,11 +167,10 @@ pub struct Engine {
     /// Rooms that have something to ask, by when they may.
     due: BTreeSet<(Instant, LiveId)>,
     subscription: Subscription,
-    /// Whether Redis has been away for longer than it may.
-    is_away: bool,
-    /// Since when commands fail.
-    failing_since: Option<Instant>,
+    health: Health,
     nodes: KnownNodes,
+    /// What is wrong with the settings of Redis, and was logged.
+    setting_faults: BTreeSet<String>,
     devices: Devices,
     handlers: Option<NodeHandlers>,
     /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
@@ -195,9 +201,9 @@ impl Engine {
             rooms: HashMap::new(),
             due: BTreeSet::new(),
             subscription: Subscription::new(now),
-            is_away: false,
-            failing_since: None,
+            health: Health::default(),
             nodes: KnownNodes::default(),
+            setting_faults: BTreeSet::new(),
             devices: Devices::new(now),
             handlers: None,
             number: None,
@@ -238,8 +244,8 @@ impl Engine {
                 self.subscribed(connection, live_id, origin, result);
             }
             Input::Pinged(number, result) => self.pinged(number, result),
-            Input::Answered { live_id, origin, number, answer } => {
-                self.note_outcome(answer.as_ref().err());
+            Input::Answered { live_id, origin, number, sent_at, answer } => {
+                self.note_outcome(sent_at, answer.as_ref().err());
                 let history_max = self.config.rooms.history_events_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
@@ -253,8 +259,9 @@ impl Engine {
                     self.publish_presence_delta(live_id);
                 }
             }
-            Input::HeartbeatPublished(result) => self.note_outcome(result.err().as_ref()),
+            Input::HeartbeatPublished(sent_at, result) => self.note_outcome(sent_at, result.err().as_ref()),
             Input::NumberTaken { connection, number } => self.take_number(connection, number),
+            Input::SettingsRead(faults) => self.settings_read(faults),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.announced(nodes_count, Instant::now());
@@ -307,6 +314,7 @@ impl Engine {
             Command::Serve(handlers) => {
                 self.handlers = Some(handlers);
                 self.pass_number();
+                self.send_heartbeat();
             }
             Command::ListenToTokens(listener) => {
                 self.token_listener = Some(listener);
@@ -330,7 +338,7 @@ impl Engine {
     }
 
     fn append(&mut self, live_id: LiveId, origin: u64, append: impl FnOnce(&mut RoomOrder, Timestamp, Instant)) {
-        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.is_away);
+        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away);
         if let Some(room) = self.room(live_id, origin) {
             append(&mut room.order, at, now);
             if is_away && !room.order.is_partitioned() {
@@ -349,7 +357,7 @@ impl Engine {
     /// Asks Redis what the room has to ask, or sees to it that this is done when its time has come.
     fn send_next_request(&mut self, live_id: LiveId) {
         let now = Instant::now();
-        if !self.subscription.is_connected() || self.failing_since.is_some() {
+        if !self.subscription.is_connected() || self.health.failing_since.is_some() {
             return;
         }
         let since = self.clock.now().plus_ms(-i64::from(self.config.rooms.history_ms.get()));
@@ -360,7 +368,7 @@ impl Engine {
             tokio::spawn(async move {
                 let answer = rooms::ask(link, sharded, live_id, origin, question).await;
                 // The engine lives as long as the process.
-                let _ = inputs.send(Input::Answered { live_id, origin, number, answer });
+                let _ = inputs.send(Input::Answered { live_id, origin, number, sent_at: now, answer });
             });
         } else if room.next_question > now {
             self.due.insert((room.next_question, live_id));
@@ -459,14 +467,16 @@ impl Engine {
         let now = Instant::now();
         self.maintain_subscription(now);
         self.judge_link(now);
-        let (is_away, timeout) = (self.is_away, self.redis_timeout());
+        let (is_away, room_timeout) = (self.health.is_away, self.room_timeout());
         let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
         for live_id in due {
             let Some(room) = self.rooms.get_mut(&live_id) else { continue };
             let is_announcing = room.tick(now);
-            if room.order.waits_for(now) >= timeout && !room.order.is_partitioned() {
+            let waits_for = room.order.waits_for(now);
+            let is_due = if is_away { !waits_for.is_zero() } else { waits_for >= room_timeout };
+            if is_due && !room.order.is_partitioned() {
                 warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
                 room.order.enter_partitioned();
                 room.settle(0);
@@ -476,7 +486,7 @@ impl Engine {
                 continue;
             }
             room.open_if_ready(now);
-            room.open_partitioned(timeout, now);
+            room.open_partitioned(room_timeout, now);
             if is_announcing && is_connected {
                 let announce = room.presence.announce();
                 self.publish_presence(live_id, &announce);
@@ -493,7 +503,7 @@ impl Engine {
     }
 
     fn open_partitioned(&mut self, live_id: LiveId) {
-        if self.is_away
+        if self.health.is_away
             && let Some(room) = self.rooms.get_mut(&live_id)
         {
             room.open_partitioned(Duration::ZERO, Instant::now());
@@ -503,42 +513,6 @@ impl Engine {
     fn pass_number(&self) {
         if let (Some(handlers), Some(number)) = (&self.handlers, self.number) {
             (handlers.number)(number);
-        }
-    }
-
-    /// Notes whether commands work.
-    fn note_outcome(&mut self, error: Option<&redis::RedisError>) {
-        match error {
-            None => self.failing_since = None,
-            // It says nothing about rooms of other servers. Whether any is there, the subscription finds out.
-            Some(_) if self.address.is_cluster() => {}
-            Some(error) => {
-                if self.failing_since.is_none() {
-                    warn!("redis does not do what it is asked: error={error}");
-                    self.failing_since = Some(Instant::now());
-                }
-            }
-        }
-    }
-
-    /// How long Redis may be silent before it counts as away.
-    fn redis_timeout(&self) -> Duration {
-        self.config.cluster.redis_timeout_ms.duration()
-    }
-
-    /// Says so when this node begins to be alone, and when it is not any more.
-    fn judge_link(&mut self, now: Instant) {
-        let away_since = [self.subscription.away_since(), self.failing_since].into_iter().flatten().min();
-        self.is_away = away_since.is_some_and(|since| now.saturating_duration_since(since) >= self.redis_timeout());
-        let is_partitioned = self.shared.alone_since.load(Ordering::Relaxed) != 0;
-        if self.is_away && !is_partitioned {
-            self.shared.alone_since.store(self.clock.now().0.max(1), Ordering::Relaxed);
-            error!("redis is away, this node goes on alone");
-        } else if is_partitioned && away_since.is_none() && !self.rooms.values().any(|room| room.order.is_partitioned())
-        {
-            // And not before all rooms are together again.
-            let since = self.shared.alone_since.swap(0, Ordering::Relaxed);
-            info!("redis is back: away_ms={}", self.clock.now().0.saturating_sub(since));
         }
     }
 }

@@ -9,9 +9,13 @@ use crate::domain::{LiveId, UserId};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "node_message", rename_all = "snake_case")]
 pub enum NodeMessage {
-    /// Each second: this node is here.
+    /// Each second: this node is here. Nodes of an older version do not say where they listen, nor show their secret.
     Heartbeat {
         node: u64,
+        #[serde(default)]
+        address: String,
+        #[serde(default)]
+        secret_check: String,
     },
     /// This node stops; what it shows stays for so long, in ms, for its users are on their way.
     Leave {

@@ -39,11 +39,11 @@ use crate::domain::{ActionEntry, LiveId, NodeId, PresenceChange, RoomEvent, Time
 use crate::storage::{Store, StoreError};
 
 use super::{
-    Appended, Broker, FromLog, LogEntry, NodeReport, Nodes, OpenedLog, ReadTokenOrigin, RoomLog, RoomsAsked, Signal,
-    TokenStore,
+    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReadTokenOrigin, RoomLog,
+    RoomsAsked, Signal, TokenStore,
 };
 use address::Address;
-use engine::{Command, Engine, Input};
+use engine::{Command, Engine, Input, OtherNodes};
 use link::Link;
 use rooms::Gauge;
 use tokens::RedisTokens;
@@ -56,6 +56,8 @@ const REPORTS_WAIT: Duration = Duration::from_millis(1_500);
 
 /// What this node does when others say so. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
+    /// Where this node listens.
+    pub address: String,
     pub on_signal: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
     /// This node has a number that no other has that started lately.
@@ -318,26 +320,29 @@ impl Nodes for RedisCluster {
         self.command(Command::Device { user, opened: false });
     }
 
-    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, Vec<NodeReport>> {
+    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
         let (found, mut reports) = mpsc::channel(1_024);
-        let (reply, expected) = oneshot::channel();
+        let (reply, others) = oneshot::channel();
         self.command(Command::AskReports { asked, found, reply });
         async move {
-            let mut all = vec![own];
-            let Ok(expected) = expected.await else { return all };
+            let mut answered = vec![own];
+            let Ok(OtherNodes { asked_count, mut known }) = others.await else {
+                return NodeReports { answered, silent: Vec::new() };
+            };
             let gather = async {
-                while all.len() <= expected
+                while answered.len() <= asked_count
                     && let Some(report) = reports.recv().await
                 {
                     // What goes to all nodes may arrive twice while a Redis Cluster changes.
-                    if all.iter().all(|known: &NodeReport| known.node != report.node) {
-                        all.push(report);
+                    if answered.iter().all(|before: &NodeReport| before.node != report.node) {
+                        answered.push(report);
                     }
                 }
             };
-            // A node that does not answer in time is left out.
+            // A node that does not answer in time is silent.
             let _ = tokio::time::timeout(REPORTS_WAIT, gather).await;
-            all
+            known.retain(|silent| answered.iter().all(|report| report.node != silent.node));
+            NodeReports { answered, silent: known }
         }
         .boxed()
     }

@@ -98,7 +98,10 @@ fn operators_see_what_a_later_version_reports_of_itself() {
         let name = json!(later.cluster.node().to_string());
         let shown = eventually("the node is known", || {
             let nodes = stage.cluster[0].admin_get("/admin/nodes").ok();
-            nodes.as_array().and_then(|nodes| nodes.iter().find(|node| node["node"] == name)).cloned()
+            nodes
+                .as_array()
+                .and_then(|nodes| nodes.iter().find(|node| node["node"] == name && node["silent"] == json!(false)))
+                .cloned()
         });
         assert_eq!(shown["muted"], json!({"users": 3}), "{shown}");
     });

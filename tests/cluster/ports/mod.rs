@@ -40,6 +40,7 @@ impl Node {
         let (heard, signals) = mpsc::unbounded_channel();
         let node = cluster.node();
         cluster.serve(NodeHandlers {
+            address: "127.0.0.1:1".to_owned(),
             on_signal: Box::new(move |signal| {
                 // The test may have heard enough.
                 let _ = heard.send(signal);
@@ -95,7 +96,7 @@ async fn two_nodes(url: &str, patience: Duration) -> (Node, Node) {
     for (node, other) in [(&one, &two), (&two, &one)] {
         eventually("nodes know of each other", async || {
             let reports = node.cluster.reports(report(node.cluster.node()), RoomsAsked::Totals).await;
-            reports.iter().any(|found| found.node == other.cluster.node().to_string()).then_some(())
+            reports.answered.iter().any(|found| found.node == other.cluster.node().to_string()).then_some(())
         })
         .await;
     }

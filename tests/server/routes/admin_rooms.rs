@@ -97,7 +97,8 @@ async fn the_only_node_there_is_is_listed() {
     open_room(&api).await;
     api.admin_get("/admin/nodes").await.assert_ok(json!([{
         "node": "one", "address": "127.0.0.1:7001", "version": env!("CARGO_PKG_VERSION"), "started_at": NOW.0,
-        "alone": false, "alone_since": null, "sessions": 0, "rooms": 1, "members": 0, "writes_queued": 0, "self": true,
+        "alone": false, "alone_since": null, "sessions": 0, "rooms": 1, "members": 0, "writes_queued": 0, "silent": false,
+        "self": true,
     }]));
 }
 

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::{NodeReport, RoomsAsked};
+use crate::cluster::{NodeReport, RoomsAsked, SilentNode};
 use crate::domain::{NodeId, UserId};
 
 use super::super::keys;
 use super::super::messages::NodeMessage;
 use super::super::presence_sync::SyncOutcome;
+use super::settings::secret_check;
 use super::{Engine, Input, json};
 
 /// A gap between two checks from which on this node itself was suspended, for example with its machine.
@@ -24,6 +25,16 @@ struct KnownNode {
     last_seen: Instant,
     /// Set when the node announced that it stops: its users are removed then.
     leaves_at: Option<Instant>,
+    /// Where it listens; empty until its first heartbeat, and for a node of an older version.
+    address: String,
+    /// What was compared with this node's secret.
+    secret_check: String,
+}
+
+impl KnownNode {
+    fn new(last_seen: Instant) -> Self {
+        Self { last_seen, leaves_at: None, address: String::new(), secret_check: String::new() }
+    }
 }
 
 /// The other nodes whose heartbeat has not timed out.
@@ -31,6 +42,14 @@ struct KnownNode {
 pub struct KnownNodes {
     by_id: HashMap<NodeId, KnownNode>,
     checked_at: Option<Instant>,
+}
+
+/// What a request for reports is answered with.
+pub struct OtherNodes {
+    /// How many nodes are asked: none while this node is alone.
+    pub asked_count: usize,
+    /// All that are known. Those that do not answer are silent.
+    pub known: Vec<SilentNode>,
 }
 
 impl Engine {
@@ -45,23 +64,36 @@ impl Engine {
         if self.leaving {
             return;
         }
+        let heartbeat = self.heartbeat();
         let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Heartbeat { node: self.shared.node.0 }));
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        cmd.arg(keys::NODES_CHANNEL).arg(json(&heartbeat));
+        let (link, inputs, sent_at) = (self.link.clone(), self.inputs.clone(), Instant::now());
         tokio::spawn(async move {
-            let _ = inputs.send(Input::HeartbeatPublished(link.command(&cmd).await));
+            let _ = inputs.send(Input::HeartbeatPublished(sent_at, link.command(&cmd).await));
         });
+    }
+
+    /// Before it serves, this node does not say where it listens, and not how its secret compares.
+    fn heartbeat(&self) -> NodeMessage {
+        let node = self.shared.node;
+        let (address, secret_check) = match &self.handlers {
+            Some(handlers) => (handlers.address.clone(), secret_check(self.config.auth.jwt_secret.expose(), node)),
+            None => Default::default(),
+        };
+        NodeMessage::Heartbeat { node: node.0, address, secret_check }
     }
 
     /// Handles a message from another node, sent to all nodes or to this one.
     pub(super) fn on_node_message(&mut self, message: NodeMessage) {
         let own = self.shared.node.0;
         match message {
-            NodeMessage::Heartbeat { node } => self.mark_seen(NodeId(node), Instant::now()),
+            NodeMessage::Heartbeat { node, address, secret_check } if node != own => {
+                self.heartbeat_of(NodeId(node), address, secret_check);
+            }
             NodeMessage::Leave { node, grace_ms } if node != own => {
                 let now = Instant::now();
-                let leaves_at = Some(now + Duration::from_millis(grace_ms));
-                self.nodes.by_id.insert(NodeId(node), KnownNode { last_seen: now, leaves_at });
+                let known = self.nodes.by_id.entry(NodeId(node)).or_insert_with(|| KnownNode::new(now));
+                (known.last_seen, known.leaves_at) = (now, Some(now + Duration::from_millis(grace_ms)));
                 info!("node leaves: node={}", NodeId(node));
             }
             NodeMessage::Signal { node, signal } if node != own => {
@@ -87,6 +119,16 @@ impl Engine {
         }
     }
 
+    fn heartbeat_of(&mut self, node: NodeId, address: String, secret_check: String) {
+        self.mark_seen(node, Instant::now());
+        let Some(known) = self.nodes.by_id.get_mut(&node) else { return };
+        if !secret_check.is_empty() && known.secret_check != secret_check {
+            known.address.clone_from(&address);
+            known.secret_check.clone_from(&secret_check);
+            self.compare_secret(node, &address, &secret_check);
+        }
+    }
+
     /// Records that a message of this node arrived.
     pub(super) fn mark_seen(&mut self, node: NodeId, last_seen: Instant) {
         if node == self.shared.node {
@@ -94,7 +136,7 @@ impl Engine {
         }
         let known = self.nodes.by_id.entry(node).or_insert_with(|| {
             info!("node joined: node={node}");
-            KnownNode { last_seen, leaves_at: None }
+            KnownNode::new(last_seen)
         });
         known.last_seen = last_seen;
     }
@@ -114,19 +156,35 @@ impl Engine {
         &mut self,
         asked: RoomsAsked,
         found: mpsc::Sender<NodeReport>,
-        reply: oneshot::Sender<usize>,
+        reply: oneshot::Sender<OtherNodes>,
     ) {
         self.reports.retain(|_, asker| !asker.is_closed());
-        let others = self.nodes.by_id.values().filter(|known| known.leaves_at.is_none()).count();
-        if self.is_away || others == 0 || self.reports.len() >= REPORTS_MAX {
-            let _ = reply.send(0);
+        let known = self.known_others();
+        if self.health.is_away || known.is_empty() || self.reports.len() >= REPORTS_MAX {
+            let _ = reply.send(OtherNodes { asked_count: 0, known });
             return;
         }
-        let _ = reply.send(others);
+        let _ = reply.send(OtherNodes { asked_count: known.len(), known });
         self.reports_count += 1;
         self.reports.insert(self.reports_count, found);
         let (node, number) = (self.shared.node.0, self.reports_count);
         self.publish_to_nodes(&NodeMessage::AskReport { node, number, rooms: asked });
+    }
+
+    /// The other nodes but those that stop.
+    fn known_others(&self) -> Vec<SilentNode> {
+        let (now, at) = (Instant::now(), self.clock.now());
+        let others = self.nodes.by_id.iter().filter(|(_, known)| known.leaves_at.is_none());
+        let seen_at = |known: &KnownNode| {
+            let silent_ms = now.saturating_duration_since(known.last_seen).as_millis();
+            at.plus_ms(-i64::try_from(silent_ms).unwrap_or(i64::MAX)).0
+        };
+        let view = |(node, known): (&NodeId, &KnownNode)| SilentNode {
+            node: node.to_string(),
+            address: known.address.clone(),
+            last_seen_at: seen_at(known),
+        };
+        others.map(view).collect()
     }
 
     /// Removes nodes that left or timed out, and their users from all rooms.

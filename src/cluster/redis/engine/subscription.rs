@@ -21,8 +21,8 @@ use super::{Engine, EngineRoom, Input, TokenNews, json};
 
 /// Time between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
-/// Time between two pings.
-const PING_EVERY: Duration = Duration::from_millis(500);
+/// Longest time between two pings.
+const PING_SPACING_MAX: Duration = Duration::from_millis(500);
 /// Attempts to take a number after connecting.
 const NUMBER_TRIES: usize = 40;
 /// How far back a node that has just started looks at tokens: another may have died without Redis.
@@ -66,7 +66,8 @@ pub struct Subscription {
     unreached_for: Duration,
     next_attempt: Instant,
     next_ping: Instant,
-    pinging: bool,
+    /// When the ping was sent that is not answered yet.
+    pinged_at: Option<Instant>,
     /// Messages dropped since rooms last read their logs for it.
     overflowed: Arc<AtomicUsize>,
 }
@@ -84,7 +85,7 @@ impl Subscription {
             unreached_for: Duration::ZERO,
             next_attempt: now,
             next_ping: now,
-            pinging: false,
+            pinged_at: None,
             overflowed: Arc::default(),
         }
     }
@@ -96,6 +97,18 @@ impl Subscription {
 
     pub fn away_since(&self) -> Option<Instant> {
         self.away_since
+    }
+
+    /// Since when Redis has said nothing: it is away, or a ping is under way.
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.away_since.or(self.pinged_at)
+    }
+
+    /// Does not count a time in which this node could not read an answer.
+    pub fn extend_ping(&mut self, stalled: Duration) {
+        if let Some(at) = &mut self.pinged_at {
+            *at += stalled;
+        }
     }
 }
 
@@ -142,15 +155,16 @@ impl Engine {
         self.subscription.connecting = false;
         match result {
             Err(error) => {
-                log::debug!("redis not reached: error={error}");
+                self.note_cause(error.to_string());
                 self.subscription.next_attempt = now + CONNECT_EVERY;
             }
             Ok((connection, servers)) => {
+                self.check_settings(connection.clone(), servers.clone());
                 self.subscription.number = number;
                 self.subscription.connection = Some(connection);
                 self.shared.invalidation_epoch.store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
                 self.subscription.servers = servers;
-                self.subscription.pinging = false;
+                self.subscription.pinged_at = None;
                 let away_since = self.subscription.away_since.take().unwrap_or(now);
                 let is_first = self.subscription.reached_count == 0;
                 let look_back = if is_first { LOOK_BACK_AT_START } else { Duration::ZERO };
@@ -158,9 +172,9 @@ impl Engine {
                 self.subscription.reached_count += 1;
                 self.report_reached();
                 self.send_heartbeat();
-                self.subscription.next_ping = now + PING_EVERY;
+                self.subscription.next_ping = now + self.ping_spacing();
                 // The next commands show whether they work.
-                self.failing_since = None;
+                self.health.failing_since = None;
                 let (link, inputs) = (self.link.clone(), self.inputs.clone());
                 tokio::spawn(async move {
                     for _ in 0..NUMBER_TRIES {
@@ -264,17 +278,24 @@ impl Engine {
         if self.subscription.connection.take().is_none() {
             return;
         }
-        warn!("subscription lost: error={why}");
+        warn!("subscription lost: address={} error={why}", self.address);
+        self.note_cause(why.to_owned());
         let now = Instant::now();
         self.shared.invalidation_epoch.store(0, Ordering::Relaxed);
         // Inputs of the lost connection are ignored.
         self.subscription.number = 0;
-        self.subscription.away_since = Some(now);
+        // A ping that was not answered was the first sign.
+        self.subscription.away_since = Some(self.subscription.pinged_at.unwrap_or(now));
         self.subscription.next_attempt = now;
-        self.subscription.pinging = false;
+        self.subscription.pinged_at = None;
         for room in self.rooms.values_mut() {
             room.subscribed = false;
         }
+    }
+
+    /// Time between two pings: a fraction of the time that Redis may be silent, for it adds to that.
+    pub(super) fn ping_spacing(&self) -> Duration {
+        PING_SPACING_MAX.min(self.redis_timeout() / 4)
     }
 
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
@@ -282,12 +303,13 @@ impl Engine {
             warn!("messages passed over, rooms look into their logs");
             self.rooms.values_mut().for_each(|room| room.order.resync());
         }
+        let ping_spacing = self.ping_spacing();
         let subscription = &mut self.subscription;
         match &subscription.connection {
             None if !subscription.connecting && now >= subscription.next_attempt => self.connect(),
-            Some(connection) if !subscription.pinging && now >= subscription.next_ping => {
-                subscription.pinging = true;
-                subscription.next_ping = now + PING_EVERY;
+            Some(connection) if subscription.pinged_at.is_none() && now >= subscription.next_ping => {
+                subscription.pinged_at = Some(now);
+                subscription.next_ping = now + ping_spacing;
                 let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
                 let timeout = self.redis_timeout();
                 tokio::spawn(async move {
@@ -303,7 +325,7 @@ impl Engine {
         if number != self.subscription.number {
             return;
         }
-        self.subscription.pinging = false;
+        self.subscription.pinged_at = None;
         match result {
             Err(error) => self.drop_subscription(&error.to_string()),
             Ok(servers) if servers != self.subscription.servers => self.renew_subscription(),

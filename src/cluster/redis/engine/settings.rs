@@ -1,0 +1,110 @@
+//! Settings that must be as nodes need them: those of Redis, and the secret of tokens, which all nodes share.
+//! Those that are not are logged, for an operator to mend.
+
+use std::collections::BTreeSet;
+
+use hmac::{Hmac, KeyInit, Mac};
+use log::{debug, warn};
+use sha2::Sha256;
+
+use super::super::connection::{RedisConnection, Server};
+use super::{Engine, Input};
+use crate::domain::NodeId;
+
+/// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG` give too.
+async fn faults_of(
+    connection: RedisConnection,
+    servers: BTreeSet<Server>,
+    timeout: std::time::Duration,
+) -> BTreeSet<String> {
+    let mut faults = BTreeSet::new();
+    for server in servers {
+        match connection.info(&server, timeout).await {
+            Ok(info) => {
+                let name = server.map_or_else(String::new, |(host, port)| format!("server={host}:{port} "));
+                faults.extend(faults_in(&info).into_iter().map(|fault| format!("{name}{fault}")));
+            }
+            Err(error) => debug!("settings of redis not read: error={error}"),
+        }
+    }
+    faults
+}
+
+/// The settings in an answer to `INFO` that lose what nodes share.
+fn faults_in(info: &str) -> Vec<String> {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let mut faults = Vec::new();
+    if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+        faults.push(format!(
+            "maxmemory-policy={policy} expected=noeviction reason=\"logins and rooms are forgotten when memory is full\""
+        ));
+    }
+    if field("aof_enabled") == Some("0") {
+        faults.push(
+            "appendonly=no expected=yes reason=\"a restart ends each room's epoch and forgets logins by other programs\""
+                .to_owned(),
+        );
+    }
+    faults
+}
+
+/// Shows other nodes whether their secret is this node's. It is a signature of the node's name: whoever reads Redis
+/// can test guesses of the secret by it as well as by any token, and tokens are in Redis too; it is no token itself.
+pub fn secret_check(secret: &str, node: NodeId) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(format!("liveroom jwt_secret of node {node}").as_bytes());
+    mac.finalize().into_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Engine {
+    /// Reads the settings of the servers that are connected, beside the loop.
+    pub(super) fn check_settings(&self, connection: RedisConnection, servers: BTreeSet<Server>) {
+        let (inputs, timeout) = (self.inputs.clone(), self.redis_timeout());
+        tokio::spawn(async move {
+            let faults = faults_of(connection, servers, timeout).await;
+            let _ = inputs.send(Input::SettingsRead(faults));
+        });
+    }
+
+    /// Logs each fault once, and again only after it was mended.
+    pub(super) fn settings_read(&mut self, faults: BTreeSet<String>) {
+        for fault in faults.difference(&self.setting_faults) {
+            warn!("redis has settings that lose data: address={} {fault}", self.address);
+        }
+        self.setting_faults = faults;
+    }
+
+    /// Compares another node's secret with this node's.
+    pub(super) fn compare_secret(&self, node: NodeId, address: &str, check: &str) {
+        if check != secret_check(self.config.auth.jwt_secret.expose(), node) {
+            warn!(
+                "another node has another auth.jwt_secret, each refuses the other's tokens: node={node} address={address}"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_lose_data_are_found_in_an_answer_to_info() {
+        let info = |policy: &str, aof: &str| {
+            format!("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n# Persistence\r\naof_enabled:{aof}\r\n")
+        };
+        assert!(faults_in(&info("noeviction", "1")).is_empty());
+        let faults = faults_in(&info("allkeys-lru", "0"));
+        assert!(faults[0].starts_with("maxmemory-policy=allkeys-lru ") && faults[1].starts_with("appendonly=no "));
+        assert!(faults_in("# Server\r\nredis_version:7.0.15\r\n").is_empty(), "what is not said is no fault");
+    }
+
+    #[test]
+    fn the_check_of_a_secret_differs_by_secret_and_node_and_does_not_contain_it() {
+        let check = secret_check("correct-horse", NodeId(1));
+        assert_eq!(check, secret_check("correct-horse", NodeId(1)));
+        assert_eq!(check.len(), 16);
+        assert_ne!(check, secret_check("correct-horse", NodeId(2)));
+        assert_ne!(check, secret_check("correct-horsf", NodeId(1)));
+    }
+}
