@@ -17,6 +17,7 @@ use log::{error, info, warn};
 use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::actors::change_feed::ChangeFeed;
 use crate::actors::live_room::{RoomServices, room_settings};
 use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
@@ -93,6 +94,7 @@ impl App {
         let config = &Arc::new(descriptors::within_limit(config));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = await_store(config).await?;
+        let change_feed = ChangeFeed::open(store.clone()).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
         let cluster = join_cluster(config, &store, &clock)?;
         let auth = authority_over(config, config.auth.token_ttl_s, cluster.tokens.clone(), &store, &clock);
@@ -143,7 +145,11 @@ impl App {
             clock: clock.clone(),
         });
         let operations = Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone()));
-        reconcile::start(&everywhere, operations.clone(), store.clone(), config);
+        reconcile::start(&everywhere, operations.clone(), config);
+        match change_feed {
+            Some(feed) => feed.follow(everywhere.clone(), auth.clone()),
+            None => reconcile::start_accounts(&everywhere, store.clone(), config),
+        }
         if let Some(redis) = cluster.redis {
             let (obeys, reports) = (everywhere.clone(), everywhere.clone());
             redis.serve(NodeHandlers {

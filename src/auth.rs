@@ -11,6 +11,7 @@ mod passwords;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use log::warn;
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,16 @@ impl Auth {
         self.tokens.invalidation_epoch()
     }
 
+    /// The user's token changed: its next check asks the store.
+    pub fn invalidate(&self, user: UserId) {
+        self.tokens.invalidate(user);
+    }
+
+    /// Any token may have changed.
+    pub fn invalidate_all(&self) {
+        self.tokens.invalidate_all();
+    }
+
     /// The part that needs no store: whose token it is and when it expires.
     pub fn decode(&self, token: &str) -> Result<(UserId, Option<Timestamp>), AuthError> {
         if token.len() > TOKEN_BYTES_MAX {
@@ -222,13 +233,17 @@ impl Auth {
             self.warn_unchecked(user_id, &error);
             AuthError::Unavailable
         };
-        if !self.tokens.is_current(user_id, token).await.map_err(unavailable)? {
+        let (is_current, user) = join(self.tokens.is_current(user_id, token), self.store.user(user_id)).await;
+        let is_current = is_current.map_err(unavailable);
+        if is_current == Ok(false) {
             return Err(AuthError::Invalid);
         }
-        let user = self.store.user(user_id).await.map_err(unavailable)?.ok_or(AuthError::UserGone)?;
+        // Also if the token could not be checked: no token serves a disabled user.
+        let user = user.map_err(unavailable)?.ok_or(AuthError::UserGone)?;
         if !user.enabled {
             return Err(AuthError::Disabled);
         }
+        is_current?;
         let name = user.nickname.filter(|nickname| !nickname.is_empty()).unwrap_or(user.username);
         let profile = Arc::new(Profile { id: user.id, name, avatar: user.avatar });
         Ok(Identity { profile, expires_at })

@@ -108,6 +108,7 @@
 //! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere when Redis is back |
+//! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
 //! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
@@ -128,8 +129,8 @@
 //!   online: [`domain::PresenceLadder`] decides how much of it is announced, and when.
 //! * A change asked for over HTTP completes or does nothing, whatever its client does: `http/changes.rs`
 //!   runs it to its end, and a node that stops waits for it. A node finds a change it was not
-//!   notified of by itself: `actors/registry/reconcile.rs` compares rooms with rows,
-//!   `actors/reconcile.rs` accounts and gifts.
+//!   notified of by itself: `actors/change_feed.rs` follows the changes that PostgreSQL notes,
+//!   `actors/registry/reconcile.rs` compares rooms with rows, `actors/reconcile.rs` gifts and, over SQLite, accounts.
 //! * Coins are exact: double entry, append-only, balances that the database refuses to let go
 //!   negative; `liveroom audit` recomputes all of it.
 //! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in
@@ -239,6 +240,7 @@
 //! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
 //! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
 //! | ledger, posting | the append-only record of coins; one line of it | [`domain::RoomLedger`], `storage` |
+//! | change feed | the rows that changed, whoever changed them, as nodes poll them | [`storage::FeedPage`], `actors/change_feed.rs` |
 //! | reconcile | compare open rooms with their rows, and sessions with accounts | `actors/reconcile.rs` |
 //! | backlog | a bounded queue of what a receiver has not taken yet | where it is declared |
 //!

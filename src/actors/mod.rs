@@ -7,6 +7,7 @@
 //! what happens when it is full stands beside each message.
 
 pub mod ask;
+pub mod change_feed;
 pub mod everywhere;
 pub mod hub;
 pub mod live_room;

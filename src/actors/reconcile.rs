@@ -15,16 +15,7 @@ use super::{Everywhere, Operations};
 const CHUNK: usize = 500;
 
 /// Begins to look, on the calling thread and until its system ends.
-pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, store: Arc<dyn Store>, config: &Config) {
-    let (accounts_every, catalogue_every) = (config.auth.recheck_ms.duration(), config.rooms.reconcile_ms.duration());
-    let node = everywhere.clone();
-    actix_rt::spawn(async move {
-        let mut log = FailureLog::new("accounts");
-        loop {
-            tokio::time::sleep(accounts_every).await;
-            log.note(recheck_disabled(&node, &*store).await);
-        }
-    });
+pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, config: &Config) {
     let pending_every = config.rooms.reconcile_ms.duration();
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("pending actions");
@@ -33,12 +24,25 @@ pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, store: A
             log.note(operations.deliver_pending().await);
         }
     });
+    let catalogue_every = config.rooms.reconcile_ms.duration();
     let catalogue = everywhere.catalogue.clone();
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("gift catalogue");
         loop {
             tokio::time::sleep(catalogue_every).await;
             log.note(catalogue.refresh().await);
+        }
+    });
+}
+
+/// Begins to compare accounts with their rows. For a store without a change feed, which says it sooner.
+pub fn start_accounts(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, config: &Config) {
+    let (node, every) = (everywhere.clone(), config.auth.recheck_ms.duration());
+    actix_rt::spawn(async move {
+        let mut log = FailureLog::new("accounts");
+        loop {
+            tokio::time::sleep(every).await;
+            log.note(recheck_disabled(&node, &*store).await);
         }
     });
 }

@@ -7,6 +7,7 @@ mod actions;
 mod audit;
 mod audit_rules;
 mod batch;
+mod changes;
 mod error;
 mod postgres;
 mod row_locks;
@@ -28,6 +29,7 @@ use crate::domain::{
 
 pub use actions::{ActionRecord, Change, PendingAction, Performed};
 pub use audit::{AuditFault, AuditReport};
+pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
 pub use postgres::PostgresStore;
 pub use row_locks::{Attempt, RowLock, Sequence};
 pub use sqlite::SqliteStore;
@@ -229,6 +231,12 @@ pub trait Store: Send + Sync {
     fn remove_token(&self, user: UserId, expected: StoredToken) -> Stored<'_, bool>;
     /// Users whose current token changed at `since` or later, logouts included; the latest 10,000 of them.
     fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>>;
+
+    /// Which tokens, accounts and lives changed after a position, whoever changed them, and the position of now;
+    /// without one, only that. `None`: this store has no feed, because all changes are made here.
+    fn changes(&self, since: Option<FeedPosition>) -> Stored<'_, Option<FeedPage>>;
+    /// Removes changes that are older than [`CHANGES_KEPT`].
+    fn remove_old_changes(&self) -> Stored<'_, ()>;
 
     /// When this user last logged in from this network, if that is remembered.
     fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>>;

@@ -5,6 +5,7 @@
 //! on this side too ([`limits`]).
 
 mod batch;
+mod changes;
 mod connect;
 mod limits;
 mod pool;
@@ -104,6 +105,8 @@ pub struct PostgresStore {
     pool: ConnPool,
     /// For batches alone.
     commits: ConnPool,
+    /// For the change feed alone: news must not wait for whatever else is asked.
+    feed: ConnPool,
     tasks: Tasks,
     limits: Limits,
 }
@@ -134,10 +137,11 @@ impl PostgresStore {
             let build = |kind, more| ConnPool::build(&connector, &options, limits, kind, is_writable.clone(), more);
             let commits = build((PoolPurpose::Commits, COMMITS_AT_ONCE), BY_KEY).await?;
             let pool = build((PoolPurpose::Requests, options.connections_max.max(1)), "").await?;
-            Ok((pool, commits))
+            let feed = build((PoolPurpose::Requests, 1), "").await?;
+            Ok((pool, commits, feed))
         };
-        let (pool, commits) = tasks.run(make_pools).await?;
-        let store = Self { pool, commits, tasks, limits };
+        let (pool, commits, feed) = tasks.run(make_pools).await?;
+        let store = Self { pool, commits, feed, tasks, limits };
         store.fill_skeletons().await?;
         Ok(store)
     }
@@ -147,7 +151,15 @@ impl PostgresStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        let (pool, limits) = (self.pool.clone(), self.limits);
+        self.perform_in(&self.pool, access, query)
+    }
+
+    fn perform_in<T, F>(&self, pool: &ConnPool, access: Access, query: F) -> Stored<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (pool, limits) = (pool.clone(), self.limits);
         self.tasks.run(async move {
             let mut conn = pool.get().await?;
             perform_within(limits, &mut conn, access, query).await

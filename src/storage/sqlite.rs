@@ -12,6 +12,7 @@ mod worker;
 mod queries;
 
 use std::fs::{self, DirBuilder, OpenOptions};
+use std::future::ready;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use self::worker::{JobPriority, Worker};
 use super::error::migration_error;
 use super::row_locks::Attempt;
 use super::schema::{lives, users};
-use super::{StoreError, StoreOptions, Stored, Write};
+use super::{FeedPage, FeedPosition, StoreError, StoreOptions, Stored, Write};
 use crate::domain::{LiveId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -60,7 +61,7 @@ impl SpawnBlocking for InPlace {
     where
         R: Send + 'static,
     {
-        std::future::ready(Ok(task())).boxed()
+        ready(Ok(task())).boxed()
     }
 
     fn get_runtime() -> Self {
@@ -161,6 +162,14 @@ impl SqliteStore {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.writer.run(JobPriority::First, Access::Write, query)
+    }
+
+    fn read_changes(&self, _since: Option<FeedPosition>) -> Stored<'static, Option<FeedPage>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn delete_old_changes(&self) -> Stored<'static, ()> {
+        ready(Ok(())).boxed()
     }
 
     /// SQLite has no row locks: a writer locks the whole file.

@@ -87,6 +87,10 @@ impl Holder {
     pub async fn release(mut self) {
         self.0.batch_execute("ROLLBACK").await.unwrap();
     }
+
+    pub async fn commit(mut self) {
+        self.0.batch_execute("COMMIT").await.unwrap();
+    }
 }
 
 fn block_on<F: Future<Output = ()>>(test: F) {

@@ -88,6 +88,12 @@ pub struct ControlRoom {
     pub control: Control,
 }
 
+/// From the change feed: compare these rooms with their rows, those that are open here. Full mailbox: they are compared
+/// with all others, within `rooms.reconcile_ms`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CompareRooms(pub Vec<LiveId>);
+
 /// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller gets an error.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

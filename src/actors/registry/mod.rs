@@ -26,8 +26,8 @@ use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed,
-    RoomRetired, RoomStopped,
+    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle,
+    RoomResumed, RoomRetired, RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 

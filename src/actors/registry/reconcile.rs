@@ -17,7 +17,7 @@ use crate::actors::live_room::{HeldLive, LiveChanged};
 use crate::domain::LiveId;
 use crate::storage::{LiveState, Store, StoreError};
 
-use super::{Entry, Registry, RoomAddr};
+use super::{CompareRooms, Entry, Registry, RoomAddr};
 
 /// Lives of one query.
 const CHUNK: usize = 500;
@@ -47,14 +47,33 @@ impl Registry {
     }
 
     fn comparable(&self) -> Vec<OpenRoom> {
-        let comparable = self.rooms.iter().filter_map(|(live_id, entry)| match entry {
+        self.rooms.iter().filter_map(|(live_id, entry)| OpenRoom::of(*live_id, entry)).collect()
+    }
+}
+
+impl Handler<CompareRooms> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, CompareRooms(live_ids): CompareRooms, ctx: &mut Context<Self>) {
+        let open = |live_id: &LiveId| OpenRoom::of(*live_id, self.rooms.get(live_id)?);
+        let rooms: Vec<OpenRoom> = live_ids.iter().filter_map(open).collect();
+        if rooms.is_empty() {
+            return;
+        }
+        let compared = reconcile(self.store.clone(), rooms);
+        ctx.spawn(compared.into_actor(self).map(|compared, registry, _| registry.reconcile_log.note(compared)));
+    }
+}
+
+impl OpenRoom {
+    fn of(live_id: LiveId, entry: &Entry) -> Option<Self> {
+        match entry {
             Entry::Open { room, held, .. } => {
-                Some(OpenRoom { live_id: *live_id, room: room.clone(), held: held.clone(), version: held.version()? })
+                Some(Self { live_id, room: room.clone(), held: held.clone(), version: held.version()? })
             }
-            // These read the row again, or have nobody to tell.
+            // These read the row again, or have no members.
             Entry::Loading { .. } | Entry::Stopping { .. } => None,
-        });
-        comparable.collect()
+        }
     }
 }
 

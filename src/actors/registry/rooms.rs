@@ -11,7 +11,9 @@ use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
-use super::{Applied, ApplyInRoom, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr};
+use super::{
+    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr,
+};
 
 /// The statistics of open rooms, by live id.
 #[derive(Debug, Default)]
@@ -79,6 +81,12 @@ impl Rooms {
     pub fn control_here(&self, live_id: LiveId, control: Control) {
         #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
         self.registry.do_send(ControlRoom { live_id, control });
+    }
+
+    /// Has the rooms of these lives compared with their rows, which may have changed.
+    pub fn compare(&self, live_ids: Vec<LiveId>) {
+        // A full registry compares all rooms soon.
+        let _ = self.registry.try_send(CompareRooms(live_ids));
     }
 
     /// Whether the room of a live is open on any node, or may be: other nodes may be out of reach.

@@ -67,6 +67,11 @@ impl Link {
         Self { pool, connections_max, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
     }
 
+    /// How long Redis may be silent.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sends an idempotent request. After a restart of Redis every connection of the pool is dead and only
     /// use reveals it, so a lost connection is replaced at once, each at most once.
     async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {

@@ -197,6 +197,15 @@ impl RedisTokens {
         Ok(RedisToken { raw, stamp })
     }
 
+    /// For a session that waits: without Redis it learns so at once, and from a silent one before it counts as away.
+    async fn read_in_time(&self, user: UserId) -> Result<RedisToken, StoreError> {
+        if self.cluster.alone_since().is_some() {
+            return Err(StoreError::Unavailable("redis is away".into()));
+        }
+        let silent = || Err(StoreError::Unavailable("redis does not answer".into()));
+        timeout(self.cluster.link.timeout() / 2, self.read(user)).await.unwrap_or_else(|_| silent())
+    }
+
     /// Writes a login or logout for other programs. One that fails is made up for by a look.
     async fn publish(&self, user: UserId, token: Option<&str>, row: &StoredToken) {
         let (key, stamp_key, stamp) = (keys::token(user), keys::token_stamp(user), stamp(row));
@@ -230,7 +239,7 @@ impl RedisTokens {
             return Ok(false);
         }
         for _ in 0..COMPARE_TRIES {
-            let redis = match self.read(user).await {
+            let redis = match self.read_in_time(user).await {
                 Ok(redis) => redis,
                 // A later login or logout here has ended it, whatever Redis holds.
                 Err(_) if row.as_ref().zip(origin).is_some_and(|(row, origin)| is_void(row, origin)) => {
@@ -276,6 +285,7 @@ impl TokenStore for RedisTokens {
 
     fn invalidate_all(&self) {
         self.stored.invalidate_all();
+        self.cluster.shared.advance_invalidation_epoch();
     }
 
     fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {

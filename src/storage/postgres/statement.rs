@@ -10,6 +10,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 /// A value in the place of a `?`.
 pub(super) enum Bind<'a> {
     Number(i64),
+    Text(&'a str),
     Numbers(Vec<i64>),
     Texts(Vec<&'a str>),
     OptionalTexts(Vec<Option<&'a str>>),
@@ -37,6 +38,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
             out.push_sql(text);
             match binds.next() {
                 Some(Bind::Number(number)) => out.push_bind_param::<BigInt, _>(number)?,
+                Some(Bind::Text(text)) => out.push_bind_param::<Text, _>(text)?,
                 Some(Bind::Numbers(numbers)) => out.push_bind_param::<Array<BigInt>, _>(numbers)?,
                 Some(Bind::Texts(texts)) => out.push_bind_param::<Array<Text>, _>(texts)?,
                 Some(Bind::OptionalTexts(texts)) => out.push_bind_param::<Array<Nullable<Text>>, _>(texts)?,

@@ -19,8 +19,8 @@ use futures_util::FutureExt;
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{ActionId, Coins, Comment, CommentId, LiveId, Timestamp, UserId};
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
-    PendingAction, Performed, Store, StoreError, Stored, StoredToken, User, Write,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow, GrantOutcome,
+    LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError, Stored, StoredToken, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
@@ -80,6 +80,14 @@ impl Store for Backend {
 
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>> {
         self.read(move |conn| accounts::token(conn, user).boxed())
+    }
+
+    fn changes(&self, since: Option<FeedPosition>) -> Stored<'_, Option<FeedPage>> {
+        self.read_changes(since)
+    }
+
+    fn remove_old_changes(&self) -> Stored<'_, ()> {
+        self.delete_old_changes()
     }
 
     fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>> {

@@ -1,13 +1,15 @@
 //! The database decides whose token is good; Redis is written for other programs, and read for those of others.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::evening::REDIS_TIMEOUT;
-use crate::support::cluster::{Cluster, Plan};
+use crate::support::cluster::{Cluster, Plan, Stage};
 use crate::support::eventually;
 use crate::support::jwt::{Algorithm, sign};
 use crate::support::redis::Keeps;
-use crate::support::{JWT_SECRET, User};
+use crate::support::{JWT_SECRET, User, Ws};
 
 fn key(user: &User) -> String {
     format!("user_{}", user.id)
@@ -139,4 +141,75 @@ fn after_lost_data_a_token_that_another_service_issued_later_replaces_the_one_be
     eventually("the later login counts", || {
         (statuses(&cluster, &later) == [200; 2] && statuses(&cluster, &alice) == [400; 2]).then_some(())
     });
+}
+
+/// A second is promised; the rest is for busy machines. Nothing else would say it within a minute, see [`PATIENT`].
+const EFFECT_MAX: Duration = Duration::from_secs(5);
+
+/// Nodes do not look by themselves in the time of a test: what they learn, the change feed said.
+const PATIENT: [(&str, &str); 2] =
+    [("LIVEROOM__AUTH__RECHECK_MS", "60000"), ("LIVEROOM__ROOMS__RECONCILE_MS", "60000")];
+
+/// The node that the change is not made at.
+const OTHER: usize = 1;
+
+/// Changes that node 0 makes take effect at the other one, which Redis cannot tell about them.
+fn changes_take_effect(lose_redis: impl Fn(&mut Cluster)) {
+    let env: Vec<_> = PATIENT.iter().chain(&[REDIS_TIMEOUT]).copied().collect();
+    let Some(cluster) = Cluster::plan(&Plan { nodes: 2, env: &env, keeps: Keeps::Saved, can_be_cut: true }) else {
+        return;
+    };
+    let mut stage = Stage::over(cluster);
+    let (streamer, live, gift) = (stage.streamer.clone(), stage.live, stage.gift);
+    let mut joined = |name: &str| stage.joined(OTHER, name);
+    let [mut logged_out, mut logged_in, mut disabled, mut bystander] =
+        ["logsout", "logsin", "disabled", "bystander"].map(&mut joined);
+    // One whose token another service issued.
+    let foreign = foreign_token(&stage.user("foreign"), now_s() - 60);
+    let cluster = &mut stage.cluster;
+    cluster.redis.set(&key(&foreign), &json!(foreign.token).to_string());
+    eventually("the token of the other service is good", || (statuses(cluster, &foreign) == [200; 2]).then_some(()));
+    let mut foreign = (foreign.clone(), cluster.joined(OTHER, &foreign, live));
+
+    lose_redis(cluster);
+    let since = Instant::now();
+    cluster[0].post_as(&logged_out.0, "/api/logout", &json!({})).ok();
+    cluster[0].login(&logged_in.0.name);
+    cluster[0].admin_post(&format!("/admin/users/{}", disabled.0.id), &json!({"status": 0})).ok();
+    cluster[0].login("foreign");
+    let unauthorized = "Token 令牌不合法!";
+    for ((user, ws), words) in [
+        (&mut logged_out, unauthorized),
+        (&mut logged_in, unauthorized),
+        (&mut disabled, "你已被禁用"),
+        (&mut foreign, unauthorized),
+    ] {
+        let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
+        assert_eq!((fail["data"].as_str(), ws.wait_for_close().0), (Some(words), 3000), "{}", user.name);
+        assert_eq!(status(cluster, OTHER, user), 400, "{}", user.name);
+        assert_eq!(Ws::connect(&cluster[OTHER], user).wait_for_close().0, 3000, "{}", user.name);
+    }
+    assert!(since.elapsed() < EFFECT_MAX, "took {:?}", since.elapsed());
+    let sent = bystander.1.ask("gift", json!({"live_id": live, "gift_id": gift, "request_id": "g-1"}));
+    assert_eq!(sent["ok"], json!(true), "a bystander goes on: {sent}");
+    cluster[0].change_status(&streamer, live, "stop");
+    bystander.1.event_where("live", |live| live["status"] == json!(3));
+}
+
+#[test]
+fn changes_take_effect_on_every_node_while_redis_is_away() {
+    changes_take_effect(|cluster| {
+        cluster.redis.kill();
+        (0..cluster.len()).for_each(|node| cluster.wait_until_alone(node));
+    });
+}
+
+#[test]
+fn changes_take_effect_on_every_node_from_the_moment_that_redis_is_silent() {
+    changes_take_effect(|cluster| cluster.redis.freeze());
+}
+
+#[test]
+fn changes_take_effect_on_a_node_that_is_cut_off_from_redis() {
+    changes_take_effect(|cluster| cluster.ways(OTHER).redis.cut());
 }

@@ -1,6 +1,7 @@
 //! What every store must do: one suite, run on SQLite and on PostgreSQL.
 
 mod actions;
+mod changes;
 mod comments;
 mod names;
 
@@ -12,6 +13,10 @@ use actions::{
     a_request_id_names_one_action_of_its_actor_and_kind, an_action_is_pending_until_the_log_of_its_room_has_its_entry,
     an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed, nobody_changes_a_row_of_the_audit,
     retries_at_the_same_time_have_one_effect,
+};
+use changes::{
+    a_change_that_commits_late_is_in_the_feed_all_the_same, every_change_that_nodes_must_learn_is_in_the_feed_once,
+    too_many_changes_and_old_ones_are_said_to_be_missed,
 };
 use comments::{
     a_comment_shown_later_stands_where_it_was_shown, a_page_of_comments_costs_its_own_length,
@@ -38,6 +43,9 @@ contract! {
     names_from_before_stay_valid_and_keep_their_look_alikes_out,
     a_user_is_disabled_and_enabled,
     a_token_replaces_the_one_before_and_is_cleared,
+    every_change_that_nodes_must_learn_is_in_the_feed_once,
+    a_change_that_commits_late_is_in_the_feed_all_the_same,
+    too_many_changes_and_old_ones_are_said_to_be_missed,
     the_newest_networks_of_a_users_logins_are_remembered,
     a_live_is_changed_until_it_ends,
     lives_come_in_pages_in_id_order,
