@@ -97,7 +97,7 @@ impl LiveRoom {
     pub(super) fn deliver(&mut self, sequenced: Sequenced) -> Effects {
         let effects = self.room.on_event_ordered(&sequenced);
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
-            self.held.set(self.room.live());
+            self.versioned_live.set(self.room.live());
         }
         let priority = sequenced.event.priority(self.room.live().owner);
         let encoded = Arc::new(Encoded::event(sequenced.clone(), priority));

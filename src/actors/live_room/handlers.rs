@@ -109,11 +109,11 @@ impl Handler<LiveChanged> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, changed: LiveChanged, ctx: &mut Context<Self>) {
-        if self.held.version() != Some(changed.held_version) {
+        if self.versioned_live.version() != Some(changed.live_version) {
             return;
         }
         let effects = self.room.live_changed(changed.status, &changed.title, self.now());
-        self.held.set(self.room.live());
+        self.versioned_live.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
     }

@@ -44,15 +44,15 @@ pub enum Departure {
     IdentityChanged,
 }
 
-/// From the registry: the row of the live differs from what the room held of it. Full mailbox: it is found again.
+/// From the registry: the row of the live differs from the live of the room. Full mailbox: it is found again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LiveChanged {
     pub status: LiveStatus,
     pub title: String,
     /// The row was read some time ago: worth nothing if the room's live has changed since this version
-    /// of [`HeldLive`](super::HeldLive).
-    pub held_version: u64,
+    /// of [`VersionedLive`](super::VersionedLive).
+    pub live_version: u64,
 }
 
 /// From the registry: an action on this live. Sent with `do_send`, which ignores the mailbox capacity: streamers and

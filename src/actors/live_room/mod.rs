@@ -5,7 +5,6 @@ mod deferred_joins;
 mod effects;
 mod fan_out;
 mod handlers;
-mod held;
 mod messages;
 mod moderation;
 mod peers;
@@ -15,6 +14,7 @@ mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod versioned_live;
 mod window;
 
 use std::sync::Arc;
@@ -42,13 +42,13 @@ use presence_cache::PresenceCache;
 use recovery::Recovery;
 use window::FlushWindow;
 
-pub use held::HeldLive;
 pub use messages::{
     Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail, SessionCommand,
     StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
+pub use versioned_live::VersionedLive;
 
 /// Commands that may wait for a room: a second's worth of the fastest room. Full: `busy`.
 pub const ROOM_MAILBOX: usize = 4_096;
@@ -81,7 +81,7 @@ pub struct LiveRoom {
     /// Distinguishes this opening of the room from earlier ones.
     generation: u64,
     room: Room<Arc<SessionPort>>,
-    held: Arc<HeldLive>,
+    versioned_live: Arc<VersionedLive>,
     log: Box<dyn RoomLog>,
     recovery: Recovery,
     fan_out: FanOut,
@@ -111,9 +111,9 @@ impl LiveRoom {
         generation: u64,
         services: RoomServices,
         registry: Addr<Registry>,
-    ) -> (Addr<Self>, Arc<HeldLive>) {
-        let held = Arc::new(HeldLive::new(&live));
-        let held_by_room = held.clone();
+    ) -> (Addr<Self>, Arc<VersionedLive>) {
+        let versioned_live = Arc::new(VersionedLive::new(&live));
+        let shared_live = versioned_live.clone();
         let room = start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {
             let live_id = live.id;
             let now = services.clock.now();
@@ -132,7 +132,7 @@ impl LiveRoom {
                 generation,
                 recovery,
                 room,
-                held: held_by_room,
+                versioned_live: shared_live,
                 log,
                 fan_out: FanOut::new(live_id),
                 presence_cache: PresenceCache::default(),
@@ -149,7 +149,7 @@ impl LiveRoom {
                 retired: false,
             }
         });
-        (room, held)
+        (room, versioned_live)
     }
 
     fn now(&self) -> Timestamp {
@@ -158,7 +158,7 @@ impl LiveRoom {
 
     /// The end of every handler: hands over what gathered, and arms the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.show_own();
+        self.publish_local_presence();
         self.flush(ctx);
         self.arm_deadline_timer(ctx);
         self.arm_idle_timer(ctx);

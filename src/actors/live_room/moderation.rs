@@ -13,7 +13,7 @@ impl Handler<Apply> for LiveRoom {
 
     fn handle(&mut self, Apply(entry): Apply, ctx: &mut Context<Self>) {
         let effects = self.room.apply(entry, self.now());
-        self.held.set(self.room.live());
+        self.versioned_live.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
     }
@@ -30,7 +30,7 @@ impl Handler<ApplyControl> for LiveRoom {
 }
 
 impl LiveRoom {
-    /// Appends what an action adds to the log. Over Redis it comes back as [`Delivered`](super::Delivered), and is
+    /// Appends the entry of an action to the log. Over Redis it comes back as [`Delivered`](super::Delivered), and is
     /// applied then.
     pub(super) fn append_action(&mut self, entry: ActionEntry) -> Effects {
         match self.log.append_action(entry) {

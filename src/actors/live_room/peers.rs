@@ -1,4 +1,4 @@
-//! A room and its like on other nodes: who is there, and in which order things are told.
+//! A room on several nodes: presence on other nodes, and events in the order of the log.
 
 use actix::prelude::*;
 use serde_json::json;
@@ -8,8 +8,8 @@ use crate::cluster::FromLog;
 use super::{Delivered, LiveRoom};
 
 impl LiveRoom {
-    /// Tells other nodes what this one shows differently.
-    pub(super) fn show_own(&mut self) {
+    /// Publishes the presence changes of this node to the others.
+    pub(super) fn publish_local_presence(&mut self) {
         let changes = self.room.take_local_changes();
         if !changes.is_empty() {
             self.users_changed = true;
@@ -17,8 +17,8 @@ impl LiveRoom {
         }
     }
 
-    /// Writes down who is online for other services, on the one node that does. The clock for it is the
-    /// room's housekeeping: a crowd that comes in is written down once a second.
+    /// Publishes the users online for other services, on the one node that does. The room's housekeeping calls it: a
+    /// crowd that joins is published once a second.
     pub(super) fn publish_users(&mut self) {
         let Some(node) = self.log.node() else { return };
         if !std::mem::take(&mut self.users_changed) || !self.room.members().leads(node) {
@@ -33,8 +33,8 @@ impl LiveRoom {
 impl Handler<Delivered> for LiveRoom {
     type Result = ();
 
-    fn handle(&mut self, Delivered(told): Delivered, ctx: &mut Context<Self>) {
-        match told {
+    fn handle(&mut self, Delivered(from_log): Delivered, ctx: &mut Context<Self>) {
+        match from_log {
             FromLog::Ordered(events) => {
                 self.log.taken(events.len());
                 for sequenced in events {

@@ -9,7 +9,7 @@ use log::warn;
 use crate::actors::live_room::StopRoom;
 use crate::domain::LiveId;
 
-use super::{Entry, Registry};
+use super::{Registry, RoomEntry};
 
 /// Rooms that are asked at once whether they are idle. One that is not goes on, and joins of it wait for its
 /// answer.
@@ -31,7 +31,7 @@ impl Registry {
     }
 
     /// Asks the next rooms, in id order and from the first again after the last, to stop if they are idle.
-    pub(super) fn make_way(&mut self) {
+    pub(super) fn stop_idle_rooms(&mut self) {
         let now = Instant::now();
         if self.sweep.at.is_some_and(|at| now.saturating_duration_since(at) < ASK_EVERY) {
             return;
@@ -50,10 +50,10 @@ impl Registry {
     /// Asks an open room to stop if it is idle; one that was asked already is not asked again.
     pub(super) fn ask_to_stop(&mut self, live_id: LiveId) {
         let Some(entry) = self.rooms.get_mut(&live_id) else { return };
-        let Entry::Open { room, generation, held } = entry else { return };
-        let (room, generation, held) = (room.clone(), *generation, held.clone());
+        let RoomEntry::Open { room, generation, live } = entry else { return };
+        let (room, generation, live) = (room.clone(), *generation, live.clone());
         #[expect(clippy::disallowed_methods, reason = "one at a time per room, and it must arrive")]
         room.do_send(StopRoom);
-        *entry = Entry::Stopping { room, generation, held, waiting: Vec::new() };
+        *entry = RoomEntry::Stopping { room, generation, live, waiters: Vec::new() };
     }
 }

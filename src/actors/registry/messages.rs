@@ -24,7 +24,7 @@ pub struct Locate {
     pub reply: oneshot::Sender<Located>,
 }
 
-/// From a room: nobody has been here for a while. Full mailbox: the room stays and asks later.
+/// From a room: it has had no member for a while. Full mailbox: the room stays and asks later.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomIdle {
@@ -32,7 +32,8 @@ pub struct RoomIdle {
     pub generation: u64,
 }
 
-/// From a room, in answer to `StopRoom`: forget me. Sent past the bound: one per `StopRoom`.
+/// From a room, in answer to `StopRoom`: forget it. Sent with `do_send`, which ignores the mailbox capacity: one
+/// per `StopRoom`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomRetired {
@@ -40,8 +41,8 @@ pub struct RoomRetired {
     pub generation: u64,
 }
 
-/// From a room, in answer to `StopRoom`: somebody came meanwhile. Sent past the bound: one per
-/// `StopRoom`.
+/// From a room, in answer to `StopRoom`: a member came meanwhile. Sent with `do_send`, which ignores the mailbox
+/// capacity: one per `StopRoom`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomResumed {
@@ -49,7 +50,8 @@ pub struct RoomResumed {
     pub generation: u64,
 }
 
-/// From a room that is no more, dead or retired. Sent past the bound: once per room.
+/// From a room that has ended, dead or retired. Sent with `do_send`, which ignores the mailbox capacity: once per
+/// room.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomStopped {
@@ -58,7 +60,7 @@ pub struct RoomStopped {
 }
 
 /// From operations, here or on another node: apply an action in the room of a live if it is open here, or about to
-/// be. Sent past the bound: streamers and operators are few.
+/// be. Sent with `do_send`, which ignores the mailbox capacity: streamers and operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyInRoom {
@@ -67,20 +69,20 @@ pub struct ApplyInRoom {
     pub reply: oneshot::Sender<Applied>,
 }
 
-/// Where the room is to which an action was to be applied.
+/// The place of the room to which an action was to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     /// Here: the room has it.
     InRoom,
     /// Loading here: the room applies it first of all. Should its row have the change already, it has nothing to
     /// publish.
-    Held,
+    Deferred,
     /// Not here.
     Nowhere,
 }
 
-/// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is open here. Sent past
-/// the bound: operators are few.
+/// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is open here. Sent
+/// with `do_send`, which ignores the mailbox capacity: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ControlRoom {
@@ -102,7 +104,7 @@ pub struct FindRoom {
     pub reply: oneshot::Sender<Option<RoomAddr>>,
 }
 
-/// From HTTP: the rooms that are open now, in id order. Full mailbox: the asker is told so.
+/// From HTTP: the rooms that are open now, in id order. Full mailbox: the caller gets an error.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OpenRooms(pub oneshot::Sender<Vec<(LiveId, RoomAddr)>>);

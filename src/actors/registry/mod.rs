@@ -3,7 +3,7 @@
 //!
 //! An entry goes `Loading → Open → Stopping → (forgotten)`. Only the registry stops a room, and only
 //! after the room agreed that it is idle, so a join cannot meet a dying room; and a room that died
-//! is known by its generation, so late news of it cannot touch its successor.
+//! is known by its generation, so late messages of it cannot affect its successor.
 
 mod full;
 mod messages;
@@ -19,7 +19,7 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{Apply, ApplyControl, HeldLive, LiveRoom, RoomServices};
+use crate::actors::live_room::{Apply, ApplyControl, LiveRoom, RoomServices, VersionedLive};
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
 use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
@@ -38,42 +38,42 @@ const LOADING_MAX: usize = 256;
 /// Sessions that may wait for one room to open; beyond, `busy`.
 const WAITING_MAX: usize = 4_096;
 /// Changes of the status that may wait for one room to open; beyond, the room finds them in its log or its row.
-const ACTIONS_HELD_MAX: usize = 64;
+const ACTIONS_DEFERRED_MAX: usize = 64;
 
-type Waiting = Vec<oneshot::Sender<Located>>;
+type Waiters = Vec<oneshot::Sender<Located>>;
 
-enum Entry {
+enum RoomEntry {
     /// The store is being asked.
     Loading {
-        waiting: Waiting,
+        waiters: Waiters,
         /// Changes of the status meanwhile, which the load may have missed: the room applies them first.
         actions: Vec<ActionEntry>,
     },
     Open {
         room: RoomAddr,
         generation: u64,
-        held: Arc<HeldLive>,
+        live: Arc<VersionedLive>,
     },
     /// The room was asked to stop and has not answered.
     Stopping {
         room: RoomAddr,
         generation: u64,
-        held: Arc<HeldLive>,
-        waiting: Waiting,
+        live: Arc<VersionedLive>,
+        waiters: Waiters,
     },
 }
 
-impl Entry {
+impl RoomEntry {
     /// The room, unless it is still loading.
     fn room(&self) -> Option<&RoomAddr> {
         match self {
-            Entry::Open { room, .. } | Entry::Stopping { room, .. } => Some(room),
-            Entry::Loading { .. } => None,
+            RoomEntry::Open { room, .. } | RoomEntry::Stopping { room, .. } => Some(room),
+            RoomEntry::Loading { .. } => None,
         }
     }
 }
 
-/// What a room starts from.
+/// The state that a room starts with.
 struct LoadedLive {
     row: LiveRow,
     recent: Vec<Comment>,
@@ -82,7 +82,7 @@ struct LoadedLive {
 
 /// Live rooms by id, and the threads they run on.
 pub struct Registry {
-    rooms: BTreeMap<LiveId, Entry>,
+    rooms: BTreeMap<LiveId, RoomEntry>,
     loading_count: usize,
     next_generation: u64,
     arbiters: Vec<ArbiterHandle>,
@@ -113,20 +113,20 @@ impl Registry {
         })
     }
 
-    fn load(&mut self, live_id: LiveId, waiting: Waiting, ctx: &mut Context<Self>) {
+    fn load(&mut self, live_id: LiveId, waiters: Waiters, ctx: &mut Context<Self>) {
         if self.loading_count >= LOADING_MAX {
-            answer_all(waiting, &Err(Reject::BUSY));
+            answer_all(waiters, &Err(Reject::BUSY));
             return;
         }
         self.loading_count += 1;
-        self.rooms.insert(live_id, Entry::Loading { waiting, actions: Vec::new() });
+        self.rooms.insert(live_id, RoomEntry::Loading { waiters, actions: Vec::new() });
         let (store, broker) = (self.store.clone(), self.services.broker.clone());
         let settings = self.services.settings;
         let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
         let recent_max = u32::try_from(settings.dedupe_max).unwrap_or(u32::MAX);
         let load = async move {
             let Some(row) = store.live(live_id).await? else { return Ok(None) };
-            // Nothing is said in a room that is not open, so there is nothing to recognise again.
+            // A room that is not open takes no comments, so no repeated one has to be recognised.
             let recent = match row.live.status.require_open() {
                 Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
                 Err(_) => Vec::new(),
@@ -142,7 +142,7 @@ impl Registry {
 
     fn loaded(&mut self, live_id: LiveId, result: Result<Option<LoadedLive>, StoreError>, ctx: &mut Context<Self>) {
         self.loading_count -= 1;
-        let Some(Entry::Loading { waiting, actions }) = self.rooms.remove(&live_id) else { return };
+        let Some(RoomEntry::Loading { waiters, actions }) = self.rooms.remove(&live_id) else { return };
         let located = match result {
             Ok(Some(LoadedLive { row, recent, log })) => {
                 let room = self.open(row.live, recent, log, ctx);
@@ -155,7 +155,7 @@ impl Registry {
                 Err(Reject::BUSY)
             }
         };
-        answer_all(waiting, &located);
+        answer_all(waiters, &located);
     }
 
     fn open(&mut self, live: Live, recent: Vec<Comment>, log: OpenedLog, ctx: &mut Context<Self>) -> RoomAddr {
@@ -164,26 +164,26 @@ impl Registry {
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
-        let (room, held) =
+        let (room, live) =
             LiveRoom::start_in(arbiter, live, recent, log, generation, self.services.clone(), ctx.address());
         let room = Arc::new(room);
-        self.rooms.insert(live_id, Entry::Open { room: room.clone(), generation, held });
+        self.rooms.insert(live_id, RoomEntry::Open { room: room.clone(), generation, live });
         room
     }
 
-    /// Ends the entry of one life of a room; whoever waits gets the next life.
+    /// Ends the entry of one generation of a room; sessions that wait get the next one.
     fn forget(&mut self, live_id: LiveId, generation: u64, ctx: &mut Context<Self>) -> bool {
         let known = match self.rooms.get(&live_id) {
-            Some(Entry::Open { generation, .. } | Entry::Stopping { generation, .. }) => *generation,
-            Some(Entry::Loading { .. }) | None => return false,
+            Some(RoomEntry::Open { generation, .. } | RoomEntry::Stopping { generation, .. }) => *generation,
+            Some(RoomEntry::Loading { .. }) | None => return false,
         };
         if known != generation {
             return false;
         }
-        if let Some(Entry::Stopping { waiting, .. }) = self.rooms.remove(&live_id)
-            && !waiting.is_empty()
+        if let Some(RoomEntry::Stopping { waiters, .. }) = self.rooms.remove(&live_id)
+            && !waiters.is_empty()
         {
-            self.load(live_id, waiting, ctx);
+            self.load(live_id, waiters, ctx);
         }
         true
     }
@@ -194,9 +194,9 @@ fn apply_in(room: &RoomAddr, entry: ActionEntry) {
     room.do_send(Apply(entry));
 }
 
-fn answer_all(waiting: Waiting, located: &Located) {
-    for reply in waiting {
-        // Whoever asked may be gone.
+fn answer_all(waiters: Waiters, located: &Located) {
+    for reply in waiters {
+        // The receiver may be gone.
         let _ = reply.send(located.clone());
     }
 }
@@ -216,22 +216,22 @@ impl Handler<Locate> for Registry {
         let Locate { live_id, reply } = locate;
         let is_full = self.is_full();
         match self.rooms.get_mut(&live_id) {
-            // A room whose thread is gone tells nobody that it stopped.
-            Some(Entry::Open { room, .. }) if room.connected() => {
+            // A room whose thread is gone does not report that it stopped.
+            Some(RoomEntry::Open { room, .. }) if room.connected() => {
                 let _ = reply.send(Ok(room.clone()));
             }
-            Some(Entry::Loading { waiting, .. } | Entry::Stopping { waiting, .. }) => {
-                if waiting.len() < WAITING_MAX {
-                    waiting.push(reply);
+            Some(RoomEntry::Loading { waiters, .. } | RoomEntry::Stopping { waiters, .. }) => {
+                if waiters.len() < WAITING_MAX {
+                    waiters.push(reply);
                 } else {
                     let _ = reply.send(Err(Reject::BUSY));
                 }
             }
             None if is_full => {
                 let _ = reply.send(Err(Reject::BUSY));
-                self.make_way();
+                self.stop_idle_rooms();
             }
-            Some(Entry::Open { .. }) | None => self.load(live_id, vec![reply], ctx),
+            Some(RoomEntry::Open { .. }) | None => self.load(live_id, vec![reply], ctx),
         }
     }
 }
@@ -241,7 +241,7 @@ impl Handler<RoomIdle> for Registry {
 
     fn handle(&mut self, idle: RoomIdle, _: &mut Context<Self>) {
         let is_current =
-            |entry: &Entry| matches!(entry, Entry::Open { generation, .. } if *generation == idle.generation);
+            |entry: &RoomEntry| matches!(entry, RoomEntry::Open { generation, .. } if *generation == idle.generation);
         if self.rooms.get(&idle.live_id).is_some_and(is_current) {
             self.ask_to_stop(idle.live_id);
         }
@@ -260,13 +260,13 @@ impl Handler<RoomResumed> for Registry {
     type Result = ();
 
     fn handle(&mut self, resumed: RoomResumed, _: &mut Context<Self>) {
-        let Some(Entry::Stopping { generation, .. }) = self.rooms.get(&resumed.live_id) else { return };
+        let Some(RoomEntry::Stopping { generation, .. }) = self.rooms.get(&resumed.live_id) else { return };
         if *generation != resumed.generation {
             return;
         }
-        if let Some(Entry::Stopping { room, generation, held, waiting }) = self.rooms.remove(&resumed.live_id) {
-            answer_all(waiting, &Ok(room.clone()));
-            self.rooms.insert(resumed.live_id, Entry::Open { room, generation, held });
+        if let Some(RoomEntry::Stopping { room, generation, live, waiters }) = self.rooms.remove(&resumed.live_id) {
+            answer_all(waiters, &Ok(room.clone()));
+            self.rooms.insert(resumed.live_id, RoomEntry::Open { room, generation, live });
         }
     }
 }
@@ -287,7 +287,7 @@ impl Handler<ControlRoom> for Registry {
     type Result = ();
 
     fn handle(&mut self, ControlRoom { live_id, control }: ControlRoom, _: &mut Context<Self>) {
-        if let Some(room) = self.rooms.get(&live_id).and_then(Entry::room) {
+        if let Some(room) = self.rooms.get(&live_id).and_then(RoomEntry::room) {
             #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
             room.do_send(ApplyControl(control));
         }
@@ -300,18 +300,18 @@ impl Handler<ApplyInRoom> for Registry {
     fn handle(&mut self, apply: ApplyInRoom, _: &mut Context<Self>) {
         let ApplyInRoom { live_id, entry, reply } = apply;
         let applied = match self.rooms.get_mut(&live_id) {
-            Some(Entry::Open { room, .. } | Entry::Stopping { room, .. }) => {
+            Some(RoomEntry::Open { room, .. } | RoomEntry::Stopping { room, .. }) => {
                 apply_in(room, entry);
                 Applied::InRoom
             }
             // The load may have missed a status. All else it finds in the store and in the room's log.
-            Some(Entry::Loading { actions, .. }) if entry.is_status() && actions.len() < ACTIONS_HELD_MAX => {
+            Some(RoomEntry::Loading { actions, .. }) if entry.is_status() && actions.len() < ACTIONS_DEFERRED_MAX => {
                 actions.push(entry);
-                Applied::Held
+                Applied::Deferred
             }
-            Some(Entry::Loading { .. }) | None => Applied::Nowhere,
+            Some(RoomEntry::Loading { .. }) | None => Applied::Nowhere,
         };
-        // Whoever asked may have stopped waiting.
+        // The receiver may have stopped waiting.
         let _ = reply.send(applied);
     }
 }
@@ -320,7 +320,7 @@ impl Handler<FindRoom> for Registry {
     type Result = ();
 
     fn handle(&mut self, find: FindRoom, _: &mut Context<Self>) {
-        let room = self.rooms.get(&find.live_id).and_then(Entry::room).cloned();
+        let room = self.rooms.get(&find.live_id).and_then(RoomEntry::room).cloned();
         // The caller may have stopped waiting.
         let _ = find.reply.send(room);
     }
@@ -331,7 +331,7 @@ impl Handler<OpenRooms> for Registry {
 
     fn handle(&mut self, ask: OpenRooms, _: &mut Context<Self>) {
         let open = self.rooms.iter().filter_map(|(live_id, entry)| Some((*live_id, entry.room()?.clone())));
-        // Whoever asked may have stopped waiting.
+        // The receiver may have stopped waiting.
         let _ = ask.0.send(open.collect());
     }
 }

@@ -1,9 +1,9 @@
 //! Open rooms are compared with the rows of their lives every few seconds: a room learns of a change
-//! even if the node that made it died between its commit and the telling, if the telling got lost, or if
-//! somebody changed the row by hand.
+//! even if the node that made it died before it published it, if the message got lost, or if an operator
+//! changed the row by hand.
 //!
 //! Never on the path of a command: the registry's part is to list its rooms, which it does without
-//! waiting, and rooms hear of differences alone. 10,000 rooms are 20 queries by primary key, one after
+//! waiting, and notifies rooms of differences alone. 10,000 rooms are 20 queries by primary key, one after
 //! the other.
 
 use std::collections::HashMap;
@@ -13,24 +13,24 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::info;
 
-use crate::actors::live_room::{HeldLive, LiveChanged};
+use crate::actors::live_room::{LiveChanged, VersionedLive};
 use crate::domain::LiveId;
 use crate::storage::{LiveState, Store, StoreError};
 
-use super::{CompareRooms, Entry, Registry, RoomAddr};
+use super::{CompareRooms, Registry, RoomAddr, RoomEntry};
 
 /// Lives of one query.
 const CHUNK: usize = 500;
 
 /// A difference counts when it is still there after this. A change on its way to the room arrives within
-/// it as a rule, and is not told twice.
+/// it as a rule, and is not applied twice.
 const CONFIRM_AFTER: Duration = Duration::from_millis(500);
 
-/// An open room, and what it held before the store was asked.
+/// An open room, and the version of its live before the store was asked.
 struct OpenRoom {
     live_id: LiveId,
     room: RoomAddr,
-    held: Arc<HeldLive>,
+    live: Arc<VersionedLive>,
     version: u64,
 }
 
@@ -66,13 +66,13 @@ impl Handler<CompareRooms> for Registry {
 }
 
 impl OpenRoom {
-    fn of(live_id: LiveId, entry: &Entry) -> Option<Self> {
+    fn of(live_id: LiveId, entry: &RoomEntry) -> Option<Self> {
         match entry {
-            Entry::Open { room, held, .. } => {
-                Some(Self { live_id, room: room.clone(), held: held.clone(), version: held.version()? })
+            RoomEntry::Open { room, live, .. } => {
+                Some(Self { live_id, room: room.clone(), live: live.clone(), version: live.version()? })
             }
             // These read the row again, or have no members.
-            Entry::Loading { .. } | Entry::Stopping { .. } => None,
+            RoomEntry::Loading { .. } | RoomEntry::Stopping { .. } => None,
         }
     }
 }
@@ -85,14 +85,14 @@ async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), St
     tokio::time::sleep(CONFIRM_AFTER).await;
     for (OpenRoom { live_id, room, version, .. }, row) in self::differing(&*store, differing).await? {
         info!("room differs from its row: live_id={live_id} status={}", row.status.code());
-        let changed = LiveChanged { status: row.status, title: row.title, held_version: version };
-        // One that is full is told next time.
+        let changed = LiveChanged { status: row.status, title: row.title, live_version: version };
+        // A room whose mailbox is full is notified next time.
         let _ = room.try_send(changed);
     }
     Ok(())
 }
 
-/// The rooms that still hold what they held before, and whose rows say something else.
+/// The rooms whose lives are unchanged since then, and whose rows differ from them.
 async fn differing(store: &dyn Store, mut rooms: Vec<OpenRoom>) -> Result<Vec<(OpenRoom, LiveState)>, StoreError> {
     let mut differing = Vec::new();
     while !rooms.is_empty() {
@@ -100,7 +100,7 @@ async fn differing(store: &dyn Store, mut rooms: Vec<OpenRoom>) -> Result<Vec<(O
         let rows = store.live_states(chunk.iter().map(|room| room.live_id).collect()).await?;
         let mut rows: HashMap<LiveId, LiveState> = rows.into_iter().map(|row| (row.id, row)).collect();
         let with_row = chunk.into_iter().filter_map(|room| rows.remove(&room.live_id).map(|row| (room, row)));
-        differing.extend(with_row.filter(|(room, row)| room.held.differs(room.version, row)));
+        differing.extend(with_row.filter(|(room, row)| room.live.differs(room.version, row)));
     }
     Ok(differing)
 }

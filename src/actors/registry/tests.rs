@@ -25,7 +25,7 @@ impl Handler<Panic> for LiveRoom {
 }
 
 #[actix::test]
-async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_told() {
+async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_notified() {
     let node = Node::start().await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     let first = alice.join().await;
@@ -192,12 +192,12 @@ async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
     let mut alice = node.guest("alice").await;
     alice.join().await;
     let room = node.rooms.locate(node.live).await.unwrap();
-    let tell = |status, title: &str, held_version| {
-        room.try_send(LiveChanged { status, title: title.to_owned(), held_version }).unwrap();
+    let change = |status, title: &str, live_version| {
+        room.try_send(LiveChanged { status, title: title.to_owned(), live_version }).unwrap();
     };
-    tell(LiveStatus::Paused, "paused", 0);
-    tell(LiveStatus::OnAir, "read before the pause", 0);
-    tell(LiveStatus::OnAir, "read after the pause", 1);
+    change(LiveStatus::Paused, "paused", 0);
+    change(LiveStatus::OnAir, "read before the pause", 0);
+    change(LiveStatus::OnAir, "read after the pause", 1);
     assert_eq!(alice.event("live").await["title"], json!("paused"));
     assert_eq!(alice.event("live").await["title"], json!("read after the pause"));
 }
@@ -211,14 +211,14 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_r
     let entry = ActionEntry { id: ActionId::FIRST, content: ended.status_entry() };
     let (located, is_here) = join(node.rooms.locate(node.live), node.rooms.apply_here(node.live, entry)).await;
     assert!(located.is_ok());
-    assert!(is_here.unwrap(), "held for the room");
+    assert!(is_here.unwrap(), "deferred for the room");
     let mut alice = node.guest("alice").await;
     let refused = alice.ask(1, "joinLive", json!({})).await;
     assert_eq!(refused["code"], json!("live_ended"), "{refused}");
 }
 
 #[actix::test]
-async fn what_a_loading_room_finds_by_itself_is_not_held_for_it() {
+async fn an_entry_that_a_loading_room_finds_by_itself_is_not_deferred_for_it() {
     let node = Node::start().await;
     let live_id = node.live;
     let notice = RoomEvent::Notice { live_id, text: "hello".into() };
