@@ -121,15 +121,6 @@ impl App {
         };
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
         let directory = Arc::new(SessionDirectory::default());
-        let sessions = Arc::new(SessionServices {
-            auth: auth.clone(),
-            rooms: rooms.clone(),
-            directory: directory.clone(),
-            nodes: cluster.nodes.clone(),
-            config: config.clone(),
-            clock: clock.clone(),
-        });
-
         let listener = listener::bind(config)?;
         let everywhere = Arc::new(Everywhere {
             identity: NodeIdentity {
@@ -137,7 +128,7 @@ impl App {
                 address: listener.address.to_string(),
                 started_at: clock.now(),
             },
-            sessions: directory,
+            sessions: directory.clone(),
             rooms: rooms.clone(),
             catalogue: catalogue.clone(),
             persister: persister.clone(),
@@ -145,6 +136,15 @@ impl App {
             clock: clock.clone(),
         });
         let operations = Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone()));
+        let sessions = Arc::new(SessionServices {
+            auth: auth.clone(),
+            rooms: rooms.clone(),
+            directory,
+            nodes: cluster.nodes.clone(),
+            operations: operations.clone(),
+            config: config.clone(),
+            clock: clock.clone(),
+        });
         reconcile::start(&everywhere, operations.clone(), config);
         match change_feed {
             Some(feed) => feed.follow(everywhere.clone(), auth.clone()),

@@ -74,8 +74,9 @@
 //! Comments and gifts have the way above. Everything else that acts on a room or on the site is a
 //! [`domain::Action`] and has one way, whoever asks for it:
 //!
-//! 1. A handler of `http/moderation.rs` or `http/lives.rs` reads what is asked for and calls
-//!    [`actors::Operations`] (`actors/operations.rs`).
+//! 1. A handler of `http/moderation.rs` or `http/lives.rs`, or the session of a streamer that sent a command
+//!    (`actors/session/commands.rs`), reads what is asked for and calls [`actors::Operations`]
+//!    (`actors/operations.rs`).
 //! 2. [`domain::may`] says whether this role may do it here.
 //! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one transaction and
 //!    once per `request_id`. In the same transaction the action becomes pending, if it adds something to the log of

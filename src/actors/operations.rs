@@ -34,6 +34,16 @@ pub enum OperationError {
     Rooms(#[from] AskError),
 }
 
+impl From<OperationError> for Reject {
+    /// As a session is answered. The store and the rooms may be back when it tries again.
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused(reject) => reject,
+            OperationError::Store(_) | OperationError::Rooms(_) => Self::BUSY,
+        }
+    }
+}
+
 /// What an actor asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requested {

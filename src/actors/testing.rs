@@ -17,6 +17,7 @@ use super::live_room::{RoomServices, room_settings};
 use super::persister::{Persister, PersisterPort};
 use super::registry::{Registry, Rooms};
 use super::session::{Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub};
+use super::{Everywhere, NodeIdentity, Operations};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
@@ -78,20 +79,25 @@ impl Node {
             config: config.clone(),
             broker: Arc::new(MemoryBroker),
             persister: persister.clone(),
-            catalogue,
+            catalogue: catalogue.clone(),
             comment_ids: Arc::new(CommentIds::new(0)),
             clock: clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
-        let services = Arc::new(SessionServices {
-            auth,
+        let (directory, nodes) = (Arc::new(SessionDirectory::default()), Arc::new(SingleNode));
+        let everywhere = Arc::new(Everywhere {
+            identity: NodeIdentity { name: "test".into(), address: "127.0.0.1:0".into(), started_at: now },
+            sessions: directory.clone(),
             rooms: rooms.clone(),
-            directory: Arc::new(SessionDirectory::default()),
-            nodes: Arc::new(SingleNode),
-            config,
-            clock,
+            catalogue,
+            persister: persister.clone(),
+            nodes: nodes.clone(),
+            clock: clock.clone(),
         });
+        let operations = Arc::new(Operations::new(store.clone(), everywhere, clock.clone()));
+        let services =
+            Arc::new(SessionServices { auth, rooms: rooms.clone(), directory, nodes, operations, config, clock });
         let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });
         Self { dir, store, rooms, persister, services, live, gift, hub }
     }

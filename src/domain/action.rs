@@ -4,6 +4,17 @@ use std::sync::Arc;
 
 use super::{ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Timestamp, UserId};
 
+/// Longest text of a notice, in characters.
+pub const NOTICE_CHARS_MAX: usize = 200;
+/// Longest reason for an action, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// Whether a text of an action, or of what else operators write, can be stored: 1 to `chars_max` characters, none of
+/// them U+0000.
+pub fn is_text(text: &str, chars_max: usize) -> bool {
+    !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
+}
+
 /// One thing that an operator or a streamer does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

@@ -29,7 +29,10 @@ mod rate;
 mod reject;
 mod room;
 
-pub use action::{Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, Principal, Role, Scope, may};
+pub use action::{
+    Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX,
+    Role, Scope, is_text, may,
+};
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
 pub use bounded_map::BoundedMap;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
-use crate::domain::{Coins, LiveId, RequestId, UserId};
+use crate::domain::{Coins, LiveId, RequestId, UserId, is_text};
 use crate::storage::{CoinGrant, GrantOutcome};
 
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
@@ -194,10 +194,6 @@ pub(super) fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64)
 /// Reads an operator's name for a request.
 pub(super) fn read_request_id(text: &str) -> Result<RequestId, ApiError> {
     RequestId::parse(text).ok_or_else(|| invalid("request_id must be 1 to 64 of [A-Za-z0-9_-]"))
-}
-
-pub(super) fn is_text(text: &str, chars_max: usize) -> bool {
-    !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
 }
 
 pub(super) fn invalid(text: &'static str) -> ApiError {

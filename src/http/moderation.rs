@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
-use crate::domain::{Action, CommentId, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
+use crate::domain::{
+    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject, Scope, UserId,
+    is_text,
+};
 use crate::storage::Change;
 
-use super::admin::{invalid, is_text, path_id, read_request_id};
+use super::admin::{invalid, path_id, read_request_id};
 use super::error::{ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
 use super::fields::RequestBody;
 use super::views::UserView;
 use super::{ApiState, requested};
-
-const NOTICE_CHARS_MAX: usize = 200;
-const REASON_CHARS_MAX: usize = 500;
 
 /// The optional fields of every action.
 #[derive(Default, Deserialize)]

@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 
 use super::payload::FieldFault;
 use crate::config::LimitsConfig;
-use crate::domain::{AckId, CommentText, GiftCount, GiftId, LiveId, Position, Reject, RequestId, RoomCommand};
+use crate::domain::{
+    AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position, REASON_CHARS_MAX,
+    Reject, RequestId, RoomCommand, UserId, is_text,
+};
 
 /// One command, decoded but not yet believed.
 ///
@@ -26,8 +29,19 @@ pub struct ClientCommand {
 pub enum ClientRequest {
     /// The room of the live acts on it.
     Room(RoomCommand),
+    /// It is stored first, and takes the way of all actions.
+    Act(ActionRequest),
     /// Plain JSON only: the session takes the token that came with the command for its own.
     Auth,
+}
+
+/// An action on the live, as far as its bytes define it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRequest {
+    pub action: Result<Action, Reject>,
+    /// Why, for the audit.
+    pub reason: Result<Option<String>, Reject>,
+    pub request_id: Result<Option<RequestId>, Reject>,
 }
 
 /// The `token` of a payload.
@@ -74,22 +88,61 @@ const EPOCH_BYTES_MAX: usize = 64;
 /// counts as an empty one, so that it is the missing token that is reported.
 pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId, limits: &LimitsConfig) -> Decoded {
     let mut fields = into_fields(payload);
-    let command = match event {
-        "joinLive" => RoomCommand::Join { since: since(&fields) },
+    let request = if let Some(command) = room_command(event, &fields, limits) {
+        ClientRequest::Room(command)
+    } else if let Some(action) = action(event, &fields) {
+        ClientRequest::Act(ActionRequest { action, reason: reason(&fields), request_id: request_id(&fields) })
+    } else {
+        return Decoded::UnknownEvent { ack };
+    };
+    let live_id = fields.get("live_id").and_then(integer).and_then(LiveId::new);
+    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, request })
+}
+
+fn room_command(event: &str, fields: &Map<String, Value>, limits: &LimitsConfig) -> Option<RoomCommand> {
+    Some(match event {
+        "joinLive" => RoomCommand::Join { since: since(fields) },
         "leaveLive" => RoomCommand::Leave,
         "comment" => {
-            RoomCommand::Comment { text: comment_text(&fields, limits.comment_chars), request_id: request_id(&fields) }
+            RoomCommand::Comment { text: comment_text(fields, limits.comment_chars), request_id: request_id(fields) }
         }
         "gift" => RoomCommand::Gift {
             gift_id: fields.get("gift_id").and_then(integer).and_then(GiftId::new),
-            count: gift_count(&fields),
-            request_id: request_id(&fields),
+            count: gift_count(fields),
+            request_id: request_id(fields),
         },
-        _ => return Decoded::UnknownEvent { ack },
-    };
-    let live_id = fields.get("live_id").and_then(integer).and_then(LiveId::new);
-    let request = ClientRequest::Room(command);
-    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, request })
+        _ => return None,
+    })
+}
+
+/// The action that an event asks for; `None` if there is no such event.
+fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Reject>> {
+    let id = |name: &str| fields.get(name).and_then(integer);
+    let bad = |what| Reject::BadRequest { what };
+    Some(match event {
+        "kick" => id("user_id").and_then(UserId::new).map(Action::Kick).ok_or(bad("user_id: a positive integer")),
+        "deleteComment" => {
+            id("comment_id").and_then(CommentId::new).map(Action::TakeDown).ok_or(bad("comment_id: a positive integer"))
+        }
+        "notice" => text(fields, "text", NOTICE_CHARS_MAX)
+            .map(|text| Action::Notice(text.into()))
+            .ok_or(bad("text: 1 to 200 characters, none of them U+0000")),
+        _ => return None,
+    })
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, name: &str, chars_max: usize) -> Option<&'a str> {
+    fields.get(name).and_then(Value::as_str).filter(|text| is_text(text, chars_max))
+}
+
+fn reason(fields: &Map<String, Value>) -> Result<Option<String>, Reject> {
+    match fields.get("reason") {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => match text(fields, "reason", REASON_CHARS_MAX) {
+            Some(reason) => Ok(Some(reason.to_owned())),
+            None => Err(Reject::BadRequest { what: "reason: 1 to 500 characters, none of them U+0000" }),
+        },
+    }
 }
 
 /// Reads the `auth` event, which only plain JSON has: a Socket.IO payload carries its own token.
@@ -273,6 +326,36 @@ mod tests {
                 panic!()
             };
             assert_eq!(read.is_ok(), fits, "{request_id}");
+        }
+    }
+
+    #[test]
+    fn an_action_is_read_with_its_target_and_faults_in_fields_are_kept() {
+        let act = |event: &str, payload: Value| match command(event, payload).request {
+            ClientRequest::Act(request) => request,
+            other => panic!("{other:?}"),
+        };
+        let (user, comment) = (UserId::new(7).unwrap(), CommentId::new(i64::MAX).unwrap());
+        for (event, payload, expected) in [
+            ("kick", json!({"user_id": 7}), Some(Action::Kick(user))),
+            ("kick", json!({"user_id": "7"}), Some(Action::Kick(user))),
+            ("kick", json!({"user_id": 0}), None),
+            ("kick", json!({}), None),
+            ("deleteComment", json!({"comment_id": i64::MAX.to_string()}), Some(Action::TakeDown(comment))),
+            ("deleteComment", json!({"comment_id": null}), None),
+            ("notice", json!({"text": "hello"}), Some(Action::Notice("hello".into()))),
+            ("notice", json!({"text": "界".repeat(200)}), Some(Action::Notice("界".repeat(200).into()))),
+            ("notice", json!({"text": "界".repeat(201)}), None),
+            ("notice", json!({"text": ""}), None),
+            ("notice", json!({"text": "a\0"}), None),
+            ("notice", json!({"text": 5}), None),
+        ] {
+            assert_eq!(act(event, payload.clone()).action.ok(), expected, "{event} {payload}");
+        }
+        let named = act("kick", json!({"user_id": 7, "reason": "rude", "request_id": "k-1"}));
+        assert_eq!((named.reason, named.request_id), (Ok(Some("rude".into())), Ok(RequestId::parse("k-1"))));
+        for reason in [json!(""), json!(1), json!("界".repeat(501)), json!("a\0")] {
+            assert!(act("kick", json!({"user_id": 7, "reason": reason})).reason.is_err(), "{reason}");
         }
     }
 

@@ -20,7 +20,7 @@ pub mod reply;
 pub mod socketio;
 
 pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text};
-pub use command::{ClientCommand, ClientRequest, Decoded, TokenField};
+pub use command::{ActionRequest, ClientCommand, ClientRequest, Decoded, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use events::{echo_text, event_fields, event_text, read_event, write_event};
 pub use payload::FieldFault;

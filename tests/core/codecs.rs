@@ -88,6 +88,7 @@ fn describe(input: &SocketIoInput) -> String {
         SocketIoInput::Event(Decoded::Command(command)) => {
             let mut words = match &command.request {
                 ClientRequest::Room(command) => room_command_words(command),
+                ClientRequest::Act(request) => format!("action {:?}", request.action),
                 ClientRequest::Auth => "auth".to_owned(),
             };
             let _ = write!(words, " in live {}", shown(command.live_id.map(LiveId::get)));

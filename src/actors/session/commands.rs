@@ -9,18 +9,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use log::warn;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::actors::ask::ASK_TIMEOUT;
+use crate::actors::ask::{ASK_TIMEOUT, answer};
 use crate::actors::live_room::{Departure, SessionCommand};
+use crate::actors::operations::{OperationError, Requested};
 use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
 use crate::config::LimitsConfig;
-use crate::domain::{AckId, BucketRate, Disconnect, LiveId, Reject, RoomCommand, UserId};
+use crate::domain::{AckId, BucketRate, Disconnect, LiveId, Principal, Reject, RoomCommand, Scope, UserId};
 use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
 use crate::protocol::socketio::connect_packet;
-use crate::protocol::{ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField, done_text};
+use crate::protocol::{
+    ActionRequest, ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField, done_text,
+};
 
 use super::{RoomLink, Session, Step, Verified};
 
@@ -171,7 +176,7 @@ impl Session {
         let token = match (&command.token, &self.token, &command.request) {
             (TokenField::Present(token), ..) => token.as_str(),
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
-            (TokenField::Missing, Some(own), ClientRequest::Room(_)) => own.as_ref(),
+            (TokenField::Missing, Some(own), ClientRequest::Room(_) | ClientRequest::Act(_)) => own.as_ref(),
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
         if self.has_fresh_verdict(token) {
@@ -315,6 +320,7 @@ impl Session {
         let ClientCommand { ack, live_id, request, .. } = command;
         match request {
             ClientRequest::Room(command) => self.forward(live_id, command, ack, ctx),
+            ClientRequest::Act(request) => self.act(live_id, request, ack, ctx),
             ClientRequest::Auth => self.replace_token(&ack),
         }
     }
@@ -322,9 +328,53 @@ impl Session {
     /// From here on the token that has just been verified serves the commands that carry none.
     fn replace_token(&mut self, ack: &AckId) {
         self.token = self.verified.as_ref().map(|verified| verified.token.clone());
+        self.accept(ack);
+    }
+
+    fn accept(&self, ack: &AckId) {
         if let Some(text) = done_text(self.codec().dialect(), ack) {
             self.send_text(&text);
         }
+    }
+
+    /// Has an action done; commands wait meanwhile.
+    fn act(&mut self, live_id: Option<LiveId>, request: ActionRequest, ack: AckId, ctx: &mut Context<Self>) {
+        let requested = match self.requested(live_id, request) {
+            Ok(requested) => requested,
+            Err(reject) => return self.reject(&ack, reject),
+        };
+        self.pending_answers += 1;
+        let (operations, (reply, performed)) = (self.services.operations.clone(), oneshot::channel());
+        // Not a future of this actor: the action runs to its end though the session ends before.
+        actix_rt::spawn(async move {
+            let result = operations.perform(requested).await;
+            if let Err(error @ (OperationError::Store(_) | OperationError::Rooms(_))) = &result {
+                warn!("action of a session not done or not applied yet: error={error}");
+            }
+            // The session may have ended.
+            let _ = reply.send(result);
+        });
+        ctx.spawn(answer(performed).into_actor(self).map(move |result, session, ctx| {
+            session.pending_answers -= 1;
+            if session.ended {
+                return;
+            }
+            match result {
+                Ok(Ok(_)) => session.accept(&ack),
+                Ok(Err(error)) => session.reject(&ack, error.into()),
+                Err(_) => session.reject(&ack, Reject::BUSY),
+            }
+            session.answer_arrived(ctx);
+        }));
+    }
+
+    fn requested(&self, live_id: Option<LiveId>, request: ActionRequest) -> Result<Requested, Reject> {
+        let user = self.verified.as_ref().ok_or(Reject::Unauthorized)?.identity.profile.id;
+        let scope = Scope::Live(live_id.ok_or(Reject::LiveNotFound)?);
+        let mut requested = Requested::new(Principal::User(user), Some(self.port.address), scope, request.action?);
+        requested.reason = request.reason?;
+        requested.request_id = request.request_id?;
+        Ok(requested)
     }
 
     /// Sends a command to the room it is meant for.

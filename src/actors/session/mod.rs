@@ -24,6 +24,7 @@ use log::debug;
 
 use crate::actors::hub::{Hub, Outlet};
 use crate::actors::live_room::{Departure, MemberGone};
+use crate::actors::operations::Operations;
 use crate::actors::registry::{RoomAddr, Rooms};
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
@@ -53,6 +54,7 @@ pub struct SessionServices {
     pub rooms: Rooms,
     pub directory: Arc<SessionDirectory>,
     pub nodes: Arc<dyn Nodes>,
+    pub operations: Arc<Operations>,
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
 }

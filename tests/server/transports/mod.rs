@@ -1,6 +1,7 @@
 //! Transports of a running server, spoken to in raw bytes: what real clients do, and what they would
 //! never do.
 
+mod actions;
 pub mod client;
 mod crowd;
 mod engine;
