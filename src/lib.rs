@@ -173,8 +173,8 @@
 //! 2. `config.toml`: the key at the same place with its default, and what too much and too little costs.
 //!    `tests/core/config.rs` compares both. The variable `LIVEROOM__SECTION__KEY` and `liveroom config check` follow
 //!    from the table.
-//! 3. Its use, `config.section.key`: code that needs a key holds the [`config::Config`] or takes its section, and no struct
-//!    repeats keys. Only the domain, which knows no configuration, has settings of its own:
+//! 3. Its use, `config.section.key`: code that needs a key holds the [`config::Config`] or takes its section, and no
+//!    struct repeats keys. Only the domain, which knows no configuration, has settings of its own:
 //!    [`domain::RoomSettings`], filled in by `actors/live_room/settings.rs`.
 //!
 //! Values that are each permitted and do not go together are a line of `config/relations.rs`.
