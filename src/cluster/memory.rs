@@ -1,4 +1,4 @@
-//! One node: the order of a room is the room's own counter, and there is nobody else to tell.
+//! One node: the order of a room is the room's own counter, and there are no other nodes.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Broker for MemoryBroker {
     }
 }
 
-/// A name no other epoch of any room has: 96 random bits in base 36.
+/// A name that no other epoch of any room has: 96 random bits in base 36.
 pub(super) fn new_epoch() -> Epoch {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut rng = rand::rng();
@@ -73,15 +73,15 @@ impl RoomLog for MemoryLog {
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn can_append(&self) -> bool {
         true
     }
 
-    fn taken(&mut self, _events_count: usize) {}
+    fn ack(&mut self, _events_count: usize) {}
 
-    fn pace(&mut self, _window: Duration) {}
+    fn set_batch_window(&mut self, _window: Duration) {}
 
-    fn show(&mut self, _changes: Vec<PresenceChange>) {}
+    fn publish_presence(&mut self, _changes: Vec<PresenceChange>) {}
 
     fn publish_users(&mut self, _users: String) {}
 

@@ -269,22 +269,22 @@ async fn a_control_comes_once_and_takes_no_offset(twin: Twin) {
 async fn there_is_room_for_comments_in_a_calm_room(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
     for number in 0..3 {
-        assert!(log.log.has_room());
+        assert!(log.log.can_append());
         log.say(&number.to_string());
         assert_eq!(log.next_text().await, number.to_string());
     }
-    log.log.pace(Duration::from_millis(50));
+    log.log.set_batch_window(Duration::from_millis(50));
     log.say("gathered");
     assert_eq!(log.next_text().await, "gathered");
-    assert!(log.log.has_room());
+    assert!(log.log.can_append());
 }
 
 async fn what_a_node_shows_of_its_users_is_not_told_to_itself(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
     let user = new_user();
     let shown = PeerUser { profile: profile(user), sockets: vec!["s".into()], arrived_at: NOW };
-    log.log.show(vec![PresenceChange::Online(shown)]);
-    log.log.show(vec![PresenceChange::Offline(user)]);
+    log.log.publish_presence(vec![PresenceChange::Online(shown)]);
+    log.log.publish_presence(vec![PresenceChange::Offline(user)]);
     log.log.publish_users("[]".to_owned());
     log.say("after");
     assert_eq!(log.next_text().await, "after");

@@ -118,7 +118,7 @@ impl Log {
     async fn hear(&mut self, what: &str) {
         match within(what, self.hears.recv()).await.expect("the log is open") {
             FromLog::Ordered(events) => {
-                self.log.taken(events.len());
+                self.log.ack(events.len());
                 self.events.extend(events);
             }
             FromLog::Control(control) => self.controls.push(control),

@@ -40,7 +40,7 @@ impl LiveRoom {
                 Effect::PostComment(comment) => {
                     // A comment that is not stored is not delivered, and one that cannot be delivered for a
                     // while is not stored.
-                    let effects = if self.log.has_room() && self.store_comment(&comment).is_ok() {
+                    let effects = if self.log.can_append() && self.store_comment(&comment).is_ok() {
                         self.publish(RoomEvent::Comment(comment))
                     } else {
                         self.room.comment_stored(comment.id, Err(CommentWriteError::Busy))

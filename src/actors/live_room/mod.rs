@@ -187,7 +187,7 @@ impl LiveRoom {
 
     fn flush_now(&mut self, ctx: &mut Context<Self>) {
         let members_count = self.room.members().members_count();
-        self.log.pace(self.window.length(members_count, self.now()) / 2);
+        self.log.set_batch_window(self.window.length(members_count, self.now()) / 2);
         self.window.flushed(self.fan_out.gathered_count(), members_count, self.now());
         let flushed = self.fan_out.flush();
         if !flushed.overrun.is_empty() {

@@ -13,7 +13,7 @@ impl LiveRoom {
         let changes = self.room.take_local_changes();
         if !changes.is_empty() {
             self.users_changed = true;
-            self.log.show(changes);
+            self.log.publish_presence(changes);
         }
     }
 
@@ -36,7 +36,7 @@ impl Handler<Delivered> for LiveRoom {
     fn handle(&mut self, Delivered(from_log): Delivered, ctx: &mut Context<Self>) {
         match from_log {
             FromLog::Ordered(events) => {
-                self.log.taken(events.len());
+                self.log.ack(events.len());
                 for sequenced in events {
                     let effects = self.deliver(sequenced);
                     self.perform(effects);

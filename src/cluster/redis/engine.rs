@@ -1,6 +1,6 @@
-//! The cluster's thread: one loop that owns every room's order and shares, the subscription, and what
-//! is known of other nodes. Questions to Redis run beside it and come back as [`Input`]s, one at a time
-//! for each room.
+//! The cluster's thread: one loop that owns every room's order and presence, the subscription, and the state of
+//! other nodes. Requests to Redis run beside it and their answers come back as [`Input`]s, one at a time for each
+//! room.
 
 mod devices;
 mod health;
@@ -30,7 +30,7 @@ use super::link::Link;
 use super::messages::NodeMessage;
 use super::order::RoomOrder;
 use super::presence_sync::{PresenceMessage, SyncOutcome};
-use super::rooms::{self, EngineRoom, Gauge, Opened};
+use super::rooms::{self, EngineRoom, Opened, RoomGauge};
 use super::{NodeHandlers, Shared};
 
 use devices::Devices;
@@ -39,13 +39,13 @@ use nodes::KnownNodes;
 pub use nodes::OtherNodes;
 use subscription::{BacklogSlot, Subscription};
 
-/// How often the engine looks at its deadlines.
+/// How often the engine checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long who is online in a room can be read when no node writes it any more.
+/// How long the users online in a room can be read when no node writes them any more.
 const USERS_EX_S: u64 = 180;
 
-/// What the engine reports about tokens.
+/// A report of the engine about tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenNews {
     /// A program, perhaps a node, has set or deleted the user's token.
@@ -59,11 +59,11 @@ pub enum TokenNews {
 /// Called on the cluster's thread: must not block.
 pub type TokenListener = Box<dyn Fn(TokenNews) + Send>;
 
-/// What the rest of the program asks for.
+/// A request of the rest of the program.
 pub enum Command {
     Open {
         live_id: LiveId,
-        gauge: Arc<Gauge>,
+        gauge: Arc<RoomGauge>,
         reply: oneshot::Sender<Opened>,
     },
     Listen {
@@ -81,7 +81,7 @@ pub enum Command {
         origin: u64,
         entry: ActionEntry,
     },
-    Show {
+    PublishPresence {
         live_id: LiveId,
         origin: u64,
         changes: Vec<PresenceChange>,
@@ -112,7 +112,7 @@ pub enum Command {
     Leave(oneshot::Sender<()>),
 }
 
-/// All that reaches the engine.
+/// An input of the engine.
 pub enum Input {
     Command(Command),
     /// The subscription's connection and the servers that it reaches, or why there is none.
@@ -146,7 +146,7 @@ pub enum Input {
         connection: u64,
         number: u64,
     },
-    /// What is wrong with the settings of Redis.
+    /// The faults of the settings of Redis.
     SettingsRead(BTreeSet<String>),
     /// How many nodes subscribe to a room's channel, this one included.
     Announced {
@@ -164,12 +164,12 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     inputs: mpsc::UnboundedSender<Input>,
     rooms: HashMap<LiveId, EngineRoom>,
-    /// Rooms that have something to ask, by when they may.
+    /// Rooms that have a request to send, by the time when they may.
     due: BTreeSet<(Instant, LiveId)>,
     subscription: Subscription,
     health: Health,
     nodes: KnownNodes,
-    /// What is wrong with the settings of Redis, and was logged.
+    /// The faults of the settings of Redis that were logged.
     setting_faults: BTreeSet<String>,
     devices: Devices,
     handlers: Option<NodeHandlers>,
@@ -249,7 +249,7 @@ impl Engine {
                 let history_max = self.config.rooms.history_events_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
-                    room.settle(0);
+                    room.release(0);
                     self.send_next_request(live_id);
                 }
             }
@@ -292,7 +292,7 @@ impl Engine {
             Command::AppendAction { live_id, origin, entry } => {
                 self.append(live_id, origin, |order, at, now| order.append_action(entry, at, now));
             }
-            Command::Show { live_id, origin, changes } => {
+            Command::PublishPresence { live_id, origin, changes } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.presence.set_local(changes);
                     self.publish_presence_delta(live_id);
@@ -344,17 +344,17 @@ impl Engine {
             if is_away && !room.order.is_partitioned() {
                 room.order.enter_partitioned();
             }
-            room.settle(1);
+            room.release(1);
             self.send_next_request(live_id);
         }
     }
 
-    /// A room, if it is still the one that is meant.
+    /// A room, if it is still that opening of it.
     fn room(&mut self, live_id: LiveId, origin: u64) -> Option<&mut EngineRoom> {
         self.rooms.get_mut(&live_id).filter(|room| room.origin == origin)
     }
 
-    /// Asks Redis what the room has to ask, or sees to it that this is done when its time has come.
+    /// Sends the next request of a room to Redis, or schedules it.
     fn send_next_request(&mut self, live_id: LiveId) {
         let now = Instant::now();
         if !self.subscription.is_connected() || self.health.failing_since.is_some() {
@@ -422,11 +422,11 @@ impl Engine {
         let Some(room) = self.rooms.get_mut(&live_id) else { return };
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
-                Some(batch) if room.takes() => room.order.published(batch),
+                Some(batch) if room.can_receive() => room.order.published(batch),
                 Some(_) => room.order.resync(),
                 None => warn!("message of another version not understood: live_id={live_id}"),
             }
-            room.settle(0);
+            room.release(0);
             self.send_next_request(live_id);
         } else if let Ok(message) = serde_json::from_str::<PresenceMessage>(payload) {
             self.receive_presence(live_id, message);
@@ -457,7 +457,7 @@ impl Engine {
         }
         if let Some(room) = self.rooms.get_mut(&live_id) {
             if !changes.is_empty() {
-                room.tell(FromLog::Peers(changes));
+                room.deliver(FromLog::Peers(changes));
             }
             room.open_if_ready(Instant::now());
         }
@@ -479,7 +479,7 @@ impl Engine {
             if is_due && !room.order.is_partitioned() {
                 warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
                 room.order.enter_partitioned();
-                room.settle(0);
+                room.release(0);
             }
             if is_away {
                 self.open_partitioned(live_id);

@@ -32,14 +32,14 @@ pub struct Cursor {
 
 /// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence number at that
 /// origin. The script keeps the last sequence number of each origin, so that a repeated append has no effect.
-/// What an action adds has the action's key instead, under one of two origins that no room has.
+/// An entry of an action has the action's key instead, under one of two origins that no room has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub origin: u64,
     pub sequence: u64,
 }
 
-/// The origin of what actions add; the sequence number is the action's id.
+/// The origin of entries of actions; the sequence number is the action's id.
 const ACTIONS_ORIGIN: u64 = 0;
 /// The origin of removals; the sequence number is the comment's id.
 const REMOVALS_ORIGIN: u64 = 1;
@@ -73,7 +73,7 @@ impl fmt::Display for EventId {
 
 /// An event of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct LoggedEvent {
     pub position: LogPosition,
     pub epoch: Epoch,
     pub id: EventId,
@@ -117,7 +117,7 @@ pub struct Batch {
     pub epoch: Epoch,
     /// Of its last event; of the beginning of its epoch, if it has none.
     pub end: LogPosition,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LoggedEvent>,
     pub controls: Vec<ControlEntry>,
 }
 
@@ -153,7 +153,12 @@ impl Batch {
         for line in lines {
             let (id, line) = line.split_once(' ')?;
             end.offset += 1;
-            entries.push(Entry { position: end, epoch: epoch.clone(), id: EventId::parse(id)?, line: line.to_owned() });
+            entries.push(LoggedEvent {
+                position: end,
+                epoch: epoch.clone(),
+                id: EventId::parse(id)?,
+                line: line.to_owned(),
+            });
         }
         let control = |ControlHead { m, o, p }| {
             let after = LogPosition { generation: head.g, offset: o };
@@ -178,7 +183,7 @@ pub struct Answer {
     /// For each event of the batch its offset; 0: a gift or an action that was appended before; -1: applied before.
     pub places: Vec<i64>,
     /// Oldest first.
-    pub missed: Vec<Entry>,
+    pub missed: Vec<LoggedEvent>,
     /// The newest controls of the log, oldest first, whether they were missed or not.
     pub controls: Vec<ControlEntry>,
     /// Whether the log is the one this node saw.
@@ -186,13 +191,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads all but the third part of what `append.lua` answers.
+    /// Reads all but the third part of the answer of `append.lua`.
     pub fn parse(head: &str, missed: StreamEntries, same: bool, newest_controls: StreamEntries) -> Option<Self> {
         let Head { e, g, o, b, s, .. } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
         for (position, fields) in missed.into_iter().rev() {
             let [_, id, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
-            entries.push(Entry {
+            entries.push(LoggedEvent {
                 position: LogPosition::parse(&position)?,
                 epoch: epoch.into(),
                 id: EventId::parse(&id)?,

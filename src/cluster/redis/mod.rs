@@ -2,13 +2,13 @@
 //!
 //! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
 //! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
-//! script appends to, numbers and publishes ([`order`] is the node's side of it); what nodes show of
-//! their users goes from node to node as messages ([`presence_sync`]); tokens are written for other
+//! script appends to, numbers and publishes ([`order`] is the node's side of it); presence goes from node
+//! to node as messages ([`presence_sync`]); tokens are written for other
 //! programs, and read where these issued them ([`tokens`]).
 //!
-//! What is published may get lost, which Redis does not say: the log is the truth and a message only
-//! brings it sooner. Every batch says what it follows, a room looks into the log when something is
-//! missing and every now and then, and after each reconnection.
+//! A published message may get lost without a report: the log is authoritative and a message only brings its
+//! entries sooner. Every batch carries the position before it. A room reads the log when a batch is missing, from
+//! time to time, and after each reconnection.
 
 mod address;
 mod connection;
@@ -45,29 +45,29 @@ use super::{
 use address::Address;
 use engine::{Command, Engine, Input, OtherNodes};
 use link::Link;
-use rooms::Gauge;
+use rooms::RoomGauge;
 use tokens::RedisTokens;
 
-/// Events of one room that may wait for their place before comments are refused with `busy`.
+/// Events of one room that may wait to be ordered before comments are refused with `busy`.
 const WAITING_MAX: usize = 8_192;
 
-/// How long operators' questions wait for other nodes.
+/// How long a request for reports waits for other nodes.
 const REPORTS_WAIT: Duration = Duration::from_millis(1_500);
 
-/// What this node does when others say so. Called on the cluster's thread: must not block.
+/// The callbacks for messages of other nodes. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
-    /// Where this node listens.
+    /// The address at which this node listens.
     pub address: String,
     pub on_signal: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
-    /// This node has a number that no other has that started lately.
+    /// Called with a number of this node that differs from those of all nodes that started lately.
     pub number: Box<dyn Fn(u64) + Send>,
 }
 
-/// What the engine and those who use it share.
+/// The state that the engine and its users share.
 struct Shared {
     node: NodeId,
-    /// Milliseconds since the Unix epoch; 0: not alone.
+    /// Milliseconds since the Unix epoch; 0: not partitioned.
     alone_since: AtomicI64,
     /// Changes with each connection over which Redis reports changed tokens, and whenever all tokens may have
     /// changed; 0: changes are not reported.
@@ -100,8 +100,8 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts to take part. Does not wait for Redis: whoever does not reach it goes on alone. `Err`: the
-    /// address is none, or the machine has no thread to give. The keys that count are those of `cluster`, and the
+    /// Starts the node's part. Does not wait for Redis: a node that does not reach it is partitioned. `Err`: the
+    /// address is invalid, or there is no thread. The keys that count are those of `cluster`, and the
     /// leave grace and the history of rooms.
     pub fn start(config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = config.cluster.redis_url.expose();
@@ -151,7 +151,7 @@ impl RedisCluster {
         self.shared.node
     }
 
-    /// Begins to obey and to answer other nodes.
+    /// Begins to handle messages of other nodes.
     pub fn serve(&self, handlers: NodeHandlers) {
         self.command(Command::Serve(handlers));
     }
@@ -162,11 +162,11 @@ impl RedisCluster {
     }
 
     fn command(&self, command: Command) {
-        // Without its thread the node is alone for ever, which it has said when the thread ended.
+        // Without its thread the node is partitioned for ever, which was logged when the thread ended.
         let _ = self.inputs.send(Input::Command(command));
     }
 
-    /// Runs what speaks to Redis where its connections live.
+    /// Runs a task on the runtime of the connections to Redis.
     async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = Result<T, redis::RedisError>> + Send + 'static,
@@ -181,7 +181,7 @@ impl RedisCluster {
 impl Broker for RedisCluster {
     fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
         let (reply, opened) = oneshot::channel();
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(RoomGauge::default());
         self.command(Command::Open { live_id, gauge: gauge.clone(), reply });
         let (inputs, node) = (self.inputs.clone(), self.shared.node);
         async move {
@@ -240,18 +240,18 @@ impl Broker for RedisCluster {
     }
 }
 
-/// A room's way to the engine.
+/// The log of a room, by way of the engine.
 struct RedisLog {
     live_id: LiveId,
     origin: u64,
     node: NodeId,
-    gauge: Arc<Gauge>,
+    gauge: Arc<RoomGauge>,
     inputs: mpsc::UnboundedSender<Input>,
 }
 
 impl RedisLog {
     fn command(&self, command: Command) {
-        // Without its thread nothing is told any more, and comments are soon refused as `busy`.
+        // Without its thread nothing is delivered any more, and comments are soon refused as `busy`.
         let _ = self.inputs.send(Input::Command(command));
     }
 }
@@ -273,22 +273,22 @@ impl RoomLog for RedisLog {
         None
     }
 
-    fn has_room(&self) -> bool {
+    fn can_append(&self) -> bool {
         self.gauge.waiting.load(Ordering::Relaxed) < WAITING_MAX
     }
 
-    fn taken(&mut self, events_count: usize) {
-        self.gauge.untaken.fetch_sub(events_count, Ordering::Relaxed);
+    fn ack(&mut self, events_count: usize) {
+        self.gauge.unacked.fetch_sub(events_count, Ordering::Relaxed);
     }
 
-    fn pace(&mut self, window: Duration) {
+    fn set_batch_window(&mut self, window: Duration) {
         let ms = usize::try_from(window.as_millis()).unwrap_or(usize::MAX);
-        self.gauge.pace_ms.store(ms, Ordering::Relaxed);
+        self.gauge.batch_window_ms.store(ms, Ordering::Relaxed);
     }
 
-    fn show(&mut self, changes: Vec<PresenceChange>) {
+    fn publish_presence(&mut self, changes: Vec<PresenceChange>) {
         if !changes.is_empty() {
-            self.command(Command::Show { live_id: self.live_id, origin: self.origin, changes });
+            self.command(Command::PublishPresence { live_id: self.live_id, origin: self.origin, changes });
         }
     }
 
@@ -333,7 +333,7 @@ impl Nodes for RedisCluster {
                 while answered.len() <= asked_count
                     && let Some(report) = reports.recv().await
                 {
-                    // What goes to all nodes may arrive twice while a Redis Cluster changes.
+                    // A message to all nodes may arrive twice while a Redis Cluster changes.
                     if answered.iter().all(|before: &NodeReport| before.node != report.node) {
                         answered.push(report);
                     }
@@ -355,7 +355,7 @@ impl Nodes for RedisCluster {
     fn leave(&self) -> BoxFuture<'static, ()> {
         let (reply, left) = oneshot::channel();
         self.command(Command::Leave(reply));
-        // Nobody to tell, or nobody left to tell them.
+        // Without its thread the others are not notified.
         left.map(|_| ()).boxed()
     }
 }

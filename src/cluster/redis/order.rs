@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::entries::{Answer, Batch, ControlEntry, Cursor, Entry, EventId, LogPosition, read_control, write_control};
+use super::entries::{
+    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control, write_control,
+};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{
@@ -46,7 +48,7 @@ pub const RESYNC_EVENTS_MAX: usize = 2_048;
 
 /// An entry that is not in the log yet.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct WaitingEntry {
     /// Its number among those of this node's room.
     pub sequence: u64,
     pub event: RoomEvent,
@@ -57,7 +59,7 @@ pub struct Waiting {
     since: Instant,
 }
 
-impl Waiting {
+impl WaitingEntry {
     fn id(&self, origin: u64) -> EventId {
         self.action.map_or(EventId { origin, sequence: self.sequence }, EventId::from)
     }
@@ -88,13 +90,13 @@ impl Waiting {
 #[derive(Debug, Clone)]
 pub struct AppendArgument {
     pub sequence: u64,
-    /// What makes a repeat no second entry; empty: only its sequence number does.
+    /// The key that prevents a second entry on a repeat; empty: only its sequence number does.
     pub key: String,
     pub line: String,
 }
 
 impl AppendArgument {
-    /// The only entry of an origin: what an action adds.
+    /// The only entry of an origin: that of an action.
     pub fn of_action(entry: &ActionEntry, at: Timestamp) -> Self {
         let id = EventId::from(entry.key());
         let (key, line) = match &entry.content {
@@ -130,11 +132,11 @@ pub struct RoomOrder {
     origin: u64,
     sequence: u64,
     cursor: Option<Cursor>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingEntry>,
     /// The batch that is being appended, or whose outcome is unknown: it is repeated unchanged.
-    in_flight: Vec<Waiting>,
+    in_flight: Vec<WaitingEntry>,
     /// Appended after events of others that have not arrived, and delivered after those.
-    awaiting_order: Vec<Waiting>,
+    awaiting_order: Vec<WaitingEntry>,
     request: Option<RequestKind>,
     questions_count: u64,
     must_resync: bool,
@@ -143,7 +145,7 @@ pub struct RoomOrder {
     opened_at: Timestamp,
     /// This node's own epoch and offset, while the room is partitioned.
     partition: Option<(Epoch, u64)>,
-    unreplicated: VecDeque<Waiting>,
+    unreplicated: VecDeque<WaitingEntry>,
     delivered: DeliveredIds,
     out: Vec<FromLog>,
 }
@@ -193,7 +195,7 @@ impl RoomOrder {
         self.enqueue(event, None, at, now);
     }
 
-    /// Appends what an action adds, unless it was delivered before. A control is delivered at once.
+    /// Appends the entry of an action, unless it was delivered before. A control is delivered at once.
     pub fn append_action(&mut self, entry: ActionEntry, at: Timestamp, now: Instant) {
         let key = entry.key();
         match entry.content {
@@ -205,7 +207,7 @@ impl RoomOrder {
 
     fn enqueue(&mut self, event: RoomEvent, action: Option<EntryKey>, at: Timestamp, now: Instant) {
         self.sequence += 1;
-        let waiting = Waiting { sequence: self.sequence, event, action, at, since: now };
+        let waiting = WaitingEntry { sequence: self.sequence, event, action, at, since: now };
         // While the room heals, new events wait for the outcome: they belong to the new epoch.
         if self.partition.is_some() && self.request != Some(RequestKind::Heal) {
             self.deliver_partitioned(waiting);
@@ -253,7 +255,7 @@ impl RoomOrder {
         }
     }
 
-    fn deliver_partitioned(&mut self, waiting: Waiting) {
+    fn deliver_partitioned(&mut self, waiting: WaitingEntry) {
         if !self.delivered.insert(waiting.id(self.origin)) {
             // It was published and delivered then; only the answer did not arrive.
             return;
@@ -261,7 +263,7 @@ impl RoomOrder {
         self.delivered.insert_gift(&waiting.event);
         self.deliver_in_own_epoch(waiting.event.clone());
         if self.unreplicated.len() == UNREPLICATED_MAX {
-            let comment = self.unreplicated.iter().position(Waiting::is_comment);
+            let comment = self.unreplicated.iter().position(WaitingEntry::is_comment);
             self.unreplicated.remove(comment.unwrap_or(0));
         }
         self.unreplicated.push_back(waiting);
@@ -292,7 +294,7 @@ impl RoomOrder {
         if self.partition.is_some() {
             self.request = Some(RequestKind::Heal);
             self.unreplicated.retain(|unreplicated| unreplicated.at >= since || !unreplicated.is_comment());
-            let batch = self.unreplicated.iter().map(Waiting::argument).collect();
+            let batch = self.unreplicated.iter().map(WaitingEntry::argument).collect();
             return Some(Question { number, cursor, renew: true, fill: RESYNC_EVENTS_MAX, batch });
         }
         if self.must_resync || cursor.is_none() {
@@ -312,7 +314,7 @@ impl RoomOrder {
             cursor,
             renew: false,
             fill: 0,
-            batch: self.in_flight.iter().map(Waiting::argument).collect(),
+            batch: self.in_flight.iter().map(WaitingEntry::argument).collect(),
         })
     }
 
@@ -356,7 +358,7 @@ impl RoomOrder {
     }
 
     /// Delivers the events of the shared log in their order, and each control after the event it follows.
-    fn follow_all(&mut self, entries: Vec<Entry>, controls: Vec<ControlEntry>) {
+    fn follow_all(&mut self, entries: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
         let mut controls = controls.into_iter().peekable();
         for entry in entries {
             while let Some(control) = controls.next_if(|control| control.after < entry.position) {
@@ -437,7 +439,7 @@ impl RoomOrder {
                 Ok(offset) if is_next => {
                     let id = waiting.id(self.origin);
                     let position = LogPosition { offset, ..answer.end };
-                    let entry = Entry { position, epoch: answer.epoch.clone(), id, line: String::new() };
+                    let entry = LoggedEvent { position, epoch: answer.epoch.clone(), id, line: String::new() };
                     self.follow(entry, Some(waiting.event));
                     last = Some(id);
                 }
@@ -460,7 +462,7 @@ impl RoomOrder {
     }
 
     /// Reports gifts that another node announced first.
-    fn report_known_gifts(&mut self, own: &[Waiting], places: &[i64]) {
+    fn report_known_gifts(&mut self, own: &[WaitingEntry], places: &[i64]) {
         for (waiting, position) in own.iter().zip(places) {
             if let (0, Some(record_id)) = (position, waiting.record()) {
                 self.out.push(FromLog::GiftKnown(record_id, None));
@@ -489,7 +491,7 @@ impl RoomOrder {
     }
 
     /// Delivers missed events.
-    fn catch_up(&mut self, missed: Vec<Entry>, controls: Vec<ControlEntry>) {
+    fn catch_up(&mut self, missed: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
         let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
         if let (Some(cursor), Some(first)) = (cursor, missed.first())
             && first.position.generation == cursor.generation
@@ -504,7 +506,7 @@ impl RoomOrder {
 
     /// Delivers an event of the shared log, unless it was delivered before: a replaced log may repeat one.
     /// Members would meet a gap then, so the room is partitioned until it heals.
-    fn follow(&mut self, entry: Entry, own: Option<RoomEvent>) {
+    fn follow(&mut self, entry: LoggedEvent, own: Option<RoomEvent>) {
         if self.delivered.insert(entry.id) {
             let own = own.or_else(|| self.in_flight_event(entry.id));
             match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
@@ -513,7 +515,7 @@ impl RoomOrder {
                     self.deliver(Sequenced { epoch: entry.epoch.clone(), offset: entry.position.offset, event });
                 }
                 None => {
-                    warn!("event of another version not understood: mark={}", entry.id);
+                    warn!("event of another version not understood: id={}", entry.id);
                     self.enter_partitioned();
                 }
             }
@@ -559,7 +561,7 @@ impl RoomOrder {
             }
         }
         past.reverse();
-        // Nobody was here when they were given.
+        // The room had no members here when they were appended.
         for control in answer.controls {
             self.delivered.insert_control(control.id);
         }

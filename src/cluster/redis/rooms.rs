@@ -22,30 +22,30 @@ use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced
 const KEPT_MAX: usize = 2_048;
 /// How long a log outlives its last event.
 const KEPT_MS: u64 = 3_600_000;
-/// Events that a room was told and has not taken. Beyond: it is told no more until it has, and then
-/// looks them up.
-const UNTAKEN_MAX: usize = 16_384;
-/// Between two batches of a room. A calm room does not notice; a loud one pays one call of the script
-/// and one message to each node for all that gathered.
+/// Delivered events that a room has not acknowledged. Beyond, none is delivered until it has, and the room
+/// resyncs then.
+const UNACKED_MAX: usize = 16_384;
+/// Time between two batches of a room. A calm room does not notice; a loud one needs one call of the script
+/// and one message to each node for all events that gathered.
 const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Looks into the log without a reason, in case a message got lost.
+/// Time between two resyncs without a reason, in case a message got lost.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
 /// How long a room that opens waits for the presence snapshots of other nodes.
 const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
-/// Between two announcements of a room to other nodes, in case a message got lost.
+/// Time between two announcements of a room to other nodes, in case a message got lost.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 
-/// What a room and the engine share.
+/// The counters that a room and the engine share.
 #[derive(Debug, Default)]
-pub struct Gauge {
-    /// Events appended that have no place yet.
+pub struct RoomGauge {
+    /// Appended events that the engine has not taken yet.
     pub waiting: Count,
-    /// Events told that the room has not taken.
-    pub untaken: Count,
+    /// Delivered events that the room has not acknowledged.
+    pub unacked: Count,
     /// How long batches gather at most.
-    pub pace_ms: Count,
+    pub batch_window_ms: Count,
 }
 
 /// A room as it was opened.
@@ -61,8 +61,8 @@ pub struct EngineRoom {
     pub origin: u64,
     pub order: RoomOrder,
     pub presence: PresenceReplica,
-    pub gauge: Arc<Gauge>,
-    /// Who waits for the room to open, and since when.
+    pub gauge: Arc<RoomGauge>,
+    /// Set until the room is open: the receiver, and since when it waits.
     pub opening: Option<(oneshot::Sender<Opened>, Instant)>,
     pub subscribed: bool,
     /// When to subscribe once more, after a failure.
@@ -70,12 +70,12 @@ pub struct EngineRoom {
     pub presence_in_flight: bool,
     /// The room's past, when the log has answered.
     past: Option<Vec<(Sequenced, Timestamp)>>,
-    /// How many other nodes have the room, when Redis has said so.
+    /// How many other nodes have the room, once Redis has answered that.
     others: Option<usize>,
     listener: Option<Box<dyn Fn(FromLog) + Send + Sync>>,
-    /// Told before anybody listened.
-    early: VecDeque<FromLog>,
-    /// Nothing is asked before.
+    /// Items from before [`EngineRoom::listen`].
+    undelivered: VecDeque<FromLog>,
+    /// No request is sent before.
     pub next_question: Instant,
     next_resync: Instant,
     next_announcement: Instant,
@@ -85,7 +85,7 @@ impl EngineRoom {
     pub fn new(
         live_id: LiveId,
         node: NodeId,
-        gauge: Arc<Gauge>,
+        gauge: Arc<RoomGauge>,
         reply: oneshot::Sender<Opened>,
         at: Timestamp,
         now: Instant,
@@ -103,53 +103,54 @@ impl EngineRoom {
             past: None,
             others: None,
             listener: None,
-            early: VecDeque::new(),
+            undelivered: VecDeque::new(),
             next_question: now,
-            // Rooms that were opened together do not do it together for ever.
+            // Spreads the resyncs of rooms that were opened together.
             next_resync: now + RESYNC_EVERY.mul_f64(rand::random()),
             next_announcement: now + ANNOUNCE_EVERY.mul_f64(rand::random()),
         }
     }
 
     pub fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>) {
-        for told in self.early.drain(..) {
-            room(told);
+        for from_log in self.undelivered.drain(..) {
+            room(from_log);
         }
         self.listener = Some(room);
     }
 
-    /// Tells the room something.
-    pub fn tell(&mut self, told: FromLog) {
-        if let FromLog::Ordered(events) = &told {
-            self.gauge.untaken.fetch_add(events.len(), Ordering::Relaxed);
+    /// Delivers an item to the room.
+    pub fn deliver(&mut self, from_log: FromLog) {
+        if let FromLog::Ordered(events) = &from_log {
+            self.gauge.unacked.fetch_add(events.len(), Ordering::Relaxed);
         }
         match &self.listener {
-            Some(room) => room(told),
-            None => self.early.push_back(told),
+            Some(room) => room(from_log),
+            None => self.undelivered.push_back(from_log),
         }
     }
 
-    /// Tells the room what its order decided, and updates what it sees of it.
-    pub fn settle(&mut self, queued: usize) {
-        for told in self.order.take_out() {
-            self.tell(told);
+    /// Delivers the items that the order has released. `queued`: appended events that the
+    /// engine has taken.
+    pub fn release(&mut self, queued: usize) {
+        for from_log in self.order.take_out() {
+            self.deliver(from_log);
         }
         self.gauge.waiting.fetch_sub(queued, Ordering::Relaxed);
     }
 
-    /// Whether the room takes what it is told.
-    pub fn takes(&self) -> bool {
-        self.gauge.untaken.load(Ordering::Relaxed) < UNTAKEN_MAX
+    /// Whether the room may receive more events.
+    pub fn can_receive(&self) -> bool {
+        self.gauge.unacked.load(Ordering::Relaxed) < UNACKED_MAX
     }
 
     /// The next question, if its time has come.
     pub fn question(&mut self, since: Timestamp, now: Instant) -> Option<Question> {
-        if now < self.next_question || !self.takes() {
+        if now < self.next_question || !self.can_receive() {
             return None;
         }
         let question = self.order.ask(since)?;
-        let pace = Duration::from_millis(self.gauge.pace_ms.load(Ordering::Relaxed) as u64);
-        self.next_question = now + pace.max(BATCH_SPACING);
+        let batch_window = Duration::from_millis(self.gauge.batch_window_ms.load(Ordering::Relaxed) as u64);
+        self.next_question = now + batch_window.max(BATCH_SPACING);
         Some(question)
     }
 
@@ -169,7 +170,7 @@ impl EngineRoom {
         }
     }
 
-    /// Opens the room for this node alone, if it waits for more than `timeout`.
+    /// Opens the room partitioned, if it waits for more than `timeout`.
     pub fn open_partitioned(&mut self, timeout: Duration, now: Instant) {
         if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout) {
             self.order.enter_partitioned();
@@ -183,8 +184,8 @@ impl EngineRoom {
         self.open_if_ready(now);
     }
 
-    /// Opens the room when its past is known, and who is there on other nodes: the first who joins here
-    /// is told so. For that it does not wait long.
+    /// Opens the room when its past and the users on other nodes are known, which the first member that joins here
+    /// is shown. It does not wait long for the users.
     pub fn open_if_ready(&mut self, now: Instant) {
         let Some((_, since)) = &self.opening else { return };
         let all_answered = self.others.is_some_and(|others| self.presence.synced_count() >= others);
@@ -197,7 +198,7 @@ impl EngineRoom {
 
     fn opened(&mut self, recent: Vec<(Sequenced, Timestamp)>) {
         let mut peers = Vec::new();
-        self.early.retain_mut(|told| match told {
+        self.undelivered.retain_mut(|from_log| match from_log {
             FromLog::Peers(changes) => {
                 peers.append(changes);
                 false
@@ -205,17 +206,17 @@ impl EngineRoom {
             _ => true,
         });
         if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.order.position()) {
-            // Whoever asked may be gone; then the room is closed next.
+            // The receiver may be gone; then the room is closed next.
             let _ = reply.send(Opened { origin: self.origin, position, recent, peers });
         }
     }
 
-    /// Whether it is time to see to this room.
+    /// Whether [`EngineRoom::tick`] has something to do.
     pub fn is_due(&self, now: Instant) -> bool {
         !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_resync || now >= self.next_announcement
     }
 
-    /// What is done every now and then. True if the room is to be announced to other nodes.
+    /// Does periodic work. True if the room is to be announced to other nodes.
     pub fn tick(&mut self, now: Instant) -> bool {
         if now >= self.next_resync {
             self.next_resync = now + RESYNC_EVERY;
@@ -229,7 +230,7 @@ impl EngineRoom {
     }
 }
 
-type Reply = (String, StreamEntries, i64, i64, StreamEntries);
+type AppendReply = (String, StreamEntries, i64, i64, StreamEntries);
 
 fn keys_of(live_id: LiveId, origin: u64) -> [String; 6] {
     [
@@ -273,24 +274,24 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) ->
 /// Puts a question to the log.
 pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, question: Question) -> RedisResult<Answer> {
     let args = arguments(live_id, origin, sharded, question);
-    let reply: Reply = link.append(&keys_of(live_id, origin), &args).await?;
+    let reply: AppendReply = link.append(&keys_of(live_id, origin), &args).await?;
     Answer::parse(&reply.0, reply.1, reply.3 == 1, reply.4)
         .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
 }
 
 /// How many nodes listen to a room's channel. Published, because the answer to that is the same for one server and
-/// for a Redis Cluster; every node ignores a message that is neither a batch nor about who is there.
+/// for a Redis Cluster; every node ignores a message that is neither a batch nor presence.
 pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> RedisResult<i64> {
     let mut cmd = redis::cmd(keys::publish_command(sharded));
     cmd.arg(keys::room_channel(live_id)).arg("?");
     link.command(&cmd).await
 }
 
-/// Appends what an action adds to the log of a room that this node need not have.
+/// Appends the entry of an action to the log of a room that this node need not have.
 pub async fn append(link: Link, sharded: bool, live_id: LiveId, entry: ActionEntry, at: Timestamp) -> RedisResult<()> {
     let origin = rand::random();
     let batch = vec![AppendArgument::of_action(&entry, at)];
     let question = Question { number: 0, cursor: None, renew: false, fill: 0, batch };
-    let _: Reply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, question)).await?;
+    let _: AppendReply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, question)).await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ fn rooms_of_other_masters_go_on_and_those_of_a_lost_one_go_on_alone_and_heal() {
         assert_eq!(two.next_signal().await, Signal::Recheck(user));
         let (here, there) = &mut rooms.0[(lost + 1) % 3];
         let shown = PeerUser { profile: profile(user), sockets: vec!["s".into()], arrived_at: NOW };
-        here.log.log.show(vec![PresenceChange::Online(shown)]);
+        here.log.log.publish_presence(vec![PresenceChange::Online(shown)]);
         there.log.until(|here| here.contains_key(&user), one.cluster.node()).await;
         assert_eq!((one.cluster.alone_since(), two.cluster.alone_since()), (None, None));
         // A room that opens now opens, alone.

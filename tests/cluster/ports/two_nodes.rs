@@ -268,11 +268,11 @@ async fn users_of_one_node_are_shown_on_the_other_until_they_go(pair: Pair) {
     let live_id = new_live();
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
     let (node, user) = (pair.one.cluster.node(), new_user());
-    one.log.show(vec![PresenceChange::Online(shown(user))]);
+    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
     two.until(|here| here.get(&user) == Some(&shown(user)), node).await;
-    one.log.show(vec![PresenceChange::Offline(user)]);
+    one.log.publish_presence(vec![PresenceChange::Offline(user)]);
     two.until(|here| here.is_empty(), node).await;
-    one.log.show(vec![PresenceChange::Online(shown(user))]);
+    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
     two.until(|here| here.len() == 1, node).await;
     // A room that is closed there shows nobody.
     drop(one);
@@ -282,7 +282,7 @@ async fn users_of_one_node_are_shown_on_the_other_until_they_go(pair: Pair) {
 async fn a_node_that_opens_later_is_told_who_is_there(pair: Pair) {
     let one = &mut pair.one.open(new_live()).await;
     let user = new_user();
-    one.log.show(vec![PresenceChange::Online(shown(user))]);
+    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
     let mut two = pair.two.open(one.live_id).await;
     two.until(|here| here.contains_key(&user), pair.one.cluster.node()).await;
 }
@@ -292,10 +292,10 @@ async fn a_crowd_is_shown_whole(pair: Pair) {
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
     let users: Vec<UserId> = (1..=3_000).filter_map(UserId::new).collect();
     for users in users.chunks(100) {
-        one.log.show(users.iter().map(|user| PresenceChange::Online(shown(*user))).collect());
+        one.log.publish_presence(users.iter().map(|user| PresenceChange::Online(shown(*user))).collect());
     }
     two.until(|here| here.len() == users.len(), pair.one.cluster.node()).await;
-    one.log.show(users.iter().skip(1).map(|user| PresenceChange::Offline(*user)).collect());
+    one.log.publish_presence(users.iter().skip(1).map(|user| PresenceChange::Offline(*user)).collect());
     two.until(|here| here.keys().eq(&users[..1]), pair.one.cluster.node()).await;
 }
 
@@ -344,7 +344,7 @@ async fn nodes_report_themselves_to_each_other(pair: Pair) {
 async fn a_node_that_leaves_takes_its_users_along_after_a_grace(pair: Pair) {
     let live_id = new_live();
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
-    one.log.show(vec![PresenceChange::Online(shown(new_user()))]);
+    one.log.publish_presence(vec![PresenceChange::Online(shown(new_user()))]);
     two.until(|here| here.len() == 1, pair.one.cluster.node()).await;
     within("leaving", pair.one.cluster.leave()).await;
     two.until(|here| here.is_empty(), pair.one.cluster.node()).await;

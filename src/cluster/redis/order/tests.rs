@@ -154,11 +154,11 @@ impl World {
             RoomEvent::Notice { live_id: self.live_id, text: text.into() }
         };
         node.order.append(event, Timestamp(1), self.now);
-        self.tell(index);
+        self.deliver(index);
     }
 
-    /// Hands the node's member what the order decided.
-    fn tell(&mut self, index: usize) {
+    /// Delivers the items that the order has released to the node's member.
+    fn deliver(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         for delivered in node.order.take_out() {
             match delivered {
@@ -186,7 +186,7 @@ impl World {
         let entry = self.action(id);
         if by_room {
             self.nodes[index].order.append_action(entry, Timestamp(1), self.now);
-            self.tell(index);
+            self.deliver(index);
         } else {
             append(self.link.clone(), false, self.live_id, entry, Timestamp(1)).await.unwrap();
         }
@@ -219,7 +219,7 @@ impl World {
                 node.order.answered(number, answer);
             }
         }
-        self.tell(index);
+        self.deliver(index);
     }
 
     /// What was pushed so far reaches the node, or gets lost.
@@ -227,7 +227,7 @@ impl World {
         while let Ok(payload) = self.nodes[index].pushed.try_recv() {
             if !gets_lost {
                 self.nodes[index].order.published(Batch::parse(payload.strip_prefix('E').unwrap()).unwrap());
-                self.tell(index);
+                self.deliver(index);
             }
         }
     }
@@ -280,7 +280,7 @@ impl World {
             84..88 => self.push(index, true),
             88..91 => {
                 self.nodes[index].order.enter_partitioned();
-                self.tell(index);
+                self.deliver(index);
             }
             91..94 => self.nodes[index].order.resync(),
             94..97 => {
@@ -320,7 +320,7 @@ fn copy(question: &Question) -> Question {
     }
 }
 
-/// In each shared epoch every place is one event's, whoever tells it.
+/// In each shared epoch every offset belongs to one event, on all nodes.
 fn assert_one_order(world: &World) {
     let mut places: HashMap<(Epoch, u64), &str> = HashMap::new();
     for node in &world.nodes {
@@ -369,13 +369,13 @@ async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_th
 }
 
 #[test]
-fn what_is_published_before_a_look_is_answered_is_told_once_and_moves_nobody_back() {
+fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no_cursor_back() {
     let position = |offset| LogPosition { generation: 1, offset };
     let published = |offset| {
         let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: "hello".into() };
         let line = write_event(&event, Timestamp(0));
         let id = EventId { origin: 7, sequence: offset };
-        let entry = Entry { position: position(offset), epoch: "e".into(), id, line };
+        let entry = LoggedEvent { position: position(offset), epoch: "e".into(), id, line };
         Batch {
             before: position(offset - 1),
             epoch: "e".into(),
