@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::change_feed::ChangeFeed;
 use crate::actors::live_room::{RoomServices, room_settings};
+use crate::actors::node_number::NodeNumber;
 use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
 use crate::actors::registry::Registry;
@@ -107,16 +108,19 @@ impl App {
             _ => Arbiter::new().handle(),
         };
         let persister = Persister::start_in(&persister_arbiter, store.clone(), &config.limits);
-        // Until Redis gives this node a number, a random one makes nodes on one database differ; should two
-        // draw the same, the store notices and the sender tries again.
-        let comment_ids = Arc::new(CommentIds::new(rand::random()).after(store.newest_comment().await?));
+        let node_number = NodeNumber::take(store.clone(), cluster.name.clone()).await?;
+        let comment_ids = CommentIds::new(node_number.as_ref().map_or_else(rand::random, NodeNumber::get));
+        let comment_ids = Arc::new(comment_ids.after(store.newest_comment().await?));
+        if let Some(number) = node_number {
+            number.keep(comment_ids.clone());
+        }
         let room_services = RoomServices {
             settings: room_settings(config),
             config: config.clone(),
             broker: cluster.broker.clone(),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
-            comment_ids: comment_ids.clone(),
+            comment_ids,
             clock: clock.clone(),
         };
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
@@ -156,7 +160,6 @@ impl App {
                 address: everywhere.identity.address.clone(),
                 on_signal: Box::new(move |signal| obeys.obey(signal)),
                 report: Box::new(move |asked| reports.report(asked)),
-                number: Box::new(move |number| comment_ids.renumber(number)),
             });
         }
         let changes = Arc::new(Changes::new(config.limits.changes));

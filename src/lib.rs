@@ -111,6 +111,7 @@
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere when Redis is back |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
 //! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
+//! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
 //! # Promises, and where they are kept

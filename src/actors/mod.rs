@@ -11,6 +11,7 @@ pub mod change_feed;
 pub mod everywhere;
 pub mod hub;
 pub mod live_room;
+pub mod node_number;
 pub mod operations;
 pub mod persister;
 pub mod reconcile;

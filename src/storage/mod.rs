@@ -238,6 +238,12 @@ pub trait Store: Send + Sync {
     /// Removes changes that are older than [`CHANGES_KEPT`].
     fn remove_old_changes(&self) -> Stored<'_, ()>;
 
+    /// Gives the node `holder` a number from 0 to 1,023: the one that was unseen for the longest time. `None`: this
+    /// store serves one node.
+    fn take_node_number(&self, holder: String) -> Stored<'_, Option<i64>>;
+    /// Says that the number is in use. False: another node has taken it meanwhile.
+    fn keep_node_number(&self, number: i64, holder: String) -> Stored<'_, bool>;
+
     /// When this user last logged in from this network, if that is remembered.
     fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>>;
     /// Remembers a login; of each user the newest [`LOGIN_NETWORKS_MAX`] networks.

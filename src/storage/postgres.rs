@@ -8,6 +8,7 @@ mod batch;
 mod changes;
 mod connect;
 mod limits;
+mod node_numbers;
 mod pool;
 mod statement;
 mod tasks;

@@ -168,6 +168,14 @@ impl SqliteStore {
         ready(Ok(None)).boxed()
     }
 
+    fn take_number(&self, _holder: String) -> Stored<'static, Option<i64>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn keep_number(&self, _number: i64, _holder: String) -> Stored<'static, bool> {
+        ready(Ok(true)).boxed()
+    }
+
     fn delete_old_changes(&self) -> Stored<'static, ()> {
         ready(Ok(())).boxed()
     }

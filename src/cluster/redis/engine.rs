@@ -141,11 +141,6 @@ pub enum Input {
     },
     /// A heartbeat that was sent at this time was published.
     HeartbeatPublished(Instant, RedisResult<()>),
-    /// This node's number from now on, taken from the Redis that was connected to.
-    NumberTaken {
-        connection: u64,
-        number: u64,
-    },
     /// The faults of the settings of Redis.
     SettingsRead(BTreeSet<String>),
     /// How many nodes subscribe to a room's channel, this one included.
@@ -173,8 +168,6 @@ pub struct Engine {
     setting_faults: BTreeSet<String>,
     devices: Devices,
     handlers: Option<NodeHandlers>,
-    /// Taken anew at each connection: a Redis that lost its data counts from the beginning.
-    number: Option<u64>,
     next_heartbeat: Instant,
     token_listener: Option<TokenListener>,
     reports: HashMap<u64, mpsc::Sender<NodeReport>>,
@@ -206,7 +199,6 @@ impl Engine {
             setting_faults: BTreeSet::new(),
             devices: Devices::new(now),
             handlers: None,
-            number: None,
             next_heartbeat: now,
             token_listener: None,
             clock,
@@ -260,7 +252,6 @@ impl Engine {
                 }
             }
             Input::HeartbeatPublished(sent_at, result) => self.note_outcome(sent_at, result.err().as_ref()),
-            Input::NumberTaken { connection, number } => self.take_number(connection, number),
             Input::SettingsRead(faults) => self.settings_read(faults),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
@@ -313,7 +304,6 @@ impl Engine {
             }
             Command::Serve(handlers) => {
                 self.handlers = Some(handlers);
-                self.pass_number();
                 self.send_heartbeat();
             }
             Command::ListenToTokens(listener) => {
@@ -507,12 +497,6 @@ impl Engine {
             && let Some(room) = self.rooms.get_mut(&live_id)
         {
             room.open_partitioned(Duration::ZERO, Instant::now());
-        }
-    }
-
-    fn pass_number(&self) {
-        if let (Some(handlers), Some(number)) = (&self.handlers, self.number) {
-            (handlers.number)(number);
         }
     }
 }

@@ -6,9 +6,6 @@ use crate::domain::{LiveId, NodeId, UserId};
 /// The channel that every node subscribes to.
 pub const NODES_CHANNEL: &str = "liveroom:nodes";
 
-/// A counter: each connection of a node takes the next number.
-pub const NUMBERS: &str = "liveroom:numbers";
-
 /// The prefix of token keys.
 pub const TOKEN_PREFIX: &str = "user_";
 

@@ -60,8 +60,6 @@ pub struct NodeHandlers {
     pub address: String,
     pub on_signal: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
-    /// Called with a number of this node that differs from those of all nodes that started lately.
-    pub number: Box<dyn Fn(u64) + Send>,
 }
 
 /// The state that the engine and its users share.

@@ -90,6 +90,14 @@ impl Store for Backend {
         self.delete_old_changes()
     }
 
+    fn take_node_number(&self, holder: String) -> Stored<'_, Option<i64>> {
+        self.take_number(holder)
+    }
+
+    fn keep_node_number(&self, number: i64, holder: String) -> Stored<'_, bool> {
+        self.keep_number(number, holder)
+    }
+
     fn last_login_from(&self, user: UserId, network: String) -> Stored<'_, Option<Timestamp>> {
         self.read(move |conn| accounts::last_login_from(conn, user, network).boxed())
     }

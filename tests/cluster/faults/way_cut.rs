@@ -91,6 +91,33 @@ fn a_node_that_is_cut_off_is_missed_and_comes_back_with_its_members() {
     evening.end();
 }
 
+/// The number of the node that gave a comment its id.
+fn node_number(cluster: &Cluster, node: usize, live_id: i64) -> i64 {
+    let name = format!("number{node}{}", rand::random::<u32>());
+    let mut ws = cluster.joined(node, &cluster[node].user(&name), live_id);
+    let answer = ws.ask("comment", json!({"live_id": live_id, "data": "whose id is this"}));
+    let id: i64 = answer["comment_id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("{answer}"));
+    (id >> 12) & 0x3FF
+}
+
+#[test]
+fn nodes_keep_different_numbers_when_redis_lost_its_data_and_one_of_them_reconnects() {
+    let plan = Plan { nodes: 2, env: &[REDIS_TIMEOUT], keeps: Keeps::Saved, can_be_cut: true };
+    let Some(cluster) = Cluster::plan(&plan) else { return };
+    let Stage { cluster, live, .. } = &Stage::over(cluster);
+    let live = *live;
+    let numbers = [0, 1].map(|node| node_number(cluster, node, live));
+    assert_ne!(numbers[0], numbers[1]);
+    cluster.redis.command(&["FLUSHALL"]);
+    for _ in 0..3 {
+        cluster.ways(CUT_OFF).redis.cut();
+        cluster.wait_until_alone(CUT_OFF);
+        cluster.ways(CUT_OFF).redis.heal_after_loss();
+        cluster.wait_until_together();
+        assert_eq!([0, 1].map(|node| node_number(cluster, node, live)), numbers);
+    }
+}
+
 #[test]
 fn a_logout_that_a_node_could_not_hear_of_holds_when_it_is_back() {
     let Some(mut evening) = Evening::begin(Keeps::Saved, true) else { return };

@@ -46,7 +46,6 @@ impl Node {
                 let _ = heard.send(signal);
             }),
             report: Box::new(move |_| std::future::ready(report(node)).boxed()),
-            number: Box::new(|_| {}),
         });
         Self { cluster, signals }
     }

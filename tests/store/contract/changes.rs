@@ -1,4 +1,4 @@
-//! The change feed: what another process changed, told once.
+//! What nodes share in the store beside rows: the change feed, which says each change once, and their numbers.
 
 use std::collections::BTreeSet;
 
@@ -104,4 +104,23 @@ pub async fn too_many_changes_and_old_ones_are_said_to_be_missed(db: Database) {
     db.store.remove_old_changes().await.unwrap();
     assert_eq!(reader.next().await, named(&[RowChange::Token(alice)]));
     assert_eq!(before.next().await, named(&[RowChange::Token(alice)]), "the old ones are gone");
+}
+
+pub async fn a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept(db: Database) {
+    let take = async |holder: &str| db.store.take_node_number(holder.to_owned()).await.unwrap();
+    let Some(kept) = take("kept").await else {
+        assert!(db.is_sqlite(), "many nodes have numbers");
+        return;
+    };
+    let frozen = take("frozen").await.unwrap();
+    let mut taken = BTreeSet::from([kept, frozen]);
+    for start in 2..1_024 {
+        assert!(taken.insert(take(&format!("start {start}")).await.unwrap()), "start {start}");
+    }
+    assert_eq!(taken, (0..1_024).collect());
+
+    assert!(db.store.keep_node_number(kept, "kept".to_owned()).await.unwrap());
+    assert!(!db.store.keep_node_number(kept, "frozen".to_owned()).await.unwrap(), "it is another node's");
+    assert_eq!(take("next").await, Some(frozen), "the one unseen for the longest time");
+    assert!(!db.store.keep_node_number(frozen, "frozen".to_owned()).await.unwrap(), "which is noticed on waking");
 }

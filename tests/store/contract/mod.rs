@@ -15,8 +15,9 @@ use actions::{
     retries_at_the_same_time_have_one_effect,
 };
 use changes::{
-    a_change_that_commits_late_is_in_the_feed_all_the_same, every_change_that_nodes_must_learn_is_in_the_feed_once,
-    too_many_changes_and_old_ones_are_said_to_be_missed,
+    a_change_that_commits_late_is_in_the_feed_all_the_same,
+    a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept,
+    every_change_that_nodes_must_learn_is_in_the_feed_once, too_many_changes_and_old_ones_are_said_to_be_missed,
 };
 use comments::{
     a_comment_shown_later_stands_where_it_was_shown, a_page_of_comments_costs_its_own_length,
@@ -46,6 +47,7 @@ contract! {
     every_change_that_nodes_must_learn_is_in_the_feed_once,
     a_change_that_commits_late_is_in_the_feed_all_the_same,
     too_many_changes_and_old_ones_are_said_to_be_missed,
+    a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept,
     the_newest_networks_of_a_users_logins_are_remembered,
     a_live_is_changed_until_it_ends,
     lives_come_in_pages_in_id_order,

@@ -23,8 +23,6 @@ use super::{Engine, EngineRoom, Input, TokenNews, json};
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
 /// Longest time between two pings.
 const PING_SPACING_MAX: Duration = Duration::from_millis(500);
-/// Attempts to take a number after connecting.
-const NUMBER_TRIES: usize = 40;
 /// How far back a node that has just started looks at tokens: another may have died without Redis.
 const LOOK_BACK_AT_START: Duration = Duration::from_secs(600);
 /// Invalidation epochs per connection, so that those of two connections differ.
@@ -175,16 +173,6 @@ impl Engine {
                 self.subscription.next_ping = now + self.ping_spacing();
                 // The next commands show whether they work.
                 self.health.failing_since = None;
-                let (link, inputs) = (self.link.clone(), self.inputs.clone());
-                tokio::spawn(async move {
-                    for _ in 0..NUMBER_TRIES {
-                        if let Ok(taken) = link.command(redis::cmd("INCR").arg(keys::NUMBERS)).await {
-                            let _ = inputs.send(Input::NumberTaken { connection: number, number: taken });
-                            return;
-                        }
-                        tokio::time::sleep(CONNECT_EVERY).await;
-                    }
-                });
                 if let Some(handlers) = &self.handlers {
                     (handlers.on_signal)(Signal::CatalogueChanged);
                 }
@@ -193,13 +181,6 @@ impl Engine {
                     self.subscribe(live_id);
                 }
             }
-        }
-    }
-
-    pub(super) fn take_number(&mut self, connection: u64, number: u64) {
-        if connection == self.subscription.number {
-            self.number = Some(number);
-            self.pass_number();
         }
     }
 

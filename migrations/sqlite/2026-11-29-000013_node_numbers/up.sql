@@ -1,0 +1,2 @@
+-- One node needs no number.
+SELECT 1;
