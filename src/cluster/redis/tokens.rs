@@ -312,7 +312,7 @@ impl TokenStore for RedisTokens {
         async move {
             let digest = digest(&token);
             let known = self.stored.known(user, &digest).await?;
-            if !known.token.as_ref().is_some_and(|current| current.digest.as_ref() == Some(&digest)) {
+            if known.token.as_ref().is_none_or(|current| current.digest.as_ref() != Some(&digest)) {
                 return self.is_current_by_redis(user, &token, known.token).await;
             }
             if known.is_fresh {
