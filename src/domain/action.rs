@@ -31,25 +31,47 @@ pub enum Action {
     EnableUser(UserId),
 }
 
+/// What an action changes in the store, beside its row of the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Nothing,
+    Comment,
+    Live,
+    User,
+}
+
+/// What is the same for all actions of a kind, and whom one is done to.
+struct Facts {
+    name: &'static str,
+    target: Option<UserId>,
+    subject: Subject,
+}
+
 impl Action {
+    const fn facts(&self) -> Facts {
+        let (name, target, subject) = match self {
+            Self::TakeDown(_) => ("take_down", None, Subject::Comment),
+            Self::Notice(_) => ("notice", None, Subject::Nothing),
+            Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
+            Self::SetStatus(_) => ("set_status", None, Subject::Live),
+            Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
+            Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
+        };
+        Facts { name, target, subject }
+    }
+
     /// The word for it in the audit table and in logs. Stored: never change one.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::TakeDown(_) => "take_down",
-            Self::Notice(_) => "notice",
-            Self::Kick(_) => "kick",
-            Self::SetStatus(_) => "set_status",
-            Self::DisableUser(_) => "disable_user",
-            Self::EnableUser(_) => "enable_user",
-        }
+        self.facts().name
     }
 
     /// The user whom it is done to.
     pub const fn target(&self) -> Option<UserId> {
-        match self {
-            Self::Kick(user) | Self::DisableUser(user) | Self::EnableUser(user) => Some(*user),
-            Self::TakeDown(_) | Self::Notice(_) | Self::SetStatus(_) => None,
-        }
+        self.facts().target
+    }
+
+    pub const fn subject(&self) -> Subject {
+        self.facts().subject
     }
 
     /// What it adds to the log of a live's room, if it adds anything. `at`: when it was done. `live`: as the action

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::{Conn, accounts, comments, lives};
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Timestamp,
-    UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Subject,
+    Timestamp, UserId,
 };
 use crate::storage::error::require_storable;
 use crate::storage::rows::USER_ENABLED;
@@ -83,8 +83,8 @@ pub async fn pending(conn: &mut Conn, until: Timestamp, max: u32) -> Result<Vec<
         let Some(live_id) = scope_id.and_then(LiveId::new) else { continue };
         // Nodes of a later version see to the actions that only they know.
         let Some(action) = action_of(&name, target_id, &arguments) else { continue };
-        let change = match action {
-            Action::SetStatus(_) => match lives::by_id(conn, live_id).await? {
+        let change = match action.subject() {
+            Subject::Live => match lives::by_id(conn, live_id).await? {
                 Some(row) => Change::Live(Box::new(row)),
                 None => continue,
             },
@@ -105,9 +105,9 @@ pub async fn logged(conn: &mut Conn, ids: Vec<ActionId>) -> Result<(), StoreErro
 /// Locks the row that the action changes, if it changes one whose present state matters, and says what its
 /// status is.
 async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, StoreError> {
-    match (&record.action, record.scope) {
-        (Action::SetStatus(_), Scope::Live(live_id)) => lock_live_status(conn, live_id).await,
-        (Action::DisableUser(user) | Action::EnableUser(user), Scope::Site) => lock_user_status(conn, *user).await,
+    match (record.action.subject(), record.scope, record.action.target()) {
+        (Subject::Live, Scope::Live(live_id), _) => lock_live_status(conn, live_id).await,
+        (Subject::User, Scope::Site, Some(user)) => lock_user_status(conn, user).await,
         _ => Ok(None),
     }
 }
@@ -283,16 +283,18 @@ impl EarlierAction {
             return Ok(Performed::Refused(Reject::DuplicateConflict));
         }
         let gone = || StoreError::Fault(format!("audit {}: what it is about is gone", self.id));
-        let change = match (&record.action, record.scope) {
-            (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
-                let removed = comments::remove(conn, live_id, *comment_id, Timestamp(self.at)).await?;
+        let action = &record.action;
+        let change = match (action.subject(), record.scope, action.target()) {
+            (Subject::Comment, Scope::Live(live_id), _) => {
+                let id = self.target_id.and_then(CommentId::new).ok_or_else(gone)?;
+                let removed = comments::remove(conn, live_id, id, Timestamp(self.at)).await?;
                 Change::CommentRemoved(removed.ok_or_else(gone)?.1)
             }
-            (Action::SetStatus(_), Scope::Live(live_id)) => {
+            (Subject::Live, Scope::Live(live_id), _) => {
                 Change::Live(Box::new(lives::by_id(conn, live_id).await?.ok_or_else(gone)?))
             }
-            (Action::DisableUser(user) | Action::EnableUser(user), _) => {
-                let user = accounts::by_id(conn, *user).await?.ok_or_else(gone)?;
+            (Subject::User, _, Some(user)) => {
+                let user = accounts::by_id(conn, user).await?.ok_or_else(gone)?;
                 let enabled = matches!(record.action, Action::EnableUser(_));
                 Change::User(Box::new(User { enabled, ..user }))
             }
