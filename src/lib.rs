@@ -142,13 +142,15 @@
 //!
 //! # How to add an action
 //!
-//! 1. `domain/action.rs`: a variant of [`domain::Action`], its name, its target if it is done to a user, who may do
-//!    it (and a line of the table in the tests), and what it adds to the room's log.
-//! 2. `storage/queries/actions.rs`: what it changes, and what was asked for beside the target, both ways.
-//! 3. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
+//! 1. `domain/action.rs`: a variant of [`domain::Action`]; one line with its name, its target if it is done to a
+//!    user, and what it changes; who may do it (and a line of the table in the tests); what it adds to the room's log.
+//! 2. `storage/queries/actions.rs`: how it makes its change (with a query of its own beside it), and what was asked
+//!    for beside the target, written and read.
+//! 3. `protocol/command.rs`: one arm that reads it from a socket.
+//! 4. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
-//! That is all of an action whose event exists already: 4 files and 10 places. An action with a new event needs
-//! that as well. A rule that refuses in words of its own is a variant in
+//! That is all of an action whose event exists already, at most 6 files and 12 places. `set_title` is one: it is in
+//! these five files and `storage/queries/lives.rs`, in 11 places. An action with a new event needs that as well. A rule that refuses in words of its own is a variant in
 //! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!
 //! # How to add an event

@@ -6,6 +6,8 @@ use super::{ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Ti
 
 /// Longest text of a notice, in characters.
 pub const NOTICE_CHARS_MAX: usize = 200;
+/// Longest title of a live, in characters.
+pub const TITLE_CHARS_MAX: usize = 100;
 /// Longest reason for an action, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
 
@@ -26,6 +28,8 @@ pub enum Action {
     Kick(UserId),
     /// Starts, pauses, resumes or ends a live.
     SetStatus(LiveStatus),
+    /// Gives a live that has not ended another title.
+    SetTitle(Arc<str>),
     /// Ends a user's sessions and refuses new ones.
     DisableUser(UserId),
     EnableUser(UserId),
@@ -54,6 +58,7 @@ impl Action {
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
+            Self::SetTitle(_) => ("set_title", None, Subject::Live),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
         };
@@ -82,7 +87,7 @@ impl Action {
                 Some(EntryContent::Event(RoomEvent::Removed { live_id, comment_id: *comment_id }))
             }
             Self::Notice(text) => Some(EntryContent::Event(RoomEvent::Notice { live_id, text: text.clone() })),
-            Self::SetStatus(_) => live.map(Live::status_entry),
+            Self::SetStatus(_) | Self::SetTitle(_) => live.map(Live::status_entry),
             Self::Kick(user) => Some(EntryContent::Control(Control::Kick { user: *user, at })),
             Self::DisableUser(_) | Self::EnableUser(_) => None,
         }
@@ -191,7 +196,9 @@ impl Role {
 /// takes a higher rank. Errors: `NotAllowed`; `BadRequest` for an action that does not exist in this scope.
 pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> Result<(), Reject> {
     let is_allowed = match (action, scope) {
-        (Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_), Scope::Live(_)) => role >= Role::Streamer,
+        (Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_) | Action::SetTitle(_), Scope::Live(_)) => {
+            role >= Role::Streamer
+        }
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
@@ -217,6 +224,7 @@ mod tests {
             (Action::TakeDown(CommentId::FIRST), LIVE, [false, true, true]),
             (Action::Notice("hello".into()), LIVE, [false, true, true]),
             (Action::Kick(user), LIVE, [false, true, true]),
+            (Action::SetTitle("tonight".into()), LIVE, [false, true, true]),
             (Action::SetStatus(LiveStatus::Scheduled), LIVE, [false, false, false]),
             (Action::SetStatus(LiveStatus::OnAir), LIVE, [false, true, false]),
             (Action::SetStatus(LiveStatus::Paused), LIVE, [false, true, false]),

@@ -31,7 +31,7 @@ mod room;
 
 pub use action::{
     Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX,
-    Role, Scope, Subject, is_text, may,
+    Role, Scope, Subject, TITLE_CHARS_MAX, is_text, may,
 };
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::actors::operations::OperationError;
-use crate::domain::{Action, LiveId, LiveStatus, Principal, Reject, Scope, UserId};
+use crate::domain::{Action, LiveId, LiveStatus, Principal, Reject, Scope, TITLE_CHARS_MAX, UserId};
 use crate::storage::LiveRow;
 
 use super::error::{ApiError, ApiResult, ok};
@@ -17,7 +17,6 @@ use super::signed_in::{SignedIn, asker};
 use super::views::{LiveView, LiveWithOwnerView, SignedView};
 use super::{ApiState, requested};
 
-const TITLE_CHARS_MAX: usize = 100;
 const COVER_CHARS_MAX: usize = 500;
 /// 20 of 62 characters: 119 bits, so no two lives ever get the same.
 const KEY_CHARS: usize = 20;

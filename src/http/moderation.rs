@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::domain::{
-    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject, Scope, UserId,
-    is_text,
+    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject, Scope,
+    TITLE_CHARS_MAX, UserId, is_text,
 };
 use crate::storage::Change;
 
@@ -107,6 +107,33 @@ pub async fn close(state: web::Data<ApiState>, request: HttpRequest, body: Reque
         }
         Err(error) => Err(error.into()),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TitleBody {
+    title: String,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TitleView {
+    live_id: i64,
+    title: String,
+}
+
+/// POST /admin/rooms/{live_id}/title: gives a live that has not ended another title. Members receive `live`.
+pub async fn set_title(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let TitleBody { title, request_id, reason } = body.json()?;
+    if !is_text(&title, TITLE_CHARS_MAX) {
+        return Err(invalid("title must be 1 to 100 characters, none of them U+0000"));
+    }
+    let action = Action::SetTitle(title.as_str().into());
+    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
+    ok(TitleView { live_id: live_id.get(), title })
 }
 
 #[derive(Deserialize)]

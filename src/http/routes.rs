@@ -35,6 +35,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/rooms/{live_id}", admin::room))
                 .service(delete(state, "/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
+                .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
                 .service(post(state, "/rooms/{live_id}/close", moderation::close))
                 .service(post(state, "/users/{id}/coins", admin::grant_coins))

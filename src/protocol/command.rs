@@ -8,7 +8,7 @@ use super::payload::FieldFault;
 use crate::config::LimitsConfig;
 use crate::domain::{
     AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position, REASON_CHARS_MAX,
-    Reject, RequestId, RoomCommand, UserId, is_text,
+    Reject, RequestId, RoomCommand, TITLE_CHARS_MAX, UserId, is_text,
 };
 
 /// One command, decoded but not yet believed.
@@ -127,6 +127,9 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
         "notice" => text(fields, "text", NOTICE_CHARS_MAX)
             .map(|text| Action::Notice(text.into()))
             .ok_or(bad("text: 1 to 200 characters, none of them U+0000")),
+        "setTitle" => text(fields, "title", TITLE_CHARS_MAX)
+            .map(|title| Action::SetTitle(title.into()))
+            .ok_or(bad("title: 1 to 100 characters, none of them U+0000")),
         _ => return None,
     })
 }

@@ -121,6 +121,7 @@ async fn apply(
     match (&record.action, record.scope) {
         (Action::TakeDown(comment_id), Scope::Live(live_id)) => take_down(conn, live_id, *comment_id, record.at).await,
         (Action::SetStatus(to), Scope::Live(live_id)) => set_status(conn, live_id, status, *to, record.at).await,
+        (Action::SetTitle(to), Scope::Live(live_id)) => set_title(conn, live_id, to, record.at).await,
         (Action::DisableUser(user), Scope::Site) => set_enabled(conn, *user, status, false, record.at).await,
         (Action::EnableUser(user), Scope::Site) => set_enabled(conn, *user, status, true, record.at).await,
         (Action::Notice(_) | Action::Kick(_), _) => {
@@ -158,6 +159,21 @@ async fn set_status(
     let row = lives::set_status(conn, live_id, to, at).await?;
     let (before, after) = (json!({"status": before}), json!({"status": to.code()}));
     Ok(Ok(Changed { before: Some(before), after: Some(after), change: Change::Live(Box::new(row)) }))
+}
+
+async fn set_title(
+    conn: &mut Conn,
+    live_id: LiveId,
+    to: &str,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some(row) = lives::by_id(conn, live_id).await? else { return Ok(Err(Reject::LiveNotFound)) };
+    if row.live.status == LiveStatus::Ended {
+        return Ok(Err(Reject::LiveEnded));
+    }
+    let before = json!({"title": row.live.title});
+    let row = lives::set_title(conn, live_id, to, at).await?;
+    Ok(Ok(Changed { before: Some(before), after: Some(json!({"title": to})), change: Change::Live(Box::new(row)) }))
 }
 
 async fn set_enabled(
@@ -238,6 +254,7 @@ fn arguments(action: &Action) -> Value {
     match action {
         Action::Notice(text) => json!({"text": **text}),
         Action::SetStatus(status) => json!({"status": status.code()}),
+        Action::SetTitle(title) => json!({"title": **title}),
         Action::TakeDown(_) | Action::Kick(_) | Action::DisableUser(_) | Action::EnableUser(_) => json!({}),
     }
 }
@@ -248,6 +265,7 @@ fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Acti
     Some(match name {
         "take_down" => Action::TakeDown(CommentId::new(target_id?)?),
         "notice" => Action::Notice(arguments["text"].as_str()?.into()),
+        "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
         "kick" => Action::Kick(UserId::new(target_id?)?),
         "set_status" => {
             let code = arguments["status"].as_i64().and_then(|code| i16::try_from(code).ok())?;

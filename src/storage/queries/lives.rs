@@ -76,6 +76,16 @@ pub async fn set_status(conn: &mut Conn, id: LiveId, status: LiveStatus, at: Tim
         .try_into()
 }
 
+pub async fn set_title(conn: &mut Conn, id: LiveId, title: &str, at: Timestamp) -> Result<LiveRow, StoreError> {
+    require_storable(&[title])?;
+    diesel::update(lives::table.find(id.get()))
+        .set((lives::title.eq(title), lives::updated_at.eq(at.0)))
+        .returning(LiveRecord::as_returning())
+        .get_result(conn)
+        .await?
+        .try_into()
+}
+
 /// The sum is the live's own total, which the audit proves equal to that of its gifts.
 pub async fn ledger(conn: &mut Conn, live_id: LiveId) -> Result<LiveLedger, StoreError> {
     let gifts_of_live = gift_records::table

@@ -62,6 +62,28 @@ fn a_streamer_removes_a_comment_and_a_user_and_speaks_to_all() {
 }
 
 #[test]
+fn a_live_is_renamed_by_its_streamer_and_by_operators_until_it_ends() {
+    let stage = Stage::set();
+    let mut member = stage.joined(&stage.server.user("alice"));
+    let mut streamer = Ws::connect(&stage.server, &stage.streamer);
+    let rename = |title: &str| json!({"live_id": stage.live, "title": title});
+    assert_eq!(streamer.ask("setTitle", rename("tonight"))["ok"], json!(true));
+    let event = member.event("live");
+    assert_eq!((&event["title"], &event["status"]), (&json!("tonight"), &json!(1)), "{event}");
+    let path = format!("/admin/rooms/{}/title", stage.live);
+    let answer = stage.server.admin_post(&path, &json!({"title": "civil", "reason": "rude"})).ok();
+    assert_eq!(answer, json!({"live_id": stage.live, "title": "civil"}));
+    assert_eq!(member.event("live")["title"], json!("civil"));
+    let read = stage.server.get(&format!("/api/live/read/{}", stage.live)).ok();
+    assert_eq!(read["data"]["title"], json!("civil"), "{read}");
+    for title in ["", "a\0", &"界".repeat(101)] {
+        assert_eq!(code(&streamer.ask("setTitle", rename(title))), "bad_request", "{title:?}");
+    }
+    stage.server.change_status(&stage.streamer, stage.live, "stop");
+    assert_eq!(code(&streamer.ask("setTitle", rename("too late"))), "live_ended");
+}
+
+#[test]
 fn viewers_act_on_nobody_and_a_streamer_in_its_own_lives_alone() {
     let stage = Stage::set();
     let (alice, bobby) = (stage.server.user("alice"), stage.server.user("bobby"));
