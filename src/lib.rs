@@ -227,7 +227,7 @@
 //! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/order.rs` |
 //! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/order.rs` |
 //! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_sync.rs` |
-//! | stamp | which login or logout Redis has seen last; it tells a deleted token from a lost one | `cluster/redis/token_rules.rs` |
+//! | stamp | which login or logout Redis has seen last; it distinguishes a deleted token from a lost one | `cluster/redis/token_rules.rs` |
 //! | look | a comparison of a user's token in the store with that in Redis | `cluster/redis/tokens.rs` |
 //! | signal | a notice to all nodes, best effort | [`cluster::Signal`] |
 //! | deferred join | a join that waits until this node has caught up with another | `actors/live_room/deferred_joins.rs` |

@@ -1,4 +1,4 @@
-//! What has to happen on every node: done here, told to the others, and obeyed when they tell it.
+//! Changes that take effect on every node: applied here, signalled to the others, and applied on their signals.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::live_room::RoomStats;
 use super::persister::PersisterPort;
 use super::{AskError, Overview, Rooms, SessionDirectory};
 
-/// What a node says of itself, beside what changes.
+/// The constant part of a report of a node.
 #[derive(Debug, Clone)]
 pub struct NodeIdentity {
     /// As other nodes know it.
@@ -44,7 +44,7 @@ impl Everywhere {
         self.nodes.signal(Signal::Recheck(user));
     }
 
-    /// Has all sessions of a user prove again who they are: something may have befallen it.
+    /// Has all sessions of a user authenticate again: its tokens or its account may have changed.
     pub fn recheck(&self, user: UserId) {
         self.sessions.recheck(user);
         self.nodes.signal(Signal::Recheck(user));
@@ -64,12 +64,12 @@ impl Everywhere {
         self.nodes.signal(Signal::CatalogueChanged);
     }
 
-    /// Since when this node is alone although it has others.
+    /// Since when this node is partitioned from the others.
     pub fn alone_since(&self) -> Option<Timestamp> {
         self.nodes.alone_since()
     }
 
-    /// Does what another node says. Must not block: it runs on the cluster's thread.
+    /// Handles a signal of another node. Must not block: it runs on the cluster's thread.
     pub fn obey(&self, signal: Signal) {
         match signal {
             Signal::Recheck(user) => self.sessions.recheck(user),
@@ -91,7 +91,7 @@ impl Everywhere {
         }
     }
 
-    /// What this node says of itself and, as asked, of its rooms. A part that does not answer in time is left out.
+    /// The report of this node and, as asked, of its rooms. A part that does not answer in time is left out.
     pub fn report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
         let node = self.clone();
         async move {
@@ -123,7 +123,7 @@ impl Everywhere {
         .boxed()
     }
 
-    /// What all nodes say of themselves and, as asked, of their rooms.
+    /// The reports of all nodes and, as asked, of their rooms.
     pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<NodeReports, AskError> {
         // A registry that does not answer is worth an error, not an empty list.
         self.rooms.ping().await?;

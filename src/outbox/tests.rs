@@ -175,7 +175,7 @@ async fn a_push_reaches_a_socket_that_keeps_up_by_itself() {
 }
 
 #[actix_web::test]
-async fn a_stopped_reader_costs_its_bound_and_hears_whole_frames_in_order_when_it_reads_on() {
+async fn a_stopped_reader_costs_its_bound_and_receives_whole_frames_in_order_when_it_reads_on() {
     const BOUND: OutboxLimits = OutboxLimits { packets_max: 64, bytes_max: 64 << 10 };
     let (server, mut client) = sockets().await;
     socket2::SockRef::from(&*server).set_send_buffer_size(4_096).unwrap();

@@ -91,7 +91,15 @@ const RETIRED_WORDS: &[(&str, &str)] = &[
     ("aside", "blocked, or deferred"),
     ("befell", "changed"),
     ("evening", "room, or run"),
+    ("hear", "receive"),
+    ("heard", "received"),
+    ("hears", "receives"),
     ("manieth", "sequence number"),
+    ("patience", "timeout"),
+    ("tell", "deliver, publish, notify, or distinguish"),
+    ("telling", "delivering, publishing, or notifying"),
+    ("tells", "delivers, publishes, notifies, or distinguishes"),
+    ("told", "delivered, published, notified, or distinguished"),
     ("untold", "not announced"),
 ];
 

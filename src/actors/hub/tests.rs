@@ -48,7 +48,7 @@ fn received(outlet: &Outlet) -> Vec<String> {
 }
 
 #[test]
-fn everybody_hears_all_events_and_then_its_answers() {
+fn every_member_receives_all_events_and_then_its_answers() {
     let mut hub = hub();
     let members = [outlet(1, Codec::PlainJson), outlet(2, Codec::Eio4), outlet(3, Codec::Eio3)];
     pass(&mut hub, 0, members.iter().map(|member| (0, HubItem::Attach(member.clone()))).collect());
@@ -63,7 +63,7 @@ fn everybody_hears_all_events_and_then_its_answers() {
 }
 
 #[test]
-fn who_joins_within_a_batch_hears_nothing_from_before() {
+fn a_member_that_joins_within_a_batch_receives_nothing_from_before() {
     let mut hub = hub();
     let (old, new) = (outlet(1, Codec::PlainJson), outlet(2, Codec::PlainJson));
     pass(&mut hub, 0, vec![(0, HubItem::Attach(old.clone()))]);
@@ -79,7 +79,7 @@ fn who_joins_within_a_batch_hears_nothing_from_before() {
 }
 
 #[test]
-fn who_leaves_within_a_batch_hears_nothing_from_after() {
+fn a_member_that_leaves_within_a_batch_receives_nothing_from_after() {
     let mut hub = hub();
     let (stays, leaves, visits) =
         (outlet(1, Codec::PlainJson), outlet(2, Codec::PlainJson), outlet(3, Codec::PlainJson));

@@ -85,10 +85,10 @@ async fn an_idle_room_is_retired_and_opened_again_by_the_next_join() {
     let left = alice.ask(2, "leaveLive", json!({})).await;
     assert_eq!(left["ok"], json!(true));
 
-    let mut patience = 1_000;
+    let mut tries_left = 1_000;
     while !node.rooms.overview(None).await.unwrap().rooms.is_empty() {
-        patience -= 1;
-        assert!(patience > 0, "the room is never retired");
+        tries_left -= 1;
+        assert!(tries_left > 0, "the room is never retired");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
@@ -140,10 +140,10 @@ async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_w
     for guest in [&mut alice, &mut bob] {
         assert_eq!(guest.ask(3, "leaveLive", json!({})).await["ok"], json!(true));
     }
-    let mut patience = 1_000;
+    let mut tries_left = 1_000;
     while node.rooms.locate(other.live.id).await.is_err() {
-        patience -= 1;
-        assert!(patience > 0, "the empty room never makes way");
+        tries_left -= 1;
+        assert!(tries_left > 0, "the empty room never makes way");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let open: Vec<LiveId> = node.rooms.overview(None).await.unwrap().rooms.iter().map(|room| room.live.id).collect();
@@ -203,7 +203,7 @@ async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
 }
 
 #[actix::test]
-async fn an_action_that_comes_while_its_room_is_loading_is_the_first_thing_the_room_hears() {
+async fn an_action_that_comes_while_its_room_is_loading_is_the_first_that_the_room_applies() {
     let node = Node::start().await;
     let row = node.store.live(node.live).await.unwrap().unwrap();
     let ended = Live { status: LiveStatus::Ended, ..row.live };

@@ -25,11 +25,11 @@ const NODES: usize = 3;
 const STEPS: usize = 120;
 const RUNS: u64 = 60;
 /// Nobody waits for a Redis on this machine for longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Every comment is wanted, however late.
 const SINCE: Timestamp = Timestamp(i64::MIN);
 
-/// What a member of one node hears.
+/// The events that a member of one node receives.
 #[derive(Default)]
 struct Member {
     delivered: Vec<(Epoch, u64, String)>,
@@ -37,8 +37,8 @@ struct Member {
 }
 
 impl Member {
-    /// Hears events, and complains about one that comes twice or out of its count.
-    fn hear(&mut self, events: Vec<Sequenced>, run: u64) {
+    /// Receives events, and panics on one that comes twice or out of its order.
+    fn receive(&mut self, events: Vec<Sequenced>, run: u64) {
         for Sequenced { epoch, offset, event } in events {
             let text = text_of(&event);
             let before = self.delivered.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
@@ -104,7 +104,7 @@ impl World {
     async fn new(url: &str, run: u64) -> Self {
         let address = Arc::new(Address::parse(url).unwrap());
         let live_id = LiveId::new(i64::try_from(run).unwrap() + 1).unwrap();
-        let link = Link::new(address.clone(), 4, PATIENCE);
+        let link = Link::new(address.clone(), 4, LISTEN_TIMEOUT);
         let mut world = Self {
             live_id,
             run,
@@ -117,13 +117,13 @@ impl World {
         };
         for origin in 1..=NODES as u64 {
             let (push, pushed) = mpsc::unbounded_channel();
-            let heard = move |info: redis::PushInfo| {
+            let on_push = move |info: redis::PushInfo| {
                 if let [redis::Value::BulkString(_), redis::Value::BulkString(payload)] = &info.data[..] {
                     let _ = push.send(String::from_utf8(payload.clone()).unwrap());
                 }
                 Ok(())
             };
-            let mut subscription = address.listen(PATIENCE, heard).await.unwrap();
+            let mut subscription = address.listen(LISTEN_TIMEOUT, on_push).await.unwrap();
             subscription.subscribe(keys::room_channel(live_id), true).await.unwrap();
             let order = RoomOrder::new(origin, Timestamp(0));
             world.nodes.push(Node {
@@ -162,7 +162,7 @@ impl World {
         let node = &mut self.nodes[index];
         for delivered in node.order.take_out() {
             match delivered {
-                FromLog::Ordered(events) => node.member.hear(events, self.run),
+                FromLog::Ordered(events) => node.member.receive(events, self.run),
                 FromLog::Control(control) => node.member.control(control, self.run),
                 other => panic!("neither events nor controls: {other:?}"),
             }
@@ -336,7 +336,7 @@ fn delivered(node: &Node) -> HashSet<&str> {
 }
 
 #[tokio::test]
-async fn members_hear_every_event_once_and_in_one_order_whatever_gets_lost_on_the_way() {
+async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on_the_way() {
     let redis = match server::Redis::start(server::Keeps::Saved) {
         Ok(redis) => redis,
         Err(reason) => return println!("skipped: {reason}"),
