@@ -24,7 +24,7 @@ use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
 use crate::actors::registry::Registry;
 use crate::actors::session::SessionServices;
-use crate::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
+use crate::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords, token_origin_reader};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
@@ -126,7 +126,7 @@ impl App {
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
         let directory = Arc::new(SessionDirectory::default());
         let listener = listener::bind(config)?;
-        let everywhere = Arc::new(Everywhere {
+        let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity {
                 name: cluster.name,
                 address: listener.address.to_string(),
@@ -139,7 +139,7 @@ impl App {
             nodes: cluster.nodes.clone(),
             clock: clock.clone(),
         });
-        let operations = Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone()));
+        let operations = Arc::new(Operations::new(store.clone(), cluster_control.clone(), clock.clone()));
         let sessions = Arc::new(SessionServices {
             auth: auth.clone(),
             rooms: rooms.clone(),
@@ -149,16 +149,16 @@ impl App {
             config: config.clone(),
             clock: clock.clone(),
         });
-        reconcile::start(&everywhere, operations.clone(), config);
+        reconcile::start(&cluster_control, operations.clone(), config);
         match change_feed {
-            Some(feed) => feed.follow(everywhere.clone(), auth.clone()),
-            None => reconcile::start_accounts(&everywhere, store.clone(), config),
+            Some(feed) => feed.follow(cluster_control.clone(), auth.clone()),
+            None => reconcile::start_accounts(&cluster_control, store.clone(), config),
         }
         if let Some(redis) = cluster.redis {
-            let (obeys, reports) = (everywhere.clone(), everywhere.clone());
+            let (control, reports) = (cluster_control.clone(), cluster_control.clone());
             redis.serve(NodeHandlers {
-                address: everywhere.identity.address.clone(),
-                on_signal: Box::new(move |signal| obeys.obey(signal)),
+                address: cluster_control.identity.address.clone(),
+                on_signal: Box::new(move |signal| control.handle_signal(signal)),
                 report: Box::new(move |asked| reports.report(asked)),
             });
         }
@@ -170,7 +170,7 @@ impl App {
             catalogue: catalogue.clone(),
             rooms,
             operations,
-            everywhere,
+            cluster_control,
             clock,
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),

@@ -85,7 +85,7 @@
 //!    nodes see and which has no offset. `actors/registry/rooms.rs` hands an event to the room if it is open on this
 //!    node (`actors/live_room/moderation.rs`), and all else to the broker, whose log every node follows. Each entry has
 //!    a key, so that appending it again has no effect. Other actions are about a user's sessions, which
-//!    `actors/everywhere.rs` reaches on all nodes.
+//!    `actors/cluster_control.rs` reaches on all nodes.
 //! 5. Once the log has the entry, the action is pending no more. `actors/reconcile.rs` has every node deliver those
 //!    that stay pending, because Redis was away or their node died: [`actors::Operations::deliver_pending`].
 //!
@@ -110,7 +110,7 @@
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere when Redis is back |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
-//! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/everywhere.rs` | happens here; other nodes find out when they look again |
+//! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
 //! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!

@@ -14,7 +14,7 @@ use crate::auth::Auth;
 use crate::domain::LiveId;
 use crate::storage::{CHANGES_KEPT, FeedPage, FeedPosition, RowChange, Store, StoreError};
 
-use super::Everywhere;
+use super::ClusterControl;
 use super::reconcile::FailureLog;
 
 /// Time between an answer and the next poll. Shorter costs queries, longer delays a ban.
@@ -39,7 +39,7 @@ impl ChangeFeed {
     }
 
     /// Begins to follow it, on the calling thread and until its system ends.
-    pub fn follow(mut self, node: Arc<Everywhere>, auth: Arc<Auth>) {
+    pub fn follow(mut self, node: Arc<ClusterControl>, auth: Arc<Auth>) {
         actix_rt::spawn(async move {
             let mut log = FailureLog::new("change feed");
             let mut removed_at = Instant::now();
@@ -74,7 +74,7 @@ impl ChangeFeed {
     }
 }
 
-fn apply(node: &Everywhere, auth: &Auth, changed: Vec<RowChange>) {
+fn apply(node: &ClusterControl, auth: &Auth, changed: Vec<RowChange>) {
     let mut lives: Vec<LiveId> = Vec::new();
     for change in changed {
         match change {

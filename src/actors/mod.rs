@@ -8,7 +8,7 @@
 
 pub mod ask;
 pub mod change_feed;
-pub mod everywhere;
+pub mod cluster_control;
 pub mod hub;
 pub mod live_room;
 pub mod node_number;
@@ -25,7 +25,7 @@ pub use crate::cluster::{
     LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage, SilentNode,
 };
 pub use ask::AskError;
-pub use everywhere::{Everywhere, NodeIdentity};
+pub use cluster_control::{ClusterControl, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats};
 pub use operations::{Operations, Requested};
 pub use registry::{Overview, Rooms};

@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, PendingAction, Performed, Store, StoreError};
 
-use super::{AskError, Everywhere};
+use super::{AskError, ClusterControl};
 
 /// A pending action is delivered again after this: whoever did it has applied it by then as a rule.
 const PENDING_FOR_MS: i64 = 1_000;
@@ -68,13 +68,13 @@ impl Requested {
 /// What actions work with.
 pub struct Operations {
     store: Arc<dyn Store>,
-    everywhere: Arc<Everywhere>,
+    cluster_control: Arc<ClusterControl>,
     clock: Arc<dyn Clock>,
 }
 
 impl Operations {
-    pub fn new(store: Arc<dyn Store>, everywhere: Arc<Everywhere>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, everywhere, clock }
+    pub fn new(store: Arc<dyn Store>, cluster_control: Arc<ClusterControl>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, cluster_control, clock }
     }
 
     /// Does what is asked for, or says why not. When this returns the change is durable, and applied on this
@@ -91,7 +91,7 @@ impl Operations {
         }
         if let Scope::Live(live_id) = scope
             && record.action.needs_open_room()
-            && !self.everywhere.rooms.may_be_open(live_id).await?
+            && !self.cluster_control.rooms.may_be_open(live_id).await?
         {
             return self.refuse(record, Reject::RoomNotOpen).await;
         }
@@ -105,7 +105,7 @@ impl Operations {
                 {
                     self.apply(live_id, entry).await?;
                 } else if let (Action::DisableUser(user), false) = (action, is_repeated) {
-                    self.everywhere.revoke(*user, Disconnect::Disabled);
+                    self.cluster_control.revoke(*user, Disconnect::Disabled);
                 }
                 Ok(change)
             }
@@ -154,7 +154,7 @@ impl Operations {
             && let Some(row) = self.store.live(live_id).await?
         {
             let content = row.live.status_entry();
-            self.everywhere.rooms.apply_here(live_id, ActionEntry { id, content }).await?;
+            self.cluster_control.rooms.apply_here(live_id, ActionEntry { id, content }).await?;
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Operations {
     /// Applies what an action adds to the log of a room, which was stored as pending.
     async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), OperationError> {
         let id = entry.id;
-        if self.everywhere.apply(live_id, entry).await?
+        if self.cluster_control.apply(live_id, entry).await?
             && let Err(fault) = self.store.actions_logged(vec![id]).await
         {
             warn!("action stays pending though its room has it: id={id} error={fault}");
@@ -177,7 +177,7 @@ impl Operations {
         let mut logged = Vec::new();
         for PendingAction { live_id, entry } in self.store.pending_actions(until, PENDING_MAX).await? {
             let id = entry.id;
-            match self.everywhere.rooms.deliver(live_id, entry).await {
+            match self.cluster_control.rooms.deliver(live_id, entry).await {
                 Ok(true) => logged.push(id),
                 // Neither are the others delivered now.
                 Ok(false) | Err(_) => break,

@@ -9,13 +9,13 @@ use crate::config::Config;
 use crate::domain::UserId;
 use crate::storage::{Store, StoreError};
 
-use super::{Everywhere, Operations};
+use super::{ClusterControl, Operations};
 
 /// Accounts of one query.
 const CHUNK: usize = 500;
 
 /// Begins to look, on the calling thread and until its system ends.
-pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, config: &Config) {
+pub fn start(cluster_control: &Arc<ClusterControl>, operations: Arc<Operations>, config: &Config) {
     let pending_every = config.rooms.reconcile_ms.duration();
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("pending actions");
@@ -25,7 +25,7 @@ pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, config: 
         }
     });
     let catalogue_every = config.rooms.reconcile_ms.duration();
-    let catalogue = everywhere.catalogue.clone();
+    let catalogue = cluster_control.catalogue.clone();
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("gift catalogue");
         loop {
@@ -36,8 +36,8 @@ pub fn start(everywhere: &Arc<Everywhere>, operations: Arc<Operations>, config: 
 }
 
 /// Begins to compare accounts with their rows. For a store without a change feed, which says it sooner.
-pub fn start_accounts(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, config: &Config) {
-    let (node, every) = (everywhere.clone(), config.auth.recheck_ms.duration());
+pub fn start_accounts(cluster_control: &Arc<ClusterControl>, store: Arc<dyn Store>, config: &Config) {
+    let (node, every) = (cluster_control.clone(), config.auth.recheck_ms.duration());
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("accounts");
         loop {
@@ -50,7 +50,7 @@ pub fn start_accounts(everywhere: &Arc<Everywhere>, store: Arc<dyn Store>, confi
 /// Has the sessions of disabled users prove again who they are. Their own look decides: between the
 /// query and that look the account may have been enabled again. One query by primary key for each 500
 /// users connected, one after the other.
-async fn recheck_disabled(node: &Everywhere, store: &dyn Store) -> Result<(), StoreError> {
+async fn recheck_disabled(node: &ClusterControl, store: &dyn Store) -> Result<(), StoreError> {
     let users: Vec<UserId> = node.sessions.users();
     for chunk in users.chunks(CHUNK) {
         for user in store.disabled_users(chunk.to_vec()).await? {

@@ -17,7 +17,7 @@ use super::live_room::{RoomServices, room_settings};
 use super::persister::{Persister, PersisterPort};
 use super::registry::{Registry, Rooms};
 use super::session::{Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub};
-use super::{Everywhere, NodeIdentity, Operations};
+use super::{ClusterControl, NodeIdentity, Operations};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, SystemClock};
@@ -86,7 +86,7 @@ impl Node {
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
         let (directory, nodes) = (Arc::new(SessionDirectory::default()), Arc::new(SingleNode));
-        let everywhere = Arc::new(Everywhere {
+        let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity { name: "test".into(), address: "127.0.0.1:0".into(), started_at: now },
             sessions: directory.clone(),
             rooms: rooms.clone(),
@@ -95,7 +95,7 @@ impl Node {
             nodes: nodes.clone(),
             clock: clock.clone(),
         });
-        let operations = Arc::new(Operations::new(store.clone(), everywhere, clock.clone()));
+        let operations = Arc::new(Operations::new(store.clone(), cluster_control, clock.clone()));
         let services =
             Arc::new(SessionServices { auth, rooms: rooms.clone(), directory, nodes, operations, config, clock });
         let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });

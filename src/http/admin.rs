@@ -75,7 +75,7 @@ fn same_token(found: &str, expected: &str) -> bool {
 
 /// GET /admin/nodes: all nodes that count as alive, this one first and those that do not answer last.
 pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
-    ok(NodeView::all(state.everywhere.reports(RoomsAsked::Totals).await?))
+    ok(NodeView::all(state.cluster_control.reports(RoomsAsked::Totals).await?))
 }
 
 /// GET /admin/rooms?after={live id}&limit={1 to 100}: one page of the rooms open on any node, by live id, of 100
@@ -83,7 +83,7 @@ pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
 /// be shorter than `limit`, for rooms that do not answer in time are left out. Other values are answered with 400.
 pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let page = rooms_page(request.query_string())?;
-    let reports = state.everywhere.reports(RoomsAsked::Page(page)).await?;
+    let reports = state.cluster_control.reports(RoomsAsked::Page(page)).await?;
     let (rooms, next_after) = ClusterRoomView::page(reports.answered, page);
     let mut response = ok(rooms)?;
     if let Some(after) = next_after {
@@ -176,7 +176,7 @@ pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiRe
     }
     let row = state.store.create_gift(name, image, Coins::new(coin), state.clock.now()).await?;
     state.catalogue.insert(row.clone());
-    state.everywhere.catalogue_changed();
+    state.cluster_control.catalogue_changed();
     info!("gift created: gift_id={} price={coin}", row.gift.id);
     ok(GiftView::from(row))
 }

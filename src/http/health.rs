@@ -40,7 +40,7 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     let verdict = latest.insert(verdict);
     if verdict.failing.is_empty() {
         // A node that is alone serves its own members: others would not be served better elsewhere.
-        match state.everywhere.alone_since() {
+        match state.cluster_control.alone_since() {
             Some(_) => HttpResponse::Ok().json(json!({"status": "ready", "alone": true})),
             None => HttpResponse::Ok().json(json!({"status": "ready"})),
         }

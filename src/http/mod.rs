@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use crate::actors::{Everywhere, Operations, Requested, Rooms};
+use crate::actors::{ClusterControl, Operations, Requested, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::client_address::client_of;
@@ -56,7 +56,7 @@ pub struct ApiState {
     pub passwords: Arc<Passwords>,
     pub catalogue: Arc<GiftCatalogue>,
     pub rooms: Rooms,
-    pub everywhere: Arc<Everywhere>,
+    pub cluster_control: Arc<ClusterControl>,
     pub operations: Arc<Operations>,
     pub clock: Arc<dyn Clock>,
     pub login_limiter: Arc<LoginLimiter>,

@@ -84,8 +84,8 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Reque
     origin.remember(&state, user.id).await?;
     let started = state.auth.start_session(&user).await;
     // A call that failed may have been done all the same: then the sessions find out themselves.
-    let token = started.inspect_err(|_| state.everywhere.recheck(user.id))?;
-    state.everywhere.revoke(user.id, Disconnect::Unauthorized);
+    let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
+    state.cluster_control.revoke(user.id, Disconnect::Unauthorized);
     ok(SessionView { user: user.into(), token })
 }
 
@@ -93,8 +93,8 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Reque
 pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> ApiResult {
     let user = identity.profile.id;
     // As for a login.
-    state.auth.end_session(user).await.inspect_err(|_| state.everywhere.recheck(user))?;
-    state.everywhere.revoke(user, Disconnect::Unauthorized);
+    state.auth.end_session(user).await.inspect_err(|_| state.cluster_control.recheck(user))?;
+    state.cluster_control.revoke(user, Disconnect::Unauthorized);
     ok("ok")
 }
 

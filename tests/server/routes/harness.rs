@@ -10,7 +10,7 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use liveroom::actors::live_room::{RoomServices, room_settings};
 use liveroom::actors::persister::{Persister, PersisterPort};
 use liveroom::actors::registry::Registry;
-use liveroom::actors::{Everywhere, NodeIdentity, Operations, Rooms, SessionDirectory};
+use liveroom::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
@@ -106,7 +106,7 @@ impl TestApi {
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
         let rooms = start_rooms(config.clone(), store.clone(), persister.clone(), catalogue.clone(), clock.clone());
-        let everywhere = Arc::new(Everywhere {
+        let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
             sessions: Arc::new(SessionDirectory::default()),
             rooms: rooms.clone(),
@@ -118,8 +118,8 @@ impl TestApi {
         let state = ApiState {
             auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
             passwords: Arc::new(Passwords::new(2)),
-            operations: Arc::new(Operations::new(store.clone(), everywhere.clone(), clock.clone())),
-            everywhere,
+            operations: Arc::new(Operations::new(store.clone(), cluster_control.clone(), clock.clone())),
+            cluster_control,
             rooms,
             catalogue,
             clock: clock.clone(),

@@ -25,8 +25,8 @@ pub struct NodeIdentity {
     pub started_at: Timestamp,
 }
 
-/// This node and the others.
-pub struct Everywhere {
+/// Applies changes on this node and signals them to the others.
+pub struct ClusterControl {
     pub identity: NodeIdentity,
     pub sessions: Arc<SessionDirectory>,
     pub rooms: Rooms,
@@ -36,7 +36,7 @@ pub struct Everywhere {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Everywhere {
+impl ClusterControl {
     /// Ends all sessions of a user. Sessions on other nodes check the user again themselves:
     /// by then it may have logged in anew there.
     pub fn revoke(&self, user: UserId, reason: Disconnect) {
@@ -70,7 +70,7 @@ impl Everywhere {
     }
 
     /// Handles a signal of another node. Must not block: it runs on the cluster's thread.
-    pub fn obey(&self, signal: Signal) {
+    pub fn handle_signal(&self, signal: Signal) {
         match signal {
             Signal::Recheck(user) => self.sessions.recheck(user),
             Signal::OtherDevice(user) => {
