@@ -35,6 +35,7 @@ use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect};
 use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::storage::{self, Store, StoreError, StoreOptions};
+use crate::tls::Authorities;
 use crate::transport::{Connections, TransportState};
 
 /// How long a room may keep a comment before it decides whether to store it.
@@ -271,8 +272,10 @@ impl App {
 
 /// Opens the configured database and brings it up to date. Also used by the command line.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let options = StoreOptions { connections_max: config.store.pool_size, ..StoreOptions::default() };
-    storage::open(config.store.url.expose(), options).await
+    let store = &config.store;
+    let options =
+        StoreOptions { connections_max: store.pool_size, ca_file: store.ca_file.clone(), ..StoreOptions::default() };
+    storage::open(store.url.expose(), options).await
 }
 
 /// The same, for a program that starts together with its database: waits for a PostgreSQL that is not there yet, up to
@@ -297,15 +300,42 @@ pub async fn await_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
     }
 }
 
-/// Addresses that only the library that connects to them can judge.
-pub const ADDRESS_CHECKS: [ValueCheck; 2] = [
+/// Addresses that only the library that connects to them can judge, and files of certificates.
+pub const ADDRESS_CHECKS: [ValueCheck; 4] = [
     ValueCheck { section: "store", name: "url", check: |config| storage::check_url(config.store.url.expose()) },
     ValueCheck {
         section: "cluster",
         name: "redis_url",
         check: |config| RedisCluster::check_url(config.cluster.redis_url.expose()),
     },
+    ValueCheck {
+        section: "store",
+        name: "ca_file",
+        check: |config| {
+            let is_encrypted = storage::is_encrypted(config.store.url.expose());
+            check_ca_file(&config.store.ca_file, is_encrypted, "sslmode=verify-full in store.url")
+        },
+    },
+    ValueCheck {
+        section: "cluster",
+        name: "redis_ca_file",
+        check: |config| {
+            let is_encrypted = RedisCluster::is_encrypted(config.cluster.redis_url.expose());
+            check_ca_file(&config.cluster.redis_ca_file, is_encrypted, "rediss in cluster.redis_url")
+        },
+    },
 ];
+
+/// A file of certificates without TLS would make an operator believe that there is TLS.
+fn check_ca_file(path: &str, is_encrypted: bool, tls: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    if !is_encrypted {
+        return Err(format!("nothing, or {tls}"));
+    }
+    Authorities::read(path).map(|_| ()).map_err(|error| format!("a file of certificates in PEM ({error})"))
+}
 
 /// The issuer and verifier of tokens, for the command line.
 pub fn authority(

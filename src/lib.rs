@@ -32,6 +32,7 @@
 //! | [`config`] | every key an operator may choose, once; all layers but the domain read their sections of it | what follows from a value |
 //! | [`actors`] | who holds which state, and in which order effects happen | rules |
 //! | [`storage`], [`cluster`] | rows; order of events, tokens of other programs, the other nodes | rules beyond a WHERE clause |
+//! | [`tls`] | certificate authorities for both | addresses |
 //! | [`transport`], [`http`] | frames, requests | commands and events; rules |
 //! | [`app`] | which parts are in use, and in which order they start and stop | everything else |
 //!
@@ -256,7 +257,7 @@
 //!
 //! # What is not here yet
 //!
-//! Moderators, mutes and bans; TLS to PostgreSQL and Redis.
+//! Moderators, mutes and bans; certificates of clients for PostgreSQL and Redis.
 
 // A call that cannot fail has an `expect` that says why; all others return an error value.
 #![warn(clippy::unwrap_used)]
@@ -278,4 +279,5 @@ pub mod limits;
 pub mod outbox;
 pub mod protocol;
 pub mod storage;
+pub mod tls;
 pub mod transport;

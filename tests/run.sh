@@ -5,6 +5,7 @@
 #          chromium, a Chinese font   for the browser test and its picture
 #          postgresql, redis-server   for tests of the store and of several nodes, which start private
 #                                     servers of their own
+#          openssl                    for the certificates of tests over TLS
 #          libfaketime                for the test of a clock that jumps
 #          python3, python3-venv      for the Socket.IO clients of Python
 #          nginx, haproxy             for the test of nodes behind a balancer, on ports of its own
@@ -45,6 +46,7 @@ install_packages() {
     has chromium || missing+=(chromium)
     has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
     has_postgresql || missing+=(postgresql)
+    has openssl || missing+=(openssl)
     has redis-server || missing+=(redis-server)
     has_libfaketime || missing+=(libfaketime)
     has_server nginx || missing+=(nginx)

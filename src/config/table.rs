@@ -113,6 +113,8 @@ sections! {
     /// Where rows are kept.
     store: StoreConfig {
         url: StoreUrl = StoreUrl::new("sqlite://data/liveroom.db"), ();
+        /// Certificates of authorities, PEM; empty: the public ones.
+        ca_file: String = String::new(), PATH;
         /// Connections that read (SQLite, beside one that writes), or all (PostgreSQL).
         pool_size: u32 = 4, 1..=256;
         /// How long a node that starts waits for PostgreSQL.
@@ -123,6 +125,8 @@ sections! {
     cluster: ClusterConfig {
         /// Empty: this process alone. A secret because it may carry a password.
         redis_url: Secret = Secret::new(""), REDIS_URL;
+        /// Certificates of authorities, PEM; empty: the public ones.
+        redis_ca_file: String = String::new(), PATH;
         /// Connections for commands; one more listens.
         redis_pool_size: u32 = 4, 1..=256;
         /// How long Redis may be silent before this node goes on alone.
@@ -236,6 +240,8 @@ sections! {
 
 const NOT_EMPTY: TextRule = TextRule { expected: "a text that is not empty", holds: |text| !text.is_empty() };
 
+const PATH: TextRule = TextRule { expected: "the name of a file, or nothing", holds: |_| true };
+
 const ADMIN_TOKEN: TextRule = TextRule {
     expected: "nothing, or at least 16 characters without spaces",
     holds: |text| {
@@ -245,10 +251,15 @@ const ADMIN_TOKEN: TextRule = TextRule {
 };
 
 const REDIS_URL: TextRule = TextRule {
-    expected: "nothing, or redis://host:port, redis-sentinel://host,host/name, redis-cluster://host,host",
+    expected: "nothing, or redis://host:port, redis-sentinel://host,host/name, redis-cluster://host,host, \
+               with rediss in place of redis for TLS",
     holds: |text| {
-        let schemes = ["redis://", "redis-sentinel://", "redis-cluster://"];
-        text.is_empty() || schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+        let schemes = ["", "-sentinel", "-cluster"];
+        let names_hosts = |kind: &&str| {
+            let rest = text.strip_prefix("rediss").or_else(|| text.strip_prefix("redis"));
+            rest.and_then(|rest| rest.strip_prefix(*kind)?.strip_prefix("://")).is_some_and(|rest| !rest.is_empty())
+        };
+        text.is_empty() || schemes.iter().any(|kind| names_hosts(kind))
     },
 };
 

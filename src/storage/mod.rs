@@ -57,11 +57,13 @@ pub struct StoreOptions {
     pub statement_ms: u32,
     /// Calls waiting for a connection; one more is refused as unavailable.
     pub queue_max: usize,
+    /// Certificate authorities for TLS to PostgreSQL, PEM; empty: the public ones.
+    pub ca_file: String,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 4, wait_ms: 5_000, statement_ms: 10_000, queue_max: 1_024 }
+        Self { connections_max: 4, wait_ms: 5_000, statement_ms: 10_000, queue_max: 1_024, ca_file: String::new() }
     }
 }
 
@@ -81,6 +83,11 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>, St
 /// Whether [`open`] could use this address. `Err`: what is expected instead, without the address.
 pub fn check_url(url: &str) -> Result<(), String> {
     if url.starts_with("sqlite://") { Ok(()) } else { PostgresStore::check_url(url) }
+}
+
+/// Whether connections to this address use TLS.
+pub fn is_encrypted(url: &str) -> bool {
+    !url.starts_with("sqlite://") && PostgresStore::is_encrypted(url)
 }
 
 /// The result of one store call.

@@ -40,6 +40,7 @@ use super::row_locks::Attempt;
 use super::schema::{lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
 use crate::domain::{LiveId, UserId};
+use crate::tls::Authorities;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
@@ -115,7 +116,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Whether this is an address of a database. `Err`: what is expected instead, without the address.
     pub fn check_url(url: &str) -> Result<(), String> {
-        match Connector::parse(url) {
+        match Connector::parse(url, &Authorities::default()) {
             Ok(_) => Ok(()),
             Err(StoreError::Fault(fault) | StoreError::Unavailable(fault)) => {
                 Err(format!("an address of a PostgreSQL ({fault})"))
@@ -123,10 +124,16 @@ impl PostgresStore {
         }
     }
 
-    /// Connects, without TLS, and runs the migrations the database lacks. Of several nodes that
+    /// Whether connections to this address use TLS.
+    pub(super) fn is_encrypted(url: &str) -> bool {
+        Connector::parse(url, &Authorities::default()).is_ok_and(|connector| connector.is_encrypted())
+    }
+
+    /// Connects and runs the migrations the database lacks. Of several nodes that
     /// start at once, one does and the others wait.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        let (connector, limits) = (Connector::parse(url)?, Limits::of(&options));
+        let authorities = Authorities::read(&options.ca_file).map_err(StoreError::Fault)?;
+        let (connector, limits) = (Connector::parse(url, &authorities)?, Limits::of(&options));
         let tasks = Tasks::start(options.queue_max)?;
         let make_pools = async move {
             let conn = connector.connect(limits.connect).await?;

@@ -14,3 +14,4 @@ mod presence_keys;
 mod reconcile;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

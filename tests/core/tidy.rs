@@ -18,8 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("comment_ids", &["domain"]),
     ("protocol", &["domain", "config"]),
     ("outbox", &["domain"]),
-    ("storage", &["domain"]),
-    ("cluster", &["domain", "protocol", "storage", "clock", "config"]),
+    ("tls", &[]),
+    ("storage", &["domain", "tls"]),
+    ("cluster", &["domain", "protocol", "storage", "clock", "config", "tls"]),
     ("catalogue", &["domain", "storage"]),
     ("auth", &["domain", "storage", "cluster", "clock"]),
     (

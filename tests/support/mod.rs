@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test program uses a part of this")]
 
+pub mod certificates;
 pub mod cluster;
 pub mod database;
 pub mod http;

@@ -1,8 +1,9 @@
 //! A private PostgreSQL: own folder, own port, durable as in production, gone when dropped. A test
 //! that has one to itself can kill it, freeze it and bring it back.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -90,6 +91,11 @@ impl Postgres {
     /// Replaces the lines that say which connections are accepted, and how.
     pub fn set_access(&self, lines: &[&str]) {
         std::fs::write(self.dir.path().join("data/pg_hba.conf"), lines.join("\n") + "\n").expect("the file of access");
+        self.reload();
+    }
+
+    /// Has the server read its settings again.
+    fn reload(&self) {
         let loaded_at = || self.query(&self.admin_url(), "SELECT pg_conf_load_time()");
         let before = loaded_at();
         self.execute(&self.admin_url(), "SELECT pg_reload_conf()").expect("settings can be read again");
@@ -97,6 +103,20 @@ impl Postgres {
         while loaded_at() == before {
             assert!(Instant::now() < deadline, "postgres does not read its settings again");
         }
+    }
+
+    /// Takes connections with TLS too, with this certificate from now on.
+    pub fn enable_tls(&self, certificate: &Path, key: &Path) {
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.dir.path().join("data").join(name);
+            std::fs::copy(from, &to).expect("a copy of the certificate");
+            std::fs::set_permissions(&to, Permissions::from_mode(0o600)).expect("a mode");
+            if let Some((user, group)) = self.account {
+                chown(&to, Some(user), Some(group)).expect("the file changes hands");
+            }
+        }
+        self.execute(&self.admin_url(), "ALTER SYSTEM SET ssl = on").expect("settings can be changed");
+        self.reload();
     }
 
     /// Makes a standby take writes.

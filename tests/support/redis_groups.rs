@@ -1,12 +1,14 @@
 //! Several Redis servers that belong together: a Redis Cluster of three masters, and a master with a
 //! replica and three Sentinels. All private, gone when dropped.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::certificates::Certificate;
 use super::redis::{Keeps, Redis, free_port};
 
 /// Far above what servers take to agree on a busy machine.
@@ -44,6 +46,24 @@ impl Masters {
     }
 
     pub fn start(password: Option<&str>) -> Result<Self, String> {
+        Self::start_each(password, Vec::new)
+    }
+
+    /// Those that take TLS too, and their URL with TLS.
+    pub fn start_with_tls(certificate: &Certificate, authority: &Path) -> Result<(Self, String), String> {
+        let mut hosts = Vec::new();
+        let masters = Self::start_each(None, || {
+            let port = free_port();
+            hosts.push(format!("127.0.0.1:{port}"));
+            // Else clients with TLS are sent to ports without.
+            let of_cluster = ["--tls-cluster", "yes"].map(str::to_owned);
+            certificate.redis_options(authority, port).into_iter().chain(of_cluster).collect()
+        })?;
+        Ok((masters, format!("rediss-cluster://{}", hosts.join(","))))
+    }
+
+    /// `more` is the options of one server beside those that all have.
+    fn start_each(password: Option<&str>, mut more: impl FnMut() -> Vec<String>) -> Result<Self, String> {
         let mut servers = Vec::new();
         let mut bus_ports = Vec::new();
         for _ in 0..MASTERS {
@@ -55,7 +75,9 @@ impl Masters {
                 // Else all slots are away with some.
                 ["--cluster-require-full-coverage", "no"],
             ];
-            servers.push(Redis::with(Keeps::Everything, &options.concat(), password)?);
+            let more = more();
+            let options: Vec<&str> = options.concat().into_iter().chain(more.iter().map(String::as_str)).collect();
+            servers.push(Redis::with(Keeps::Everything, &options, password)?);
             bus_ports.push(bus_port);
         }
         for (number, server) in (0..MASTERS).zip(&servers) {

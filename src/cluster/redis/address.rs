@@ -8,11 +8,12 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisError, RedisResult,
+    RedisError, RedisResult, TlsCertificates, TlsMode,
 };
 use tokio::sync::Mutex;
 
 use super::connection::RedisConnection;
+use crate::tls::{Authorities, use_ring};
 
 /// Timeout of a TCP connect.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -28,13 +29,43 @@ pub struct Address {
 
 /// What an address names, with the client for it.
 enum Target {
-    /// `redis://[user:password@]host[:port][/db]`
+    /// `redis://[user:password@]host[:port][/db]`; this and the following with `rediss` for TLS.
     Server(Client),
     /// `redis-sentinel://[user:password@]host[:port],host[:port]…/name[/db]`: user and password are
     /// those of the server; the Sentinels have none.
     Sentinels(Box<Mutex<SentinelClient>>),
     /// `redis-cluster://[user:password@]host[:port],host[:port]…`
-    Cluster { nodes: Vec<String>, user: Option<String>, password: Option<String> },
+    Cluster(ClusterServers),
+}
+
+/// Servers of a Redis Cluster to begin with, and how to log in.
+struct ClusterServers {
+    urls: Vec<String>,
+    user: Option<String>,
+    password: Option<String>,
+    /// For connections with TLS.
+    certificates: Option<TlsCertificates>,
+}
+
+impl ClusterServers {
+    fn client(&self, timeout: Duration) -> ClusterClientBuilder {
+        let mut builder = ClusterClient::builder(self.urls.iter().map(String::as_str))
+            .use_protocol(ProtocolVersion::RESP3)
+            .connection_timeout(timeout.min(CONNECT_MAX))
+            .response_timeout(timeout)
+            // Callers retry by themselves, with time limits of their own.
+            .retries(1);
+        if let Some(user) = &self.user {
+            builder = builder.username(user.clone());
+        }
+        if let Some(password) = &self.password {
+            builder = builder.password(password.clone());
+        }
+        if let Some(certificates) = &self.certificates {
+            builder = builder.certs(certificates.clone());
+        }
+        builder
+    }
 }
 
 /// The part of an address between its scheme and its path.
@@ -66,7 +97,8 @@ impl<'a> Authority<'a> {
         };
         let hosts: Option<Vec<_>> = hosts
             .split(',')
-            .map(|host| match host.rsplit_once(':') {
+            // An IPv6 address in brackets ends with one.
+            .map(|host| match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
                 Some((host, port)) => port.parse().ok().map(|port| (host, port)),
                 None => Some((host, default_port)),
             })
@@ -84,36 +116,73 @@ fn malformed() -> RedisError {
 }
 
 impl Address {
-    pub fn parse(url: &str) -> RedisResult<Self> {
-        if let Some(rest) = url.strip_prefix("redis-sentinel://") {
-            return Self::sentinels(rest);
+    /// `authorities` is for addresses with TLS: those whose scheme begins with `rediss`.
+    pub fn parse(url: &str, authorities: &Authorities) -> RedisResult<Self> {
+        let (scheme, rest) = url.split_once("://").ok_or_else(malformed)?;
+        let certificates = scheme.starts_with("rediss").then(|| {
+            use_ring();
+            TlsCertificates { client_tls: None, root_cert: authorities.pem().map(<[u8]>::to_vec) }
+        });
+        match scheme {
+            "redis-sentinel" | "rediss-sentinel" => Self::sentinels(rest, certificates),
+            "redis-cluster" | "rediss-cluster" => Self::cluster(rest, certificates),
+            _ => Self::server(url, certificates),
         }
-        if let Some(rest) = url.strip_prefix("redis-cluster://") {
-            let authority = Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
-            let hosts = authority.shown();
-            let target = Target::Cluster {
-                nodes: authority.hosts.iter().map(|(host, port)| format!("redis://{host}:{port}")).collect(),
-                user: authority.user.map(str::to_owned),
-                password: authority.password.map(str::to_owned),
-            };
-            return Ok(Self { target, hosts });
-        }
+    }
+
+    fn server(url: &str, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
         let info = url.into_connection_info()?;
+        // `#insecure` asks the library not to verify certificates.
+        if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+            return Err(malformed());
+        }
         // The newer protocol is what pushes messages and invalidations over one connection.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let hosts = info.addr().to_string();
-        Ok(Self { target: Target::Server(Client::open(info.set_redis_settings(settings))?), hosts })
+        let info = info.set_redis_settings(settings);
+        let client = match certificates {
+            Some(certificates) => Client::build_with_tls(info, certificates)?,
+            None => Client::open(info)?,
+        };
+        Ok(Self { target: Target::Server(client), hosts })
     }
 
-    fn sentinels(rest: &str) -> RedisResult<Self> {
+    fn cluster(rest: &str, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
+        let authority = Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
+        let scheme = if certificates.is_some() { "rediss" } else { "redis" };
+        let servers = ClusterServers {
+            urls: authority.hosts.iter().map(|(host, port)| format!("{scheme}://{host}:{port}")).collect(),
+            user: authority.user.map(str::to_owned),
+            password: authority.password.map(str::to_owned),
+            certificates,
+        };
+        Ok(Self { target: Target::Cluster(servers), hosts: authority.shown() })
+    }
+
+    fn sentinels(rest: &str, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
         let mut parts = rest.splitn(3, '/');
         let authority = parts.next().and_then(|hosts| Authority::parse(hosts, SENTINEL_PORT)).ok_or_else(malformed)?;
         let name = parts.next().filter(|name| !name.is_empty()).ok_or_else(malformed)?;
         let db: i64 = parts.next().map_or(Some(0), |db| db.parse().ok()).ok_or_else(malformed)?;
-        let hosts = authority.hosts.iter().map(|(host, port)| ConnectionAddr::Tcp((*host).to_owned(), *port));
+        let is_encrypted = certificates.is_some();
+        let hosts = authority.hosts.iter().map(|(host, port)| {
+            let (host, port) = ((*host).to_owned(), *port);
+            if is_encrypted {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            } else {
+                ConnectionAddr::Tcp(host, port)
+            }
+        });
         let mut builder = SentinelClientBuilder::new(hosts, name, SentinelServerType::Master)?
             .set_client_to_redis_protocol(ProtocolVersion::RESP3)
             .set_client_to_redis_db(db);
+        if let Some(certificates) = certificates {
+            builder = builder
+                .set_client_to_sentinel_tls_mode(TlsMode::Secure)
+                .set_client_to_sentinel_certificates(certificates.clone())
+                .set_client_to_redis_tls_mode(TlsMode::Secure)
+                .set_client_to_redis_certificates(certificates);
+        }
         if let Some(user) = authority.user {
             builder = builder.set_client_to_redis_username(user);
         }
@@ -126,28 +195,7 @@ impl Address {
 
     /// Whether it is a Redis Cluster: channels of rooms are sharded there.
     pub fn is_cluster(&self) -> bool {
-        matches!(self.target, Target::Cluster { .. })
-    }
-
-    fn cluster_client(
-        nodes: &[String],
-        user: Option<&str>,
-        password: Option<&str>,
-        timeout: Duration,
-    ) -> ClusterClientBuilder {
-        let mut builder = ClusterClient::builder(nodes.iter().map(String::as_str))
-            .use_protocol(ProtocolVersion::RESP3)
-            .connection_timeout(timeout.min(CONNECT_MAX))
-            .response_timeout(timeout)
-            // Callers retry by themselves, with time limits of their own.
-            .retries(1);
-        if let Some(user) = user {
-            builder = builder.username(user);
-        }
-        if let Some(password) = password {
-            builder = builder.password(password);
-        }
-        builder
+        matches!(self.target, Target::Cluster(_))
     }
 
     /// A connection for commands; each of them fails after `timeout`.
@@ -187,9 +235,9 @@ impl Address {
                     found.await.map_err(|_| RedisError::from((ErrorKind::Io, "sentinels do not answer")))??;
                 Ok(one(client.get_multiplexed_async_connection_with_config(config).await?))
             }
-            Target::Cluster { nodes, user, password } => {
-                let builder = Self::cluster_client(nodes, user.as_deref(), password.as_deref(), timeout);
-                Ok(RedisConnection::Cluster(of_cluster(builder).build()?.get_async_connection().await?))
+            Target::Cluster(servers) => {
+                let client = of_cluster(servers.client(timeout)).build()?;
+                Ok(RedisConnection::Cluster(client.get_async_connection().await?))
             }
         }
     }
@@ -203,16 +251,34 @@ fn one(connection: MultiplexedConnection) -> RedisConnection {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> RedisResult<Address> {
+        Address::parse(url, &Authorities::default())
+    }
+
     #[test]
     fn each_kind_of_address_is_known_by_its_scheme() {
-        let target = |url: &str| Address::parse(url).map(|address| address.target);
+        let target = |url: &str| parse(url).map(|address| address.target);
         assert!(matches!(target("redis://user:secret@host:6380/2"), Ok(Target::Server(_))));
         assert!(matches!(target("redis-sentinel://a,b:26380/main"), Ok(Target::Sentinels(_))));
-        let Ok(Target::Cluster { nodes, user, password }) = target("redis-cluster://:pw@a:7000,b") else {
+        let Ok(Target::Cluster(servers)) = target("redis-cluster://:pw@a:7000,b,[::1],[::2]:7001") else {
             panic!("a cluster");
         };
-        assert_eq!(nodes, ["redis://a:7000", "redis://b:6379"]);
-        assert_eq!((user, password), (None, Some("pw".to_owned())));
+        assert_eq!(servers.urls, ["redis://a:7000", "redis://b:6379", "redis://[::1]:6379", "redis://[::2]:7001"]);
+        assert_eq!((servers.user, servers.password), (None, Some("pw".to_owned())));
+        assert!(servers.certificates.is_none());
+    }
+
+    #[test]
+    fn an_address_with_tls_verifies_every_server() {
+        let target = |url: &str| parse(url).map(|address| address.target);
+        let Ok(Target::Server(client)) = target("rediss://user:secret@host:6380/2") else { panic!("a server") };
+        let addr = client.get_connection_info().addr();
+        assert!(matches!(addr, ConnectionAddr::TcpTls { insecure: false, tls_params: Some(_), .. }));
+        assert!(matches!(target("rediss-sentinel://a,b:26380/main"), Ok(Target::Sentinels(_))));
+        let Ok(Target::Cluster(servers)) = target("rediss-cluster://a:7000,b") else { panic!("a cluster") };
+        assert_eq!(servers.urls, ["rediss://a:7000", "rediss://b:6379"]);
+        assert!(servers.certificates.is_some());
+        assert!(target("rediss://host:6380/#insecure").is_err());
     }
 
     #[test]
@@ -222,7 +288,7 @@ mod tests {
             ("redis-sentinel://:secret@a,b:26380/main", "a:26379,b:26380/main"),
             ("redis-cluster://:secret@a:7000,b", "a:7000,b:6379"),
         ] {
-            assert_eq!(Address::parse(url).expect(url).to_string(), shown);
+            assert_eq!(parse(url).expect(url).to_string(), shown);
         }
     }
 
@@ -231,7 +297,7 @@ mod tests {
         for url in
             ["", "http://x", "redis-sentinel://a", "redis-sentinel://a/", "redis-cluster://", "redis-cluster://a:x"]
         {
-            let Err(error) = Address::parse(url) else { panic!("{url} is no address") };
+            let Err(error) = parse(url) else { panic!("{url} is no address") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }

@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{ActionEntry, LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
 use crate::storage::{Store, StoreError};
+use crate::tls::Authorities;
 
 use super::{
     Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReadTokenOrigin, RoomLog,
@@ -103,7 +104,9 @@ impl RedisCluster {
     /// leave grace and the history of rooms.
     pub fn start(config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = config.cluster.redis_url.expose();
-        let address = Arc::new(Address::parse(url).map_err(|error| StoreError::Fault(error.to_string()))?);
+        let authorities = Authorities::read(&config.cluster.redis_ca_file).map_err(StoreError::Fault)?;
+        let address = Address::parse(url, &authorities).map_err(|error| StoreError::Fault(error.to_string()))?;
+        let address = Arc::new(address);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
         let shared = Arc::new(Shared {
@@ -141,7 +144,14 @@ impl RedisCluster {
         if url.is_empty() {
             return Ok(());
         }
-        Address::parse(url).map(|_| ()).map_err(|error| format!("an address of a Redis ({error})"))
+        Address::parse(url, &Authorities::default())
+            .map(|_| ())
+            .map_err(|error| format!("an address of a Redis ({error})"))
+    }
+
+    /// Whether connections to this address use TLS.
+    pub fn is_encrypted(url: &str) -> bool {
+        url.starts_with("rediss")
     }
 
     /// This node, as others know it.

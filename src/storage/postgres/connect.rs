@@ -8,12 +8,14 @@ use std::time::Duration;
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Conn;
 use crate::storage::StoreError;
+use crate::tls::Authorities;
 
 /// The address of a database, parsed once.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub(super) struct Connector {
     config: Arc<Config>,
     /// Hosts, ports and database, for messages: without user and password.
     address: Arc<str>,
+    /// For connections with TLS.
+    tls: Option<MakeRustlsConnect>,
 }
 
 /// There is no connection.
@@ -44,15 +48,33 @@ impl From<ConnectError> for StoreError {
 }
 
 impl Connector {
-    /// Reads a URL as PostgreSQL knows them. Of several hosts the one that takes writes is used.
-    pub fn parse(url: &str) -> Result<Self, StoreError> {
+    /// Reads a URL as PostgreSQL knows them; of the modes of TLS, only the one that verifies all. Of several hosts the
+    /// one that takes writes is used.
+    pub fn parse(url: &str, authorities: &Authorities) -> Result<Self, StoreError> {
+        let (url, mode) = take_ssl_mode(url);
         // The library names the part that is wrong, and not its value.
         let mut config: Config = url.parse().map_err(|error| StoreError::Fault(with_causes(&error)))?;
+        let tls = match mode {
+            // As before there was TLS, `prefer`, which is also PostgreSQL's default, means none.
+            None | Some("disable" | "prefer") => {
+                config.ssl_mode(SslMode::Disable);
+                None
+            }
+            Some("verify-full") => {
+                config.ssl_mode(SslMode::Require);
+                Some(MakeRustlsConnect::new(authorities.client_config().map_err(StoreError::Fault)?))
+            }
+            Some(_) => return Err(StoreError::Fault("sslmode is neither disable nor verify-full".to_owned())),
+        };
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let address = address_of(&config).into();
-        Ok(Self { config: Arc::new(config), address })
+        Ok(Self { config: Arc::new(config), address, tls })
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Connects within `limit`, the exchange of passwords included.
@@ -75,10 +97,17 @@ impl Connector {
             });
             self.error(&with_causes(&error), is_final)
         };
-        let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection)
-            .await
-            .map_err(|error| self.error(&error.to_string(), false))
+        let conn = match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+        };
+        conn.map_err(|error| self.error(&error.to_string(), false))
     }
 
     /// An error that names the address.
@@ -96,6 +125,18 @@ diesel::define_sql_function! {
 pub(super) async fn is_read_only(conn: &mut Conn) -> diesel::QueryResult<bool> {
     let setting: String = diesel::select(current_setting("transaction_read_only")).get_result(conn).await?;
     Ok(setting == "on")
+}
+
+/// Takes `sslmode` out of the parameters, because the library knows no mode that verifies certificates.
+fn take_ssl_mode(url: &str) -> (String, Option<&str>) {
+    // A password may hold any character.
+    let host_at = url.find('@').unwrap_or(0);
+    let Some((address, query)) = url[host_at..].split_once('?') else { return (url.to_owned(), None) };
+    let address = &url[..host_at + address.len()];
+    let mode = query.split('&').rev().find_map(|parameter| parameter.strip_prefix("sslmode="));
+    let others: Vec<_> = query.split('&').filter(|parameter| !parameter.starts_with("sslmode=")).collect();
+    let url = if others.is_empty() { address.to_owned() } else { format!("{address}?{}", others.join("&")) };
+    (url, mode)
 }
 
 fn address_of(config: &Config) -> String {
@@ -133,10 +174,33 @@ fn with_causes(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Connector, StoreError> {
+        Connector::parse(url, &Authorities::default())
+    }
+
+    #[test]
+    fn tls_is_used_if_and_only_if_it_verifies_everything() {
+        for (query, encrypted) in [
+            ("", false),
+            ("?sslmode=disable", false),
+            ("?sslmode=prefer&connect_timeout=2", false),
+            ("?sslmode=verify-full", true),
+            ("?connect_timeout=2&sslmode=verify-full&application_name=live", true),
+        ] {
+            let connector = parse(&format!("postgres://live:a?b@db/live{query}")).expect(query);
+            assert_eq!(connector.is_encrypted(), encrypted, "{query}");
+            assert_eq!(connector.address.as_ref(), "db:5432/live");
+        }
+        for mode in ["allow", "require", "verify-ca", "verify_full", ""] {
+            let refused = parse(&format!("postgres://db/live?sslmode={mode}"));
+            assert!(matches!(refused, Err(StoreError::Fault(_))), "{mode} would not verify the host");
+        }
+    }
+
     #[test]
     fn messages_name_the_address_without_user_and_password() {
         let url = "postgres://live:hunter2@db1.example,db2.example:6432/live?password=hunter3";
-        let connector = Connector::parse(&url.replace("db1.example", "db1.example:5433")).expect("an address");
+        let connector = parse(&url.replace("db1.example", "db1.example:5433")).expect("an address");
         let error = connector.error("timeout", false).to_string();
         assert_eq!(error, "no connection to db1.example:5433,db2.example:6432/live: timeout");
     }
@@ -147,7 +211,7 @@ mod tests {
             [("db:99999/live", "port"), ("db/live?sslmode=hunter2", "sslmode"), ("db/live?pool=9", "pool")]
         {
             let url = format!("postgres://live:hunter2@{rest}");
-            let Err(StoreError::Fault(message)) = Connector::parse(&url) else { panic!("{url} is no address") };
+            let Err(StoreError::Fault(message)) = parse(&url) else { panic!("{url} is no address") };
             assert!(message.contains(named) && !message.contains("hunter2"), "{message}");
         }
     }

@@ -16,6 +16,7 @@ use super::super::link::Link;
 use super::super::rooms::{append, ask};
 use super::*;
 use crate::domain::{ActionId, LiveId, UserId};
+use crate::tls::Authorities;
 
 #[allow(dead_code, reason = "the tests of several nodes use the rest of it")]
 #[path = "../../../../tests/support/redis.rs"]
@@ -102,7 +103,7 @@ struct World {
 
 impl World {
     async fn new(url: &str, run: u64) -> Self {
-        let address = Arc::new(Address::parse(url).unwrap());
+        let address = Arc::new(Address::parse(url, &Authorities::default()).unwrap());
         let live_id = LiveId::new(i64::try_from(run).unwrap() + 1).unwrap();
         let link = Link::new(address.clone(), 4, LISTEN_TIMEOUT);
         let mut world = Self {
