@@ -22,9 +22,9 @@ const VERDICT_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The latest verdict on the parts of this node.
 #[derive(Default)]
-pub struct Readiness(tokio::sync::Mutex<Option<Verdict>>);
+pub struct Readiness(tokio::sync::Mutex<Option<ReadinessVerdict>>);
 
-struct Verdict {
+struct ReadinessVerdict {
     failing: Vec<&'static str>,
     reached: Instant,
 }
@@ -35,7 +35,7 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     let mut latest = state.readiness.0.lock().await;
     let verdict = match latest.take() {
         Some(verdict) if verdict.reached.elapsed() < VERDICT_AGE_MAX => verdict,
-        _ => Verdict { failing: ask_parts(&state).await, reached: Instant::now() },
+        _ => ReadinessVerdict { failing: ask_parts(&state).await, reached: Instant::now() },
     };
     let verdict = latest.insert(verdict);
     if verdict.failing.is_empty() {

@@ -26,7 +26,7 @@ pub fn reply_text(
         Ok(reply) => acked(dialect, ack, &Accepted::from(reply)),
         Err(reject) => {
             let refusal = Refusal::from(*reject);
-            Some(match acked(dialect, ack, &Refused { ok: false, refusal: &refusal }) {
+            Some(match acked(dialect, ack, &RefusedBody { ok: false, refusal: &refusal }) {
                 Some(text) => text,
                 None => refused_unasked(dialect, socket_id, &refusal, now),
             })
@@ -96,7 +96,7 @@ fn refused_unasked(dialect: Dialect, socket_id: &SocketId, refusal: &Refusal, no
 }
 
 #[derive(Serialize)]
-struct Refused<'a> {
+struct RefusedBody<'a> {
     ok: bool,
     #[serde(flatten)]
     refusal: &'a Refusal,

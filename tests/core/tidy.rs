@@ -131,6 +131,11 @@ impl Source {
         self.path.starts_with(LAB)
     }
 
+    /// A file of unit tests, which may reach anywhere.
+    fn is_tests(&self) -> bool {
+        self.path.ends_with("tests.rs") || self.path.ends_with("testing.rs")
+    }
+
     /// The top module it belongs to: `domain` for `src/domain/room.rs`.
     fn module(&self) -> &str {
         let inside = self.path.trim_start_matches("src/");
@@ -228,12 +233,15 @@ fn words(line: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// The name of the public type that a line declares for its module.
-fn public_type(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("pub")?;
-    let declared = rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")).map_or(rest, |(_, declared)| declared);
-    let mut words = declared.split(|c: char| !is_word(c)).filter(|word| !word.is_empty());
-    words.next().filter(|keyword| ["struct", "enum", "union", "trait", "type"].contains(keyword)).and(words.next())
+/// The type that a line declares for its module: whether it is public, and its name.
+fn declared_type(line: &str) -> Option<(bool, &str)> {
+    let after_pub = line.strip_prefix("pub");
+    let declared = after_pub.unwrap_or(line);
+    let declared = declared.strip_prefix('(').and_then(|rest| rest.split_once(") ")).map_or(declared, |(_, rest)| rest);
+    let (keyword, rest) = declared.strip_prefix(' ').unwrap_or(declared).split_once(' ')?;
+    let is_type = ["struct", "enum", "union", "trait", "type"].contains(&keyword);
+    let name = rest.split(|c: char| !is_word(c)).next().filter(|name| is_type && !name.is_empty())?;
+    Some((after_pub.is_some(), name))
 }
 
 /// Whether code takes something from the crate: `name::` or `use name`.
@@ -326,9 +334,7 @@ fn modules_import_only_what_is_below_them() {
 #[test]
 fn modules_of_one_folder_import_each_other_in_no_circle() {
     let mut folders: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-    // Files of unit tests may reach anywhere.
-    let is_tests = |source: &Source| source.path.ends_with("tests.rs") || source.path.ends_with("testing.rs");
-    for source in rust_sources().iter().filter(|source| !source.is_lab() && !is_tests(source)) {
+    for source in rust_sources().iter().filter(|source| !source.is_lab() && !source.is_tests()) {
         let path = source.module_path();
         for level in 0..path.len() {
             let folder = folders.entry(path[..level].join("::")).or_default();
@@ -508,21 +514,24 @@ fn retired_words_do_not_come_back() {
     );
 }
 
-/// A name that two modules share is searched for twice, and read with the wrong meaning once.
+/// A name that two modules share is searched for twice, and read with the wrong meaning once. Private types of
+/// different modules may share one, since nobody else meets them.
 #[test]
-fn public_types_have_names_of_their_own() {
-    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for source in rust_sources().iter().filter(|source| !source.is_lab()) {
-        for name in source.code().lines().filter_map(public_type) {
-            places.entry(name.to_owned()).or_default().push(source.path.clone());
+fn the_name_of_a_public_type_is_used_once() {
+    let mut types: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
+    for source in rust_sources().iter().filter(|source| !source.is_lab() && !source.is_tests()) {
+        for (is_public, name) in source.code().lines().filter_map(declared_type) {
+            types.entry(name.to_owned()).or_default().push((is_public, source.path.clone()));
         }
     }
-    assert!(places.len() > 200, "found only {} public types", places.len());
-    let shared = places.into_iter().filter(|(_, paths)| paths.len() > 1);
-    assert_none("one name, two types", shared.map(|(name, paths)| format!("{name}: {}", paths.join(", "))).collect());
-    assert_eq!(public_type("pub(super) struct Share<'a> {"), Some("Share"));
-    assert_eq!(public_type("pub type Stored<'a, T> = BoxFuture<'a, T>;"), Some("Stored"));
-    assert_eq!(public_type("    pub struct InFunction;").or(public_type("struct Private;")), None);
+    assert!(types.len() > 300, "found only {} types", types.len());
+    let shared = types.into_iter().filter(|(_, of)| of.len() > 1 && of.iter().any(|(is_public, _)| *is_public));
+    let paths = |of: Vec<(bool, String)>| of.into_iter().map(|(_, path)| path).collect::<Vec<_>>().join(", ");
+    assert_none("one name, two types", shared.map(|(name, of)| format!("{name}: {}", paths(of))).collect());
+    assert_eq!(declared_type("pub(super) struct Share<'a> {"), Some((true, "Share")));
+    assert_eq!(declared_type("pub type Stored<'a, T> = BoxFuture<'a, T>;"), Some((true, "Stored")));
+    assert_eq!(declared_type("enum Private {"), Some((false, "Private")));
+    assert_eq!(declared_type("    pub struct InFunction;").or(declared_type("pub fn type_of() {")), None);
 }
 
 #[test]
