@@ -151,8 +151,9 @@
 //! 4. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
 //! That is all of an action whose event exists already, at most 6 files and 12 places. `set_title` is one: it is in
-//! these five files and `storage/queries/lives.rs`, in 11 places. An action with a new event needs that as well. A rule that refuses in words of its own is a variant in
-//! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
+//! these five files and `storage/queries/lives.rs`, in 11 places. An action with a new event needs that as well. A
+//! rule that refuses in words of its own is a variant in `domain/reject.rs` and its words in `protocol/refusal.rs`.
+//! Then the README's table of requests.
 //!
 //! # How to add an event
 //!
@@ -206,6 +207,8 @@
 //! | connection | one TCP or WebSocket connection, or one sequence of polls | `transport` |
 //! | session | one Engine.IO sid or plain WebSocket; it survives an upgrade | `actors/session` |
 //! | stranger | a session without a verified user or a room; the first to be closed when seats are scarce | `actors/session/strangers.rs` |
+//! | verdict | the result of verifying a token; an unchanged invalidation epoch keeps a good one valid | `actors/session/commands.rs` |
+//! | invalidation epoch | a number that changes when a notice of a changed token may have been missed | [`cluster::TokenStore`] |
 //! | seat | the place of one session under the node's limits | `transport/gate.rs` |
 //! | member | a session that has joined a room | [`domain::Member`] |
 //! | presence, online | the users with at least one member, over all nodes | [`domain::PresenceLadder`] |
@@ -223,6 +226,7 @@
 //! | cursor | the position up to which a node has read the log | `cluster/redis/entries.rs` |
 //! | origin, sequence | the opening of a room on one node, as Kafka's producer id; its count of appended events | `cluster/redis/entries.rs` |
 //! | delivered | handed to the room for its members, once | `cluster/redis/order.rs` |
+//! | acknowledged | taken by the room; the number of delivered events that are not is bounded | [`cluster::RoomLog`] |
 //! | resync | read the log because a message may be missing | `cluster/redis/order.rs` |
 //! | partitioned | without Redis, in an epoch of the node's own; `alone` on the wire and in logs | `cluster/redis/order.rs` |
 //! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/order.rs` |
@@ -230,12 +234,15 @@
 //! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_sync.rs` |
 //! | stamp | which login or logout Redis has seen last; it distinguishes a deleted token from a lost one | `cluster/redis/token_rules.rs` |
 //! | look | a comparison of a user's token in the store with that in Redis | `cluster/redis/tokens.rs` |
-//! | signal | a notice to all nodes, best effort | [`cluster::Signal`] |
+//! | signal | a notice to all nodes, best effort | [`cluster::Signal`], `actors/cluster_control.rs` |
 //! | deferred join | a join that waits until this node has caught up with another | `actors/live_room/deferred_joins.rs` |
 //! | replay, recovery | events delivered again to a member that comes back; the promise that none is missing | `actors/live_room/recovery.rs` |
 //! | fan-out | delivery of one event to all members on this node | `actors/live_room/fan_out.rs` |
 //! | window | how long a loud room gathers events before it delivers them | `actors/live_room/window.rs` |
+//! | batch window | how long a room's log gathers events before it appends them together | [`cluster::RoomLog`] |
 //! | hub | the outlets of one worker thread | `actors/hub` |
+//! | codec, dialect | the wire form of one session; codecs whose events are the same bytes | [`protocol::Codec`], [`protocol::Dialect`] |
+//! | outlet | codec and outbox of one member, through which its hub delivers | `actors/hub` |
 //! | outbox | the bounded queue of encoded packets of one session | [`outbox::Outbox`] |
 //! | priority, drop policy | the order in which packets are dropped at the bound of an outbox | [`domain::Priority`], [`outbox::DropPolicy`] |
 //! | slow member | a member whose outbox is at its bound | `actors/hub` |
@@ -243,6 +250,7 @@
 //! | dedupe | answered commands, kept so that a repeated one has one effect | `domain/dedupe.rs` |
 //! | group commit | one transaction for all writes that gathered during the previous one | `actors/persister` |
 //! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
+//! | row lock | a row and the purpose for which a write locks it | [`storage::RowLock`] |
 //! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
 //! | ledger, posting | the append-only record of coins; one line of it | [`domain::RoomLedger`], `storage` |
 //! | change feed | the rows that changed, whoever changed them, as nodes poll them | [`storage::FeedPage`], `actors/change_feed.rs` |
