@@ -2,9 +2,9 @@
 //!
 //! The database decides about tokens that liveroom issued; to verify one, Redis is not asked. Redis is written for
 //! other programs, and read for the tokens that they issued. That another program has set or deleted a token is found
-//! out by *looks*, which run beside everything else: Redis reports each change of a token key, a verified token is
-//! looked at when the database was asked for it, and after each connection to Redis so are the tokens that changed
-//! meanwhile. A look compares both stores ([`token_rules`]) and corrects the one that is behind. Nothing is queued
+//! out by *looks*, which run beside everything else: Redis reports each change of a token key and the change
+//! feed each of a row, a verified token is looked at when the database was asked for it, and after each connection to
+//! Redis so are the tokens that changed meanwhile. A look compares both stores ([`token_rules`]) and corrects the one that is behind. Nothing is queued
 //! for Redis in memory: what it missed is in the database, where every node finds it.
 
 use std::sync::Arc;
@@ -281,6 +281,8 @@ impl TokenStore for RedisTokens {
 
     fn invalidate(&self, user: UserId) {
         self.stored.invalidate(user);
+        // A node that reached the store may not have reached Redis, and one of the version before writes no stamps.
+        self.request_look(user, Cause::Changed);
     }
 
     fn invalidate_all(&self) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::evening::REDIS_TIMEOUT;
 use crate::support::cluster::{Cluster, Plan, Stage};
@@ -126,6 +127,30 @@ fn another_program_logs_a_user_out_however_old_the_login_is() {
     eventually("the user is logged out", || (statuses(&cluster, alice) == [400; 2]).then_some(()));
     assert_eq!(statuses(&cluster, bob), [200; 2]);
     assert_eq!(cluster.redis.get(&key(alice)), None, "it is not put back");
+}
+
+#[test]
+fn another_program_logs_a_user_out_that_logged_in_at_a_node_of_the_version_before() {
+    let Some(cluster) = cluster(2, Keeps::Saved) else { return };
+    let alice = cluster[0].user("alice");
+    // That node writes the token and then the row, and neither an issuer nor a stamp.
+    let claims = json!({"id": alice.id, "iat": now_s(), "exp": now_s() + 600, "username": alice.name, "jti": "1"});
+    let again = User { token: sign(Algorithm::Hs256, JWT_SECRET, &claims), ..alice.clone() };
+    let digest: String = Sha256::digest(&again.token).iter().map(|byte| format!("{byte:02x}")).collect();
+    cluster.redis.set(&key(&again), &json!(again.token).to_string());
+    cluster.query(&format!(
+        "INSERT INTO session_tokens (user_id, digest, created_at) VALUES ({}, '{digest}', {}) \
+         ON CONFLICT (user_id) DO UPDATE SET digest = excluded.digest, created_at = excluded.created_at",
+        alice.id,
+        now_s() * 1_000
+    ));
+    eventually("the login is noticed", || {
+        let stamp = cluster.redis.get(&format!("liveroom:{{{}}}:stamp", key(&alice)));
+        stamp.is_some_and(|stamp| stamp.ends_with(&digest[..16])).then_some(())
+    });
+    assert_eq!((statuses(&cluster, &again), statuses(&cluster, &alice)), (vec![200; 2], vec![400; 2]));
+    cluster.redis.del(&key(&alice));
+    eventually("the user is logged out", || (statuses(&cluster, &again) == [400; 2]).then_some(()));
 }
 
 #[test]
