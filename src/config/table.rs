@@ -259,7 +259,7 @@ const REDIS_URL: TextRule = TextRule {
             let rest = text.strip_prefix("rediss").or_else(|| text.strip_prefix("redis"));
             rest.and_then(|rest| rest.strip_prefix(*kind)?.strip_prefix("://")).is_some_and(|rest| !rest.is_empty())
         };
-        text.is_empty() || schemes.iter().any(|kind| names_hosts(kind))
+        text.is_empty() || schemes.iter().any(names_hosts)
     },
 };
 
