@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
-use log::warn;
+use log::{info, warn};
 use serde_json::json;
 
 use super::ApiState;
@@ -22,22 +22,24 @@ const VERDICT_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The latest verdict on the parts of this node.
 #[derive(Default)]
-pub struct Readiness(tokio::sync::Mutex<Option<ReadinessVerdict>>);
+pub struct Readiness(tokio::sync::Mutex<ReadinessVerdict>);
 
+#[derive(Default)]
 struct ReadinessVerdict {
+    /// The parts that did not work.
     failing: Vec<&'static str>,
-    reached: Instant,
+    /// `None`: never.
+    reached: Option<Instant>,
 }
 
 /// GET /readyz: the store takes transactions and the rooms answer. Send no clients here if not.
 pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     // Requests that come while the parts are checked wait for the result.
-    let mut latest = state.readiness.0.lock().await;
-    let verdict = match latest.take() {
-        Some(verdict) if verdict.reached.elapsed() < VERDICT_AGE_MAX => verdict,
-        _ => ReadinessVerdict { failing: ask_parts(&state).await, reached: Instant::now() },
-    };
-    let verdict = latest.insert(verdict);
+    let mut verdict = state.readiness.0.lock().await;
+    if verdict.reached.is_none_or(|at| at.elapsed() >= VERDICT_AGE_MAX) {
+        verdict.failing = check_parts(&state, &verdict.failing).await;
+        verdict.reached = Some(Instant::now());
+    }
     if verdict.failing.is_empty() {
         // A node that is alone serves its own members: others would not be served better elsewhere.
         match state.cluster_control.alone_since() {
@@ -49,8 +51,8 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     }
 }
 
-/// Names of the parts that do not work.
-async fn ask_parts(state: &ApiState) -> Vec<&'static str> {
+/// Names of the parts that do not work. Logs the cause when one begins to fail, and when it works again.
+async fn check_parts(state: &ApiState, failing_before: &[&'static str]) -> Vec<&'static str> {
     let store = async {
         let pinged = tokio::time::timeout(PART_WAIT, state.store.ping()).await;
         pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
@@ -62,9 +64,16 @@ async fn ask_parts(state: &ApiState) -> Vec<&'static str> {
     let (store, rooms) = futures_util::future::join(store, rooms).await;
     let mut failing = Vec::new();
     for (part, result) in [("store", store), ("rooms", rooms)] {
-        if let Err(error) = result {
-            warn!("not ready: part={part} error={error}");
-            failing.push(part);
+        let failed_before = failing_before.contains(&part);
+        match result {
+            Ok(()) if failed_before => info!("ready again: part={part}"),
+            Ok(()) => {}
+            Err(error) => {
+                if !failed_before {
+                    warn!("not ready: part={part} error={error}");
+                }
+                failing.push(part);
+            }
         }
     }
     failing

@@ -52,6 +52,9 @@ const GIFT_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// Causes that are logged while the store is away, each once. Beyond, only the first ones are.
+const CAUSES_MAX: usize = 8;
+
 /// Shared by the persister and everything that submits to it.
 #[derive(Debug)]
 struct QueueState {
@@ -175,6 +178,8 @@ pub struct Persister {
     blocked_progress: Progress,
     blocked: BlockedWrites,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Causes that were logged since the store is away.
+    causes: Vec<String>,
 }
 
 impl Persister {
@@ -195,6 +200,7 @@ impl Persister {
             blocked_progress: Progress::new(),
             blocked: BlockedWrites::default(),
             flushes: Vec::new(),
+            causes: Vec::new(),
         });
         PersisterPort { persister, queue_state }
     }
@@ -302,10 +308,16 @@ impl Persister {
         }
     }
 
-    /// Marks the store as away and logs it once. Returns the start of this lane's first failed commit.
+    /// Marks the store as away and logs each cause once: the first failure may be that of a connection that broke, and
+    /// not the reason for which there is no other. Returns the start of this lane's first failed commit.
     fn mark_store_away(&mut self, lane: WriteLane, error: &dyn std::fmt::Display) -> Instant {
+        let cause = error.to_string();
         if self.queue_state.healthy.swap(false, Ordering::Relaxed) {
-            error!("store is away, gifts are refused and comments wait: error={error}");
+            error!("store is away, gifts are refused and comments wait: error={cause}");
+            self.causes = vec![cause];
+        } else if self.causes.len() < CAUSES_MAX && !self.causes.contains(&cause) {
+            error!("store is still away: error={cause}");
+            self.causes.push(cause);
         }
         let progress = self.progress(lane);
         *progress.failing_since.get_or_insert(progress.began)
