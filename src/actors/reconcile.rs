@@ -1,5 +1,6 @@
-//! Finds changes in the store of which this node got no signal: accounts that were disabled and gifts that
-//! were added by a node that died then, or by hand. (Rooms are compared by the registry, which has them.)
+//! Finds changes in the store of which this node got no signal: gifts that were added and, over a store without a
+//! change feed, accounts that were disabled by a process that died then, or by hand. (Rooms are compared by the
+//! registry, which has them.)
 
 use std::sync::Arc;
 
@@ -76,8 +77,8 @@ impl FailureLog {
     pub(super) fn note(&mut self, result: Result<(), StoreError>) {
         let (what, failed) = (self.what, result.is_err());
         match result {
-            Err(error) if !self.failed => warn!("{what} not compared with the store: error={error}"),
-            Ok(()) if self.failed => info!("{what} compared with the store again"),
+            Err(error) if !self.failed => warn!("{what} not read from the store: error={error}"),
+            Ok(()) if self.failed => info!("{what} read from the store again"),
             _ => {}
         }
         self.failed = failed;

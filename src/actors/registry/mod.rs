@@ -107,7 +107,7 @@ impl Registry {
                 store,
                 services,
                 deaths_count: 0,
-                reconcile_log: FailureLog::new("rooms"),
+                reconcile_log: FailureLog::new("rows of open rooms"),
                 sweep: full::Sweep::default(),
             }
         })
