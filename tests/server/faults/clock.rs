@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::evening::{EVENING, Evening};
+use super::room_under_load::{LOAD_ENV, RoomUnderLoad};
 use crate::support::{TestServer, Ws, eventually};
 
 const HOUR_S: i64 = 3_600;
@@ -116,11 +116,11 @@ fn an_hour_forward_and_an_hour_back_hold_nobody_up_and_leave_order_and_books_exa
     };
     let grace_ms = GRACE.as_millis().to_string();
     let mut env = vec![("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", grace_ms.as_str())];
-    env.extend(EVENING);
+    env.extend(LOAD_ENV);
     let server = clock.start_server(&env);
-    let mut evening = Evening::begin(&server);
-    let live_id = evening.live_id;
-    let mut witness = Ws::connect(&server, &evening.streamer);
+    let mut load = RoomUnderLoad::begin(&server);
+    let live_id = load.live_id;
+    let mut witness = Ws::connect(&server, &load.streamer);
     witness.join(live_id);
     let chatter = server.user("chatter");
     let mut chat = Ws::connect(&server, &chatter);
@@ -155,11 +155,11 @@ fn an_hour_forward_and_an_hour_back_hold_nobody_up_and_leave_order_and_books_exa
         let lost = come_and_get_lost(&server, &format!("later{}", figures.len()), live_id);
         let later_gone_after = hears_leave(&mut witness, lost);
         assert!(later_gone_after < GONE_MAX, "{offset_s}: a user lost after the jump stayed for {later_gone_after:?}");
-        evening.room_goes_on(false);
-        evening.goes_on();
+        load.room_goes_on(false);
+        load.goes_on();
         figures.push((offset_s, gone_after, free_after, later_gone_after));
     }
-    let report = evening.end();
+    let report = load.end();
     println!("offset, gone after, free after, gone later after: {figures:?}, {report:?}");
 }
 
@@ -169,7 +169,7 @@ fn who_comes_back_hears_what_it_missed_when_the_clock_was_set_back_and_is_told_t
         Ok(clock) => clock,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let server = clock.start_server(&EVENING);
+    let server = clock.start_server(&LOAD_ENV);
     let streamer = server.user("streamer");
     let live_id = server.live(&streamer);
     let mut ws = Ws::connect(&server, &streamer);
@@ -196,7 +196,7 @@ fn a_token_ends_when_the_clock_says_so_and_what_is_said_after_a_restart_comes_la
         Err(reason) => return println!("skipped: {reason}"),
     };
     let mut env = vec![("LIVEROOM__AUTH__TOKEN_TTL_S", "1800")];
-    env.extend(EVENING);
+    env.extend(LOAD_ENV);
     let mut server = clock.start_server(&env);
     let streamer = server.user("streamer");
     let live_id = server.live(&streamer);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::evening::{EVENING, Evening};
+use super::room_under_load::{LOAD_ENV, RoomUnderLoad};
 use crate::support::postgres::Postgres;
 use crate::support::{TestServer, eventually};
 
@@ -15,7 +15,7 @@ fn start(env: &[(&str, &str)]) -> Result<(Postgres, TestServer), String> {
 
 fn start_on(url: &str, env: &[(&str, &str)]) -> TestServer {
     let mut all = vec![("LIVEROOM__STORE__URL", url)];
-    all.extend(EVENING.iter().chain(env));
+    all.extend(LOAD_ENV.iter().chain(env));
     TestServer::start(&all)
 }
 
@@ -25,18 +25,18 @@ fn a_database_killed_in_a_rain_of_gifts_and_started_again_costs_nothing_but_time
         Ok(started) => started,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let mut evening = Evening::begin(&server);
+    let mut load = RoomUnderLoad::begin(&server);
 
     postgres.kill();
-    let failing_after = evening.store_is_said_to_fail();
-    evening.gifts_are_refused();
-    evening.room_goes_on(false);
+    let failing_after = load.store_is_said_to_fail();
+    load.gifts_are_refused();
+    load.room_goes_on(false);
     eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
 
     postgres.restart();
-    let (ready, healed) = evening.heals();
+    let (ready, healed) = load.heals();
     eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
-    let report = evening.end();
+    let report = load.end();
     println!(
         "killed: said so after {failing_after:?}, ready {ready:?} and gifts {healed:?} after the restart, {report:?}"
     );
@@ -65,11 +65,11 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
         Ok(started) => started,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let mut evening = Evening::begin(&server);
+    let mut load = RoomUnderLoad::begin(&server);
 
     let frozen_at = Instant::now();
     postgres.freeze();
-    let live_id = evening.live_id;
+    let live_id = load.live_id;
     let (failing_after, away_after, grown) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let read = server.get(&format!("/api/live/read/{live_id}"));
@@ -81,14 +81,14 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
             assert!(!audit.status.success(), "nothing can be said of the books now");
             assert!(frozen_at.elapsed() < READ_ANSWER_MAX, "opening the store took {:?}", frozen_at.elapsed());
         });
-        let failing_after = evening.store_is_said_to_fail();
-        evening.room_goes_on(false);
-        evening.gifts_are_refused_to_strangers();
+        let failing_after = load.store_is_said_to_fail();
+        load.room_goes_on(false);
+        load.gifts_are_refused_to_strangers();
         eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
         let away_after = frozen_at.elapsed();
         let memory = resident_kib(&server);
         eventually("the freeze is over", || {
-            evening.room_goes_on(true);
+            load.room_goes_on(true);
             (frozen_at.elapsed() >= freeze_length()).then_some(())
         });
         (failing_after, away_after, resident_kib(&server).saturating_sub(memory))
@@ -96,9 +96,9 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
 
     let frozen_for = frozen_at.elapsed();
     postgres.thaw();
-    let (ready, healed) = evening.heals();
+    let (ready, healed) = load.heals();
     eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
-    let report = evening.end();
+    let report = load.end();
     println!(
         "frozen for {frozen_for:?}: not ready after {failing_after:?}, away after {away_after:?}, grown by {grown} KiB, \
          ready {ready:?} and gifts {healed:?} after the thaw, {report:?}"
@@ -125,7 +125,7 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
         Ok(started) => started,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let evening = Evening::begin(&server);
+    let load = RoomUnderLoad::begin(&server);
 
     let frozen_at = Instant::now();
     // A commit may be in any of them, with locks that its successor waits for; or in none, and then
@@ -134,8 +134,8 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
     eventually("the freeze is over", || (frozen_at.elapsed() >= freeze_length()).then_some(()));
     let frozen_for = frozen_at.elapsed();
     postgres.thaw();
-    let (ready, healed) = evening.heals();
-    let report = evening.end();
+    let (ready, healed) = load.heals();
+    let report = load.end();
     let said = server.logged("store is away");
     println!(
         "connections hung for {frozen_for:?}: ready {ready:?} and gifts {healed:?} after the thaw, {report:?}, {said:?}"
@@ -143,27 +143,27 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
     assert!(report.slowest_gift_answer < GIFT_ANSWER_MAX, "{report:?}");
 }
 
-/// Plays an evening during which `begin` makes the database read-only and `end` makes it take writes again.
+/// Runs a room under load during which `begin` makes the database read-only and `end` makes it take writes again.
 fn play_while_read_only(server: &TestServer, begin: impl FnOnce(), end: impl FnOnce()) {
-    let mut evening = Evening::begin(server);
+    let mut load = RoomUnderLoad::begin(server);
     begin();
-    evening.store_is_said_to_fail();
-    evening.gifts_are_refused();
-    evening.room_goes_on(false);
+    load.store_is_said_to_fail();
+    load.gifts_are_refused();
+    load.room_goes_on(false);
     let logs_cause = || server.logged("away").iter().any(|line| line.contains("read-only"));
     eventually("the log names the cause", || logs_cause().then_some(()));
     for _ in 0..8 {
-        let read = server.get(&format!("/api/live/read/{}", evening.live_id));
+        let read = server.get(&format!("/api/live/read/{}", load.live_id));
         assert_eq!(read.status, 200, "what can be read is read: {}", read.text());
-        let login = serde_json::json!({"username": evening.streamer.name, "password": crate::support::PASSWORD});
+        let login = serde_json::json!({"username": load.streamer.name, "password": crate::support::PASSWORD});
         assert_eq!(server.post("/api/login", &login).status, 503, "a login cannot be stored");
     }
     end();
-    evening.heals();
+    load.heals();
     for _ in 0..8 {
         server.login("guest");
     }
-    evening.end();
+    load.end();
     assert_said_once(server);
     for words in ["not ready: part=store", "ready again: part=store"] {
         assert_eq!(server.logged(words).len(), 1, "one line however often /readyz is asked: {words}");
@@ -219,16 +219,16 @@ fn of_two_hosts_the_one_that_takes_writes_is_used_and_the_promoted_one_when_it_d
     // The standby comes first: it answers, and is passed over.
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port());
     let server = start_on(&url.replace(&format!("127.0.0.1:{}", primary.port()), &hosts), &[]);
-    let mut evening = Evening::begin(&server);
+    let mut load = RoomUnderLoad::begin(&server);
 
     primary.kill();
-    evening.store_is_said_to_fail();
-    evening.gifts_are_refused();
-    evening.room_goes_on(false);
+    load.store_is_said_to_fail();
+    load.gifts_are_refused();
+    load.room_goes_on(false);
 
     standby.promote();
-    let (ready, healed) = evening.heals();
-    let report = evening.end();
+    let (ready, healed) = load.heals();
+    let report = load.end();
     println!("promoted: ready {ready:?} and gifts {healed:?} after it, {report:?}");
     assert_said_once(&server);
 }

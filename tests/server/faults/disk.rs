@@ -7,10 +7,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::evening::{EVENING, Evening};
+use super::room_under_load::{LOAD_ENV, RoomUnderLoad};
 use crate::support::{TestServer, eventually};
 
-/// What the disk holds: the tables with an evening's rows in them, and some room.
+/// Bytes of the disk: the tables with the rows of one run in them, and some free space.
 const DISK: &str = "size=16m";
 
 /// A disk so small that it can be filled, unmounted when dropped.
@@ -62,21 +62,21 @@ fn a_full_disk_refuses_gifts_loses_nothing_and_is_written_to_again_when_there_is
     };
     let url = format!("sqlite://{}", disk.path().join("liveroom.db").display());
     let mut env = vec![("LIVEROOM__STORE__URL", url.as_str())];
-    env.extend(EVENING);
+    env.extend(LOAD_ENV);
     let mut server = TestServer::start(&env);
-    let mut evening = Evening::begin(&server);
+    let mut load = RoomUnderLoad::begin(&server);
 
     disk.fill();
-    let failing_after = evening.store_is_said_to_fail();
-    evening.gifts_are_refused();
-    evening.room_goes_on(false);
+    let failing_after = load.store_is_said_to_fail();
+    load.gifts_are_refused();
+    load.room_goes_on(false);
     eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
     server.assert_books_balance();
 
     disk.free();
-    let (ready, healed) = evening.heals();
+    let (ready, healed) = load.heals();
     eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
-    let report = evening.end();
+    let report = load.end();
     println!(
         "full: said so after {failing_after:?}, ready {ready:?} and gifts {healed:?} after there was room, {report:?}"
     );

@@ -5,4 +5,4 @@
 mod clock;
 mod database;
 mod disk;
-mod evening;
+mod room_under_load;

@@ -1,5 +1,5 @@
-//! A live room with all that goes on in one: gifts rain, the streamer talks, somebody listens to
-//! everything, guests come and go. A fault happens meanwhile; then all of it is checked.
+//! A live room under load: givers send gifts, the streamer comments, one member receives all events, and guests
+//! join and leave. A fault happens meanwhile; then the results of all of them are checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,8 +17,8 @@ const TABS: usize = 3;
 const PRICE: i64 = 3;
 const COINS: i64 = 1_000_000;
 
-/// Configuration under which nobody here is refused for being fast, and operators are told all.
-pub const EVENING: [(&str, &str); 3] =
+/// Configuration under which no client here meets a rate limit, and the log has all lines for operators.
+pub const LOAD_ENV: [(&str, &str); 3] =
     [("LIVEROOM__LIMITS__COMMANDS_PER_S", "100000"), ("LIVEROOM__LIMITS__COMMAND_BURST", "1000"), ("RUST_LOG", "info")];
 
 /// Between two gifts of one connection: members that read only now and then must be able to take it.
@@ -32,7 +32,7 @@ const COMMENT_EVERY: Duration = Duration::from_millis(50);
 /// for the verdict on a token, and a busy machine.
 pub const HEARD_MAX: Duration = Duration::from_secs(4);
 
-/// What all share.
+/// The state that all threads share.
 #[derive(Default)]
 struct Progress {
     over: AtomicBool,
@@ -42,7 +42,7 @@ struct Progress {
     comments_refused: AtomicUsize,
 }
 
-/// What one giver was told.
+/// The answers that one giver received.
 #[derive(Default)]
 struct Given {
     /// Gift records by `request_id`.
@@ -50,7 +50,7 @@ struct Given {
     slowest_answer: Duration,
 }
 
-/// What the streamer was told.
+/// The answers that the streamer received.
 struct Spoken {
     /// Ids of comments that were acknowledged.
     acked: BTreeSet<String>,
@@ -61,7 +61,7 @@ struct Spoken {
 /// Everything that a member of the room heard, in order.
 struct Heard(Vec<Value>);
 
-pub struct Evening<'a> {
+pub struct RoomUnderLoad<'a> {
     server: &'a TestServer,
     pub live_id: i64,
     gift_id: i64,
@@ -73,7 +73,7 @@ pub struct Evening<'a> {
     progress: Arc<Progress>,
 }
 
-/// What an evening came to.
+/// The results of one run.
 #[derive(Debug)]
 #[expect(dead_code, reason = "printed, so that a run leaves its figures")]
 pub struct Report {
@@ -85,7 +85,7 @@ pub struct Report {
     pub slowest_comment: Duration,
 }
 
-impl<'a> Evening<'a> {
+impl<'a> RoomUnderLoad<'a> {
     /// Fills a room of `server` and waits until the rain is on.
     pub fn begin(server: &'a TestServer) -> Self {
         let streamer = server.user("streamer");
@@ -115,9 +115,9 @@ impl<'a> Evening<'a> {
         let told = progress.clone();
         let speaker = thread::spawn(move || speak(ws, live_id, &told));
         let guest = Ws::connect(server, &server.user("guest"));
-        let evening = Self { server, live_id, gift_id, streamer, guest, givers, speaker, listener: heard, progress };
-        evening.goes_on();
-        evening
+        let load = Self { server, live_id, gift_id, streamer, guest, givers, speaker, listener: heard, progress };
+        load.goes_on();
+        load
     }
 
     /// Waits for more gifts.
@@ -208,7 +208,7 @@ impl<'a> Evening<'a> {
             assert_eq!(spent, PRICE * acked, "{}: every gift was paid, and none twice", giver.name);
             let mut ws = Ws::connect(server, giver);
             ws.join(live_id);
-            // All of them sent again would take long; a sample of all times of the evening.
+            // All of them sent again would take long; a sample of all times of the run.
             for (request_id, record) in given.receipts.iter().step_by(given.receipts.len() / 10 + 1) {
                 let order = json!({"live_id": live_id, "gift_id": gift_id, "request_id": request_id});
                 let again = ws.ask("gift", order);
@@ -248,7 +248,7 @@ impl<'a> Evening<'a> {
 /// The notice after which nothing is to be heard.
 const THE_END: &str = "the end";
 
-/// Gives until the evening is over, each gift again and again until it is acknowledged.
+/// Gives until the run is over, each gift again and again until it is acknowledged.
 fn give(mut ws: Ws, live_id: i64, gift_id: i64, tab: usize, progress: &Progress) -> Given {
     let mut given = Given::default();
     while !progress.over.load(Ordering::Relaxed) {
@@ -285,7 +285,7 @@ fn answer_to(ws: &mut Ws, id: i64) -> Value {
     }
 }
 
-/// Talks until the evening is over, each time once the comment before was heard or refused. Answers
+/// Comments until the run is over, each time once the comment before was received or refused. Answers
 /// come when they come; at the end all are waited for.
 fn speak(mut ws: Ws, live_id: i64, progress: &Progress) -> Spoken {
     let mut spoken = Spoken { acked: BTreeSet::new(), refused: 0, slowest_heard: Duration::ZERO };
