@@ -113,6 +113,8 @@ pub enum FromLog {
     Ordered(Vec<Sequenced>),
     /// An instruction of the log. It has no offset, and members do not see it.
     Control(Control),
+    /// Events are missing that the log does not have: members have to join again.
+    EventsMissed,
     /// A gift that was appended has been announced already, by another node.
     GiftKnown(GiftRecordId, Option<Offset>),
     /// Presence changes of other nodes.

@@ -390,6 +390,13 @@ impl<H> MemberList<H> {
         self.online.get(&user).map(|online| online.sessions.clone()).unwrap_or_default()
     }
 
+    /// All sessions in the room, on this node, in order.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let mut sessions: Vec<SessionId> = self.members.keys().copied().collect();
+        sessions.sort_unstable();
+        sessions
+    }
+
     /// Sessions in the room, on this node.
     pub fn members_count(&self) -> usize {
         self.members.len()

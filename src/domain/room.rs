@@ -306,6 +306,18 @@ impl<H: Clone> Room<H> {
         }
     }
 
+    /// Events are missing that no node can deliver here: every member has to join again, and is answered then that it
+    /// cannot recover. Its user stays online for the grace.
+    pub fn events_missed(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = Vec::new();
+        for session in self.members.sessions() {
+            let Some(handle) = self.members.get(session).map(|member| member.handle.clone()) else { continue };
+            effects.extend(self.connection_lost(session, now));
+            effects.push(Effect::Kick { handle, reason: KickReason::RoomRestarted });
+        }
+        effects
+    }
+
     /// Ends the presence of those whose grace has passed, announces what was merged, and decides about
     /// the comments that wait.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {

@@ -3,8 +3,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 pub struct Proxy {
     port: u16,
@@ -21,6 +22,8 @@ struct Shared {
 struct State {
     is_requests_held: bool,
     is_answers_held: bool,
+    /// How long answers are on their way.
+    delay: Duration,
     /// Counts the times that everything on the way was lost.
     era: u64,
     /// Both ends of each connection of this era.
@@ -65,6 +68,11 @@ impl Proxy {
         self.shared.state().is_answers_held = true;
     }
 
+    /// From now on answers take so long.
+    pub fn slow_down(&self, delay: Duration) {
+        self.shared.state().delay = delay;
+    }
+
     /// Everything passes again, first what was sent during the cut: as when it was shorter than the
     /// patience of both ends' TCP.
     pub fn heal(&self) {
@@ -100,7 +108,7 @@ impl Shared {
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.to)) else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let clones = [&client, &client, &server, &server].map(TcpStream::try_clone);
-        let [Ok(mut from_client), Ok(client_end), Ok(mut to_server), Ok(server_end)] = clones else { return };
+        let [Ok(mut from_client), Ok(client_end), Ok(to_server), Ok(server_end)] = clones else { return };
         {
             let mut state = self.state();
             if state.era != era {
@@ -109,25 +117,37 @@ impl Shared {
             state.ends.extend([client_end, server_end]);
         }
         let requests = Arc::clone(&self);
-        thread::spawn(move || requests.carry(&mut from_client, &mut to_server, Direction::Requests, era));
-        let (mut from_server, mut to_client) = (server, client);
-        self.carry(&mut from_server, &mut to_client, Direction::Answers, era);
+        thread::spawn(move || requests.carry(&mut from_client, &to_server, Direction::Requests, era));
+        let mut from_server = server;
+        self.carry(&mut from_server, &client, Direction::Answers, era);
     }
 
-    fn carry(&self, from: &mut TcpStream, to: &mut TcpStream, direction: Direction, era: u64) {
+    fn carry(&self, from: &mut TcpStream, to: &TcpStream, direction: Direction, era: u64) {
+        let (line, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
+        let Ok(mut end) = to.try_clone() else { return };
+        let writing = thread::spawn(move || {
+            for (due, bytes) in arriving {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if end.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+        });
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer);
+            let delay = if direction == Direction::Answers { self.state().delay } else { Duration::ZERO };
             // What came during a cut waits here, the end of a connection too.
             if !self.wait_until_passes(direction, era) {
                 break;
             }
             match read {
-                Ok(bytes) if bytes > 0 && to.write_all(&buffer[..bytes]).is_ok() => {}
+                Ok(bytes) if bytes > 0 && line.send((Instant::now() + delay, buffer[..bytes].to_vec())).is_ok() => {}
                 _ => break,
             }
         }
-        let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+        drop(line);
+        let _ = (writing.join(), from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     }
 
     /// False when everything on the way was lost meanwhile.

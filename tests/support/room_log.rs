@@ -122,6 +122,7 @@ impl Log {
                 self.events.extend(events);
             }
             FromLog::Control(control) => self.controls.push(control),
+            FromLog::EventsMissed => panic!("{what}: events are missing"),
             FromLog::GiftKnown(record, _) => self.known.push_back(record),
             FromLog::Peers(changes) => self.changes.extend(changes),
         }

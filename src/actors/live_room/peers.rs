@@ -47,6 +47,10 @@ impl Handler<Delivered> for LiveRoom {
                 let effects = self.room.apply_control(control, self.now());
                 self.perform(effects);
             }
+            FromLog::EventsMissed => {
+                let effects = self.room.events_missed(self.now());
+                self.perform(effects);
+            }
             FromLog::GiftKnown(record_id, offset) => {
                 let effects = self.room.gift_announced(record_id, offset);
                 self.perform(effects);

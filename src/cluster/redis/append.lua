@@ -1,7 +1,8 @@
 -- Appends events to a room's log, numbers them and publishes them, all at once or not at all; tells
 -- what the caller missed. Doing the same again changes nothing: each origin counts its events.
 --
--- KEYS  1 order    hash: epoch, generation, offset of the newest event
+-- KEYS  1 order    hash: epoch, generation, offset of the newest event; gap: the newest generation before which events
+--                  were dropped by the node that began it
 --       2 events   stream: the newest events, at generation-offset
 --       3 applied  hash of one origin: count of its events so far, the reply to the last batch
 --       4 gifts    sorted set: the newest gifts that were announced
@@ -13,9 +14,10 @@
 --       6 '1': begin a new epoch   7 how much of what was missed to tell, in events
 --       8 events kept              9 ms without an event after which all is forgotten
 --       10 PUBLISH or SPUBLISH     11 channel   12 origin
+--       13 '1': the caller dropped events that other nodes do not have
 --       then for each entry: its count, its key or '', the event or control. Keys: 'g' and the gift record that an
 --       event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
--- Reply 1 as JSON: e, g, o the place of the newest event; b the place before this batch; s for each
+-- Reply 1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for each
 --         entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
 --       2 what was missed, newest first   3 who heard the batch   4 1: the log is the one the caller saw
 --       5 with what was missed the newest controls, newest first
@@ -23,7 +25,7 @@ local order_key, events_key, applied_key, gifts_key = KEYS[1], KEYS[2], KEYS[3],
 local actions_key, controls_key = KEYS[5], KEYS[6]
 local known_epoch, known_generation, known_offset, known_mark = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local fill = tonumber(ARGV[7])
-local FIRST, FIELDS = 13, 3
+local FIRST, FIELDS = 14, 3
 local GIFTS_MAX = 4096
 local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
 -- Longer than any caller repeats a batch.
@@ -33,7 +35,7 @@ local function place(generation, offset)
     return string.format('%.0f-%.0f', generation, offset)
 end
 
-local order = redis.call('HMGET', order_key, 'epoch', 'generation', 'offset')
+local order = redis.call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap')
 local epoch, generation, offset = order[1], tonumber(order[2] or '0'), tonumber(order[3] or '0')
 
 -- A log that was lost, or is older than what the caller saw of it, or went another way since, is not
@@ -76,6 +78,11 @@ local before = place(generation, offset)
 local renewed = ARGV[6] == '1' or not same or not epoch
 if renewed then
     epoch, generation, offset = ARGV[1], math.max(generation, known_generation) + 1, 0
+end
+local gap = tonumber(order[4] or '0')
+if renewed and ARGV[13] == '1' then
+    gap = generation
+    redis.call('HSET', order_key, 'gap', gap)
 end
 
 local first_offset = offset + 1
@@ -122,7 +129,7 @@ for i = FIRST, #ARGV, FIELDS do
     places[#places + 1] = placed
 end
 
-local reply = { e = epoch, g = generation, o = offset, b = before }
+local reply = { e = epoch, g = generation, o = offset, b = before, gap = gap > 0 and gap or nil }
 if #places > 0 then
     reply.s = places
 end
@@ -141,7 +148,7 @@ if #places > 0 then
     redis.call('PEXPIRE', applied_key, APPLIED_MS)
 end
 if renewed or #lines > 0 or #controls > 0 then
-    local head = { e = epoch, g = generation, o = first_offset, b = before }
+    local head = { e = epoch, g = generation, o = first_offset, b = before, gap = gap > 0 and gap or nil }
     if #controls > 0 then
         head.c = controls
     end

@@ -350,9 +350,8 @@ impl Engine {
         if !self.subscription.is_connected() || self.health.failing_since.is_some() {
             return;
         }
-        let since = self.clock.now().plus_ms(-i64::from(self.config.rooms.history_ms.get()));
         let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else { return };
-        if let Some(question) = room.question(since, now) {
+        if let Some(question) = room.question(now) {
             let (origin, number) = (room.origin, question.number);
             let (link, sharded, inputs) = (self.link.clone(), self.address.is_cluster(), self.inputs.clone());
             tokio::spawn(async move {

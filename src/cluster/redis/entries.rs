@@ -118,6 +118,8 @@ pub struct Batch {
     /// Of its last event; of the beginning of its epoch, if it has none.
     pub end: LogPosition,
     pub entries: Vec<LoggedEvent>,
+    /// As in [`Answer::gap`].
+    pub gap: u64,
     pub controls: Vec<ControlEntry>,
 }
 
@@ -132,6 +134,8 @@ struct Head {
     s: Vec<i64>,
     #[serde(default)]
     c: Vec<ControlHead>,
+    #[serde(default)]
+    gap: u64,
 }
 
 /// A control in the head of a batch: its id, the offset of the event before it, and its line.
@@ -165,7 +169,7 @@ impl Batch {
             Some(ControlEntry { after, id: EventId::parse(&m)?, line: p })
         };
         let controls = head.c.into_iter().map(control).collect::<Option<_>>()?;
-        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries, controls })
+        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries, gap: head.gap, controls })
     }
 }
 
@@ -184,6 +188,8 @@ pub struct Answer {
     pub places: Vec<i64>,
     /// Oldest first.
     pub missed: Vec<LoggedEvent>,
+    /// The newest generation before which events were dropped by the node that began it; 0: there is none.
+    pub gap: u64,
     /// The newest controls of the log, oldest first, whether they were missed or not.
     pub controls: Vec<ControlEntry>,
     /// Whether the log is the one this node saw.
@@ -193,7 +199,7 @@ pub struct Answer {
 impl Answer {
     /// Reads all but the third part of the answer of `append.lua`.
     pub fn parse(head: &str, missed: StreamEntries, same: bool, newest_controls: StreamEntries) -> Option<Self> {
-        let Head { e, g, o, b, s, .. } = serde_json::from_str(head).ok()?;
+        let Head { e, g, o, b, s, gap, .. } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
         for (position, fields) in missed.into_iter().rev() {
             let [_, id, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
@@ -215,6 +221,7 @@ impl Answer {
             before: LogPosition::parse(&b)?,
             places: s,
             missed: entries,
+            gap,
             controls,
             same,
         })

@@ -21,91 +21,34 @@
 //! One that the log could not take is delivered to this node's members at once.
 
 mod delivered_ids;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::entries::{
-    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control, write_control,
-};
+use super::entries::{Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{
-    ActionEntry, Control, EntryContent, EntryKey, Epoch, GiftRecordId, Position, RoomEvent, Sequenced, Timestamp,
-};
-use crate::protocol::{read_event, write_event};
+use crate::domain::{ActionEntry, Control, EntryContent, EntryKey, Epoch, Position, RoomEvent, Sequenced, Timestamp};
+use crate::protocol::read_event;
 
 use delivered_ids::DeliveredIds;
+use waiting::WaitingEntry;
+
+pub use waiting::AppendArgument;
 
 /// Most events in one batch.
 pub const BATCH_MAX: usize = 512;
-/// Most unreplicated events of a partitioned room; beyond, the oldest comment is dropped first.
-const UNREPLICATED_MAX: usize = 1_024;
-/// Most events that a resync returns: all that the log keeps.
-pub const RESYNC_EVENTS_MAX: usize = 2_048;
-
-/// An entry that is not in the log yet.
-#[derive(Debug, Clone)]
-pub struct WaitingEntry {
-    /// Its number among those of this node's room.
-    pub sequence: u64,
-    pub event: RoomEvent,
-    /// Of the action that adds it.
-    action: Option<EntryKey>,
-    /// When it was appended, for other nodes.
-    pub at: Timestamp,
-    since: Instant,
-}
-
-impl WaitingEntry {
-    fn id(&self, origin: u64) -> EventId {
-        self.action.map_or(EventId { origin, sequence: self.sequence }, EventId::from)
-    }
-
-    /// The gift record that it announces.
-    fn record(&self) -> Option<GiftRecordId> {
-        match &self.event {
-            RoomEvent::Gift { receipt, .. } => Some(receipt.record_id),
-            _ => None,
-        }
-    }
-
-    fn is_comment(&self) -> bool {
-        matches!(self.event, RoomEvent::Comment(_))
-    }
-
-    /// The entry as `append.lua` takes it.
-    fn argument(&self) -> AppendArgument {
-        let key = match self.action {
-            Some(key) => format!("a{}", EventId::from(key)),
-            None => self.record().map_or_else(String::new, |record| format!("g{record}")),
-        };
-        AppendArgument { sequence: self.sequence, key, line: write_event(&self.event, self.at) }
-    }
-}
-
-/// An entry as `append.lua` takes it.
-#[derive(Debug, Clone)]
-pub struct AppendArgument {
-    pub sequence: u64,
-    /// The key that prevents a second entry on a repeat; empty: only its sequence number does.
-    pub key: String,
-    pub line: String,
-}
-
-impl AppendArgument {
-    /// The only entry of an origin: that of an action.
-    pub fn of_action(entry: &ActionEntry, at: Timestamp) -> Self {
-        let id = EventId::from(entry.key());
-        let (key, line) = match &entry.content {
-            EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
-            EntryContent::Control(control) => (format!("c{id}"), write_control(*control)),
-        };
-        Self { sequence: 1, key, line }
-    }
-}
+/// Most unreplicated events of a partitioned room: what the busiest rooms say in some three minutes. Beyond, the
+/// oldest comment is dropped first, and the other nodes learn that events are missing. A heal appends all of them in
+/// one call of the script, which takes some 10 us for each.
+const UNREPLICATED_MAX: usize = 8_192;
+/// Most events that a resync returns: all that the log keeps, which is what a heal may append.
+pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX;
+/// Most events that the opening of a room returns: more than any history keeps.
+const OPENING_EVENTS_MAX: usize = 2_048;
 
 /// The next request to Redis. One at a time.
 #[derive(Debug)]
@@ -116,6 +59,8 @@ pub struct Question {
     pub renew: bool,
     /// Most missed events to return.
     pub fill: usize,
+    /// Events were dropped that other nodes do not have.
+    pub is_incomplete: bool,
     pub batch: Vec<AppendArgument>,
 }
 
@@ -146,6 +91,10 @@ pub struct RoomOrder {
     /// This node's own epoch and offset, while the room is partitioned.
     partition: Option<(Epoch, u64)>,
     unreplicated: VecDeque<WaitingEntry>,
+    /// Whether events were dropped from the unreplicated ones.
+    is_incomplete: bool,
+    /// The newest generation with a gap before it that members know of.
+    known_gap: u64,
     delivered: DeliveredIds,
     out: Vec<FromLog>,
 }
@@ -167,6 +116,8 @@ impl RoomOrder {
             opened_at,
             partition: None,
             unreplicated: VecDeque::new(),
+            is_incomplete: false,
+            known_gap: 0,
             delivered: DeliveredIds::default(),
             out: Vec::new(),
         }
@@ -265,6 +216,7 @@ impl RoomOrder {
         if self.unreplicated.len() == UNREPLICATED_MAX {
             let comment = self.unreplicated.iter().position(WaitingEntry::is_comment);
             self.unreplicated.remove(comment.unwrap_or(0));
+            self.is_incomplete = true;
         }
         self.unreplicated.push_back(waiting);
     }
@@ -284,23 +236,31 @@ impl RoomOrder {
     }
 
     /// The next request, if one is due and none is under way. Its outcome goes to [`RoomOrder::answered`] or
-    /// [`RoomOrder::failed`]. Unreplicated comments from before `since` are dropped as too old.
-    pub fn ask(&mut self, since: Timestamp) -> Option<Question> {
+    /// [`RoomOrder::failed`].
+    pub fn ask(&mut self) -> Option<Question> {
         if self.request.is_some() {
             return None;
         }
         self.questions_count += 1;
-        let (number, cursor) = (self.questions_count, self.cursor.clone());
+        let cursor = self.cursor.clone();
+        let question = |renew, fill, batch| Question {
+            number: self.questions_count,
+            cursor: cursor.clone(),
+            renew,
+            fill,
+            is_incomplete: self.is_incomplete,
+            batch,
+        };
         if self.partition.is_some() {
             self.request = Some(RequestKind::Heal);
-            self.unreplicated.retain(|unreplicated| unreplicated.at >= since || !unreplicated.is_comment());
             let batch = self.unreplicated.iter().map(WaitingEntry::argument).collect();
-            return Some(Question { number, cursor, renew: true, fill: RESYNC_EVENTS_MAX, batch });
+            return Some(question(true, RESYNC_EVENTS_MAX, batch));
         }
         if self.must_resync || cursor.is_none() {
             self.must_resync = false;
             self.request = Some(RequestKind::Resync);
-            return Some(Question { number, cursor, renew: false, fill: RESYNC_EVENTS_MAX, batch: Vec::new() });
+            let fill = if cursor.is_none() { OPENING_EVENTS_MAX } else { RESYNC_EVENTS_MAX };
+            return Some(question(false, fill, Vec::new()));
         }
         if self.in_flight.is_empty() {
             self.in_flight = self.waiting.drain(..self.waiting.len().min(BATCH_MAX)).collect();
@@ -309,13 +269,8 @@ impl RoomOrder {
             return None;
         }
         self.request = Some(RequestKind::Append);
-        Some(Question {
-            number,
-            cursor,
-            renew: false,
-            fill: 0,
-            batch: self.in_flight.iter().map(WaitingEntry::argument).collect(),
-        })
+        let batch = self.in_flight.iter().map(WaitingEntry::argument).collect();
+        Some(question(false, 0, batch))
     }
 
     /// The request failed.
@@ -341,6 +296,7 @@ impl RoomOrder {
         };
         if batch.before == cursor.position {
             self.follow_all(batch.entries, batch.controls);
+            self.note_gap(batch.gap);
             let id = self.cursor.as_ref().filter(|cursor| cursor.position == batch.end).and_then(|cursor| cursor.id);
             self.cursor = Some(Cursor { epoch: batch.epoch, position: batch.end, id });
         } else if batch.end > cursor.position
@@ -402,7 +358,16 @@ impl RoomOrder {
         self.must_resync |= self.cursor.as_ref().is_some_and(|cursor| cursor.position < highest_published);
     }
 
+    /// Reports that events were dropped that this node's members have not received.
+    fn note_gap(&mut self, gap: u64) {
+        if gap > self.known_gap {
+            self.known_gap = gap;
+            self.out.push(FromLog::EventsMissed);
+        }
+    }
+
     fn apply_answer(&mut self, request: RequestKind, answer: Answer) {
+        let gap = answer.gap;
         match request {
             RequestKind::Heal => self.healed(answer),
             _ if !answer.same => {
@@ -425,6 +390,9 @@ impl RoomOrder {
                 }
             }
             RequestKind::Append => self.appended(answer),
+        }
+        if self.partition.is_none() {
+            self.note_gap(gap);
         }
     }
 
@@ -484,6 +452,13 @@ impl RoomOrder {
             }
         }
         self.deliver_controls(answer.controls);
+        if self.has_lost(&answer.missed) {
+            self.out.push(FromLog::EventsMissed);
+        }
+        if std::mem::take(&mut self.is_incomplete) && answer.gap == answer.end.generation {
+            // Members here have received what was dropped.
+            self.known_gap = answer.gap;
+        }
         self.partition = None;
         let placed_last = answer.places.last().is_some_and(|position| *position > 0);
         let id = last.filter(|_| placed_last);
@@ -493,15 +468,18 @@ impl RoomOrder {
     /// Delivers missed events.
     fn catch_up(&mut self, missed: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
         let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
-        if let (Some(cursor), Some(first)) = (cursor, missed.first())
-            && first.position.generation == cursor.generation
-            && first.position.offset > cursor.offset + 1
-        {
-            let events = first.position.offset - cursor.offset - 1;
-            warn!("events are kept no more, members miss them: epoch={} events={events}", first.epoch);
-        }
+        let is_lost = self.has_lost(&missed);
         let missed = missed.into_iter().filter(|entry| cursor.is_none_or(|cursor| entry.position > cursor));
         self.follow_all(missed.collect(), controls);
+        if is_lost {
+            warn!("more events were missed than the log keeps");
+            self.out.push(FromLog::EventsMissed);
+        }
+    }
+
+    /// Whether the log may have kept fewer events than this node missed.
+    fn has_lost(&self, missed: &[LoggedEvent]) -> bool {
+        self.cursor.is_some() && missed.len() >= RESYNC_EVENTS_MAX
     }
 
     /// Delivers an event of the shared log, unless it was delivered before: a replaced log may repeat one.
@@ -565,6 +543,7 @@ impl RoomOrder {
         for control in answer.controls {
             self.delivered.insert_control(control.id);
         }
+        self.known_gap = answer.gap;
         let id = answer.missed.last().filter(|last| last.position == answer.end).map(|last| last.id);
         self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
         self.resync_if_behind_published();

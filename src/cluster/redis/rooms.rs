@@ -12,14 +12,14 @@ use super::Count;
 use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
-use super::order::{AppendArgument, Question, RoomOrder};
+use super::order::{AppendArgument, Question, RESYNC_EVENTS_MAX, RoomOrder};
 use super::presence_sync::PresenceReplica;
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
 
 /// Events that the log of a room keeps: for rooms that missed some, and for members that come back.
-const KEPT_MAX: usize = 2_048;
+const KEPT_MAX: usize = RESYNC_EVENTS_MAX;
 /// How long a log outlives its last event.
 const KEPT_MS: u64 = 3_600_000;
 /// Delivered events that a room has not acknowledged. Beyond, none is delivered until it has, and the room
@@ -144,11 +144,11 @@ impl EngineRoom {
     }
 
     /// The next question, if its time has come.
-    pub fn question(&mut self, since: Timestamp, now: Instant) -> Option<Question> {
+    pub fn question(&mut self, now: Instant) -> Option<Question> {
         if now < self.next_question || !self.can_receive() {
             return None;
         }
-        let question = self.order.ask(since)?;
+        let question = self.order.ask()?;
         let batch_window = Duration::from_millis(self.gauge.batch_window_ms.load(Ordering::Relaxed) as u64);
         self.next_question = now + batch_window.max(BATCH_SPACING);
         Some(question)
@@ -262,6 +262,7 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) ->
         text(keys::publish_command(sharded)),
         text(&keys::room_channel(live_id)),
         text(&format!("{origin:016x}")),
+        text(if question.is_incomplete { "1" } else { "0" }),
     ];
     for AppendArgument { sequence, key, line } in question.batch {
         args.push(number(sequence));
@@ -291,7 +292,7 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
 pub async fn append(link: Link, sharded: bool, live_id: LiveId, entry: ActionEntry, at: Timestamp) -> RedisResult<()> {
     let origin = rand::random();
     let batch = vec![AppendArgument::of_action(&entry, at)];
-    let question = Question { number: 0, cursor: None, renew: false, fill: 0, batch };
+    let question = Question { number: 0, cursor: None, renew: false, fill: 0, is_incomplete: false, batch };
     let _: AppendReply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, question)).await?;
     Ok(())
 }

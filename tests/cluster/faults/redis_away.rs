@@ -97,6 +97,24 @@ fn actions_without_redis_hold_here_at_once_and_once_elsewhere_when_redis_is_back
 }
 
 #[test]
+fn what_a_busy_room_says_in_a_long_silence_reaches_the_other_node_late_and_once() {
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    evening.assert_together();
+    evening.stage.cluster.redis.kill();
+    for node in [0, 1] {
+        evening.stage.cluster.wait_until_alone(node);
+    }
+    for n in 0..1_700 {
+        let speaker = &mut evening.speakers[n % 2];
+        evening.acked.insert(speaker.comment(&format!("number {n}"), &format!("long-{n}")));
+    }
+    evening.stage.cluster.redis.restart();
+    evening.stage.cluster.wait_until_together();
+    evening.catch_up();
+    evening.end();
+}
+
+#[test]
 fn a_silence_shorter_than_the_timeout_changes_nothing() {
     let long = [("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "10000")];
     let Some(mut evening) = Evening::begin_with(Keeps::Saved, false, &long) else { return };

@@ -31,6 +31,32 @@ fn cut_and_heal(cut: fn(&Proxy), heal: fn(&Proxy)) {
 }
 
 #[test]
+fn a_redis_that_answers_slowly_all_the_time_is_not_away() {
+    // Far above what an answer takes here, as the default is.
+    let timeout = [("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "2000")];
+    let Some(mut evening) = Evening::begin_with(Keeps::Saved, true, &timeout) else { return };
+    let epoch = evening.assert_together();
+    for node in [0, 1] {
+        evening.stage.cluster.ways(node).redis.slow_down(Duration::from_millis(400));
+    }
+    for _ in 0..3 {
+        evening.talk();
+    }
+    evening.catch_up();
+    assert_eq!(evening.assert_together(), epoch);
+    // Nor for one that starts meanwhile.
+    let bystander = evening.stage.user("bystander");
+    evening.stage.cluster.stop(1);
+    evening.stage.cluster.restart(1);
+    evening.stage.cluster.wait_until_together();
+    let joined = evening.stage.cluster.ws(1, &bystander).ask("joinLive", json!({"live_id": evening.stage.live}));
+    for node in [0, 1] {
+        assert_eq!(evening.stage.cluster[node].logged("redis is away"), [""; 0]);
+    }
+    assert_eq!(joined["epoch"], json!(epoch), "{joined}");
+}
+
+#[test]
 fn a_node_that_was_cut_off_brings_what_it_told_and_hears_what_it_missed() {
     cut_and_heal(Proxy::cut, Proxy::heal_after_loss);
 }

@@ -140,6 +140,7 @@ impl World {
                 let notice = RoomEvent::Notice { live_id: self.live.id, text: text.as_str().into() };
                 self.act(EntryContent::Event(notice));
             }
+            "events_missed" => self.step(|room, now| room.events_missed(now)),
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
                 self.room().views_recorded(look_count);

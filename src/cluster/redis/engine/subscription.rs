@@ -121,7 +121,7 @@ impl Engine {
         let pushed = self.inputs.clone();
         tokio::spawn(async move {
             let connecting = async {
-                let mut connection = address
+                let connection = address
                     .listen(timeout, move |info: PushInfo| {
                         let Some(slot) = BacklogSlot::take(&backlog) else {
                             overflowed.fetch_add(1, Ordering::Relaxed);
@@ -130,9 +130,13 @@ impl Engine {
                         pushed.send(Input::Pushed(number, info, slot)).map_err(|_| ())
                     })
                     .await?;
-                connection.subscribe(keys::NODES_CHANNEL, false).await?;
-                connection.subscribe(keys::inbox_channel(node), false).await?;
-                let servers = connection.responsive_servers(timeout).await?;
+                // At once: a Redis that takes its time for each answer would count as away before the last.
+                let (mut nodes, mut inbox, mut probed) = (connection.clone(), connection.clone(), connection.clone());
+                let (_, _, servers) = tokio::try_join!(
+                    nodes.subscribe(keys::NODES_CHANNEL.to_owned(), false),
+                    inbox.subscribe(keys::inbox_channel(node), false),
+                    probed.responsive_servers(timeout),
+                )?;
                 connection.track_tokens(&servers, timeout).await?;
                 Ok((connection, servers))
             };

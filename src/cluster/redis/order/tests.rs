@@ -16,6 +16,7 @@ use super::super::link::Link;
 use super::super::rooms::{append, ask};
 use super::*;
 use crate::domain::{ActionId, LiveId, UserId};
+use crate::protocol::write_event;
 use crate::tls::Authorities;
 
 #[allow(dead_code, reason = "the tests of several nodes use the rest of it")]
@@ -27,8 +28,6 @@ const STEPS: usize = 120;
 const RUNS: u64 = 60;
 /// Nobody waits for a Redis on this machine for longer.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Every comment is wanted, however late.
-const SINCE: Timestamp = Timestamp(i64::MIN);
 
 /// The events that a member of one node receives.
 #[derive(Default)]
@@ -138,7 +137,7 @@ impl World {
             });
         }
         for index in 0..NODES {
-            let question = world.nodes[index].order.ask(SINCE).unwrap();
+            let question = world.nodes[index].order.ask().unwrap();
             let answer = ask(world.link.clone(), false, live_id, world.nodes[index].origin, question).await.unwrap();
             assert!(world.nodes[index].order.open(answer).is_empty());
         }
@@ -203,7 +202,7 @@ impl World {
     /// Puts the node's next question. It may be lost on its way, or its answer.
     async fn ask(&mut self, index: usize, fate: u32) {
         let node = &mut self.nodes[index];
-        let Some(question) = node.order.ask(SINCE) else { return };
+        let Some(question) = node.order.ask() else { return };
         let number = question.number;
         match fate {
             0 => node.order.failed(number),
@@ -317,6 +316,7 @@ fn copy(question: &Question) -> Question {
         cursor: question.cursor.clone(),
         renew: question.renew,
         fill: question.fill,
+        is_incomplete: question.is_incomplete,
         batch: question.batch.clone(),
     }
 }
@@ -382,6 +382,7 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
             epoch: "e".into(),
             end: position(offset),
             entries: vec![entry],
+            gap: 0,
             controls: Vec::new(),
         }
     };
@@ -393,6 +394,7 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
             before,
             places: Vec::new(),
             missed: Vec::new(),
+            gap: 0,
             controls: Vec::new(),
             same: true,
         }
@@ -400,13 +402,59 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
     let mut order = RoomOrder::new(1, Timestamp(0));
     order.open(nothing_since(3));
     order.resync();
-    let look = order.ask(SINCE).expect("a look");
+    let look = order.ask().expect("a look");
     order.published(published(4));
     order.answered(look.number, nothing_since(3));
     order.published(published(5));
-    assert!(order.ask(SINCE).is_none() && !order.is_partitioned(), "{order:?}");
+    assert!(order.ask().is_none() && !order.is_partitioned(), "{order:?}");
     let [FromLog::Ordered(delivered)] = &order.take_out()[..] else { panic!("events, in one go") };
     assert_eq!(delivered.iter().map(|delivered| delivered.offset).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[tokio::test]
+async fn members_of_other_nodes_learn_once_that_a_partitioned_room_dropped_events() {
+    let redis = match server::Redis::start(server::Keeps::Saved) {
+        Ok(redis) => redis,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let mut world = World::new(&redis.url(), 5_000).await;
+    world.nodes[0].order.enter_partitioned();
+    for _ in 0..=UNREPLICATED_MAX {
+        world.append(0);
+    }
+    let question = world.nodes[0].order.ask().expect("a heal");
+    assert_eq!((question.batch.len(), question.is_incomplete), (UNREPLICATED_MAX, true));
+    let answer = ask(world.link.clone(), false, world.live_id, 1, question).await.unwrap();
+    let number = world.nodes[0].order.questions_count;
+    world.nodes[0].order.answered(number, answer);
+    world.deliver(0);
+
+    // One receives it with what is published, the other by a resync.
+    let is_missed = |delivered: &FromLog| matches!(delivered, FromLog::EventsMissed);
+    let events = |delivered: &FromLog| if let FromLog::Ordered(events) = delivered { events.len() } else { 0 };
+    loop {
+        let payload = world.nodes[1].pushed.recv().await.expect("the subscription lasts");
+        let batch = Batch::parse(payload.strip_prefix('E').unwrap()).unwrap();
+        let is_heal = !batch.entries.is_empty();
+        world.nodes[1].order.published(batch);
+        if is_heal {
+            break;
+        }
+    }
+    world.nodes[2].order.resync();
+    let question = world.nodes[2].order.ask().expect("a resync");
+    let (number, origin) = (question.number, world.nodes[2].origin);
+    let answer = ask(world.link.clone(), false, world.live_id, origin, question).await.unwrap();
+    world.nodes[2].order.answered(number, answer);
+    for node in &mut world.nodes[1..] {
+        let delivered = node.order.take_out();
+        assert_eq!(delivered.iter().map(events).sum::<usize>(), UNREPLICATED_MAX, "late, and all that is left");
+        assert!(delivered.iter().any(is_missed));
+    }
+    world.append(1);
+    world.ask(1, u32::MAX).await;
+    world.calm_down().await;
+    assert_one_order(&world);
 }
 
 #[tokio::test]
