@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::certificates::{Authority, Certificate};
 use crate::support::postgres::Postgres;
 use crate::support::redis::{Keeps, Redis, free_port};
-use crate::support::redis_groups::Masters;
+use crate::support::redis_groups::{EncryptedSentinel, Masters};
 use crate::support::{TestServer, Ws, eventually, run_program};
 
 const STORE_URL: &str = "LIVEROOM__STORE__URL";
@@ -105,6 +105,25 @@ fn a_redis_cluster_is_reached_over_tls() {
         let plain = format!("laddr=127.0.0.1:{} ", server.port());
         assert_eq!(clients.lines().filter(|line| line.contains(&plain)).count(), 1, "only this test's: {clients}");
     }
+}
+
+#[test]
+fn sentinels_and_their_master_are_reached_over_tls() {
+    let Some(authority) = authority() else { return };
+    let Ok(postgres) = Postgres::shared().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let certificate = authority.certify("IP:127.0.0.1");
+    let Some((redis, port)) = redis(&authority, &certificate) else { return };
+    let sentinel = EncryptedSentinel::start(&certificate, &authority.file(), port);
+    let (url, redis_url, ca) = (postgres.create_database(), sentinel.url(), authority.file().display().to_string());
+    let env = [(STORE_URL, url.as_str()), (REDIS_URL, &redis_url), (REDIS_CA, &ca)];
+    let nodes = [TestServer::start(&env), TestServer::start(&env)];
+    for node in &nodes {
+        eventually("the node has Redis", || is_with_others(node).then_some(()));
+    }
+    assert_one_room(&nodes);
+    let clients = redis.command(&["CLIENT", "LIST"]).expect("clients");
+    let plain = format!("laddr=127.0.0.1:{} ", redis.port());
+    assert_eq!(clients.lines().filter(|line| line.contains(&plain)).count(), 1, "only this test's: {clients}");
 }
 
 #[test]

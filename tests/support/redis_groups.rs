@@ -137,7 +137,7 @@ impl Watched {
             info.contains("master_link_status:up")
         });
         for _ in 0..3 {
-            watched.sentinels.push(sentinel(master_port));
+            watched.sentinels.push(sentinel(master_port, 2, ""));
         }
         for (_, port, _) in &watched.sentinels {
             wait_until("the Sentinels know each other and the replica", || {
@@ -174,11 +174,48 @@ impl Drop for Watched {
     }
 }
 
-fn sentinel(master_port: u16) -> (TempDir, u16, Child) {
+/// One Sentinel that takes TLS and speaks it to the master that it watches.
+pub struct EncryptedSentinel {
+    _dir: TempDir,
+    tls_port: u16,
+    sentinel: Child,
+}
+
+impl EncryptedSentinel {
+    /// `master_port`: where the master takes TLS.
+    pub fn start(certificate: &Certificate, authority: &Path, master_port: u16) -> Self {
+        let tls_port = free_port();
+        let options = certificate.redis_options(authority, tls_port);
+        let options = options.chunks(2).map(|pair| pair.join(" ").trim_start_matches("--").to_owned());
+        let more: Vec<String> = options.chain(["tls-replication yes".to_owned()]).collect();
+        let (dir, port, child) = sentinel(master_port, 1, &more.join("\n"));
+        let started = Self { _dir: dir, tls_port, sentinel: child };
+        wait_until("the Sentinel reaches the master", || {
+            ask(port, &["SENTINEL", "MASTER", "main"]).contains("\nmaster\n")
+        });
+        started
+    }
+
+    pub fn url(&self) -> String {
+        format!("rediss-sentinel://127.0.0.1:{}/main", self.tls_port)
+    }
+}
+
+impl Drop for EncryptedSentinel {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.sentinel.kill();
+        let _ = self.sentinel.wait();
+    }
+}
+
+/// A Sentinel of so many that must agree; `more` is lines of its configuration.
+fn sentinel(master_port: u16, quorum: usize, more: &str) -> (TempDir, u16, Child) {
     let (dir, port) = (TempDir::new().expect("a folder for a Sentinel"), free_port());
     let file = dir.path().join("sentinel.conf");
     let text = format!(
-        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {master_port} 2\n\
+        "port {port}\nbind 127.0.0.1\ndir {}\n{more}\n\
+         sentinel monitor main 127.0.0.1 {master_port} {quorum}\n\
          sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n",
         dir.path().display()
     );
