@@ -109,7 +109,7 @@
 //! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
 //! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
-//! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere when Redis is back |
+//! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere within `rooms.reconcile_ms` |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
 //! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
 //! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |

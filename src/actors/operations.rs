@@ -171,7 +171,7 @@ impl Operations {
     }
 
     /// Delivers the actions that are pending for a while: the logs of their rooms were out of reach, or a node died.
-    /// Those that are in the logs already add nothing.
+    /// Those that are in the logs already add nothing. While Redis is away each node applies them in its own rooms.
     pub async fn deliver_pending(&self) -> Result<(), StoreError> {
         let until = self.clock.now().plus_ms(-PENDING_FOR_MS);
         let mut logged = Vec::new();
@@ -179,8 +179,10 @@ impl Operations {
             let id = entry.id;
             match self.cluster_control.rooms.deliver(live_id, entry).await {
                 Ok(true) => logged.push(id),
-                // Neither are the others delivered now.
-                Ok(false) | Err(_) => break,
+                // The room of this node has it, and the log later.
+                Ok(false) => {}
+                // Nor will the registry answer for the others now.
+                Err(_) => break,
             }
         }
         if logged.is_empty() { Ok(()) } else { self.store.actions_logged(logged).await }
