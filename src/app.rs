@@ -32,7 +32,7 @@ use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
-use crate::domain::{CROWD_ROUND_MS, Disconnect};
+use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -125,7 +125,8 @@ impl App {
             clock: clock.clone(),
         };
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
-        let directory = Arc::new(SessionDirectory::default());
+        let node = cluster.redis.as_ref().map_or(NodeId(0), RedisCluster::node);
+        let directory = Arc::new(SessionDirectory::new(node));
         let listener = listener::bind(config)?;
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity {
@@ -157,10 +158,12 @@ impl App {
         }
         if let Some(redis) = cluster.redis {
             let (control, reports) = (cluster_control.clone(), cluster_control.clone());
+            let sessions = sessions.directory.clone();
             redis.serve(NodeHandlers {
                 address: cluster_control.identity.address.clone(),
                 on_signal: Box::new(move |signal| control.handle_signal(signal)),
                 report: Box::new(move |asked| reports.report(asked)),
+                devices: Box::new(move || sessions.held_devices()),
             });
         }
         let changes = Arc::new(Changes::new(config.limits.changes));

@@ -73,8 +73,11 @@ impl ClusterControl {
     pub fn handle_signal(&self, signal: Signal) {
         match signal {
             Signal::Recheck(user) => self.sessions.recheck(user),
-            Signal::OtherDevice(user) => {
-                self.sessions.revoke(user, Disconnect::OtherDevice);
+            Signal::OtherDevice(user, ticket) => {
+                // The other node may have missed it when the device of this node opened.
+                if let Some(own) = self.sessions.compare_device(user, ticket) {
+                    self.nodes.signal(Signal::OtherDevice(user, Some(own)));
+                }
             }
             Signal::Kick { live_id, user } => {
                 // The signal does not say when it was sent, and is not delivered late.

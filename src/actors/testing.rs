@@ -24,7 +24,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, Millis};
-use crate::domain::{Action, Coins, GiftId, LiveId, LiveStatus, Principal, RequestId, Role, Scope, Timestamp};
+use crate::domain::{Action, Coins, GiftId, LiveId, LiveStatus, NodeId, Principal, RequestId, Role, Scope, Timestamp};
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
 use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
@@ -85,7 +85,7 @@ impl Node {
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
         let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
-        let (directory, nodes) = (Arc::new(SessionDirectory::default()), Arc::new(SingleNode));
+        let (directory, nodes) = (Arc::new(SessionDirectory::new(NodeId(0))), Arc::new(SingleNode));
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity { name: "test".into(), address: "127.0.0.1:0".into(), started_at: now },
             sessions: directory.clone(),

@@ -13,6 +13,7 @@ mod wire;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     ActionEntry, Control, GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position, PresenceChange, RoomEvent,
@@ -121,13 +122,24 @@ pub enum FromLog {
     Peers(Vec<PeerChange>),
 }
 
+/// The place of a `/ws` connection among those of its user. A later connection has a higher ticket, and no two tickets
+/// are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceTicket {
+    /// When the connection opened, in milliseconds since the Unix epoch, or later: higher than any ticket that its node
+    /// knew.
+    pub at: i64,
+    pub node: u64,
+}
+
 /// A signal to all nodes, best effort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// The tokens or the account of this user changed: its sessions must authenticate again.
     Recheck(UserId),
-    /// This user opened a `/ws` connection, and only one device is allowed.
-    OtherDevice(UserId),
+    /// This user has a `/ws` connection, and only one device is allowed: the one with the highest ticket. Nodes of the
+    /// version before give none.
+    OtherDevice(UserId, Option<DeviceTicket>),
     /// Between this version and the one before, which reads no controls: this version finds its kicks in the log.
     Kick { live_id: LiveId, user: UserId },
     /// The catalogue has a new gift, or may have: this node was partitioned for a while.

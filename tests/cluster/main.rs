@@ -3,6 +3,7 @@
 mod accounts;
 mod broker_contract;
 mod comments;
+mod devices;
 mod faults;
 mod gifts;
 mod moderation;

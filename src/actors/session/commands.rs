@@ -52,9 +52,9 @@ impl Session {
                 let Some(user) = self.verified.as_ref().map(|verified| verified.identity.profile.id) else { return };
                 self.announce_device(Some(user));
                 if self.services.config.auth.single_device {
-                    let own = self.port.outlet.session;
-                    self.services.directory.revoke_others(user, Some(own), Disconnect::OtherDevice);
-                    self.services.nodes.signal(Signal::OtherDevice(user));
+                    let (own, now) = (self.port.outlet.session, self.services.clock.now());
+                    let ticket = self.services.directory.claim_device(user, own, now);
+                    self.services.nodes.signal(Signal::OtherDevice(user, Some(ticket)));
                 }
             }
             Err(error) => self.refuse_identity(error, ctx),
@@ -68,6 +68,7 @@ impl Session {
             return;
         }
         if let Some(before) = before {
+            self.services.directory.release_device(before, self.port.outlet.session);
             self.services.nodes.device_closed(before);
         }
         if let Some(user) = user {

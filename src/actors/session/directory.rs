@@ -7,24 +7,25 @@ use std::time::Instant;
 
 use actix::Addr;
 
-use crate::domain::{Disconnect, SessionId, Timestamp, UserId};
+use crate::cluster::DeviceTicket;
+use crate::domain::{Disconnect, NodeId, SessionId, Timestamp, UserId};
 
+use super::devices::{Contest, Devices};
 use super::strangers::{StrangerPlace, Strangers};
 use super::user_limiters::{UserLimiter, UserLimiters};
 use super::{FreeSeat, Reauthenticate, Revoked, Session};
 
-#[derive(Default)]
 struct Sessions {
     /// Set when the node drains: from then on no session begins.
     over: Option<Disconnect>,
     all: HashMap<SessionId, Addr<Session>>,
     by_user: HashMap<UserId, HashSet<SessionId>>,
     strangers: Strangers,
+    devices: Devices,
 }
 
 /// The sessions of this node. Locked when a session begins, is identified, or ends, and for the messages of a
 /// stranger; never for a valid command. Its size is bounded by the gate.
-#[derive(Default)]
 pub struct SessionDirectory {
     next_id: AtomicU64,
     sessions: Mutex<Sessions>,
@@ -32,6 +33,18 @@ pub struct SessionDirectory {
 }
 
 impl SessionDirectory {
+    /// `node`: this one, as others know it.
+    pub fn new(node: NodeId) -> Self {
+        let sessions = Sessions {
+            over: None,
+            all: HashMap::new(),
+            by_user: HashMap::new(),
+            strangers: Strangers::default(),
+            devices: Devices::new(node),
+        };
+        Self { next_id: AtomicU64::new(0), sessions: Mutex::new(sessions), limiters: UserLimiters::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         // Every change under the lock is a few map operations, so a poisoned lock guards whole state.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,15 +62,41 @@ impl SessionDirectory {
 
     /// Ends all sessions of a user for the given reason. Returns how many there were.
     pub fn revoke(&self, user: UserId, reason: Disconnect) -> usize {
-        self.revoke_others(user, None, reason)
-    }
-
-    /// Ends all sessions of a user but one.
-    pub fn revoke_others(&self, user: UserId, except: Option<SessionId>, reason: Disconnect) -> usize {
         let sessions = self.lock();
         let Some(ids) = sessions.by_user.get(&user) else { return 0 };
-        let others = ids.iter().filter(|id| Some(**id) != except);
-        revoke_all(others.filter_map(|id| sessions.all.get(id)), reason)
+        revoke_all(ids.iter().filter_map(|id| sessions.all.get(id)), reason)
+    }
+
+    /// Makes a session the one device of its user on this node, and ends the one before. Returns the ticket that other
+    /// nodes compare with those of their devices.
+    pub(super) fn claim_device(&self, user: UserId, id: SessionId, now: Timestamp) -> DeviceTicket {
+        let mut sessions = self.lock();
+        let (ticket, before) = sessions.devices.claim(user, id, now);
+        revoke_all(before.and_then(|before| sessions.all.get(&before)).into_iter(), Disconnect::OtherDevice);
+        ticket
+    }
+
+    pub(super) fn release_device(&self, user: UserId, id: SessionId) {
+        self.lock().devices.release(user, id);
+    }
+
+    /// Another node has a device of this user, with this ticket. Ends the device of this node if the other is the
+    /// later one. Returns the ticket of the device of this node if that one is.
+    pub fn compare_device(&self, user: UserId, other: Option<DeviceTicket>) -> Option<DeviceTicket> {
+        let mut sessions = self.lock();
+        match sessions.devices.compare(user, other) {
+            Contest::Unknown => None,
+            Contest::Stays(ticket) => Some(ticket),
+            Contest::Ends(session) => {
+                revoke_all(sessions.all.get(&session).into_iter(), Disconnect::OtherDevice);
+                None
+            }
+        }
+    }
+
+    /// The users with a device on this node, and their tickets; none unless one device is all that is allowed.
+    pub fn held_devices(&self) -> Vec<(UserId, DeviceTicket)> {
+        self.lock().devices.held()
     }
 
     /// Has all sessions of a user authenticate again.

@@ -7,6 +7,7 @@
 
 mod commands;
 mod deadlines;
+mod devices;
 mod directory;
 mod handlers;
 mod messages;

@@ -30,7 +30,7 @@ use super::link::Link;
 use super::messages::NodeMessage;
 use super::order::RoomOrder;
 use super::presence_sync::{PresenceMessage, SyncOutcome};
-use super::rooms::{self, EngineRoom, Opened, RoomGauge};
+use super::rooms::{self, ASK_AGAIN, EngineRoom, Opened, RoomGauge};
 use super::{NodeHandlers, Shared};
 
 use devices::Devices;
@@ -141,6 +141,8 @@ pub enum Input {
     },
     /// A heartbeat that was sent at this time was published.
     HeartbeatPublished(Instant, RedisResult<()>),
+    /// The others may have missed a device of this node.
+    DeviceNotPublished,
     /// The faults of the settings of Redis.
     SettingsRead(BTreeSet<String>),
     /// How many nodes subscribe to a room's channel, this one included.
@@ -252,6 +254,7 @@ impl Engine {
                 }
             }
             Input::HeartbeatPublished(sent_at, result) => self.note_outcome(sent_at, result.err().as_ref()),
+            Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
             Input::SettingsRead(faults) => self.settings_read(faults),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
@@ -319,7 +322,11 @@ impl Engine {
             }
             Command::Signal(signal) => {
                 let node = self.shared.node.0;
-                self.publish_to_nodes(&NodeMessage::Signal { node, signal: signal.into() });
+                let message = NodeMessage::Signal { node, signal: signal.into() };
+                match signal {
+                    Signal::OtherDevice(..) => self.publish_device(&message),
+                    _ => self.publish_to_nodes(&message),
+                }
             }
             Command::Device { user, opened } => self.device(user, opened),
             Command::AskReports { asked, found, reply } => self.request_reports(asked, found, reply),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{NodeReport, RoomsAsked, Signal};
+use crate::cluster::{DeviceTicket, NodeReport, RoomsAsked, Signal};
 use crate::domain::{LiveId, UserId};
 
 /// On the channel of all nodes, or to one of them.
@@ -31,6 +31,12 @@ pub enum NodeMessage {
         node: u64,
         user: i64,
     },
+    /// The users with a `/ws` connection to this node, and the tickets of those, where one device is all that is allowed.
+    /// Nodes of an older version ignore it.
+    Devices {
+        node: u64,
+        devices: Vec<(i64, DeviceTicket)>,
+    },
     /// Asks for a report to this node. Nodes of an older version neither write nor read `rooms`.
     AskReport {
         node: u64,
@@ -53,6 +59,9 @@ pub enum WireSignal {
     },
     OtherDevice {
         user: i64,
+        /// Nodes of an older version neither write nor read it.
+        #[serde(default)]
+        ticket: Option<DeviceTicket>,
     },
     Kick {
         live: i64,
@@ -68,7 +77,7 @@ impl From<Signal> for WireSignal {
     fn from(signal: Signal) -> Self {
         match signal {
             Signal::Recheck(user) => Self::Recheck { user: user.get() },
-            Signal::OtherDevice(user) => Self::OtherDevice { user: user.get() },
+            Signal::OtherDevice(user, ticket) => Self::OtherDevice { user: user.get(), ticket },
             Signal::Kick { live_id, user } => Self::Kick { live: live_id.get(), user: user.get(), is_logged: true },
             Signal::CatalogueChanged => Self::CatalogueChanged,
         }
@@ -80,7 +89,7 @@ impl WireSignal {
     pub fn read(self) -> Option<Signal> {
         Some(match self {
             Self::Recheck { user } => Signal::Recheck(UserId::new(user)?),
-            Self::OtherDevice { user } => Signal::OtherDevice(UserId::new(user)?),
+            Self::OtherDevice { user, ticket } => Signal::OtherDevice(UserId::new(user)?, ticket),
             Self::Kick { is_logged: true, .. } => return None,
             Self::Kick { live, user, .. } => Signal::Kick { live_id: LiveId::new(live)?, user: UserId::new(user)? },
             Self::CatalogueChanged => Signal::CatalogueChanged,
@@ -90,7 +99,7 @@ impl WireSignal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{from_value, json, to_value};
+    use serde_json::{from_str, from_value, json, to_string, to_value};
 
     use super::*;
     use crate::cluster::{RoomTotals, RoomsPage};
@@ -113,6 +122,20 @@ mod tests {
         assert_eq!(from_value::<WireSignal>(own).unwrap().read(), None);
         let older: WireSignal = from_value(json!({"kind": "kick", "live": 1, "user": 1})).unwrap();
         assert_eq!(older.read(), Some(kick));
+    }
+
+    #[test]
+    fn a_device_of_an_older_node_has_no_ticket_and_older_nodes_read_a_device_with_one() {
+        let older: WireSignal = from_value(json!({"kind": "other_device", "user": 1})).unwrap();
+        assert_eq!(older.read(), Some(Signal::OtherDevice(UserId::FIRST, None)));
+        let signal = Signal::OtherDevice(UserId::FIRST, Some(DeviceTicket { at: 5, node: u64::MAX }));
+        let own = to_value(WireSignal::from(signal)).unwrap();
+        assert_eq!((&own["kind"], &own["user"]), (&json!("other_device"), &json!(1)));
+        assert_eq!(from_value::<WireSignal>(own).unwrap().read(), Some(signal));
+        let ticket = DeviceTicket { at: 5, node: u64::MAX };
+        let text = to_string(&NodeMessage::Devices { node: u64::MAX, devices: vec![(1, ticket)] }).unwrap();
+        let read = from_str::<NodeMessage>(&text).unwrap();
+        assert!(matches!(read, NodeMessage::Devices { node: u64::MAX, devices } if devices == [(1, ticket)]));
     }
 
     #[test]

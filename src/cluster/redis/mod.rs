@@ -40,8 +40,8 @@ use crate::storage::{Store, StoreError};
 use crate::tls::Authorities;
 
 use super::{
-    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReadTokenOrigin, RoomLog,
-    RoomsAsked, Signal, TokenStore,
+    Appended, Broker, DeviceTicket, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReadTokenOrigin,
+    RoomLog, RoomsAsked, Signal, TokenStore,
 };
 use address::Address;
 use engine::{Command, Engine, Input, OtherNodes};
@@ -61,6 +61,8 @@ pub struct NodeHandlers {
     pub address: String,
     pub on_signal: Box<dyn Fn(Signal) + Send>,
     pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
+    /// The one device of each user of this node, with its ticket.
+    pub devices: Box<dyn Fn() -> Vec<(UserId, DeviceTicket)> + Send>,
 }
 
 /// The state that the engine and its users share.

@@ -46,6 +46,7 @@ impl Node {
                 let _ = heard.send(signal);
             }),
             report: Box::new(move |_| std::future::ready(report(node)).boxed()),
+            devices: Box::new(Vec::new),
         });
         Self { cluster, signals }
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveroom::cluster::{Appended, Broker, Nodes, RoomsAsked, Signal, TokenStore};
+use liveroom::cluster::{Appended, Broker, DeviceTicket, Nodes, RoomsAsked, Signal, TokenStore};
 use liveroom::domain::*;
 use liveroom::protocol::write_event;
 use liveroom::storage::{self, Store, StoreOptions};
@@ -301,7 +301,8 @@ async fn a_crowd_is_shown_whole(pair: Pair) {
 
 async fn signals_reach_the_other_node_and_not_their_own(mut pair: Pair) {
     let user = new_user();
-    let signals = [Signal::Recheck(user), Signal::OtherDevice(user)];
+    let ticket = Some(DeviceTicket { at: NOW.0, node: 7 });
+    let signals = [Signal::Recheck(user), Signal::OtherDevice(user, ticket), Signal::OtherDevice(user, None)];
     for signal in signals {
         pair.one.cluster.signal(signal);
         assert_eq!(pair.two.next_mine(signal).await, signal);
@@ -321,7 +322,7 @@ async fn signals_reach_the_other_node_and_not_their_own(mut pair: Pair) {
 
 fn is_about(signal: Signal, users: &[UserId]) -> bool {
     match signal {
-        Signal::Recheck(user) | Signal::OtherDevice(user) | Signal::Kick { user, .. } => users.contains(&user),
+        Signal::Recheck(user) | Signal::OtherDevice(user, _) | Signal::Kick { user, .. } => users.contains(&user),
         Signal::CatalogueChanged => false,
     }
 }

@@ -17,7 +17,7 @@ use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret};
-use liveroom::domain::{Action, LiveId, LiveStatus, Principal, Role, Scope, Timestamp, UserId};
+use liveroom::domain::{Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId};
 use liveroom::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure};
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use serde_json::{Value, json};
@@ -108,7 +108,7 @@ impl TestApi {
         let rooms = start_rooms(config.clone(), store.clone(), persister.clone(), catalogue.clone(), clock.clone());
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
-            sessions: Arc::new(SessionDirectory::default()),
+            sessions: Arc::new(SessionDirectory::new(NodeId(0))),
             rooms: rooms.clone(),
             catalogue: catalogue.clone(),
             persister,

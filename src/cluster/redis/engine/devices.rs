@@ -1,13 +1,15 @@
-//! The keys `online_<id>`: they exist while a user has a `/ws` connection.
+//! The keys `online_<id>`: they exist while a user has a `/ws` connection. And the one device of each user, if only one
+//! is allowed: nodes compare theirs when one opens, after a cut, and from time to time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::cluster::{DeviceTicket, Signal};
 use crate::domain::UserId;
 
 use super::super::keys;
 use super::super::messages::NodeMessage;
-use super::Engine;
+use super::{Engine, Input};
 
 /// How long the key outlives the node that wrote it, in seconds.
 const DEVICE_EX_S: u64 = 60;
@@ -24,6 +26,11 @@ pub struct Devices {
 impl Devices {
     pub fn new(now: Instant) -> Self {
         Self { users: HashMap::new(), next_refresh: now + REFRESH }
+    }
+
+    /// Has all keys and devices published by then: some may be missing.
+    pub fn refresh_by(&mut self, at: Instant) {
+        self.next_refresh = self.next_refresh.min(at);
     }
 }
 
@@ -61,12 +68,45 @@ impl Engine {
         }
     }
 
-    /// Writes all keys again when they are due.
+    /// Publishes a device that just opened, or that another node should know of.
+    pub(super) fn publish_device(&self, message: &NodeMessage) {
+        let mut cmd = redis::cmd("PUBLISH");
+        cmd.arg(keys::NODES_CHANNEL).arg(super::json(message));
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            if link.command::<()>(&cmd).await.is_err() {
+                let _ = inputs.send(Input::DeviceNotPublished);
+            }
+        });
+    }
+
+    /// Publishes the devices of this node. A node with a later device of a user answers with that one.
+    fn publish_devices(&self) {
+        let Some(handlers) = self.handlers.as_ref().filter(|_| self.config.auth.single_device) else { return };
+        let held = (handlers.devices)();
+        for held in held.chunks(CHUNK) {
+            let devices = held.iter().map(|(user, ticket)| (user.get(), *ticket)).collect();
+            self.publish_device(&NodeMessage::Devices { node: self.shared.node.0, devices });
+        }
+    }
+
+    /// Another node has these devices.
+    pub(super) fn devices_elsewhere(&self, devices: Vec<(i64, DeviceTicket)>) {
+        let Some(handlers) = &self.handlers else { return };
+        for (user, ticket) in devices {
+            if let Some(user) = UserId::new(user) {
+                (handlers.on_signal)(Signal::OtherDevice(user, Some(ticket)));
+            }
+        }
+    }
+
+    /// Writes all keys and publishes all devices again when they are due.
     pub(super) fn refresh_devices(&mut self, now: Instant) {
         if now < self.devices.next_refresh || !self.subscription.is_connected() {
             return;
         }
         self.devices.next_refresh = now + REFRESH;
+        self.publish_devices();
         let users: Vec<UserId> = self.devices.users.keys().copied().collect();
         let (link, is_cluster) = (self.link.clone(), self.address.is_cluster());
         tokio::spawn(async move {

@@ -28,7 +28,11 @@ impl Engine {
     /// Notes whether a command that was sent at this time has worked.
     pub(super) fn note_outcome(&mut self, sent_at: Instant, error: Option<&RedisError>) {
         match error {
-            None => self.health.failing_since = None,
+            None => {
+                if self.health.failing_since.take().is_some() {
+                    self.devices.refresh_by(Instant::now());
+                }
+            }
             // It says nothing about rooms of other servers. Whether any is there, the subscription finds out.
             Some(_) if self.address.is_cluster() => {}
             Some(error) => {

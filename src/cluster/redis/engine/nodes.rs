@@ -106,6 +106,7 @@ impl Engine {
                     self.device_closed_elsewhere(user);
                 }
             }
+            NodeMessage::Devices { node, devices } if node != own => self.devices_elsewhere(devices),
             NodeMessage::AskReport { node, number, rooms } if node != own => {
                 self.report_to(NodeId(node), number, rooms)
             }

@@ -177,6 +177,7 @@ impl Engine {
                 self.subscription.next_ping = now + self.ping_spacing();
                 // The next commands show whether they work.
                 self.health.failing_since = None;
+                self.devices.refresh_by(now);
                 if let Some(handlers) = &self.handlers {
                     (handlers.on_signal)(Signal::CatalogueChanged);
                 }
