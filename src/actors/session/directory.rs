@@ -10,7 +10,7 @@ use actix::Addr;
 use crate::cluster::DeviceTicket;
 use crate::domain::{Disconnect, NodeId, SessionId, Timestamp, UserId};
 
-use super::devices::{Contest, Devices};
+use super::single_devices::{Contest, SingleDevices};
 use super::strangers::{StrangerPlace, Strangers};
 use super::user_limiters::{UserLimiter, UserLimiters};
 use super::{FreeSeat, Reauthenticate, Revoked, Session};
@@ -21,7 +21,7 @@ struct Sessions {
     all: HashMap<SessionId, Addr<Session>>,
     by_user: HashMap<UserId, HashSet<SessionId>>,
     strangers: Strangers,
-    devices: Devices,
+    devices: SingleDevices,
 }
 
 /// The sessions of this node. Locked when a session begins, is identified, or ends, and for the messages of a
@@ -40,7 +40,7 @@ impl SessionDirectory {
             all: HashMap::new(),
             by_user: HashMap::new(),
             strangers: Strangers::default(),
-            devices: Devices::new(node),
+            devices: SingleDevices::new(node),
         };
         Self { next_id: AtomicU64::new(0), sessions: Mutex::new(sessions), limiters: UserLimiters::default() }
     }

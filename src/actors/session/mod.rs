@@ -7,10 +7,10 @@
 
 mod commands;
 mod deadlines;
-mod devices;
 mod directory;
 mod handlers;
 mod messages;
+mod single_devices;
 mod strangers;
 mod user_limiters;
 

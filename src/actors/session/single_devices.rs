@@ -16,7 +16,7 @@ use crate::cluster::DeviceTicket;
 use crate::domain::{NodeId, SessionId, Timestamp, UserId};
 
 /// The devices of this node. As many as it has `/ws` sessions at most.
-pub struct Devices {
+pub struct SingleDevices {
     node: NodeId,
     /// The highest time of any ticket that was issued or received: the clock of a node may be behind.
     latest_at: i64,
@@ -34,7 +34,7 @@ pub enum Contest {
     Ends(SessionId),
 }
 
-impl Devices {
+impl SingleDevices {
     pub fn new(node: NodeId) -> Self {
         Self { node, latest_at: 0, by_user: HashMap::new() }
     }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_later_connection_replaces_the_earlier_one_also_in_the_same_millisecond() {
-        let mut devices = Devices::new(NodeId(1));
+        let mut devices = SingleDevices::new(NodeId(1));
         let (first, none) = devices.claim(USER, SessionId(1), NOW);
         let (second, before) = devices.claim(USER, SessionId(2), NOW);
         assert!(second > first);
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn of_two_nodes_with_a_device_each_exactly_one_keeps_it_whatever_their_clocks_show() {
         for (one_at, two_at) in [(1_000, 1_000), (1_000, 1_001), (1_001, 1_000)] {
-            let (mut one, mut two) = (Devices::new(NodeId(1)), Devices::new(NodeId(2)));
+            let (mut one, mut two) = (SingleDevices::new(NodeId(1)), SingleDevices::new(NodeId(2)));
             let (at_one, _) = one.claim(USER, SessionId(1), Timestamp(one_at));
             let (at_two, _) = two.claim(USER, SessionId(1), Timestamp(two_at));
             let outcomes = [one.compare(USER, Some(at_two)), two.compare(USER, Some(at_one))];
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_opens_later_has_the_higher_ticket_although_its_node_is_behind() {
-        let (mut ahead, mut behind) = (Devices::new(NodeId(2)), Devices::new(NodeId(1)));
+        let (mut ahead, mut behind) = (SingleDevices::new(NodeId(2)), SingleDevices::new(NodeId(1)));
         let (first, _) = ahead.claim(USER, SessionId(1), Timestamp(9_000));
         assert_eq!(behind.compare(USER, Some(first)), Contest::Unknown);
         let (second, _) = behind.claim(USER, SessionId(1), NOW);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_device_of_the_version_before_is_the_later_one() {
-        let mut devices = Devices::new(NodeId(1));
+        let mut devices = SingleDevices::new(NodeId(1));
         devices.claim(USER, SessionId(1), NOW);
         assert_eq!(devices.compare(USER, None), Contest::Ends(SessionId(1)));
         assert_eq!(devices.compare(USER, None), Contest::Unknown);
