@@ -1,7 +1,8 @@
-//! One live room: every decision about members, gifts and presence; those about comments are in
-//! `room/comments.rs`.
+//! One live room: every decision about members, presence and the live itself; those about comments are in
+//! `room/comments.rs`, those about gifts in `room/gifts.rs`.
 
 mod comments;
+mod gifts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +12,9 @@ use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::rate::RateMeter;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control,
-    Effect, EntryContent, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, KICK_REACH_MS,
-    KickReason, LedgerEntry, Live, LiveStatus, Member, MemberList, Offset, OnlineChange, PeerChange, Position,
-    PresenceChange, PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, RoomCommand,
-    RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
+    Effect, EntryContent, GiftOrder, GiftRecordId, KICK_REACH_MS, KickReason, Live, LiveStatus, Member, MemberList,
+    OnlineChange, PeerChange, Position, PresenceChange, PresenceLadder, PresenceSettings, Profile, Reject, Reply,
+    ReplyTo, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -49,9 +49,6 @@ pub struct RoomSettings {
 /// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest
 /// of them; to forget one that was sampled out costs nothing, for its retry is shown at most once.
 const SAMPLED_MAX: usize = 4_096;
-
-/// For how long the order of events certainly knows that a gift was announced, in milliseconds.
-const GIFTS_KNOWN_MS: i64 = 600_000;
 
 /// The state of one live room on one node. `H` is how to reach a session.
 #[derive(Debug)]
@@ -339,17 +336,6 @@ impl<H: Clone> Room<H> {
         [self.members.next_expiry(), self.presence.due(), self.crowd.next_deadline()].into_iter().flatten().min()
     }
 
-    /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
-    /// the retry of a gift that was committed before the end, and only the books know. They refuse
-    /// a new one.
-    fn admit_gift(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
-        match self.live.status {
-            LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
-            LiveStatus::OnAir | LiveStatus::Paused => self.author(caller),
-            LiveStatus::Ended => self.author(caller).map_err(|_| Reject::LiveEnded),
-        }
-    }
-
     /// An event got its place. Called for every event in order, before it is handed to the members.
     /// The answers that waited for the place follow the event.
     pub fn on_event_ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
@@ -367,13 +353,6 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// A gift that this room wanted to announce has been announced, here or by another node.
-    pub fn gift_announced(&mut self, record_id: GiftRecordId, offset: Option<Offset>) -> Vec<Effect<H>> {
-        let Some((coin, waiters)) = self.announcing.remove(&record_id) else { return Vec::new() };
-        let reply = Reply::Gifted { record_id, offset, coin };
-        waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
-    }
-
     /// The live changed, perhaps on another node. Comments that wait in the crowd's turn when another
     /// node ends the live are delivered after the end: this node does not choose their place.
     fn live_ordered(&mut self, status: LiveStatus, title: &str) -> Vec<Effect<H>> {
@@ -382,70 +361,6 @@ impl<H: Clone> Room<H> {
             title.clone_into(&mut self.live.title);
         }
         Vec::new()
-    }
-
-    /// Decides whether a gift may go to the books. It is delivered to nobody before it comes back from
-    /// there ([`Room::gift_settled`]).
-    fn send_gift(
-        &mut self,
-        caller: Caller<H>,
-        gift_id: Option<GiftId>,
-        count: Result<GiftCount, Reject>,
-        request_id: Result<Option<RequestId>, Reject>,
-        env: &mut impl CommandEnv<H>,
-        now: Timestamp,
-    ) -> Result<Vec<Effect<H>>, Reject> {
-        let giver = self.admit_gift(&caller)?;
-        self.gifts_rate.count(now);
-        let (count, request_id) = (count?, request_id?.unwrap_or_else(|| env.new_request_id()));
-        let gift = gift_id.and_then(|id| env.gift(id)).ok_or(match self.live.status {
-            LiveStatus::Ended => Reject::LiveEnded,
-            LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => Reject::GiftNotFound,
-        })?;
-        if self.committing.len() >= self.settings.gifts_in_flight_max {
-            return Err(Reject::BUSY);
-        }
-        let order = Arc::new(GiftOrder { live_id: self.live.id, giver, gift, count, request_id, at: now });
-        self.next_ticket += 1;
-        self.committing.insert(self.next_ticket, (order.clone(), caller.to));
-        Ok(vec![Effect::CommitGift { ticket: self.next_ticket, order }])
-    }
-
-    /// The books answered for a gift.
-    ///
-    /// A duplicate is announced only if this room should have done so and did not: when a commit's
-    /// answer was lost and the order was committed again under the same `request_id`.
-    pub fn gift_settled(&mut self, ticket: u64, result: Result<GiftReceipt, GiftRefusal>) -> Vec<Effect<H>> {
-        let Some((order, to)) = self.committing.remove(&ticket) else { return Vec::new() };
-        let receipt = match result {
-            Ok(receipt) => receipt,
-            Err(refusal) => return vec![Effect::Reply { to, result: Err(refusal.into()) }],
-        };
-        if let Some((_, waiters)) = self.announcing.get_mut(&receipt.record_id) {
-            waiters.push(to);
-            return Vec::new();
-        }
-        // A receipt with the time of this order is of this order, however the clock moved since the room opened.
-        let before_us = receipt.at < self.opened_at && receipt.at != order.at;
-        // A node that died may have committed it without publishing it.
-        let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
-        let may_be_unannounced = self.settings.order_knows_gifts && is_recent;
-        let announced_before =
-            self.announced_gifts.was_announced(receipt.record_id) || (before_us && !may_be_unannounced);
-        if receipt.duplicate && announced_before {
-            let offset = self.announced_gifts.offset(receipt.record_id);
-            let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
-            return vec![Effect::Reply { to, result: Ok(reply) }];
-        }
-        // A gift from before the room opened is part of the state it opened with.
-        if !before_us {
-            let (giver, amount) = (order.giver.id, receipt.total);
-            self.ledger
-                .post(LedgerEntry { record_id: receipt.record_id, giver, amount, at: receipt.at }, receipt.live_coin);
-        }
-        self.live.coin = self.ledger.total();
-        self.announcing.insert(receipt.record_id, (receipt.giver_coin, vec![to]));
-        vec![Effect::Publish(RoomEvent::Gift { order, receipt })]
     }
 
     /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
@@ -528,19 +443,5 @@ impl<H: Clone> Room<H> {
 
     fn announce(&mut self, now: Timestamp) -> Option<Effect<H>> {
         self.presence.announce(&self.members, now).map(Effect::Announce)
-    }
-}
-
-impl From<GiftRefusal> for Reject {
-    fn from(refusal: GiftRefusal) -> Self {
-        match refusal {
-            GiftRefusal::CoinsInsufficient => Reject::CoinsInsufficient,
-            GiftRefusal::LiveCoinsFull => Reject::LiveCoinsFull,
-            GiftRefusal::Conflict => Reject::DuplicateConflict,
-            GiftRefusal::UserDisabled => Reject::UserDisabled,
-            GiftRefusal::LiveEnded => Reject::LiveEnded,
-            GiftRefusal::GiftNotFound => Reject::GiftNotFound,
-            GiftRefusal::Busy => Reject::BUSY,
-        }
     }
 }
