@@ -1,12 +1,12 @@
-//! Comments that are read back: scrolling, and what was taken down.
+//! Comments: stored once, and read back: scrolling, and what was taken down.
 
 use std::sync::Arc;
 
 use liveroom::domain::*;
-use liveroom::storage::{Change, Performed, Store, Write, WriteOutcome};
+use liveroom::storage::{Change, Performed, Store, StoreOptions, Write, WriteOutcome};
 
 use super::comment;
-use crate::support::database::{self, Database, NOW, profile};
+use crate::support::database::{self, Database, NOW, commit, profile, request};
 
 async fn store_comments(db: &Database, comments: impl IntoIterator<Item = Comment>) {
     store_comments_in(&*db.store, comments).await;
@@ -32,6 +32,63 @@ fn id(id: i64) -> CommentId {
 
 fn ids(comments: &[Comment]) -> Vec<i64> {
     comments.iter().map(|comment| comment.id.get()).collect()
+}
+
+pub async fn a_comment_is_stored_once_and_strangers_comments_are_refused(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    let good = comment(1, live, alice, "hello 世界 \u{1F339} ' \\ %", Some("c1"));
+    let outcomes = db
+        .commit(
+            [
+                good.clone(),
+                comment(2, live, UserId::new(99).unwrap(), "stranger", None),
+                comment(3, LiveId::new(99).unwrap(), alice, "nowhere", None),
+                good.clone(),
+                comment(1, live, alice, "another one", None),
+                comment(5, live, alice, "last", None),
+            ]
+            .map(|comment| Write::Comment(Arc::new(comment)))
+            .to_vec(),
+        )
+        .await;
+    let (ok, refused, busy) = (Ok(()), Err(CommentWriteError::Refused), Err(CommentWriteError::Busy));
+    assert_eq!(outcomes, [ok, refused, refused, ok, busy, ok].map(WriteOutcome::Comment));
+    let again = db.commit_one(Write::Comment(Arc::new(good.clone()))).await;
+    assert_eq!(again, WriteOutcome::Comment(Ok(())));
+    let kept = db.store.recent_comments(live, NOW, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|comment| comment.text.as_str()).collect::<Vec<_>>(), [good.text.as_str()]);
+}
+
+pub async fn recent_comments_are_the_newest_with_a_request_id(db: Database) {
+    let user = db.store.create_user("alice".into(), Some("Ally".into()), "h".into(), NOW).await.unwrap().unwrap();
+    let (live, other) = (db.live(user.id, "k").await, db.live(user.id, "k2").await);
+    let batch = (1..=6).map(|id| comment(id, live, user.id, "hi", (id != 4).then_some("c")));
+    let batch = batch.chain([comment(7, other, user.id, "hi", Some("c"))]);
+    db.commit(batch.map(|comment| Write::Comment(Arc::new(comment))).collect()).await;
+    let ids = |comments: Vec<Comment>| comments.iter().map(|comment| comment.id.get()).collect::<Vec<_>>();
+    let recent = db.store.recent_comments(live, NOW.plus_ms(2), 100).await.unwrap();
+    assert_eq!(recent[0].author, Arc::new(Profile { id: user.id, name: "Ally".into(), avatar: None }));
+    assert_eq!((recent[0].at, recent[0].request_id.as_ref()), (NOW.plus_ms(2), Some(&request("c"))));
+    assert_eq!(ids(recent), [2, 3, 5, 6]);
+    assert_eq!(ids(db.store.recent_comments(live, NOW, 2).await.unwrap()), [5, 6]);
+}
+
+/// As when a comment is sent again on another node while the first is under way.
+pub async fn a_comment_that_two_stores_keep_at_once_is_kept_once(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let live = db.live(alice, "k").await;
+    let other = liveroom::storage::open(&db.url, StoreOptions::default()).await.unwrap();
+    for round in 0..50 {
+        let batch: Vec<Write> = (1..=4)
+            .map(|id| Write::Comment(Arc::new(comment(10 * round + id, live, alice, "hi", Some(&format!("c-{id}"))))))
+            .collect();
+        let (one, two) = tokio::join!(commit(&*db.store, batch.clone()), commit(&*other, batch));
+        for outcomes in [one.unwrap(), two.unwrap()] {
+            assert_eq!(outcomes, vec![WriteOutcome::Comment(Ok(())); 4], "round {round}");
+        }
+    }
+    assert_eq!(db.store.comments(live, None, 1_000).await.unwrap().len(), 200);
 }
 
 pub async fn comments_come_in_pages_newest_first(db: Database) {
