@@ -36,7 +36,7 @@
 //! | [`transport`], [`http`] | frames, requests | commands and events; rules |
 //! | [`app`] | which parts are in use, and in which order they start and stop | everything else |
 //!
-//! `tests/core/tidy.rs` holds the imports to this table.
+//! `tests/core/tidy/mod.rs` holds the imports to this table.
 //!
 //! # The life of a comment
 //!
