@@ -1,18 +1,21 @@
 //! A room, and all that stands around it in a script: clock, store, books, broker.
 
+mod effects;
+mod outside;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, CommandEnv, Comment, CommentId, CommentText,
-    CommentWriteError, Control, CrowdRate, Effect, EntryContent, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
-    GiftRecordId, GiftRefusal, History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, NodeId, Offset,
-    PeerChange, PeerUser, Position, PresenceChange, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room,
-    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, SocketId, Timestamp, UserId,
+    AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, Control, Effect,
+    EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History, HistoryLimits, KickReason, Live, LiveId,
+    LiveStatus, PresenceSettings, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
+use outside::{Env, gift_id};
 
 /// What a room keeps for those who come back, unless a script says otherwise.
 const HISTORY: HistoryLimits = HistoryLimits { events_max: 300, age_ms: 120_000 };
@@ -21,7 +24,6 @@ const START: Timestamp = Timestamp(1_000_000_000);
 /// The longest comment, as the configuration has it by default.
 const COMMENT_CHARS_MAX: usize = 200;
 const OWNER: &str = "streamer";
-const CATALOGUE: [(&str, i64); 2] = [("rose", 7), ("ring", 520)];
 
 type Effects = Vec<Effect<String>>;
 type Decision = Result<Effects, Reject>;
@@ -269,112 +271,6 @@ impl World {
         self.room.as_mut().expect("it is open").handle(caller, command, &mut env, self.now)
     }
 
-    fn store(&mut self, words: &mut Words) -> Result<(), String> {
-        let result = match words.next("an answer")?.as_str() {
-            "ok" => Ok(()),
-            "busy" => Err(CommentWriteError::Busy),
-            "refused" => Err(CommentWriteError::Refused),
-            state @ ("full" | "free") => {
-                self.store_full = state == "full";
-                return Ok(());
-            }
-            other => return Err(format!("the store never says {other}")),
-        };
-        let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
-        self.step(|room, _| room.comment_stored(id, result));
-        Ok(())
-    }
-
-    fn books(&mut self, words: &mut Words) -> Result<(), String> {
-        let answer = words.next("an answer")?;
-        let ticket = words.label('t')? as u64;
-        let result = match answer.as_str() {
-            "ok" => Ok(self.settle_gift(ticket, words)?),
-            "coins_insufficient" => Err(GiftRefusal::CoinsInsufficient),
-            "live_coins_full" => Err(GiftRefusal::LiveCoinsFull),
-            "conflict" => Err(GiftRefusal::Conflict),
-            "user_disabled" => Err(GiftRefusal::UserDisabled),
-            "live_ended" => Err(GiftRefusal::LiveEnded),
-            "gift_not_found" => Err(GiftRefusal::GiftNotFound),
-            "busy" => Err(GiftRefusal::Busy),
-            other => return Err(format!("the books never say {other}")),
-        };
-        self.step(|room, _| room.gift_settled(ticket, result));
-        Ok(())
-    }
-
-    /// Defaults: the record is the ticket's number, the giver is left with 100 coins, the live's
-    /// total grows by the gift, and it was committed when it was ordered. With `duplicate` the
-    /// record's first receipt is repeated, if there was one; `at=` counts seconds from the opening.
-    fn settle_gift(&mut self, ticket: u64, words: &mut Words) -> Result<GiftReceipt, String> {
-        let order = self.orders.get(&ticket).ok_or("no such ticket")?.clone();
-        let record: i64 = words.number("record")?.unwrap_or(ticket as i64);
-        let duplicate = words.flag("duplicate");
-        let total = order.gift.price.checked_mul(order.count.get()).ok_or("the gift is worth too much")?;
-        let mut receipt = match self.receipts.get(&record).filter(|_| duplicate) {
-            Some(first) => *first,
-            None => GiftReceipt {
-                record_id: GiftRecordId::new(record).ok_or("records count from 1")?,
-                total,
-                giver_coin: Coins::new(100),
-                live_coin: self.books_total.checked_add(total).ok_or("the live's total is too much")?,
-                at: order.at,
-                duplicate: false,
-            },
-        };
-        receipt.duplicate = duplicate;
-        receipt.giver_coin = words.number("coin")?.map_or(receipt.giver_coin, Coins::new);
-        receipt.live_coin = words.number("live")?.map_or(receipt.live_coin, Coins::new);
-        receipt.at = words.number("at")?.map_or(receipt.at, |s: i64| START.plus_ms(s * 1_000));
-        self.books_total = self.books_total.max(receipt.live_coin);
-        self.receipts.insert(record, receipt);
-        Ok(receipt)
-    }
-
-    fn post_elsewhere(&mut self, words: &mut Words) -> Result<(), String> {
-        let text = words.next("a text")?;
-        let author = words.key("by").unwrap_or_else(|| "someone".into());
-        let request_id = words.request_id()?;
-        let comment = self.new_comment(&author, &text, request_id)?;
-        self.room();
-        self.place(RoomEvent::Comment(Arc::new(comment)));
-        Ok(())
-    }
-
-    /// What another node tells of its members: `node 2 shows bob clients=b1,b2`, `node 2 hides bob`,
-    /// `node 2 all bob carol`.
-    fn hear_node(&mut self, words: &mut Words) -> Result<(), String> {
-        let node = NodeId(words::number(&words.next("a number")?)?);
-        let verb = words.next("what it tells")?;
-        let sockets = words.key("clients").unwrap_or_default();
-        let sockets: Vec<SocketId> = sockets.split(',').filter(|id| !id.is_empty()).map(SocketId::from).collect();
-        let mut users = Vec::new();
-        while let Some(user) = words.optional() {
-            users.push(PeerUser { profile: self.profile(&user), sockets: sockets.clone(), arrived_at: self.now });
-        }
-        let changes = match verb.as_str() {
-            "shows" => users.into_iter().map(|user| PeerChange::Present { node, user }).collect(),
-            "hides" => users.into_iter().map(|user| PeerChange::Absent { node, user: user.profile.id }).collect(),
-            "all" => vec![PeerChange::All { node, users }],
-            other => return Err(format!("no node ever tells {other}")),
-        };
-        self.step(|room, now| room.apply_remote_presence(changes, now));
-        Ok(())
-    }
-
-    /// What this node tells others of its members now.
-    fn tell_own(&mut self) {
-        for change in self.room().take_local_changes() {
-            let line = match change {
-                PresenceChange::Online(user) => {
-                    format!("nodes <- {} clients={}", user.profile.name, words::or_dash(&user.sockets))
-                }
-                PresenceChange::Offline(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
-            };
-            self.trace.push(line);
-        }
-    }
-
     fn new_comment(&mut self, author: &str, text: &str, request_id: Option<RequestId>) -> Result<Comment, String> {
         let text = CommentText::parse(text, COMMENT_CHARS_MAX).map_err(|fault| format!("{fault:?}"))?;
         let author = self.profile(author);
@@ -386,105 +282,6 @@ impl World {
     fn profile(&mut self, user: &str) -> Arc<Profile> {
         let id = UserId::new(place_of(&mut self.users, user) as i64).unwrap_or(UserId::FIRST);
         Arc::new(Profile { id, name: user.into(), avatar: None })
-    }
-
-    /// Performs effects in their order, as the actor does: what an effect leads to comes before the
-    /// next one, and a comment that the store does not take is not published.
-    fn perform(&mut self, effects: Effects) {
-        for effect in effects {
-            match effect {
-                Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
-                Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
-                Effect::Kick { handle, reason } => {
-                    self.trace.push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
-                }
-                Effect::StoreComment(comment) => {
-                    let full = if self.store_full { " (full)" } else { "" };
-                    self.trace.push(format!("store <- comment c{} again{full}", comment.id));
-                    if self.store_full {
-                        let effects = self.room().comment_stored(comment.id, Err(CommentWriteError::Busy));
-                        self.perform(effects);
-                    }
-                }
-                Effect::Replay { handle, after } => {
-                    let again = self.history.after(after);
-                    let line =
-                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, words::event(&one.event));
-                    self.trace.extend(again.map(line));
-                }
-                Effect::Announce(presence) => self.trace.push(format!("all <- {}", words::presence(&presence))),
-                Effect::Show { handle, presence } => {
-                    self.trace.push(format!("{handle} <- online {}", words::presence(&presence)));
-                }
-                Effect::Reply { to, result } => self.reply(&to, result),
-                Effect::Publish(event) => self.publish(event),
-                Effect::AppendAction(ActionEntry { content: EntryContent::Event(event), .. }) => self.publish(event),
-                Effect::AppendAction(ActionEntry { content: EntryContent::Control(control), .. }) => {
-                    self.step(|room, now| room.apply_control(control, now));
-                }
-                Effect::AnnounceRate(CrowdRate { shown, total }) => {
-                    self.trace.push(format!("all <- rate {shown} of {total}"));
-                }
-                Effect::PostComment(comment) => {
-                    let id = comment.id;
-                    let full = if self.store_full { " (full)" } else { "" };
-                    self.trace.push(format!("store <- comment c{id}{full}"));
-                    if self.store_full {
-                        let effects = self.room().comment_stored(id, Err(CommentWriteError::Busy));
-                        self.perform(effects);
-                    } else {
-                        self.publish(RoomEvent::Comment(comment));
-                    }
-                }
-                Effect::Echo { handle, comment } => {
-                    let text = comment.text.as_str();
-                    self.trace.push(format!("{handle} <- echo c{} {text:?}", comment.id));
-                }
-                Effect::CommitGift { ticket, order } => {
-                    let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
-                    let id = &order.request_id;
-                    self.trace.push(format!("books <- gift t{ticket} {giver} {count} {gift} id={id}"));
-                    self.orders.insert(ticket, order);
-                }
-                Effect::RecordView(user) => {
-                    let name = &self.users[user.get() as usize - 1];
-                    self.trace.push(format!("store <- view {name}"));
-                }
-            }
-        }
-    }
-
-    fn publish(&mut self, event: RoomEvent) {
-        if self.order_later {
-            self.trace.push(format!("order <- {}", words::event(&event)));
-            self.unplaced.push_back(event);
-        } else {
-            self.place(event);
-        }
-    }
-
-    /// Gives an event the next place and tells it to all, as the actor does.
-    fn place(&mut self, event: RoomEvent) {
-        self.offset += 1;
-        let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
-        let effects = self.room().on_event_ordered(&sequenced);
-        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
-            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
-        }
-        self.history.push(&sequenced, sequenced.clone(), self.now);
-        self.trace.push(format!("all <- {} {}", sequenced.offset, words::event(&sequenced.event)));
-        self.perform(effects);
-    }
-
-    fn reply(&mut self, to: &ReplyTo<String>, result: Result<Reply, Reject>) {
-        let mut line = match result {
-            Ok(reply) => format!("{} <- {}", to.handle, words::reply(&reply)),
-            Err(reject) => format!("{} ! {}", to.handle, words::reject(reject)),
-        };
-        if let AckId::Number(ack) = to.ack {
-            line.push_str(&format!(" ack={ack}"));
-        }
-        self.trace.push(line);
     }
 
     fn show(&mut self, what: &str) -> Result<(), String> {
@@ -518,35 +315,4 @@ fn place_of(known: &mut Vec<String>, name: &str) -> usize {
         known.push(name.into());
         known.len() - 1
     }) + 1
-}
-
-/// What the actor gives a room to decide with.
-struct Env<'a> {
-    history: &'a History<Sequenced>,
-    /// The number of the comment that is posted now.
-    comments_count: i64,
-}
-
-impl CommandEnv<String> for Env<'_> {
-    fn recover_after(&mut self, since: &Position, _: &String, now: Timestamp) -> Option<Offset> {
-        self.history.reaches(since, now).then_some(since.offset)
-    }
-
-    fn next_comment_id(&mut self, _: Timestamp) -> CommentId {
-        CommentId::new(self.comments_count).expect("comments count from 1")
-    }
-
-    fn new_request_id(&mut self) -> RequestId {
-        RequestId::parse("made-up").expect("plain")
-    }
-
-    fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
-        let (name, price) = *CATALOGUE.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)?;
-        Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(price) }))
-    }
-}
-
-fn gift_id(name: &str) -> Option<GiftId> {
-    let place = CATALOGUE.iter().position(|(gift, _)| *gift == name)?;
-    GiftId::new(place as i64 + 1)
 }

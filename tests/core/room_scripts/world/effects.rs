@@ -1,0 +1,110 @@
+//! What a script shows of the effects of a decision, performed as the actor does.
+
+use liveroom::domain::{
+    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, Reject, Reply, ReplyTo, RoomEvent,
+    Sequenced,
+};
+
+use super::{Effects, World};
+use crate::room_scripts::words;
+
+impl World {
+    /// Performs effects in their order, as the actor does: what an effect leads to comes before the
+    /// next one, and a comment that the store does not take is not published.
+    pub(super) fn perform(&mut self, effects: Effects) {
+        for effect in effects {
+            match effect {
+                Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
+                Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
+                Effect::Kick { handle, reason } => {
+                    self.trace.push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
+                }
+                Effect::StoreComment(comment) => {
+                    let full = if self.store_full { " (full)" } else { "" };
+                    self.trace.push(format!("store <- comment c{} again{full}", comment.id));
+                    if self.store_full {
+                        let effects = self.room().comment_stored(comment.id, Err(CommentWriteError::Busy));
+                        self.perform(effects);
+                    }
+                }
+                Effect::Replay { handle, after } => {
+                    let again = self.history.after(after);
+                    let line =
+                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, words::event(&one.event));
+                    self.trace.extend(again.map(line));
+                }
+                Effect::Announce(presence) => self.trace.push(format!("all <- {}", words::presence(&presence))),
+                Effect::Show { handle, presence } => {
+                    self.trace.push(format!("{handle} <- online {}", words::presence(&presence)));
+                }
+                Effect::Reply { to, result } => self.reply(&to, result),
+                Effect::Publish(event) => self.publish(event),
+                Effect::AppendAction(ActionEntry { content: EntryContent::Event(event), .. }) => self.publish(event),
+                Effect::AppendAction(ActionEntry { content: EntryContent::Control(control), .. }) => {
+                    self.step(|room, now| room.apply_control(control, now));
+                }
+                Effect::AnnounceRate(CrowdRate { shown, total }) => {
+                    self.trace.push(format!("all <- rate {shown} of {total}"));
+                }
+                Effect::PostComment(comment) => {
+                    let id = comment.id;
+                    let full = if self.store_full { " (full)" } else { "" };
+                    self.trace.push(format!("store <- comment c{id}{full}"));
+                    if self.store_full {
+                        let effects = self.room().comment_stored(id, Err(CommentWriteError::Busy));
+                        self.perform(effects);
+                    } else {
+                        self.publish(RoomEvent::Comment(comment));
+                    }
+                }
+                Effect::Echo { handle, comment } => {
+                    let text = comment.text.as_str();
+                    self.trace.push(format!("{handle} <- echo c{} {text:?}", comment.id));
+                }
+                Effect::CommitGift { ticket, order } => {
+                    let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+                    let id = &order.request_id;
+                    self.trace.push(format!("books <- gift t{ticket} {giver} {count} {gift} id={id}"));
+                    self.orders.insert(ticket, order);
+                }
+                Effect::RecordView(user) => {
+                    let name = &self.users[user.get() as usize - 1];
+                    self.trace.push(format!("store <- view {name}"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, event: RoomEvent) {
+        if self.order_later {
+            self.trace.push(format!("order <- {}", words::event(&event)));
+            self.unplaced.push_back(event);
+        } else {
+            self.place(event);
+        }
+    }
+
+    /// Gives an event the next place and tells it to all, as the actor does.
+    pub(super) fn place(&mut self, event: RoomEvent) {
+        self.offset += 1;
+        let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
+        let effects = self.room().on_event_ordered(&sequenced);
+        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
+            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
+        }
+        self.history.push(&sequenced, sequenced.clone(), self.now);
+        self.trace.push(format!("all <- {} {}", sequenced.offset, words::event(&sequenced.event)));
+        self.perform(effects);
+    }
+
+    pub(super) fn reply(&mut self, to: &ReplyTo<String>, result: Result<Reply, Reject>) {
+        let mut line = match result {
+            Ok(reply) => format!("{} <- {}", to.handle, words::reply(&reply)),
+            Err(reject) => format!("{} ! {}", to.handle, words::reject(reject)),
+        };
+        if let AckId::Number(ack) = to.ack {
+            line.push_str(&format!(" ack={ack}"));
+        }
+        self.trace.push(line);
+    }
+}
