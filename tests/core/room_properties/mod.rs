@@ -7,22 +7,24 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, Comment, CommentId, CommentText, CommentWriteError, CrowdRate,
-    Effect, GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId, LiveStatus,
-    Offset, Position, PresenceSettings, Profile, Reject, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomEvent,
-    RoomSettings, Sequenced, SessionId, Timestamp, UserId,
+    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, CommentId, CommentText, CommentWriteError, CrowdRate, Effect,
+    GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId, LiveStatus, Offset,
+    Position, PresenceSettings, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, Timestamp, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+mod checks;
 mod clients;
+mod effects;
 mod outside;
 mod step;
 mod views;
 
 use clients::Clients;
 use outside::{Books, Env};
-use step::{SESSIONS, Settling, Step};
+use step::{Settling, Step};
 use views::Views;
 
 const OPENING: Coins = Coins::new(1_000);
@@ -300,213 +302,8 @@ impl World {
         }
     }
 
-    fn perform(&mut self, effects: Vec<Effect<u64>>) {
-        for effect in effects {
-            match effect {
-                Effect::Kick { .. } => panic!("there is no operator here"),
-                // Its commit failed before it had its place, and now it is told: a retry stores it.
-                Effect::StoreComment(comment) => {
-                    assert!(self.told_comments.contains_key(&comment.id), "stored again, and told to nobody");
-                    if self.store_full {
-                        let effects = self.room.comment_stored(comment.id, Err(CommentWriteError::Busy));
-                        self.perform(effects);
-                    } else {
-                        self.submitted.remove(&comment.id);
-                        self.submit(&comment);
-                    }
-                }
-                Effect::Replay { handle, after } => {
-                    self.history.after(after).for_each(|again| self.clients.hear(handle, again));
-                }
-                Effect::Attach { session, .. } => {
-                    assert!(self.attached.insert(session.0), "attached twice");
-                    self.views.open(session.0);
-                }
-                Effect::Detach { session, .. } => {
-                    assert!(self.attached.remove(&session.0), "detached a stranger");
-                    self.views.close(session.0);
-                }
-                Effect::Announce(presence) => self.views.hear_all(&presence),
-                Effect::Show { handle, presence } => self.views.hear(handle, &presence),
-                Effect::Reply { to, result } => self.hear_answer(&to, &result),
-                Effect::Publish(event) => self.publish(event),
-                Effect::AppendAction(entry) => panic!("no action is applied here: {entry:?}"),
-                Effect::PostComment(comment) => {
-                    assert!(!self.sampled_out.contains(&comment.id), "shown after all: c{}", comment.id);
-                    if self.store_full {
-                        let effects = self.room.comment_stored(comment.id, Err(CommentWriteError::Busy));
-                        self.perform(effects);
-                    } else {
-                        self.submit(&comment);
-                        self.publish(RoomEvent::Comment(comment));
-                    }
-                }
-                Effect::Echo { handle, comment } => {
-                    assert!(!self.submitted.contains(&comment.id), "an echo of what all hear: c{}", comment.id);
-                    assert!(self.echoed.insert(comment.id), "echoed twice: c{}", comment.id);
-                    assert_eq!(
-                        self.sessions.get(&handle),
-                        Some(&comment.author.id),
-                        "a stranger hears c{}",
-                        comment.id
-                    );
-                }
-                Effect::AnnounceRate(rate) => {
-                    assert!(rate.shown <= rate.total, "{rate:?}");
-                    self.rate = Some(rate);
-                }
-                Effect::CommitGift { ticket, order } => {
-                    assert!(self.settling.insert(ticket, order).is_none(), "a ticket was used twice");
-                    assert!(self.settling.len() <= SETTINGS.gifts_in_flight_max);
-                }
-                Effect::RecordView(user) => assert!(self.sessions.values().any(|online| *online == user)),
-            }
-        }
-    }
-
-    fn submit(&mut self, comment: &Comment) {
-        assert!(self.submitted.insert(comment.id), "stored twice: c{}", comment.id);
-        self.storing.push(comment.id);
-        let Some(request_id) = comment.request_id.clone() else { return };
-        let key = (comment.author.id, request_id);
-        let is_forgotten = |at| comment.at.since(at) >= SETTINGS.dedupe_ms;
-        let left_out = self.left_out.get(&key).copied();
-        assert!(left_out.is_none_or(is_forgotten), "a retry was shown, the first was not");
-        let twin = self.kept.insert(key, (comment.id, comment.at));
-        let forgotten = twin.is_none_or(|(id, at)| self.stored.contains(&id) && is_forgotten(at));
-        assert!(forgotten, "one command had two effects");
-    }
-
-    fn publish(&mut self, event: RoomEvent) {
-        if self.broker_elsewhere {
-            self.unplaced.push_back(event);
-        } else {
-            self.place(event);
-        }
-    }
-
-    fn place(&mut self, event: RoomEvent) {
-        self.last_offset += 1;
-        let sequenced = Sequenced { epoch: "e".into(), offset: self.last_offset, event };
-        let effects = self.room.on_event_ordered(&sequenced);
-        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
-            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
-        }
-        self.history.push(&sequenced, sequenced.clone(), self.now);
-        self.clients.tell(&self.attached, &sequenced, self.now);
-        match &sequenced.event {
-            RoomEvent::Comment(comment) => {
-                assert!(self.submitted.contains(&comment.id), "told before it was submitted");
-                let earlier = self.told_comments.insert(comment.id, self.last_offset);
-                assert_eq!(earlier, None, "a comment was told twice");
-            }
-            RoomEvent::Gift { receipt, .. } => {
-                let earlier = self.told_gifts.insert(receipt.record_id, self.last_offset);
-                assert_eq!(earlier, None, "a gift was told twice");
-                self.told_coins += receipt.total.get();
-            }
-            _ => {}
-        }
-        self.perform(effects);
-    }
-
-    /// What has been told is in the told maps by now: an event goes out before its answer.
-    fn hear_answer(&mut self, to: &ReplyTo<u64>, result: &Result<Reply, Reject>) {
-        let AckId::Number(ack) = to.ack else { panic!("every command here has an ack") };
-        assert!(self.answered.insert(ack), "a command was answered twice");
-        match result {
-            Ok(Reply::Commented { comment_id, offset }) => {
-                assert!(self.stored.contains(comment_id), "accepted before the commit");
-                assert!(offset.is_some(), "accepted before it had its place");
-                assert_eq!(self.told_comments.get(comment_id), offset.as_ref());
-            }
-            Ok(Reply::SampledOut { comment_id }) => {
-                assert!(!self.submitted.contains(comment_id), "shown, but its sender heard otherwise");
-                self.sampled_out.insert(*comment_id);
-                if let Some((user, request_id, at)) = self.posted.get(comment_id).cloned() {
-                    assert!(self.now.since(at) < SETTINGS.dedupe_ms + CROWD_ROUND_MS);
-                    self.left_out.insert((user, request_id), at);
-                }
-            }
-            Ok(Reply::Gifted { record_id, offset, .. }) => {
-                assert!(offset.is_some(), "accepted before it had its place");
-                assert_eq!(self.told_gifts.get(record_id), offset.as_ref());
-            }
-            Ok(Reply::Joined { position, count, recovered, .. }) => {
-                self.clients.joined(to.handle, position, *recovered, HISTORY, self.now);
-                assert_eq!((position.offset, *count), (self.last_offset, self.online().len()));
-            }
-            Ok(Reply::Left { .. }) | Err(_) => {}
-        }
-    }
-
     fn online(&self) -> BTreeSet<UserId> {
         self.sessions.values().chain(self.lingering.keys()).copied().collect()
-    }
-
-    /// What holds after every step.
-    fn check(&self) {
-        self.clients.check(&self.attached, self.last_offset);
-        assert_eq!(self.attached, self.sessions.keys().copied().collect());
-        assert_eq!(self.room.members().members_count(), self.sessions.len());
-        assert_eq!(self.room.members().users_count(), self.online().len());
-        let deadline = self.room.next_deadline();
-        let grace_ends = self.lingering.values().min().copied();
-        assert!(grace_ends.is_none_or(|at| deadline.is_some_and(|deadline| deadline <= at)));
-        // A change that waits is told within the merge interval. When nothing is due by then, nothing
-        // waits; a grace that happens to end by then does not tell.
-        let is_due_soon = deadline.is_some_and(|at| at.since(self.now) <= SETTINGS.presence.merge_ms);
-        if !is_due_soon {
-            assert_eq!(deadline, grace_ends, "a change waits too long");
-            self.views.check(&self.online(), &SETTINGS.presence);
-        }
-        assert_eq!(self.room.position().offset, self.last_offset);
-        let ledger = self.room.ledger();
-        assert!(OPENING.get() + ledger.posted().get() <= ledger.total().get());
-        assert!(ledger.total().get() <= OPENING.get() + self.books.given.get());
-        let waiting = self.unplaced.iter().filter_map(|event| match event {
-            RoomEvent::Gift { receipt, .. } => Some(receipt.total.get()),
-            _ => None,
-        });
-        assert_eq!(ledger.posted().get(), self.told_coins + waiting.sum::<i64>());
-    }
-
-    /// What holds once everybody has answered and left.
-    fn check_settled(&mut self) {
-        self.settle();
-        self.store_full = false;
-        for session in 0..SESSIONS {
-            self.run(Step::Leave { session });
-        }
-        self.wait(SETTINGS.leave_grace_ms);
-        // A calm second after one in which comments were sampled out.
-        self.wait(1_000);
-        self.check();
-        assert_eq!(self.answered.len() as i64, self.asked_count, "a command was not answered");
-        assert_eq!(self.room.in_flight_count(), 0);
-        assert!(self.room.is_idle());
-        assert_eq!(self.room.sampled_out_count() as usize, self.sampled_out.len());
-        assert!(self.echoed.is_subset(&self.sampled_out));
-        assert!(self.rate.is_none_or(|rate| rate.shown == rate.total), "nobody heard that sampling is over");
-        assert_eq!(self.room.next_deadline(), None);
-    }
-
-    /// Every giver whose answer was lost asks again: then all that the books hold is told.
-    fn check_retried(&mut self) {
-        self.wait(60_000);
-        let wanted: Vec<_> =
-            self.books.records.iter().map(|((user, id), (_, gift))| (*user, id.clone(), *gift)).collect();
-        for (user, request_id, gift_id) in wanted {
-            self.wait(1_000);
-            self.join(0, user);
-            let to = self.ask(0);
-            let decision = self.handle(&to, user, gift_command(Some(gift_id), request_id));
-            self.decide(&to, decision);
-            self.settle();
-        }
-        assert_eq!(self.told_gifts.len(), self.books.records.len());
-        assert_eq!(self.room.ledger().posted(), self.books.given);
-        assert_eq!(Some(self.room.ledger().total()), OPENING.checked_add(self.books.given));
     }
 }
 
