@@ -107,7 +107,7 @@
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|
 //! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
-//! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead |
+//! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead; within 2 s of being reached again all agree |
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere within `rooms.reconcile_ms` |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |

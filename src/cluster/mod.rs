@@ -120,6 +120,8 @@ pub enum FromLog {
     GiftKnown(GiftRecordId, Option<Offset>),
     /// Presence changes of other nodes.
     Peers(Vec<PeerChange>),
+    /// The users online are to be published once more: what other services read may be missing, or expires.
+    UsersWanted,
 }
 
 /// The place of a `/ws` connection among those of its user. A later connection has a higher ticket, and no two tickets

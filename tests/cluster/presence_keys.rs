@@ -40,6 +40,21 @@ fn a_user_is_marked_online_while_it_has_a_connection_to_any_node() {
 }
 
 #[test]
+fn the_users_of_a_room_are_listed_again_when_the_list_was_deleted_with_everything_or_alone() {
+    let Some(stage) = Stage::set(2, &[]) else { return };
+    let (_alice, _first) = stage.joined(0, "alice");
+    let (_bob, _second) = stage.joined(1, "bobby");
+    let both = || (listed(&stage).len() == 2).then_some(());
+    eventually("both are listed", both);
+    stage.cluster.redis.command(&["FLUSHALL"]);
+    eventually("both are listed after all data is gone", both);
+    // Nodes are not notified of this, and write the list again before it expires.
+    let key = format!("userList_live_{}", stage.live);
+    stage.cluster.redis.command(&["DEL", &key]);
+    eventually("both are listed although nothing changes", both);
+}
+
+#[test]
 fn the_users_of_a_room_are_listed_newest_first_over_all_nodes() {
     let Some(stage) = Stage::set(2, &[]) else { return };
     let (alice, mut first) = stage.joined(0, "alice");

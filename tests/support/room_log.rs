@@ -124,6 +124,7 @@ impl Log {
             FromLog::Control(control) => self.controls.push(control),
             FromLog::EventsMissed => panic!("{what}: events are missing"),
             FromLog::GiftKnown(record, _) => self.known.push_back(record),
+            FromLog::UsersWanted => {}
             FromLog::Peers(changes) => self.changes.extend(changes),
         }
     }

@@ -55,6 +55,7 @@ impl Handler<Delivered> for LiveRoom {
                 let effects = self.room.gift_announced(record_id, offset);
                 self.perform(effects);
             }
+            FromLog::UsersWanted => self.users_changed = true,
             FromLog::Peers(changes) => {
                 self.users_changed = true;
                 let effects = self.room.apply_remote_presence(changes, self.now());

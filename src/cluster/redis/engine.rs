@@ -20,7 +20,7 @@ use tokio::time::sleep_until;
 use crate::clock::Clock;
 use crate::cluster::{FromLog, NodeReport, RoomsAsked, Signal};
 use crate::config::Config;
-use crate::domain::{ActionEntry, LiveId, PresenceChange, RoomEvent, Timestamp, UserId};
+use crate::domain::{ActionEntry, LiveId, NodeId, PresenceChange, RoomEvent, Timestamp, UserId};
 
 use super::address::Address;
 use super::connection::{RedisConnection, Server};
@@ -42,6 +42,8 @@ use subscription::{BacklogSlot, Subscription};
 /// How often the engine checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Time between two attempts to publish that a room was closed.
+const GONE_AGAIN: Duration = Duration::from_secs(1);
 /// How long the users online in a room can be read when no node writes them any more.
 const USERS_EX_S: u64 = 180;
 
@@ -134,15 +136,21 @@ pub enum Input {
         sent_at: Instant,
         answer: RedisResult<Answer>,
     },
-    /// A presence message was published.
+    /// A presence message was published, or could not be.
     PresencePublished {
         live_id: LiveId,
         origin: u64,
+        is_delta: bool,
+        is_published: bool,
     },
+    /// The users online in a room could not be published.
+    UsersNotPublished(LiveId),
     /// A heartbeat that was sent at this time was published.
     HeartbeatPublished(Instant, RedisResult<()>),
     /// The others may have missed a device of this node.
     DeviceNotPublished,
+    /// A node that joined could not be asked for its announcements.
+    NotAsked(NodeId),
     /// The faults of the settings of Redis.
     SettingsRead(BTreeSet<String>),
     /// How many nodes subscribe to a room's channel, this one included.
@@ -247,14 +255,25 @@ impl Engine {
                     self.send_next_request(live_id);
                 }
             }
-            Input::PresencePublished { live_id, origin } => {
-                if let Some(room) = self.room(live_id, origin) {
+            Input::PresencePublished { live_id, origin, is_delta, is_published } => {
+                let Some(room) = self.room(live_id, origin) else { return };
+                if !is_published {
+                    // The others may have missed it.
+                    room.announce_by(Instant::now() + ASK_AGAIN);
+                }
+                if is_delta {
                     room.presence_in_flight = false;
                     self.publish_presence_delta(live_id);
                 }
             }
+            Input::UsersNotPublished(live_id) => {
+                if let Some(room) = self.rooms.get_mut(&live_id) {
+                    room.publish_users_by(Instant::now() + ASK_AGAIN);
+                }
+            }
             Input::HeartbeatPublished(sent_at, result) => self.note_outcome(sent_at, result.err().as_ref()),
             Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
+            Input::NotAsked(node) => self.not_asked(node),
             Input::SettingsRead(faults) => self.settings_read(faults),
             Input::Announced { live_id, origin, nodes_count } => {
                 if let Some(room) = self.room(live_id, origin) {
@@ -295,13 +314,18 @@ impl Engine {
             Command::PublishUsers { live_id, users } => {
                 let mut cmd = redis::cmd("SET");
                 cmd.arg(keys::users(live_id)).arg(users).arg("EX").arg(USERS_EX_S);
-                self.spawn_command(cmd);
+                let (link, inputs) = (self.link.clone(), self.inputs.clone());
+                tokio::spawn(async move {
+                    if link.command::<()>(&cmd).await.is_err() {
+                        let _ = inputs.send(Input::UsersNotPublished(live_id));
+                    }
+                });
             }
             Command::Close { live_id, origin } => {
                 if let Some(room) = self.room(live_id, origin) {
                     let gone = room.presence.gone();
                     self.rooms.remove(&live_id);
-                    self.publish_presence(live_id, &gone);
+                    self.publish_gone(live_id, &gone);
                     self.unsubscribe(live_id);
                 }
             }
@@ -395,14 +419,43 @@ impl Engine {
 
     fn publish_presence(&self, live_id: LiveId, message: &PresenceMessage) {
         let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
-        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
-        cmd.arg(keys::room_channel(live_id)).arg(json(message));
+        let cmd = self.on_room_channel(live_id, message);
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        let is_delta = matches!(message, PresenceMessage::Delta { .. });
         tokio::spawn(async move {
             // A node that misses it notices at the next delta or announcement.
-            let _ = link.command::<()>(&cmd).await;
-            let _ = inputs.send(Input::PresencePublished { live_id, origin });
+            let is_published = link.command::<()>(&cmd).await.is_ok();
+            let _ = inputs.send(Input::PresencePublished { live_id, origin, is_delta, is_published });
         });
+    }
+
+    /// Sends a presence message to one node. If that fails, an announcement shows the other what it misses.
+    fn send_presence(&self, live_id: LiveId, cmd: redis::Cmd) {
+        let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            if link.command::<()>(&cmd).await.is_err() {
+                let lost = Input::PresencePublished { live_id, origin, is_delta: false, is_published: false };
+                let _ = inputs.send(lost);
+            }
+        });
+    }
+
+    /// Publishes that this node closed a room, until that succeeds or the others count this node as dead.
+    fn publish_gone(&self, live_id: LiveId, gone: &PresenceMessage) {
+        let cmd = self.on_room_channel(live_id, gone);
+        let (link, timeout) = (self.link.clone(), self.config.cluster.node_timeout_ms.duration());
+        tokio::spawn(tokio::time::timeout(timeout, async move {
+            while link.command::<()>(&cmd).await.is_err() {
+                tokio::time::sleep(GONE_AGAIN).await;
+            }
+        }));
+    }
+
+    fn on_room_channel(&self, live_id: LiveId, message: &PresenceMessage) -> redis::Cmd {
+        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
+        cmd.arg(keys::room_channel(live_id)).arg(json(message));
+        cmd
     }
 
     /// Sends a command whose outcome changes nothing here.
@@ -433,10 +486,15 @@ impl Engine {
         let now = Instant::now();
         // A node with a replica must be a known node: its users are removed when the node dies.
         self.mark_seen(message.node(), now);
-        if let Some(room) = self.rooms.get_mut(&live_id) {
-            let outcomes = room.presence.receive(message, now);
-            self.perform(live_id, outcomes);
-        }
+        let outcomes = match (self.rooms.get_mut(&live_id), message) {
+            (Some(room), message) => room.presence.receive(message, now),
+            (None, PresenceMessage::SnapshotRequest { node, .. }) => {
+                let no_room = PresenceMessage::no_room(live_id, self.shared.node);
+                vec![SyncOutcome::Send(NodeId(node), no_room)]
+            }
+            (None, _) => return,
+        };
+        self.perform(live_id, outcomes);
     }
 
     fn perform(&mut self, live_id: LiveId, outcomes: Vec<SyncOutcome>) {
@@ -447,7 +505,12 @@ impl Engine {
                 SyncOutcome::Send(node, message) => {
                     let mut cmd = redis::cmd("PUBLISH");
                     cmd.arg(keys::inbox_channel(node)).arg(json(&message));
-                    self.spawn_command(cmd);
+                    self.send_presence(live_id, cmd);
+                }
+                SyncOutcome::Announce => {
+                    if let Some(room) = self.rooms.get_mut(&live_id) {
+                        room.announce_by(Instant::now());
+                    }
                 }
             }
         }
@@ -469,7 +532,7 @@ impl Engine {
         let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
         for live_id in due {
             let Some(room) = self.rooms.get_mut(&live_id) else { continue };
-            let is_announcing = room.tick(now);
+            room.tick(now);
             let waits_for = room.order.waits_for(now);
             let is_due = if is_away { !waits_for.is_zero() } else { waits_for >= room_timeout };
             if is_due && !room.order.is_partitioned() {
@@ -483,9 +546,13 @@ impl Engine {
             }
             room.open_if_ready(now);
             room.open_partitioned(room_timeout, now);
-            if is_announcing && is_connected {
-                let announce = room.presence.announce();
-                self.publish_presence(live_id, &announce);
+            if is_connected && room.subscribed {
+                room.request_due_users(now);
+                let requests = room.presence.repeat_requests(now);
+                if let Some(announce) = room.due_announcement(now) {
+                    self.publish_presence(live_id, &announce);
+                }
+                self.perform(live_id, requests);
             }
             self.send_next_request(live_id);
         }

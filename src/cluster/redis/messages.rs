@@ -22,6 +22,11 @@ pub enum NodeMessage {
         node: u64,
         grace_ms: u64,
     },
+    /// To one node, which joined in the eyes of this one: it is to announce itself in its rooms. Nodes of an older
+    /// version ignore it, and do so within 30 s.
+    AskAnnouncements {
+        node: u64,
+    },
     Signal {
         node: u64,
         signal: WireSignal,
@@ -31,7 +36,7 @@ pub enum NodeMessage {
         node: u64,
         user: i64,
     },
-    /// The users with a `/ws` connection to this node, and the tickets of those, where one device is all that is allowed.
+    /// The users with a `/ws` connection to this node, and their tickets, where one device is all that is allowed.
     /// Nodes of an older version ignore it.
     Devices {
         node: u64,

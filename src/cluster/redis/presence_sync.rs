@@ -2,8 +2,21 @@
 //!
 //! Each node publishes changes of its own users as *deltas*, numbered from 1. A node that finds a gap
 //! requests a *snapshot* from the sender. An *announcement* carries the sender's delta count; nodes send
-//! one when they open the room, after a partition, and periodically, so that a lost delta is noticed
-//! even if no other delta follows.
+//! one when they open the room, when a message of theirs got lost, when another asks for it, and periodically, so that
+//! a lost delta is noticed even if no other delta follows.
+//!
+//! A node that may have missed messages, because its subscription was interrupted, *doubts* its replicas: its
+//! announcement asks the others for theirs. A replica that is not confirmed soon is replaced by a snapshot, which is
+//! empty if the other node has closed the room.
+//!
+//! | replica | announcement, same origin | other origin | next delta | later delta | snapshot | unconfirmed doubt |
+//! |---|---|---|---|---|---|---|
+//! | none | - | new, and a snapshot to it | new | new, requested | in sync | - |
+//! | in sync | in sync; requested if it has a higher count | emptied, new | in sync | requested | in sync | requested |
+//! | requested | requested | emptied, new | deferred | deferred | in sync, deferred deltas applied | requested again |
+//!
+//! Invariants: a replica holds the users of one opening of the room on its node, as they were after a number of
+//! deltas. Each replica that differs from its node has a request under way, or an announcement of that node to come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -19,15 +32,26 @@ const USERS_MAX: usize = 500;
 /// next announcement shows the gap.
 const DEFERRED_MAX: usize = 64;
 /// A snapshot that has not arrived for so long is requested again.
-const REQUEST_RETRY: Duration = Duration::from_secs(2);
+const REQUEST_RETRY: Duration = Duration::from_secs(1);
+/// How long a doubted replica waits for an announcement of its node before a snapshot is requested.
+const CONFIRM_WAIT: Duration = Duration::from_millis(500);
+/// The origin in a snapshot of a node that does not have the room.
+const NO_ORIGIN: u64 = 0;
 
 /// A message between nodes about the presence of one room. The names on the wire are older than those here.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "share", rename_all = "snake_case")]
 pub enum PresenceMessage {
-    /// On the room's channel: this node has the room and has sent `count` deltas.
+    /// On the room's channel: this node has the room and has sent `count` deltas. If it asks, the others announce
+    /// themselves too; nodes of an older version neither write nor read that.
     #[serde(rename = "hello")]
-    Announce { node: u64, origin: u64, count: u64 },
+    Announce {
+        node: u64,
+        origin: u64,
+        count: u64,
+        #[serde(default)]
+        asks: bool,
+    },
     /// On the room's channel: the next delta.
     Delta { node: u64, origin: u64, count: u64, users: Vec<WirePeer> },
     /// On the room's channel: this node has closed the room.
@@ -52,6 +76,12 @@ impl PresenceMessage {
             | Self::Snapshot { node, .. } => NodeId(*node),
         }
     }
+
+    /// The snapshot of a node that does not have the room: its users left, and others did not notice.
+    pub fn no_room(live_id: LiveId, node: NodeId) -> Self {
+        let (live, node) = (live_id.get(), node.0);
+        Self::Snapshot { live, node, origin: NO_ORIGIN, count: 0, part: 0, parts: 1, users: Vec::new() }
+    }
 }
 
 /// A consequence of a received message.
@@ -59,6 +89,8 @@ impl PresenceMessage {
 pub enum SyncOutcome {
     Peers(PeerChange),
     Send(NodeId, PresenceMessage),
+    /// This node is to announce itself soon.
+    Announce,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +101,8 @@ struct RemoteReplica {
     /// The last delta applied; meaningless while a snapshot is requested.
     count: u64,
     requested_at: Option<Instant>,
+    /// Since when messages of the node may have been missed.
+    doubted_at: Option<Instant>,
     deferred: Vec<(u64, Vec<WirePeer>)>,
     parts: Vec<WirePeer>,
     parts_count: usize,
@@ -85,6 +119,8 @@ pub struct PresenceReplica {
     local: HashMap<UserId, PeerUser>,
     changed: BTreeMap<UserId, WirePeer>,
     remotes: HashMap<NodeId, RemoteReplica>,
+    /// Whether the next announcement asks for those of the others.
+    asks: bool,
 }
 
 impl PresenceReplica {
@@ -97,6 +133,7 @@ impl PresenceReplica {
             local: HashMap::new(),
             changed: BTreeMap::new(),
             remotes: HashMap::new(),
+            asks: false,
         }
     }
 
@@ -132,8 +169,31 @@ impl PresenceReplica {
         Some(PresenceMessage::Delta { node: self.node.0, origin: self.origin, count: self.count, users })
     }
 
-    pub fn announce(&self) -> PresenceMessage {
-        PresenceMessage::Announce { node: self.node.0, origin: self.origin, count: self.count }
+    /// The announcement of this node.
+    pub fn announce(&mut self) -> PresenceMessage {
+        let asks = std::mem::take(&mut self.asks);
+        PresenceMessage::Announce { node: self.node.0, origin: self.origin, count: self.count, asks }
+    }
+
+    /// Messages of other nodes may have been missed: the next announcement is due, and asks for theirs.
+    pub fn doubt(&mut self, now: Instant) {
+        self.asks = true;
+        self.remotes.values_mut().for_each(|remote| remote.doubted_at = Some(now));
+    }
+
+    /// Whether a replica waits for its node.
+    pub fn is_waiting(&self) -> bool {
+        self.remotes.values().any(|remote| remote.requested_at.is_some() || remote.doubted_at.is_some())
+    }
+
+    /// Requests the snapshots that did not arrive, and those of replicas that were not confirmed.
+    pub fn repeat_requests(&mut self, now: Instant) -> Vec<SyncOutcome> {
+        let is_unconfirmed = |remote: &RemoteReplica| {
+            remote.doubted_at.is_some_and(|at| now.saturating_duration_since(at) >= CONFIRM_WAIT)
+        };
+        let is_due = |remote: &RemoteReplica| remote.requested_at.is_some() || is_unconfirmed(remote);
+        let due: Vec<NodeId> = self.remotes.iter().filter(|(_, remote)| is_due(remote)).map(|(id, _)| *id).collect();
+        due.into_iter().filter_map(|node| self.request_snapshot(node, now)).collect()
     }
 
     pub fn gone(&self) -> PresenceMessage {
@@ -159,7 +219,13 @@ impl PresenceReplica {
     /// Handles a message of another node about this room.
     pub fn receive(&mut self, message: PresenceMessage, now: Instant) -> Vec<SyncOutcome> {
         match message {
-            PresenceMessage::Announce { node, origin, count } => self.on_announce(NodeId(node), origin, count, now),
+            PresenceMessage::Announce { node, origin, count, asks } => {
+                let mut outcomes = self.on_announce(NodeId(node), origin, count, now);
+                if asks && NodeId(node) != self.node {
+                    outcomes.push(SyncOutcome::Announce);
+                }
+                outcomes
+            }
             PresenceMessage::Delta { node, origin, count, users } => {
                 self.on_delta(NodeId(node), origin, count, users, now)
             }
@@ -193,8 +259,9 @@ impl PresenceReplica {
                 outcomes.push(SyncOutcome::Send(node, self.empty_snapshot()));
             }
         }
-        let is_behind = self.remotes.get(&node).is_some_and(|remote| remote.count < count);
-        if is_behind {
+        let Some(remote) = self.remotes.get_mut(&node) else { return outcomes };
+        remote.doubted_at = None;
+        if remote.count < count {
             outcomes.extend(self.request_snapshot(node, now));
         }
         outcomes
@@ -218,7 +285,7 @@ impl PresenceReplica {
         if remote.requested_at.is_some_and(|at| now.saturating_duration_since(at) < REQUEST_RETRY) {
             return None;
         }
-        remote.requested_at = Some(now);
+        (remote.requested_at, remote.doubted_at) = (Some(now), None);
         Some(SyncOutcome::Send(node, PresenceMessage::SnapshotRequest { live: self.live_id.get(), node: self.node.0 }))
     }
 
@@ -264,12 +331,15 @@ impl PresenceReplica {
         if node == self.node {
             return Vec::new();
         }
+        if origin == NO_ORIGIN {
+            return self.forget(node).map(SyncOutcome::Peers).into_iter().collect();
+        }
         let remote = self.remotes.entry(node).or_default();
         if part == 0 {
             (remote.parts, remote.parts_count) = (Vec::new(), 0);
         }
         if part != remote.parts_count {
-            // A part got lost: the next announcement repeats the request.
+            // A part got lost: the request is repeated.
             return Vec::new();
         }
         remote.parts.extend(users);
@@ -279,8 +349,8 @@ impl PresenceReplica {
         }
         let snapshot = std::mem::take(&mut remote.parts);
         let deferred = std::mem::take(&mut remote.deferred);
-        (remote.origin, remote.count, remote.requested_at, remote.parts_count, remote.is_synced) =
-            (origin, count, None, 0, true);
+        (remote.origin, remote.count, remote.parts_count, remote.is_synced) = (origin, count, 0, true);
+        (remote.requested_at, remote.doubted_at) = (None, None);
         let online = |user: WirePeer| match user.read()? {
             PresenceChange::Online(user) => Some(user),
             PresenceChange::Offline(_) => None,
@@ -342,6 +412,11 @@ mod tests {
             Self { one: replica(1), two: replica(2), now: Instant::now() }
         }
 
+        fn announce_one(&mut self) -> Vec<PeerChange> {
+            let announce = self.one.announce();
+            self.deliver_to_two(announce)
+        }
+
         /// Delivers a message to node two, and all messages that follow from it. Returns the changes of
         /// node one's users at node two.
         fn deliver_to_two(&mut self, message: PresenceMessage) -> Vec<PeerChange> {
@@ -353,7 +428,7 @@ mod tests {
                     match outcome {
                         SyncOutcome::Send(node, message) => todo.push((node, message)),
                         SyncOutcome::Peers(change) if to == NodeId(2) => changes.push(change),
-                        SyncOutcome::Peers(_) => {}
+                        SyncOutcome::Peers(_) | SyncOutcome::Announce => {}
                     }
                 }
             }
@@ -363,7 +438,7 @@ mod tests {
 
     #[test]
     fn messages_keep_the_names_that_older_nodes_read() {
-        let pair = Pair::new();
+        let mut pair = Pair::new();
         let name = |message: PresenceMessage| serde_json::to_value(message).unwrap()["share"].clone();
         assert_eq!([name(pair.one.announce()), name(pair.one.gone())], ["hello", "bye"]);
         assert_eq!(name(pair.one.empty_snapshot()), "all");
@@ -373,7 +448,7 @@ mod tests {
     #[test]
     fn a_delta_is_applied_once_and_in_order() {
         let mut pair = Pair::new();
-        pair.deliver_to_two(pair.one.announce());
+        pair.announce_one();
         pair.one.set_local(vec![online(7)]);
         let delta = pair.one.next_delta().unwrap();
         let again = serde_json::to_string(&delta).unwrap();
@@ -385,7 +460,7 @@ mod tests {
     #[test]
     fn a_lost_delta_is_recovered_by_a_snapshot() {
         let mut pair = Pair::new();
-        pair.deliver_to_two(pair.one.announce());
+        pair.announce_one();
         pair.one.set_local(vec![online(7)]);
         pair.one.next_delta().unwrap();
         pair.one.set_local(vec![online(8)]);
@@ -402,10 +477,10 @@ mod tests {
         let mut pair = Pair::new();
         pair.one.set_local((1..=1_200).map(online).collect());
         while pair.one.next_delta().is_some() {}
-        let changes = pair.deliver_to_two(pair.one.announce());
+        let changes = pair.announce_one();
         let [PeerChange::All { users, .. }] = &changes[..] else { panic!("{} changes", changes.len()) };
         assert_eq!(users.len(), 1_200);
-        assert!(pair.deliver_to_two(pair.one.announce()).is_empty(), "nothing is missing");
+        assert!(pair.announce_one().is_empty(), "nothing is missing");
     }
 
     #[test]
@@ -413,9 +488,9 @@ mod tests {
         let mut pair = Pair::new();
         pair.one.set_local(vec![online(7)]);
         pair.one.next_delta().unwrap();
-        pair.deliver_to_two(pair.one.announce());
+        pair.announce_one();
         pair.one = PresenceReplica::new(LiveId::FIRST, NodeId(1), 555);
-        assert_eq!(pair.deliver_to_two(pair.one.announce())[0], PeerChange::All { node: NodeId(1), users: vec![] });
+        assert_eq!(pair.announce_one()[0], PeerChange::All { node: NodeId(1), users: vec![] });
         let late_gone = PresenceMessage::Gone { node: 1, origin: 100 };
         assert!(pair.deliver_to_two(late_gone).is_empty());
         assert_eq!(pair.deliver_to_two(pair.one.gone()), [PeerChange::All { node: NodeId(1), users: vec![] }]);
@@ -424,12 +499,71 @@ mod tests {
     #[test]
     fn a_user_that_left_is_absent_on_the_other_node() {
         let mut pair = Pair::new();
-        pair.deliver_to_two(pair.one.announce());
+        pair.announce_one();
         pair.one.set_local(vec![online(7)]);
         let delta = pair.one.next_delta().unwrap();
         pair.deliver_to_two(delta);
         pair.one.set_local(vec![PresenceChange::Offline(UserId::new(7).unwrap())]);
         let delta = pair.one.next_delta().unwrap();
         assert_eq!(pair.deliver_to_two(delta), [PeerChange::Absent { node: NodeId(1), user: UserId::new(7).unwrap() }]);
+    }
+    fn requests(outcomes: &[SyncOutcome]) -> usize {
+        let is_request =
+            |outcome: &&SyncOutcome| matches!(outcome, SyncOutcome::Send(_, PresenceMessage::SnapshotRequest { .. }));
+        outcomes.iter().filter(is_request).count()
+    }
+
+    #[test]
+    fn a_node_that_missed_deltas_asks_and_has_the_users_without_a_snapshot_if_it_missed_none() {
+        let mut pair = Pair::new();
+        pair.announce_one();
+        pair.two.doubt(pair.now);
+        assert!(pair.two.is_waiting());
+        let asking = pair.two.announce();
+        let outcomes = pair.one.receive(asking, pair.now);
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, SyncOutcome::Announce)), "{outcomes:?}");
+        assert!(pair.announce_one().is_empty(), "it missed nothing");
+        assert!(!pair.two.is_waiting());
+        let PresenceMessage::Announce { asks, .. } = pair.two.announce() else { panic!("not an announcement") };
+        assert!(!asks, "it asks once");
+
+        pair.one.set_local(vec![online(7)]);
+        pair.one.next_delta().unwrap();
+        pair.two.doubt(pair.now);
+        assert_eq!(pair.announce_one(), [PeerChange::All { node: NodeId(1), users: vec![user(7)] }]);
+    }
+
+    #[test]
+    fn a_doubted_replica_that_nobody_confirms_is_requested_and_ends_with_its_room() {
+        let mut pair = Pair::new();
+        pair.one.set_local(vec![online(7)]);
+        pair.one.next_delta().unwrap();
+        pair.announce_one();
+        pair.two.doubt(pair.now);
+        assert_eq!(requests(&pair.two.repeat_requests(pair.now)), 0, "an announcement may come");
+        let later = pair.now + CONFIRM_WAIT;
+        assert_eq!(requests(&pair.two.repeat_requests(later)), 1);
+        let closed = pair.two.receive(PresenceMessage::no_room(LiveId::FIRST, NodeId(1)), later);
+        assert!(matches!(&closed[..], [SyncOutcome::Peers(PeerChange::All { users, .. })] if users.is_empty()));
+        assert!(!pair.two.is_waiting());
+    }
+
+    #[test]
+    fn a_snapshot_that_got_lost_is_requested_again_until_it_arrives() {
+        let mut pair = Pair::new();
+        pair.announce_one();
+        pair.one.set_local(vec![online(7)]);
+        pair.one.next_delta().unwrap();
+        let announce = pair.one.announce();
+        assert_eq!(requests(&pair.two.receive(announce, pair.now)), 1);
+        for n in 1..=3 {
+            let at = pair.now + n * REQUEST_RETRY;
+            assert_eq!(requests(&pair.two.repeat_requests(at)), 1);
+            assert_eq!(requests(&pair.two.repeat_requests(at)), 0);
+        }
+        for part in pair.one.snapshot() {
+            pair.two.receive(part, pair.now);
+        }
+        assert!(!pair.two.is_waiting());
     }
 }

@@ -13,7 +13,7 @@ use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
 use super::order::{AppendArgument, Question, RESYNC_EVENTS_MAX, RoomOrder};
-use super::presence_sync::PresenceReplica;
+use super::presence_sync::{PresenceMessage, PresenceReplica};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
@@ -36,6 +36,9 @@ const RESYNC_EVERY: Duration = Duration::from_secs(10);
 const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
 /// Time between two announcements of a room to other nodes, in case a message got lost.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
+/// Time between two requests for the users online, so that what other services read does not expire, and is there
+/// again if it was deleted.
+const USERS_EVERY: Duration = Duration::from_secs(20);
 
 /// The counters that a room and the engine share.
 #[derive(Debug, Default)]
@@ -79,6 +82,7 @@ pub struct EngineRoom {
     pub next_question: Instant,
     next_resync: Instant,
     next_announcement: Instant,
+    next_users: Instant,
 }
 
 impl EngineRoom {
@@ -108,6 +112,7 @@ impl EngineRoom {
             // Spreads the resyncs of rooms that were opened together.
             next_resync: now + RESYNC_EVERY.mul_f64(rand::random()),
             next_announcement: now + ANNOUNCE_EVERY.mul_f64(rand::random()),
+            next_users: now + USERS_EVERY.mul_f64(rand::random()),
         }
     }
 
@@ -213,20 +218,52 @@ impl EngineRoom {
 
     /// Whether [`EngineRoom::tick`] has something to do.
     pub fn is_due(&self, now: Instant) -> bool {
-        !self.order.is_at_rest() || self.opening.is_some() || now >= self.next_resync || now >= self.next_announcement
+        !self.order.is_at_rest()
+            || self.opening.is_some()
+            || now >= self.next_resync.min(self.next_announcement).min(self.next_users)
+            || self.presence.is_waiting()
     }
 
-    /// Does periodic work. True if the room is to be announced to other nodes.
-    pub fn tick(&mut self, now: Instant) -> bool {
+    /// Does periodic work on the order.
+    pub fn tick(&mut self, now: Instant) {
         if now >= self.next_resync {
             self.next_resync = now + RESYNC_EVERY;
             self.order.resync();
         }
-        let is_announcing = now >= self.next_announcement;
-        if is_announcing {
-            self.next_announcement = now + ANNOUNCE_EVERY;
+    }
+
+    /// The announcement to other nodes, if it is due. Called while Redis is reached: until then it stays due.
+    pub fn due_announcement(&mut self, now: Instant) -> Option<PresenceMessage> {
+        if now < self.next_announcement {
+            return None;
         }
-        is_announcing
+        self.next_announcement = now + ANNOUNCE_EVERY;
+        Some(self.presence.announce())
+    }
+
+    /// Asks the room for the users online, if that is due. Called while Redis is reached.
+    pub fn request_due_users(&mut self, now: Instant) {
+        if now >= self.next_users && self.opening.is_none() {
+            self.next_users = now + USERS_EVERY;
+            self.deliver(FromLog::UsersWanted);
+        }
+    }
+
+    /// Makes an announcement due by then. Several that are due together are one.
+    pub fn announce_by(&mut self, at: Instant) {
+        self.next_announcement = self.next_announcement.min(at);
+    }
+
+    /// The list of users that other services read may be missing: has the room publish it by then.
+    pub fn publish_users_by(&mut self, at: Instant) {
+        self.next_users = self.next_users.min(at);
+    }
+
+    /// Messages of other nodes may have been missed: events are in the log, and presence is asked for.
+    pub fn look_again(&mut self, now: Instant) {
+        self.order.resync();
+        self.presence.doubt(now);
+        self.announce_by(now);
     }
 }
 

@@ -5,6 +5,7 @@ mod instruments;
 
 mod database_away;
 mod node_dies;
+mod presence_cut;
 mod redis_away;
 mod redis_forgets;
 mod rolling;

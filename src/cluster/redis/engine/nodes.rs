@@ -25,6 +25,8 @@ struct KnownNode {
     last_seen: Instant,
     /// Set when the node announced that it stops: its users are removed then.
     leaves_at: Option<Instant>,
+    /// Whether it was asked for its announcements.
+    is_asked: bool,
     /// Where it listens; empty until its first heartbeat, and for a node of an older version.
     address: String,
     /// What was compared with this node's secret.
@@ -33,7 +35,7 @@ struct KnownNode {
 
 impl KnownNode {
     fn new(last_seen: Instant) -> Self {
-        Self { last_seen, leaves_at: None, address: String::new(), secret_check: String::new() }
+        Self { last_seen, leaves_at: None, is_asked: false, address: String::new(), secret_check: String::new() }
     }
 }
 
@@ -106,6 +108,7 @@ impl Engine {
                     self.device_closed_elsewhere(user);
                 }
             }
+            NodeMessage::AskAnnouncements { node } if node != own => self.announce_all(),
             NodeMessage::Devices { node, devices } if node != own => self.devices_elsewhere(devices),
             NodeMessage::AskReport { node, number, rooms } if node != own => {
                 self.report_to(NodeId(node), number, rooms)
@@ -140,6 +143,31 @@ impl Engine {
             KnownNode::new(last_seen)
         });
         known.last_seen = last_seen;
+        if !std::mem::replace(&mut known.is_asked, true) && !self.rooms.is_empty() {
+            // If this node had counted it as dead, it removed the users of that node.
+            let ask = NodeMessage::AskAnnouncements { node: self.shared.node.0 };
+            let mut cmd = redis::cmd("PUBLISH");
+            cmd.arg(keys::inbox_channel(node)).arg(json(&ask));
+            let (link, inputs) = (self.link.clone(), self.inputs.clone());
+            tokio::spawn(async move {
+                if link.command::<()>(&cmd).await.is_err() {
+                    let _ = inputs.send(Input::NotAsked(node));
+                }
+            });
+        }
+    }
+
+    /// A node could not be asked for its announcements: it is with its next message.
+    pub(super) fn not_asked(&mut self, node: NodeId) {
+        if let Some(known) = self.nodes.by_id.get_mut(&node) {
+            known.is_asked = false;
+        }
+    }
+
+    /// Another node has removed the users of this one, or does not know them yet.
+    fn announce_all(&mut self) {
+        let now = Instant::now();
+        self.rooms.values_mut().for_each(|room| room.announce_by(now));
     }
 
     fn report_to(&self, node: NodeId, number: u64, rooms: RoomsAsked) {

@@ -17,7 +17,7 @@ use super::super::keys;
 use super::super::messages::NodeMessage;
 use super::super::presence_sync::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
-use super::{Engine, EngineRoom, Input, TokenNews, json};
+use super::{Engine, EngineRoom, Input, TokenNews};
 
 /// Time between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
@@ -240,23 +240,30 @@ impl Engine {
         let Some(room) = self.room(live_id, origin) else { return };
         room.subscribed = true;
         room.presence_in_flight = false;
-        // Events published before the subscription are in the log.
-        room.order.resync();
+        // What was published before the subscription. To a room that opens, the others send their snapshots unasked.
+        let now = Instant::now();
+        if room.opening.is_some() {
+            room.order.resync();
+        } else {
+            room.look_again(now);
+            room.publish_users_by(now);
+        }
         self.announce_room(live_id);
         self.publish_presence_delta(live_id);
         self.send_next_request(live_id);
     }
 
     /// Announces to the other nodes that have the room that this one has it, and counts them.
-    fn announce_room(&self, live_id: LiveId) {
-        let Some(room) = self.rooms.get(&live_id) else { return };
-        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
-        cmd.arg(keys::room_channel(live_id)).arg(json(&room.presence.announce()));
-        let (link, inputs, origin) = (self.link.clone(), self.inputs.clone(), room.origin);
+    fn announce_room(&mut self, live_id: LiveId) {
+        let Some(room) = self.rooms.get_mut(&live_id) else { return };
+        let (announce, origin) = (room.presence.announce(), room.origin);
+        let cmd = self.on_room_channel(live_id, &announce);
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            if let Ok(nodes_count) = link.command::<usize>(&cmd).await {
-                let _ = inputs.send(Input::Announced { live_id, origin, nodes_count });
-            }
+            let _ = inputs.send(match link.command::<usize>(&cmd).await {
+                Ok(nodes_count) => Input::Announced { live_id, origin, nodes_count },
+                Err(_) => Input::PresencePublished { live_id, origin, is_delta: false, is_published: false },
+            });
         });
     }
 
@@ -287,7 +294,7 @@ impl Engine {
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
-            self.rooms.values_mut().for_each(|room| room.order.resync());
+            self.rooms.values_mut().for_each(|room| room.look_again(now));
         }
         let ping_spacing = self.ping_spacing();
         let subscription = &mut self.subscription;
@@ -387,7 +394,13 @@ impl Engine {
     }
 
     /// Redis reports that tokens were set or deleted; without names: any of them.
-    fn tokens_changed(&self, data: &[Value]) {
+    fn tokens_changed(&mut self, data: &[Value]) {
+        if !matches!(data.first(), Some(Value::Array(_))) {
+            // What other services read of presence is deleted as well.
+            let now = Instant::now();
+            self.rooms.values_mut().for_each(|room| room.publish_users_by(now));
+            self.devices.refresh_by(now);
+        }
         let report = |news| {
             if let Some(listener) = &self.token_listener {
                 listener(news);
