@@ -20,6 +20,9 @@ const CUTS_MS: [u64; 5] = [200, 700, 1_000, 1_300, 2_500];
 /// Two seconds are promised, the rest is for busy machines. Periodic announcements come each 30 s.
 const CONVERGED_MAX: Duration = Duration::from_secs(5);
 
+/// Cuts a way, or heals it.
+type Act = fn(&Proxy);
+
 struct Scene {
     stage: Stage,
     /// By node.
@@ -39,13 +42,13 @@ impl Scene {
 
     /// Cuts the way for so long; during the cut one user of each node does this. When it has healed, both nodes show
     /// so many users.
-    fn through_cut(&mut self, event: &str, ways: (fn(&Proxy), fn(&Proxy)), cut_ms: u64, expected: usize) {
+    fn through_cut(&mut self, event: &str, (cut, heal): (Act, Act), cut_ms: u64, expected: usize) {
         let way = &self.stage.cluster.ways(CUT_OFF).redis;
-        ways.0(way);
+        cut(way);
         let live_id = self.stage.live;
         let ids: Vec<i64> = self.comers.iter_mut().map(|ws| ws.send(event, json!({"live_id": live_id}))).collect();
         thread::sleep(Duration::from_millis(cut_ms));
-        ways.1(way);
+        heal(way);
         let healed = Instant::now();
         for (ws, id) in self.comers.iter_mut().zip(ids) {
             let answer = ws.answer(id);
@@ -59,7 +62,7 @@ impl Scene {
     }
 }
 
-fn cuts_of_every_length(cut: fn(&Proxy), heal: fn(&Proxy)) {
+fn cuts_of_every_length(cut: Act, heal: Act) {
     let Some(mut scene) = Scene::set() else { return };
     for watcher in &mut scene.watchers {
         watcher.listen_until("both are there", |watcher| watcher.online["count"] == json!(2));
