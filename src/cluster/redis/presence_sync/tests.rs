@@ -1,3 +1,5 @@
+//! Presence messages between replicas, and what each replica holds afterwards.
+
 use std::sync::Arc;
 
 use super::*;
