@@ -33,7 +33,9 @@ use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, Token
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
-use crate::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens};
+use crate::http::{
+    AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens,
+};
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
 use crate::transport::{Connections, TransportState};
@@ -44,8 +46,8 @@ const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs(
 /// The time that clients have to answer a close frame when the node stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long sessions wait, before they are closed and sent elsewhere, for changes that are under way. Those
-/// that take longer, because a row is locked, are waited for later.
+/// How long sessions wait, before they are closed and sent elsewhere, for changes that are under
+/// way. Those that take longer, because a row is locked, are waited for later.
 const CHANGES_FIRST: Duration = Duration::from_secs(1);
 
 /// The time that notifying the other nodes may take when this one stops.
@@ -60,7 +62,10 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
 }
 
 /// A running node.
@@ -99,10 +104,17 @@ impl App {
         let change_feed = ChangeFeed::open(store.clone()).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
         let cluster = join_cluster(config, &store, &clock)?;
-        let auth = authority_over(config, config.auth.token_ttl_s, cluster.tokens.clone(), &store, &clock);
+        let auth = authority_over(
+            config,
+            config.auth.token_ttl_s,
+            cluster.tokens.clone(),
+            &store,
+            &clock,
+        );
 
-        let arbiters: Vec<ArbiterHandle> =
-            (0..config.server.room_threads.get()).map(|_| Arbiter::new().handle()).collect();
+        let arbiters: Vec<ArbiterHandle> = (0..config.server.room_threads.get())
+            .map(|_| Arbiter::new().handle())
+            .collect();
         // Where one thread is enough for all rooms, a second one would only cost changes of thread.
         let persister_arbiter = match &arbiters[..] {
             [only] => only.clone(),
@@ -110,7 +122,11 @@ impl App {
         };
         let persister = Persister::start_in(&persister_arbiter, store.clone(), &config.limits);
         let node_number = NodeNumber::take(store.clone(), cluster.name.clone()).await?;
-        let comment_ids = CommentIds::new(node_number.as_ref().map_or_else(rand::random, NodeNumber::get));
+        let comment_ids = CommentIds::new(
+            node_number
+                .as_ref()
+                .map_or_else(rand::random, NodeNumber::get),
+        );
         let comment_ids = Arc::new(comment_ids.after(store.newest_comment().await?));
         if let Some(number) = node_number {
             number.keep(comment_ids.clone());
@@ -124,7 +140,10 @@ impl App {
             comment_ids,
             clock: clock.clone(),
         };
-        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), cluster.broker);
+        let rooms = Rooms::new(
+            Registry::start_here(arbiters, store.clone(), room_services),
+            cluster.broker,
+        );
         let node = cluster.redis.as_ref().map_or(NodeId(0), RedisCluster::node);
         let directory = Arc::new(SessionDirectory::new(node));
         let listener = listener::bind(config)?;
@@ -141,7 +160,11 @@ impl App {
             nodes: cluster.nodes.clone(),
             clock: clock.clone(),
         });
-        let operations = Arc::new(Operations::new(store.clone(), cluster_control.clone(), clock.clone()));
+        let operations = Arc::new(Operations::new(
+            store.clone(),
+            cluster_control.clone(),
+            clock.clone(),
+        ));
         let sessions = Arc::new(SessionServices {
             auth: auth.clone(),
             rooms: rooms.clone(),
@@ -185,10 +208,19 @@ impl App {
             config: config.clone(),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone()));
-        let own_listener = listener.socket.try_clone().map_err(|source| listener.fault(source))?;
+        let own_listener = listener
+            .socket
+            .try_clone()
+            .map_err(|source| listener.fault(source))?;
         let connections = Connections::new(config.clone());
         actix_rt::spawn(Connections::sweep(Arc::downgrade(&connections)));
-        let (address, server) = listener::listen(config, listener, api, transport.clone(), connections.clone())?;
+        let (address, server) = listener::listen(
+            config,
+            listener,
+            api,
+            transport.clone(),
+            connections.clone(),
+        )?;
         Ok(Self {
             address,
             server,
@@ -223,17 +255,18 @@ impl App {
     }
 
     /// Stops in the order in which nothing acked is lost: no new connections, changes under way are
-    /// completed and none begins, sessions are closed and sent elsewhere, what rooms decided becomes
-    /// durable, sockets close.
+    /// completed and none begins, sessions are closed and sent elsewhere, what rooms decided
+    /// becomes durable, sockets close.
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
         self.server.pause().await;
-        // Paused, it would still be connected to, and reset what it never looked at. Refused, a client or a
-        // balancer goes elsewhere at once.
+        // Paused, it would still be connected to, and reset what it never looked at. Refused, a
+        // client or a balancer goes elsewhere at once.
         if let Err(error) = SockRef::from(&self.listener).shutdown(Shutdown::Both) {
             warn!("listener not closed: error={error}");
         }
-        // While rooms and other nodes can still be notified: a change that was committed has its effects.
+        // While rooms and other nodes can still be notified: a change that was committed has its
+        // effects.
         let mut changed = pin!(self.changes.finish());
         let has_changed = timeout(CHANGES_FIRST, &mut changed).await.is_ok();
         // Before the sessions: what their ends look like elsewhere depends on it.
@@ -246,20 +279,28 @@ impl App {
         while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(10)).await;
         }
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_secs(1));
         if !has_changed && timeout(left, changed).await.is_err() {
             error!("drained with changes under way: what follows from them is lost");
         }
-        // The last commands of sessions are in the mailboxes of rooms now. From there they go to the persister,
-        // at the end of the crowd's turn at the latest: a flush that finds nothing after that has written all.
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        // The last commands of sessions are in the mailboxes of rooms now. From there they go to
+        // the persister, at the end of the crowd's turn at the latest: a flush that finds nothing
+        // after that has written all.
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_secs(1));
         let flushed = timeout(left, async {
             self.persister.flush().await;
             sleep(CROWD_ROUND + Duration::from_millis(50)).await;
             self.persister.flush().await;
         });
         if flushed.await.is_err() {
-            error!("drained without the store: writes_lost={}", self.persister.queued_count());
+            error!(
+                "drained without the store: writes_lost={}",
+                self.persister.queued_count()
+            );
         }
         // Sockets whose session is over close; the worker threads end with the server.
         let close_deadline = Instant::now() + CLOSE_TIMEOUT;
@@ -276,15 +317,22 @@ impl App {
 /// Opens the configured database and brings it up to date. Also used by the command line.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     let store = &config.store;
-    let options =
-        StoreOptions { connections_max: store.pool_size, ca_file: store.ca_file.clone(), ..StoreOptions::default() };
+    let options = StoreOptions {
+        connections_max: store.pool_size,
+        ca_file: store.ca_file.clone(),
+        ..StoreOptions::default()
+    };
     storage::open(store.url.expose(), options).await
 }
 
-/// The same, for a program that starts together with its database: waits for a PostgreSQL that is not there yet, up to
-/// `store.start_timeout_ms`. The error is that of the last attempt.
+/// The same, for a program that starts together with its database: waits for a PostgreSQL that is
+/// not there yet, up to `store.start_timeout_ms`. The error is that of the last attempt.
 pub async fn await_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let timeout_ms = if config.store.url.is_sqlite() { 0 } else { config.store.start_timeout_ms.get() };
+    let timeout_ms = if config.store.url.is_sqlite() {
+        0
+    } else {
+        config.store.start_timeout_ms.get()
+    };
     let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
     let mut logged = String::new();
     loop {
@@ -305,7 +353,11 @@ pub async fn await_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
 
 /// Addresses that only the library that connects to them can judge, and files of certificates.
 pub const ADDRESS_CHECKS: [ValueCheck; 4] = [
-    ValueCheck { section: "store", name: "url", check: |config| storage::check_url(config.store.url.expose()) },
+    ValueCheck {
+        section: "store",
+        name: "url",
+        check: |config| storage::check_url(config.store.url.expose()),
+    },
     ValueCheck {
         section: "cluster",
         name: "redis_url",
@@ -316,7 +368,11 @@ pub const ADDRESS_CHECKS: [ValueCheck; 4] = [
         name: "ca_file",
         check: |config| {
             let is_encrypted = storage::is_encrypted(config.store.url.expose());
-            check_ca_file(&config.store.ca_file, is_encrypted, "sslmode=verify-full in store.url")
+            check_ca_file(
+                &config.store.ca_file,
+                is_encrypted,
+                "sslmode=verify-full in store.url",
+            )
         },
     },
     ValueCheck {
@@ -324,7 +380,11 @@ pub const ADDRESS_CHECKS: [ValueCheck; 4] = [
         name: "redis_ca_file",
         check: |config| {
             let is_encrypted = RedisCluster::is_encrypted(config.cluster.redis_url.expose());
-            check_ca_file(&config.cluster.redis_ca_file, is_encrypted, "rediss in cluster.redis_url")
+            check_ca_file(
+                &config.cluster.redis_ca_file,
+                is_encrypted,
+                "rediss in cluster.redis_url",
+            )
         },
     },
 ];
@@ -337,7 +397,9 @@ fn check_ca_file(path: &str, is_encrypted: bool, tls: &str) -> Result<(), String
     if !is_encrypted {
         return Err(format!("nothing, or {tls}"));
     }
-    Authorities::read(path).map(|_| ()).map_err(|error| format!("a file of certificates in PEM ({error})"))
+    Authorities::read(path)
+        .map(|_| ())
+        .map_err(|error| format!("a file of certificates in PEM ({error})"))
 }
 
 /// The issuer and verifier of tokens, for the command line.
@@ -359,10 +421,20 @@ fn authority_over(
     clock: &Arc<dyn Clock>,
 ) -> Arc<Auth> {
     let secret = config.auth.jwt_secret.expose();
-    Arc::new(Auth::new(secret, i64::from(token_ttl_s), tokens, store.clone(), clock.clone()))
+    Arc::new(Auth::new(
+        secret,
+        i64::from(token_ttl_s),
+        tokens,
+        store.clone(),
+        clock.clone(),
+    ))
 }
 
-fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Cluster, StoreError> {
+fn join_cluster(
+    config: &Arc<Config>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Cluster, StoreError> {
     if config.cluster.redis_url.is_empty() {
         return Ok(Cluster {
             name: format!("{:016x}", rand::random::<u64>()),
@@ -377,7 +449,10 @@ fn join_cluster(config: &Arc<Config>, store: &Arc<dyn Store>, clock: &Arc<dyn Cl
         name: redis.node().to_string(),
         broker: Arc::new(redis.clone()),
         nodes: Arc::new(redis.clone()),
-        tokens: redis.tokens(store.clone(), token_origin_reader(config.auth.jwt_secret.expose())),
+        tokens: redis.tokens(
+            store.clone(),
+            token_origin_reader(config.auth.jwt_secret.expose()),
+        ),
         redis: Some(redis),
     })
 }

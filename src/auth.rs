@@ -27,8 +27,8 @@ pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passw
 /// row and stay below 1,000. Anything longer is refused before it costs a signature check.
 pub const TOKEN_BYTES_MAX: usize = 4_096;
 
-/// With the store away every session has a token that cannot be checked, again and again: one line in
-/// this time says so.
+/// With the store away every session has a token that cannot be checked, again and again: one line
+/// in this time says so.
 const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// A verified user, and until when to believe it.
@@ -84,8 +84,8 @@ struct IssuedClaims<'a> {
     jti: String,
 }
 
-/// The claims that are read of any token. Others are ignored: tokens of an existing account service carry
-/// claims of that service.
+/// The claims that are read of any token. Others are ignored: tokens of an existing account service
+/// carry claims of that service.
 #[derive(Debug, Deserialize)]
 struct ReadClaims {
     id: i64,
@@ -104,20 +104,32 @@ struct OriginClaims {
 /// Reads the origin of tokens that are signed with this secret, whether they have expired or not.
 pub fn token_origin_reader(jwt_secret: &str) -> ReadTokenOrigin {
     hs256::install();
-    let (key, validation) = (DecodingKey::from_secret(jwt_secret.as_bytes()), validation());
+    let (key, validation) = (
+        DecodingKey::from_secret(jwt_secret.as_bytes()),
+        validation(),
+    );
     Arc::new(move |token| {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let claims = jsonwebtoken::decode::<OriginClaims>(token, &key, &validation).ok()?.claims;
-        let issued_at = claims.iat.as_ref().and_then(serde_json::Value::as_f64).map(timestamp_of_numeric_date);
-        Some(TokenOrigin { is_issued_here: claims.iss.is_some_and(|issuer| issuer == ISSUER), issued_at })
+        let claims = jsonwebtoken::decode::<OriginClaims>(token, &key, &validation)
+            .ok()?
+            .claims;
+        let issued_at = claims
+            .iat
+            .as_ref()
+            .and_then(serde_json::Value::as_f64)
+            .map(timestamp_of_numeric_date);
+        Some(TokenOrigin {
+            is_issued_here: claims.iss.is_some_and(|issuer| issuer == ISSUER),
+            issued_at,
+        })
     })
 }
 
-/// The algorithm is pinned: a token does not choose how it is checked. Its times are compared here and not by the
-/// library, with our clock and without leeway: who issues and who checks are one machine or kept in step, and a
-/// minute of grace would outlive a revocation.
+/// The algorithm is pinned: a token does not choose how it is checked. Its times are compared here
+/// and not by the library, with our clock and without leeway: who issues and who checks are one
+/// machine or kept in step, and a minute of grace would outlive a revocation.
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.required_spec_claims.clear();
@@ -181,7 +193,9 @@ impl Auth {
     /// Issues a token and makes it the user's only current one.
     pub async fn start_session(&self, user: &User) -> Result<String, StoreError> {
         let token = self.issue(user);
-        self.tokens.replace(user.id, &token, self.clock.now()).await?;
+        self.tokens
+            .replace(user.id, &token, self.clock.now())
+            .await?;
         Ok(token)
     }
 
@@ -190,7 +204,8 @@ impl Auth {
         self.tokens.clear(user, self.clock.now()).await
     }
 
-    /// `Some` while this node is notified when a token changes; see [`TokenStore::invalidation_epoch`].
+    /// `Some` while this node is notified when a token changes; see
+    /// [`TokenStore::invalidation_epoch`].
     pub fn invalidation_epoch(&self) -> Option<u64> {
         self.tokens.invalidation_epoch()
     }
@@ -210,30 +225,40 @@ impl Auth {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
-        let claims = jsonwebtoken::decode::<ReadClaims>(token, &self.decoding_key, &self.validation)
-            .map_err(|_| AuthError::Invalid)?
-            .claims;
+        let claims =
+            jsonwebtoken::decode::<ReadClaims>(token, &self.decoding_key, &self.validation)
+                .map_err(|_| AuthError::Invalid)?
+                .claims;
         let user = UserId::new(claims.id).ok_or(AuthError::Invalid)?;
         let now = self.clock.now();
         let expires_at = claims.exp.map(timestamp_of_numeric_date);
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(AuthError::Expired);
         }
-        if claims.nbf.map(timestamp_of_numeric_date).is_some_and(|not_before| not_before > now) {
+        if claims
+            .nbf
+            .map(timestamp_of_numeric_date)
+            .is_some_and(|not_before| not_before > now)
+        {
             return Err(AuthError::Invalid);
         }
         Ok((user, expires_at))
     }
 
-    /// Checks everything, in the order in which clients get the faults: the token by itself (signature, then
-    /// `exp`), whether it is still the current one, and last the account behind it.
+    /// Checks everything, in the order in which clients get the faults: the token by itself
+    /// (signature, then `exp`), whether it is still the current one, and last the account behind
+    /// it.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         let (user_id, expires_at) = self.decode(token)?;
         let unavailable = |error: StoreError| {
             self.warn_unchecked(user_id, &error);
             AuthError::Unavailable
         };
-        let (is_current, user) = join(self.tokens.is_current(user_id, token), self.store.user(user_id)).await;
+        let (is_current, user) = join(
+            self.tokens.is_current(user_id, token),
+            self.store.user(user_id),
+        )
+        .await;
         let is_current = is_current.map_err(unavailable);
         if is_current == Ok(false) {
             return Err(AuthError::Invalid);
@@ -244,9 +269,19 @@ impl Auth {
             return Err(AuthError::Disabled);
         }
         is_current?;
-        let name = user.nickname.filter(|nickname| !nickname.is_empty()).unwrap_or(user.username);
-        let profile = Arc::new(Profile { id: user.id, name, avatar: user.avatar });
-        Ok(Identity { profile, expires_at })
+        let name = user
+            .nickname
+            .filter(|nickname| !nickname.is_empty())
+            .unwrap_or(user.username);
+        let profile = Arc::new(Profile {
+            id: user.id,
+            name,
+            avatar: user.avatar,
+        });
+        Ok(Identity {
+            profile,
+            expires_at,
+        })
     }
 
     fn warn_unchecked(&self, user_id: UserId, error: &StoreError) {

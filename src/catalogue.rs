@@ -28,7 +28,10 @@ impl GiftCatalogue {
 
     /// Reads the whole catalogue.
     pub async fn load(store: Arc<dyn Store>) -> Result<Arc<Self>, StoreError> {
-        let catalogue = Self { store, entries: RwLock::default() };
+        let catalogue = Self {
+            store,
+            entries: RwLock::default(),
+        };
         catalogue.refresh().await?;
         Ok(Arc::new(catalogue))
     }
@@ -37,7 +40,11 @@ impl GiftCatalogue {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let rows = self.store.gifts().await?;
         if rows.len() > Self::GIFTS_MAX {
-            warn!("catalogue too large: gifts={} offered={}", rows.len(), Self::GIFTS_MAX);
+            warn!(
+                "catalogue too large: gifts={} offered={}",
+                rows.len(),
+                Self::GIFTS_MAX
+            );
         }
         for row in rows {
             self.insert(row);
@@ -52,12 +59,20 @@ impl GiftCatalogue {
         if entries.len() >= Self::GIFTS_MAX && !entries.contains_key(&row.gift.id) {
             return;
         }
-        let entry = Entry { gift: Arc::new(row.gift), created_at: row.created_at, updated_at: row.updated_at };
+        let entry = Entry {
+            gift: Arc::new(row.gift),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
         entries.insert(entry.gift.id, entry);
     }
 
     pub fn is_full(&self) -> bool {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).len() >= Self::GIFTS_MAX
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+            >= Self::GIFTS_MAX
     }
 
     pub fn get(&self, id: GiftId) -> Option<Arc<Gift>> {
@@ -92,18 +107,38 @@ mod tests {
 
     fn row(id: i64, price: i64) -> GiftRow {
         let id = GiftId::new(id).unwrap();
-        let gift = Gift { id, name: "rose".into(), image: "/rose.png".into(), price: Coins::new(price) };
-        GiftRow { gift, created_at: Timestamp(1), updated_at: Timestamp(1) }
+        let gift = Gift {
+            id,
+            name: "rose".into(),
+            image: "/rose.png".into(),
+            price: Coins::new(price),
+        };
+        GiftRow {
+            gift,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+        }
     }
 
     #[actix_rt::test]
     async fn gifts_of_another_process_are_found_by_a_refresh() {
         let (_folder, store) = store().await;
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
-        let created = store.create_gift("rose".into(), "/rose.png".into(), Coins::new(7), Timestamp(1)).await.unwrap();
+        let created = store
+            .create_gift(
+                "rose".into(),
+                "/rose.png".into(),
+                Coins::new(7),
+                Timestamp(1),
+            )
+            .await
+            .unwrap();
         assert_eq!(catalogue.get(created.gift.id), None);
         catalogue.refresh().await.unwrap();
-        assert_eq!(catalogue.get(created.gift.id).as_deref(), Some(&created.gift));
+        assert_eq!(
+            catalogue.get(created.gift.id).as_deref(),
+            Some(&created.gift)
+        );
         assert_eq!(catalogue.rows(), [created]);
     }
 
@@ -118,6 +153,11 @@ mod tests {
         assert_eq!(catalogue.rows().len(), GiftCatalogue::GIFTS_MAX);
         assert_eq!(catalogue.get(GiftId::new(10_001).unwrap()), None);
         catalogue.insert(row(1, 8));
-        assert_eq!(catalogue.get(GiftId::new(1).unwrap()).map(|gift| gift.price), Some(Coins::new(8)));
+        assert_eq!(
+            catalogue
+                .get(GiftId::new(1).unwrap())
+                .map(|gift| gift.price),
+            Some(Coins::new(8))
+        );
     }
 }

@@ -60,7 +60,8 @@ pub enum CliCommand {
 /// The action on the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigAction {
-    /// Print the configuration in effect and where each value came from; exit status 2 if it is faulty
+    /// Print the configuration in effect and where each value came from; exit status 2 if it is
+    /// faulty
     Check,
 }
 
@@ -72,7 +73,10 @@ impl Cli {
 }
 
 fn parse_user_id(text: &str) -> Result<UserId, String> {
-    text.parse().ok().and_then(UserId::new).ok_or_else(|| "a user id is a positive integer".to_owned())
+    text.parse()
+        .ok()
+        .and_then(UserId::new)
+        .ok_or_else(|| "a user id is a positive integer".to_owned())
 }
 
 #[cfg(test)]
@@ -92,23 +96,41 @@ mod tests {
 
     #[test]
     fn no_command_means_serve() {
-        assert_eq!(parse("liveroom").map(|cli| cli.command()).ok(), Some(CliCommand::Serve));
+        assert_eq!(
+            parse("liveroom").map(|cli| cli.command()).ok(),
+            Some(CliCommand::Serve)
+        );
     }
 
     #[test]
     fn file_may_be_named_before_or_after_the_command() {
-        for line in ["liveroom --config a.toml config check", "liveroom config check --config a.toml"] {
+        for line in [
+            "liveroom --config a.toml config check",
+            "liveroom config check --config a.toml",
+        ] {
             let cli = parse(line).expect(line);
             assert_eq!(cli.config, Some(PathBuf::from("a.toml")));
-            assert_eq!(cli.command(), CliCommand::Config { action: ConfigAction::Check });
+            assert_eq!(
+                cli.command(),
+                CliCommand::Config {
+                    action: ConfigAction::Check
+                }
+            );
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in
-            ["token", "token 0", "token -1", "token x", "token 1 --ttl 0", "demo --port 65536", "conifg", "config"]
-        {
+        for line in [
+            "token",
+            "token 0",
+            "token -1",
+            "token x",
+            "token 1 --ttl 0",
+            "demo --port 65536",
+            "conifg",
+            "config",
+        ] {
             assert!(parse(&format!("liveroom {line}")).is_err(), "{line}");
         }
     }

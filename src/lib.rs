@@ -42,23 +42,26 @@
 //!
 //! Read each file once, in this order:
 //!
-//! 1. `transport/socket.rs` takes a text frame off the socket and hands it to the session; it reads on
-//!    when the session is done with it. (How a connection is accepted and limited:
+//! 1. `transport/socket.rs` takes a text frame off the socket and hands it to the session; it reads
+//!    on when the session is done with it. (How a connection is accepted and limited:
 //!    `transport/connections`. How it becomes a WebSocket: `transport/upgrades.rs`.)
-//! 2. `actors/session/handlers.rs` picks the decoder: `protocol/plain_json.rs` or `protocol/socketio.rs` makes it a
-//!    [`protocol::ClientCommand`], which carries a [`domain::RoomCommand`].
+//! 2. `actors/session/handlers.rs` picks the decoder: `protocol/plain_json.rs` or
+//!    `protocol/socketio.rs` makes it a [`protocol::ClientCommand`], which carries a
+//!    [`domain::RoomCommand`].
 //! 3. `actors/session/commands.rs` passes it through the session's limiter, makes sure of the token
 //!    (`auth.rs`), finds the room and sends it a `SessionCommand`.
-//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`, unless `actors/live_room/deferred_joins.rs` defers the
-//!    command until this node has caught up: [`domain::Room::handle`] decides and returns effects. While viewers post
-//!    more than the room shows, `domain/crowd.rs` keeps the comment for the end of a turn, and may give it to its
+//! 4. `actors/live_room/handlers.rs` asks `domain/room.rs`, unless
+//!    `actors/live_room/deferred_joins.rs` defers the command until this node has caught up:
+//!    [`domain::Room::handle`] decides and returns effects. While viewers post more than the room
+//!    shows, `domain/crowd.rs` keeps the comment for the end of a turn, and may give it to its
 //!    sender alone.
 //! 5. `actors/live_room/effects.rs` performs them in order. *Store* first, because only storing can
-//!    refuse: `actors/persister` takes the comment into its next batch, or refuses it and it is never
-//!    delivered. *Publish* next: `cluster/memory.rs` gives the event its place in the room's order
-//!    (or Redis does, see below), `actors/live_room/recovery.rs` keeps it for members that come back, and
-//!    `actors/live_room/fan_out.rs` gathers what is to be delivered. `actors/live_room/window.rs` says for
-//!    how long: not at all in a calm room; then it is one message to each worker's hub.
+//!    refuse: `actors/persister` takes the comment into its next batch, or refuses it and it is
+//!    never delivered. *Publish* next: `cluster/memory.rs` gives the event its place in the room's
+//!    order (or Redis does, see below), `actors/live_room/recovery.rs` keeps it for members that
+//!    come back, and `actors/live_room/fan_out.rs` gathers what is to be delivered.
+//!    `actors/live_room/window.rs` says for how long: not at all in a calm room; then it is one
+//!    message to each worker's hub.
 //! 6. `actors/hub` has what was gathered encoded once per dialect, as one run of frames, and pushes
 //!    that to each member's `outbox`, which writes it to the socket there and then. Only what the
 //!    socket does not take waits in the outbox, for `transport/socket.rs` to write later.
@@ -75,34 +78,37 @@
 //! Comments and gifts have the way above. Everything else that acts on a room or on the site is a
 //! [`domain::Action`] and has one way, whoever asks for it:
 //!
-//! 1. A handler of `http/moderation.rs` or `http/lives.rs`, or the session of a streamer that sent a command
-//!    (`actors/session/commands.rs`), reads what is asked for and calls [`actors::Operations`]
-//!    (`actors/operations.rs`).
+//! 1. A handler of `http/moderation.rs` or `http/lives.rs`, or the session of a streamer that sent
+//!    a command (`actors/session/commands.rs`), reads what is asked for and calls
+//!    [`actors::Operations`] (`actors/operations.rs`).
 //! 2. [`domain::may`] says whether this role may do it here.
-//! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one transaction and
-//!    once per `request_id`. In the same transaction the action becomes pending, if it adds something to the log of
-//!    a room.
-//! 4. [`domain::Action::entry`] says what that is: an event, which members see, or a [`domain::Control`], which only
-//!    nodes see and which has no offset. `actors/registry/rooms.rs` hands an event to the room if it is open on this
-//!    node (`actors/live_room/moderation.rs`), and all else to the broker, whose log every node follows. Each entry has
-//!    a key, so that appending it again has no effect. Other actions are about a user's sessions, which
+//! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one
+//!    transaction and once per `request_id`. In the same transaction the action becomes pending, if
+//!    it adds something to the log of a room.
+//! 4. [`domain::Action::entry`] says what that is: an event, which members see, or a
+//!    [`domain::Control`], which only nodes see and which has no offset. `actors/registry/rooms.rs`
+//!    hands an event to the room if it is open on this node (`actors/live_room/moderation.rs`), and
+//!    all else to the broker, whose log every node follows. Each entry has a key, so that appending
+//!    it again has no effect. Other actions are about a user's sessions, which
 //!    `actors/cluster_control.rs` reaches on all nodes.
-//! 5. Once the log has the entry, the action is pending no more. `actors/reconcile.rs` has every node deliver those
-//!    that stay pending, because Redis was away or their node died: [`actors::Operations::deliver_pending`].
+//! 5. Once the log has the entry, the action is pending no more. `actors/reconcile.rs` has every
+//!    node deliver those that stay pending, because Redis was away or their node died:
+//!    [`actors::Operations::deliver_pending`].
 //!
 //! # Many nodes
 //!
-//! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis, which
-//! alone decides about order. A room lives on every node that has members of it. What changes in the
-//! life of a comment is step 5:
+//! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis,
+//! which alone decides about order. A room lives on every node that has members of it. What changes
+//! in the life of a comment is step 5:
 //!
-//! 1. `cluster/redis/mod.rs` takes the event from the room without waiting; the cluster's own thread
-//!    (`cluster/redis/engine.rs`) gathers what the room appends while the batch before is under way.
-//! 2. `cluster/redis/append.lua` numbers the batch, appends it to the room's stream and publishes it, in
-//!    one step. Doing it again changes nothing: each room of each node counts its events.
-//! 3. `cluster/redis/order.rs` hands each node's room the events in their order, whether they came as
-//!    the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs` takes them in;
-//!    from there the way is the same.
+//! 1. `cluster/redis/mod.rs` takes the event from the room without waiting; the cluster's own
+//!    thread (`cluster/redis/engine.rs`) gathers what the room appends while the batch before is
+//!    under way.
+//! 2. `cluster/redis/append.lua` numbers the batch, appends it to the room's stream and publishes
+//!    it, in one step. Doing it again changes nothing: each room of each node counts its events.
+//! 3. `cluster/redis/order.rs` hands each node's room the events in their order, whether they came
+//!    as the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs`
+//!    takes them in; from there the way is the same.
 //!
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|
@@ -117,23 +123,26 @@
 //!
 //! # Promises, and where they are kept
 //!
-//! * All members of a room receive the same events in the same order, without a gap inside an epoch, on
-//!   every node: one [`cluster::RoomLog`] per room. No event is delivered twice to a member, whatever
-//!   data Redis loses (`cluster/redis/order/tests.rs` tests it).
+//! * All members of a room receive the same events in the same order, without a gap inside an
+//!   epoch, on every node: one [`cluster::RoomLog`] per room. No event is delivered twice to a
+//!   member, whatever data Redis loses (`cluster/redis/order/tests.rs` tests it).
 //! * A member that comes back receives every event it missed, once and in order, or is answered
-//!   `recovered: false`: [`domain::History`] keeps the events, and a replay takes the path of live events.
+//!   `recovered: false`: [`domain::History`] keeps the events, and a replay takes the path of live
+//!   events.
 //! * A comment that was taken down is neither delivered nor listed again: its removal replaces it.
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
-//! * Receipts are honest: `delivered` comments went to all members, `sampled_out` ones to their sender alone;
-//!   one comment of each sender is shown before a second of any ([`domain::Room::tick`] ends the rounds).
+//! * Receipts are honest: `delivered` comments went to all members, `sampled_out` ones to their
+//!   sender alone; one comment of each sender is shown before a second of any
+//!   ([`domain::Room::tick`] ends the rounds).
 //! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
 //!   back from the store when a room opens), unique in the store for gifts.
 //! * A join costs the same in a room of any size, and everybody ends with the right count of users
 //!   online: [`domain::PresenceLadder`] decides how much of it is announced, and when.
-//! * A change asked for over HTTP completes or does nothing, whatever its client does: `http/changes.rs`
-//!   runs it to its end, and a node that stops waits for it. A node finds a change it was not
-//!   notified of by itself: `actors/change_feed.rs` follows the changes that PostgreSQL notes,
-//!   `actors/registry/reconcile.rs` compares rooms with rows, `actors/reconcile.rs` gifts and, over SQLite, accounts.
+//! * A change asked for over HTTP completes or does nothing, whatever its client does:
+//!   `http/changes.rs` runs it to its end, and a node that stops waits for it. A node finds a
+//!   change it was not notified of by itself: `actors/change_feed.rs` follows the changes that
+//!   PostgreSQL notes, `actors/registry/reconcile.rs` compares rooms with rows,
+//!   `actors/reconcile.rs` gifts and, over SQLite, accounts.
 //! * Coins are exact: double entry, append-only, balances that the database refuses to let go
 //!   negative; `liveroom audit` recomputes all of it.
 //! * Everything is bounded: each queue, map and timeout names its limit and what happens there, in
@@ -143,60 +152,63 @@
 //!
 //! # How to add an action
 //!
-//! 1. `domain/action.rs`: a variant of [`domain::Action`]; one line with its name, its target if it is done to a
-//!    user, and what it changes; who may do it (and a line of the table in the tests); what it adds to the room's log.
-//! 2. `storage/queries/actions.rs`: how it makes its change (with a query of its own beside it), and what was asked
-//!    for beside the target, written and read.
+//! 1. `domain/action.rs`: a variant of [`domain::Action`]; one line with its name, its target if it
+//!    is done to a user, and what it changes; who may do it (and a line of the table in the tests);
+//!    what it adds to the room's log.
+//! 2. `storage/queries/actions.rs`: how it makes its change (with a query of its own beside it),
+//!    and what was asked for beside the target, written and read.
 //! 3. `protocol/command.rs`: one arm that reads it from a socket.
 //! 4. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
-//! That is all of an action whose event exists already, at most 6 files and 12 places. `set_title` is one: it is in
-//! these five files and `storage/queries/lives.rs`, in 11 places. An action with a new event needs that as well. A
-//! rule that refuses in words of its own is a variant in `domain/reject.rs` and its words in `protocol/refusal.rs`.
-//! Then the README's table of requests.
+//! That is all of an action whose event exists already, at most 6 files and 12 places. `set_title`
+//! is one: it is in these five files and `storage/queries/lives.rs`, in 11 places. An action with a
+//! new event needs that as well. A rule that refuses in words of its own is a variant in
+//! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!
 //! # How to add an event
 //!
 //! A recoverable event, that is: ordered, counted, kept for members that come back.
 //!
 //! 1. `domain/event.rs`: a variant of [`domain::RoomEvent`], and its priority.
-//! 2. `protocol/events.rs`: a serde struct with the fields that clients get, whose `Kind` names it and makes
-//!    it an event again. Fields that clients must not get are its `Private`. One arm each in `encode` and
-//!    `read_body`. History, recovery, operators and other nodes need nothing more.
-//! 3. `domain/room.rs`: what the room does when the event has its place (`ordered`), and the decision that
-//!    publishes it. If a later event takes it back, as a removal does with a comment: `domain/history.rs`.
+//! 2. `protocol/events.rs`: a serde struct with the fields that clients get, whose `Kind` names it
+//!    and makes it an event again. Fields that clients must not get are its `Private`. One arm each
+//!    in `encode` and `read_body`. History, recovery, operators and other nodes need nothing more.
+//! 3. `domain/room.rs`: what the room does when the event has its place (`ordered`), and the
+//!    decision that publishes it. If a later event takes it back, as a removal does with a comment:
+//!    `domain/history.rs`.
 //!
-//! Nodes of the version before, which stay until a rolling restart is over, number the event, keep it and give
-//! clients its fields, but do nothing else about it: what they must do has to reach them in another way. Fields
-//! of an event are only ever added.
+//! Nodes of the version before, which stay until a rolling restart is over, number the event, keep
+//! it and give clients its fields, but do nothing else about it: what they must do has to reach
+//! them in another way. Fields of an event are only ever added.
 //!
 //! # How to add a configuration key
 //!
-//! 1. `config/table.rs`: one line in its section: type, default, permitted values. A key that ends in `_ms` is a
-//!    [`config::Millis`], a secret a [`config::Secret`]. A bound that is more than a plain number is a constant of
-//!    `limits.rs`.
-//! 2. `config.toml`: the key at the same place with its default, and what too much and too little costs.
-//!    `tests/core/config.rs` compares both. The variable `LIVEROOM__SECTION__KEY` and `liveroom config check` follow
-//!    from the table.
-//! 3. Its use, `config.section.key`: code that needs a key holds the [`config::Config`] or takes its section, and no
-//!    struct repeats keys. Only the domain, which knows no configuration, has settings of its own:
-//!    [`domain::RoomSettings`], filled in by `actors/live_room/settings.rs`.
+//! 1. `config/table.rs`: one line in its section: type, default, permitted values. A key that ends
+//!    in `_ms` is a [`config::Millis`], a secret a [`config::Secret`]. A bound that is more than a
+//!    plain number is a constant of `limits.rs`.
+//! 2. `config.toml`: the key at the same place with its default, and what too much and too little
+//!    costs. `tests/core/config.rs` compares both. The variable `LIVEROOM__SECTION__KEY` and
+//!    `liveroom config check` follow from the table.
+//! 3. Its use, `config.section.key`: code that needs a key holds the [`config::Config`] or takes
+//!    its section, and no struct repeats keys. Only the domain, which knows no configuration, has
+//!    settings of its own: [`domain::RoomSettings`], filled in by `actors/live_room/settings.rs`.
 //!
 //! Values that are each permitted and do not go together are a line of `config/relations.rs`.
 //!
 //! # How to add a stored row
 //!
-//! 1. `migrations/sqlite` and `migrations/postgresql`: a folder of the same name in both, with `up.sql` and `down.sql`.
-//!    Nodes of the version before go on while it runs and after it.
+//! 1. `migrations/sqlite` and `migrations/postgresql`: a folder of the same name in both, with
+//!    `up.sql` and `down.sql`. Nodes of the version before go on while it runs and after it.
 //! 2. `storage/schema.rs`, printed from PostgreSQL as `diesel.toml` says.
-//! 3. `storage/mod.rs`: what is read or written, as a method of [`storage::Store`] in types of the domain.
-//! 4. `storage/queries`: the query, written once for both databases, and its line in `mod.rs`. What diesel reads is a
-//!    struct of `storage/rows.rs` if several queries share it.
+//! 3. `storage/mod.rs`: what is read or written, as a method of [`storage::Store`] in types of the
+//!    domain.
+//! 4. `storage/queries`: the query, written once for both databases, and its line in `mod.rs`. What
+//!    diesel reads is a struct of `storage/rows.rs` if several queries share it.
 //! 5. `tests/store/contract`: a test that runs on both databases.
 //!
-//! A row that changes together with an action is no method: see above. A write of a room's hot path is a variant of
-//! [`storage::Write`], planned in `storage/batch.rs` and carried out by the `batch.rs` of each database. Rows that
-//! concern coins get a rule in `storage/audit_rules.rs`.
+//! A row that changes together with an action is no method: see above. A write of a room's hot path
+//! is a variant of [`storage::Write`], planned in `storage/batch.rs` and carried out by the
+//! `batch.rs` of each database. Rows that concern coins get a rule in `storage/audit_rules.rs`.
 //!
 //! # Glossary
 //!
@@ -259,9 +271,9 @@
 //!
 //! # The lab
 //!
-//! `src/bin/lab` is a second program, `liveroom-lab`: it plays rooms from `tests/load/*.toml` against
-//! a server and verifies what every member receives. It imports nothing of this crate, so that it judges
-//! the wire and not our idea of it.
+//! `src/bin/lab` is a second program, `liveroom-lab`: it plays rooms from `tests/load/*.toml`
+//! against a server and verifies what every member receives. It imports nothing of this crate, so
+//! that it judges the wire and not our idea of it.
 //!
 //! # What is not here yet
 //!

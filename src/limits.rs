@@ -1,8 +1,8 @@
 //! Fixed maxima, and what must hold between them.
 //!
-//! The values that an operator may choose are in [`crate::config`]; these are the ends of those ranges and the
-//! bounds nobody may choose. A relation between two maxima is asserted at compile time, so a
-//! changed number that breaks another does not build.
+//! The values that an operator may choose are in [`crate::config`]; these are the ends of those
+//! ranges and the bounds nobody may choose. A relation between two maxima is asserted at compile
+//! time, so a changed number that breaks another does not build.
 
 /// The largest WebSocket frame a client may be allowed, in bytes.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -68,7 +68,8 @@ pub const CHANGES_MAX: u32 = 65_536;
 /// The most writes that may wait for the store.
 pub const PERSISTER_QUEUE_MAX: usize = 1 << 20;
 
-/// The most gifts of one transaction; each is a handful of rows, held in memory and locked together.
+/// The most gifts of one transaction; each is a handful of rows, held in memory and locked
+/// together.
 pub const LEDGER_BATCH_MAX: usize = 4_096;
 
 /// The most threads of one kind.
@@ -88,6 +89,8 @@ const _: () = assert!(COMMAND_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(OUTBOX_FRAMES_MIN * FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX);
 const _: () = assert!(JSON_DEPTH_MAX < JSON_PARSER_DEPTH);
-const _: () = assert!(COMMENT_CHARS_MAX * COMMENT_CHAR_BYTES_MAX + COMMENT_OVERHEAD_BYTES <= COMMAND_BYTES_MAX);
+const _: () = assert!(
+    COMMENT_CHARS_MAX * COMMENT_CHAR_BYTES_MAX + COMMENT_OVERHEAD_BYTES <= COMMAND_BYTES_MAX
+);
 const _: () = assert!(IDLE_TIMEOUT_MS_MAX > PING_INTERVAL_MS_MAX);
 const _: () = assert!(LEDGER_BATCH_MAX <= PERSISTER_QUEUE_MAX);

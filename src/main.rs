@@ -21,8 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Why a command failed, for people.
 type Failure = Box<dyn std::error::Error>;
 
-/// The log filter without `RUST_LOG`. The HTTP library calls every malformed request an error, and clients must
-/// not be able to fill the log.
+/// The log filter without `RUST_LOG`. The HTTP library calls every malformed request an error, and
+/// clients must not be able to fill the log.
 const LOG_FILTER: &str = "info,actix_http=off";
 
 const FAILED: u8 = 1;
@@ -50,10 +50,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes a log line as env_logger's own format does, with the time from a crate that is in the tree anyway. Further
-/// lines of a message are indented, so that no message can look like two.
+/// Writes a log line as env_logger's own format does, with the time from a crate that is in the
+/// tree anyway. Further lines of a message are indented, so that no message can look like two.
 fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
-    let now = OffsetDateTime::now_utc().truncate_to_second().format(&Rfc3339).map_err(io::Error::other)?;
+    let now = OffsetDateTime::now_utc()
+        .truncate_to_second()
+        .format(&Rfc3339)
+        .map_err(io::Error::other)?;
     let (level, target) = (record.level(), record.target());
     let style = out.default_level_style(level);
     let message = record.args().to_string().replace('\n', "\n    ");
@@ -63,14 +66,17 @@ fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
     writeln!(out, "[{now} {style}{level:<5}{style:#} {target}] {message}")
 }
 
-/// Whether the HTTP library reports, as errors, that a node that stops has closed its listener. It answers that its
-/// acceptor is paused before that is so; the acceptor then accepts from the closed listener, and deregisters it twice.
-/// Accepting fails with `EINVAL` for no other reason, and the other errors of the acceptor come before it deregisters.
+/// Whether the HTTP library reports, as errors, that a node that stops has closed its listener. It
+/// answers that its acceptor is paused before that is so; the acceptor then accepts from the closed
+/// listener, and deregisters it twice. Accepting fails with `EINVAL` for no other reason, and the
+/// other errors of the acceptor come before it deregisters.
 fn is_about_closed_listener(target: &str, message: &str) -> bool {
     let is_closed = || io::Error::from_raw_os_error(libc::EINVAL).to_string();
     target == "actix_server::accept"
         && (message.starts_with("Can not deregister server socket")
-            || message.strip_prefix("Error accepting connection: ").is_some_and(|error| error == is_closed()))
+            || message
+                .strip_prefix("Error accepting connection: ")
+                .is_some_and(|error| error == is_closed()))
 }
 
 /// Blocks of memory from this size on go back to the system when they are freed.
@@ -96,14 +102,18 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
     let config = &loaded.config;
     match command {
         CliCommand::Serve => serve(config).await?,
-        CliCommand::Demo { port, data } => run_demo(demo::configure(loaded.config, port, &data)).await?,
+        CliCommand::Demo { port, data } => {
+            run_demo(demo::configure(loaded.config, port, &data)).await?
+        }
         CliCommand::Audit => return audit(config).await,
         CliCommand::Migrate => {
             app::await_store(config).await?;
             println!("the schema is up to date");
         }
         CliCommand::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
-        CliCommand::Config { action: ConfigAction::Check } => write!(io::stdout(), "{loaded}")?,
+        CliCommand::Config {
+            action: ConfigAction::Check,
+        } => write!(io::stdout(), "{loaded}")?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -127,7 +137,10 @@ async fn run_demo(config: Config) -> Result<(), Failure> {
 }
 
 async fn stop_signal() -> Result<(), Failure> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -150,15 +163,34 @@ async fn audit(config: &Config) -> Result<ExitCode, Failure> {
     for fault in &report.faults {
         println!("{fault}");
     }
-    println!("{}", if report.balanced() { "the books balance" } else { "THE BOOKS DO NOT BALANCE" });
-    Ok(if report.balanced() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    println!(
+        "{}",
+        if report.balanced() {
+            "the books balance"
+        } else {
+            "THE BOOKS DO NOT BALANCE"
+        }
+    );
+    Ok(if report.balanced() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
 }
 
 async fn print_token(config: &Config, user_id: UserId, ttl_s: Option<u32>) -> Result<(), Failure> {
     let store = app::open_store(config).await?;
-    let user = store.user(user_id).await?.ok_or_else(|| format!("no user {user_id}"))?;
+    let user = store
+        .user(user_id)
+        .await?
+        .ok_or_else(|| format!("no user {user_id}"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ttl_s = ttl_s.unwrap_or(config.auth.token_ttl_s);
-    println!("{}", app::authority(config, ttl_s, &store, &clock)?.start_session(&user).await?);
+    println!(
+        "{}",
+        app::authority(config, ttl_s, &store, &clock)?
+            .start_session(&user)
+            .await?
+    );
     Ok(())
 }

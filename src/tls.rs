@@ -1,5 +1,5 @@
-//! TLS to PostgreSQL and Redis: the certificate authorities that are trusted. Nothing here runs unless an address
-//! asks for TLS.
+//! TLS to PostgreSQL and Redis: the certificate authorities that are trusted. Nothing here runs
+//! unless an address asks for TLS.
 
 use std::fs;
 use std::sync::Arc;
@@ -17,14 +17,19 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Reads a file of certificates in PEM; the public authorities if `path` is empty. `Err` says why there are none.
+    /// Reads a file of certificates in PEM; the public authorities if `path` is empty. `Err` says
+    /// why there are none.
     pub fn read(path: &str) -> Result<Self, String> {
         if path.is_empty() {
             return Ok(Self::default());
         }
         let pem = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-        let authorities = Self { pem: Some(pem.into()) };
-        authorities.roots().map_err(|error| format!("{path}: {error}"))?;
+        let authorities = Self {
+            pem: Some(pem.into()),
+        };
+        authorities
+            .roots()
+            .map_err(|error| format!("{path}: {error}"))?;
         Ok(authorities)
     }
 
@@ -43,13 +48,20 @@ impl Authorities {
             let certificate = certificate.map_err(|error| error.to_string())?;
             roots.add(certificate).map_err(|error| error.to_string())?;
         }
-        if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(roots) }
+        if roots.is_empty() {
+            Err("no certificate in it".to_owned())
+        } else {
+            Ok(roots)
+        }
     }
 
-    /// Settings of a client that verifies the server's certificate and the host name in it. `Err`: no authorities.
+    /// Settings of a client that verifies the server's certificate and the host name in it. `Err`:
+    /// no authorities.
     pub fn client_config(&self) -> Result<ClientConfig, String> {
         use_ring();
-        Ok(ClientConfig::builder().with_root_certificates(self.roots()?).with_no_client_auth())
+        Ok(ClientConfig::builder()
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth())
     }
 }
 
@@ -65,15 +77,24 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_is_refused_with_its_name() {
-        for (name, text) in [("empty", ""), ("key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")] {
+        for (name, text) in [
+            ("empty", ""),
+            (
+                "key",
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            ),
+        ] {
             let file = tempfile::NamedTempFile::new().expect("a file");
             fs::write(file.path(), text).expect("the file can be written");
             let path = file.path().display().to_string();
-            let error = Authorities::read(&path).err().unwrap_or_else(|| panic!("{name}"));
+            let error = Authorities::read(&path)
+                .err()
+                .unwrap_or_else(|| panic!("{name}"));
             assert_eq!(error, format!("{path}: no certificate in it"), "{name}");
         }
         assert!(
-            Authorities::read("/nonexistent/ca.pem").is_err_and(|error| error.starts_with("/nonexistent/ca.pem: "))
+            Authorities::read("/nonexistent/ca.pem")
+                .is_err_and(|error| error.starts_with("/nonexistent/ca.pem: "))
         );
         assert!(Authorities::read("").is_ok_and(|public| public.client_config().is_ok()));
     }

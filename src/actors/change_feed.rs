@@ -1,9 +1,10 @@
-//! Follows the store's change feed, so that what another process changed takes effect on this node within a second,
-//! whether Redis carries the news or not.
+//! Follows the store's change feed, so that what another process changed takes effect on this node
+//! within a second, whether Redis carries the news or not.
 //!
-//! A poll is one query by index; polls follow each other, so a slow store is not asked faster than it answers. What
-//! the feed names is looked up again: sessions of a user prove again who they are, rooms are compared with their rows.
-//! A position outlives failures, so nothing is missed while the store is away, up to [`CHANGES_KEPT`].
+//! A poll is one query by index; polls follow each other, so a slow store is not asked faster than
+//! it answers. What the feed names is looked up again: sessions of a user prove again who they are,
+//! rooms are compared with their rows. A position outlives failures, so nothing is missed while the
+//! store is away, up to [`CHANGES_KEPT`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,10 +33,15 @@ pub struct ChangeFeed {
 }
 
 impl ChangeFeed {
-    /// From now on. To be called before anything is read that the feed is to keep true. `None`: the store has none.
+    /// From now on. To be called before anything is read that the feed is to keep true. `None`: the
+    /// store has none.
     pub async fn open(store: Arc<dyn Store>) -> Result<Option<Self>, StoreError> {
         let page = store.changes(None).await?;
-        Ok(page.map(|page| Self { store, position: page.position, read_at: Instant::now() }))
+        Ok(page.map(|page| Self {
+            store,
+            position: page.position,
+            read_at: Instant::now(),
+        }))
     }
 
     /// Begins to follow it, on the calling thread and until its system ends.
@@ -67,7 +73,9 @@ impl ChangeFeed {
     async fn next(&mut self) -> Result<Option<Vec<RowChange>>, StoreError> {
         let asked_at = Instant::now();
         let page = self.store.changes(Some(self.position.clone())).await?;
-        let Some(FeedPage { position, changed }) = page else { return Ok(Some(Vec::new())) };
+        let Some(FeedPage { position, changed }) = page else {
+            return Ok(Some(Vec::new()));
+        };
         let is_continuous = asked_at.saturating_duration_since(self.read_at) < CONTINUOUS_FOR;
         (self.position, self.read_at) = (position, asked_at);
         Ok(changed.filter(|_| is_continuous))

@@ -1,4 +1,5 @@
-//! Changes that take effect on every node: applied here, signalled to the others, and applied on their signals.
+//! Changes that take effect on every node: applied here, signalled to the others, and applied on
+//! their signals.
 
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use log::warn;
 
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
-use crate::cluster::{LaterFields, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal};
+use crate::cluster::{
+    LaterFields, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal,
+};
 use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
 
 use super::live_room::RoomStats;
@@ -50,8 +53,8 @@ impl ClusterControl {
         self.nodes.signal(Signal::Recheck(user));
     }
 
-    /// Applies an action in the room of a live, wherever it is open. Returns whether that is settled, as
-    /// [`Rooms::apply`].
+    /// Applies an action in the room of a live, wherever it is open. Returns whether that is
+    /// settled, as [`Rooms::apply`].
     pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
         if let EntryContent::Control(Control::Kick { user, .. }) = entry.content {
             self.nodes.signal(Signal::Kick { live_id, user });
@@ -81,7 +84,13 @@ impl ClusterControl {
             }
             Signal::Kick { live_id, user } => {
                 // The signal does not say when it was sent, and is not delivered late.
-                self.rooms.control_here(live_id, Control::Kick { user, at: self.clock.now() });
+                self.rooms.control_here(
+                    live_id,
+                    Control::Kick {
+                        user,
+                        at: self.clock.now(),
+                    },
+                );
             }
             Signal::CatalogueChanged => {
                 let catalogue = self.catalogue.clone();
@@ -94,7 +103,8 @@ impl ClusterControl {
         }
     }
 
-    /// The report of this node and, as asked, of its rooms. A part that does not answer in time is left out.
+    /// The report of this node and, as asked, of its rooms. A part that does not answer in time is
+    /// left out.
     pub fn report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
         let node = self.clone();
         async move {
@@ -102,10 +112,17 @@ impl ClusterControl {
                 RoomsAsked::Page(page) => Some(page),
                 RoomsAsked::All | RoomsAsked::Totals => None,
             };
-            let Overview { rooms, next_after } = node.rooms.overview(page).await.unwrap_or_default();
+            let Overview { rooms, next_after } =
+                node.rooms.overview(page).await.unwrap_or_default();
             let (rooms, totals) = if asked == RoomsAsked::Totals {
                 let members = rooms.iter().map(|room| room.members_count).sum();
-                (Vec::new(), Some(RoomTotals { rooms: rooms.len(), members }))
+                (
+                    Vec::new(),
+                    Some(RoomTotals {
+                        rooms: rooms.len(),
+                        members,
+                    }),
+                )
             } else {
                 (rooms, None)
             };

@@ -1,10 +1,10 @@
 //! The actors: they perform what the domain decides, and decide nothing themselves.
 //!
-//! The messages between actors: a `Session` asks the registry once for a room and then sends the room its
-//! commands; a room hands each worker's hub its batches and the persister its writes; the persister
-//! answers the room. No actor waits for another: an answer is a message of its own, or travels as a
-//! packet through the hub. Every mailbox is bounded and filled with `try_send` on a stored address;
-//! what happens when it is full stands beside each message.
+//! The messages between actors: a `Session` asks the registry once for a room and then sends the
+//! room its commands; a room hands each worker's hub its batches and the persister its writes; the
+//! persister answers the room. No actor waits for another: an answer is a message of its own, or
+//! travels as a packet through the hub. Every mailbox is bounded and filled with `try_send` on a
+//! stored address; what happens when it is full stands beside each message.
 
 pub mod ask;
 pub mod change_feed;
@@ -22,7 +22,8 @@ mod start;
 mod testing;
 
 pub use crate::cluster::{
-    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage, SilentNode,
+    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage,
+    SilentNode,
 };
 pub use ask::AskError;
 pub use cluster_control::{ClusterControl, NodeIdentity};

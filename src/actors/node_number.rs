@@ -1,9 +1,10 @@
 //! The number of this node, by which the ids of its comments differ from those of other nodes.
 //!
-//! The store gives a node that starts the number that was unseen for the longest time, of 1,024, and a node that runs
-//! says again and again that it has its own. So a number comes round only after 1,023 starts within one
-//! [`KEEP_EVERY`], or to a node that stood still through as many; that one notices when it goes on, and takes another.
-//! Redis has no part in it: what it forgets gives no number twice.
+//! The store gives a node that starts the number that was unseen for the longest time, of 1,024,
+//! and a node that runs says again and again that it has its own. So a number comes round only
+//! after 1,023 starts within one [`KEEP_EVERY`], or to a node that stood still through as many;
+//! that one notices when it goes on, and takes another. Redis has no part in it: what it forgets
+//! gives no number twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,11 @@ impl NodeNumber {
     /// `None`: the store serves one node.
     pub async fn take(store: Arc<dyn Store>, holder: String) -> Result<Option<Self>, StoreError> {
         let number = store.take_node_number(holder.clone()).await?;
-        Ok(number.map(|number| Self { store, holder, number }))
+        Ok(number.map(|number| Self {
+            store,
+            holder,
+            number,
+        }))
     }
 
     pub fn get(&self) -> u64 {
@@ -48,11 +53,18 @@ impl NodeNumber {
     }
 
     async fn keep_once(&mut self, comment_ids: &CommentIds) -> Result<(), StoreError> {
-        if self.store.keep_node_number(self.number, self.holder.clone()).await? {
+        if self
+            .store
+            .keep_node_number(self.number, self.holder.clone())
+            .await?
+        {
             return Ok(());
         }
         if let Some(number) = self.store.take_node_number(self.holder.clone()).await? {
-            warn!("number of this node was given to another one: number={} next={number}", self.number);
+            warn!(
+                "number of this node was given to another one: number={} next={number}",
+                self.number
+            );
             self.number = number;
             comment_ids.renumber(self.get());
         }

@@ -1,7 +1,8 @@
-//! The one way of every action, whoever asks for it and by which door: may this actor do it, store it with its
-//! row of the audit, then apply it where it matters.
+//! The one way of every action, whoever asks for it and by which door: may this actor do it, store
+//! it with its row of the audit, then apply it where it matters.
 //!
-//! Comments and gifts do not come here: they have the hot lane, from the session straight to the room.
+//! Comments and gifts do not come here: they have the hot lane, from the session straight to the
+//! room.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use log::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope, UserId, may,
+    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope,
+    UserId, may,
 };
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, PendingAction, Performed, Store, StoreError};
@@ -61,7 +63,14 @@ pub struct Requested {
 impl Requested {
     /// An action without a reason or a `request_id`.
     pub fn new(actor: Principal, address: Option<IpAddr>, scope: Scope, action: Action) -> Self {
-        Self { actor, address, scope, action, reason: None, request_id: None }
+        Self {
+            actor,
+            address,
+            scope,
+            action,
+            reason: None,
+            request_id: None,
+        }
     }
 }
 
@@ -73,19 +82,46 @@ pub struct Operations {
 }
 
 impl Operations {
-    pub fn new(store: Arc<dyn Store>, cluster_control: Arc<ClusterControl>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, cluster_control, clock }
+    pub fn new(
+        store: Arc<dyn Store>,
+        cluster_control: Arc<ClusterControl>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            cluster_control,
+            clock,
+        }
     }
 
-    /// Does what is asked for, or says why not. When this returns the change is durable, and applied on this
-    /// node or on its way to the room; an action that was done before under its `request_id` is answered as
-    /// then and done no more.
+    /// Does what is asked for, or says why not. When this returns the change is durable, and
+    /// applied on this node or on its way to the room; an action that was done before under its
+    /// `request_id` is answered as then and done no more.
     pub async fn perform(&self, requested: Requested) -> Result<Change, OperationError> {
-        let Requested { actor, address, scope, action, reason, request_id } = requested;
+        let Requested {
+            actor,
+            address,
+            scope,
+            action,
+            reason,
+            request_id,
+        } = requested;
         let streamer = self.streamer_of(actor, scope, &action).await?;
         let role = Role::of(actor, streamer);
-        let record = ActionRecord { actor, role, address, scope, action, reason, request_id, at: self.clock.now() };
-        let target = record.action.target().map(|user| Role::of(Principal::User(user), streamer));
+        let record = ActionRecord {
+            actor,
+            role,
+            address,
+            scope,
+            action,
+            reason,
+            request_id,
+            at: self.clock.now(),
+        };
+        let target = record
+            .action
+            .target()
+            .map(|user| Role::of(Principal::User(user), streamer));
         if let Err(reject) = may(role, target, scope, &record.action) {
             return self.refuse(record, reject).await;
         }
@@ -96,10 +132,17 @@ impl Operations {
             return self.refuse(record, Reject::RoomNotOpen).await;
         }
         match self.store.perform(record.clone()).await? {
-            Performed::Done { id, change, is_repeated, pending } => {
+            Performed::Done {
+                id,
+                change,
+                is_repeated,
+                pending,
+            } => {
                 let ActionRecord { action, role, .. } = &record;
                 let (name, role) = (action.name(), role.name());
-                info!("action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}");
+                info!(
+                    "action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}"
+                );
                 if let Scope::Live(live_id) = scope
                     && let Some(entry) = pending
                 {
@@ -113,7 +156,8 @@ impl Operations {
         }
     }
 
-    /// The user whose lives the scope is about, where it makes a difference: operators outrank every user.
+    /// The user whose lives the scope is about, where it makes a difference: operators outrank
+    /// every user.
     async fn streamer_of(
         &self,
         actor: Principal,
@@ -126,7 +170,10 @@ impl Operations {
             (Principal::User(_), Scope::Live(live_id)) => match self.store.live(live_id).await? {
                 Some(row) => Ok(Some(row.live.owner)),
                 None => {
-                    info!("action refused: action={} live_id={live_id} code=live_not_found", action.name());
+                    info!(
+                        "action refused: action={} live_id={live_id} code=live_not_found",
+                        action.name()
+                    );
                     Err(OperationError::Refused(Reject::LiveNotFound))
                 }
             },
@@ -137,24 +184,38 @@ impl Operations {
     async fn refuse(&self, record: ActionRecord, reject: Reject) -> Result<Change, OperationError> {
         let code = Refusal::from(reject).code;
         let (name, scope, role) = (record.action.name(), record.scope, record.role);
-        info!("action refused: action={name} scope={scope:?} role={} code={code}", role.name());
+        info!(
+            "action refused: action={name} scope={scope:?} role={} code={code}",
+            role.name()
+        );
         if role > Role::Viewer {
             match self.store.record_refusal(record, code).await {
                 Ok(id) => self.remind_of_end(id, scope, reject).await?,
                 // Refused it is all the same.
-                Err(fault) => error!("refusal not in the audit: action={name} code={code} error={fault}"),
+                Err(fault) => {
+                    error!("refusal not in the audit: action={name} code={code} error={fault}")
+                }
             }
         }
         Err(OperationError::Refused(reject))
     }
 
-    /// Informs the room of this node, if it is open, that its live has ended: it may have missed that.
-    async fn remind_of_end(&self, id: ActionId, scope: Scope, reject: Reject) -> Result<(), OperationError> {
+    /// Informs the room of this node, if it is open, that its live has ended: it may have missed
+    /// that.
+    async fn remind_of_end(
+        &self,
+        id: ActionId,
+        scope: Scope,
+        reject: Reject,
+    ) -> Result<(), OperationError> {
         if let (Reject::LiveEnded, Scope::Live(live_id)) = (reject, scope)
             && let Some(row) = self.store.live(live_id).await?
         {
             let content = row.live.status_entry();
-            self.cluster_control.rooms.apply_here(live_id, ActionEntry { id, content }).await?;
+            self.cluster_control
+                .rooms
+                .apply_here(live_id, ActionEntry { id, content })
+                .await?;
         }
         Ok(())
     }
@@ -170,12 +231,15 @@ impl Operations {
         Ok(())
     }
 
-    /// Delivers the actions that are pending for a while: the logs of their rooms were out of reach, or a node died.
-    /// Those that are in the logs already add nothing. While Redis is away each node applies them in its own rooms.
+    /// Delivers the actions that are pending for a while: the logs of their rooms were out of
+    /// reach, or a node died. Those that are in the logs already add nothing. While Redis is away
+    /// each node applies them in its own rooms.
     pub async fn deliver_pending(&self) -> Result<(), StoreError> {
         let until = self.clock.now().plus_ms(-PENDING_FOR_MS);
         let mut logged = Vec::new();
-        for PendingAction { live_id, entry } in self.store.pending_actions(until, PENDING_MAX).await? {
+        for PendingAction { live_id, entry } in
+            self.store.pending_actions(until, PENDING_MAX).await?
+        {
             let id = entry.id;
             match self.cluster_control.rooms.deliver(live_id, entry).await {
                 Ok(true) => logged.push(id),
@@ -185,6 +249,10 @@ impl Operations {
                 Err(_) => break,
             }
         }
-        if logged.is_empty() { Ok(()) } else { self.store.actions_logged(logged).await }
+        if logged.is_empty() {
+            Ok(())
+        } else {
+            self.store.actions_logged(logged).await
+        }
     }
 }

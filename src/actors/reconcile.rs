@@ -1,6 +1,6 @@
-//! Finds changes in the store of which this node got no signal: gifts that were added and, over a store without a
-//! change feed, accounts that were disabled by a process that died then, or by hand. (Rooms are compared by the
-//! registry, which has them.)
+//! Finds changes in the store of which this node got no signal: gifts that were added and, over a
+//! store without a change feed, accounts that were disabled by a process that died then, or by
+//! hand. (Rooms are compared by the registry, which has them.)
 
 use std::sync::Arc;
 
@@ -36,8 +36,13 @@ pub fn start(cluster_control: &Arc<ClusterControl>, operations: Arc<Operations>,
     });
 }
 
-/// Begins to compare accounts with their rows. For a store without a change feed, which says it sooner.
-pub fn start_accounts(cluster_control: &Arc<ClusterControl>, store: Arc<dyn Store>, config: &Config) {
+/// Begins to compare accounts with their rows. For a store without a change feed, which says it
+/// sooner.
+pub fn start_accounts(
+    cluster_control: &Arc<ClusterControl>,
+    store: Arc<dyn Store>,
+    config: &Config,
+) {
     let (node, every) = (cluster_control.clone(), config.auth.recheck_ms.duration());
     actix_rt::spawn(async move {
         let mut log = FailureLog::new("accounts");
@@ -49,8 +54,8 @@ pub fn start_accounts(cluster_control: &Arc<ClusterControl>, store: Arc<dyn Stor
 }
 
 /// Has the sessions of disabled users prove again who they are. Their own look decides: between the
-/// query and that look the account may have been enabled again. One query by primary key for each 500
-/// users connected, one after the other.
+/// query and that look the account may have been enabled again. One query by primary key for each
+/// 500 users connected, one after the other.
 async fn recheck_disabled(node: &ClusterControl, store: &dyn Store) -> Result<(), StoreError> {
     let users: Vec<UserId> = node.sessions.users();
     for chunk in users.chunks(CHUNK) {
@@ -71,7 +76,10 @@ pub(super) struct FailureLog {
 
 impl FailureLog {
     pub(super) fn new(what: &'static str) -> Self {
-        Self { what, failed: false }
+        Self {
+            what,
+            failed: false,
+        }
     }
 
     pub(super) fn note(&mut self, result: Result<(), StoreError>) {

@@ -5,9 +5,9 @@ use actix::prelude::*;
 
 /// Starts an actor in `arbiter` whose mailbox holds `mailbox` messages at once.
 ///
-/// actix's own `start_in_arbiter` gives every actor a mailbox of 16, which the actor can change when
-/// its thread gets to it. Until then the address is out and refuses what is more: of 60 users who
-/// opened a room together, 14 were answered that it was busy.
+/// actix's own `start_in_arbiter` gives every actor a mailbox of 16, which the actor can change
+/// when its thread gets to it. Until then the address is out and refuses what is more: of 60 users
+/// who opened a room together, 14 were answered that it was busy.
 pub fn start_in_arbiter<A>(
     arbiter: &ArbiterHandle,
     mailbox: usize,
@@ -59,7 +59,9 @@ mod tests {
         let (counted, counts) = mpsc::channel();
         let counter = start_in_arbiter(&thread.handle(), 100, move |_| Counter(counted));
         for n in 0..100 {
-            counter.try_send(Count(n)).unwrap_or_else(|_| panic!("message {n} was refused"));
+            counter
+                .try_send(Count(n))
+                .unwrap_or_else(|_| panic!("message {n} was refused"));
         }
         drop(release);
         let received: Vec<u32> = counts.iter().take(100).collect();

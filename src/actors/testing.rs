@@ -16,7 +16,9 @@ use super::hub::Hub;
 use super::live_room::{RoomServices, room_settings};
 use super::persister::{Persister, PersisterPort};
 use super::registry::{Registry, Rooms};
-use super::session::{Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub};
+use super::session::{
+    Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub,
+};
 use super::{ClusterControl, NodeIdentity, Operations};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
@@ -24,7 +26,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, Millis};
-use crate::domain::{Action, Coins, GiftId, LiveId, LiveStatus, NodeId, Principal, RequestId, Role, Scope, Timestamp};
+use crate::domain::{
+    Action, Coins, GiftId, LiveId, LiveStatus, NodeId, Principal, RequestId, Role, Scope, Timestamp,
+};
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
 use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
@@ -32,7 +36,16 @@ use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
 /// Changes the status of a live behind its room's back.
 pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at: Timestamp) {
     let (scope, action) = (Scope::Live(live), Action::SetStatus(status));
-    store.perform(ActionRecord::new(Principal::Operator, Role::Operator, scope, action, at)).await.unwrap();
+    store
+        .perform(ActionRecord::new(
+            Principal::Operator,
+            Role::Operator,
+            scope,
+            action,
+            at,
+        ))
+        .await
+        .unwrap();
 }
 
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -60,18 +73,39 @@ impl Node {
         change(&mut config);
         let config = Arc::new(config);
         let dir = TempDir::new().unwrap();
-        let store = SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default()).await.unwrap();
+        let store = SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default())
+            .await
+            .unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now = clock.now();
-        let owner = store.create_user("owner".into(), None, String::new(), now).await.unwrap().unwrap().id;
-        let row = store.create_live(owner, "a live".into(), "/c.png".into(), "k".repeat(20), now).await.unwrap();
+        let owner = store
+            .create_user("owner".into(), None, String::new(), now)
+            .await
+            .unwrap()
+            .unwrap()
+            .id;
+        let row = store
+            .create_live(owner, "a live".into(), "/c.png".into(), "k".repeat(20), now)
+            .await
+            .unwrap();
         let live = row.live.id;
         set_status(&*store, live, LiveStatus::OnAir, now).await;
-        let gift = store.create_gift("rose".into(), "/rose.svg".into(), Coins::new(7), now).await.unwrap().gift.id;
+        let gift = store
+            .create_gift("rose".into(), "/rose.svg".into(), Coins::new(7), now)
+            .await
+            .unwrap()
+            .gift
+            .id;
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let tokens = Arc::new(StoreTokens::new(store.clone()));
-        let auth = Arc::new(Auth::new("a secret of a test", 3_600, tokens, store.clone(), clock.clone()));
+        let auth = Arc::new(Auth::new(
+            "a secret of a test",
+            3_600,
+            tokens,
+            store.clone(),
+            clock.clone(),
+        ));
         let arbiter = Arbiter::new().handle();
         let persister = Persister::start_in(&arbiter, store.clone(), &config.limits);
         let room_services = RoomServices {
@@ -84,10 +118,20 @@ impl Node {
             clock: clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
-        let rooms = Rooms::new(Registry::start_here(arbiters, store.clone(), room_services), Arc::new(MemoryBroker));
-        let (directory, nodes) = (Arc::new(SessionDirectory::new(NodeId(0))), Arc::new(SingleNode));
+        let rooms = Rooms::new(
+            Registry::start_here(arbiters, store.clone(), room_services),
+            Arc::new(MemoryBroker),
+        );
+        let (directory, nodes) = (
+            Arc::new(SessionDirectory::new(NodeId(0))),
+            Arc::new(SingleNode),
+        );
         let cluster_control = Arc::new(ClusterControl {
-            identity: NodeIdentity { name: "test".into(), address: "127.0.0.1:0".into(), started_at: now },
+            identity: NodeIdentity {
+                name: "test".into(),
+                address: "127.0.0.1:0".into(),
+                started_at: now,
+            },
             sessions: directory.clone(),
             rooms: rooms.clone(),
             catalogue,
@@ -95,11 +139,34 @@ impl Node {
             nodes: nodes.clone(),
             clock: clock.clone(),
         });
-        let operations = Arc::new(Operations::new(store.clone(), cluster_control, clock.clone()));
-        let services =
-            Arc::new(SessionServices { auth, rooms: rooms.clone(), directory, nodes, operations, config, clock });
-        let hub = Arc::new(WorkerHub { id: 0, hub: Hub::start_here(Duration::from_secs(5)) });
-        Self { dir, store, rooms, persister, services, live, gift, hub }
+        let operations = Arc::new(Operations::new(
+            store.clone(),
+            cluster_control,
+            clock.clone(),
+        ));
+        let services = Arc::new(SessionServices {
+            auth,
+            rooms: rooms.clone(),
+            directory,
+            nodes,
+            operations,
+            config,
+            clock,
+        });
+        let hub = Arc::new(WorkerHub {
+            id: 0,
+            hub: Hub::start_here(Duration::from_secs(5)),
+        });
+        Self {
+            dir,
+            store,
+            rooms,
+            persister,
+            services,
+            live,
+            gift,
+            hub,
+        }
     }
 
     pub fn database(&self) -> PathBuf {
@@ -109,12 +176,25 @@ impl Node {
     /// A plain JSON session of a new user with 100 coins.
     pub async fn guest(&self, name: &str) -> Guest {
         let now = self.services.clock.now();
-        let user = self.store.create_user(name.into(), None, String::new(), now).await.unwrap().unwrap();
+        let user = self
+            .store
+            .create_user(name.into(), None, String::new(), now)
+            .await
+            .unwrap()
+            .unwrap();
         let request_id = RequestId::parse(&format!("seed-{name}")).unwrap();
-        let grant = CoinGrant { user_id: user.id, delta: Coins::new(100), request_id, at: now };
+        let grant = CoinGrant {
+            user_id: user.id,
+            delta: Coins::new(100),
+            request_id,
+            at: now,
+        };
         self.store.grant(grant).await.unwrap();
         let token = self.services.auth.start_session(&user).await.unwrap();
-        let outbox = Outbox::new(OutboxLimits { packets_max: 256, bytes_max: 262_144 });
+        let outbox = Outbox::new(OutboxLimits {
+            packets_max: 256,
+            bytes_max: 262_144,
+        });
         let session = Session::begin(SessionStart {
             codec: Codec::PlainJson,
             socket_id: name.into(),
@@ -125,7 +205,12 @@ impl Node {
             address: Ipv4Addr::LOCALHOST.into(),
             seat: Box::new(()),
         });
-        Guest { session, outbox, live: self.live, read: Vec::new() }
+        Guest {
+            session,
+            outbox,
+            live: self.live,
+            read: Vec::new(),
+        }
     }
 }
 
@@ -140,8 +225,14 @@ impl Guest {
     pub async fn say(&self, id: i64, event: &str, mut data: Value) {
         data["live_id"] = json!(self.live.get());
         let text = json!({"id": id, "event": event, "data": data}).to_string();
-        #[expect(clippy::disallowed_methods, reason = "one at a time, as every transport does")]
-        self.session.send(Received(Inbound::Text(text))).await.unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one at a time, as every transport does"
+        )]
+        self.session
+            .send(Received(Inbound::Text(text)))
+            .await
+            .unwrap();
     }
 
     /// Says something and waits for the answer.
@@ -170,10 +261,14 @@ impl Guest {
             let mut packets = Vec::new();
             let drained = poll_fn(|cx| self.outbox.poll_drain(cx, DrainLimits::ALL, &mut packets));
             let drained = timeout(WAIT_MAX, drained).await;
-            let drained = drained.unwrap_or_else(|_| panic!("waited too long; read so far: {:?}", self.read));
-            drained.unwrap_or_else(|reason| panic!("session ended: {reason:?}; read so far: {:?}", self.read));
+            let drained =
+                drained.unwrap_or_else(|_| panic!("waited too long; read so far: {:?}", self.read));
+            drained.unwrap_or_else(|reason| {
+                panic!("session ended: {reason:?}; read so far: {:?}", self.read)
+            });
             let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
-            self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
+            self.read
+                .extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
         }
     }
 
@@ -181,14 +276,19 @@ impl Guest {
     pub fn unread(&mut self) -> Vec<Value> {
         let mut packets = Vec::new();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        while let std::task::Poll::Ready(Ok(())) = self.outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
+        while let std::task::Poll::Ready(Ok(())) =
+            self.outbox
+                .poll_drain(&mut cx, DrainLimits::ALL, &mut packets)
+        {}
         let payloads = packets.iter().filter_map(crate::outbox::Packet::payload);
-        self.read.extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
+        self.read
+            .extend(payloads.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
         std::mem::take(&mut self.read)
     }
 }
 
-/// A short grace, nothing that happens after minutes only, and limits that no test meets unless it asks for them.
+/// A short grace, nothing that happens after minutes only, and limits that no test meets unless it
+/// asks for them.
 fn config_of_tests() -> Config {
     let minutes = Millis::new(600_000);
     let mut config = Config::default();

@@ -11,9 +11,9 @@ const PER_THREAD: usize = 8;
 /// Descriptors for everything else: logs, the database's files, the listener and the resolver.
 const OTHERS: usize = 48;
 
-/// Raises the soft limit of open files to the hard one, and lowers the limits of connections to what
-/// that allows: a quarter for HTTP at most, the rest for WebSockets. With no descriptor left nobody can
-/// connect, since a connection must be accepted before another one can be closed for it.
+/// Raises the soft limit of open files to the hard one, and lowers the limits of connections to
+/// what that allows: a quarter for HTTP at most, the rest for WebSockets. With no descriptor left
+/// nobody can connect, since a connection must be accepted before another one can be closed for it.
 pub(super) fn within_limit(config: &Config) -> Config {
     let mut config = config.clone();
     let files_max = match rlimit::increase_nofile_limit(u64::MAX) {
@@ -24,8 +24,14 @@ pub(super) fn within_limit(config: &Config) -> Config {
         }
     };
     info!("open files: limit={files_max}");
-    let Some(fitting) = fitting(&config, files_max) else { return config };
-    let LimitsConfig { connections, http_connections, .. } = fitting;
+    let Some(fitting) = fitting(&config, files_max) else {
+        return config;
+    };
+    let LimitsConfig {
+        connections,
+        http_connections,
+        ..
+    } = fitting;
     let lowered = format!(
         "open files limit is lower than the limits of connections need: limit={files_max} connections={connections} http_connections={http_connections}"
     );
@@ -69,8 +75,14 @@ mod tests {
         assert!(fitting(&config, 1_000_000).is_none(), "there are enough");
         for files_max in [0, 64, 400, 4_096, 65_536] {
             let limits = fitting(&config, files_max).expect("there are too few");
-            assert!(limits.http_connections >= 1 && limits.connections >= 1, "{files_max}");
-            assert!(limits.http_connections + limits.connections <= files_max.max(2), "{files_max}");
+            assert!(
+                limits.http_connections >= 1 && limits.connections >= 1,
+                "{files_max}"
+            );
+            assert!(
+                limits.http_connections + limits.connections <= files_max.max(2),
+                "{files_max}"
+            );
         }
     }
 
@@ -80,6 +92,9 @@ mod tests {
         config.limits.connections = 200;
         config.limits.http_connections = 100;
         assert!(fitting(&config, 1_024).is_none());
-        assert!(!is_default(&config.limits), "a warning where they do not fit");
+        assert!(
+            !is_default(&config.limits),
+            "a warning where they do not fit"
+        );
     }
 }

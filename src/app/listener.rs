@@ -10,7 +10,9 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol as HttpVersion};
 use actix_server::{Server, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, web};
 use log::error;
@@ -22,7 +24,9 @@ use crate::actors::hub::Hub;
 use crate::actors::session::WorkerHub;
 use crate::config::Config;
 use crate::http::{self, ApiState};
-use crate::transport::{self, Connections, HttpStream, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TransportState};
+use crate::transport::{
+    self, Connections, HttpStream, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TransportState,
+};
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
 const BACKLOG: i32 = 4_096;
@@ -39,7 +43,10 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn fault(&self, source: io::Error) -> StartError {
-        StartError::Listen { address: self.address, source }
+        StartError::Listen {
+            address: self.address,
+            source,
+        }
     }
 }
 
@@ -47,7 +54,11 @@ impl Listener {
 pub(super) fn bind(config: &Config) -> Result<Listener, StartError> {
     let wanted = SocketAddr::new(config.server.host, config.server.port);
     let bound = || {
-        let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(wanted),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         // A server that is started again need not wait for the connections of the one before.
         socket.set_reuse_address(true)?;
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
@@ -60,15 +71,22 @@ pub(super) fn bind(config: &Config) -> Result<Listener, StartError> {
         let address = socket.local_addr()?;
         Ok(Listener { socket, address })
     };
-    bound().map_err(|source| StartError::Listen { address: wanted, source })
+    bound().map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })
 }
 
-/// The kernel resets a connection whose peer reads nothing for this long. Without it, one that we closed
-/// would hold its send buffer for as long as the peer likes. No shorter than any heartbeat allows.
+/// The kernel resets a connection whose peer reads nothing for this long. Without it, one that we
+/// closed would hold its send buffer for as long as the peer likes. No shorter than any heartbeat
+/// allows.
 #[cfg(target_os = "linux")]
 fn peer_timeout(config: &Config) -> Duration {
-    let engine = config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration();
-    engine.max(config.websocket.idle_timeout_ms.duration()).max(config.server.stall_timeout_ms.duration())
+    let engine =
+        config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration();
+    engine
+        .max(config.websocket.idle_timeout_ms.duration())
+        .max(config.server.stall_timeout_ms.duration())
 }
 
 /// Serves connections from now on.
@@ -84,18 +102,31 @@ pub(super) fn listen(
     let slow_after = config.outbox.slow_after_ms.duration();
     let head_timeout = config.server.head_timeout_ms.duration();
     // `Connections` closes idle connections; actix-http would set a timer for each response.
-    let keep_alive = if config.server.keep_alive_ms.get() == 0 { KeepAlive::Disabled } else { KeepAlive::Os };
+    let keep_alive = if config.server.keep_alive_ms.get() == 0 {
+        KeepAlive::Disabled
+    } else {
+        KeepAlive::Os
+    };
     let hubs_count = Arc::new(AtomicUsize::new(0));
-    // As actix-web's HttpServer does, which cannot count connections or hand over that of a WebSocket.
+    // As actix-web's HttpServer does, which cannot count connections or hand over that of a
+    // WebSocket.
     let server = Server::build()
         .workers(config.server.workers.get())
-        .max_concurrent_connections(config.limits.http_connections.saturating_add(CONNECTIONS_SPARE))
+        .max_concurrent_connections(
+            config
+                .limits
+                .http_connections
+                .saturating_add(CONNECTIONS_SPARE),
+        )
         .shutdown_timeout(1)
         .disable_signals()
         .listen("liveroom", socket, move || {
             // Runs once on each worker thread: this is where the thread gets its hub.
             let id = hubs_count.fetch_add(1, Ordering::Relaxed);
-            let hub = Arc::new(WorkerHub { id, hub: Hub::start_here(slow_after) });
+            let hub = Arc::new(WorkerHub {
+                id,
+                hub: Hub::start_here(slow_after),
+            });
             let web_app = WebApp::new()
                 .app_data(web::Data::from(hub.clone()))
                 .configure(|cfg| transport::configure(cfg, &transport))
@@ -105,8 +136,9 @@ pub(super) fn listen(
             // Only `url_for` would need the address of the server, which this leaves out.
             let web_app = map_config(web_app, |()| AppConfig::default());
             let of_request = connections.clone();
-            let web_app =
-                apply_fn_factory(web_app, move |request, service: &_| transport::track(request, service, &of_request));
+            let web_app = apply_fn_factory(web_app, move |request, service: &_| {
+                transport::track(request, service, &of_request)
+            });
             let transport = transport.clone();
             let upgrades = fn_service(move |(request, connection)| {
                 transport::upgrade(request, connection, transport.clone(), hub.clone())

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Logins that may wait for one permit. A hash takes tens of milliseconds, so one further back would
-/// wait longer than a login may take.
+/// Logins that may wait for one permit. A hash takes tens of milliseconds, so one further back
+/// would wait longer than a login may take.
 const LOGINS_WAITING_PER_PERMIT: usize = 64;
 
 /// Registrations that may wait for one permit. Fewer, since they wait for logins too.
@@ -48,9 +48,16 @@ impl HashPermits {
     /// `count`: permits, at least 1.
     pub fn new(count: usize) -> Self {
         let count = count.max(1);
-        let state =
-            PermitQueues { free: count, logins: VecDeque::new(), registrations: VecDeque::new(), logins_in_a_row: 0 };
-        Self { state: Arc::new(Mutex::new(state)), count }
+        let state = PermitQueues {
+            free: count,
+            logins: VecDeque::new(),
+            registrations: VecDeque::new(),
+            logins_in_a_row: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            count,
+        }
     }
 
     /// Waits for a permit, at most for `wait`. `None`: none became free, or too many wait already.
@@ -59,11 +66,15 @@ impl HashPermits {
             let mut state = self.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Some(HashPermit { permits: self.clone() });
+                return Some(HashPermit {
+                    permits: self.clone(),
+                });
             }
             let (queue, per_permit) = match purpose {
                 HashPurpose::Login => (&mut state.logins, LOGINS_WAITING_PER_PERMIT),
-                HashPurpose::Registration => (&mut state.registrations, REGISTRATIONS_WAITING_PER_PERMIT),
+                HashPurpose::Registration => {
+                    (&mut state.registrations, REGISTRATIONS_WAITING_PER_PERMIT)
+                }
             };
             queue.retain(|waiter| !waiter.is_closed());
             if queue.len() >= per_permit * self.count {
@@ -100,7 +111,9 @@ impl PermitQueues {
 }
 
 /// The first waiter that has not given up.
-fn next_open(queue: &mut VecDeque<oneshot::Sender<HashPermit>>) -> Option<oneshot::Sender<HashPermit>> {
+fn next_open(
+    queue: &mut VecDeque<oneshot::Sender<HashPermit>>,
+) -> Option<oneshot::Sender<HashPermit>> {
     std::iter::from_fn(|| queue.pop_front()).find(|waiter| !waiter.is_closed())
 }
 
@@ -114,7 +127,9 @@ impl Drop for HashPermit {
         };
         if let Some(waiter) = next {
             // A waiter that gave up at this moment drops the permit, which is then passed on again.
-            let _ = waiter.send(HashPermit { permits: self.permits.clone() });
+            let _ = waiter.send(HashPermit {
+                permits: self.permits.clone(),
+            });
         }
     }
 }
@@ -181,7 +196,13 @@ mod tests {
             assert!((&mut waiter).now_or_never().is_none());
             queued.push(waiter);
         }
-        assert!(matches!(permits.take(HashPurpose::Registration, LONG).now_or_never(), Some(None)), "refused at once");
+        assert!(
+            matches!(
+                permits.take(HashPurpose::Registration, LONG).now_or_never(),
+                Some(None)
+            ),
+            "refused at once"
+        );
         waiting!(login, permits, HashPurpose::Login);
         // A waiter that gives up leaves room for another.
         queued.pop();
@@ -209,8 +230,18 @@ mod tests {
     async fn waiting_has_an_end() {
         let permits = HashPermits::new(1);
         let held = permits.take(HashPurpose::Login, LONG).await.unwrap();
-        assert!(permits.take(HashPurpose::Login, Duration::from_millis(10)).await.is_none());
+        assert!(
+            permits
+                .take(HashPurpose::Login, Duration::from_millis(10))
+                .await
+                .is_none()
+        );
         drop(held);
-        assert!(permits.take(HashPurpose::Login, LONG).now_or_never().is_some());
+        assert!(
+            permits
+                .take(HashPurpose::Login, LONG)
+                .now_or_never()
+                .is_some()
+        );
     }
 }

@@ -7,12 +7,13 @@ use futures_util::future::{BoxFuture, ready};
 use rand::RngExt;
 
 use crate::domain::{
-    ActionEntry, BoundedMap, EntryContent, EntryKey, Epoch, LiveId, NodeId, Offset, Position, PresenceChange,
-    RoomEvent, Sequenced, Timestamp, UserId,
+    ActionEntry, BoundedMap, EntryContent, EntryKey, Epoch, LiveId, NodeId, Offset, Position,
+    PresenceChange, RoomEvent, Sequenced, Timestamp, UserId,
 };
 
 use super::{
-    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, RoomLog, RoomsAsked, Signal,
+    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, RoomLog,
+    RoomsAsked, Signal,
 };
 
 /// Keys of the newest actions that a room keeps, so that repeating one has no effect.
@@ -23,9 +24,22 @@ pub struct MemoryBroker;
 
 impl Broker for MemoryBroker {
     fn open(&self, _live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
-        let log = MemoryLog { epoch: new_epoch(), offset: 0, actions: BoundedMap::new(ACTIONS_MAX) };
-        let position = Position { epoch: log.epoch.clone(), offset: 0 };
-        ready(OpenedLog { log: Box::new(log), position, recent: Vec::new(), peers: Vec::new() }).boxed()
+        let log = MemoryLog {
+            epoch: new_epoch(),
+            offset: 0,
+            actions: BoundedMap::new(ACTIONS_MAX),
+        };
+        let position = Position {
+            epoch: log.epoch.clone(),
+            offset: 0,
+        };
+        ready(OpenedLog {
+            log: Box::new(log),
+            position,
+            recent: Vec::new(),
+            peers: Vec::new(),
+        })
+        .boxed()
     }
 
     fn is_shared(&self) -> bool {
@@ -45,7 +59,10 @@ impl Broker for MemoryBroker {
 pub(super) fn new_epoch() -> Epoch {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut rng = rand::rng();
-    (0..19).map(|_| char::from(DIGITS[rng.random_range(0..DIGITS.len())])).collect::<String>().into()
+    (0..19)
+        .map(|_| char::from(DIGITS[rng.random_range(0..DIGITS.len())]))
+        .collect::<String>()
+        .into()
 }
 
 struct MemoryLog {
@@ -59,7 +76,11 @@ impl RoomLog for MemoryLog {
 
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced> {
         self.offset += 1;
-        Some(Sequenced { epoch: self.epoch.clone(), offset: self.offset, event })
+        Some(Sequenced {
+            epoch: self.epoch.clone(),
+            offset: self.offset,
+            event,
+        })
     }
 
     fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
@@ -101,7 +122,11 @@ impl Nodes for SingleNode {
     fn device_closed(&self, _user: UserId) {}
 
     fn reports(&self, own: NodeReport, _asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
-        ready(NodeReports { answered: vec![own], silent: Vec::new() }).boxed()
+        ready(NodeReports {
+            answered: vec![own],
+            silent: Vec::new(),
+        })
+        .boxed()
     }
 
     fn alone_since(&self) -> Option<Timestamp> {

@@ -1,8 +1,9 @@
-//! The state that nodes share: the order of a room's events, the users in a room, the current token of each user,
-//! and signals to all nodes.
+//! The state that nodes share: the order of a room's events, the users in a room, the current token
+//! of each user, and signals to all nodes.
 //!
-//! Each port has one implementation in this process and one over Redis ([`redis`]). Rooms are written
-//! against an order that is decided elsewhere and later; with one node it is decided here and at once.
+//! Each port has one implementation in this process and one over Redis ([`redis`]). Rooms are
+//! written against an order that is decided elsewhere and later; with one node it is decided here
+//! and at once.
 
 mod memory;
 pub mod redis;
@@ -16,13 +17,14 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    ActionEntry, Control, GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position, PresenceChange, RoomEvent,
-    Sequenced, Timestamp, UserId,
+    ActionEntry, Control, GiftRecordId, LiveId, NodeId, Offset, PeerChange, Position,
+    PresenceChange, RoomEvent, Sequenced, Timestamp, UserId,
 };
 
 pub use memory::{MemoryBroker, SingleNode};
 pub use report::{
-    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked, RoomsPage, SilentNode,
+    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked,
+    RoomsPage, SilentNode,
 };
 pub use token_store::{ReadTokenOrigin, StoreTokens, TokenOrigin, TokenStore};
 
@@ -37,8 +39,8 @@ pub trait Broker: Send + Sync {
     /// Whether another node has the room; `None` if that cannot be known now.
     fn is_open_elsewhere(&self, live_id: LiveId) -> BoxFuture<'static, Option<bool>>;
 
-    /// Appends the entry of an action to the log of a room, whether that is open here, elsewhere or nowhere.
-    /// Repeating it has no effect: the log knows its key.
+    /// Appends the entry of an action to the log of a room, whether that is open here, elsewhere or
+    /// nowhere. Repeating it has no effect: the log knows its key.
     fn append(&self, live_id: LiveId, entry: ActionEntry) -> BoxFuture<'static, Appended>;
 }
 
@@ -67,27 +69,27 @@ pub struct OpenedLog {
 /// The order of one room, as one node sees it, and the way to the other nodes that have the room.
 /// Closed by dropping it.
 pub trait RoomLog: Send {
-    /// Sets the receiver of the log, which is called from any thread with entries that come later or from other
-    /// nodes. Entries since the log was opened are delivered at once.
+    /// Sets the receiver of the log, which is called from any thread with entries that come later
+    /// or from other nodes. Entries since the log was opened are delivered at once.
     fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>);
 
     /// Appends an event. Returns it sequenced, or `None` when it will come as [`FromLog`].
     fn append(&mut self, event: RoomEvent) -> Option<Sequenced>;
 
-    /// Appends the entry of an action, unless its key was appended before. Returns the entry that the room applies
-    /// now; `None` when it comes as [`FromLog`], or came before. A control may be applied here alone:
-    /// [`Broker::append`] puts it in the log.
+    /// Appends the entry of an action, unless its key was appended before. Returns the entry that
+    /// the room applies now; `None` when it comes as [`FromLog`], or came before. A control may be
+    /// applied here alone: [`Broker::append`] puts it in the log.
     fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry>;
 
     /// Whether a comment may be appended. False while too many events wait to be ordered.
     fn can_append(&self) -> bool;
 
-    /// Acknowledges events that the log delivered. The number of delivered events that are not acknowledged is
-    /// bounded.
+    /// Acknowledges events that the log delivered. The number of delivered events that are not
+    /// acknowledged is bounded.
     fn ack(&mut self, events_count: usize);
 
-    /// Sets how long events may gather before they are appended together: as long as the room gathers events
-    /// before it delivers them.
+    /// Sets how long events may gather before they are appended together: as long as the room
+    /// gathers events before it delivers them.
     fn set_batch_window(&mut self, window: Duration);
 
     /// Publishes presence changes of this node to the others.
@@ -120,16 +122,17 @@ pub enum FromLog {
     GiftKnown(GiftRecordId, Option<Offset>),
     /// Presence changes of other nodes.
     Peers(Vec<PeerChange>),
-    /// The users online are to be published once more: what other services read may be missing, or expires.
+    /// The users online are to be published once more: what other services read may be missing, or
+    /// expires.
     UsersWanted,
 }
 
-/// The place of a `/ws` connection among those of its user. A later connection has a higher ticket, and no two tickets
-/// are equal.
+/// The place of a `/ws` connection among those of its user. A later connection has a higher ticket,
+/// and no two tickets are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceTicket {
-    /// When the connection opened, in milliseconds since the Unix epoch, or later: higher than any ticket that its node
-    /// knew.
+    /// When the connection opened, in milliseconds since the Unix epoch, or later: higher than any
+    /// ticket that its node knew.
     pub at: i64,
     pub node: u64,
 }
@@ -139,10 +142,11 @@ pub struct DeviceTicket {
 pub enum Signal {
     /// The tokens or the account of this user changed: its sessions must authenticate again.
     Recheck(UserId),
-    /// This user has a `/ws` connection, and only one device is allowed: the one with the highest ticket. Nodes of the
-    /// version before give none.
+    /// This user has a `/ws` connection, and only one device is allowed: the one with the highest
+    /// ticket. Nodes of the version before give none.
     OtherDevice(UserId, Option<DeviceTicket>),
-    /// Between this version and the one before, which reads no controls: this version finds its kicks in the log.
+    /// Between this version and the one before, which reads no controls: this version finds its
+    /// kicks in the log.
     Kick { live_id: LiveId, user: UserId },
     /// The catalogue has a new gift, or may have: this node was partitioned for a while.
     CatalogueChanged,
@@ -150,8 +154,8 @@ pub enum Signal {
 
 /// The other nodes.
 pub trait Nodes: Send + Sync {
-    /// Signals all other nodes. Best effort: a node that is cut off now does not receive it, and finds the change
-    /// when it compares again.
+    /// Signals all other nodes. Best effort: a node that is cut off now does not receive it, and
+    /// finds the change when it compares again.
     fn signal(&self, signal: Signal);
 
     /// Notes that a user has a `/ws` connection here, or one less.
@@ -164,6 +168,7 @@ pub trait Nodes: Send + Sync {
     /// Since when this node is partitioned from the others; `None`: it is not.
     fn alone_since(&self) -> Option<Timestamp>;
 
-    /// Notifies the others that this node stops: its users are removed there unless they come back elsewhere.
+    /// Notifies the others that this node stops: its users are removed there unless they come back
+    /// elsewhere.
     fn leave(&self) -> BoxFuture<'static, ()>;
 }

@@ -10,7 +10,8 @@ pub const ROOMS_PAGE_MAX: u32 = 100;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomsAsked {
-    /// All rooms. Nodes of an older version ask for a report without saying which rooms, and expect all.
+    /// All rooms. Nodes of an older version ask for a report without saying which rooms, and expect
+    /// all.
     #[default]
     All,
     /// How many there are, and none of them.
@@ -62,7 +63,13 @@ impl From<Map<String, Value>> for LaterFields {
             bytes += name.len() + value.to_string().len();
             bytes <= Self::BYTES_MAX
         };
-        Self(fields.into_iter().take(Self::COUNT_MAX).take_while(fits).collect())
+        Self(
+            fields
+                .into_iter()
+                .take(Self::COUNT_MAX)
+                .take_while(fits)
+                .collect(),
+        )
     }
 }
 
@@ -81,10 +88,11 @@ pub struct NodeReport {
     pub sessions: usize,
     /// Writes that wait for the store.
     pub writes_queued: usize,
-    /// The rooms that were asked for, by live id. A node of an older version always lists all its rooms.
+    /// The rooms that were asked for, by live id. A node of an older version always lists all its
+    /// rooms.
     pub rooms: Vec<RoomReport>,
-    /// Set if the node has rooms behind this page: the last live id that the page covers. A room that did not answer
-    /// is covered though it is not listed.
+    /// Set if the node has rooms behind this page: the last live id that the page covers. A room
+    /// that did not answer is covered though it is not listed.
     #[serde(default)]
     pub next_after: Option<i64>,
     /// Set if [`RoomsAsked::Totals`] was asked for, but not by a node of an older version.
@@ -166,12 +174,19 @@ mod tests {
         let read = |text: &Value| serde_json::from_value::<NodeReport>(text.clone()).unwrap();
         let report = read(&text);
         let written = serde_json::to_value(&report).unwrap();
-        assert_eq!((&written["muted"], &written["load"]), (&json!(3), &json!({"one": 0.5})));
+        assert_eq!(
+            (&written["muted"], &written["load"]),
+            (&json!(3), &json!({"one": 0.5}))
+        );
         assert_eq!(read(&written), report);
         assert_eq!(report.later.without(&["load"]).0.len(), 1);
 
         text["much"] = "x".repeat(LaterFields::BYTES_MAX).into();
-        assert_eq!(read(&text).later.0.keys().collect::<Vec<_>>(), ["load"], "the next by name is too long");
+        assert_eq!(
+            read(&text).later.0.keys().collect::<Vec<_>>(),
+            ["load"],
+            "the next by name is too long"
+        );
         text["much"] = json!(0);
         for number in 0..100 {
             text[format!("field {number}")] = json!(number);

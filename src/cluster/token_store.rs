@@ -13,7 +13,12 @@ use crate::storage::{Store, StoreError, StoredToken};
 
 /// Keeps one current token a user: a login replaces it, a logout clears it.
 pub trait TokenStore: Send + Sync {
-    fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn replace(
+        &self,
+        user: UserId,
+        token: &str,
+        at: Timestamp,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
     fn clear(&self, user: UserId, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
     /// Whether this token is the user's current one. False for a user without a token.
     fn is_current(&self, user: UserId, token: &str) -> BoxFuture<'_, Result<bool, StoreError>>;
@@ -21,8 +26,8 @@ pub trait TokenStore: Send + Sync {
     fn invalidate(&self, user: UserId);
     /// Any token may have changed.
     fn invalidate_all(&self);
-    /// `Some` while this node is notified when a token changes, whoever changes it. The number changes whenever a
-    /// notification may have been missed.
+    /// `Some` while this node is notified when a token changes, whoever changes it. The number
+    /// changes whenever a notification may have been missed.
     fn invalidation_epoch(&self) -> Option<u64> {
         None
     }
@@ -40,12 +45,13 @@ pub struct TokenOrigin {
 /// Reads the origin of a token; `None` if it is not one, or signed with another secret.
 pub type ReadTokenOrigin = Arc<dyn Fn(&str) -> Option<TokenOrigin> + Send + Sync>;
 
-/// Users remembered at most, about 150 bytes each. Beyond, the oldest answer goes, which expires first, and the
-/// next check of that user asks the store again.
+/// Users remembered at most, about 150 bytes each. Beyond, the oldest answer goes, which expires
+/// first, and the next check of that user asks the store again.
 const CACHED_USERS_MAX: usize = 100_000;
 
-/// How long an answer of the store is trusted where nothing notifies this node: the longest that a token which
-/// another process replaced stays good. A token that differs from a remembered one is asked for again at once.
+/// How long an answer of the store is trusted where nothing notifies this node: the longest that a
+/// token which another process replaced stays good. A token that differs from a remembered one is
+/// asked for again at once.
 const CACHED_FOR: Duration = Duration::from_secs(5);
 
 /// Tokens in the store, as digests: a stolen copy of the database does not let its thief log in.
@@ -63,31 +69,42 @@ pub(super) struct KnownToken {
 
 impl StoreTokens {
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, cache: Mutex::new(Cache::new(CACHED_USERS_MAX)) }
+        Self {
+            store,
+            cache: Mutex::new(Cache::new(CACHED_USERS_MAX)),
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        // Each change of the cache is a single insert or remove: nothing is half done after a panic.
+        // Each change of the cache is a single insert or remove: nothing is half done after a
+        // panic.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The user's token in the store. Asks the store unless the remembered answer is `digest`: only a
-    /// token that is current may be judged by an answer of some seconds ago.
+    /// The user's token in the store. Asks the store unless the remembered answer is `digest`: only
+    /// a token that is current may be judged by an answer of some seconds ago.
     pub(super) async fn known(&self, user: UserId, digest: &str) -> Result<KnownToken, StoreError> {
         let remembered = self.cache().known(user, Instant::now());
         if let Some(token) = remembered
             && token.digest.as_deref() == Some(digest)
         {
-            return Ok(KnownToken { token: Some(token), is_fresh: false });
+            return Ok(KnownToken {
+                token: Some(token),
+                is_fresh: false,
+            });
         }
-        Ok(KnownToken { token: self.fresh(user).await?, is_fresh: true })
+        Ok(KnownToken {
+            token: self.fresh(user).await?,
+            is_fresh: true,
+        })
     }
 
     /// The user's token in the store now.
     pub(super) async fn fresh(&self, user: UserId) -> Result<Option<StoredToken>, StoreError> {
         let generation = self.cache().generation;
         let token = self.store.token(user).await?;
-        self.cache().remember(user, token.clone(), generation, Instant::now());
+        self.cache()
+            .remember(user, token.clone(), generation, Instant::now());
         Ok(token)
     }
 
@@ -98,7 +115,10 @@ impl StoreTokens {
         token: Option<&str>,
         at: Timestamp,
     ) -> Result<StoredToken, StoreError> {
-        let token = StoredToken { digest: token.map(digest), at };
+        let token = StoredToken {
+            digest: token.map(digest),
+            at,
+        };
         let result = self.store.set_token(user, token.digest.clone(), at).await;
         // Forgotten, not remembered: of two changes at once only the store knows which was the
         // later. And forgotten in any case: a call that failed may have been done all the same.
@@ -107,7 +127,11 @@ impl StoreTokens {
     }
 
     /// Removes what the store keeps of the user's token if that is still `expected`.
-    pub(super) async fn remove(&self, user: UserId, expected: StoredToken) -> Result<bool, StoreError> {
+    pub(super) async fn remove(
+        &self,
+        user: UserId,
+        expected: StoredToken,
+    ) -> Result<bool, StoreError> {
         let result = self.store.remove_token(user, expected).await;
         self.invalidate(user);
         result
@@ -115,7 +139,12 @@ impl StoreTokens {
 }
 
 impl TokenStore for StoreTokens {
-    fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn replace(
+        &self,
+        user: UserId,
+        token: &str,
+        at: Timestamp,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move { self.set(user, Some(&token), at).await.map(|_| ()) }.boxed()
     }
@@ -128,7 +157,9 @@ impl TokenStore for StoreTokens {
         let digest = digest(token);
         async move {
             let known = self.known(user, &digest).await?;
-            Ok(known.token.is_some_and(|token| token.digest == Some(digest)))
+            Ok(known
+                .token
+                .is_some_and(|token| token.digest == Some(digest)))
         }
         .boxed()
     }
@@ -167,11 +198,18 @@ struct Cache {
 
 impl Cache {
     fn new(users_max: usize) -> Self {
-        Self { users: BoundedMap::new(users_max), users_max, generation: 0 }
+        Self {
+            users: BoundedMap::new(users_max),
+            users_max,
+            generation: 0,
+        }
     }
 
     fn known(&self, user: UserId, now: Instant) -> Option<StoredToken> {
-        self.users.get(&user).filter(|cached| now < cached.expires_at).map(|cached| cached.token.clone())
+        self.users
+            .get(&user)
+            .filter(|cached| now < cached.expires_at)
+            .map(|cached| cached.token.clone())
     }
 
     fn forget(&mut self, user: UserId) {
@@ -190,7 +228,15 @@ impl Cache {
             return;
         }
         match token.filter(|token| token.digest.is_some()) {
-            Some(token) => _ = self.users.insert(user, Cached { token, expires_at: now + CACHED_FOR }),
+            Some(token) => {
+                _ = self.users.insert(
+                    user,
+                    Cached {
+                        token,
+                        expires_at: now + CACHED_FOR,
+                    },
+                )
+            }
             None => _ = self.users.remove(&user),
         }
     }
@@ -205,7 +251,10 @@ mod tests {
     }
 
     fn token(digest: &str) -> Option<StoredToken> {
-        Some(StoredToken { digest: Some(digest.into()), at: Timestamp(1) })
+        Some(StoredToken {
+            digest: Some(digest.into()),
+            at: Timestamp(1),
+        })
     }
 
     #[test]
@@ -213,7 +262,10 @@ mod tests {
         let mut cache = Cache::new(10);
         let now = Instant::now();
         cache.remember(user(1), token("a"), 0, now);
-        assert_eq!(cache.known(user(1), now + Duration::from_millis(4_999)), token("a"));
+        assert_eq!(
+            cache.known(user(1), now + Duration::from_millis(4_999)),
+            token("a")
+        );
         assert_eq!(cache.known(user(1), now + CACHED_FOR), None);
     }
 
@@ -232,7 +284,13 @@ mod tests {
     fn a_logout_that_the_store_answers_replaces_a_remembered_token() {
         let mut cache = Cache::new(10);
         let now = Instant::now();
-        for nothing in [None, Some(StoredToken { digest: None, at: Timestamp(2) })] {
+        for nothing in [
+            None,
+            Some(StoredToken {
+                digest: None,
+                at: Timestamp(2),
+            }),
+        ] {
             cache.remember(user(1), token("a"), 0, now);
             cache.remember(user(1), nothing, 0, now);
             assert_eq!(cache.known(user(1), now), None);
@@ -247,7 +305,11 @@ mod tests {
             cache.remember(user(id), token("a"), 0, now);
             assert!(cache.users.len() <= 3);
             assert_eq!(cache.known(user(id), now), token("a"));
-            assert_eq!(cache.known(user(2.max(id - 2)), now), token("a").filter(|_| id > 1), "the newest stay");
+            assert_eq!(
+                cache.known(user(2.max(id - 2)), now),
+                token("a").filter(|_| id > 1),
+                "the newest stay"
+            );
         }
         cache.forget_all();
         assert_eq!(cache.users.len(), 0);
@@ -255,6 +317,9 @@ mod tests {
 
     #[test]
     fn a_digest_is_sha_256_in_hex() {
-        assert_eq!(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

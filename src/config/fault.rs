@@ -13,7 +13,11 @@ pub struct ConfigFault {
 
 impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: found {}, expected {}", self.at, self.found, self.expected)
+        write!(
+            f,
+            "{}: found {}, expected {}",
+            self.at, self.found, self.expected
+        )
     }
 }
 

@@ -17,9 +17,9 @@ pub use fault::{ConfigFault, ConfigFaults};
 pub use reader::{Key, Origin};
 pub use relations::ValueCheck;
 pub use table::{
-    AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, EngineioConfig,
-    FanoutConfig, LimitsConfig, MediaConfig, OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig,
-    WebsocketConfig,
+    AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET,
+    DEVELOPMENT_MEDIA_SECRET, EngineioConfig, FanoutConfig, LimitsConfig, MediaConfig,
+    OutboxConfig, PresenceConfig, RoomsConfig, ServerConfig, StoreConfig, WebsocketConfig,
 };
 pub use value::{Millis, Network, Secret, StoreUrl, ThreadCount};
 
@@ -37,11 +37,14 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads the file at `path`, or `config.toml` of the working directory if there is one, and this
-    /// process's environment, and checks the values, also by `checks`.
+    /// Reads the file at `path`, or `config.toml` of the working directory if there is one, and
+    /// this process's environment, and checks the values, also by `checks`.
     pub fn load(path: Option<&Path>, checks: &[ValueCheck]) -> Result<Self, ConfigFaults> {
         let (env, mut faults) = own_variables(env::vars_os());
-        let file = match (path, fs::read_to_string(path.unwrap_or(Path::new(DEFAULT_PATH)))) {
+        let file = match (
+            path,
+            fs::read_to_string(path.unwrap_or(Path::new(DEFAULT_PATH))),
+        ) {
             (_, Ok(text)) => Some(text),
             (None, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
             (_, Err(error)) => {
@@ -54,7 +57,12 @@ impl LoadedConfig {
             }
         };
         let name = name_of(path);
-        Self::read(file.as_deref().map(|text| (name.as_str(), text)), env.into_iter(), checks, faults)
+        Self::read(
+            file.as_deref().map(|text| (name.as_str(), text)),
+            env.into_iter(),
+            checks,
+            faults,
+        )
     }
 
     /// Reads and checks the given sources: a file's name and text, and environment variables.
@@ -77,7 +85,14 @@ impl LoadedConfig {
         relations::check(&config, &mut reader);
         relations::check_values(&config, checks, &mut reader);
         faults.append(&mut reader.faults);
-        if faults.is_empty() { Ok(Self { config, entries: reader.entries }) } else { Err(ConfigFaults(faults)) }
+        if faults.is_empty() {
+            Ok(Self {
+                config,
+                entries: reader.entries,
+            })
+        } else {
+            Err(ConfigFaults(faults))
+        }
     }
 
     /// Every key there is, in the order of `config.toml`, with the origin of its value.
@@ -89,7 +104,10 @@ impl LoadedConfig {
 impl fmt::Display for LoadedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut section = "";
-        for ConfigEntry { key, origin, shown, .. } in &self.entries {
+        for ConfigEntry {
+            key, origin, shown, ..
+        } in &self.entries
+        {
             if key.section != section {
                 let gap = if section.is_empty() { "" } else { "\n" };
                 writeln!(f, "{gap}[{}]", key.section)?;
@@ -107,15 +125,20 @@ impl fmt::Display for LoadedConfig {
 }
 
 fn name_of(path: Option<&Path>) -> String {
-    path.unwrap_or(Path::new(DEFAULT_PATH)).display().to_string()
+    path.unwrap_or(Path::new(DEFAULT_PATH))
+        .display()
+        .to_string()
 }
 
 /// The variables of this program, and a fault for each that is not Unicode.
-fn own_variables(all: impl Iterator<Item = (OsString, OsString)>) -> (Vec<(String, String)>, Vec<ConfigFault>) {
+fn own_variables(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> (Vec<(String, String)>, Vec<ConfigFault>) {
     let mut ours = Vec::new();
     let mut faults = Vec::new();
     for (name, value) in all {
-        // Names of this program are ASCII: one that is not Unicode is another program's, or unknown as it is shown.
+        // Names of this program are ASCII: one that is not Unicode is another program's, or unknown
+        // as it is shown.
         let name = name.to_string_lossy().into_owned();
         if !name.starts_with(ENV_PREFIX) {
             continue;

@@ -71,15 +71,27 @@ impl Reader {
             faults.push(syntax_fault(file_name, text, &error));
             Table::new()
         });
-        let env = env.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
-        Self { file_name: file_name.to_owned(), file: table, env, entries: Vec::new(), faults }
+        let env = env
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .collect();
+        Self {
+            file_name: file_name.to_owned(),
+            file: table,
+            env,
+            entries: Vec::new(),
+            faults,
+        }
     }
 
     /// The value of one key. A refused value is reported and the default stands in for it, so that
     /// reading goes on to the next fault.
     pub fn read<T: Value>(&mut self, key: Key, default: T, permitted: &T::Permitted) -> T {
         let (mut value, mut origin, mut faulty) = (default, Origin::Default, false);
-        let from_file = self.file.get_mut(key.section).and_then(Toml::as_table_mut).and_then(|it| it.remove(key.name));
+        let from_file = self
+            .file
+            .get_mut(key.section)
+            .and_then(Toml::as_table_mut)
+            .and_then(|it| it.remove(key.name));
         let from_env = self.env.remove(&key.env_name()).map(|text| T::lift(&text));
         for (source, found) in [(Origin::File, from_file), (Origin::Env, from_env)] {
             let Some(found) = found else { continue };
@@ -87,7 +99,11 @@ impl Reader {
                 Some(permitted) => (value, origin) = (permitted, source),
                 None => {
                     faulty = true;
-                    let found = if T::SECRET { "a value not shown".to_owned() } else { shortened(&found) };
+                    let found = if T::SECRET {
+                        "a value not shown".to_owned()
+                    } else {
+                        shortened(&found)
+                    };
                     self.faults.push(ConfigFault {
                         at: self.place(key, source),
                         found,
@@ -96,7 +112,12 @@ impl Reader {
                 }
             }
         }
-        self.entries.push(ConfigEntry { key, origin, shown: value.shown(), faulty });
+        self.entries.push(ConfigEntry {
+            key,
+            origin,
+            shown: value.shown(),
+            faulty,
+        });
         value
     }
 
@@ -115,11 +136,13 @@ impl Reader {
         for (name, left) in &self.file {
             let at = format!("{}:{name}", self.file_name);
             match (keys_of.get(name.as_str()), left) {
-                (Some(known), Toml::Table(left)) => self.faults.extend(left.keys().map(|key| ConfigFault {
-                    at: format!("{at}.{key}"),
-                    found: "an unknown key".to_owned(),
-                    expected: one_of(known),
-                })),
+                (Some(known), Toml::Table(left)) => {
+                    self.faults.extend(left.keys().map(|key| ConfigFault {
+                        at: format!("{at}.{key}"),
+                        found: "an unknown key".to_owned(),
+                        expected: one_of(known),
+                    }))
+                }
                 (Some(_), _) => self.faults.push(ConfigFault {
                     at,
                     found: format!("a value of type {}", left.type_str()),
@@ -133,18 +156,35 @@ impl Reader {
             }
         }
         self.faults.extend(self.env.keys().map(|name| {
-            let section = name[ENV_PREFIX.len()..].split("__").next().unwrap_or_default().to_lowercase();
+            let section = name[ENV_PREFIX.len()..]
+                .split("__")
+                .next()
+                .unwrap_or_default()
+                .to_lowercase();
             let expected = match keys_of.get(section.as_str()) {
-                Some(known) => format!("{ENV_PREFIX}{}__ and {} in capitals", section.to_uppercase(), one_of(known)),
-                None => format!("{ENV_PREFIX}SECTION__KEY, the section being {}", one_of(&sections)),
+                Some(known) => format!(
+                    "{ENV_PREFIX}{}__ and {} in capitals",
+                    section.to_uppercase(),
+                    one_of(known)
+                ),
+                None => format!(
+                    "{ENV_PREFIX}SECTION__KEY, the section being {}",
+                    one_of(&sections)
+                ),
             };
-            ConfigFault { at: name.clone(), found: "an unknown variable".to_owned(), expected }
+            ConfigFault {
+                at: name.clone(),
+                found: "an unknown variable".to_owned(),
+                expected,
+            }
         }));
     }
 
     /// The entry of a key of the table.
     pub fn entry(&self, section: &str, name: &str) -> Option<&ConfigEntry> {
-        self.entries.iter().find(|entry| entry.key.section == section && entry.key.name == name)
+        self.entries
+            .iter()
+            .find(|entry| entry.key.section == section && entry.key.name == name)
     }
 
     /// Where a value was found, for a report.
@@ -160,9 +200,15 @@ impl Reader {
 /// Where and why the text is not TOML. The library's own display would repeat the line, and with it
 /// perhaps a secret.
 fn syntax_fault(file_name: &str, text: &str, error: &toml::de::Error) -> ConfigFault {
-    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    let line = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .map(|before| before.matches('\n').count() + 1);
     ConfigFault {
-        at: line.map_or_else(|| file_name.to_owned(), |line| format!("{file_name}:{line}")),
+        at: line.map_or_else(
+            || file_name.to_owned(),
+            |line| format!("{file_name}:{line}"),
+        ),
         found: error.message().replace('\n', ", "),
         expected: "TOML".to_owned(),
     }

@@ -3,7 +3,9 @@
 use super::fault::ConfigFault;
 use super::reader::Reader;
 use super::table::{Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET};
-use crate::limits::{COMMENT_CHAR_BYTES_MAX, COMMENT_OVERHEAD_BYTES, JWT_SECRET_BYTES_MIN, OUTBOX_FRAMES_MIN};
+use crate::limits::{
+    COMMENT_CHAR_BYTES_MAX, COMMENT_OVERHEAD_BYTES, JWT_SECRET_BYTES_MIN, OUTBOX_FRAMES_MIN,
+};
 
 /// `key` must be as `expected`, given the value of `other`.
 struct Relation {
@@ -19,14 +21,21 @@ const RELATIONS: [Relation; 11] = [
         other: ("server", "host"),
         holds: |config| {
             let secret = config.auth.jwt_secret.expose();
-            !is_public(config) || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
+            !is_public(config)
+                || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
         },
-        expected: |_| format!("a secret of its own of at least {JWT_SECRET_BYTES_MIN} bytes on a public address"),
+        expected: |_| {
+            format!(
+                "a secret of its own of at least {JWT_SECRET_BYTES_MIN} bytes on a public address"
+            )
+        },
     },
     Relation {
         key: ("media", "secret"),
         other: ("server", "host"),
-        holds: |config| !is_public(config) || config.media.secret.expose() != DEVELOPMENT_MEDIA_SECRET,
+        holds: |config| {
+            !is_public(config) || config.media.secret.expose() != DEVELOPMENT_MEDIA_SECRET
+        },
         expected: |_| "a secret of its own on a public address".to_owned(),
     },
     // Nodes that share Redis share accounts and lives, which a file on one machine does not.
@@ -104,18 +113,26 @@ fn comment_command_bytes(config: &Config) -> usize {
 /// since the default that stands in for it was never asked for.
 pub(super) fn check(config: &Config, reader: &mut Reader) {
     for relation in &RELATIONS {
-        let entries = [relation.key, relation.other].map(|(section, name)| reader.entry(section, name));
-        let [Some(entry), Some(other)] = entries else { continue };
+        let entries =
+            [relation.key, relation.other].map(|(section, name)| reader.entry(section, name));
+        let [Some(entry), Some(other)] = entries else {
+            continue;
+        };
         if entry.faulty || other.faulty || (relation.holds)(config) {
             continue;
         }
         let at = reader.place(entry.key, entry.origin);
         let found = format!("{} with {} = {}", entry.shown, other.key, other.shown);
-        reader.faults.push(ConfigFault { at, found, expected: (relation.expected)(config) });
+        reader.faults.push(ConfigFault {
+            at,
+            found,
+            expected: (relation.expected)(config),
+        });
     }
 }
 
-/// The check of one value by the part of the program that uses it, where the table alone does not decide.
+/// The check of one value by the part of the program that uses it, where the table alone does not
+/// decide.
 pub struct ValueCheck {
     pub section: &'static str,
     pub name: &'static str,
@@ -125,11 +142,25 @@ pub struct ValueCheck {
 
 /// Reports the values that their users refuse.
 pub(super) fn check_values(config: &Config, checks: &[ValueCheck], reader: &mut Reader) {
-    for ValueCheck { section, name, check } in checks {
-        let Some(entry) = reader.entry(section, name).filter(|entry| !entry.faulty) else { continue };
+    for ValueCheck {
+        section,
+        name,
+        check,
+    } in checks
+    {
+        let Some(entry) = reader.entry(section, name).filter(|entry| !entry.faulty) else {
+            continue;
+        };
         if let Err(expected) = check(config) {
-            let (at, found) = (reader.place(entry.key, entry.origin), entry.shown.to_string());
-            reader.faults.push(ConfigFault { at, found, expected });
+            let (at, found) = (
+                reader.place(entry.key, entry.origin),
+                entry.shown.to_string(),
+            );
+            reader.faults.push(ConfigFault {
+                at,
+                found,
+                expected,
+            });
         }
     }
 }

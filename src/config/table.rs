@@ -1,22 +1,24 @@
 //! The table of keys: each key with its type, default and permitted values, once.
 //!
-//! `config.toml` explains each key to operators: its purpose, and the cost of too high and too low values.
+//! `config.toml` explains each key to operators: its purpose, and the cost of too high and too low
+//! values.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::{Key, Reader};
 use super::value::{Millis, Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
-    ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX, CONNECTIONS_MAX,
-    FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, ROOMS_MAX, TIMEOUT_MS_MAX,
+    ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX,
+    CONNECTIONS_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX,
+    OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX,
+    PRESENCE_USERS_MAX, RATE_MAX, ROOMS_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
 pub const DEVELOPMENT_JWT_SECRET: &str = "liveroom-development-secret-not-for-production";
 
-/// Signs addresses of streams where nobody chose a secret. It is in node-media-server's manual, so a public
-/// address refuses it.
+/// Signs addresses of streams where nobody chose a secret. It is in node-media-server's manual, so
+/// a public address refuses it.
 pub const DEVELOPMENT_MEDIA_SECRET: &str = "nodemedia2017privatekey";
 
 /// Makes one struct per section and [`Config`] of them all, each read key by key.
@@ -219,8 +221,8 @@ sections! {
         http_connections: usize = 20_000, 1..=CONNECTIONS_MAX;
         /// No less than connections_per_address, no more than half of http_connections.
         http_connections_per_address: usize = 400, 1..=CONNECTIONS_MAX;
-        /// Per account, of all strangers together and of each address it knows; an address gets twice this
-        /// in ten minutes.
+        /// Per account, of all strangers together and of each address it knows; an address gets
+        /// twice this in ten minutes.
         logins_per_min: u32 = 5, 1..=RATE_MAX;
         /// Per address.
         registrations_per_hour: u32 = 300, 1..=RATE_MAX;
@@ -238,9 +240,15 @@ sections! {
     }
 }
 
-const NOT_EMPTY: TextRule = TextRule { expected: "a text that is not empty", holds: |text| !text.is_empty() };
+const NOT_EMPTY: TextRule = TextRule {
+    expected: "a text that is not empty",
+    holds: |text| !text.is_empty(),
+};
 
-const PATH: TextRule = TextRule { expected: "the name of a file, or nothing", holds: |_| true };
+const PATH: TextRule = TextRule {
+    expected: "the name of a file, or nothing",
+    holds: |_| true,
+};
 
 const ADMIN_TOKEN: TextRule = TextRule {
     expected: "nothing, or at least 16 characters without spaces",
@@ -256,17 +264,27 @@ const REDIS_URL: TextRule = TextRule {
     holds: |text| {
         let schemes = ["", "-sentinel", "-cluster"];
         let names_hosts = |kind: &&str| {
-            let rest = text.strip_prefix("rediss").or_else(|| text.strip_prefix("redis"));
-            rest.and_then(|rest| rest.strip_prefix(*kind)?.strip_prefix("://")).is_some_and(|rest| !rest.is_empty())
+            let rest = text
+                .strip_prefix("rediss")
+                .or_else(|| text.strip_prefix("redis"));
+            rest.and_then(|rest| rest.strip_prefix(*kind)?.strip_prefix("://"))
+                .is_some_and(|rest| !rest.is_empty())
         };
         text.is_empty() || schemes.iter().any(names_hosts)
     },
 };
 
-const ORIGIN: TextRule = TextRule { expected: "`*` or an origin such as https://example.com", holds: is_origin };
+const ORIGIN: TextRule = TextRule {
+    expected: "`*` or an origin such as https://example.com",
+    holds: is_origin,
+};
 
 /// A scheme, a host and perhaps a port; browsers send no more than that, so more would never match.
 fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']))
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    text == "*"
+        || host
+            .is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']))
 }

@@ -1,4 +1,5 @@
-//! The types of values, how they are read from TOML or an environment variable, and how they are shown.
+//! The types of values, how they are read from TOML or an environment variable, and how they are
+//! shown.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -68,7 +69,9 @@ macro_rules! integer_values {
 integer_values!(u16 u32 usize);
 
 fn lift_parsed<T: FromStr>(text: &str, into_toml: fn(T) -> Toml) -> Toml {
-    text.trim().parse().map_or_else(|_| Toml::String(text.to_owned()), into_toml)
+    text.trim()
+        .parse()
+        .map_or_else(|_| Toml::String(text.to_owned()), into_toml)
 }
 
 /// A length of time in whole milliseconds: the type of the keys that end in `_ms`.
@@ -146,7 +149,9 @@ impl Value for String {
     type Permitted = TextRule;
 
     fn from_toml(toml: &Toml, permitted: &TextRule) -> Option<Self> {
-        toml.as_str().filter(|text| (permitted.holds)(text)).map(str::to_owned)
+        toml.as_str()
+            .filter(|text| (permitted.holds)(text))
+            .map(str::to_owned)
     }
 
     fn expected(permitted: &TextRule) -> String {
@@ -165,16 +170,30 @@ impl<T: Value> Value for Vec<T> {
     const SECRET: bool = T::SECRET;
 
     fn lift(text: &str) -> Toml {
-        Toml::Array(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(T::lift).collect())
+        Toml::Array(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(T::lift)
+                .collect(),
+        )
     }
 
     fn from_toml(toml: &Toml, permitted: &Self::Permitted) -> Option<Self> {
-        let items = toml.as_array().filter(|items| items.len() <= LIST_ITEMS_MAX)?;
-        items.iter().map(|item| T::from_toml(item, permitted)).collect()
+        let items = toml
+            .as_array()
+            .filter(|items| items.len() <= LIST_ITEMS_MAX)?;
+        items
+            .iter()
+            .map(|item| T::from_toml(item, permitted))
+            .collect()
     }
 
     fn expected(permitted: &Self::Permitted) -> String {
-        format!("a list of at most {LIST_ITEMS_MAX}, each {}", T::expected(permitted))
+        format!(
+            "a list of at most {LIST_ITEMS_MAX}, each {}",
+            T::expected(permitted)
+        )
     }
 
     fn shown(&self) -> Toml {
@@ -280,14 +299,21 @@ impl StoreUrl {
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, query) = self.0.split_once('?').unwrap_or((&self.0, ""));
-        match address.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        match address
+            .split_once("://")
+            .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)))
+        {
             Some((scheme, (login, place))) if login.contains(':') => {
                 let user = login.split(':').next().unwrap_or_default();
                 write!(f, "{scheme}://{user}:{MASK}@{place}")?;
             }
             _ => f.write_str(address)?,
         }
-        for (index, parameter) in query.split('&').filter(|parameter| !parameter.is_empty()).enumerate() {
+        for (index, parameter) in query
+            .split('&')
+            .filter(|parameter| !parameter.is_empty())
+            .enumerate()
+        {
             f.write_str(if index == 0 { "?" } else { "&" })?;
             match parameter.split_once('=') {
                 Some((name, _)) if name.contains("password") => write!(f, "{name}={MASK}")?,
@@ -311,7 +337,9 @@ impl Value for StoreUrl {
 
     fn from_toml(toml: &Toml, (): &()) -> Option<Self> {
         let url = toml.as_str()?;
-        let place = ["sqlite://", "postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
+        let place = ["sqlite://", "postgres://", "postgresql://"]
+            .iter()
+            .find_map(|scheme| url.strip_prefix(scheme))?;
         (!place.is_empty()).then(|| Self::new(url))
     }
 
@@ -334,7 +362,9 @@ impl ThreadCount {
     /// The number to start, at least 1.
     pub fn get(self) -> usize {
         match self.0 {
-            0 => thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),
+            0 => thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(THREADS_MAX),
             count => count,
         }
     }
@@ -352,7 +382,10 @@ impl Value for ThreadCount {
     }
 
     fn expected((): &()) -> String {
-        format!("{}, 0 being one per core", usize::expected(&(0..=THREADS_MAX)))
+        format!(
+            "{}, 0 being one per core",
+            usize::expected(&(0..=THREADS_MAX))
+        )
     }
 
     fn shown(&self) -> Toml {
@@ -370,11 +403,18 @@ pub struct Network {
 impl Network {
     /// Takes `address` or `address/bits`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().ok()?;
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = bits.map_or(Some(bits_max), |bits| bits.parse().ok()).filter(|bits| *bits <= bits_max)?;
-        Some(Self { address, prefix_bits })
+        let prefix_bits = bits
+            .map_or(Some(bits_max), |bits| bits.parse().ok())
+            .filter(|bits| *bits <= bits_max)?;
+        Some(Self {
+            address,
+            prefix_bits,
+        })
     }
 
     /// Whether `address` is one of these. An IPv4 address that came in as `::ffff:a.b.c.d`, as it

@@ -12,7 +12,9 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::actors::hub::Hub;
-use crate::actors::session::{Inbound, Received, Session, SessionServices, SessionStart, WorkerHub};
+use crate::actors::session::{
+    Inbound, Received, Session, SessionServices, SessionStart, WorkerHub,
+};
 use crate::client_address::NO_ADDRESS;
 use crate::domain::{GiftId, LiveId};
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
@@ -23,7 +25,10 @@ use super::lines::LINES;
 
 /// A hub number that no worker has: workers count from 0.
 const HUB_ID: usize = usize::MAX;
-const OUTBOX: OutboxLimits = OutboxLimits { packets_max: 256, bytes_max: 256 * 1024 };
+const OUTBOX: OutboxLimits = OutboxLimits {
+    packets_max: 256,
+    bytes_max: 256 * 1024,
+};
 /// Between two things one guest says, in milliseconds: lively with six guests, far below any limit.
 const PAUSE_MS: std::ops::Range<u64> = 2_500..9_000;
 /// One in so many of them is a gift.
@@ -35,12 +40,24 @@ pub struct Guests {
 }
 
 impl Guests {
-    pub fn start(services: Arc<SessionServices>, live_id: LiveId, gifts: Vec<GiftId>, users: Vec<User>) -> Self {
+    pub fn start(
+        services: Arc<SessionServices>,
+        live_id: LiveId,
+        gifts: Vec<GiftId>,
+        users: Vec<User>,
+    ) -> Self {
         let arbiter = Arbiter::new();
         arbiter.spawn(async move {
-            let hub = Arc::new(WorkerHub { id: HUB_ID, hub: Hub::start_here(Duration::from_secs(5)) });
+            let hub = Arc::new(WorkerHub {
+                id: HUB_ID,
+                hub: Hub::start_here(Duration::from_secs(5)),
+            });
             for user in users {
-                let guest = Guest { services: services.clone(), live_id, gifts: gifts.clone() };
+                let guest = Guest {
+                    services: services.clone(),
+                    live_id,
+                    gifts: gifts.clone(),
+                };
                 actix_rt::spawn(guest.visit(user, hub.clone()));
             }
         });
@@ -64,7 +81,9 @@ impl Guest {
     async fn visit(self, user: User, hub: Arc<WorkerHub>) {
         let token = match self.services.auth.start_session(&user).await {
             Ok(token) => token,
-            Err(fault) => return warn!("guest stays out: username={} error={fault}", user.username),
+            Err(fault) => {
+                return warn!("guest stays out: username={} error={fault}", user.username);
+            }
         };
         let outbox = Outbox::new(OUTBOX);
         let session = Session::begin(SessionStart {
@@ -78,18 +97,33 @@ impl Guest {
             seat: Box::new(()),
         });
         actix_rt::spawn(read_and_forget(outbox.clone()));
-        say(&session, "joinLive", &json!({"live_id": self.live_id.get()})).await;
+        say(
+            &session,
+            "joinLive",
+            &json!({"live_id": self.live_id.get()}),
+        )
+        .await;
         while outbox.closed().is_none() {
             sleep(Duration::from_millis(rand::rng().random_range(PAUSE_MS))).await;
             // A guest answers its own heartbeat: there is no client to do it.
             deliver(&session, Inbound::Pong).await;
             match self.gifts.choose(&mut rand::rng()) {
                 Some(gift_id) if rand::rng().random_ratio(1, GIFT_ONE_IN) => {
-                    say(&session, "gift", &json!({"live_id": self.live_id.get(), "gift_id": gift_id.get()})).await;
+                    say(
+                        &session,
+                        "gift",
+                        &json!({"live_id": self.live_id.get(), "gift_id": gift_id.get()}),
+                    )
+                    .await;
                 }
                 _ => {
                     let line = LINES.choose(&mut rand::rng()).copied().unwrap_or_default();
-                    say(&session, "comment", &json!({"live_id": self.live_id.get(), "data": line})).await;
+                    say(
+                        &session,
+                        "comment",
+                        &json!({"live_id": self.live_id.get(), "data": line}),
+                    )
+                    .await;
                 }
             }
         }
@@ -97,11 +131,18 @@ impl Guest {
 }
 
 async fn say(session: &Addr<Session>, event: &str, data: &serde_json::Value) {
-    deliver(session, Inbound::Text(json!({"event": event, "data": data}).to_string())).await;
+    deliver(
+        session,
+        Inbound::Text(json!({"event": event, "data": data}).to_string()),
+    )
+    .await;
 }
 
 async fn deliver(session: &Addr<Session>, inbound: Inbound) {
-    #[expect(clippy::disallowed_methods, reason = "one at a time, as every transport does")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one at a time, as every transport does"
+    )]
     let received = session.send(Received(inbound));
     // A session that ended takes no more, which its closed outbox says too.
     let _ = received.await;
@@ -110,7 +151,10 @@ async fn deliver(session: &Addr<Session>, inbound: Inbound) {
 /// Reads everything that the server sends, as a client does, as far as the server can see.
 async fn read_and_forget(outbox: Arc<Outbox>) {
     let mut packets = Vec::new();
-    while poll_fn(|cx| outbox.poll_drain(cx, DrainLimits::ALL, &mut packets)).await.is_ok() {
+    while poll_fn(|cx| outbox.poll_drain(cx, DrainLimits::ALL, &mut packets))
+        .await
+        .is_ok()
+    {
         packets.clear();
     }
 }

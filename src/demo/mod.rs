@@ -15,7 +15,9 @@ use log::info;
 use crate::app::App;
 use crate::auth::{PasswordError, Passwords};
 use crate::config::{Config, Secret, StoreUrl};
-use crate::domain::{Action, Coins, LiveStatus, Principal, RequestId, Role, Scope, Timestamp, UserId};
+use crate::domain::{
+    Action, Coins, LiveStatus, Principal, RequestId, Role, Scope, Timestamp, UserId,
+};
 use crate::http::DEMO_GIFTS;
 use crate::storage::{ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
 
@@ -35,9 +37,21 @@ const GUESTS: [(&str, &str); 6] = [
 ];
 /// Title, cover, and whether it is on air.
 const LIVES: [(&str, &str, bool); 3] = [
-    ("深夜电台 · Late night radio", "/assets/covers/aurora.svg", true),
-    ("周末音乐会 · Weekend concert", "/assets/covers/neon.svg", false),
-    ("手冲咖啡课 · Coffee class", "/assets/covers/sunset.svg", false),
+    (
+        "深夜电台 · Late night radio",
+        "/assets/covers/aurora.svg",
+        true,
+    ),
+    (
+        "周末音乐会 · Weekend concert",
+        "/assets/covers/neon.svg",
+        false,
+    ),
+    (
+        "手冲咖啡课 · Coffee class",
+        "/assets/covers/sunset.svg",
+        false,
+    ),
 ];
 /// Everybody starts with this much.
 const COINS: i64 = 100_000;
@@ -78,7 +92,11 @@ impl Demo {
     pub async fn start(app: &App) -> Result<Self, DemoError> {
         let store = app.store();
         let now = app.sessions().clock.now();
-        let filler = Filler { store, now, password_hash: Passwords::new(1).hash(PASSWORD.to_owned()).await? };
+        let filler = Filler {
+            store,
+            now,
+            password_hash: Passwords::new(1).hash(PASSWORD.to_owned()).await?,
+        };
         let streamer = filler.user(STREAMER).await?;
         for viewer in VIEWERS {
             filler.user(viewer).await?;
@@ -90,10 +108,22 @@ impl Demo {
         filler.gifts().await?;
         app.catalogue().refresh().await?;
         let room = filler.lives(streamer.id).await?;
-        let gifts = app.catalogue().rows().into_iter().map(|row| row.gift.id).collect();
-        info!("demo room open: live_id={} guests={}", room.live.id, guests.len());
+        let gifts = app
+            .catalogue()
+            .rows()
+            .into_iter()
+            .map(|row| row.gift.id)
+            .collect();
+        info!(
+            "demo room open: live_id={} guests={}",
+            room.live.id,
+            guests.len()
+        );
         let guests = Guests::start(app.sessions().clone(), room.live.id, gifts, guests);
-        Ok(Self { room, _guests: guests })
+        Ok(Self {
+            room,
+            _guests: guests,
+        })
     }
 
     /// The text to print: the address, and the user to log in as.
@@ -125,17 +155,30 @@ impl Filler<'_> {
     async fn user(&self, (username, nickname): (&str, &str)) -> Result<User, DemoError> {
         let created = self
             .store
-            .create_user(username.into(), Some(nickname.into()), self.password_hash.clone(), self.now)
+            .create_user(
+                username.into(),
+                Some(nickname.into()),
+                self.password_hash.clone(),
+                self.now,
+            )
             .await?;
         let user = match created {
             Some(user) => user,
             None => {
                 let known = self.store.credentials(username.into()).await?;
-                known.ok_or(DemoError::Database("a username is taken by nobody"))?.user
+                known
+                    .ok_or(DemoError::Database("a username is taken by nobody"))?
+                    .user
             }
         };
-        let request_id = RequestId::parse(&format!("demo-{username}")).ok_or(DemoError::Database("a bad username"))?;
-        let grant = CoinGrant { user_id: user.id, delta: Coins::new(COINS), request_id, at: self.now };
+        let request_id = RequestId::parse(&format!("demo-{username}"))
+            .ok_or(DemoError::Database("a bad username"))?;
+        let grant = CoinGrant {
+            user_id: user.id,
+            delta: Coins::new(COINS),
+            request_id,
+            at: self.now,
+        };
         self.store.grant(grant).await?;
         Ok(user)
     }
@@ -143,7 +186,9 @@ impl Filler<'_> {
     async fn gifts(&self) -> Result<(), DemoError> {
         if self.store.gifts().await?.is_empty() {
             for (name, image, price) in DEMO_GIFTS {
-                self.store.create_gift(name.into(), image.into(), Coins::new(price), self.now).await?;
+                self.store
+                    .create_gift(name.into(), image.into(), Coins::new(price), self.now)
+                    .await?;
             }
         }
         Ok(())
@@ -152,20 +197,35 @@ impl Filler<'_> {
     /// Returns the live that the guests go to: the streamer's first that has not ended.
     async fn lives(&self, owner: UserId) -> Result<LiveRow, DemoError> {
         let open = |lives: Vec<LiveRow>| {
-            lives.into_iter().find(|row| row.live.owner == owner && row.live.status.require_open().is_ok())
+            lives
+                .into_iter()
+                .find(|row| row.live.owner == owner && row.live.status.require_open().is_ok())
         };
         if let Some(row) = open(self.store.lives(1, 100).await?) {
             return Ok(row);
         }
         for (title, cover, on_air) in LIVES {
             let key = format!("{:020x}", u128::from(rand::random::<u64>()));
-            let row = self.store.create_live(owner, title.into(), cover.into(), key, self.now).await?;
+            let row = self
+                .store
+                .create_live(owner, title.into(), cover.into(), key, self.now)
+                .await?;
             if on_air {
                 let (actor, scope) = (Principal::User(owner), Scope::Live(row.live.id));
                 let begin = Action::SetStatus(LiveStatus::OnAir);
-                self.store.perform(ActionRecord::new(actor, Role::Streamer, scope, begin, self.now)).await?;
+                self.store
+                    .perform(ActionRecord::new(
+                        actor,
+                        Role::Streamer,
+                        scope,
+                        begin,
+                        self.now,
+                    ))
+                    .await?;
             }
         }
-        open(self.store.lives(1, 100).await?).ok_or(DemoError::Database("a live that was just started is not on air"))
+        open(self.store.lives(1, 100).await?).ok_or(DemoError::Database(
+            "a live that was just started is not on air",
+        ))
     }
 }

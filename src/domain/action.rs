@@ -1,4 +1,5 @@
-//! Everything that acts on a room or on the site and is neither a comment nor a gift, and who may do it.
+//! Everything that acts on a room or on the site and is neither a comment nor a gift, and who may
+//! do it.
 
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ pub const TITLE_CHARS_MAX: usize = 100;
 /// Longest reason for an action, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
 
-/// Whether a text of an action, or of what else operators write, can be stored: 1 to `chars_max` characters, none of
-/// them U+0000.
+/// Whether a text of an action, or of what else operators write, can be stored: 1 to `chars_max`
+/// characters, none of them U+0000.
 pub fn is_text(text: &str, chars_max: usize) -> bool {
     !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
 }
@@ -62,7 +63,11 @@ impl Action {
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
         };
-        Facts { name, target, subject }
+        Facts {
+            name,
+            target,
+            subject,
+        }
     }
 
     /// The word for it in the audit table and in logs. Stored: never change one.
@@ -79,21 +84,31 @@ impl Action {
         self.facts().subject
     }
 
-    /// What it adds to the log of a live's room, if it adds anything. `at`: when it was done. `live`: as the action
-    /// left it, if it changed the live.
-    pub fn entry(&self, live_id: LiveId, at: Timestamp, live: Option<&Live>) -> Option<EntryContent> {
+    /// What it adds to the log of a live's room, if it adds anything. `at`: when it was done.
+    /// `live`: as the action left it, if it changed the live.
+    pub fn entry(
+        &self,
+        live_id: LiveId,
+        at: Timestamp,
+        live: Option<&Live>,
+    ) -> Option<EntryContent> {
         match self {
-            Self::TakeDown(comment_id) => {
-                Some(EntryContent::Event(RoomEvent::Removed { live_id, comment_id: *comment_id }))
-            }
-            Self::Notice(text) => Some(EntryContent::Event(RoomEvent::Notice { live_id, text: text.clone() })),
+            Self::TakeDown(comment_id) => Some(EntryContent::Event(RoomEvent::Removed {
+                live_id,
+                comment_id: *comment_id,
+            })),
+            Self::Notice(text) => Some(EntryContent::Event(RoomEvent::Notice {
+                live_id,
+                text: text.clone(),
+            })),
             Self::SetStatus(_) | Self::SetTitle(_) => live.map(Live::status_entry),
             Self::Kick(user) => Some(EntryContent::Control(Control::Kick { user: *user, at })),
             Self::DisableUser(_) | Self::EnableUser(_) => None,
         }
     }
 
-    /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is read later.
+    /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is
+    /// read later.
     pub const fn needs_open_room(&self) -> bool {
         matches!(self, Self::Notice(_))
     }
@@ -106,7 +121,8 @@ pub struct ActionEntry {
     pub content: EntryContent,
 }
 
-/// Names what an action adds to a room's log: whoever appends it and however often, it is one entry.
+/// Names what an action adds to a room's log: whoever appends it and however often, it is one
+/// entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKey {
     Action(ActionId),
@@ -117,7 +133,9 @@ pub enum EntryKey {
 impl ActionEntry {
     pub fn key(&self) -> EntryKey {
         match &self.content {
-            EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => EntryKey::Removal(*comment_id),
+            EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => {
+                EntryKey::Removal(*comment_id)
+            }
             _ => EntryKey::Action(self.id),
         }
     }
@@ -139,8 +157,8 @@ pub enum EntryContent {
 /// An instruction to every node that has the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// The user was removed from the room then. However late it arrives, it is about sessions that joined up to
-    /// [`KICK_REACH_MS`] after that.
+    /// The user was removed from the room then. However late it arrives, it is about sessions that
+    /// joined up to [`KICK_REACH_MS`] after that.
     Kick { user: UserId, at: Timestamp },
 }
 
@@ -192,20 +210,26 @@ impl Role {
     }
 }
 
-/// Whether somebody of this role may do this, and to a user of the role `target` if it is done to one: that
-/// takes a higher rank. Errors: `NotAllowed`; `BadRequest` for an action that does not exist in this scope.
+/// Whether somebody of this role may do this, and to a user of the role `target` if it is done to
+/// one: that takes a higher rank. Errors: `NotAllowed`; `BadRequest` for an action that does not
+/// exist in this scope.
 pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> Result<(), Reject> {
     let is_allowed = match (action, scope) {
-        (Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_) | Action::SetTitle(_), Scope::Live(_)) => {
-            role >= Role::Streamer
-        }
+        (
+            Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_) | Action::SetTitle(_),
+            Scope::Live(_),
+        ) => role >= Role::Streamer,
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
         (Action::DisableUser(_) | Action::EnableUser(_), Scope::Site) => role == Role::Operator,
         _ => return Err(Reject::BadRequest { what: "scope" }),
     };
-    if is_allowed && target.is_none_or(|target| target < role) { Ok(()) } else { Err(Reject::NotAllowed) }
+    if is_allowed && target.is_none_or(|target| target < role) {
+        Ok(())
+    } else {
+        Err(Reject::NotAllowed)
+    }
 }
 
 #[cfg(test)]
@@ -216,19 +240,43 @@ mod tests {
     const STREAMERS_LIVES: Scope = Scope::Streamer(UserId::FIRST);
     const ROLES: [Role; 3] = [Role::Viewer, Role::Streamer, Role::Operator];
 
-    /// For each action the scope that it has, and for each role whether it may: viewer, streamer, operator. One
-    /// that is done to a user is done to a viewer here.
+    /// For each action the scope that it has, and for each role whether it may: viewer, streamer,
+    /// operator. One that is done to a user is done to a viewer here.
     fn table() -> Vec<(Action, Scope, [bool; 3])> {
         let user = UserId::FIRST;
         vec![
-            (Action::TakeDown(CommentId::FIRST), LIVE, [false, true, true]),
+            (
+                Action::TakeDown(CommentId::FIRST),
+                LIVE,
+                [false, true, true],
+            ),
             (Action::Notice("hello".into()), LIVE, [false, true, true]),
             (Action::Kick(user), LIVE, [false, true, true]),
-            (Action::SetTitle("tonight".into()), LIVE, [false, true, true]),
-            (Action::SetStatus(LiveStatus::Scheduled), LIVE, [false, false, false]),
-            (Action::SetStatus(LiveStatus::OnAir), LIVE, [false, true, false]),
-            (Action::SetStatus(LiveStatus::Paused), LIVE, [false, true, false]),
-            (Action::SetStatus(LiveStatus::Ended), LIVE, [false, true, true]),
+            (
+                Action::SetTitle("tonight".into()),
+                LIVE,
+                [false, true, true],
+            ),
+            (
+                Action::SetStatus(LiveStatus::Scheduled),
+                LIVE,
+                [false, false, false],
+            ),
+            (
+                Action::SetStatus(LiveStatus::OnAir),
+                LIVE,
+                [false, true, false],
+            ),
+            (
+                Action::SetStatus(LiveStatus::Paused),
+                LIVE,
+                [false, true, false],
+            ),
+            (
+                Action::SetStatus(LiveStatus::Ended),
+                LIVE,
+                [false, true, true],
+            ),
             (Action::DisableUser(user), Scope::Site, [false, false, true]),
             (Action::EnableUser(user), Scope::Site, [false, false, true]),
         ]
@@ -249,7 +297,11 @@ mod tests {
                         true if allowed => Ok(()),
                         true => Err(Reject::NotAllowed),
                     };
-                    assert_eq!(may(role, target, scope, &action), expected, "{role:?} {scope:?} {action:?}");
+                    assert_eq!(
+                        may(role, target, scope, &action),
+                        expected,
+                        "{role:?} {scope:?} {action:?}"
+                    );
                 }
             }
         }
@@ -268,7 +320,10 @@ mod tests {
     #[test]
     fn a_user_is_a_streamer_in_its_own_lives_alone() {
         let (alice, bob) = (UserId::FIRST, UserId::new(2).unwrap());
-        assert_eq!(Role::of(Principal::User(alice), Some(alice)), Role::Streamer);
+        assert_eq!(
+            Role::of(Principal::User(alice), Some(alice)),
+            Role::Streamer
+        );
         assert_eq!(Role::of(Principal::User(bob), Some(alice)), Role::Viewer);
         assert_eq!(Role::of(Principal::User(bob), None), Role::Viewer);
         assert_eq!(Role::of(Principal::Operator, Some(alice)), Role::Operator);

@@ -7,23 +7,28 @@ use std::net::IpAddr;
 use super::bucket::in_us;
 use super::{Bucket, BucketRate, Timestamp, UserId};
 
-/// The longest retry delay, in milliseconds. Beyond, delays start over at the shortest: a crowd that large
-/// has to retry twice.
+/// The longest retry delay, in milliseconds. Beyond, delays start over at the shortest: a crowd
+/// that large has to retry twice.
 const RETRY_AFTER_MS_MAX: i64 = 30_000;
 
-/// A user's fair share; beyond it, others go first. A user normally needs one admission: a second session and
-/// a return need none.
-const USER_SHARE: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
+/// A user's fair share; beyond it, others go first. A user normally needs one admission: a second
+/// session and a return need none.
+const USER_SHARE: BucketRate = BucketRate {
+    burst: 3,
+    refill: 1,
+    per_ms: 1_000,
+};
 
-/// An address's fair share as a divisor of the rate: a household or an office is admitted at once, and it
-/// takes thirty-two addresses to use up the rate.
+/// An address's fair share as a divisor of the rate: a household or an office is admitted at once,
+/// and it takes thirty-two addresses to use up the rate.
 const ADDRESS_PART: u32 = 32;
 
-/// Most shares kept of users, and of addresses. Beyond, an unknown one counts as within its share, so a full
-/// table refuses nobody.
+/// Most shares kept of users, and of addresses. Beyond, an unknown one counts as within its share,
+/// so a full table refuses nobody.
 const SHARES_MAX: usize = 65_536;
 
-/// The number of shares from which on full ones are swept out, and the time between sweeps in milliseconds.
+/// The number of shares from which on full ones are swept out, and the time between sweeps in
+/// milliseconds.
 const SHARES_BEFORE_SWEEP: usize = 64;
 const SWEEP_MS: i64 = 1_000;
 
@@ -59,14 +64,14 @@ impl AdmissionClass {
     }
 }
 
-/// Admits joins at a rate and gives each refused one a retry time of its own, so that a crowd comes back
-/// spread over time, at the rate. A queue is one number and reserves nothing: a client that does not come
-/// back delays nobody, and a new one is admitted whenever the rate allows it.
+/// Admits joins at a rate and gives each refused one a retry time of its own, so that a crowd comes
+/// back spread over time, at the rate. A queue is one number and reserves nothing: a client that
+/// does not come back delays nobody, and a new one is admitted whenever the rate allows it.
 ///
-/// Admission is fair by user, then by address. One over its share gets only what the others leave: it must
-/// keep a part of the burst free and waits in a queue of its own. So a user or an address that joins again
-/// and again, from however many sockets, delays itself and not the others. One that retries early keeps its
-/// retry time, and delays nobody.
+/// Admission is fair by user, then by address. One over its share gets only what the others leave:
+/// it must keep a part of the burst free and waits in a queue of its own. So a user or an address
+/// that joins again and again, from however many sockets, delays itself and not the others. One
+/// that retries early keeps its retry time, and delays nobody.
 #[derive(Debug, Default)]
 pub struct Admission {
     bucket: Bucket,
@@ -80,15 +85,27 @@ impl Admission {
     /// Admits one, or returns in how many milliseconds (1 to [`RETRY_AFTER_MS_MAX`]) to retry.
     pub fn admit(&mut self, claim: Claim, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
         let address_share = address_share(rate);
-        let (user, address) = (self.users.of(claim.user, now), self.addresses.of(claim.address, now));
-        let class = if user.as_ref().is_some_and(|share| share.bucket.is_empty(USER_SHARE, now)) {
+        let (user, address) = (
+            self.users.of(claim.user, now),
+            self.addresses.of(claim.address, now),
+        );
+        let class = if user
+            .as_ref()
+            .is_some_and(|share| share.bucket.is_empty(USER_SHARE, now))
+        {
             AdmissionClass::Low
-        } else if address.as_ref().is_some_and(|share| share.bucket.is_empty(address_share, now)) {
+        } else if address
+            .as_ref()
+            .is_some_and(|share| share.bucket.is_empty(address_share, now))
+        {
             AdmissionClass::Middle
         } else {
             AdmissionClass::High
         };
-        let Err(wait_ms) = self.bucket.take_keeping(rate, class.reserve(rate.burst), now) else {
+        let Err(wait_ms) = self
+            .bucket
+            .take_keeping(rate, class.reserve(rate.burst), now)
+        else {
             for (share, rate) in [(user, USER_SHARE), (address, address_share)] {
                 // An empty share stays empty.
                 let _ = share.map(|share| share.bucket.take(rate, now));
@@ -100,11 +117,16 @@ impl Admission {
         let retry_at_us = match user.as_ref().map(|share| share.retry_at_us) {
             Some(retry_at_us) if (now_us + 1..=latest_us).contains(&retry_at_us) => retry_at_us,
             _ => {
-                let front_us = in_us(now.plus_ms(i64::try_from(wait_ms).unwrap_or(RETRY_AFTER_MS_MAX)));
+                let front_us =
+                    in_us(now.plus_ms(i64::try_from(wait_ms).unwrap_or(RETRY_AFTER_MS_MAX)));
                 let queue_end_us = &mut self.queue_end_us[class as usize];
                 let retry_at_us = queue_end_us.saturating_add(rate.cost_us()).max(front_us);
                 // The queue also starts over when the clock was set back.
-                *queue_end_us = if retry_at_us > latest_us { front_us } else { retry_at_us };
+                *queue_end_us = if retry_at_us > latest_us {
+                    front_us
+                } else {
+                    retry_at_us
+                };
                 *queue_end_us
             }
         };
@@ -112,13 +134,19 @@ impl Admission {
             share.retry_at_us = retry_at_us;
         }
         let after_us = retry_at_us.saturating_sub(now_us).unsigned_abs();
-        Err(after_us.div_ceil(1_000).clamp(1, RETRY_AFTER_MS_MAX.unsigned_abs()))
+        Err(after_us
+            .div_ceil(1_000)
+            .clamp(1, RETRY_AFTER_MS_MAX.unsigned_abs()))
     }
 }
 
 fn address_share(rate: BucketRate) -> BucketRate {
     let burst = (rate.burst / ADDRESS_PART).max(1);
-    BucketRate { burst, refill: rate.refill, per_ms: rate.per_ms.saturating_mul(ADDRESS_PART) }
+    BucketRate {
+        burst,
+        refill: rate.refill,
+        per_ms: rate.per_ms.saturating_mul(ADDRESS_PART),
+    }
 }
 
 /// The recent admissions of one user or address.
@@ -138,7 +166,10 @@ struct Shares<K> {
 
 impl<K> Default for Shares<K> {
     fn default() -> Self {
-        Self { by_key: HashMap::new(), swept_at: Timestamp::default() }
+        Self {
+            by_key: HashMap::new(),
+            swept_at: Timestamp::default(),
+        }
     }
 }
 
@@ -148,7 +179,8 @@ impl<K: Eq + Hash> Shares<K> {
         let is_swept = (self.swept_at..self.swept_at.plus_ms(SWEEP_MS)).contains(&now);
         if self.by_key.len() >= SHARES_BEFORE_SWEEP && !is_swept {
             self.swept_at = now;
-            self.by_key.retain(|_, share| !share.bucket.is_full(now) || share.retry_at_us > in_us(now));
+            self.by_key
+                .retain(|_, share| !share.bucket.is_full(now) || share.retry_at_us > in_us(now));
             self.by_key.shrink_to(2 * self.by_key.len());
         }
         if self.by_key.len() >= SHARES_MAX && !self.by_key.contains_key(&key) {
@@ -165,26 +197,46 @@ mod tests {
 
     use super::*;
 
-    const RATE: BucketRate = BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 };
+    const RATE: BucketRate = BucketRate {
+        burst: 1_000,
+        refill: 200,
+        per_ms: 1_000,
+    };
     const START: Timestamp = Timestamp(1_000_000_000);
 
     /// A user, by number, at an address, by number.
     fn claim(user: u32, address: u32) -> Claim {
         let user = UserId::new(i64::from(user) + 1).expect("positive");
-        Claim { user, address: Ipv4Addr::from_bits(address).into() }
+        Claim {
+            user,
+            address: Ipv4Addr::from_bits(address).into(),
+        }
     }
 
     /// So many users, each at an address of its own, ask at once. Returns the answers.
-    fn crowd(admission: &mut Admission, numbers: std::ops::Range<u32>, now: Timestamp) -> Vec<Result<(), u64>> {
-        numbers.map(|number| admission.admit(claim(number, number), RATE, now)).collect()
+    fn crowd(
+        admission: &mut Admission,
+        numbers: std::ops::Range<u32>,
+        now: Timestamp,
+    ) -> Vec<Result<(), u64>> {
+        numbers
+            .map(|number| admission.admit(claim(number, number), RATE, now))
+            .collect()
     }
 
     #[test]
     fn each_refused_one_gets_a_later_retry_time() {
         let mut admission = Admission::default();
-        assert!(crowd(&mut admission, 0..1_000, START).iter().all(Result::is_ok));
+        assert!(
+            crowd(&mut admission, 0..1_000, START)
+                .iter()
+                .all(Result::is_ok)
+        );
         let answers = crowd(&mut admission, 1_000..5_000, START);
-        let hints: Vec<u64> = answers.into_iter().map(|answers| answers.expect_err("it is full")).collect();
+        let hints: Vec<u64> = answers
+            .into_iter()
+            .map(|answers| answers.expect_err("it is full"))
+            .collect();
         assert_eq!(hints[..3], [5, 10, 15]);
         assert!(hints.iter().is_sorted_by(|one, next| one < next));
         assert_eq!(hints.last(), Some(&20_000));
@@ -198,8 +250,14 @@ mod tests {
         assert_eq!(first, Err(5));
         assert!((0..500).all(|_| admission.admit(claim(1_000, 1_000), RATE, START) == first));
         assert_eq!(admission.admit(claim(1_001, 1_001), RATE, START), Err(10));
-        assert_eq!(admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(3)), Err(2));
-        assert_eq!(admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(5)), Ok(()));
+        assert_eq!(
+            admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(3)),
+            Err(2)
+        );
+        assert_eq!(
+            admission.admit(claim(1_000, 1_000), RATE, START.plus_ms(5)),
+            Ok(())
+        );
     }
 
     /// Everybody retries at the given time. Returns how many were admitted and how long it took.
@@ -211,7 +269,10 @@ mod tests {
                 match admission.admit(claim, RATE, now) {
                     Ok(()) => in_count += 1,
                     Err(_) if asked > 0 => panic!("sent away twice"),
-                    Err(after_ms) => asking.entry(now.plus_ms(after_ms as i64)).or_default().push((claim, asked + 1)),
+                    Err(after_ms) => asking
+                        .entry(now.plus_ms(after_ms as i64))
+                        .or_default()
+                        .push((claim, asked + 1)),
                 }
             }
             last = now;
@@ -221,7 +282,9 @@ mod tests {
 
     #[test]
     fn a_crowd_that_retries_on_time_is_admitted_after_two_requests_at_most() {
-        let crowd = (0..5_000).map(|number| (claim(number, number), 0)).collect();
+        let crowd = (0..5_000)
+            .map(|number| (claim(number, number), 0))
+            .collect();
         assert_eq!(serve(BTreeMap::from([(START, crowd)])), (5_000, 20_000));
     }
 
@@ -230,7 +293,10 @@ mod tests {
         let crowd = (0..1_750).map(|number| (claim(number, 7), 0)).collect();
         let (in_count, took_ms) = serve(BTreeMap::from([(START, crowd)]));
         assert_eq!(in_count, 1_750);
-        assert!((4_800..=5_000).contains(&took_ms), "{took_ms} ms for the 1,000 beyond three quarters of the burst");
+        assert!(
+            (4_800..=5_000).contains(&took_ms),
+            "{took_ms} ms for the 1,000 beyond three quarters of the burst"
+        );
     }
 
     #[test]
@@ -245,7 +311,11 @@ mod tests {
                 let _ = admission.admit(claim(0, 7), RATE, now);
             }
             if ms % 10 == 0 {
-                assert_eq!(admission.admit(claim(honest, 7), RATE, now), Ok(()), "user {honest} after {ms} ms");
+                assert_eq!(
+                    admission.admit(claim(honest, 7), RATE, now),
+                    Ok(()),
+                    "user {honest} after {ms} ms"
+                );
                 honest += 1;
             }
         }
@@ -259,7 +329,11 @@ mod tests {
             // Each of its users once.
             let _ = admission.admit(claim(1_000_000 + ms, 7), RATE, now);
             if ms % 10 == 0 {
-                assert_eq!(admission.admit(claim(ms, ms), RATE, now), Ok(()), "after {ms} ms");
+                assert_eq!(
+                    admission.admit(claim(ms, ms), RATE, now),
+                    Ok(()),
+                    "after {ms} ms"
+                );
             }
         }
     }
@@ -267,8 +341,17 @@ mod tests {
     #[test]
     fn one_over_its_share_gets_the_rest_of_the_rate() {
         let mut admission = Admission::default();
-        let taken = (0..10_000).filter(|ms| admission.admit(claim(0, 0), RATE, START.plus_ms(*ms)).is_ok()).count();
-        assert!((2_490..=2_510).contains(&taken), "half of the burst and 200 a second for 10 s, not {taken}");
+        let taken = (0..10_000)
+            .filter(|ms| {
+                admission
+                    .admit(claim(0, 0), RATE, START.plus_ms(*ms))
+                    .is_ok()
+            })
+            .count();
+        assert!(
+            (2_490..=2_510).contains(&taken),
+            "half of the burst and 200 a second for 10 s, not {taken}"
+        );
     }
 
     #[test]
@@ -285,18 +368,40 @@ mod tests {
         let mut admission = Admission::default();
         crowd(&mut admission, 0..5_000, START);
         let later = START.plus_ms(60_000);
-        assert!(crowd(&mut admission, 5_000..6_000, later).iter().all(Result::is_ok));
+        assert!(
+            crowd(&mut admission, 5_000..6_000, later)
+                .iter()
+                .all(Result::is_ok)
+        );
         assert_eq!(admission.admit(claim(6_000, 6_000), RATE, later), Err(5));
-        assert_eq!(admission.admit(claim(6_001, 6_001), RATE, START), Ok(()), "a clock set back sends nobody away");
+        assert_eq!(
+            admission.admit(claim(6_001, 6_001), RATE, START),
+            Ok(()),
+            "a clock set back sends nobody away"
+        );
     }
 
     #[test]
     fn shares_are_bounded_and_dropped_when_they_are_full_again() {
         let mut admission = Admission::default();
         crowd(&mut admission, 0..100_000, START);
-        assert_eq!((admission.users.by_key.len(), admission.addresses.by_key.len()), (SHARES_MAX, SHARES_MAX));
+        assert_eq!(
+            (
+                admission.users.by_key.len(),
+                admission.addresses.by_key.len()
+            ),
+            (SHARES_MAX, SHARES_MAX)
+        );
         let later = START.plus_ms(RETRY_AFTER_MS_MAX + 1);
-        admission.admit(claim(0, 0), RATE, later).expect("the crowd is gone");
-        assert_eq!((admission.users.by_key.len(), admission.addresses.by_key.len()), (1, 1));
+        admission
+            .admit(claim(0, 0), RATE, later)
+            .expect("the crowd is gone");
+        assert_eq!(
+            (
+                admission.users.by_key.len(),
+                admission.addresses.by_key.len()
+            ),
+            (1, 1)
+        );
     }
 }

@@ -6,15 +6,15 @@ use std::hash::Hash;
 
 /// A map of at most `entries_max` entries: one more, and the one inserted longest ago is evicted.
 ///
-/// Inserting a key again makes it the newest; reading an entry or changing its value does not. Each call takes
-/// constant time on average. Memory grows with the entries, not with the limit, to about twice what a plain map
-/// of as many would take.
+/// Inserting a key again makes it the newest; reading an entry or changing its value does not. Each
+/// call takes constant time on average. Memory grows with the entries, not with the limit, to about
+/// twice what a plain map of as many would take.
 #[derive(Debug)]
 pub struct BoundedMap<K, V> {
     entries_max: usize,
     entries: HashMap<K, Entry<V>>,
-    /// Keys by age, oldest first. One whose number is not that of its entry is stale: removed or inserted again.
-    /// The front is never stale.
+    /// Keys by age, oldest first. One whose number is not that of its entry is stale: removed or
+    /// inserted again. The front is never stale.
     order: VecDeque<(u64, K)>,
     inserted_count: u64,
 }
@@ -28,7 +28,12 @@ struct Entry<V> {
 impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
     /// A limit of 0 is taken as 1.
     pub fn new(entries_max: usize) -> Self {
-        Self { entries_max: entries_max.max(1), entries: HashMap::new(), order: VecDeque::new(), inserted_count: 0 }
+        Self {
+            entries_max: entries_max.max(1),
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            inserted_count: 0,
+        }
     }
 
     #[cfg(test)]
@@ -57,13 +62,19 @@ impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
         self.entries.contains_key(key)
     }
 
-    /// Inserts an entry as the newest, in place of the one with this key if there is one. Returns the entry that
-    /// was evicted because of the limit, never the one that was replaced.
+    /// Inserts an entry as the newest, in place of the one with this key if there is one. Returns
+    /// the entry that was evicted because of the limit, never the one that was replaced.
     pub fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         let is_full = self.entries.len() >= self.entries_max && !self.entries.contains_key(&key);
         let evicted = if is_full { self.pop_oldest() } else { None };
         self.inserted_count += 1;
-        self.entries.insert(key.clone(), Entry { number: self.inserted_count, value });
+        self.entries.insert(
+            key.clone(),
+            Entry {
+                number: self.inserted_count,
+                value,
+            },
+        );
         self.order.push_back((self.inserted_count, key));
         self.drop_stale();
         evicted
@@ -91,13 +102,18 @@ impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
         Some((key, entry.value))
     }
 
-    /// Keeps the front of `order` fresh, and `order` at most twice as long as the map and a few keys.
+    /// Keeps the front of `order` fresh, and `order` at most twice as long as the map and a few
+    /// keys.
     fn drop_stale(&mut self) {
         const STALE_MIN: usize = 16;
         if self.order.len() == self.entries.len() {
             return;
         }
-        let is_stale = |(number, key): &(u64, K)| self.entries.get(key).is_none_or(|entry| entry.number != *number);
+        let is_stale = |(number, key): &(u64, K)| {
+            self.entries
+                .get(key)
+                .is_none_or(|entry| entry.number != *number)
+        };
         while self.order.front().is_some_and(is_stale) {
             self.order.pop_front();
         }
@@ -120,7 +136,9 @@ mod tests {
     }
 
     fn drain(mut map: BoundedMap<u32, u32>) -> Vec<u32> {
-        std::iter::from_fn(|| map.pop_oldest()).map(|(key, _)| key).collect()
+        std::iter::from_fn(|| map.pop_oldest())
+            .map(|(key, _)| key)
+            .collect()
     }
 
     #[test]
@@ -135,7 +153,10 @@ mod tests {
     fn a_key_inserted_again_is_the_newest_and_evicts_nothing() {
         let mut map = map_of(3, 1..=3);
         assert_eq!(map.insert(1, 11), None);
-        assert_eq!((map.len(), map.oldest(), map.get(&1)), (3, Some((&2, &20)), Some(&11)));
+        assert_eq!(
+            (map.len(), map.oldest(), map.get(&1)),
+            (3, Some((&2, &20)), Some(&11))
+        );
         assert_eq!(map.insert(4, 40), Some((2, 20)));
         assert_eq!(drain(map), [3, 1, 4]);
     }
@@ -168,7 +189,12 @@ mod tests {
             if round % 3 == 0 {
                 map.remove(&(1 + round % 5));
             }
-            assert!(map.order.len() <= 2 * map.len() + 16, "{} for {}", map.order.len(), map.len());
+            assert!(
+                map.order.len() <= 2 * map.len() + 16,
+                "{} for {}",
+                map.order.len(),
+                map.len()
+            );
         }
         assert_eq!(map.oldest(), Some((&0, &0)));
     }

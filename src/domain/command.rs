@@ -1,18 +1,19 @@
-//! The commands of a session to a room, and the environment that the room needs to decide about them.
+//! The commands of a session to a room, and the environment that the room needs to decide about
+//! them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{
-    CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo, RequestId, SessionId,
-    SocketId, Timestamp,
+    CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo,
+    RequestId, SessionId, SocketId, Timestamp,
 };
 
 /// One command of a session to a room. The protocol decodes straight into it.
 ///
-/// A fault in a field is kept as a value, because the wire contract fixes the order in which faults are reported: the
-/// status of the live comes first, then the membership, then the fields. Only [`Room::handle`](super::Room::handle)
-/// knows the first two.
+/// A fault in a field is kept as a value, because the wire contract fixes the order in which faults
+/// are reported: the status of the live comes first, then the membership, then the fields. Only
+/// [`Room::handle`](super::Room::handle) knows the first two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomCommand {
     Join {
@@ -36,8 +37,8 @@ pub enum RoomCommand {
 #[derive(Debug, Clone)]
 pub struct Caller<H> {
     pub session: SessionId,
-    /// The user for whom the command was verified. A session whose token now names another user than the one it
-    /// joined as is not a member until it joins again.
+    /// The user for whom the command was verified. A session whose token now names another user
+    /// than the one it joined as is not a member until it joins again.
     pub profile: Arc<Profile>,
     pub socket_id: SocketId,
     /// The address the session comes from, as limits count it.
@@ -45,18 +46,19 @@ pub struct Caller<H> {
     pub to: ReplyTo<H>,
 }
 
-/// The environment in which a room decides about a command: the domain has neither history bytes, nor a
-/// catalogue, nor randomness. Nothing is asked for a caller that is refused by status or membership.
+/// The environment in which a room decides about a command: the domain has neither history bytes,
+/// nor a catalogue, nor randomness. Nothing is asked for a caller that is refused by status or
+/// membership.
 pub trait CommandEnv<H> {
-    /// The offset after which all that a session missed since `since` can be replayed to it; `None` if a part of it
-    /// is gone, or if it does not fit the session's outbox.
+    /// The offset after which all that a session missed since `since` can be replayed to it; `None`
+    /// if a part of it is gone, or if it does not fit the session's outbox.
     fn recover_after(&mut self, since: &Position, to: &H, now: Timestamp) -> Option<Offset>;
 
     /// An id for a new comment, greater than all before it.
     fn next_comment_id(&mut self, now: Timestamp) -> CommentId;
 
-    /// A name for a gift whose client gave it none: the store keeps each gift under one, so that committing it again
-    /// has no effect.
+    /// A name for a gift whose client gave it none: the store keeps each gift under one, so that
+    /// committing it again has no effect.
     fn new_request_id(&mut self) -> RequestId;
 
     /// The gift if it is on offer.

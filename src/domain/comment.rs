@@ -20,8 +20,8 @@ pub enum CommentTextError {
 }
 
 impl CommentText {
-    /// Takes any Unicode text of 1 to `chars_max` code points that is not all white space and has no
-    /// U+0000. Nothing is trimmed or cut: a text passes unchanged or not at all.
+    /// Takes any Unicode text of 1 to `chars_max` code points that is not all white space and has
+    /// no U+0000. Nothing is trimmed or cut: a text passes unchanged or not at all.
     pub fn parse(text: &str, chars_max: usize) -> Result<Self, CommentTextError> {
         if text.chars().all(char::is_whitespace) {
             return Err(CommentTextError::Empty);
@@ -59,13 +59,22 @@ mod tests {
     #[test]
     fn limit_counts_code_points_not_bytes() {
         assert!(CommentText::parse(&"界".repeat(200), 200).is_ok());
-        assert_eq!(CommentText::parse(&"界".repeat(201), 200), Err(CommentTextError::TooLong { chars_max: 200 }));
+        assert_eq!(
+            CommentText::parse(&"界".repeat(201), 200),
+            Err(CommentTextError::TooLong { chars_max: 200 })
+        );
     }
 
     #[test]
     fn text_is_kept_as_sent_or_refused() {
-        assert_eq!(CommentText::parse("  <b>a</b> ", 200).unwrap().as_str(), "  <b>a</b> ");
-        assert_eq!(CommentText::parse(" \u{3000}\n", 200), Err(CommentTextError::Empty));
+        assert_eq!(
+            CommentText::parse("  <b>a</b> ", 200).unwrap().as_str(),
+            "  <b>a</b> "
+        );
+        assert_eq!(
+            CommentText::parse(" \u{3000}\n", 200),
+            Err(CommentTextError::Empty)
+        );
         assert_eq!(CommentText::parse("a\0b", 200), Err(CommentTextError::Nul));
     }
 }

@@ -1,9 +1,9 @@
 //! Samples viewers' comments when a room has more of them than anybody can read.
 //!
-//! Up to the cap, comments pass at once. Above it they gather for a round of [`ROUND_MS`], at whose end as
-//! many are shown as the cap allows, fairly by sender ([`fairness`]). The others are sampled out: they are
-//! not stored, and only their senders see them. A comment waits if the cap is used up or others wait
-//! already, so no comment overtakes another of its sender.
+//! Up to the cap, comments pass at once. Above it they gather for a round of [`ROUND_MS`], at whose
+//! end as many are shown as the cap allows, fairly by sender ([`fairness`]). The others are sampled
+//! out: they are not stored, and only their senders see them. A comment waits if the cap is used up
+//! or others wait already, so no comment overtakes another of its sender.
 //!
 //! Gifts and the streamer's comments are never sampled.
 
@@ -18,12 +18,12 @@ use meter::Meter;
 
 pub use meter::CrowdRate;
 
-/// How long a comment above the cap waits at most, in milliseconds. Longer rounds choose among more senders
-/// and delay shown comments more.
+/// How long a comment above the cap waits at most, in milliseconds. Longer rounds choose among more
+/// senders and delay shown comments more.
 pub const ROUND_MS: i64 = 250;
 
-/// Most comments waiting in one round, or twice a round's share of the cap if that is more. At the bound
-/// the rule that ends a round halves the pool.
+/// Most comments waiting in one round, or twice a round's share of the cap if that is more. At the
+/// bound the rule that ends a round halves the pool.
 const WAITING_MAX: usize = 1_024;
 
 /// The decision about waiting comments; both lists are in the order of posting.
@@ -49,7 +49,8 @@ pub struct CrowdSampler {
 }
 
 impl CrowdSampler {
-    /// Shows `per_s` comments a second, and after a pause half a second's worth more at once. 0: no cap.
+    /// Shows `per_s` comments a second, and after a pause half a second's worth more at once. 0: no
+    /// cap.
     pub fn new(per_s: u32) -> Self {
         let cap = cap_of(per_s);
         Self {
@@ -64,10 +65,13 @@ impl CrowdSampler {
         }
     }
 
-    /// Shows `per_s` comments a second from here on, less than it was made for: the rest of the cap is
-    /// for other nodes. Must not be called where there is no cap.
+    /// Shows `per_s` comments a second from here on, less than it was made for: the rest of the cap
+    /// is for other nodes. Must not be called where there is no cap.
     pub fn narrow(&mut self, per_s: u32) {
-        debug_assert!(self.cap.is_some(), "a lane without a cap has nothing to share");
+        debug_assert!(
+            self.cap.is_some(),
+            "a lane without a cap has nothing to share"
+        );
         self.cap = cap_of(per_s.max(1));
     }
 
@@ -76,8 +80,8 @@ impl CrowdSampler {
         self.waiting_max
     }
 
-    /// Whether the next comment may be shown at once; if so, it counts as shown. Otherwise it has to
-    /// [`CrowdSampler::wait`].
+    /// Whether the next comment may be shown at once; if so, it counts as shown. Otherwise it has
+    /// to [`CrowdSampler::wait`].
     pub fn pass(&mut self, comment: &Comment) -> bool {
         let Some(cap) = self.cap else { return true };
         let passes = self.waiting.is_empty() && self.bucket.take(cap, comment.at).is_ok();
@@ -97,7 +101,9 @@ impl CrowdSampler {
         if self.waiting.len() < self.waiting_max {
             return Vec::new();
         }
-        let round = self.recently_shown.choose(std::mem::take(&mut self.waiting), self.waiting_max / 2);
+        let round = self
+            .recently_shown
+            .choose(std::mem::take(&mut self.waiting), self.waiting_max / 2);
         self.waiting = round.shown;
         self.count_round(0, round.sampled_out.len());
         round.sampled_out
@@ -107,17 +113,27 @@ impl CrowdSampler {
     pub fn end_round_if_due(&mut self, now: Timestamp) -> SamplingRound {
         // A clock that jumped back must not make anybody wait for it to catch up.
         let is_due = now.since(self.round_began) >= ROUND_MS || now < self.round_began;
-        if is_due && !self.waiting.is_empty() { self.end_round(now) } else { SamplingRound::default() }
+        if is_due && !self.waiting.is_empty() {
+            self.end_round(now)
+        } else {
+            SamplingRound::default()
+        }
     }
 
     /// Ends the round: decides about all waiting comments.
     pub fn end_round(&mut self, now: Timestamp) -> SamplingRound {
         let waiting = std::mem::take(&mut self.waiting);
-        let allowed = self
-            .cap
-            .map_or(waiting.len(), |cap| waiting.iter().take_while(|_| self.bucket.take(cap, now).is_ok()).count());
+        let allowed = self.cap.map_or(waiting.len(), |cap| {
+            waiting
+                .iter()
+                .take_while(|_| self.bucket.take(cap, now).is_ok())
+                .count()
+        });
         let round = self.recently_shown.choose(waiting, allowed);
-        round.shown.iter().for_each(|comment| self.recently_shown.record(comment));
+        round
+            .shown
+            .iter()
+            .for_each(|comment| self.recently_shown.record(comment));
         self.count_round(round.shown.len(), round.sampled_out.len());
         round
     }
@@ -148,7 +164,11 @@ impl CrowdSampler {
 }
 
 fn cap_of(per_s: u32) -> Option<BucketRate> {
-    (per_s > 0).then_some(BucketRate { burst: (per_s / 2).max(1), refill: per_s, per_ms: 1_000 })
+    (per_s > 0).then_some(BucketRate {
+        burst: (per_s / 2).max(1),
+        refill: per_s,
+        per_ms: 1_000,
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +177,10 @@ mod tests {
     use super::*;
 
     /// Posts comments as a room does, and returns those shown and those left out at once.
-    fn post(lane: &mut CrowdSampler, comments: impl IntoIterator<Item = Arc<Comment>>) -> SamplingRound {
+    fn post(
+        lane: &mut CrowdSampler,
+        comments: impl IntoIterator<Item = Arc<Comment>>,
+    ) -> SamplingRound {
         let mut round = SamplingRound::default();
         for comment in comments {
             if lane.pass(&comment) {
@@ -170,7 +193,10 @@ mod tests {
     }
 
     fn count_of(sender: i64, comments: &[Arc<Comment>]) -> usize {
-        ids(comments).into_iter().filter(|(of, _)| *of == sender).count()
+        ids(comments)
+            .into_iter()
+            .filter(|(of, _)| *of == sender)
+            .count()
     }
 
     #[test]
@@ -188,7 +214,12 @@ mod tests {
     #[test]
     fn without_a_cap_nothing_is_sampled() {
         let mut lane = CrowdSampler::new(0);
-        assert_eq!(post(&mut lane, (0..100_000).map(|n| comment(n % 7, 0))).shown.len(), 100_000);
+        assert_eq!(
+            post(&mut lane, (0..100_000).map(|n| comment(n % 7, 0)))
+                .shown
+                .len(),
+            100_000
+        );
         assert_eq!(lane.next_deadline(), None);
     }
 
@@ -201,7 +232,10 @@ mod tests {
             shown += post(&mut lane, [comment(ms % 300, ms)]).shown.len();
         }
         shown += lane.end_round(Timestamp(10_000)).shown.len();
-        assert!((400..=420).contains(&shown), "40 a second for 10 s, and half a second's worth: {shown}");
+        assert!(
+            (400..=420).contains(&shown),
+            "40 a second for 10 s, and half a second's worth: {shown}"
+        );
         assert_eq!(lane.sampled_out_count() as usize, 2_000 - shown);
     }
 
@@ -209,8 +243,17 @@ mod tests {
     fn a_loud_sender_is_shown_once_while_a_hundred_quiet_ones_wait() {
         let mut lane = CrowdSampler::new(404);
         post(&mut lane, (0..202).map(|_| comment(900, 0)));
-        let (loud, quiet) = (|| comment(900, 0), (1..=100).map(|sender| comment(sender, 0)));
-        let early = post(&mut lane, (0..600).map(|_| loud()).chain(quiet).chain((0..300).map(|_| loud())));
+        let (loud, quiet) = (
+            || comment(900, 0),
+            (1..=100).map(|sender| comment(sender, 0)),
+        );
+        let early = post(
+            &mut lane,
+            (0..600)
+                .map(|_| loud())
+                .chain(quiet)
+                .chain((0..300).map(|_| loud())),
+        );
         let round = lane.end_round(Timestamp(ROUND_MS));
         assert_eq!(early.shown.len(), 0);
         assert_eq!(round.shown.len(), 101);
@@ -225,7 +268,10 @@ mod tests {
         // Two a turn, and six who ask again in each.
         let mut shown = Vec::new();
         for round in 0..3 {
-            post(&mut lane, (1..=6).map(|sender| comment(sender, round * ROUND_MS)));
+            post(
+                &mut lane,
+                (1..=6).map(|sender| comment(sender, round * ROUND_MS)),
+            );
             let round = lane.end_round_if_due(Timestamp((round + 1) * ROUND_MS));
             shown.extend(ids(&round.shown).into_iter().map(|(sender, _)| sender));
         }
@@ -260,8 +306,15 @@ mod tests {
             assert!(lane.waiting.len() < lane.waiting_max());
         }
         let round = lane.end_round(Timestamp(ROUND_MS));
-        assert_eq!(left_out + round.shown.len() + round.sampled_out.len(), 100_000);
-        assert_eq!((round.shown.len(), count_of(900, &round.shown)), (10, 0), "it was shown lately");
+        assert_eq!(
+            left_out + round.shown.len() + round.sampled_out.len(),
+            100_000
+        );
+        assert_eq!(
+            (round.shown.len(), count_of(900, &round.shown)),
+            (10, 0),
+            "it was shown lately"
+        );
     }
 
     #[test]

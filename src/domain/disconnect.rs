@@ -36,10 +36,13 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// Whether the node decided that this user is not to come back by itself. Only these reasons are worth a
-    /// disconnect of Socket.IO: a client that receives one stays away until its page connects again, while one
-    /// that only loses its transport reconnects.
+    /// Whether the node decided that this user is not to come back by itself. Only these reasons
+    /// are worth a disconnect of Socket.IO: a client that receives one stays away until its page
+    /// connects again, while one that only loses its transport reconnects.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Policy | Self::Unauthorized | Self::Disabled | Self::Kicked | Self::OtherDevice)
+        matches!(
+            self,
+            Self::Policy | Self::Unauthorized | Self::Disabled | Self::Kicked | Self::OtherDevice
+        )
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ActionEntry, Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId, Live, LiveId,
-    LiveStatus, Offset, Presence, Reject, ReplyTo, SessionId, UserId,
+    ActionEntry, Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId,
+    Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, SessionId, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -60,7 +60,8 @@ pub enum Priority {
     Droppable,
     /// The streamer's comments, echoes and replays: not dropped for a live session.
     Normal,
-    /// Gifts, room state, removals, answers, packets of the transport: never dropped for a live session.
+    /// Gifts, room state, removals, answers, packets of the transport: never dropped for a live
+    /// session.
     Critical,
 }
 
@@ -104,7 +105,8 @@ pub enum Reply {
     Left {
         live_id: LiveId,
     },
-    /// `offset` is `None` when the comment was announced in an earlier epoch (a retry after a restart).
+    /// `offset` is `None` when the comment was announced in an earlier epoch (a retry after a
+    /// restart).
     Commented {
         comment_id: CommentId,
         offset: Option<Offset>,
@@ -137,57 +139,37 @@ pub enum KickReason {
 #[derive(Debug, Clone)]
 pub enum Effect<H> {
     /// From here on `handle` receives the events for all members.
-    Attach {
-        session: SessionId,
-        handle: H,
-    },
+    Attach { session: SessionId, handle: H },
     /// From here on it does not.
-    Detach {
-        session: SessionId,
-        handle: H,
-    },
+    Detach { session: SessionId, handle: H },
     /// Notify a session that it was removed from the room, and why.
-    Kick {
-        handle: H,
-        reason: KickReason,
-    },
+    Kick { handle: H, reason: KickReason },
     /// Deliver to `handle` again, in order, every event after this offset.
-    Replay {
-        handle: H,
-        after: Offset,
-    },
+    Replay { handle: H, after: Offset },
     /// Append the event to the log, then deliver it to all.
     Publish(RoomEvent),
     /// Append what an action adds to the room's log, once; then apply it.
     AppendAction(ActionEntry),
-    /// Announce the users online to all: without an offset, since the latest replaces the one before.
+    /// Announce the users online to all: without an offset, since the latest replaces the one
+    /// before.
     Announce(Arc<Presence>),
     /// Send one member the presence that was announced last, or an equivalent.
-    Show {
-        handle: H,
-        presence: Arc<Presence>,
-    },
+    Show { handle: H, presence: Arc<Presence> },
     /// Announce to all how many of the crowd's comments they see.
     AnnounceRate(CrowdRate),
     Reply {
         to: ReplyTo<H>,
         result: Result<Reply, Reject>,
     },
-    /// Store a comment, which is answered by `Room::comment_stored`; and unless the store refuses it
-    /// at once, append it to the log and deliver it to all.
+    /// Store a comment, which is answered by `Room::comment_stored`; and unless the store refuses
+    /// it at once, append it to the log and deliver it to all.
     PostComment(Arc<Comment>),
     /// Store a comment that another node published already; answered by `Room::comment_stored`.
     StoreComment(Arc<Comment>),
     /// Show a comment to its sender alone, without a place.
-    Echo {
-        handle: H,
-        comment: Arc<Comment>,
-    },
+    Echo { handle: H, comment: Arc<Comment> },
     /// Commit a gift; answered by `Room::gift_settled` with the ticket.
-    CommitGift {
-        ticket: u64,
-        order: Arc<GiftOrder>,
-    },
+    CommitGift { ticket: u64, order: Arc<GiftOrder> },
     /// Count this user once for the live, ever.
     RecordView(UserId),
 }

@@ -24,7 +24,11 @@ impl GiftCount {
     pub const ONE: GiftCount = GiftCount(1);
 
     pub const fn new(raw: i64) -> Option<Self> {
-        if raw >= 1 && raw <= Self::MAX as i64 { Some(Self(raw as u16)) } else { None }
+        if raw >= 1 && raw <= Self::MAX as i64 {
+            Some(Self(raw as u16))
+        } else {
+            None
+        }
     }
 
     pub const fn get(self) -> i64 {

@@ -51,17 +51,29 @@ impl About {
 impl<E> History<E> {
     /// The history of a room that stands at `position` and of whose past nothing is known.
     pub fn new(limits: HistoryLimits, position: Position) -> Self {
-        Self { limits, position, kept: VecDeque::new() }
+        Self {
+            limits,
+            position,
+            kept: VecDeque::new(),
+        }
     }
 
     /// Keeps an event, delivered at `now`, in the form `event`.
     pub fn push(&mut self, sequenced: &Sequenced, event: E, now: Timestamp) {
-        // After a new epoch, or a gap that the broker could not fill, nobody can go on from before it.
+        // After a new epoch, or a gap that the broker could not fill, nobody can go on from before
+        // it.
         if sequenced.epoch != self.position.epoch || sequenced.offset != self.position.offset + 1 {
             self.kept.clear();
         }
-        self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
-        self.kept.push_back(Kept { at: now, about: About::of(&sequenced.event), event });
+        self.position = Position {
+            epoch: sequenced.epoch.clone(),
+            offset: sequenced.offset,
+        };
+        self.kept.push_back(Kept {
+            at: now,
+            about: About::of(&sequenced.event),
+            event,
+        });
         self.trim(now);
     }
 
@@ -74,9 +86,14 @@ impl<E> History<E> {
         }
     }
 
-    /// Puts a comment's removal, in the form that `removal` makes for its place, where the comment was.
+    /// Puts a comment's removal, in the form that `removal` makes for its place, where the comment
+    /// was.
     pub fn take_down(&mut self, comment_id: CommentId, removal: impl FnOnce(Offset) -> E) {
-        if let Some(index) = self.kept.iter().position(|kept| kept.about == About::Comment(comment_id)) {
+        if let Some(index) = self
+            .kept
+            .iter()
+            .position(|kept| kept.about == About::Comment(comment_id))
+        {
             let offset = self.position.offset - (self.kept.len() - 1 - index) as Offset;
             let kept = &mut self.kept[index];
             kept.about = About::Removal(comment_id);
@@ -84,7 +101,8 @@ impl<E> History<E> {
         }
     }
 
-    /// Whether a member that received everything up to `seen`, and nothing after it, can be sent all the rest.
+    /// Whether a member that received everything up to `seen`, and nothing after it, can be sent
+    /// all the rest.
     pub fn reaches(&self, seen: &Position, now: Timestamp) -> bool {
         if seen.epoch != self.position.epoch || seen.offset > self.position.offset {
             return false;
@@ -92,8 +110,12 @@ impl<E> History<E> {
         match self.missed_count(seen.offset) {
             0 => true,
             // The oldest of them decides, for it is the first to go.
-            missed => (self.kept.len().checked_sub(missed).and_then(|oldest| self.kept.get(oldest)))
-                .is_some_and(|kept| now.since(kept.at) <= self.limits.age_ms),
+            missed => (self
+                .kept
+                .len()
+                .checked_sub(missed)
+                .and_then(|oldest| self.kept.get(oldest)))
+            .is_some_and(|kept| now.since(kept.at) <= self.limits.age_ms),
         }
     }
 
@@ -120,25 +142,50 @@ mod tests {
     use super::*;
     use crate::domain::{Comment, CommentText, LiveId, Profile, UserId};
 
-    const LIMITS: HistoryLimits = HistoryLimits { events_max: 4, age_ms: 1_000 };
+    const LIMITS: HistoryLimits = HistoryLimits {
+        events_max: 4,
+        age_ms: 1_000,
+    };
 
     fn at(offset: Offset) -> Position {
-        Position { epoch: "e".into(), offset }
+        Position {
+            epoch: "e".into(),
+            offset,
+        }
     }
 
     fn comment(offset: Offset) -> Sequenced {
-        let author = Arc::new(Profile { id: UserId::FIRST, name: "alice".into(), avatar: None });
+        let author = Arc::new(Profile {
+            id: UserId::FIRST,
+            name: "alice".into(),
+            avatar: None,
+        });
         let text = CommentText::parse("hello", 200).unwrap();
         let id = CommentId::new(offset as i64 + 100).unwrap();
-        let comment = Comment { id, live_id: LiveId::FIRST, author, text, request_id: None, at: Timestamp(0) };
-        Sequenced { epoch: "e".into(), offset, event: RoomEvent::Comment(Arc::new(comment)) }
+        let comment = Comment {
+            id,
+            live_id: LiveId::FIRST,
+            author,
+            text,
+            request_id: None,
+            at: Timestamp(0),
+        };
+        Sequenced {
+            epoch: "e".into(),
+            offset,
+            event: RoomEvent::Comment(Arc::new(comment)),
+        }
     }
 
     /// Events 11 to `last`, delivered 100 ms apart from 100.
     fn history(last: Offset) -> History<String> {
         let mut history = History::new(LIMITS, at(10));
         for offset in 11..=last {
-            history.push(&comment(offset), format!("c{offset}"), Timestamp((offset as i64 - 10) * 100));
+            history.push(
+                &comment(offset),
+                format!("c{offset}"),
+                Timestamp((offset as i64 - 10) * 100),
+            );
         }
         history
     }
@@ -159,7 +206,13 @@ mod tests {
         assert!(!history.reaches(&at(0), now));
         assert!(!history.reaches(&at(17), now), "nobody has seen the future");
         assert!(!history.reaches(&at(u64::MAX), now));
-        assert!(!history.reaches(&Position { epoch: "before".into(), offset: 14 }, now));
+        assert!(!history.reaches(
+            &Position {
+                epoch: "before".into(),
+                offset: 14
+            },
+            now
+        ));
     }
 
     #[test]
@@ -175,7 +228,10 @@ mod tests {
         assert!(history.reaches(&at(10), Timestamp(1_100)));
         assert!(!history.reaches(&at(10), Timestamp(1_101)));
         assert!(history.reaches(&at(11), Timestamp(1_101)));
-        assert!(history.reaches(&at(12), Timestamp(1_000_000)), "nothing was missed");
+        assert!(
+            history.reaches(&at(12), Timestamp(1_000_000)),
+            "nothing was missed"
+        );
         history.trim(Timestamp(1_101));
         assert_eq!(history.iter().len(), 1);
     }
@@ -186,7 +242,9 @@ mod tests {
         let id = CommentId::new(113).unwrap();
         history.take_down(id, |offset| format!("removed {offset}"));
         assert_eq!(after(&history, 11), ["c12", "removed 13", "c14"]);
-        history.take_down(CommentId::new(500).unwrap(), |_| panic!("there is no such comment"));
+        history.take_down(CommentId::new(500).unwrap(), |_| {
+            panic!("there is no such comment")
+        });
     }
 
     #[test]
@@ -197,14 +255,27 @@ mod tests {
         assert!(gap.reaches(&at(13), Timestamp(400)));
 
         let mut renewed = history(12);
-        renewed.push(&Sequenced { epoch: "f".into(), ..comment(13) }, "c13".into(), Timestamp(400));
+        renewed.push(
+            &Sequenced {
+                epoch: "f".into(),
+                ..comment(13)
+            },
+            "c13".into(),
+            Timestamp(400),
+        );
         assert!(!renewed.reaches(&at(12), Timestamp(400)));
         assert_eq!(renewed.iter().len(), 1);
     }
 
     #[test]
     fn without_a_window_nothing_is_kept() {
-        let mut history = History::new(HistoryLimits { events_max: 0, age_ms: 1_000 }, at(0));
+        let mut history = History::new(
+            HistoryLimits {
+                events_max: 0,
+                age_ms: 1_000,
+            },
+            at(0),
+        );
         history.push(&comment(1), "c1", Timestamp(0));
         assert!(!history.reaches(&at(0), Timestamp(0)));
         assert!(history.reaches(&at(1), Timestamp(0)));

@@ -91,8 +91,9 @@ pub struct Coins(i64);
 impl Coins {
     pub const ZERO: Coins = Coins(0);
 
-    /// The largest balance, price and total there may be, 2^53 - 1: the last integer that a JavaScript number holds
-    /// exactly. Clients read amounts as such numbers and would show a larger one wrong.
+    /// The largest balance, price and total there may be, 2^53 - 1: the last integer that a
+    /// JavaScript number holds exactly. Clients read amounts as such numbers and would show a
+    /// larger one wrong.
     pub const MAX: Coins = Coins((1 << 53) - 1);
 
     pub const fn new(raw: i64) -> Self {
@@ -103,7 +104,8 @@ impl Coins {
         self.0
     }
 
-    /// `None` beyond [`Coins::MAX`] in either direction: such an amount is refused, never wrapped or rounded.
+    /// `None` beyond [`Coins::MAX`] in either direction: such an amount is refused, never wrapped
+    /// or rounded.
     pub const fn checked_add(self, other: Coins) -> Option<Coins> {
         Self::in_range(self.0.checked_add(other.0))
     }
@@ -153,7 +155,9 @@ impl RequestId {
     /// `None` unless the text is 1 to 64 of `[A-Za-z0-9_-]`.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::CHARS_MAX).contains(&text.len());
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         (fits && plain).then(|| Self(text.into()))
     }
 
@@ -201,10 +205,22 @@ mod tests {
         let one = Coins::new(1);
         let below = Coins::new(Coins::MAX.get() - 1);
         assert_eq!(Coins::MAX.get(), 9_007_199_254_740_991);
-        assert_eq!((below.checked_add(one), Coins::MAX.checked_add(one)), (Some(Coins::MAX), None));
-        assert_eq!((Coins::MAX.checked_mul(1), Coins::MAX.checked_mul(2)), (Some(Coins::MAX), None));
+        assert_eq!(
+            (below.checked_add(one), Coins::MAX.checked_add(one)),
+            (Some(Coins::MAX), None)
+        );
+        assert_eq!(
+            (Coins::MAX.checked_mul(1), Coins::MAX.checked_mul(2)),
+            (Some(Coins::MAX), None)
+        );
         assert_eq!(Coins::new(i64::MAX).checked_mul(2), None);
         let lowest = Coins::new(-Coins::MAX.get());
-        assert_eq!((lowest.checked_add(Coins::ZERO), lowest.checked_add(Coins::new(-1))), (Some(lowest), None));
+        assert_eq!(
+            (
+                lowest.checked_add(Coins::ZERO),
+                lowest.checked_add(Coins::new(-1))
+            ),
+            (Some(lowest), None)
+        );
     }
 }

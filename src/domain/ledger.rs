@@ -32,18 +32,29 @@ impl RoomLedger {
     pub const RECENT_MAX: usize = 100;
 
     pub fn open(opening: Coins) -> Self {
-        Self { opening, posted: Coins::ZERO, total: opening, entries_count: 0, recent: VecDeque::new() }
+        Self {
+            opening,
+            posted: Coins::ZERO,
+            total: opening,
+            entries_count: 0,
+            recent: VecDeque::new(),
+        }
     }
 
     /// Posts a committed gift. `live_coin` is the live's total that the commit reported; commits of
     /// one live may be reported out of order, so the total never goes back.
     pub fn post(&mut self, entry: LedgerEntry, live_coin: Coins) {
         assert!(entry.amount > Coins::ZERO, "a gift moves at least one coin");
-        self.posted = self.posted.checked_add(entry.amount).expect("the store keeps a live's total in range");
+        self.posted = self
+            .posted
+            .checked_add(entry.amount)
+            .expect("the store keeps a live's total in range");
         self.total = self.total.max(live_coin);
         self.entries_count += 1;
         debug_assert!(
-            self.opening.checked_add(self.posted).is_some_and(|own| own <= self.total),
+            self.opening
+                .checked_add(self.posted)
+                .is_some_and(|own| own <= self.total),
             "the live's total contains what this room posted"
         );
         if self.recent.len() == Self::RECENT_MAX {
@@ -95,10 +106,16 @@ mod tests {
         let mut ledger = RoomLedger::open(Coins::new(100));
         ledger.post(entry(2, 5), Coins::new(112));
         ledger.post(entry(1, 7), Coins::new(107));
-        assert_eq!((ledger.total(), ledger.posted(), ledger.entries_count()), (Coins::new(112), Coins::new(12), 2));
+        assert_eq!(
+            (ledger.total(), ledger.posted(), ledger.entries_count()),
+            (Coins::new(112), Coins::new(12), 2)
+        );
         // Another node gave 88 in between.
         ledger.post(entry(3, 1), Coins::new(201));
-        assert_eq!((ledger.total(), ledger.posted()), (Coins::new(201), Coins::new(13)));
+        assert_eq!(
+            (ledger.total(), ledger.posted()),
+            (Coins::new(201), Coins::new(13))
+        );
     }
 
     #[test]
@@ -110,7 +127,10 @@ mod tests {
         }
         let kept: Vec<_> = ledger.recent().map(|entry| entry.record_id.get()).collect();
         assert_eq!(kept, (4..=entries_count).collect::<Vec<_>>());
-        assert_eq!((ledger.entries_count(), ledger.posted()), (entries_count as u64, Coins::new(entries_count)));
+        assert_eq!(
+            (ledger.entries_count(), ledger.posted()),
+            (entries_count as u64, Coins::new(entries_count))
+        );
     }
 
     #[test]

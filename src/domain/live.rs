@@ -67,11 +67,16 @@ impl Live {
     /// The entry by which its room learns its status.
     pub fn status_entry(&self) -> EntryContent {
         let title = self.title.as_str().into();
-        EntryContent::Event(RoomEvent::Live { live_id: self.id, status: self.status, title })
+        EntryContent::Event(RoomEvent::Live {
+            live_id: self.id,
+            status: self.status,
+            title,
+        })
     }
 
-    /// Whether `asker` may know the key of the stream. It lets its holder publish, so before the show and
-    /// after it only the owner gets it; while the live is on air everybody needs it to play.
+    /// Whether `asker` may know the key of the stream. It lets its holder publish, so before the
+    /// show and after it only the owner gets it; while the live is on air everybody needs it to
+    /// play.
     pub fn shows_key_to(&self, asker: Option<UserId>) -> bool {
         self.status.is_on_air() || asker == Some(self.owner)
     }

@@ -3,10 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Bucket, BucketRate, NodeId, PeerChange, PeerUser, PresenceChange, SessionId, SocketId, Timestamp, UserId};
+use super::{
+    Bucket, BucketRate, NodeId, PeerChange, PeerUser, PresenceChange, SessionId, SocketId,
+    Timestamp, UserId,
+};
 
 /// How often a user that is online already may join again in a way that others see.
-const JOINS_AGAIN: BucketRate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
+const JOINS_AGAIN: BucketRate = BucketRate {
+    burst: 3,
+    refill: 1,
+    per_ms: 1_000,
+};
 
 /// A user, as others in the room see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +81,10 @@ struct Online {
 
 impl Arrival {
     /// A join that changes nothing for others.
-    pub const QUIET: Arrival = Arrival::Again { renamed: false, moved: false };
+    pub const QUIET: Arrival = Arrival::Again {
+        renamed: false,
+        moved: false,
+    };
 }
 
 impl Online {
@@ -95,11 +105,11 @@ pub struct MemberList<H> {
     members: HashMap<SessionId, Member<H>>,
     online: HashMap<UserId, Online>,
     arrivals_count: u64,
-    /// `online` by arrival: a join is announced to a large room with its newest users, and must not cost a
-    /// sort of all of them.
+    /// `online` by arrival: a join is announced to a large room with its newest users, and must not
+    /// cost a sort of all of them.
     by_arrival: BTreeMap<u64, UserId>,
-    /// `online` by the time they came or moved to the front, on any node; lists are made from it. A user that
-    /// joins here is the newest, whatever the clocks of other nodes say.
+    /// `online` by the time they came or moved to the front, on any node; lists are made from it. A
+    /// user that joins here is the newest, whatever the clocks of other nodes say.
     by_time: BTreeMap<(Timestamp, u64), UserId>,
     places_count: u64,
     /// Users with a `leaves_at`, ordered by it: a room asks for the next one after each message.
@@ -136,23 +146,41 @@ impl<H> MemberList<H> {
     /// Adds a member or renews one of the same user. A session that changes hands has to
     /// [leave](Self::leave) first.
     ///
-    /// The joiner becomes the newest user. Of a user that is online already that is so within a small
-    /// budget, and not for a new session that only comes back (`is_return`): then its join is quiet.
-    pub fn join(&mut self, session: SessionId, profile: Arc<Profile>, member: Member<H>, is_return: bool) -> Arrival {
+    /// The joiner becomes the newest user. Of a user that is online already that is so within a
+    /// small budget, and not for a new session that only comes back (`is_return`): then its join is
+    /// quiet.
+    pub fn join(
+        &mut self,
+        session: SessionId,
+        profile: Arc<Profile>,
+        member: Member<H>,
+        is_return: bool,
+    ) -> Arrival {
         let (user, joined_at) = (profile.id, member.joined_at);
         let before = self.members.insert(session, member);
-        debug_assert!(before.as_ref().is_none_or(|old| old.user == user), "a session changed hands without leaving");
-        let front = self.by_time.last_key_value().map_or(joined_at, |((newest, _), _)| joined_at.max(*newest));
+        debug_assert!(
+            before.as_ref().is_none_or(|old| old.user == user),
+            "a session changed hands without leaving"
+        );
+        let front = self
+            .by_time
+            .last_key_value()
+            .map_or(joined_at, |((newest, _), _)| joined_at.max(*newest));
         let arrival = match self.arrive(profile, front) {
             Arrival::Again { renamed, .. } => {
-                // A grace that is over, but not expired yet by a late timer, does not make this join a return.
+                // A grace that is over, but not expired yet by a late timer, does not make this
+                // join a return.
                 let leaves_at = self.online.get(&user).and_then(|online| online.leaves_at);
-                let is_return = is_return && before.is_none() && leaves_at.is_none_or(|at| joined_at < at);
+                let is_return =
+                    is_return && before.is_none() && leaves_at.is_none_or(|at| joined_at < at);
                 let is_seen = (renamed || !is_return) && self.may_join_again(user, joined_at);
                 if is_seen && !is_return {
                     self.place(user, front);
                 }
-                Arrival::Again { renamed: renamed && is_seen, moved: !is_return && is_seen }
+                Arrival::Again {
+                    renamed: renamed && is_seen,
+                    moved: !is_return && is_seen,
+                }
             }
             Arrival::New => Arrival::New,
         };
@@ -168,7 +196,9 @@ impl<H> MemberList<H> {
     }
 
     fn may_join_again(&mut self, user: UserId, now: Timestamp) -> bool {
-        self.online.get_mut(&user).is_some_and(|online| online.joins_again.take(JOINS_AGAIN, now).is_ok())
+        self.online
+            .get_mut(&user)
+            .is_some_and(|online| online.joins_again.take(JOINS_AGAIN, now).is_ok())
     }
 
     /// Records that a user is online. One that was online already keeps its place.
@@ -177,7 +207,10 @@ impl<H> MemberList<H> {
         if let Some(online) = self.online.get_mut(&user) {
             let renamed = online.profile != profile;
             online.profile = profile;
-            return Arrival::Again { renamed, moved: false };
+            return Arrival::Again {
+                renamed,
+                moved: false,
+            };
         }
         self.arrivals_count += 1;
         let arrival = self.arrivals_count;
@@ -198,7 +231,9 @@ impl<H> MemberList<H> {
 
     /// Gives a user online the place of one that came at this time, after others of the same time.
     fn place(&mut self, user: UserId, at: Timestamp) {
-        let Some(online) = self.online.get_mut(&user) else { return };
+        let Some(online) = self.online.get_mut(&user) else {
+            return;
+        };
         self.places_count += 1;
         self.by_time.remove(&online.place);
         online.place = (at, self.places_count);
@@ -206,8 +241,14 @@ impl<H> MemberList<H> {
     }
 
     /// Changes a user's local presence. `change` returns the end of a grace that is over.
-    fn change_local(&mut self, user: UserId, change: impl FnOnce(&mut Online) -> Option<Timestamp>) {
-        let Some(online) = self.online.get_mut(&user) else { return };
+    fn change_local(
+        &mut self,
+        user: UserId,
+        change: impl FnOnce(&mut Online) -> Option<Timestamp>,
+    ) {
+        let Some(online) = self.online.get_mut(&user) else {
+            return;
+        };
         let before = usize::from(online.is_local());
         let lingered_until = change(online);
         self.local_count = self.local_count + usize::from(online.is_local()) - before;
@@ -227,15 +268,19 @@ impl<H> MemberList<H> {
     }
 
     /// Removes a member whose connection was lost; presence lingers until `leaves_at`.
-    pub fn connection_lost(&mut self, session: SessionId, leaves_at: Timestamp) -> Option<Member<H>> {
+    pub fn connection_lost(
+        &mut self,
+        session: SessionId,
+        leaves_at: Timestamp,
+    ) -> Option<Member<H>> {
         let member = self.members.remove(&session)?;
         self.release(session, member.user, Some(leaves_at));
         Some(member)
     }
 
-    /// Ends the presence of users whose grace is over, oldest arrival first. A user that is online on another
-    /// node stays. No grace lasts longer than `grace_ms` from now: a clock that was set back must not keep
-    /// users online that are gone.
+    /// Ends the presence of users whose grace is over, oldest arrival first. A user that is online
+    /// on another node stays. No grace lasts longer than `grace_ms` from now: a clock that was set
+    /// back must not keep users online that are gone.
     pub fn expire(&mut self, now: Timestamp, grace_ms: i64) -> Vec<Departed> {
         let latest = now.plus_ms(grace_ms);
         while let Some(&(at, user)) = self.in_grace.last()
@@ -283,7 +328,12 @@ impl<H> MemberList<H> {
         if online.is_local() || online.remote_nodes_count > 0 {
             return None;
         }
-        let Online { profile, arrival, place, .. } = self.online.remove(&user)?;
+        let Online {
+            profile,
+            arrival,
+            place,
+            ..
+        } = self.online.remove(&user)?;
         self.by_arrival.remove(&arrival);
         self.by_time.remove(&place);
         Some(Departed { profile, arrival })
@@ -292,32 +342,55 @@ impl<H> MemberList<H> {
     /// Applies a presence change of another node. Returns the changes of the users online.
     pub fn apply_remote(&mut self, change: PeerChange) -> Vec<OnlineChange> {
         match change {
-            PeerChange::Present { node, user } => self.remote_present(node, user).into_iter().collect(),
-            PeerChange::Absent { node, user } => self.remote_absent(node, user).into_iter().collect(),
+            PeerChange::Present { node, user } => {
+                self.remote_present(node, user).into_iter().collect()
+            }
+            PeerChange::Absent { node, user } => {
+                self.remote_absent(node, user).into_iter().collect()
+            }
             PeerChange::All { node, mut users } => {
                 let mut gone: Vec<UserId> = match self.remote.get(&node) {
                     Some(online_there) => {
-                        let still: BTreeSet<UserId> = users.iter().map(|user| user.profile.id).collect();
-                        online_there.keys().filter(|user| !still.contains(user)).copied().collect()
+                        let still: BTreeSet<UserId> =
+                            users.iter().map(|user| user.profile.id).collect();
+                        online_there
+                            .keys()
+                            .filter(|user| !still.contains(user))
+                            .copied()
+                            .collect()
                     }
                     None => Vec::new(),
                 };
-                gone.sort_unstable_by_key(|user| self.online.get(user).map(|online| online.arrival));
+                gone.sort_unstable_by_key(|user| {
+                    self.online.get(user).map(|online| online.arrival)
+                });
                 users.sort_by_key(|user| user.arrived_at);
-                let mut changes: Vec<OnlineChange> =
-                    users.into_iter().filter_map(|user| self.remote_present(node, user)).collect();
-                changes.extend(gone.into_iter().filter_map(|user| self.remote_absent(node, user)));
+                let mut changes: Vec<OnlineChange> = users
+                    .into_iter()
+                    .filter_map(|user| self.remote_present(node, user))
+                    .collect();
+                changes.extend(
+                    gone.into_iter()
+                        .filter_map(|user| self.remote_absent(node, user)),
+                );
                 changes
             }
         }
     }
 
     fn remote_present(&mut self, node: NodeId, user: PeerUser) -> Option<OnlineChange> {
-        let PeerUser { profile, sockets, arrived_at } = user;
+        let PeerUser {
+            profile,
+            sockets,
+            arrived_at,
+        } = user;
         let arrival = match self.arrive(profile.clone(), arrived_at) {
             Arrival::Again { renamed, .. } => {
                 // It moved to the front there: that node has applied the limit.
-                let moved = self.online.get(&profile.id).is_some_and(|online| online.place.0 < arrived_at);
+                let moved = self
+                    .online
+                    .get(&profile.id)
+                    .is_some_and(|online| online.place.0 < arrived_at);
                 if moved {
                     self.place(profile.id, arrived_at);
                 }
@@ -326,14 +399,19 @@ impl<H> MemberList<H> {
             Arrival::New => Arrival::New,
         };
         self.remote_sockets_count += sockets.len();
-        let before = self.remote.entry(node).or_default().insert(profile.id, sockets);
+        let before = self
+            .remote
+            .entry(node)
+            .or_default()
+            .insert(profile.id, sockets);
         self.remote_sockets_count -= before.as_ref().map_or(0, Vec::len);
         if before.is_none()
             && let Some(online) = self.online.get_mut(&profile.id)
         {
             online.remote_nodes_count += 1;
         }
-        // A repeated state is not a change, and sockets that come and go are not announced by themselves.
+        // A repeated state is not a change, and sockets that come and go are not announced by
+        // themselves.
         (arrival != Arrival::QUIET).then_some(OnlineChange::Arrived(profile, arrival))
     }
 
@@ -352,14 +430,20 @@ impl<H> MemberList<H> {
     /// Changes of this node's users since the last call, to be published to other nodes.
     pub fn take_local_changes(&mut self) -> Vec<PresenceChange> {
         let changed = std::mem::take(&mut self.local_changed);
-        let change = |user| self.local(user).map_or(PresenceChange::Offline(user), PresenceChange::Online);
+        let change = |user| {
+            self.local(user)
+                .map_or(PresenceChange::Offline(user), PresenceChange::Online)
+        };
         changed.into_iter().map(change).collect()
     }
 
     /// A user's local presence.
     fn local(&self, user: UserId) -> Option<PeerUser> {
         let online = self.online.get(&user).filter(|online| online.is_local())?;
-        let sockets = online.sessions.iter().filter_map(|session| self.members.get(session));
+        let sockets = online
+            .sessions
+            .iter()
+            .filter_map(|session| self.members.get(session));
         Some(PeerUser {
             profile: online.profile.clone(),
             sockets: sockets.map(|member| member.socket_id.clone()).collect(),
@@ -367,10 +451,11 @@ impl<H> MemberList<H> {
         })
     }
 
-    /// Whether `own` is the first of the nodes that have users here: the first one writes the list of users for
-    /// all. While nobody is online, every node may write the empty list.
+    /// Whether `own` is the first of the nodes that have users here: the first one writes the list
+    /// of users for all. While nobody is online, every node may write the empty list.
     pub fn leads(&self, own: NodeId) -> bool {
-        (self.local_count > 0 || self.online.is_empty()) && self.remote.keys().next().is_none_or(|first| own < *first)
+        (self.local_count > 0 || self.online.is_empty())
+            && self.remote.keys().next().is_none_or(|first| own < *first)
     }
 
     pub fn get(&self, session: SessionId) -> Option<&Member<H>> {
@@ -382,12 +467,17 @@ impl<H> MemberList<H> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (SessionId, &Member<H>)> {
-        self.members.iter().map(|(session, member)| (*session, member))
+        self.members
+            .iter()
+            .map(|(session, member)| (*session, member))
     }
 
     /// A user's sessions in the room, on this node.
     pub fn sessions_of(&self, user: UserId) -> Vec<SessionId> {
-        self.online.get(&user).map(|online| online.sessions.clone()).unwrap_or_default()
+        self.online
+            .get(&user)
+            .map(|online| online.sessions.clone())
+            .unwrap_or_default()
     }
 
     /// All sessions in the room, on this node, in order.
@@ -425,9 +515,15 @@ impl<H> MemberList<H> {
     /// Socket ids of all nodes' members, in the order they joined; those of other nodes with their
     /// user's first.
     pub fn socket_ids(&self) -> Vec<SocketId> {
-        let own = self.members.iter().map(|(session, member)| (member.joined_at, session.0, &member.socket_id));
+        let own = self
+            .members
+            .iter()
+            .map(|(session, member)| (member.joined_at, session.0, &member.socket_id));
         let remote = self.remote.values().flatten().flat_map(|(user, sockets)| {
-            let arrived_at = self.online.get(user).map_or(Timestamp::default(), |online| online.place.0);
+            let arrived_at = self
+                .online
+                .get(user)
+                .map_or(Timestamp::default(), |online| online.place.0);
             sockets.iter().map(move |socket| (arrived_at, 0, socket))
         });
         let mut ids: Vec<_> = own.chain(remote).collect();
@@ -443,7 +539,9 @@ impl<H> MemberList<H> {
     /// Users online, newest first, at most `max`.
     pub fn users(&self, max: usize) -> Vec<Arc<Profile>> {
         let newest = self.by_time.values().rev().take(max);
-        newest.filter_map(|user| self.profile(*user).cloned()).collect()
+        newest
+            .filter_map(|user| self.profile(*user).cloned())
+            .collect()
     }
 }
 

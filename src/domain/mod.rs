@@ -30,8 +30,8 @@ mod reject;
 mod room;
 
 pub use action::{
-    Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX,
-    Role, Scope, Subject, TITLE_CHARS_MAX, is_text, may,
+    Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, NOTICE_CHARS_MAX,
+    Principal, REASON_CHARS_MAX, Role, Scope, Subject, TITLE_CHARS_MAX, is_text, may,
 };
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
@@ -41,12 +41,14 @@ pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
 pub use disconnect::Disconnect;
-pub use event::{Effect, KickReason, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent, Sequenced};
+pub use event::{
+    Effect, KickReason, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent, Sequenced,
+};
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{
-    AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset, ReplyTo, RequestId,
-    SessionId, SocketId, Timestamp, UserId,
+    AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset,
+    ReplyTo, RequestId, SessionId, SocketId, Timestamp, UserId,
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};

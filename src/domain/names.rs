@@ -1,8 +1,8 @@
 //! Usernames: in one form, of characters that can be seen.
 //!
-//! Readers must be able to distinguish each name from every other one. So names are compared in the form
-//! NFKC, new ones consist of what can be seen, and of names that look alike (Unicode Technical Standard 39)
-//! only one is given out.
+//! Readers must be able to distinguish each name from every other one. So names are compared in the
+//! form NFKC, new ones consist of what can be seen, and of names that look alike (Unicode Technical
+//! Standard 39) only one is given out.
 
 use std::ops::RangeInclusive;
 
@@ -13,12 +13,12 @@ use unicode_security::skeleton;
 /// Code points of a new username.
 pub const USERNAME_CHARS: RangeInclusive<usize> = 5..=20;
 
-/// Code points of what is looked at as a name at all. NFKC makes one code point of eighteen at worst, so
-/// longer texts are not worth the work.
+/// Code points of what is looked at as a name at all. NFKC makes one code point of eighteen at
+/// worst, so longer texts are not worth the work.
 const NAME_CHARS_MAX: usize = 256;
 
-/// Symbols and letters that draw nothing, though their categories say otherwise: an empty Braille cell, a
-/// musical notehead, and the place of an object that is not there.
+/// Symbols and letters that draw nothing, though their categories say otherwise: an empty Braille
+/// cell, a musical notehead, and the place of an object that is not there.
 const BLANK: [char; 3] = ['\u{2800}', '\u{1d159}', '\u{fffc}'];
 
 /// A name for a new account.
@@ -31,8 +31,8 @@ pub enum UsernameFault {
     /// Not [`USERNAME_CHARS`] code points.
     #[error("username too short or too long")]
     Length,
-    /// A control, an invisible or a bidirectional character, a mark on nothing, or a space that is not a
-    /// single one between two words.
+    /// A control, an invisible or a bidirectional character, a mark on nothing, or a space that is
+    /// not a single one between two words.
     #[error("username has characters that cannot be seen")]
     Unseen,
 }
@@ -55,16 +55,24 @@ impl Username {
 }
 
 /// The form in which names are stored and compared: NFKC. It makes one of the letters that fonts,
-/// keyboards and systems write differently, such as full-width ones and letters with separate accents.
+/// keyboards and systems write differently, such as full-width ones and letters with separate
+/// accents.
 pub fn canonical_name(text: &str) -> String {
     let is_short = text.chars().nth(NAME_CHARS_MAX).is_none();
-    if is_short && !is_nfkc(text) { text.nfkc().collect() } else { text.to_owned() }
+    if is_short && !is_nfkc(text) {
+        text.nfkc().collect()
+    } else {
+        text.to_owned()
+    }
 }
 
-/// The visual skeleton of a name: names with one skeleton look alike. Empty for a name without a visible character.
-/// Never shown.
+/// The visual skeleton of a name: names with one skeleton look alike. Empty for a name without a
+/// visible character. Never shown.
 pub fn name_skeleton(name: &str) -> String {
-    let seen: String = canonical_name(name).chars().filter(|c| is_seen(*c)).collect();
+    let seen: String = canonical_name(name)
+        .chars()
+        .filter(|c| is_seen(*c))
+        .collect();
     skeleton(&seen).collect()
 }
 
@@ -73,7 +81,8 @@ fn is_seen(c: char) -> bool {
         // Controls, formats, private use, and what no version of Unicode knows yet.
         GeneralCategoryGroup::Other => false,
         GeneralCategoryGroup::Separator => c == ' ',
-        // A skeleton leaves out what Unicode says may be ignored, such as fillers and variation selectors.
+        // A skeleton leaves out what Unicode says may be ignored, such as fillers and variation
+        // selectors.
         _ => !BLANK.contains(&c) && skeleton(c.encode_utf8(&mut [0; 4])).next().is_some(),
     }
 }
@@ -88,7 +97,9 @@ fn begins_with_a_mark(name: &str) -> bool {
     let is_mark = |c: char| {
         matches!(
             c.general_category(),
-            GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark | GeneralCategory::EnclosingMark
+            GeneralCategory::NonspacingMark
+                | GeneralCategory::SpacingMark
+                | GeneralCategory::EnclosingMark
         )
     };
     name.split(' ').any(|word| word.starts_with(is_mark))
@@ -176,10 +187,26 @@ mod tests {
             '\u{10ffff}',
             '\u{1680}',
         ] {
-            assert_eq!(parse(&format!("ali{unseen}ce")), Err(UsernameFault::Unseen), "{unseen:?}");
-            assert_eq!(parse(&unseen.to_string().repeat(6)), Err(UsernameFault::Unseen), "{unseen:?}");
+            assert_eq!(
+                parse(&format!("ali{unseen}ce")),
+                Err(UsernameFault::Unseen),
+                "{unseen:?}"
+            );
+            assert_eq!(
+                parse(&unseen.to_string().repeat(6)),
+                Err(UsernameFault::Unseen),
+                "{unseen:?}"
+            );
         }
-        for name in [" alice", "alice ", "ali  ce", "alice\u{3000}", "\u{301}alice", "two \u{301}words", "     "] {
+        for name in [
+            " alice",
+            "alice ",
+            "ali  ce",
+            "alice\u{3000}",
+            "\u{301}alice",
+            "two \u{301}words",
+            "     ",
+        ] {
             assert_eq!(parse(name), Err(UsernameFault::Unseen), "{name:?}");
         }
     }
@@ -187,9 +214,17 @@ mod tests {
     #[test]
     fn length_counts_code_points_of_the_one_form() {
         assert_eq!(parse("abcd"), Err(UsernameFault::Length));
-        assert_eq!(parse("Zoe\u{301}l"), Err(UsernameFault::Length), "four letters, one of them in two code points");
+        assert_eq!(
+            parse("Zoe\u{301}l"),
+            Err(UsernameFault::Length),
+            "four letters, one of them in two code points"
+        );
         assert_eq!(parse(&"a".repeat(21)), Err(UsernameFault::Length));
-        assert_eq!(parse("\u{fdfa}\u{fdfa}"), Err(UsernameFault::Length), "36 code points in the one form");
+        assert_eq!(
+            parse("\u{fdfa}\u{fdfa}"),
+            Err(UsernameFault::Length),
+            "36 code points in the one form"
+        );
     }
 
     #[test]
@@ -207,8 +242,12 @@ mod tests {
         ] {
             assert_eq!(name_skeleton(one), name_skeleton(other), "{one} {other}");
         }
-        for (one, other) in [("alice", "alicia"), ("user11", "user12"), ("小花小花花", "小花小花草"), ("zoe", "zoé")]
-        {
+        for (one, other) in [
+            ("alice", "alicia"),
+            ("user11", "user12"),
+            ("小花小花花", "小花小花草"),
+            ("zoe", "zoé"),
+        ] {
             assert_ne!(name_skeleton(one), name_skeleton(other), "{one} {other}");
         }
         assert_eq!(name_skeleton("\u{3164}\u{200b}"), "");

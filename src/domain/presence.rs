@@ -1,6 +1,7 @@
 //! The presence ladder: how much of a room's presence is announced, by its size.
 //!
-//! Announcing each join to everybody costs bytes quadratic in the size of the room. So a room has tiers:
+//! Announcing each join to everybody costs bytes quadratic in the size of the room. So a room has
+//! tiers:
 //!
 //! | tier | users online | announcements |
 //! |---|---|---|
@@ -8,17 +9,20 @@
 //! | merged | up to `merged_users_max` | the net changes of the last `merge_ms`, with all users |
 //! | count | any number | the same, with the streamer and the newest few |
 //!
-//! A room climbs above a threshold and steps down below nine tenths of it, so that a room at a threshold
-//! does not flicker. In the full tier, too, changes are merged once their lists exceed `list_rate`.
+//! A room climbs above a threshold and steps down below nine tenths of it, so that a room at a
+//! threshold does not flicker. In the full tier, too, changes are merged once their lists exceed
+//! `list_rate`.
 //!
-//! **Invariant.** At any time all members have received the same last state: it was announced while the
-//! member was in the room, or was its snapshot when it joined. Changes since then are counted net, and while
-//! there are any, an announcement is due. So the last announcement is right, and joins and leaves that cancel
-//! each other out need none.
+//! **Invariant.** At any time all members have received the same last state: it was announced while
+//! the member was in the room, or was its snapshot when it joined. Changes since then are counted
+//! net, and while there are any, an announcement is due. So the last announcement is right, and
+//! joins and leaves that cancel each other out need none.
 
 use std::sync::Arc;
 
-use super::{Arrival, Bucket, BucketRate, Departed, LiveId, MemberList, Profile, SocketId, Timestamp, UserId};
+use super::{
+    Arrival, Bucket, BucketRate, Departed, LiveId, MemberList, Profile, SocketId, Timestamp, UserId,
+};
 
 /// A change of the set of users online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +31,8 @@ pub enum PresenceAction {
     Leave,
 }
 
-/// The users online after a change. It is a state: the latest replaces those before. In the full tier it also
-/// reports one change, and every member receives every one.
+/// The users online after a change. It is a state: the latest replaces those before. In the full
+/// tier it also reports one change, and every member receives every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
     pub live_id: LiveId,
@@ -44,13 +48,14 @@ pub struct Presence {
     pub count: usize,
     /// The net changes, unless this is a single change.
     pub net_changes: Option<NetChanges>,
-    /// Whether it is of the full tier: a member with a backlog receives it beside later ones. Above, the latest
-    /// replaces those before, since their lists are long.
+    /// Whether it is of the full tier: a member with a backlog receives it beside later ones.
+    /// Above, the latest replaces those before, since their lists are long.
     pub announces_each_change: bool,
 }
 
-/// Users that joined and left since the last announcement. One that joined and left again is counted in
-/// neither; one that left and came back is counted in both, for it has to learn of its own join.
+/// Users that joined and left since the last announcement. One that joined and left again is
+/// counted in neither; one that left and came back is counted in both, for it has to learn of its
+/// own join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetChanges {
     pub joined: usize,
@@ -68,8 +73,8 @@ pub struct PresenceSettings {
     pub notable_users_max: usize,
     /// Time between two merged announcements, in milliseconds.
     pub merge_ms: i64,
-    /// List entries (users and sockets) that announcements of the full tier may contain; beyond, its changes
-    /// are merged.
+    /// List entries (users and sockets) that announcements of the full tier may contain; beyond,
+    /// its changes are merged.
     pub list_rate: BucketRate,
 }
 
@@ -130,8 +135,8 @@ struct LastAnnounced {
     arrivals_count: u64,
 }
 
-/// Decides when a room announces its presence, and with which content. Recording a change costs the same in a
-/// room of any size; lists are made for announcements only.
+/// Decides when a room announces its presence, and with which content. Recording a change costs the
+/// same in a room of any size; lists are made for announcements only.
 #[derive(Debug)]
 pub struct PresenceLadder {
     live_id: LiveId,
@@ -156,8 +161,8 @@ impl PresenceLadder {
         }
     }
 
-    /// Records a join. One of a user that was online changes the sockets and the order of users, which is
-    /// announced by itself in the full tier only.
+    /// Records a join. One of a user that was online changes the sockets and the order of users,
+    /// which is announced by itself in the full tier only.
     pub fn arrived(&mut self, profile: &Arc<Profile>, arrival: Arrival) {
         match arrival {
             Arrival::New => self.changes.joined += 1,
@@ -173,10 +178,18 @@ impl PresenceLadder {
     pub fn departed(&mut self, departed: Departed) {
         let Departed { profile, arrival } = departed;
         let changes = &mut self.changes;
-        if changes.again.as_ref().is_some_and(|again| again.id == profile.id) {
+        if changes
+            .again
+            .as_ref()
+            .is_some_and(|again| again.id == profile.id)
+        {
             changes.again = None;
         }
-        if self.last.as_ref().is_some_and(|last| arrival <= last.arrivals_count) {
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|last| arrival <= last.arrivals_count)
+        {
             changes.left += 1;
             changes.last_left = Some(profile);
         } else {
@@ -191,18 +204,32 @@ impl PresenceLadder {
     }
 
     /// The announcement to make now, if any. Call it after every change, and when it is due.
-    pub fn announce<H>(&mut self, members: &MemberList<H>, now: Timestamp) -> Option<Arc<Presence>> {
+    pub fn announce<H>(
+        &mut self,
+        members: &MemberList<H>,
+        now: Timestamp,
+    ) -> Option<Arc<Presence>> {
         self.tier = self.tier.next(members.users_count(), &self.settings);
         if !self.changes.any() || !self.is_announcement_due(members, now) {
             return None;
         }
         let presence = self.presence(members)?;
-        let was_full = self.last.as_ref().is_none_or(|last| last.tier == Tier::Full);
+        let was_full = self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.tier == Tier::Full);
         let is_plain = self.tier == Tier::Full && was_full && self.changes.is_single();
         // A single change reads as it did in the system this replaces: a leave brings no list.
         let announced = Arc::new(match (is_plain, presence.action) {
-            (true, PresenceAction::Leave) => Presence { users: None, net_changes: None, ..presence.clone() },
-            (true, PresenceAction::Join) => Presence { net_changes: None, ..presence.clone() },
+            (true, PresenceAction::Leave) => Presence {
+                users: None,
+                net_changes: None,
+                ..presence.clone()
+            },
+            (true, PresenceAction::Join) => Presence {
+                net_changes: None,
+                ..presence.clone()
+            },
             (false, _) => presence.clone(),
         });
         let for_newcomers = match (presence.action, members.users(1).pop()) {
@@ -217,12 +244,17 @@ impl PresenceLadder {
         };
         self.changes = PendingChanges::default();
         let arrivals_count = members.arrivals_count();
-        self.last = Some(LastAnnounced { presence: for_newcomers, at: now, tier: self.tier, arrivals_count });
+        self.last = Some(LastAnnounced {
+            presence: for_newcomers,
+            at: now,
+            tier: self.tier,
+            arrivals_count,
+        });
         Some(announced)
     }
 
-    /// The presence for a newcomer that received no announcement: the last one that all others received.
-    /// Changes since then, the newcomer included, are announced when they are due.
+    /// The presence for a newcomer that received no announcement: the last one that all others
+    /// received. Changes since then, the newcomer included, are announced when they are due.
     pub fn snapshot_for_newcomer(&self) -> Option<Arc<Presence>> {
         self.last.as_ref().map(|last| last.presence.clone())
     }
@@ -240,16 +272,34 @@ impl PresenceLadder {
             return true;
         }
         // After a step down to the full tier all members lack the full list.
-        let is_prompt = self.tier == Tier::Full && (self.changes.is_single() || last.tier != Tier::Full);
-        let entries_count =
-            members.users_count() + if self.lists_clients(members) { members.sockets_count() } else { 0 };
-        is_prompt && self.lists.take_many(self.settings.list_rate, entries_count, now).is_ok()
+        let is_prompt =
+            self.tier == Tier::Full && (self.changes.is_single() || last.tier != Tier::Full);
+        let entries_count = members.users_count()
+            + if self.lists_clients(members) {
+                members.sockets_count()
+            } else {
+                0
+            };
+        is_prompt
+            && self
+                .lists
+                .take_many(self.settings.list_rate, entries_count, now)
+                .is_ok()
     }
 
     fn presence<H>(&self, members: &MemberList<H>) -> Option<Presence> {
-        let PendingChanges { joined, left, last_left, again } = &self.changes;
+        let PendingChanges {
+            joined,
+            left,
+            last_left,
+            again,
+        } = &self.changes;
         // If anybody joined since the last announcement, so did the newest user.
-        let newest = || members.newest().map(|user| (PresenceAction::Join, user.clone()));
+        let newest = || {
+            members
+                .newest()
+                .map(|user| (PresenceAction::Join, user.clone()))
+        };
         let last_left = || last_left.clone().map(|user| (PresenceAction::Leave, user));
         let again = || again.clone().map(|user| (PresenceAction::Join, user));
         let (action, user) = match (joined, left) {
@@ -261,10 +311,17 @@ impl PresenceLadder {
             live_id: self.live_id,
             action,
             user: user.clone(),
-            clients: if self.lists_clients(members) { members.socket_ids() } else { Vec::new() },
+            clients: if self.lists_clients(members) {
+                members.socket_ids()
+            } else {
+                Vec::new()
+            },
             users: Some(self.users(members, (action == PresenceAction::Join).then_some(&user))),
             count: members.users_count(),
-            net_changes: Some(NetChanges { joined: *joined, left: *left }),
+            net_changes: Some(NetChanges {
+                joined: *joined,
+                left: *left,
+            }),
             announces_each_change: self.announces_each_change(),
         })
     }
@@ -273,20 +330,28 @@ impl PresenceLadder {
         self.tier == Tier::Full && members.sockets_count() <= self.settings.full_users_max
     }
 
-    /// Users online, as far as the tier lists them; of a few always the one that is named as the joiner,
-    /// although others that joined again since are newer.
-    fn users<H>(&self, members: &MemberList<H>, joiner: Option<&Arc<Profile>>) -> Vec<Arc<Profile>> {
+    /// Users online, as far as the tier lists them; of a few always the one that is named as the
+    /// joiner, although others that joined again since are newer.
+    fn users<H>(
+        &self,
+        members: &MemberList<H>,
+        joiner: Option<&Arc<Profile>>,
+    ) -> Vec<Arc<Profile>> {
         match self.tier {
             Tier::Full | Tier::Merged => members.users(self.settings.merged_users_max),
             Tier::Count => {
                 let streamer = members.profile(self.streamer).cloned();
                 let mut newest = members.users(self.settings.notable_users_max);
-                let is_listed = |id: UserId| id == self.streamer || newest.iter().any(|user| user.id == id);
+                let is_listed =
+                    |id: UserId| id == self.streamer || newest.iter().any(|user| user.id == id);
                 if let Some(joiner) = joiner.filter(|joiner| !is_listed(joiner.id)) {
                     newest.pop();
                     newest.push(joiner.clone());
                 }
-                streamer.into_iter().chain(newest.into_iter().filter(|user| user.id != self.streamer)).collect()
+                streamer
+                    .into_iter()
+                    .chain(newest.into_iter().filter(|user| user.id != self.streamer))
+                    .collect()
             }
         }
     }
@@ -302,7 +367,11 @@ mod tests {
         merged_users_max: 1_000,
         notable_users_max: 20,
         merge_ms: 1_500,
-        list_rate: BucketRate { burst: 2_000, refill: 1_000, per_ms: 1_000 },
+        list_rate: BucketRate {
+            burst: 2_000,
+            refill: 1_000,
+            per_ms: 1_000,
+        },
     };
 
     #[test]
@@ -313,14 +382,23 @@ mod tests {
             tier = tier.next(users_count, &SETTINGS);
             tier
         };
-        assert_eq!([at(200), at(201), at(180), at(179), at(200)], [Full, Merged, Merged, Full, Full]);
-        assert_eq!([at(1_000), at(1_001), at(900), at(899)], [Merged, Count, Count, Merged]);
+        assert_eq!(
+            [at(200), at(201), at(180), at(179), at(200)],
+            [Full, Merged, Merged, Full, Full]
+        );
+        assert_eq!(
+            [at(1_000), at(1_001), at(900), at(899)],
+            [Merged, Count, Count, Merged]
+        );
         assert_eq!([at(50_000), at(0), at(1_001)], [Count, Full, Count]);
     }
 
     #[test]
     fn equal_thresholds_leave_no_merged_tier_on_the_way_up() {
-        let settings = PresenceSettings { merged_users_max: 200, ..SETTINGS };
+        let settings = PresenceSettings {
+            merged_users_max: 200,
+            ..SETTINGS
+        };
         assert_eq!(Tier::Full.next(201, &settings), Tier::Count);
         assert_eq!(Tier::Count.next(180, &settings), Tier::Count);
         assert_eq!(Tier::Count.next(179, &settings), Tier::Full);
@@ -329,15 +407,29 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_back_does_not_silence_a_room() {
         let mut members = MemberList::<()>::default();
-        let settings = PresenceSettings { full_users_max: 1, ..SETTINGS };
+        let settings = PresenceSettings {
+            full_users_max: 1,
+            ..SETTINGS
+        };
         let mut ladder = PresenceLadder::new(LiveId::FIRST, UserId::FIRST, settings);
         let mut come = |number: i64, now| {
             let user = UserId::new(number).expect("positive");
-            let profile = Arc::new(Profile { id: user, name: format!("user {number}"), avatar: None });
-            let member = Member { user, socket_id: "s".into(), handle: (), joined_at: now };
+            let profile = Arc::new(Profile {
+                id: user,
+                name: format!("user {number}"),
+                avatar: None,
+            });
+            let member = Member {
+                user,
+                socket_id: "s".into(),
+                handle: (),
+                joined_at: now,
+            };
             let arrival = members.join(SessionId(number as u64), profile.clone(), member, false);
             ladder.arrived(&profile, arrival);
-            ladder.announce(&members, now).map(|presence| presence.count)
+            ladder
+                .announce(&members, now)
+                .map(|presence| presence.count)
         };
         assert_eq!(come(1, Timestamp(1_000_000)), Some(1));
         assert_eq!(come(2, Timestamp(1_000_001)), None);

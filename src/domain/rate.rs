@@ -22,7 +22,10 @@ impl RateMeter {
 
     pub fn per_s(&self, now: Timestamp) -> f64 {
         let second = now.0.div_euclid(1_000);
-        let recent = self.slots.iter().filter(|(at, _)| second - at < SECONDS as i64);
+        let recent = self
+            .slots
+            .iter()
+            .filter(|(at, _)| second - at < SECONDS as i64);
         f64::from(recent.map(|(_, count)| *count).sum::<u32>()) / SECONDS as f64
     }
 }

@@ -58,14 +58,20 @@ pub enum CommentFault {
 
 impl Reject {
     /// The busy answer where nothing better is known about when to come back.
-    pub const BUSY: Reject = Reject::Busy { retry_after_ms: 1_000 };
+    pub const BUSY: Reject = Reject::Busy {
+        retry_after_ms: 1_000,
+    };
 }
 
 impl From<CommentTextError> for Reject {
     fn from(error: CommentTextError) -> Self {
         match error {
-            CommentTextError::Empty => Reject::CommentRefused { fault: CommentFault::Empty },
-            CommentTextError::Nul => Reject::CommentRefused { fault: CommentFault::Nul },
+            CommentTextError::Empty => Reject::CommentRefused {
+                fault: CommentFault::Empty,
+            },
+            CommentTextError::Nul => Reject::CommentRefused {
+                fault: CommentFault::Nul,
+            },
             CommentTextError::TooLong { chars_max } => Reject::CommentTooLong { chars_max },
         }
     }

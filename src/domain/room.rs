@@ -1,5 +1,5 @@
-//! One live room: every decision about members, presence and the live itself; those about comments are in
-//! `room/comments.rs`, those about gifts in `room/gifts.rs`.
+//! One live room: every decision about members, presence and the live itself; those about comments
+//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`.
 
 mod comments;
 mod gifts;
@@ -11,10 +11,11 @@ use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::rate::RateMeter;
 use super::{
-    ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment, CommentId, Control,
-    Effect, EntryContent, GiftOrder, GiftRecordId, KICK_REACH_MS, KickReason, Live, LiveStatus, Member, MemberList,
-    OnlineChange, PeerChange, Position, PresenceChange, PresenceLadder, PresenceSettings, Profile, Reject, Reply,
-    ReplyTo, RoomCommand, RoomEvent, RoomLedger, Sequenced, SessionId, Timestamp, UserId,
+    ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
+    CommentId, Control, Effect, EntryContent, GiftOrder, GiftRecordId, KICK_REACH_MS, KickReason,
+    Live, LiveStatus, Member, MemberList, OnlineChange, PeerChange, Position, PresenceChange,
+    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RoomCommand, RoomEvent,
+    RoomLedger, Sequenced, SessionId, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -41,8 +42,8 @@ pub struct RoomSettings {
     pub dedupe_max: usize,
     /// Gifts that may wait for their commit at once; beyond, `busy`.
     pub gifts_in_flight_max: usize,
-    /// Whether the order of events knows which gifts were announced, on whatever node: then a gift that
-    /// was committed before the room opened here may be announced, and is not announced twice.
+    /// Whether the order of events knows which gifts were announced, on whatever node: then a gift
+    /// that was committed before the room opened here may be announced, and is not announced twice.
     pub order_knows_gifts: bool,
 }
 
@@ -82,7 +83,13 @@ pub struct Room<H> {
 impl<H: Clone> Room<H> {
     /// Opens a room for `live`. `recent` are stored comments that carry a `request_id` and are
     /// younger than the dedupe window, oldest first: a retry is recognised across a restart.
-    pub fn open(live: Live, position: Position, recent: Vec<Comment>, settings: RoomSettings, now: Timestamp) -> Self {
+    pub fn open(
+        live: Live,
+        position: Position,
+        recent: Vec<Comment>,
+        settings: RoomSettings,
+        now: Timestamp,
+    ) -> Self {
         let crowd = CrowdSampler::new(settings.crowd_events_per_s);
         let sampled_max = SAMPLED_MAX.max(2 * crowd.waiting_max());
         let mut room = Self {
@@ -108,26 +115,33 @@ impl<H: Clone> Room<H> {
         };
         for comment in recent {
             if let Some(request_id) = comment.request_id {
-                room.posted_comments.record((comment.author.id, request_id), comment.id, comment.text, comment.at);
+                room.posted_comments.record(
+                    (comment.author.id, request_id),
+                    comment.id,
+                    comment.text,
+                    comment.at,
+                );
             }
         }
         room
     }
 
-    /// Takes in the events of this room from before it opened on this node, oldest first: a retry of one is
-    /// recognised.
+    /// Takes in the events of this room from before it opened on this node, oldest first: a retry
+    /// of one is recognised.
     pub fn restore_dedupe<'a>(&mut self, recent: impl Iterator<Item = &'a Sequenced>) {
         for Sequenced { offset, event, .. } in recent {
             match event {
                 RoomEvent::Comment(comment) => self.posted_comments.record_remote(comment, *offset),
-                RoomEvent::Gift { receipt, .. } => self.announced_gifts.record(receipt.record_id, *offset),
+                RoomEvent::Gift { receipt, .. } => {
+                    self.announced_gifts.record(receipt.record_id, *offset)
+                }
                 _ => {}
             }
         }
     }
 
-    /// Decides about a command. Its faults are reported in the order of the wire contract: the status of the live,
-    /// the membership, then the fields.
+    /// Decides about a command. Its faults are reported in the order of the wire contract: the
+    /// status of the live, the membership, then the fields.
     pub fn handle(
         &mut self,
         caller: Caller<H>,
@@ -138,15 +152,19 @@ impl<H: Clone> Room<H> {
         match command {
             RoomCommand::Join { since } => self.join(caller, since, env, now),
             RoomCommand::Leave => self.leave(caller, now),
-            RoomCommand::Comment { text, request_id } => self.post_comment(caller, text, request_id, env, now),
-            RoomCommand::Gift { gift_id, count, request_id } => {
-                self.send_gift(caller, gift_id, count, request_id, env, now)
+            RoomCommand::Comment { text, request_id } => {
+                self.post_comment(caller, text, request_id, env, now)
             }
+            RoomCommand::Gift {
+                gift_id,
+                count,
+                request_id,
+            } => self.send_gift(caller, gift_id, count, request_id, env, now),
         }
     }
 
-    /// Makes a session a member. Joining again renews it, which is always possible, and is announced
-    /// again without duplicates, within a budget of its user.
+    /// Makes a session a member. Joining again renews it, which is always possible, and is
+    /// announced again without duplicates, within a budget of its user.
     fn join(
         &mut self,
         caller: Caller<H>,
@@ -156,33 +174,57 @@ impl<H: Clone> Room<H> {
     ) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
         let since = since?;
-        let Caller { session, profile, socket_id, address, to: ReplyTo { handle, ack } } = caller;
+        let Caller {
+            session,
+            profile,
+            socket_id,
+            address,
+            to: ReplyTo { handle, ack },
+        } = caller;
         // A new session of a user that is still online is quiet if it says where it left off.
         let is_return = since.is_some();
         let recover_after = since.and_then(|since| env.recover_after(&since, &handle, now));
         let user = profile.id;
         // A user who is online already is admitted at once: that makes no list longer.
         if self.members.profile(user).is_none() {
-            let admitted = self.joins.admit(Claim { user, address }, self.settings.join_rate, now);
+            let admitted = self
+                .joins
+                .admit(Claim { user, address }, self.settings.join_rate, now);
             admitted.map_err(|retry_after_ms| Reject::Busy { retry_after_ms })?;
         }
-        let member = Member { user, socket_id, handle: handle.clone(), joined_at: now };
+        let member = Member {
+            user,
+            socket_id,
+            handle: handle.clone(),
+            joined_at: now,
+        };
         let mut effects = Vec::with_capacity(7);
         // Every attach has its detach, so that whoever counts them does not count a member twice.
         match self.members.get(session) {
             Some(before) if before.user == user => {
-                effects.push(Effect::Detach { session, handle: before.handle.clone() });
+                effects.push(Effect::Detach {
+                    session,
+                    handle: before.handle.clone(),
+                });
             }
             // The session changed hands, and stops counting for the user before.
             Some(_) => effects = self.remove(session, now),
             None => {}
         }
-        let arrival = self.members.join(session, profile.clone(), member, is_return);
+        let arrival = self
+            .members
+            .join(session, profile.clone(), member, is_return);
         self.presence.arrived(&profile, arrival);
         effects.extend([
-            Effect::Attach { session, handle: handle.clone() },
+            Effect::Attach {
+                session,
+                handle: handle.clone(),
+            },
             Effect::Reply {
-                to: ReplyTo { handle: handle.clone(), ack },
+                to: ReplyTo {
+                    handle: handle.clone(),
+                    ack,
+                },
                 result: Ok(Reply::Joined {
                     position: self.position.clone(),
                     recovered: recover_after.is_some(),
@@ -192,30 +234,46 @@ impl<H: Clone> Room<H> {
             },
         ]);
         // Between the answer, which says that it comes, and anything new, which comes after it.
-        effects.extend(recover_after.map(|after| Effect::Replay { handle: handle.clone(), after }));
+        effects.extend(recover_after.map(|after| Effect::Replay {
+            handle: handle.clone(),
+            after,
+        }));
         // It receives the announcement of now; if there is none, it is sent what the others have.
         let shown = |presence| Effect::Show { handle, presence };
-        effects.extend(self.announce(now).or_else(|| self.presence.snapshot_for_newcomer().map(shown)));
+        effects.extend(
+            self.announce(now)
+                .or_else(|| self.presence.snapshot_for_newcomer().map(shown)),
+        );
         // It was counted when it came, and a row for every renewal would crowd out those of others.
         effects.extend((arrival != Arrival::QUIET).then_some(Effect::RecordView(user)));
         Ok(effects)
     }
 
-    /// A member leaves, in any status. For a session that is not a member there is nothing to do, unless the live has
-    /// not started: then it is answered with that.
+    /// A member leaves, in any status. For a session that is not a member there is nothing to do,
+    /// unless the live has not started: then it is answered with that.
     fn leave(&mut self, caller: Caller<H>, now: Timestamp) -> Result<Vec<Effect<H>>, Reject> {
         if self.live.status == LiveStatus::Scheduled && self.members.get(caller.session).is_none() {
             return Err(Reject::LiveNotStarted);
         }
         let mut effects = self.remove(caller.session, now);
-        effects.push(Effect::Reply { to: caller.to, result: Ok(Reply::Left { live_id: self.live.id }) });
+        effects.push(Effect::Reply {
+            to: caller.to,
+            result: Ok(Reply::Left {
+                live_id: self.live.id,
+            }),
+        });
         Ok(effects)
     }
 
     /// A member is removed at once, without an answer: its account was disabled, say.
     pub fn remove(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
-        let Some((member, gone)) = self.members.leave(session) else { return Vec::new() };
-        let mut effects = vec![Effect::Detach { session, handle: member.handle }];
+        let Some((member, gone)) = self.members.leave(session) else {
+            return Vec::new();
+        };
+        let mut effects = vec![Effect::Detach {
+            session,
+            handle: member.handle,
+        }];
         if let Some(departed) = gone {
             self.presence.departed(departed);
             effects.extend(self.announce(now));
@@ -228,8 +286,13 @@ impl<H: Clone> Room<H> {
         let ActionEntry { id, content } = entry;
         let content = match content {
             EntryContent::Event(RoomEvent::Live { status, title, .. }) => {
-                let Some((mut effects, event)) = self.change_live(status, &title, now) else { return Vec::new() };
-                effects.push(Effect::AppendAction(ActionEntry { id, content: EntryContent::Event(event) }));
+                let Some((mut effects, event)) = self.change_live(status, &title, now) else {
+                    return Vec::new();
+                };
+                effects.push(Effect::AppendAction(ActionEntry {
+                    id,
+                    content: EntryContent::Event(event),
+                }));
                 return effects;
             }
             content => content,
@@ -242,15 +305,32 @@ impl<H: Clone> Room<H> {
         let Control::Kick { user, at } = control;
         let joined_before = at.plus_ms(KICK_REACH_MS);
         let mut sessions = self.members.sessions_of(user);
-        sessions.retain(|session| self.members.get(*session).is_some_and(|member| member.joined_at <= joined_before));
-        sessions.into_iter().flat_map(|session| self.expel(session, KickReason::Operator, now)).collect()
+        sessions.retain(|session| {
+            self.members
+                .get(*session)
+                .is_some_and(|member| member.joined_at <= joined_before)
+        });
+        sessions
+            .into_iter()
+            .flat_map(|session| self.expel(session, KickReason::Operator, now))
+            .collect()
     }
 
-    /// Removes a member at once and notifies it. After its detach, so that nothing of this membership
-    /// follows, and before anything of the next one.
-    pub fn expel(&mut self, session: SessionId, reason: KickReason, now: Timestamp) -> Vec<Effect<H>> {
-        let Some(member) = self.members.get(session) else { return Vec::new() };
-        let kick = Effect::Kick { handle: member.handle.clone(), reason };
+    /// Removes a member at once and notifies it. After its detach, so that nothing of this
+    /// membership follows, and before anything of the next one.
+    pub fn expel(
+        &mut self,
+        session: SessionId,
+        reason: KickReason,
+        now: Timestamp,
+    ) -> Vec<Effect<H>> {
+        let Some(member) = self.members.get(session) else {
+            return Vec::new();
+        };
+        let kick = Effect::Kick {
+            handle: member.handle.clone(),
+            reason,
+        };
         let mut effects = self.remove(session, now);
         effects.insert(1, kick);
         effects
@@ -264,12 +344,18 @@ impl<H: Clone> Room<H> {
     }
 
     /// Applies presence changes of other nodes.
-    pub fn apply_remote_presence(&mut self, changes: Vec<PeerChange>, now: Timestamp) -> Vec<Effect<H>> {
+    pub fn apply_remote_presence(
+        &mut self,
+        changes: Vec<PeerChange>,
+        now: Timestamp,
+    ) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for change in changes {
             for change in self.members.apply_remote(change) {
                 match change {
-                    OnlineChange::Arrived(profile, arrival) => self.presence.arrived(&profile, arrival),
+                    OnlineChange::Arrived(profile, arrival) => {
+                        self.presence.arrived(&profile, arrival)
+                    }
                     OnlineChange::Departed(departed) => self.presence.departed(departed),
                 }
             }
@@ -288,35 +374,54 @@ impl<H: Clone> Room<H> {
     /// users.
     fn share_crowd(&mut self) {
         let cap = u64::from(self.settings.crowd_events_per_s);
-        let (own, all) = (self.members.local_users_count() as u64, self.members.users_count() as u64);
+        let (own, all) = (
+            self.members.local_users_count() as u64,
+            self.members.users_count() as u64,
+        );
         if cap > 0 && own > 0 {
-            self.crowd.narrow(u32::try_from((cap * own).div_ceil(all)).unwrap_or(u32::MAX));
+            self.crowd
+                .narrow(u32::try_from((cap * own).div_ceil(all)).unwrap_or(u32::MAX));
         }
     }
 
     /// A member's connection is lost without a leave: that is announced when the grace has passed
     /// and the user did not come back ([`Room::tick`]).
     pub fn connection_lost(&mut self, session: SessionId, now: Timestamp) -> Vec<Effect<H>> {
-        match self.members.connection_lost(session, now.plus_ms(self.settings.leave_grace_ms)) {
-            Some(member) => vec![Effect::Detach { session, handle: member.handle }],
+        match self
+            .members
+            .connection_lost(session, now.plus_ms(self.settings.leave_grace_ms))
+        {
+            Some(member) => vec![Effect::Detach {
+                session,
+                handle: member.handle,
+            }],
             None => Vec::new(),
         }
     }
 
-    /// Events are missing that no node can deliver here: every member has to join again, and is answered then that it
-    /// cannot recover. Its user stays online for the grace.
+    /// Events are missing that no node can deliver here: every member has to join again, and is
+    /// answered then that it cannot recover. Its user stays online for the grace.
     pub fn events_missed(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for session in self.members.sessions() {
-            let Some(handle) = self.members.get(session).map(|member| member.handle.clone()) else { continue };
+            let Some(handle) = self
+                .members
+                .get(session)
+                .map(|member| member.handle.clone())
+            else {
+                continue;
+            };
             effects.extend(self.connection_lost(session, now));
-            effects.push(Effect::Kick { handle, reason: KickReason::RoomRestarted });
+            effects.push(Effect::Kick {
+                handle,
+                reason: KickReason::RoomRestarted,
+            });
         }
         effects
     }
 
-    /// Ends the presence of those whose grace has passed, announces what was merged, and decides about
-    /// the comments that wait.
+    /// Ends the presence of those whose grace has passed, announces what was merged, and decides
+    /// about the comments that wait.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = Vec::new();
         for departed in self.members.expire(now, self.settings.leave_grace_ms) {
@@ -333,28 +438,42 @@ impl<H: Clone> Room<H> {
 
     /// When [`Room::tick`] has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.members.next_expiry(), self.presence.due(), self.crowd.next_deadline()].into_iter().flatten().min()
+        [
+            self.members.next_expiry(),
+            self.presence.due(),
+            self.crowd.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// An event got its place. Called for every event in order, before it is handed to the members.
     /// The answers that waited for the place follow the event.
     pub fn on_event_ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
-        self.position = Position { epoch: sequenced.epoch.clone(), offset: sequenced.offset };
+        self.position = Position {
+            epoch: sequenced.epoch.clone(),
+            offset: sequenced.offset,
+        };
         match &sequenced.event {
             RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset),
             RoomEvent::Gift { receipt, .. } => {
-                self.announced_gifts.record(receipt.record_id, sequenced.offset);
+                self.announced_gifts
+                    .record(receipt.record_id, sequenced.offset);
                 self.ledger.apply_total(receipt.live_coin);
                 self.live.coin = self.ledger.total();
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
-            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
+            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => {
+                Vec::new()
+            }
         }
     }
 
-    /// The live changed, perhaps on another node. Comments that wait in the crowd's turn when another
-    /// node ends the live are delivered after the end: this node does not choose their place.
+    /// The live changed, perhaps on another node. Comments that wait in the crowd's turn when
+    /// another node ends the live are delivered after the end: this node does not choose their
+    /// place.
     fn live_ordered(&mut self, status: LiveStatus, title: &str) -> Vec<Effect<H>> {
         if self.live.status != LiveStatus::Ended {
             self.live.status = status;
@@ -363,25 +482,53 @@ impl<H: Clone> Room<H> {
         Vec::new()
     }
 
-    /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at the
-    /// same time may be reported in any order, so an end is never taken back.
-    pub fn live_changed(&mut self, status: LiveStatus, title: &str, now: Timestamp) -> Vec<Effect<H>> {
-        let Some((mut effects, event)) = self.change_live(status, title, now) else { return Vec::new() };
+    /// The live's row changed: its streamer started, paused, ended or renamed it. Changes made at
+    /// the same time may be reported in any order, so an end is never taken back.
+    pub fn live_changed(
+        &mut self,
+        status: LiveStatus,
+        title: &str,
+        now: Timestamp,
+    ) -> Vec<Effect<H>> {
+        let Some((mut effects, event)) = self.change_live(status, title, now) else {
+            return Vec::new();
+        };
         effects.push(Effect::Publish(event));
         effects
     }
 
-    /// Changes the live, unless it is as it should be. Returns what that decides, and the event to publish after it.
-    fn change_live(&mut self, status: LiveStatus, title: &str, now: Timestamp) -> Option<(Vec<Effect<H>>, RoomEvent)> {
-        let status = if self.live.status == LiveStatus::Ended { LiveStatus::Ended } else { status };
+    /// Changes the live, unless it is as it should be. Returns what that decides, and the event to
+    /// publish after it.
+    fn change_live(
+        &mut self,
+        status: LiveStatus,
+        title: &str,
+        now: Timestamp,
+    ) -> Option<(Vec<Effect<H>>, RoomEvent)> {
+        let status = if self.live.status == LiveStatus::Ended {
+            LiveStatus::Ended
+        } else {
+            status
+        };
         if self.live.status == status && self.live.title == title {
             return None;
         }
         // What was posted before the end is decided before it.
-        let effects = if status == LiveStatus::Ended { self.end_crowd_turn(now) } else { Vec::new() };
+        let effects = if status == LiveStatus::Ended {
+            self.end_crowd_turn(now)
+        } else {
+            Vec::new()
+        };
         self.live.status = status;
         title.clone_into(&mut self.live.title);
-        Some((effects, RoomEvent::Live { live_id: self.live.id, status, title: title.into() }))
+        Some((
+            effects,
+            RoomEvent::Live {
+                live_id: self.live.id,
+                status,
+                title: title.into(),
+            },
+        ))
     }
 
     /// The count of views went up by commits of this room.
@@ -413,7 +560,8 @@ impl<H: Clone> Room<H> {
         &self.position
     }
 
-    /// Comments that members posted, those refused by a limit included: mean over the last ten seconds.
+    /// Comments that members posted, those refused by a limit included: mean over the last ten
+    /// seconds.
     pub fn comments_per_s(&self, now: Timestamp) -> f64 {
         self.comments_rate.per_s(now)
     }
@@ -438,10 +586,15 @@ impl<H: Clone> Room<H> {
         if member.user != caller.profile.id {
             return Err(Reject::NotInRoom);
         }
-        self.members.profile(member.user).cloned().ok_or(Reject::NotInRoom)
+        self.members
+            .profile(member.user)
+            .cloned()
+            .ok_or(Reject::NotInRoom)
     }
 
     fn announce(&mut self, now: Timestamp) -> Option<Effect<H>> {
-        self.presence.announce(&self.members, now).map(Effect::Announce)
+        self.presence
+            .announce(&self.members, now)
+            .map(Effect::Announce)
     }
 }

@@ -48,23 +48,34 @@ pub async fn require_operator(
 async fn admit(state: &ApiState, request: &ServiceRequest, expected: &str) -> Result<(), ApiError> {
     let found = bearer_of(request).ok_or(ApiError::NoOperator)?;
     let address = address_of(request.request(), state);
-    state.wrong_tokens.slow_down(address, state.clock.now()).await;
+    state
+        .wrong_tokens
+        .slow_down(address, state.clock.now())
+        .await;
     if same_token(found, expected) {
         return Ok(());
     }
     let counted = state.wrong_tokens.count(address, state.clock.now());
-    Err(counted
-        .map_or_else(|retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms }, |()| ApiError::NoOperator))
+    Err(counted.map_or_else(
+        |retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms },
+        |()| ApiError::NoOperator,
+    ))
 }
 
-/// Whether a path is written as the URL table has it. The router decodes `%61` before it looks a path up, and a
-/// proxy that guards `/admin` may not: so each of these URLs has one spelling, and any other leads nowhere.
+/// Whether a path is written as the URL table has it. The router decodes `%61` before it looks a
+/// path up, and a proxy that guards `/admin` may not: so each of these URLs has one spelling, and
+/// any other leads nowhere.
 fn is_plainly_written(path: &str) -> bool {
     !path.contains('%')
 }
 
 fn bearer_of(request: &ServiceRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = request
+        .headers()
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
@@ -73,21 +84,31 @@ fn same_token(found: &str, expected: &str) -> bool {
     Sha256::digest(found) == Sha256::digest(expected)
 }
 
-/// GET /admin/nodes: all nodes that count as alive, this one first and those that do not answer last.
+/// GET /admin/nodes: all nodes that count as alive, this one first and those that do not answer
+/// last.
 pub async fn nodes(state: web::Data<ApiState>) -> ApiResult {
-    ok(NodeView::all(state.cluster_control.reports(RoomsAsked::Totals).await?))
+    ok(NodeView::all(
+        state.cluster_control.reports(RoomsAsked::Totals).await?,
+    ))
 }
 
-/// GET /admin/rooms?after={live id}&limit={1 to 100}: one page of the rooms open on any node, by live id, of 100
-/// rooms if `limit` is absent. If more rooms follow, a `Link` header has the URL of the next page. A page may then
-/// be shorter than `limit`, for rooms that do not answer in time are left out. Other values are answered with 400.
+/// GET /admin/rooms?after={live id}&limit={1 to 100}: one page of the rooms open on any node, by
+/// live id, of 100 rooms if `limit` is absent. If more rooms follow, a `Link` header has the URL of
+/// the next page. A page may then be shorter than `limit`, for rooms that do not answer in time are
+/// left out. Other values are answered with 400.
 pub async fn rooms(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let page = rooms_page(request.query_string())?;
-    let reports = state.cluster_control.reports(RoomsAsked::Page(page)).await?;
+    let reports = state
+        .cluster_control
+        .reports(RoomsAsked::Page(page))
+        .await?;
     let (rooms, next_after) = ClusterRoomView::page(reports.answered, page);
     let mut response = ok(rooms)?;
     if let Some(after) = next_after {
-        let next = format!("</admin/rooms?after={after}&limit={}>; rel=\"next\"", page.limit);
+        let next = format!(
+            "</admin/rooms?after={after}&limit={}>; rel=\"next\"",
+            page.limit
+        );
         let next = HeaderValue::try_from(next).expect("digits and letters make a header");
         response.headers_mut().insert(LINK, next);
     }
@@ -129,22 +150,41 @@ struct GrantBody {
 
 /// POST /admin/users/{id}/coins: adds coins, or takes them when `delta` is negative, once per
 /// `request_id`.
-pub async fn grant_coins(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+pub async fn grant_coins(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
     let GrantBody { delta, request_id } = body.json()?;
     if delta == 0 {
         return Err(invalid("delta must not be 0"));
     }
     let request_id = read_request_id(&request_id)?;
-    let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request_id.clone(), at: state.clock.now() };
+    let grant = CoinGrant {
+        user_id,
+        delta: Coins::new(delta),
+        request_id: request_id.clone(),
+        at: state.clock.now(),
+    };
     match state.store.grant(grant).await? {
         GrantOutcome::Granted { coin, duplicate } => {
-            info!("coins granted: user_id={user_id} delta={delta} request_id={request_id} duplicate={duplicate}");
-            ok(GrantView { user_id: user_id.get(), coin: coin.get(), duplicate })
+            info!(
+                "coins granted: user_id={user_id} delta={delta} request_id={request_id} duplicate={duplicate}"
+            );
+            ok(GrantView {
+                user_id: user_id.get(),
+                coin: coin.get(),
+                duplicate,
+            })
         }
         GrantOutcome::UserNotFound => Err(USER_NOT_FOUND),
-        GrantOutcome::CoinsInsufficient => Err(ApiError::Refused("the balance would leave its range")),
-        GrantOutcome::Conflict => Err(ApiError::Conflict("request_id was used before with another user or delta")),
+        GrantOutcome::CoinsInsufficient => {
+            Err(ApiError::Refused("the balance would leave its range"))
+        }
+        GrantOutcome::Conflict => Err(ApiError::Conflict(
+            "request_id was used before with another user or delta",
+        )),
     }
 }
 
@@ -160,10 +200,14 @@ struct GiftBody {
 pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
     let GiftBody { name, image, coin } = body.json()?;
     if !is_text(&name, GIFT_NAME_CHARS_MAX) {
-        return Err(invalid("name must be 1 to 50 characters, none of them U+0000"));
+        return Err(invalid(
+            "name must be 1 to 50 characters, none of them U+0000",
+        ));
     }
     if !is_text(&image, GIFT_IMAGE_CHARS_MAX) {
-        return Err(invalid("image must be 1 to 500 characters, none of them U+0000"));
+        return Err(invalid(
+            "image must be 1 to 500 characters, none of them U+0000",
+        ));
     }
     if coin < 1 {
         return Err(invalid("coin must be at least 1"));
@@ -174,7 +218,10 @@ pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiRe
     if state.catalogue.is_full() {
         return Err(ApiError::Conflict("the catalogue is full"));
     }
-    let row = state.store.create_gift(name, image, Coins::new(coin), state.clock.now()).await?;
+    let row = state
+        .store
+        .create_gift(name, image, Coins::new(coin), state.clock.now())
+        .await?;
     state.catalogue.insert(row.clone());
     state.cluster_control.catalogue_changed();
     info!("gift created: gift_id={} price={coin}", row.gift.id);
@@ -187,8 +234,16 @@ pub async fn prove_ledger(state: web::Data<ApiState>) -> ApiResult {
     ok(LedgerProofView::from(state.store.audit().await?))
 }
 
-pub(super) fn path_id<T>(request: &HttpRequest, segment: &str, new: impl Fn(i64) -> Option<T>) -> Option<T> {
-    request.match_info().get(segment).and_then(positive_digits).and_then(new)
+pub(super) fn path_id<T>(
+    request: &HttpRequest,
+    segment: &str,
+    new: impl Fn(i64) -> Option<T>,
+) -> Option<T> {
+    request
+        .match_info()
+        .get(segment)
+        .and_then(positive_digits)
+        .and_then(new)
 }
 
 /// Reads an operator's name for a request.

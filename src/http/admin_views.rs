@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::actors::{LaterFields, MemberView, NodeReport, NodeReports, RoomDetail, RoomReport, RoomsPage, SilentNode};
+use crate::actors::{
+    LaterFields, MemberView, NodeReport, NodeReports, RoomDetail, RoomReport, RoomsPage, SilentNode,
+};
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::protocol::event_fields;
 use crate::storage::{AuditFault, AuditReport, LiveLedger};
@@ -22,13 +24,18 @@ impl NodeView {
     /// From reports for which totals were asked.
     pub fn all(reports: NodeReports) -> Vec<Self> {
         let answered = reports.answered.into_iter().enumerate();
-        let answered = answered.map(|(index, report)| Self::Answered(AnsweredNodeView::new(report, index == 0)));
-        let silent = reports.silent.into_iter().map(|node| Self::Silent(node.into()));
+        let answered = answered
+            .map(|(index, report)| Self::Answered(AnsweredNodeView::new(report, index == 0)));
+        let silent = reports
+            .silent
+            .into_iter()
+            .map(|node| Self::Silent(node.into()));
         answered.chain(silent).collect()
     }
 }
 
-/// A node that counts as alive and did not answer in time: frozen, cut off, or just killed. The counts are unknown.
+/// A node that counts as alive and did not answer in time: frozen, cut off, or just killed. The
+/// counts are unknown.
 #[derive(Serialize)]
 pub struct SilentNodeView {
     node: String,
@@ -90,12 +97,15 @@ impl AnsweredNodeView {
             writes_queued: report.writes_queued,
             silent: false,
             is_self,
-            later: report.later.without(&["alone", "members", "self", "silent"]),
+            later: report
+                .later
+                .without(&["alone", "members", "self", "silent"]),
         }
     }
 }
 
-/// One room over all nodes: counts of the nodes are added up, and of state that all nodes have the newest is shown.
+/// One room over all nodes: counts of the nodes are added up, and of state that all nodes have the
+/// newest is shown.
 #[derive(Serialize)]
 pub struct ClusterRoomView {
     #[serde(flatten)]
@@ -116,18 +126,24 @@ struct NodeRoomView {
 }
 
 impl ClusterRoomView {
-    /// One page by live id, from reports for which this page was asked, and the id behind which the next page begins
-    /// if more rooms follow.
+    /// One page by live id, from reports for which this page was asked, and the id behind which the
+    /// next page begins if more rooms follow.
     pub fn page(reports: Vec<NodeReport>, page: RoomsPage) -> (Vec<Self>, Option<i64>) {
         // Behind the first end of a node's page, that node's part of a room would be missing.
         let complete_to = reports.iter().filter_map(|report| report.next_after).min();
         let mut rooms = Self::by_live(reports);
         // A node of an older version lists rooms of other pages too.
-        rooms.retain(|live_id, _| *live_id > page.after && complete_to.is_none_or(|last| *live_id <= last));
+        rooms.retain(|live_id, _| {
+            *live_id > page.after && complete_to.is_none_or(|last| *live_id <= last)
+        });
         let limit = page.limit as usize;
         let is_cut = rooms.len() > limit;
         let views: Vec<_> = rooms.into_values().take(limit).collect();
-        let next_after = if is_cut { views.last().map(|view| view.room.live_id) } else { complete_to };
+        let next_after = if is_cut {
+            views.last().map(|view| view.room.live_id)
+        } else {
+            complete_to
+        };
         (views, next_after)
     }
 
@@ -148,7 +164,13 @@ impl ClusterRoomView {
                         known.nodes.push(part);
                     }
                     None => {
-                        rooms.insert(room.live_id, Self { room, nodes: vec![part] });
+                        rooms.insert(
+                            room.live_id,
+                            Self {
+                                room,
+                                nodes: vec![part],
+                            },
+                        );
                     }
                 }
             }
@@ -191,10 +213,18 @@ impl RoomDetailView {
                 coins: books.coins.get(),
                 gifts: books.gifts_count,
                 room_coins: detail.stats.live.coin.get(),
-                recent: detail.ledger.into_iter().map(LedgerEntryView::from).collect(),
+                recent: detail
+                    .ledger
+                    .into_iter()
+                    .map(LedgerEntryView::from)
+                    .collect(),
             },
             stats: detail.stats.into(),
-            members_list: detail.members.into_iter().map(RoomMemberView::from).collect(),
+            members_list: detail
+                .members
+                .into_iter()
+                .map(RoomMemberView::from)
+                .collect(),
             events: detail.events.iter().map(room_event).collect(),
         }
     }
@@ -225,8 +255,8 @@ impl From<MemberView> for RoomMemberView {
     }
 }
 
-/// A recoverable event with its place. Comments and gifts also have the names they had before operators
-/// got the fields that clients get.
+/// A recoverable event with its place. Comments and gifts also have the names they had before
+/// operators got the fields that clients get.
 fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
     let mut fields = event_fields(sequenced);
     let user = match &sequenced.event {
@@ -242,8 +272,8 @@ fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
     fields
 }
 
-/// The totals of a live's gifts in the books, beside those of its room. They differ only while gifts are in
-/// flight.
+/// The totals of a live's gifts in the books, beside those of its room. They differ only while
+/// gifts are in flight.
 #[derive(Serialize)]
 struct RoomLedgerView {
     coins: i64,
@@ -300,7 +330,11 @@ impl From<AuditReport> for LedgerProofView {
             users_coin: report.users_coin,
             lives_coin: report.lives_coin,
             granted_coin: report.granted_coin,
-            faults: report.faults.into_iter().map(LedgerFaultView::from).collect(),
+            faults: report
+                .faults
+                .into_iter()
+                .map(LedgerFaultView::from)
+                .collect(),
         }
     }
 }
@@ -315,7 +349,12 @@ struct LedgerFaultView {
 
 impl From<AuditFault> for LedgerFaultView {
     fn from(fault: AuditFault) -> Self {
-        Self { rule: fault.rule, row: fault.row, expected: fault.expected, found: fault.found }
+        Self {
+            rule: fault.rule,
+            row: fault.row,
+            expected: fault.expected,
+            found: fault.found,
+        }
     }
 }
 
@@ -367,14 +406,32 @@ mod tests {
     /// Live ids with the members of their rooms, and the id behind which the next page begins.
     fn page(reports: Vec<NodeReport>, after: i64, limit: u32) -> (Vec<(i64, usize)>, Option<i64>) {
         let (rooms, next_after) = ClusterRoomView::page(reports, RoomsPage { after, limit });
-        (rooms.iter().map(|view| (view.room.live_id, view.room.members)).collect(), next_after)
+        (
+            rooms
+                .iter()
+                .map(|view| (view.room.live_id, view.room.members))
+                .collect(),
+            next_after,
+        )
     }
 
     #[test]
     fn a_page_ends_where_a_node_with_more_rooms_ends() {
-        let nodes = || vec![report("one", &[1, 2], Some(2)), report("two", &[2, 9], None)];
-        assert_eq!(page(nodes(), 0, 2), (vec![(1, 1), (2, 2)], Some(2)), "node one may have rooms before 9");
-        let apart = vec![report("one", &[1, 4], Some(4)), report("two", &[2, 3], Some(3))];
+        let nodes = || {
+            vec![
+                report("one", &[1, 2], Some(2)),
+                report("two", &[2, 9], None),
+            ]
+        };
+        assert_eq!(
+            page(nodes(), 0, 2),
+            (vec![(1, 1), (2, 2)], Some(2)),
+            "node one may have rooms before 9"
+        );
+        let apart = vec![
+            report("one", &[1, 4], Some(4)),
+            report("two", &[2, 3], Some(3)),
+        ];
         assert_eq!(page(apart, 0, 2), (vec![(1, 1), (2, 1)], Some(2)));
         let last = vec![report("one", &[7, 8], None), report("two", &[9], None)];
         assert_eq!(page(last, 2, 3), (vec![(7, 1), (8, 1), (9, 1)], None));
@@ -386,16 +443,28 @@ mod tests {
         let mut two = report("two", &[7], None);
         two.later = later(json!({"muted": 3, "self": 1, "members": 9}));
         two.rooms[0].later = later(json!({"mode": "slow", "node": "x"}));
-        let reports = NodeReports { answered: vec![two.clone()], silent: Vec::new() };
+        let reports = NodeReports {
+            answered: vec![two.clone()],
+            silent: Vec::new(),
+        };
         let nodes = serde_json::to_string(&NodeView::all(reports)).unwrap();
         let nodes: Vec<Value> = serde_json::from_str(&nodes).unwrap();
-        assert_eq!((&nodes[0]["muted"], &nodes[0]["self"], &nodes[0]["members"]), (&json!(3), &json!(true), &json!(1)));
+        assert_eq!(
+            (&nodes[0]["muted"], &nodes[0]["self"], &nodes[0]["members"]),
+            (&json!(3), &json!(true), &json!(1))
+        );
         let page = RoomsPage { after: 0, limit: 1 };
-        for reports in [vec![report("one", &[7], None), two.clone()], vec![two, report("one", &[7], None)]] {
+        for reports in [
+            vec![report("one", &[7], None), two.clone()],
+            vec![two, report("one", &[7], None)],
+        ] {
             let (rooms, _) = ClusterRoomView::page(reports, page);
             let room = serde_json::to_value(&rooms[0]).unwrap();
             let parts = room["nodes"].as_array().unwrap();
-            let of_two = parts.iter().find(|part| part["node"] == json!("two")).unwrap();
+            let of_two = parts
+                .iter()
+                .find(|part| part["node"] == json!("two"))
+                .unwrap();
             assert_eq!(of_two["mode"], json!("slow"));
             assert_eq!((room.get("mode"), parts.len()), (None, 2), "{room}");
         }
@@ -403,13 +472,24 @@ mod tests {
 
     #[test]
     fn a_room_that_does_not_answer_does_not_end_the_list() {
-        assert_eq!(page(vec![report("one", &[1], Some(2))], 0, 2), (vec![(1, 1)], Some(2)));
-        assert_eq!(page(vec![report("one", &[], Some(2))], 0, 2), (vec![], Some(2)));
+        assert_eq!(
+            page(vec![report("one", &[1], Some(2))], 0, 2),
+            (vec![(1, 1)], Some(2))
+        );
+        assert_eq!(
+            page(vec![report("one", &[], Some(2))], 0, 2),
+            (vec![], Some(2))
+        );
     }
 
     #[test]
     fn an_older_node_lists_all_its_rooms_on_each_page() {
-        let nodes = || vec![report("new", &[2], None), report("older", &[1, 2, 3, 4], None)];
+        let nodes = || {
+            vec![
+                report("new", &[2], None),
+                report("older", &[1, 2, 3, 4], None),
+            ]
+        };
         assert_eq!(page(nodes(), 0, 2), (vec![(1, 1), (2, 2)], Some(2)));
         assert_eq!(page(nodes(), 2, 2), (vec![(3, 1), (4, 1)], None));
     }

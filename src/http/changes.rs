@@ -1,8 +1,8 @@
 //! Requests that change something: each completes or does nothing, whatever its client does.
 //!
 //! actix drops the future of a handler whose client hangs up. Dropped between its commit and what
-//! follows from it, a handler leaves a row that no room and no session learns of. So the route table
-//! runs every handler behind a `POST` or `DELETE` in a task of its own: [`Completing`].
+//! follows from it, a handler leaves a row that no room and no session learns of. So the route
+//! table runs every handler behind a `POST` or `DELETE` in a task of its own: [`Completing`].
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::error::{ApiError, ApiResult};
 
-/// The origin of a change. Each kind has seats of its own: a flood of logins must not keep a streamer
-/// from ending its live.
+/// The origin of a change. Each kind has seats of its own: a flood of logins must not keep a
+/// streamer from ending its live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
     /// Nobody yet: it registers or logs in.
@@ -33,15 +33,23 @@ impl Changes {
     /// `under_way_max`: changes of each kind of requester at once; beyond, the answer is 503.
     pub fn new(under_way_max: u32) -> Self {
         let seats = || Arc::new(Semaphore::new(under_way_max as usize));
-        Self { strangers: seats(), known: seats(), under_way_max }
+        Self {
+            strangers: seats(),
+            known: seats(),
+            under_way_max,
+        }
     }
 
-    /// Lets no change begin from the first poll on, and resolves when none is under way. Dropped before
-    /// that, it lets changes begin again.
+    /// Lets no change begin from the first poll on, and resolves when none is under way. Dropped
+    /// before that, it lets changes begin again.
     pub async fn finish(&self) {
         // A request for all seats gets each one as it becomes free, before all later requests.
         let max = self.under_way_max;
-        let (strangers, known) = join(self.strangers.acquire_many(max), self.known.acquire_many(max)).await;
+        let (strangers, known) = join(
+            self.strangers.acquire_many(max),
+            self.known.acquire_many(max),
+        )
+        .await;
         for seats in [strangers, known].into_iter().flatten() {
             SemaphorePermit::forget(seats);
         }
@@ -52,12 +60,15 @@ impl Changes {
             Requester::Stranger => &self.strangers,
             Requester::Known => &self.known,
         };
-        seats.clone().try_acquire_owned().map_err(|_| ApiError::Busy("too many changes at once, or the node stops"))
+        seats
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ApiError::Busy("too many changes at once, or the node stops"))
     }
 }
 
-/// A handler that runs to its end once its arguments are complete, the body included. A handler that
-/// panics costs its own client a 500 and nobody else anything.
+/// A handler that runs to its end once its arguments are complete, the body included. A handler
+/// that panics costs its own client a 500 and nobody else anything.
 #[derive(Clone)]
 pub struct Completing<F> {
     pub handler: F,
@@ -82,7 +93,11 @@ where
                 change.await
             })
         });
-        Box::pin(async move { running?.await.unwrap_or_else(|lost| Err(ApiError::Fault(format!("handler: {lost}")))) })
+        Box::pin(async move {
+            running?
+                .await
+                .unwrap_or_else(|lost| Err(ApiError::Fault(format!("handler: {lost}"))))
+        })
     }
 }
 
@@ -100,7 +115,11 @@ mod tests {
     use crate::http::error::ok;
 
     fn completing<F>(changes: &Arc<Changes>, handler: F) -> Completing<F> {
-        Completing { handler, requester: Requester::Known, changes: changes.clone() }
+        Completing {
+            handler,
+            requester: Requester::Known,
+            changes: changes.clone(),
+        }
     }
 
     /// A change that waits until it may go on, and then says that it is done.
@@ -130,9 +149,15 @@ mod tests {
     async fn beyond_the_limit_a_change_is_refused_and_strangers_take_no_seat_of_others() {
         let changes = Arc::new(Changes::new(1));
         let (go_on, done) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
-        let stranger = Completing { requester: Requester::Stranger, ..completing(&changes, slow(&go_on, &done)) };
+        let stranger = Completing {
+            requester: Requester::Stranger,
+            ..completing(&changes, slow(&go_on, &done))
+        };
         let first = stranger.call(());
-        assert!(matches!(stranger.call(()).await, Err(ApiError::Busy(_))), "one seat");
+        assert!(
+            matches!(stranger.call(()).await, Err(ApiError::Busy(_))),
+            "one seat"
+        );
         let known = completing(&changes, || async { ok("ok") });
         assert!(known.call(()).await.is_ok(), "a seat of its own");
         go_on.notify_one();
@@ -148,12 +173,21 @@ mod tests {
         let handler = completing(&changes, slow(&go_on, &done));
         let under_way = handler.call(());
         let mut finished = Box::pin(changes.finish());
-        assert!((&mut finished).now_or_never().is_none(), "a change is under way");
-        assert!(matches!(handler.call(()).await, Err(ApiError::Busy(_))), "none begins");
+        assert!(
+            (&mut finished).now_or_never().is_none(),
+            "a change is under way"
+        );
+        assert!(
+            matches!(handler.call(()).await, Err(ApiError::Busy(_))),
+            "none begins"
+        );
         go_on.notify_one();
         assert!(under_way.await.is_ok());
         finished.await;
-        assert!(matches!(handler.call(()).await, Err(ApiError::Busy(_))), "none begins later either");
+        assert!(
+            matches!(handler.call(()).await, Err(ApiError::Busy(_))),
+            "none begins later either"
+        );
     }
 
     #[actix_web::test]
@@ -164,11 +198,21 @@ mod tests {
             panic!("a test asked for it")
         }
         let route = web::post().to(completing(&changes, fails));
-        let app = init_service(App::new().route("/", route).route("/fine", web::get().to(|| async { "fine" }))).await;
+        let app = init_service(
+            App::new()
+                .route("/", route)
+                .route("/fine", web::get().to(|| async { "fine" })),
+        )
+        .await;
         for _ in 0..3 {
             let response = call_service(&app, TestRequest::post().uri("/").to_request()).await;
             assert_eq!(response.status(), 500);
         }
-        assert_eq!(call_service(&app, TestRequest::get().uri("/fine").to_request()).await.status(), 200);
+        assert_eq!(
+            call_service(&app, TestRequest::get().uri("/fine").to_request())
+                .await
+                .status(),
+            200
+        );
     }
 }

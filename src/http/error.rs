@@ -26,8 +26,9 @@ pub type ApiResult = Result<HttpResponse, ApiError>;
 
 /// Why a request is not answered with what it asked for.
 ///
-/// Everything becomes the envelope `{"msg":"fail","data":"<text>"}`. Refusals are answered in the words
-/// of the replaced system and not logged; faults are logged here, once, and answered without internals.
+/// Everything becomes the envelope `{"msg":"fail","data":"<text>"}`. Refusals are answered in the
+/// words of the replaced system and not logged; faults are logged here, once, and answered without
+/// internals.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// 400: no token where one is needed.
@@ -104,7 +105,10 @@ impl ApiError {
             Self::Token(AuthError::Expired) => "token 已过期! 请重新获取令牌",
             Self::Token(AuthError::UserGone) => "用户不存在",
             Self::Token(AuthError::Disabled) => "你已被禁用",
-            Self::Refused(text) | Self::BadParameter(text) | Self::NotFound(text) | Self::Conflict(text) => text,
+            Self::Refused(text)
+            | Self::BadParameter(text)
+            | Self::NotFound(text)
+            | Self::Conflict(text) => text,
             Self::Invalid(text) => return text.clone(),
             Self::Action(reject) => return Refusal::from(*reject).message,
             Self::MalformedBody => "请求格式错误",
@@ -117,9 +121,9 @@ impl ApiError {
             Self::TooManyLiveChanges { .. } => "操作过于频繁，请稍后再试",
             Self::NoOperator => "operator token missing or wrong",
             Self::TooManyWrongTokens { .. } => "operator token wrong too often, try later",
-            Self::Token(AuthError::Unavailable) | Self::Busy(_) | Self::Store(StoreError::Unavailable(_)) => {
-                "系统繁忙，请稍后再试"
-            }
+            Self::Token(AuthError::Unavailable)
+            | Self::Busy(_)
+            | Self::Store(StoreError::Unavailable(_)) => "系统繁忙，请稍后再试",
             Self::Store(StoreError::Fault(_)) | Self::Fault(_) => "服务器内部错误",
         };
         Cow::Borrowed(text)
@@ -141,7 +145,9 @@ impl ApiError {
         match self {
             // Logged by whoever met the fault.
             Self::Token(AuthError::Unavailable) => {}
-            Self::Store(StoreError::Unavailable(_)) | Self::Busy(_) => warn!("request not served: {self}"),
+            Self::Store(StoreError::Unavailable(_)) | Self::Busy(_) => {
+                warn!("request not served: {self}")
+            }
             Self::Store(StoreError::Fault(_)) | Self::Fault(_) => error!("request failed: {self}"),
             _ => {}
         }
@@ -151,9 +157,9 @@ impl ApiError {
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Token(AuthError::Unavailable) | Self::Busy(_) | Self::Store(StoreError::Unavailable(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Token(AuthError::Unavailable)
+            | Self::Busy(_)
+            | Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthorized
             | Self::Token(_)
             | Self::Refused(_)
@@ -188,7 +194,10 @@ impl ResponseError for ApiError {
             Self::NoOperator => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
             _ => &mut response,
         };
-        response.json(Envelope { msg: "fail", data: self.text() })
+        response.json(Envelope {
+            msg: "fail",
+            data: self.text(),
+        })
     }
 }
 
@@ -206,7 +215,9 @@ impl From<OperationError> for ApiError {
                 Reject::LiveNotFound => LIVE_NOT_FOUND,
                 Reject::RoomNotOpen => ROOM_NOT_OPEN,
                 Reject::UserNotFound => USER_NOT_FOUND,
-                Reject::DuplicateConflict => Self::Conflict("request_id was used before with other content"),
+                Reject::DuplicateConflict => {
+                    Self::Conflict("request_id was used before with other content")
+                }
                 reject => Self::Action(reject),
             },
             OperationError::Store(error) => error.into(),
@@ -248,9 +259,12 @@ struct Envelope<T> {
     data: T,
 }
 
-/// 200 with `{"msg":"ok","data":…}`. Nothing of the API may be cached: it holds tokens and balances.
+/// 200 with `{"msg":"ok","data":…}`. Nothing of the API may be cached: it holds tokens and
+/// balances.
 pub fn ok(data: impl Serialize) -> ApiResult {
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(Envelope { msg: "ok", data }))
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(Envelope { msg: "ok", data }))
 }
 
 #[cfg(test)]
@@ -262,10 +276,17 @@ mod tests {
     /// Status, `Retry-After` and body.
     fn answer(error: ApiError) -> (u16, Option<String>, String) {
         let response = error.error_response();
-        let retry_after = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .map(|value| value.to_str().unwrap().to_owned());
         let body = response.into_body().try_into_bytes().unwrap();
         let status = error.status_code().as_u16();
-        (status, retry_after, String::from_utf8(body.to_vec()).unwrap())
+        (
+            status,
+            retry_after,
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
     }
 
     #[test]
@@ -292,7 +313,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_rounded_up() {
-        let (status, retry_after, _) = answer(ApiError::TooManyLogins { retry_after_ms: 11_001 });
+        let (status, retry_after, _) = answer(ApiError::TooManyLogins {
+            retry_after_ms: 11_001,
+        });
         assert_eq!((status, retry_after), (429, Some("12".to_owned())));
     }
 }

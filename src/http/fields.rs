@@ -34,9 +34,17 @@ impl FromRequest for RequestBody {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let content_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let content_type = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let content_type = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             let payload = payload.await.map_err(|_| ApiError::MalformedBody)?;
@@ -45,7 +53,10 @@ impl FromRequest for RequestBody {
                 .map_err(|_| ApiError::BodyTooSlow)?
                 .map_err(|_| ApiError::BodyTooLarge)?
                 .map_err(|_| ApiError::MalformedBody)?;
-            Ok(Self { bytes, content_type })
+            Ok(Self {
+                bytes,
+                content_type,
+            })
         })
     }
 }
@@ -57,7 +68,9 @@ impl RequestBody {
             return Ok(Fields(Map::new()));
         }
         match self.content_type.as_str() {
-            "application/json" => serde_json::from_slice(&self.bytes).map(Fields).map_err(|_| ApiError::MalformedBody),
+            "application/json" => serde_json::from_slice(&self.bytes)
+                .map(Fields)
+                .map_err(|_| ApiError::MalformedBody),
             "application/x-www-form-urlencoded" => self.form_fields(),
             _ => Err(ApiError::MalformedBody),
         }
@@ -66,13 +79,23 @@ impl RequestBody {
     /// A form is written like a query string.
     fn form_fields(&self) -> Result<Fields, ApiError> {
         let text = std::str::from_utf8(&self.bytes).map_err(|_| ApiError::MalformedBody)?;
-        let form = web::Query::<HashMap<String, String>>::from_query(text).map_err(|_| ApiError::MalformedBody)?;
-        Ok(Fields(form.into_inner().into_iter().map(|(name, value)| (name, Value::String(value))).collect()))
+        let form = web::Query::<HashMap<String, String>>::from_query(text)
+            .map_err(|_| ApiError::MalformedBody)?;
+        Ok(Fields(
+            form.into_inner()
+                .into_iter()
+                .map(|(name, value)| (name, Value::String(value)))
+                .collect(),
+        ))
     }
 
     /// The same for a body that may be missing.
     pub fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        if self.bytes.is_empty() { Ok(T::default()) } else { self.json() }
+        if self.bytes.is_empty() {
+            Ok(T::default())
+        } else {
+            self.json()
+        }
     }
 
     /// A JSON document of one shape, for the operators' API. A fault is answered in the words of
@@ -106,7 +129,9 @@ impl Fields {
     pub fn request_id(&self, label: &'static str) -> Result<Option<RequestId>, ApiError> {
         match self.0.get("request_id") {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => RequestId::parse(text).map(Some).ok_or_else(|| malformed(label)),
+            Some(Value::String(text)) => RequestId::parse(text)
+                .map(Some)
+                .ok_or_else(|| malformed(label)),
             Some(_) => Err(malformed(label)),
         }
     }
@@ -134,9 +159,15 @@ pub fn positive_digits(text: &str) -> Option<i64> {
 }
 
 /// Refuses a text longer than `chars_max` code points.
-pub fn at_most_chars<'a>(text: &'a str, chars_max: usize, label: &'static str) -> Result<&'a str, ApiError> {
+pub fn at_most_chars<'a>(
+    text: &'a str,
+    chars_max: usize,
+    label: &'static str,
+) -> Result<&'a str, ApiError> {
     if text.chars().count() > chars_max {
-        return Err(ApiError::Invalid(Cow::Owned(format!("{label} 的长度 必须 在 1 和 {chars_max} 之间"))));
+        return Err(ApiError::Invalid(Cow::Owned(format!(
+            "{label} 的长度 必须 在 1 和 {chars_max} 之间"
+        ))));
     }
     Ok(text)
 }
@@ -158,14 +189,21 @@ mod tests {
     use super::*;
 
     fn fields(bytes: &'static str, content_type: &str) -> Result<Fields, ApiError> {
-        RequestBody { bytes: Bytes::from_static(bytes.as_bytes()), content_type: content_type.to_owned() }.fields()
+        RequestBody {
+            bytes: Bytes::from_static(bytes.as_bytes()),
+            content_type: content_type.to_owned(),
+        }
+        .fields()
     }
 
     #[test]
     fn json_and_form_say_the_same() {
         let bodies = [
             fields(r#"{"id":7,"name":"小 花"}"#, "application/json"),
-            fields("id=7&name=%E5%B0%8F+%E8%8A%B1", "application/x-www-form-urlencoded"),
+            fields(
+                "id=7&name=%E5%B0%8F+%E8%8A%B1",
+                "application/x-www-form-urlencoded",
+            ),
         ];
         for body in bodies {
             let body = body.unwrap();
@@ -176,8 +214,15 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_malformed() {
-        for (bytes, content_type) in [("[1]", "application/json"), ("{", "application/json"), ("a=1", "text/plain")] {
-            assert!(matches!(fields(bytes, content_type), Err(ApiError::MalformedBody)), "{bytes}");
+        for (bytes, content_type) in [
+            ("[1]", "application/json"),
+            ("{", "application/json"),
+            ("a=1", "text/plain"),
+        ] {
+            assert!(
+                matches!(fields(bytes, content_type), Err(ApiError::MalformedBody)),
+                "{bytes}"
+            );
         }
         assert!(fields("", "").is_ok());
     }
@@ -193,9 +238,19 @@ mod tests {
 
     #[test]
     fn wrong_types_are_distinguished_from_missing_ones() {
-        let body = fields(r#"{"a":5,"b":null,"c":"","d":"x\u0000"}"#, "application/json").unwrap();
+        let body = fields(
+            r#"{"a":5,"b":null,"c":"","d":"x\u0000"}"#,
+            "application/json",
+        )
+        .unwrap();
         let text = |name| body.text(name, "标题").unwrap_err().to_string();
-        assert_eq!([text("a"), text("d")], ["标题 格式不正确", "标题 不能包含空字符（U+0000）"]);
-        assert_eq!([text("b"), text("c"), text("e")], ["标题不能为空", "标题不能为空", "标题不能为空"]);
+        assert_eq!(
+            [text("a"), text("d")],
+            ["标题 格式不正确", "标题 不能包含空字符（U+0000）"]
+        );
+        assert_eq!(
+            [text("b"), text("c"), text("e")],
+            ["标题不能为空", "标题不能为空", "标题不能为空"]
+        );
     }
 }

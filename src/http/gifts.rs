@@ -8,5 +8,10 @@ use super::views::GiftView;
 
 /// GET /api/gift/list
 pub async fn list(state: web::Data<ApiState>) -> ApiResult {
-    ok(state.catalogue.rows().into_iter().map(GiftView::from).collect::<Vec<_>>())
+    ok(state
+        .catalogue
+        .rows()
+        .into_iter()
+        .map(GiftView::from)
+        .collect::<Vec<_>>())
 }

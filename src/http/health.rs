@@ -36,7 +36,10 @@ struct ReadinessVerdict {
 pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
     // Requests that come while the parts are checked wait for the result.
     let mut verdict = state.readiness.0.lock().await;
-    if verdict.reached.is_none_or(|at| at.elapsed() >= VERDICT_AGE_MAX) {
+    if verdict
+        .reached
+        .is_none_or(|at| at.elapsed() >= VERDICT_AGE_MAX)
+    {
         verdict.failing = check_parts(&state, &verdict.failing).await;
         verdict.reached = Some(Instant::now());
     }
@@ -47,19 +50,25 @@ pub async fn ready(state: web::Data<ApiState>) -> HttpResponse {
             None => HttpResponse::Ok().json(json!({"status": "ready"})),
         }
     } else {
-        HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "failing": verdict.failing}))
+        HttpResponse::ServiceUnavailable()
+            .json(json!({"status": "unavailable", "failing": verdict.failing}))
     }
 }
 
-/// Names of the parts that do not work. Logs the cause when one begins to fail, and when it works again.
+/// Names of the parts that do not work. Logs the cause when one begins to fail, and when it works
+/// again.
 async fn check_parts(state: &ApiState, failing_before: &[&'static str]) -> Vec<&'static str> {
     let store = async {
         let pinged = tokio::time::timeout(PART_WAIT, state.store.ping()).await;
-        pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+        pinged
+            .map_err(|_| "no answer in time".to_owned())?
+            .map_err(|error| error.to_string())
     };
     let rooms = async {
         let pinged = tokio::time::timeout(PART_WAIT, state.rooms.ping()).await;
-        pinged.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+        pinged
+            .map_err(|_| "no answer in time".to_owned())?
+            .map_err(|error| error.to_string())
     };
     let (store, rooms) = futures_util::future::join(store, rooms).await;
     let mut failing = Vec::new();

@@ -17,7 +17,8 @@ const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 100;
 
 /// GET /api/live/{id}/history?before={comment id}&limit={1 to 100}: stored comments, newest first.
-/// The id of the last one is the `before` of the next page; a page shorter than `limit` is the last.
+/// The id of the last one is the `before` of the next page; a page shorter than `limit` is the
+/// last.
 pub async fn page(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let live_id = path_live_id(&request)?;
     let Page { before, limit } = Page::of(&request)?;
@@ -39,15 +40,24 @@ impl Page {
             .map_err(|_| malformed("查询参数"))?;
         let number = |name: &str, label: &str| match query.get(name).map(String::as_str) {
             None | Some("") => Ok(None),
-            Some(text) => positive_digits(text).map(Some).ok_or_else(|| malformed(label)),
+            Some(text) => positive_digits(text)
+                .map(Some)
+                .ok_or_else(|| malformed(label)),
         };
         let limit = match number("limit", "每页数量")? {
             None => LIMIT_DEFAULT,
             Some(limit) => u32::try_from(limit)
                 .ok()
                 .filter(|limit| *limit <= LIMIT_MAX)
-                .ok_or_else(|| ApiError::Invalid(Cow::Owned(format!("每页数量 必须 在 1 和 {LIMIT_MAX} 之间"))))?,
+                .ok_or_else(|| {
+                    ApiError::Invalid(Cow::Owned(format!(
+                        "每页数量 必须 在 1 和 {LIMIT_MAX} 之间"
+                    )))
+                })?,
         };
-        Ok(Self { before: number("before", "评论ID")?.and_then(CommentId::new), limit })
+        Ok(Self {
+            before: number("before", "评论ID")?.and_then(CommentId::new),
+            limit,
+        })
     }
 }

@@ -16,7 +16,13 @@ pub struct LiveLimits {
 impl LiveLimits {
     /// The limits that the configuration gives each user. It may use those of a minute at once.
     pub fn new(limits: &LimitsConfig) -> Self {
-        let per_min = |count| KeyedBuckets::new(BucketRate { burst: count, refill: count, per_ms: 60_000 });
+        let per_min = |count| {
+            KeyedBuckets::new(BucketRate {
+                burst: count,
+                refill: count,
+                per_ms: 60_000,
+            })
+        };
         Self {
             not_ended_max: limits.lives_per_user,
             creations: per_min(limits.lives_per_min),
@@ -32,8 +38,8 @@ impl LiveLimits {
         take(&self.status_changes, user, now)
     }
 
-    /// Refuses one more live to a user who has so many that have not ended. Requests of one moment do not see
-    /// each other's lives: a user may exceed the maximum by what it may create at once.
+    /// Refuses one more live to a user who has so many that have not ended. Requests of one moment
+    /// do not see each other's lives: a user may exceed the maximum by what it may create at once.
     pub(super) fn admit_one_more(&self, not_ended_count: i64) -> Result<(), ApiError> {
         if not_ended_count >= i64::from(self.not_ended_max) {
             return Err(ApiError::Refused("未结束的直播间过多，请先结束一些"));
@@ -43,5 +49,7 @@ impl LiveLimits {
 }
 
 fn take(buckets: &KeyedBuckets, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-    buckets.take(user.get(), now).map_err(|retry_after_ms| ApiError::TooManyLiveChanges { retry_after_ms })
+    buckets
+        .take(user.get(), now)
+        .map_err(|retry_after_ms| ApiError::TooManyLiveChanges { retry_after_ms })
 }

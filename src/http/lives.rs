@@ -7,7 +7,9 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::actors::operations::OperationError;
-use crate::domain::{Action, LiveId, LiveStatus, Principal, Reject, Scope, TITLE_CHARS_MAX, UserId};
+use crate::domain::{
+    Action, LiveId, LiveStatus, Principal, Reject, Scope, TITLE_CHARS_MAX, UserId,
+};
 use crate::storage::LiveRow;
 
 use super::error::{ApiError, ApiResult, ok};
@@ -25,17 +27,41 @@ const PER_PAGE: u32 = 10;
 pub(super) const LIVE_NOT_FOUND: ApiError = ApiError::Refused("该直播间不存在");
 
 /// POST /api/live/create
-pub async fn create(state: web::Data<ApiState>, SignedIn(identity): SignedIn, body: RequestBody) -> ApiResult {
+pub async fn create(
+    state: web::Data<ApiState>,
+    SignedIn(identity): SignedIn,
+    body: RequestBody,
+) -> ApiResult {
     let fields = body.fields()?;
-    let title = at_most_chars(fields.text("title", "直播间标题")?, TITLE_CHARS_MAX, "直播间标题")?;
-    let cover = at_most_chars(fields.text("cover", "直播间封面")?, COVER_CHARS_MAX, "直播间封面")?;
-    let key: String = rand::rng().sample_iter(Alphanumeric).take(KEY_CHARS).map(char::from).collect();
+    let title = at_most_chars(
+        fields.text("title", "直播间标题")?,
+        TITLE_CHARS_MAX,
+        "直播间标题",
+    )?;
+    let cover = at_most_chars(
+        fields.text("cover", "直播间封面")?,
+        COVER_CHARS_MAX,
+        "直播间封面",
+    )?;
+    let key: String = rand::rng()
+        .sample_iter(Alphanumeric)
+        .take(KEY_CHARS)
+        .map(char::from)
+        .collect();
     let (owner, now) = (identity.profile.id, state.clock.now());
     state.live_limits.take_creation(owner, now)?;
-    state.live_limits.admit_one_more(state.store.not_ended_lives_count(owner).await?)?;
+    state
+        .live_limits
+        .admit_one_more(state.store.not_ended_lives_count(owner).await?)?;
     let sign = media::sign(&key, state.config.media.secret.expose(), now);
-    let row = state.store.create_live(owner, title.to_owned(), cover.to_owned(), key, now).await?;
-    ok(SignedView { data: LiveView::of(row, Some(owner)), sign: Some(sign) })
+    let row = state
+        .store
+        .create_live(owner, title.to_owned(), cover.to_owned(), key, now)
+        .await?;
+    ok(SignedView {
+        data: LiveView::of(row, Some(owner)),
+        sign: Some(sign),
+    })
 }
 
 /// POST /api/live/changestatus
@@ -57,12 +83,20 @@ pub async fn change_status(
     let (owner, now) = (identity.profile.id, state.clock.now());
     state.live_limits.take_status_change(owner, now)?;
     let action = Action::SetStatus(status);
-    let mut requested = requested(&request, &state, Principal::User(owner), Scope::Live(id), action);
+    let mut requested = requested(
+        &request,
+        &state,
+        Principal::User(owner),
+        Scope::Live(id),
+        action,
+    );
     requested.request_id = request_id;
     match state.operations.perform(requested).await {
         Ok(_) => ok("ok"),
         // The answer does not reveal that the live is another user's.
-        Err(OperationError::Refused(Reject::LiveNotFound | Reject::NotAllowed)) => Err(LIVE_NOT_FOUND),
+        Err(OperationError::Refused(Reject::LiveNotFound | Reject::NotAllowed)) => {
+            Err(LIVE_NOT_FOUND)
+        }
         Err(OperationError::Refused(Reject::LiveEnded)) => Err(ApiError::Refused("该直播间已结束")),
         Err(error) => Err(error.into()),
     }
@@ -70,11 +104,15 @@ pub async fn change_status(
 
 /// GET /api/live/list/{page}. Owners get the keys of their lives that are not on air.
 pub async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let page = path_number(&request, "page").ok_or(ApiError::Invalid(Cow::Borrowed("页码 格式不正确")))?;
+    let page =
+        path_number(&request, "page").ok_or(ApiError::Invalid(Cow::Borrowed("页码 格式不正确")))?;
     let page = u32::try_from(page).unwrap_or(u32::MAX);
     let rows = state.store.lives(page, PER_PAGE).await?;
     let asker = asker_of(&request, &state, &rows).await?;
-    ok(rows.into_iter().map(|row| LiveView::of(row, asker)).collect::<Vec<_>>())
+    ok(rows
+        .into_iter()
+        .map(|row| LiveView::of(row, asker))
+        .collect::<Vec<_>>())
 }
 
 /// GET /api/live/read/{id}. Its owner gets the key and the sign of a live that is not on air.
@@ -83,15 +121,30 @@ pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult
     let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
     let owner = state.store.user(row.live.owner).await?;
     let asker = asker_of(&request, &state, std::slice::from_ref(&row)).await?;
-    let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker))
-        .then(|| media::sign(&row.key, state.config.media.secret.expose(), state.clock.now()));
+    let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker)).then(|| {
+        media::sign(
+            &row.key,
+            state.config.media.secret.expose(),
+            state.clock.now(),
+        )
+    });
     let live = LiveView::of(row, asker);
-    ok(SignedView { data: LiveWithOwnerView { live, user: owner.map(Into::into) }, sign })
+    ok(SignedView {
+        data: LiveWithOwnerView {
+            live,
+            user: owner.map(Into::into),
+        },
+        sign,
+    })
 }
 
-/// The user who asks, looked up only if it makes a difference to what is shown of `rows`: most requests are
-/// about lives on air, and need no check of a token.
-async fn asker_of(request: &HttpRequest, state: &ApiState, rows: &[LiveRow]) -> Result<Option<UserId>, ApiError> {
+/// The user who asks, looked up only if it makes a difference to what is shown of `rows`: most
+/// requests are about lives on air, and need no check of a token.
+async fn asker_of(
+    request: &HttpRequest,
+    state: &ApiState,
+    rows: &[LiveRow],
+) -> Result<Option<UserId>, ApiError> {
     if rows.iter().all(|row| row.live.shows_key_to(None)) {
         return Ok(None);
     }
@@ -100,7 +153,8 @@ async fn asker_of(request: &HttpRequest, state: &ApiState, rows: &[LiveRow]) -> 
 
 /// The live that the path names.
 pub(super) fn path_live_id(request: &HttpRequest) -> Result<LiveId, ApiError> {
-    let id = path_number(request, "id").ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
+    let id = path_number(request, "id")
+        .ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
     LiveId::new(id).ok_or(LIVE_NOT_FOUND)
 }
 

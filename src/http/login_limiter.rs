@@ -7,8 +7,9 @@ use crate::domain::{BucketRate, Timestamp};
 
 use super::tries::{AddressBuckets, KeyedBuckets};
 
-/// Logins to accounts that know an address, as a multiple of what it may try at other accounts. All that
-/// share an address, such as a school, log in within minutes; each has a bucket of its own as well.
+/// Logins to accounts that know an address, as a multiple of what it may try at other accounts. All
+/// that share an address, such as a school, log in within minutes; each has a bucket of its own as
+/// well.
 const KNOWN_FACTOR: u32 = 30;
 
 /// One try to log in.
@@ -21,10 +22,10 @@ pub struct LoginAttempt<'a> {
     pub is_known: bool,
 }
 
-/// Counts attempts, good or bad. Addresses that never logged in to an account share one bucket for it, so
-/// many of them cannot guess more than one could. Its user is not among them: an address that did log
-/// in has a bucket of its own, which strangers cannot empty. Another bucket, of each address over all
-/// accounts, stops guessing at many.
+/// Counts attempts, good or bad. Addresses that never logged in to an account share one bucket for
+/// it, so many of them cannot guess more than one could. Its user is not among them: an address
+/// that did log in has a bucket of its own, which strangers cannot empty. Another bucket, of each
+/// address over all accounts, stops guessing at many.
 pub struct LoginLimiter {
     strangers: KeyedBuckets,
     known: KeyedBuckets,
@@ -33,24 +34,39 @@ pub struct LoginLimiter {
 }
 
 impl LoginLimiter {
-    /// `logins_per_min` attempts a minute for one account by strangers and by each known address, and twice
-    /// as many in ten minutes by one stranger over all accounts.
+    /// `logins_per_min` attempts a minute for one account by strangers and by each known address,
+    /// and twice as many in ten minutes by one stranger over all accounts.
     pub fn new(logins_per_min: u32) -> Self {
-        let account_rate = BucketRate { burst: logins_per_min, refill: logins_per_min, per_ms: 60_000 };
-        let in_ten_minutes = |count| BucketRate { burst: count, refill: count, per_ms: 600_000 };
+        let account_rate = BucketRate {
+            burst: logins_per_min,
+            refill: logins_per_min,
+            per_ms: 60_000,
+        };
+        let in_ten_minutes = |count| BucketRate {
+            burst: count,
+            refill: count,
+            per_ms: 600_000,
+        };
         let per_address = logins_per_min.saturating_mul(2);
         Self {
             strangers: KeyedBuckets::new(account_rate),
             known: KeyedBuckets::new(account_rate),
             addresses: AddressBuckets::new(in_ten_minutes(per_address)),
-            known_addresses: AddressBuckets::new(in_ten_minutes(per_address.saturating_mul(KNOWN_FACTOR))),
+            known_addresses: AddressBuckets::new(in_ten_minutes(
+                per_address.saturating_mul(KNOWN_FACTOR),
+            )),
         }
     }
 
     /// Counts an attempt, or says in how many milliseconds the next one may be made.
     pub fn take(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Result<(), u64> {
-        let LoginAttempt { username, address, is_known } = attempt;
-        // Shared limits are checked last, so that a login which is refused anyway takes nothing from others.
+        let LoginAttempt {
+            username,
+            address,
+            is_known,
+        } = attempt;
+        // Shared limits are checked last, so that a login which is refused anyway takes nothing
+        // from others.
         if is_known {
             self.known.take((username, limit_key(address)), now)?;
             return self.known_addresses.take(address, now);
@@ -73,11 +89,18 @@ mod tests {
     }
 
     fn stranger(username: &str, last: u32) -> LoginAttempt<'_> {
-        LoginAttempt { username, address: address(last), is_known: false }
+        LoginAttempt {
+            username,
+            address: address(last),
+            is_known: false,
+        }
     }
 
     fn known(username: &str, last: u32) -> LoginAttempt<'_> {
-        LoginAttempt { is_known: true, ..stranger(username, last) }
+        LoginAttempt {
+            is_known: true,
+            ..stranger(username, last)
+        }
     }
 
     #[test]
@@ -88,14 +111,20 @@ mod tests {
         }
         assert_eq!(limiter.take(stranger("alice", 9), NOW), Err(12_000));
         assert_eq!(limiter.take(stranger("bobby", 9), NOW), Ok(()));
-        assert_eq!(limiter.take(stranger("alice", 10), NOW.plus_ms(12_000)), Ok(()));
+        assert_eq!(
+            limiter.take(stranger("alice", 10), NOW.plus_ms(12_000)),
+            Ok(())
+        );
     }
 
     #[test]
     fn one_address_tries_ten_times_in_ten_minutes() {
         let limiter = LoginLimiter::new(5);
         for attempt in 0..10 {
-            assert_eq!(limiter.take(stranger(&format!("user{attempt}"), 1), NOW), Ok(()));
+            assert_eq!(
+                limiter.take(stranger(&format!("user{attempt}"), 1), NOW),
+                Ok(())
+            );
         }
         assert_eq!(limiter.take(stranger("user10", 1), NOW), Err(60_000));
         assert_eq!(limiter.take(stranger("user10", 2), NOW), Ok(()));
@@ -106,17 +135,31 @@ mod tests {
         let limiter = LoginLimiter::new(5);
         while limiter.take(stranger("alice", 1), NOW).is_ok() {}
         for _ in 0..5 {
-            assert_eq!(limiter.take(known("alice", 1), NOW), Ok(()), "even from the address of a guesser");
+            assert_eq!(
+                limiter.take(known("alice", 1), NOW),
+                Ok(()),
+                "even from the address of a guesser"
+            );
         }
-        assert_eq!(limiter.take(known("alice", 1), NOW), Err(12_000), "it may not guess for ever either");
-        assert_eq!(limiter.take(known("alice", 2), NOW), Ok(()), "another of its addresses");
+        assert_eq!(
+            limiter.take(known("alice", 1), NOW),
+            Err(12_000),
+            "it may not guess for ever either"
+        );
+        assert_eq!(
+            limiter.take(known("alice", 2), NOW),
+            Ok(()),
+            "another of its addresses"
+        );
         assert_eq!(limiter.take(stranger("bobby", 3), NOW), Ok(()));
     }
 
     #[test]
     fn accounts_of_ones_own_do_not_buy_password_checks_without_end() {
         let limiter = LoginLimiter::new(5);
-        let taken = (0..1_000).filter(|n| limiter.take(known(&format!("user{n}"), 1), NOW).is_ok()).count();
+        let taken = (0..1_000)
+            .filter(|n| limiter.take(known(&format!("user{n}"), 1), NOW).is_ok())
+            .count();
         assert_eq!(taken, 300);
     }
 }

@@ -70,11 +70,21 @@ pub struct ApiState {
 }
 
 /// An action that the client of a request asks for.
-fn requested(request: &HttpRequest, state: &ApiState, actor: Principal, scope: Scope, action: Action) -> Requested {
+fn requested(
+    request: &HttpRequest,
+    state: &ApiState,
+    actor: Principal,
+    scope: Scope,
+    action: Action,
+) -> Requested {
     Requested::new(actor, Some(address_of(request, state)), scope, action)
 }
 
 /// The client's address, under which its tries are counted.
 fn address_of(request: &HttpRequest, state: &ApiState) -> IpAddr {
-    client_of(request.peer_addr(), request.headers(), &state.config.server.trusted_proxies)
+    client_of(
+        request.peer_addr(),
+        request.headers(),
+        &state.config.server.trusted_proxies,
+    )
 }

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::domain::{
-    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject, Scope,
-    TITLE_CHARS_MAX, UserId, is_text,
+    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject,
+    Scope, TITLE_CHARS_MAX, UserId, is_text,
 };
 use crate::storage::Change;
 
 use super::admin::{invalid, path_id, read_request_id};
-use super::error::{ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
+use super::error::{
+    ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok,
+};
 use super::fields::RequestBody;
 use super::views::UserView;
 use super::{ApiState, requested};
@@ -29,9 +31,19 @@ struct Terms {
 
 impl Terms {
     fn added_to(self, mut requested: Requested) -> Result<Requested, ApiError> {
-        requested.request_id = self.request_id.as_deref().map(read_request_id).transpose()?;
-        if self.reason.as_deref().is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX)) {
-            return Err(invalid("reason must be 1 to 500 characters, none of them U+0000"));
+        requested.request_id = self
+            .request_id
+            .as_deref()
+            .map(read_request_id)
+            .transpose()?;
+        if self
+            .reason
+            .as_deref()
+            .is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX))
+        {
+            return Err(invalid(
+                "reason must be 1 to 500 characters, none of them U+0000",
+            ));
         }
         requested.reason = self.reason;
         Ok(requested)
@@ -46,18 +58,32 @@ struct RemovalView {
     removed_at: i64,
 }
 
-/// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. Safe to repeat. A comment is
-/// known here when it is stored, which is a moment after members see it.
-pub async fn take_down(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+/// DELETE /admin/rooms/{live_id}/comments/{comment_id}: takes a comment down for good. Safe to
+/// repeat. A comment is known here when it is stored, which is a moment after members see it.
+pub async fn take_down(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(COMMENT_NOT_FOUND)?;
     let comment_id = path_id(&request, "comment_id", CommentId::new).ok_or(COMMENT_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
     let action = Action::TakeDown(comment_id);
-    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    let requested = requested(
+        &request,
+        &state,
+        Principal::Operator,
+        Scope::Live(live_id),
+        action,
+    );
     match state.operations.perform(terms.added_to(requested)?).await? {
         Change::CommentRemoved(removed_at) => {
             let id = comment_id.get().to_string();
-            ok(RemovalView { live_id: live_id.get(), id, removed_at: removed_at.0 })
+            ok(RemovalView {
+                live_id: live_id.get(),
+                id,
+                removed_at: removed_at.0,
+            })
         }
         other => Err(mismatched(&other)),
     }
@@ -77,15 +103,35 @@ struct KickView {
     user_id: i64,
 }
 
-/// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They receive
-/// `kicked`, and may join again.
-pub async fn kick(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+/// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They
+/// receive `kicked`, and may join again.
+pub async fn kick(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
-    let KickBody { user_id, request_id, reason } = body.json()?;
+    let KickBody {
+        user_id,
+        request_id,
+        reason,
+    } = body.json()?;
     let user = UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))?;
-    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), Action::Kick(user));
-    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
-    ok(KickView { live_id: live_id.get(), user_id: user.get() })
+    let requested = requested(
+        &request,
+        &state,
+        Principal::Operator,
+        Scope::Live(live_id),
+        Action::Kick(user),
+    );
+    state
+        .operations
+        .perform(Terms { request_id, reason }.added_to(requested)?)
+        .await?;
+    ok(KickView {
+        live_id: live_id.get(),
+        user_id: user.get(),
+    })
 }
 
 #[derive(Serialize)]
@@ -94,17 +140,28 @@ struct CloseView {
     status: i16,
 }
 
-/// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat, which
-/// also closes a room that missed the end.
-pub async fn close(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+/// POST /admin/rooms/{live_id}/close: ends a live for good, whoever streams it. Safe to repeat,
+/// which also closes a room that missed the end.
+pub async fn close(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
     let action = Action::SetStatus(LiveStatus::Ended);
-    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
+    let requested = requested(
+        &request,
+        &state,
+        Principal::Operator,
+        Scope::Live(live_id),
+        action,
+    );
     match state.operations.perform(terms.added_to(requested)?).await {
-        Ok(_) | Err(OperationError::Refused(Reject::LiveEnded)) => {
-            ok(CloseView { live_id: live_id.get(), status: LiveStatus::Ended.code() })
-        }
+        Ok(_) | Err(OperationError::Refused(Reject::LiveEnded)) => ok(CloseView {
+            live_id: live_id.get(),
+            status: LiveStatus::Ended.code(),
+        }),
         Err(error) => Err(error.into()),
     }
 }
@@ -123,17 +180,40 @@ struct TitleView {
     title: String,
 }
 
-/// POST /admin/rooms/{live_id}/title: gives a live that has not ended another title. Members receive `live`.
-pub async fn set_title(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+/// POST /admin/rooms/{live_id}/title: gives a live that has not ended another title. Members
+/// receive `live`.
+pub async fn set_title(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
-    let TitleBody { title, request_id, reason } = body.json()?;
+    let TitleBody {
+        title,
+        request_id,
+        reason,
+    } = body.json()?;
     if !is_text(&title, TITLE_CHARS_MAX) {
-        return Err(invalid("title must be 1 to 100 characters, none of them U+0000"));
+        return Err(invalid(
+            "title must be 1 to 100 characters, none of them U+0000",
+        ));
     }
     let action = Action::SetTitle(title.as_str().into());
-    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
-    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
-    ok(TitleView { live_id: live_id.get(), title })
+    let requested = requested(
+        &request,
+        &state,
+        Principal::Operator,
+        Scope::Live(live_id),
+        action,
+    );
+    state
+        .operations
+        .perform(Terms { request_id, reason }.added_to(requested)?)
+        .await?;
+    ok(TitleView {
+        live_id: live_id.get(),
+        title,
+    })
 }
 
 #[derive(Deserialize)]
@@ -150,16 +230,37 @@ struct NoticeView {
 }
 
 /// POST /admin/rooms/{live_id}/notice: sends a notice to all members of a room.
-pub async fn notice(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+pub async fn notice(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
-    let NoticeBody { text, request_id, reason } = body.json()?;
+    let NoticeBody {
+        text,
+        request_id,
+        reason,
+    } = body.json()?;
     if !is_text(&text, NOTICE_CHARS_MAX) {
-        return Err(invalid("text must be 1 to 200 characters, none of them U+0000"));
+        return Err(invalid(
+            "text must be 1 to 200 characters, none of them U+0000",
+        ));
     }
     let action = Action::Notice(text.into());
-    let requested = requested(&request, &state, Principal::Operator, Scope::Live(live_id), action);
-    state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await?;
-    ok(NoticeView { live_id: live_id.get() })
+    let requested = requested(
+        &request,
+        &state,
+        Principal::Operator,
+        Scope::Live(live_id),
+        action,
+    );
+    state
+        .operations
+        .perform(Terms { request_id, reason }.added_to(requested)?)
+        .await?;
+    ok(NoticeView {
+        live_id: live_id.get(),
+    })
 }
 
 #[derive(Deserialize)]
@@ -170,18 +271,30 @@ struct UserStatusBody {
     reason: Option<String>,
 }
 
-/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token stays
-/// the current one: while the account is disabled every check refuses it with the reason.
-pub async fn set_user_status(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+/// POST /admin/users/{id}: 0 disables a user and ends its sessions, 1 enables it again. Its token
+/// stays the current one: while the account is disabled every check refuses it with the reason.
+pub async fn set_user_status(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
-    let UserStatusBody { status, request_id, reason } = body.json()?;
+    let UserStatusBody {
+        status,
+        request_id,
+        reason,
+    } = body.json()?;
     let action = match status {
         0 => Action::DisableUser(user_id),
         1 => Action::EnableUser(user_id),
         _ => return Err(invalid("status must be 0 or 1")),
     };
     let requested = requested(&request, &state, Principal::Operator, Scope::Site, action);
-    match state.operations.perform(Terms { request_id, reason }.added_to(requested)?).await? {
+    match state
+        .operations
+        .perform(Terms { request_id, reason }.added_to(requested)?)
+        .await?
+    {
         Change::User(user) => ok(UserView::from(*user)),
         other => Err(mismatched(&other)),
     }

@@ -29,16 +29,26 @@ const CACHE_CONTROL: &str = "no-cache";
 const ETAG_BYTES: usize = 12;
 
 /// Entity tags by path, computed once.
-static ETAGS: LazyLock<HashMap<&'static str, EntityTag>> =
-    LazyLock::new(|| ASSETS.iter().map(|asset| (asset.path, etag_of(asset.body))).collect());
+static ETAGS: LazyLock<HashMap<&'static str, EntityTag>> = LazyLock::new(|| {
+    ASSETS
+        .iter()
+        .map(|asset| (asset.path, etag_of(asset.body)))
+        .collect()
+});
 
 /// Registers `/`, `/assets/…` and `/favicon.ico`, for GET and HEAD.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    for (pattern, fixed) in
-        [("/", Some(INDEX)), ("/favicon.ico", Some("/assets/icon.svg")), ("/assets/{file:.*}", None)]
-    {
-        let handler = move |request: HttpRequest| async move { serve(&request, fixed.unwrap_or(request.path())) };
-        let resource = web::resource(pattern).route(web::get().to(handler)).route(web::head().to(handler));
+    for (pattern, fixed) in [
+        ("/", Some(INDEX)),
+        ("/favicon.ico", Some("/assets/icon.svg")),
+        ("/assets/{file:.*}", None),
+    ] {
+        let handler = move |request: HttpRequest| async move {
+            serve(&request, fixed.unwrap_or(request.path()))
+        };
+        let resource = web::resource(pattern)
+            .route(web::get().to(handler))
+            .route(web::head().to(handler));
         cfg.service(resource.default_service(web::to(reading_only)));
     }
 }
@@ -50,7 +60,11 @@ fn serve(request: &HttpRequest, path: &str) -> HttpResponse {
     };
     let etag = ETAGS[asset.path].clone();
     let fresh = is_fresh(request, &etag);
-    let mut response = if fresh { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if fresh {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
     response
         .insert_header(header::ETag(etag))
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
@@ -58,11 +72,17 @@ fn serve(request: &HttpRequest, path: &str) -> HttpResponse {
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header((header::CONTENT_TYPE, asset.content_type));
-    if fresh { response.finish() } else { response.body(asset.body) }
+    if fresh {
+        response.finish()
+    } else {
+        response.body(asset.body)
+    }
 }
 
 async fn reading_only() -> HttpResponse {
-    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
+    HttpResponse::MethodNotAllowed()
+        .insert_header((header::ALLOW, "GET, HEAD"))
+        .finish()
 }
 
 fn is_fresh(request: &HttpRequest, etag: &EntityTag) -> bool {
@@ -75,7 +95,13 @@ fn is_fresh(request: &HttpRequest, etag: &EntityTag) -> bool {
 
 fn etag_of(body: &str) -> EntityTag {
     let digest = Sha256::digest(body.as_bytes());
-    EntityTag::new_strong(digest.iter().take(ETAG_BYTES).map(|byte| format!("{byte:02x}")).collect())
+    EntityTag::new_strong(
+        digest
+            .iter()
+            .take(ETAG_BYTES)
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -87,7 +113,12 @@ mod tests {
     use super::*;
 
     fn header_of(response: &ServiceResponse, name: header::HeaderName) -> &str {
-        response.headers().get(name).expect("header").to_str().expect("ascii")
+        response
+            .headers()
+            .get(name)
+            .expect("header")
+            .to_str()
+            .expect("ascii")
     }
 
     async fn ask(method: Method, path: &str, if_none_match: Option<&str>) -> ServiceResponse {
@@ -103,7 +134,10 @@ mod tests {
     async fn the_page_forbids_foreign_scripts_and_asks_to_be_revalidated() {
         let response = ask(Method::GET, "/", None).await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(header_of(&response, header::CONTENT_TYPE), "text/html; charset=utf-8");
+        assert_eq!(
+            header_of(&response, header::CONTENT_TYPE),
+            "text/html; charset=utf-8"
+        );
         assert_eq!(header_of(&response, header::CACHE_CONTROL), "no-cache");
         let policy = header_of(&response, header::CONTENT_SECURITY_POLICY);
         assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"));
@@ -113,27 +147,60 @@ mod tests {
     async fn a_known_etag_is_answered_without_a_body() {
         let first = ask(Method::GET, "/assets/app.js", None).await;
         let etag = header_of(&first, header::ETAG);
-        for tag in [etag.to_owned(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
+        for tag in [
+            etag.to_owned(),
+            format!("W/{etag}"),
+            format!("\"other\", {etag}"),
+            "*".to_owned(),
+        ] {
             let response = ask(Method::GET, "/assets/app.js", Some(&tag)).await;
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{tag}");
             assert_eq!(header_of(&response, header::ETAG), etag);
         }
-        assert_eq!(ask(Method::GET, "/assets/app.js", Some("\"other\"")).await.status(), StatusCode::OK);
-        assert_eq!(ask(Method::GET, "/assets/app.js", Some("nonsense")).await.status(), StatusCode::OK);
+        assert_eq!(
+            ask(Method::GET, "/assets/app.js", Some("\"other\""))
+                .await
+                .status(),
+            StatusCode::OK
+        );
+        assert_eq!(
+            ask(Method::GET, "/assets/app.js", Some("nonsense"))
+                .await
+                .status(),
+            StatusCode::OK
+        );
     }
 
     #[actix_web::test]
     async fn head_is_answered_and_other_methods_are_refused() {
         for path in ["/", "/favicon.ico", "/assets/base.css"] {
-            assert_eq!(ask(Method::HEAD, path, None).await.status(), StatusCode::OK, "{path}");
-            assert_eq!(ask(Method::POST, path, None).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(
+                ask(Method::HEAD, path, None).await.status(),
+                StatusCode::OK,
+                "{path}"
+            );
+            assert_eq!(
+                ask(Method::POST, path, None).await.status(),
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{path}"
+            );
         }
     }
 
     #[actix_web::test]
     async fn nothing_but_the_listed_assets_is_served() {
-        for path in ["/assets/", "/assets/../page.rs", "/assets/%2e%2e/page.rs", "/assets/none.js", "/assets//app.js"] {
-            assert_eq!(ask(Method::GET, path, None).await.status(), StatusCode::NOT_FOUND, "{path}");
+        for path in [
+            "/assets/",
+            "/assets/../page.rs",
+            "/assets/%2e%2e/page.rs",
+            "/assets/none.js",
+            "/assets//app.js",
+        ] {
+            assert_eq!(
+                ask(Method::GET, path, None).await.status(),
+                StatusCode::NOT_FOUND,
+                "{path}"
+            );
         }
     }
 

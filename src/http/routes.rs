@@ -33,7 +33,11 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/nodes", admin::nodes))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
-                .service(delete(state, "/rooms/{live_id}/comments/{comment_id}", moderation::take_down))
+                .service(delete(
+                    state,
+                    "/rooms/{live_id}/comments/{comment_id}",
+                    moderation::take_down,
+                ))
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
                 .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
@@ -58,15 +62,17 @@ where
         .default_service(web::to(get_only))
 }
 
-/// A change that only a user with a good token or an operator may ask for: its handler's arguments, or
-/// the scope it is in, see to that.
+/// A change that only a user with a good token or an operator may ask for: its handler's arguments,
+/// or the scope it is in, see to that.
 fn post<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output = ApiResult>,
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
-    web::resource(with_and_without_slash(path)).route(web::post().to(handler)).default_service(web::to(post_only))
+    web::resource(with_and_without_slash(path))
+        .route(web::post().to(handler))
+        .default_service(web::to(post_only))
 }
 
 /// A change that anybody may ask for.
@@ -76,7 +82,9 @@ where
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Stranger, handler);
-    web::resource(with_and_without_slash(path)).route(web::post().to(handler)).default_service(web::to(post_only))
+    web::resource(with_and_without_slash(path))
+        .route(web::post().to(handler))
+        .default_service(web::to(post_only))
 }
 
 fn delete<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
@@ -85,17 +93,23 @@ where
     Args: FromRequest + 'static,
 {
     let handler = completing(state, Requester::Known, handler);
-    web::resource(with_and_without_slash(path)).route(web::delete().to(handler)).default_service(web::to(delete_only))
+    web::resource(with_and_without_slash(path))
+        .route(web::delete().to(handler))
+        .default_service(web::to(delete_only))
 }
 
-/// A path may end with a slash, as in the system this replaces. Nothing else of it is forgiven: slashes that are
-/// merged here and not by a proxy would be a way around its rules.
+/// A path may end with a slash, as in the system this replaces. Nothing else of it is forgiven:
+/// slashes that are merged here and not by a proxy would be a way around its rules.
 fn with_and_without_slash(path: &str) -> [String; 2] {
     [path.to_owned(), format!("{path}/")]
 }
 
 fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completing<F> {
-    Completing { handler, requester, changes: state.changes.clone() }
+    Completing {
+        handler,
+        requester,
+        changes: state.changes.clone(),
+    }
 }
 
 async fn get_only() -> ApiResult {

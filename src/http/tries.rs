@@ -10,11 +10,12 @@ use crate::client_address::{SITE_FACTOR, limit_key, site_key};
 use crate::config::LimitsConfig;
 use crate::domain::{Bucket, BucketRate, Timestamp};
 
-/// Keys of one kind that are remembered for certain, at some 32 bytes each: those used last. With more
-/// of them at once an attack is spread, and what holds it is the cost of a try.
+/// Keys of one kind that are remembered for certain, at some 32 bytes each: those used last. With
+/// more of them at once an attack is spread, and what holds it is the cost of a try.
 const KEYS_REMEMBERED: usize = 10_000;
 
-/// A bucket for each key. At most twice [`KEYS_REMEMBERED`], the least recently used forgotten first.
+/// A bucket for each key. At most twice [`KEYS_REMEMBERED`], the least recently used forgotten
+/// first.
 pub struct KeyedBuckets {
     rate: BucketRate,
     hasher: RandomState,
@@ -30,22 +31,34 @@ struct Generations {
 
 impl KeyedBuckets {
     pub fn new(rate: BucketRate) -> Self {
-        Self { rate, hasher: RandomState::new(), generations: Mutex::default() }
+        Self {
+            rate,
+            hasher: RandomState::new(),
+            generations: Mutex::default(),
+        }
     }
 
     /// Counts a try, or says in how many milliseconds the next one may be made.
     pub fn take(&self, key: impl Hash, now: Timestamp) -> Result<(), u64> {
         // A key may be as long as a body; its hash, under a secret key, is not.
         let key = self.hasher.hash_one(key);
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         generations.bucket(key).take(self.rate, now)
     }
 
     /// Whether a try would be refused now. Counts nothing.
     pub fn is_spent(&self, key: impl Hash, now: Timestamp) -> bool {
         let key = self.hasher.hash_one(key);
-        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.get(key).is_some_and(|mut copy| copy.take(self.rate, now).is_err())
+        let generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        generations
+            .get(key)
+            .is_some_and(|mut copy| copy.take(self.rate, now).is_err())
     }
 
     #[cfg(test)]
@@ -61,7 +74,9 @@ impl Generations {
             self.old = mem::take(&mut self.young);
         }
         let Self { young, old } = self;
-        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
+        young
+            .entry(key)
+            .or_insert_with(|| old.remove(&key).unwrap_or_default())
     }
 
     /// A copy, if there is one.
@@ -70,8 +85,8 @@ impl Generations {
     }
 }
 
-/// A bucket for each address, and in IPv6 one for the site around it: who has a /48 has 65,536 addresses
-/// of the kind that one client has.
+/// A bucket for each address, and in IPv6 one for the site around it: who has a /48 has 65,536
+/// addresses of the kind that one client has.
 pub struct AddressBuckets {
     clients: KeyedBuckets,
     sites: KeyedBuckets,
@@ -80,13 +95,20 @@ pub struct AddressBuckets {
 impl AddressBuckets {
     /// `rate` is that of one IPv4 address or one /64; a /48 has [`SITE_FACTOR`] times as much.
     pub fn new(rate: BucketRate) -> Self {
-        Self { clients: KeyedBuckets::new(rate), sites: KeyedBuckets::new(rate.times(SITE_FACTOR)) }
+        Self {
+            clients: KeyedBuckets::new(rate),
+            sites: KeyedBuckets::new(rate.times(SITE_FACTOR)),
+        }
     }
 
     /// For the accounts that one address may register.
     pub fn for_registrations(limits: &LimitsConfig) -> Self {
         let per_hour = limits.registrations_per_hour;
-        Self::new(BucketRate { burst: per_hour, refill: per_hour, per_ms: 3_600_000 })
+        Self::new(BucketRate {
+            burst: per_hour,
+            refill: per_hour,
+            per_ms: 3_600_000,
+        })
     }
 
     /// Counts a try, or says in how many milliseconds the next one may be made.
@@ -107,7 +129,11 @@ impl AddressBuckets {
 mod tests {
     use super::*;
 
-    const RATE: BucketRate = BucketRate { burst: 2, refill: 2, per_ms: 60_000 };
+    const RATE: BucketRate = BucketRate {
+        burst: 2,
+        refill: 2,
+        per_ms: 60_000,
+    };
     const NOW: Timestamp = Timestamp(1_000_000);
 
     fn ipv6(site: u16, network: u16, host: u16) -> IpAddr {
@@ -125,8 +151,14 @@ mod tests {
             }
             assert!(buckets.keys_count() <= 2 * KEYS_REMEMBERED);
         }
-        assert!(buckets.take("often", NOW).is_err(), "a key under attack is remembered");
-        assert_eq!([buckets.take("seldom", NOW), buckets.take("seldom", NOW)], [Ok(()), Ok(())]);
+        assert!(
+            buckets.take("often", NOW).is_err(),
+            "a key under attack is remembered"
+        );
+        assert_eq!(
+            [buckets.take("seldom", NOW), buckets.take("seldom", NOW)],
+            [Ok(()), Ok(())]
+        );
     }
 
     #[test]
@@ -146,11 +178,21 @@ mod tests {
     #[test]
     fn a_site_with_many_networks_runs_out_and_its_neighbours_do_not() {
         let buckets = AddressBuckets::new(RATE);
-        assert_eq!([1, 2].map(|host| buckets.take(ipv6(1, 0, host), NOW)), [Ok(()), Ok(())]);
-        assert!(buckets.take(ipv6(1, 0, 3), NOW).is_err(), "one /64 is one client");
-        let taken = (1..1_000).filter(|network| buckets.take(ipv6(1, *network, 1), NOW).is_ok()).count();
+        assert_eq!(
+            [1, 2].map(|host| buckets.take(ipv6(1, 0, host), NOW)),
+            [Ok(()), Ok(())]
+        );
+        assert!(
+            buckets.take(ipv6(1, 0, 3), NOW).is_err(),
+            "one /64 is one client"
+        );
+        let taken = (1..1_000)
+            .filter(|network| buckets.take(ipv6(1, *network, 1), NOW).is_ok())
+            .count();
         assert_eq!(taken, 2 * SITE_FACTOR as usize - 2, "one /48 is one site");
-        assert!(buckets.is_spent(ipv6(1, 5_000, 1), NOW) && !buckets.is_spent(ipv6(2, 5_000, 1), NOW));
+        assert!(
+            buckets.is_spent(ipv6(1, 5_000, 1), NOW) && !buckets.is_spent(ipv6(2, 5_000, 1), NOW)
+        );
         assert_eq!(buckets.take(ipv6(2, 0, 1), NOW), Ok(()));
     }
 }

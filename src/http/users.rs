@@ -24,7 +24,11 @@ const RENEWED_AFTER_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// POST /api/reg
-pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+pub async fn register(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let fields = body.fields()?;
     let username = Username::parse(fields.text("username", "用户名")?)?;
     let password = new_password(&fields)?;
@@ -36,7 +40,15 @@ pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Re
         .take(address_of(&request, &state), state.clock.now())
         .map_err(|retry_after_ms| ApiError::TooManyRegistrations { retry_after_ms })?;
     let password_hash = state.passwords.hash(password.to_owned()).await?;
-    let created = state.store.create_user(username.as_str().to_owned(), None, password_hash, state.clock.now()).await?;
+    let created = state
+        .store
+        .create_user(
+            username.as_str().to_owned(),
+            None,
+            password_hash,
+            state.clock.now(),
+        )
+        .await?;
     let user = created.ok_or(ApiError::Refused("该用户名已存在"))?;
     ok(UserView::from(user))
 }
@@ -44,10 +56,14 @@ pub async fn register(state: web::Data<ApiState>, request: HttpRequest, body: Re
 fn new_password(fields: &Fields) -> Result<&str, ApiError> {
     let password = fields.text("password", "密码")?;
     if password.chars().count() < PASSWORD_CHARS_MIN {
-        return Err(ApiError::Invalid(Cow::Owned(format!("密码 不能 少于 {PASSWORD_CHARS_MIN} 个字符"))));
+        return Err(ApiError::Invalid(Cow::Owned(format!(
+            "密码 不能 少于 {PASSWORD_CHARS_MIN} 个字符"
+        ))));
     }
     if password.len() > PASSWORD_BYTES_MAX {
-        return Err(ApiError::Invalid(Cow::Owned(format!("密码 不能 超过 {PASSWORD_BYTES_MAX} 字节"))));
+        return Err(ApiError::Invalid(Cow::Owned(format!(
+            "密码 不能 超过 {PASSWORD_BYTES_MAX} 字节"
+        ))));
     }
     Ok(password)
 }
@@ -55,7 +71,11 @@ fn new_password(fields: &Fields) -> Result<&str, ApiError> {
 /// POST /api/login
 ///
 /// The new token replaces the one before, so whoever is connected with that one is sent away.
-pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+pub async fn login(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
     let fields = body.fields()?;
     let username = fields.text("username", "用户名")?;
     let password = fields.text("password", "密码")?;
@@ -64,15 +84,29 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Reque
     let origin = LoginOrigin::find(&state, credentials.as_ref(), address).await?;
     // One account is one key, in whatever form its name is written.
     let canonical = canonical_name(username);
-    let username = credentials.as_ref().map_or(&canonical, |credentials| &credentials.user.username);
+    let username = credentials
+        .as_ref()
+        .map_or(&canonical, |credentials| &credentials.user.username);
     state
         .login_limiter
-        .take(LoginAttempt { username, address, is_known: origin.is_known }, origin.now)
+        .take(
+            LoginAttempt {
+                username,
+                address,
+                is_known: origin.is_known,
+            },
+            origin.now,
+        )
         .map_err(|retry_after_ms| ApiError::TooManyLogins { retry_after_ms })?;
     // Compared even if there is nothing to compare with: an unknown name takes as long as a wrong
     // password.
-    let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-    let matches = state.passwords.verify(password.to_owned(), stored_hash).await?;
+    let stored_hash = credentials
+        .as_ref()
+        .map(|credentials| credentials.password_hash.clone());
+    let matches = state
+        .passwords
+        .verify(password.to_owned(), stored_hash)
+        .await?;
     let user = credentials.ok_or(ApiError::Refused("该用户不存在"))?.user;
     if !matches {
         return Err(ApiError::Refused("密码错误"));
@@ -80,27 +114,41 @@ pub async fn login(state: web::Data<ApiState>, request: HttpRequest, body: Reque
     if !user.enabled {
         return Err(AuthError::Disabled.into());
     }
-    // First, since a login that was not remembered may be tried again, and a token that was replaced is gone.
+    // First, since a login that was not remembered may be tried again, and a token that was
+    // replaced is gone.
     origin.remember(&state, user.id).await?;
     let started = state.auth.start_session(&user).await;
     // A call that failed may have been done all the same: then the sessions find out themselves.
     let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
-    state.cluster_control.revoke(user.id, Disconnect::Unauthorized);
-    ok(SessionView { user: user.into(), token })
+    state
+        .cluster_control
+        .revoke(user.id, Disconnect::Unauthorized);
+    ok(SessionView {
+        user: user.into(),
+        token,
+    })
 }
 
 /// POST /api/logout
 pub async fn logout(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> ApiResult {
     let user = identity.profile.id;
     // As for a login.
-    state.auth.end_session(user).await.inspect_err(|_| state.cluster_control.recheck(user))?;
+    state
+        .auth
+        .end_session(user)
+        .await
+        .inspect_err(|_| state.cluster_control.recheck(user))?;
     state.cluster_control.revoke(user, Disconnect::Unauthorized);
     ok("ok")
 }
 
 /// GET /api/user/info
 pub async fn info(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> ApiResult {
-    let user = state.store.user(identity.profile.id).await?.ok_or(AuthError::UserGone)?;
+    let user = state
+        .store
+        .user(identity.profile.id)
+        .await?
+        .ok_or(AuthError::UserGone)?;
     ok(UserView::from(user))
 }
 
@@ -115,21 +163,38 @@ struct LoginOrigin {
 impl LoginOrigin {
     /// Memory lasts in the store and not in this process: an attack goes on through a restart, and
     /// reaches every node.
-    async fn find(state: &ApiState, credentials: Option<&Credentials>, address: IpAddr) -> Result<Self, StoreError> {
+    async fn find(
+        state: &ApiState,
+        credentials: Option<&Credentials>,
+        address: IpAddr,
+    ) -> Result<Self, StoreError> {
         let network = limit_key(address).to_string();
         let last_at = match credentials {
-            Some(credentials) => state.store.last_login_from(credentials.user.id, network.clone()).await?,
+            Some(credentials) => {
+                state
+                    .store
+                    .last_login_from(credentials.user.id, network.clone())
+                    .await?
+            }
             None => None,
         };
         let now = state.clock.now();
         let is_within = |age_ms: i64| last_at.is_some_and(|at| now < at.plus_ms(age_ms));
-        Ok(Self { network, now, is_known: is_within(KNOWN_FOR_MS), is_fresh: is_within(RENEWED_AFTER_MS) })
+        Ok(Self {
+            network,
+            now,
+            is_known: is_within(KNOWN_FOR_MS),
+            is_fresh: is_within(RENEWED_AFTER_MS),
+        })
     }
 
     async fn remember(self, state: &ApiState, user: UserId) -> Result<(), StoreError> {
         if self.is_fresh {
             return Ok(());
         }
-        state.store.remember_login(user, self.network, self.now).await
+        state
+            .store
+            .remember_login(user, self.network, self.now)
+            .await
     }
 }

@@ -18,11 +18,17 @@ fn updated_time(at: Timestamp) -> String {
     format!("{date}T{time}.{ms:03}Z")
 }
 
-/// Date, time of day to the second, and milliseconds. A time beyond the year 9999 is shown as the epoch.
+/// Date, time of day to the second, and milliseconds. A time beyond the year 9999 is shown as the
+/// epoch.
 fn calendar(at: Timestamp) -> (String, String, u16) {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000);
     let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let date = format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day());
+    let date = format!(
+        "{:04}-{:02}-{:02}",
+        at.year(),
+        u8::from(at.month()),
+        at.day()
+    );
     let time = format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second());
     (date, time, at.millisecond())
 }
@@ -124,7 +130,11 @@ pub struct OwnerView {
 
 impl From<User> for OwnerView {
     fn from(user: User) -> Self {
-        Self { id: user.id.get(), username: user.username, avatar: user.avatar }
+        Self {
+            id: user.id.get(),
+            username: user.username,
+            avatar: user.avatar,
+        }
     }
 }
 
@@ -150,7 +160,11 @@ impl From<&Comment> for CommentView {
     fn from(comment: &Comment) -> Self {
         let author = &comment.author;
         Self {
-            user: AuthorView { id: author.id.get(), name: author.name.clone(), avatar: author.avatar.clone() },
+            user: AuthorView {
+                id: author.id.get(),
+                name: author.name.clone(),
+                avatar: author.avatar.clone(),
+            },
             content: comment.text.as_str().to_owned(),
             id: comment.id.get().to_string(),
             at: comment.at.0,

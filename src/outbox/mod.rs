@@ -1,13 +1,13 @@
 //! The bounded queue of encoded packets in front of one session's socket, and the only slow-member
 //! policy.
 //!
-//! Senders push packets. If the queue is empty and a WebSocket carries the session, the push writes to the
-//! socket itself: that is the whole path of an event to a member that keeps up, with no copy, no allocation
-//! and no task woken. Bytes that the socket does not take at once wait here for the owner of the transport. A
-//! push never waits. At the bound the oldest droppable events are dropped, superseded states among them, then
-//! the latest states; if the queue is still over the bound, the session ends, because other packets are never
-//! dropped for a live session. Droppable packets may fill three quarters of the bound; the last quarter is
-//! reserved for the others.
+//! Senders push packets. If the queue is empty and a WebSocket carries the session, the push writes
+//! to the socket itself: that is the whole path of an event to a member that keeps up, with no
+//! copy, no allocation and no task woken. Bytes that the socket does not take at once wait here for
+//! the owner of the transport. A push never waits. At the bound the oldest droppable events are
+//! dropped, superseded states among them, then the latest states; if the queue is still over the
+//! bound, the session ends, because other packets are never dropped for a live session. Droppable
+//! packets may fill three quarters of the bound; the last quarter is reserved for the others.
 
 mod packet;
 mod queue;
@@ -43,7 +43,10 @@ pub struct DrainLimits {
 }
 
 impl DrainLimits {
-    pub const ALL: DrainLimits = DrainLimits { packets_max: usize::MAX, bytes_max: usize::MAX };
+    pub const ALL: DrainLimits = DrainLimits {
+        packets_max: usize::MAX,
+        bytes_max: usize::MAX,
+    };
 }
 
 /// The bounds of one outbox.
@@ -57,7 +60,10 @@ pub struct OutboxLimits {
 impl OutboxLimits {
     /// The bound for droppable packets; the rest is reserved for others.
     fn shared(self) -> Self {
-        Self { packets_max: self.packets_max - self.packets_max / 4, bytes_max: self.bytes_max - self.bytes_max / 4 }
+        Self {
+            packets_max: self.packets_max - self.packets_max / 4,
+            bytes_max: self.bytes_max - self.bytes_max / 4,
+        }
     }
 
     fn hold(self, (packets, bytes): (usize, usize)) -> bool {
@@ -105,8 +111,17 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new(limits: OutboxLimits) -> Arc<Self> {
-        let inner = Inner { queue: Queue::default(), full_since: None, closed: None, drainer: None, stream: None };
-        Arc::new(Self { limits, inner: Mutex::new(inner) })
+        let inner = Inner {
+            queue: Queue::default(),
+            full_since: None,
+            closed: None,
+            drainer: None,
+            stream: None,
+        };
+        Arc::new(Self {
+            limits,
+            inner: Mutex::new(inner),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -122,7 +137,12 @@ impl Outbox {
             Ok(written) => written,
             Err(pushed) => return pushed,
         };
-        self.enqueue(inner, QueueItem::Packet(packet), written, drop_policy.priority == Priority::Droppable)
+        self.enqueue(
+            inner,
+            QueueItem::Packet(packet),
+            written,
+            drop_policy.priority == Priority::Droppable,
+        )
     }
 
     /// The same for a run of packets.
@@ -132,16 +152,28 @@ impl Outbox {
             Ok(written) => written,
             Err(pushed) => return pushed,
         };
-        let may_drop = run.drop_policies().any(|drop_policy| drop_policy.priority == Priority::Droppable);
+        let may_drop = run
+            .drop_policies()
+            .any(|drop_policy| drop_policy.priority == Priority::Droppable);
         self.enqueue(inner, QueueItem::Run(run.clone()), written, may_drop)
     }
 
     /// Queues what was not written at once.
-    fn enqueue(&self, mut inner: MutexGuard<'_, Inner>, item: QueueItem, written: usize, may_drop: bool) -> Pushed {
+    fn enqueue(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        item: QueueItem,
+        written: usize,
+        may_drop: bool,
+    ) -> Pushed {
         let was_empty = inner.queue.is_empty();
         inner.queue.push(item);
         inner.queue.advance(written);
-        let limits = if may_drop { self.limits.shared() } else { self.limits };
+        let limits = if may_drop {
+            self.limits.shared()
+        } else {
+            self.limits
+        };
         if !limits.hold(inner.queue.size()) {
             inner.full_since.get_or_insert_with(Instant::now);
             while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {}
@@ -150,23 +182,32 @@ impl Outbox {
                 inner.end(Disconnect::Slow);
             }
         }
-        let pushed = if inner.full_since.is_some() { Pushed::Full } else { Pushed::Queued };
+        let pushed = if inner.full_since.is_some() {
+            Pushed::Full
+        } else {
+            Pushed::Queued
+        };
         // The drainer was woken when the first packet was queued.
-        let drainer = if was_empty || inner.closed.is_some() { inner.drainer.take() } else { None };
+        let drainer = if was_empty || inner.closed.is_some() {
+            inner.drainer.take()
+        } else {
+            None
+        };
         drop(inner);
         wake(drainer);
         pushed
     }
 
-    /// Whether so many bytes fit beside the queued ones, with the last quarter of the bound still free.
+    /// Whether so many bytes fit beside the queued ones, with the last quarter of the bound still
+    /// free.
     pub fn has_room(&self, bytes: usize) -> bool {
         let (packets, waiting) = self.queued();
         self.limits.shared().hold((packets + 1, waiting + bytes))
     }
 
     /// Moves at least one waiting packet, and more as far as `limits` goes, into `into`. When the
-    /// outbox is empty: waits, or returns why the session ended. One drainer at a time: the last to poll is
-    /// woken.
+    /// outbox is empty: waits, or returns why the session ended. One drainer at a time: the last to
+    /// poll is woken.
     pub fn poll_drain(
         &self,
         cx: &mut Context<'_>,
@@ -186,12 +227,14 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes queued packets to the attached socket as far as it takes them, and waits for more. Like
-    /// [`Outbox::poll_drain`] for one drainer at a time.
+    /// Writes queued packets to the attached socket as far as it takes them, and waits for more.
+    /// Like [`Outbox::poll_drain`] for one drainer at a time.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<FlushEnd> {
         loop {
             let mut inner = self.lock();
-            let Some(stream) = inner.stream.clone() else { return Poll::Ready(FlushEnd::Broken) };
+            let Some(stream) = inner.stream.clone() else {
+                return Poll::Ready(FlushEnd::Broken);
+            };
             match inner.write_waiting(&stream) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -288,17 +331,20 @@ fn wake(drainer: Option<Waker>) {
 }
 
 impl Inner {
-    /// Writes to the socket if the queue is empty. Returns the bytes written, or, when nothing is left to
-    /// queue, the result of the push.
+    /// Writes to the socket if the queue is empty. Returns the bytes written, or, when nothing is
+    /// left to queue, the result of the push.
     fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Pushed> {
         if self.closed.is_some() {
             return Err(Pushed::Closed);
         }
-        let Some(stream) = self.stream.as_ref().filter(|_| self.queue.is_empty()) else { return Ok(0) };
+        let Some(stream) = self.stream.as_ref().filter(|_| self.queue.is_empty()) else {
+            return Ok(0);
+        };
         match stream.try_write(bytes) {
             Ok(written) if written == bytes.len() => Err(Pushed::Queued),
             Ok(written) => Ok(written),
-            // The reader notices a broken socket; until then the queue is bounded as for a slow one.
+            // The reader notices a broken socket; until then the queue is bounded as for a slow
+            // one.
             Err(_) => Ok(0),
         }
     }
@@ -314,7 +360,10 @@ impl Inner {
     }
 
     fn clear_full_if_drained(&mut self, limits: OutboxLimits) {
-        let half = OutboxLimits { packets_max: limits.packets_max / 2, bytes_max: limits.bytes_max / 2 };
+        let half = OutboxLimits {
+            packets_max: limits.packets_max / 2,
+            bytes_max: limits.bytes_max / 2,
+        };
         if half.hold(self.queue.size()) {
             self.full_since = None;
         }

@@ -11,7 +11,8 @@ pub enum ControlFrame {
     Pong,
 }
 
-/// Identifies a state, such as the presence of one room: of several queued ones, the latest is sufficient.
+/// Identifies a state, such as the presence of one room: of several queued ones, the latest is
+/// sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateKey(pub u64);
 
@@ -20,8 +21,8 @@ pub struct StateKey(pub u64);
 pub enum Superseded {
     /// The later one contains everything: the queued one is removed at once.
     Removed,
-    /// The queued one also reports a change that the later one does not repeat. It is delivered, or dropped at
-    /// the bound like any droppable event.
+    /// The queued one also reports a change that the later one does not repeat. It is delivered, or
+    /// dropped at the bound like any droppable event.
     Delivered,
 }
 
@@ -49,7 +50,10 @@ impl DropPolicy {
 
 impl From<Priority> for DropPolicy {
     fn from(priority: Priority) -> Self {
-        Self { priority, state: None }
+        Self {
+            priority,
+            state: None,
+        }
     }
 }
 
@@ -69,7 +73,10 @@ const FINAL: u8 = 0x80;
 impl Packet {
     /// A text frame, unmasked as servers send it (RFC 6455, section 5.1).
     pub fn text(text: &str, drop_policy: impl Into<DropPolicy>) -> Self {
-        Self { frame: frame(OPCODE_TEXT, text.as_bytes()), drop_policy: drop_policy.into() }
+        Self {
+            frame: frame(OPCODE_TEXT, text.as_bytes()),
+            drop_policy: drop_policy.into(),
+        }
     }
 
     /// A control frame; its payload is at most 125 bytes and cut there.
@@ -78,7 +85,10 @@ impl Packet {
             ControlFrame::Ping => OPCODE_PING,
             ControlFrame::Pong => OPCODE_PONG,
         };
-        Self { frame: frame(opcode, &payload[..payload.len().min(125)]), drop_policy: Priority::Critical.into() }
+        Self {
+            frame: frame(opcode, &payload[..payload.len().min(125)]),
+            drop_policy: Priority::Critical.into(),
+        }
     }
 
     /// `frame` must be a whole one.
@@ -88,7 +98,10 @@ impl Packet {
 
     /// The same bytes with another priority.
     pub fn with_priority(self, priority: Priority) -> Self {
-        Self { drop_policy: priority.into(), ..self }
+        Self {
+            drop_policy: priority.into(),
+            ..self
+        }
     }
 
     /// The whole WebSocket frame.
@@ -141,7 +154,14 @@ mod tests {
             assert_eq!(packet.frame().len(), len + header, "payload of {len}");
             assert_eq!(packet.payload().unwrap().len(), len);
         }
-        assert_eq!(Packet::control(ControlFrame::Ping, b"").frame().as_ref(), [0x89, 0]);
-        assert!(Packet::control(ControlFrame::Pong, b"x").payload().is_none());
+        assert_eq!(
+            Packet::control(ControlFrame::Ping, b"").frame().as_ref(),
+            [0x89, 0]
+        );
+        assert!(
+            Packet::control(ControlFrame::Pong, b"x")
+                .payload()
+                .is_none()
+        );
     }
 }

@@ -65,7 +65,10 @@ impl Queue {
 
     /// The number of items, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.items.len() + usize::from(!self.partial_frame.is_empty()), self.bytes)
+        (
+            self.items.len() + usize::from(!self.partial_frame.is_empty()),
+            self.bytes,
+        )
     }
 
     /// Puts bytes before all queued ones.
@@ -74,19 +77,24 @@ impl Queue {
         self.partial_frame = partial_frame;
     }
 
-    /// Queues an item; a state removes an earlier one with the same key if that is to be removed when superseded.
+    /// Queues an item; a state removes an earlier one with the same key if that is to be removed
+    /// when superseded.
     pub(super) fn push(&mut self, item: QueueItem) {
         for key in item.states() {
             self.drop_first(|drop_policy| {
-                drop_policy.state == Some(KeyedState { key, superseded: Superseded::Removed })
+                drop_policy.state
+                    == Some(KeyedState {
+                        key,
+                        superseded: Superseded::Removed,
+                    })
             });
         }
         self.bytes += item.bytes().len();
         self.items.push_back(item);
     }
 
-    /// Drops the oldest droppable event or superseded state. The search ends at the first match, so a full
-    /// queue costs little more than a look at its front.
+    /// Drops the oldest droppable event or superseded state. The search ends at the first match, so
+    /// a full queue costs little more than a look at its front.
     pub(super) fn drop_oldest_droppable(&mut self) -> bool {
         let found = self.oldest_droppable();
         found.is_some_and(|(at, index)| self.drop_frame(at, index))
@@ -100,7 +108,9 @@ impl Queue {
                 if drop_policy.is_droppable_event() {
                     return Some((at, index));
                 }
-                let Some(KeyedState { key, .. }) = drop_policy.state else { continue };
+                let Some(KeyedState { key, .. }) = drop_policy.state else {
+                    continue;
+                };
                 if let Some((_, superseded)) = latest.iter().find(|(known, _)| *known == key) {
                     return Some(*superseded);
                 }
@@ -115,7 +125,11 @@ impl Queue {
     }
 
     fn drop_first(&mut self, wanted: impl Fn(DropPolicy) -> bool) -> bool {
-        let found = self.items.iter().enumerate().find_map(|(at, item)| Some((at, item.position(&wanted)?)));
+        let found = self
+            .items
+            .iter()
+            .enumerate()
+            .find_map(|(at, item)| Some((at, item.position(&wanted)?)));
         found.is_some_and(|(at, index)| self.drop_frame(at, index))
     }
 
@@ -142,9 +156,14 @@ impl Queue {
 
     /// Fills `slices` with the next bytes to write. Returns how many are filled.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let partial_frame = once(&*self.partial_frame).filter(|partial_frame| !partial_frame.is_empty());
+        let partial_frame =
+            once(&*self.partial_frame).filter(|partial_frame| !partial_frame.is_empty());
         let waiting = partial_frame.chain(self.items.iter().map(QueueItem::bytes));
-        slices.iter_mut().zip(waiting).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count()
+        slices
+            .iter_mut()
+            .zip(waiting)
+            .map(|(slice, bytes)| *slice = IoSlice::new(bytes))
+            .count()
     }
 
     /// Removes `written` bytes from the front.
@@ -154,7 +173,9 @@ impl Queue {
         self.partial_frame.advance(from_partial);
         written -= from_partial;
         while written > 0 {
-            let Some(mut item) = self.items.pop_front() else { return };
+            let Some(mut item) = self.items.pop_front() else {
+                return;
+            };
             if let Some(left) = written.checked_sub(item.bytes().len()) {
                 written = left;
                 continue;

@@ -20,9 +20,9 @@ struct Block {
     ends: Vec<FrameEnd>,
 }
 
-/// A run of frames, one after the other in shared memory. It is written with one system call, and keeps the end
-/// of each frame, so that single frames can be dropped for a slow member, and a polling session takes them one
-/// by one.
+/// A run of frames, one after the other in shared memory. It is written with one system call, and
+/// keeps the end of each frame, so that single frames can be dropped for a slow member, and a
+/// polling session takes them one by one.
 #[derive(Debug, Clone)]
 pub struct Run {
     block: Arc<Block>,
@@ -38,8 +38,12 @@ impl Run {
             // The usual case in a calm room: nothing to copy.
             [only] => only.frame().clone(),
             several => {
-                let mut bytes = BytesMut::with_capacity(several.iter().map(|packet| packet.frame().len()).sum());
-                several.iter().for_each(|packet| bytes.extend_from_slice(packet.frame()));
+                let mut bytes = BytesMut::with_capacity(
+                    several.iter().map(|packet| packet.frame().len()).sum(),
+                );
+                several
+                    .iter()
+                    .for_each(|packet| bytes.extend_from_slice(packet.frame()));
                 bytes.freeze()
             }
         };
@@ -47,11 +51,18 @@ impl Run {
         let end_of = |packet: &Packet| {
             end += packet.frame().len();
             // A run holds what one flush gathered, which `FanOut` bounds far below this.
-            FrameEnd { end: u32::try_from(end).unwrap_or(u32::MAX), drop_policy: packet.drop_policy() }
+            FrameEnd {
+                end: u32::try_from(end).unwrap_or(u32::MAX),
+                drop_policy: packet.drop_policy(),
+            }
         };
         let ends: Vec<FrameEnd> = packets.iter().map(end_of).collect();
         let to = ends.len();
-        Some(Self { block: Arc::new(Block { bytes, ends }), from: 0, to })
+        Some(Self {
+            block: Arc::new(Block { bytes, ends }),
+            from: 0,
+            to,
+        })
     }
 
     /// Frames in it.
@@ -65,7 +76,11 @@ impl Run {
 
     /// The frames of `range`, counted from the beginning of this run, which must have them.
     pub fn slice(&self, range: Range<usize>) -> Self {
-        Self { block: self.block.clone(), from: self.from + range.start, to: self.from + range.end }
+        Self {
+            block: self.block.clone(),
+            from: self.from + range.start,
+            to: self.from + range.end,
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -75,12 +90,17 @@ impl Run {
     /// One frame of it, as a packet.
     pub fn packet(&self, index: usize) -> Packet {
         let index = self.from + index;
-        let frame = self.block.bytes.slice(self.start_of(index)..self.start_of(index + 1));
+        let frame = self
+            .block
+            .bytes
+            .slice(self.start_of(index)..self.start_of(index + 1));
         Packet::of_frame(frame, self.block.ends[index].drop_policy)
     }
 
     pub(super) fn drop_policies(&self) -> impl Iterator<Item = DropPolicy> {
-        self.block.ends[self.from..self.to].iter().map(|frame| frame.drop_policy)
+        self.block.ends[self.from..self.to]
+            .iter()
+            .map(|frame| frame.drop_policy)
     }
 
     /// The drop policy of one frame, counted from the beginning of this run, which must have it.
@@ -93,10 +113,12 @@ impl Run {
         self.start_of(index + 1) - self.start_of(index)
     }
 
-    /// Removes `written` bytes from the front. Returns the remainder of a frame that was written in part.
+    /// Removes `written` bytes from the front. Returns the remainder of a frame that was written in
+    /// part.
     pub(super) fn advance(&mut self, written: usize) -> Bytes {
         let at = self.start_of(self.from) + written;
-        let whole = self.block.ends[self.from..self.to].partition_point(|frame| frame.end as usize <= at);
+        let whole =
+            self.block.ends[self.from..self.to].partition_point(|frame| frame.end as usize <= at);
         self.from += whole;
         if at == self.start_of(self.from) {
             return Bytes::new();
@@ -119,12 +141,17 @@ mod tests {
     use crate::domain::Priority;
 
     fn run(texts: &[&str]) -> Run {
-        let packets: Vec<Packet> = texts.iter().map(|text| Packet::text(text, Priority::Droppable)).collect();
+        let packets: Vec<Packet> = texts
+            .iter()
+            .map(|text| Packet::text(text, Priority::Droppable))
+            .collect();
         Run::of(&packets).unwrap()
     }
 
     fn texts(run: &Run) -> Vec<Bytes> {
-        (0..run.len()).filter_map(|index| run.packet(index).payload()).collect()
+        (0..run.len())
+            .filter_map(|index| run.packet(index).payload())
+            .collect()
     }
 
     #[test]
@@ -144,7 +171,11 @@ mod tests {
             let whole = run(&["a", "bcd", "e"]);
             let mut left = whole.clone();
             let rest = left.advance(written);
-            assert_eq!([rest.as_ref(), left.bytes()].concat(), whole.bytes()[written..], "written={written}");
+            assert_eq!(
+                [rest.as_ref(), left.bytes()].concat(),
+                whole.bytes()[written..],
+                "written={written}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The codecs a session can speak, and what rooms say in them beside recoverable events (`events.rs`).
+//! The codecs a session can speak, and what rooms say in them beside recoverable events
+//! (`events.rs`).
 //!
 //! The order of fields is part of the contract: those of the system this replaces come first, in
 //! its order, and additions after them.
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{CrowdRate, LiveId, Presence, PresenceAction, Profile, Timestamp, UserId};
 
-/// The wire form of a session's packets. The first two differ in Engine.IO framing and in CONNECT; their
-/// event packets are the same bytes.
+/// The wire form of a session's packets. The first two differ in Engine.IO framing and in CONNECT;
+/// their event packets are the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Engine.IO 3, Socket.IO protocol 4: socket.io-client 2.x.
@@ -31,7 +32,8 @@ impl Codec {
     }
 }
 
-/// Codecs whose events are the same bytes: an event for all members is encoded once for each dialect.
+/// Codecs whose events are the same bytes: an event for all members is encoded once for each
+/// dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// `42["name",payload]`, a whole Engine.IO message.
@@ -58,7 +60,15 @@ pub fn rate_text(dialect: Dialect, live_id: LiveId, rate: CrowdRate) -> String {
         total: u32,
     }
     let CrowdRate { shown, total } = rate;
-    push_text(dialect, "rate", &RateBody { live_id: live_id.get(), shown, total })
+    push_text(
+        dialect,
+        "rate",
+        &RateBody {
+            live_id: live_id.get(),
+            shown,
+            total,
+        },
+    )
 }
 
 /// The users online, after a change.
@@ -70,7 +80,10 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
             PresenceAction::Leave => "leave",
         },
         user: UserBody::from(&*presence.user),
-        data: presence.users.as_ref().map(|users| users.iter().map(|user| UserBody::from(&**user)).collect()),
+        data: presence
+            .users
+            .as_ref()
+            .map(|users| users.iter().map(|user| UserBody::from(&**user)).collect()),
         count: presence.count,
         live_id: presence.live_id.get(),
         joined: presence.net_changes.map(|changes| changes.joined),
@@ -79,16 +92,29 @@ pub fn presence_text(dialect: Dialect, presence: &Presence) -> String {
     push_text(dialect, "online", &body)
 }
 
-/// Notifies one member that it was removed from a room: `code` says why, in the words of refusals; `until`
-/// is when it may come back, if that is known.
-pub fn kicked_text(dialect: Dialect, live_id: LiveId, code: &str, until: Option<Timestamp>) -> String {
+/// Notifies one member that it was removed from a room: `code` says why, in the words of refusals;
+/// `until` is when it may come back, if that is known.
+pub fn kicked_text(
+    dialect: Dialect,
+    live_id: LiveId,
+    code: &str,
+    until: Option<Timestamp>,
+) -> String {
     #[derive(Serialize)]
     struct Kicked<'a> {
         live_id: i64,
         code: &'a str,
         until: Option<i64>,
     }
-    push_text(dialect, "kicked", &Kicked { live_id: live_id.get(), code, until: until.map(|at| at.0) })
+    push_text(
+        dialect,
+        "kicked",
+        &Kicked {
+            live_id: live_id.get(),
+            code,
+            until: until.map(|at| at.0),
+        },
+    )
 }
 
 /// The last frame on `/ws` before it is closed, as the replaced system sends it.
@@ -98,7 +124,10 @@ pub fn fail_text(text: &str) -> String {
         msg: &'a str,
         data: &'a str,
     }
-    json(&Fail { msg: "fail", data: text })
+    json(&Fail {
+        msg: "fail",
+        data: text,
+    })
 }
 
 /// An event named `name`, in the form that a client receives.
@@ -114,7 +143,10 @@ pub(super) fn push_text(dialect: Dialect, name: &str, payload: &impl Serialize) 
             text.insert_str(0, "42");
             text
         }
-        Dialect::PlainJson => json(&PlainEvent { event: name, data: payload }),
+        Dialect::PlainJson => json(&PlainEvent {
+            event: name,
+            data: payload,
+        }),
     }
 }
 
@@ -137,7 +169,11 @@ pub(super) struct UserBody<'a> {
 impl<'a> From<&'a Profile> for UserBody<'a> {
     fn from(profile: &'a Profile) -> Self {
         let avatar = profile.avatar.as_deref().map(Cow::from);
-        Self { id: profile.id.get(), name: Cow::from(&profile.name), avatar }
+        Self {
+            id: profile.id.get(),
+            name: Cow::from(&profile.name),
+            avatar,
+        }
     }
 }
 
@@ -145,7 +181,11 @@ impl UserBody<'_> {
     /// `None` for an id that no user has.
     pub(super) fn read(self) -> Option<Arc<Profile>> {
         let avatar = self.avatar.map(Cow::into_owned);
-        Some(Arc::new(Profile { id: UserId::new(self.id)?, name: self.name.into_owned(), avatar }))
+        Some(Arc::new(Profile {
+            id: UserId::new(self.id)?,
+            name: self.name.into_owned(),
+            avatar,
+        }))
     }
 }
 
@@ -170,14 +210,27 @@ mod tests {
 
     #[test]
     fn a_user_without_avatar_has_null_and_one_with_an_empty_keeps_it() {
-        let profile = |avatar| Profile { id: UserId::new(5).unwrap(), name: "wei".into(), avatar };
-        assert_eq!(json(&UserBody::from(&profile(None))), r#"{"id":5,"name":"wei","avatar":null}"#);
-        assert_eq!(json(&UserBody::from(&profile(Some(String::new())))), r#"{"id":5,"name":"wei","avatar":""}"#);
+        let profile = |avatar| Profile {
+            id: UserId::new(5).unwrap(),
+            name: "wei".into(),
+            avatar,
+        };
+        assert_eq!(
+            json(&UserBody::from(&profile(None))),
+            r#"{"id":5,"name":"wei","avatar":null}"#
+        );
+        assert_eq!(
+            json(&UserBody::from(&profile(Some(String::new())))),
+            r#"{"id":5,"name":"wei","avatar":""}"#
+        );
     }
 
     #[test]
     fn a_rate_says_how_many_of_how_many() {
-        let rate = CrowdRate { shown: 40, total: 312 };
+        let rate = CrowdRate {
+            shown: 40,
+            total: 312,
+        };
         assert_eq!(
             rate_text(Dialect::PlainJson, LiveId::new(2).unwrap(), rate),
             r#"{"event":"rate","data":{"live_id":2,"shown":40,"total":312}}"#
@@ -195,6 +248,9 @@ mod tests {
             kicked_text(Dialect::PlainJson, live_id, "banned", Some(Timestamp(9))),
             r#"{"event":"kicked","data":{"live_id":2,"code":"banned","until":9}}"#
         );
-        assert_eq!(fail_text("用户不存在"), r#"{"msg":"fail","data":"用户不存在"}"#);
+        assert_eq!(
+            fail_text("用户不存在"),
+            r#"{"msg":"fail","data":"用户不存在"}"#
+        );
     }
 }

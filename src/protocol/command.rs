@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::payload::FieldFault;
 use crate::config::LimitsConfig;
 use crate::domain::{
-    AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position, REASON_CHARS_MAX,
-    Reject, RequestId, RoomCommand, TITLE_CHARS_MAX, UserId, is_text,
+    AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position,
+    REASON_CHARS_MAX, Reject, RequestId, RoomCommand, TITLE_CHARS_MAX, UserId, is_text,
 };
 
 /// One command, decoded but not yet believed.
@@ -86,28 +86,55 @@ const EPOCH_BYTES_MAX: usize = 64;
 
 /// Reads an event that both dialects have. `payload` is its first argument; anything but an object
 /// counts as an empty one, so that it is the missing token that is reported.
-pub fn decode_event(event: &str, payload: Option<Value>, ack: AckId, limits: &LimitsConfig) -> Decoded {
+pub fn decode_event(
+    event: &str,
+    payload: Option<Value>,
+    ack: AckId,
+    limits: &LimitsConfig,
+) -> Decoded {
     let mut fields = into_fields(payload);
     let request = if let Some(command) = room_command(event, &fields, limits) {
         ClientRequest::Room(command)
     } else if let Some(action) = action(event, &fields) {
-        ClientRequest::Act(ActionRequest { action, reason: reason(&fields), request_id: request_id(&fields) })
+        ClientRequest::Act(ActionRequest {
+            action,
+            reason: reason(&fields),
+            request_id: request_id(&fields),
+        })
     } else {
         return Decoded::UnknownEvent { ack };
     };
-    let live_id = fields.get("live_id").and_then(integer).and_then(LiveId::new);
-    Decoded::Command(ClientCommand { ack, token: take_token(&mut fields), live_id, request })
+    let live_id = fields
+        .get("live_id")
+        .and_then(integer)
+        .and_then(LiveId::new);
+    Decoded::Command(ClientCommand {
+        ack,
+        token: take_token(&mut fields),
+        live_id,
+        request,
+    })
 }
 
-fn room_command(event: &str, fields: &Map<String, Value>, limits: &LimitsConfig) -> Option<RoomCommand> {
+fn room_command(
+    event: &str,
+    fields: &Map<String, Value>,
+    limits: &LimitsConfig,
+) -> Option<RoomCommand> {
     Some(match event {
-        "joinLive" => RoomCommand::Join { since: since(fields) },
+        "joinLive" => RoomCommand::Join {
+            since: since(fields),
+        },
         "leaveLive" => RoomCommand::Leave,
-        "comment" => {
-            RoomCommand::Comment { text: comment_text(fields, limits.comment_chars), request_id: request_id(fields) }
-        }
+        "comment" => RoomCommand::Comment {
+            text: comment_text(fields, limits.comment_chars),
+            request_id: request_id(fields),
+        },
         "gift" => RoomCommand::Gift {
-            gift_id: fields.get("gift_id").and_then(integer).and_then(GiftId::new),
+            gift_id: fields
+                .get("gift_id")
+                .and_then(integer)
+                .and_then(GiftId::new),
             count: gift_count(fields),
             request_id: request_id(fields),
         },
@@ -120,10 +147,14 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
     let id = |name: &str| fields.get(name).and_then(integer);
     let bad = |what| Reject::BadRequest { what };
     Some(match event {
-        "kick" => id("user_id").and_then(UserId::new).map(Action::Kick).ok_or(bad("user_id: a positive integer")),
-        "deleteComment" => {
-            id("comment_id").and_then(CommentId::new).map(Action::TakeDown).ok_or(bad("comment_id: a positive integer"))
-        }
+        "kick" => id("user_id")
+            .and_then(UserId::new)
+            .map(Action::Kick)
+            .ok_or(bad("user_id: a positive integer")),
+        "deleteComment" => id("comment_id")
+            .and_then(CommentId::new)
+            .map(Action::TakeDown)
+            .ok_or(bad("comment_id: a positive integer")),
         "notice" => text(fields, "text", NOTICE_CHARS_MAX)
             .map(|text| Action::Notice(text.into()))
             .ok_or(bad("text: 1 to 200 characters, none of them U+0000")),
@@ -135,7 +166,10 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str, chars_max: usize) -> Option<&'a str> {
-    fields.get(name).and_then(Value::as_str).filter(|text| is_text(text, chars_max))
+    fields
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| is_text(text, chars_max))
 }
 
 fn reason(fields: &Map<String, Value>) -> Result<Option<String>, Reject> {
@@ -143,7 +177,9 @@ fn reason(fields: &Map<String, Value>) -> Result<Option<String>, Reject> {
         None | Some(Value::Null) => Ok(None),
         Some(_) => match text(fields, "reason", REASON_CHARS_MAX) {
             Some(reason) => Ok(Some(reason.to_owned())),
-            None => Err(Reject::BadRequest { what: "reason: 1 to 500 characters, none of them U+0000" }),
+            None => Err(Reject::BadRequest {
+                what: "reason: 1 to 500 characters, none of them U+0000",
+            }),
         },
     }
 }
@@ -151,7 +187,12 @@ fn reason(fields: &Map<String, Value>) -> Result<Option<String>, Reject> {
 /// Reads the `auth` event, which only plain JSON has: a Socket.IO payload carries its own token.
 pub(super) fn decode_auth(payload: Option<Value>, ack: AckId) -> Decoded {
     let token = take_token(&mut into_fields(payload));
-    Decoded::Command(ClientCommand { ack, token, live_id: None, request: ClientRequest::Auth })
+    Decoded::Command(ClientCommand {
+        ack,
+        token,
+        live_id: None,
+        request: ClientRequest::Auth,
+    })
 }
 
 fn into_fields(payload: Option<Value>) -> Map<String, Value> {
@@ -173,7 +214,10 @@ fn integer(value: &Value) -> Option<i64> {
 
 /// A value that is not a text is refused like an empty text.
 fn comment_text(fields: &Map<String, Value>, chars_max: usize) -> Result<CommentText, Reject> {
-    let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+    let text = fields
+        .get("data")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Ok(CommentText::parse(text, chars_max)?)
 }
 
@@ -191,21 +235,31 @@ fn since(fields: &Map<String, Value>) -> Result<Option<Position>, Reject> {
         None | Some(Value::Null) => Ok(None),
         Some(since) => match position(since) {
             Some(position) => Ok(Some(position)),
-            None => Err(Reject::BadRequest { what: "since: {epoch: string, offset: integer from 0}" }),
+            None => Err(Reject::BadRequest {
+                what: "since: {epoch: string, offset: integer from 0}",
+            }),
         },
     }
 }
 
 fn position(since: &Value) -> Option<Position> {
-    let epoch = since.get("epoch")?.as_str().filter(|epoch| epoch.len() <= EPOCH_BYTES_MAX)?;
-    Some(Position { epoch: epoch.into(), offset: since.get("offset")?.as_u64()? })
+    let epoch = since
+        .get("epoch")?
+        .as_str()
+        .filter(|epoch| epoch.len() <= EPOCH_BYTES_MAX)?;
+    Some(Position {
+        epoch: epoch.into(),
+        offset: since.get("offset")?.as_u64()?,
+    })
 }
 
 fn gift_count(fields: &Map<String, Value>) -> Result<GiftCount, Reject> {
     match fields.get("num") {
         None | Some(Value::Null) => Ok(GiftCount::ONE),
         Some(num) => {
-            let fault = Reject::BadRequest { what: "num: an integer from 1 to 999" };
+            let fault = Reject::BadRequest {
+                what: "num: an integer from 1 to 999",
+            };
             integer(num).and_then(GiftCount::new).ok_or(fault)
         }
     }
@@ -216,7 +270,9 @@ fn request_id(fields: &Map<String, Value>) -> Result<Option<RequestId>, Reject> 
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_str().and_then(RequestId::parse) {
             Some(request_id) => Ok(Some(request_id)),
-            None => Err(Reject::BadRequest { what: "request_id: 1 to 64 of A-Z a-z 0-9 _ -" }),
+            None => Err(Reject::BadRequest {
+                what: "request_id: 1 to 64 of A-Z a-z 0-9 _ -",
+            }),
         },
     }
 }
@@ -267,7 +323,11 @@ mod tests {
             (json!(true), None),
             (json!(null), None),
         ] {
-            assert_eq!(command("joinLive", json!({"live_id": live_id})).live_id, expected, "{live_id}");
+            assert_eq!(
+                command("joinLive", json!({"live_id": live_id})).live_id,
+                expected,
+                "{live_id}"
+            );
         }
     }
 
@@ -283,7 +343,11 @@ mod tests {
             (json!({"token": {"a": 1}}), TokenField::Malformed),
             (json!({"token": "t"}), TokenField::Present("t".into())),
         ] {
-            assert_eq!(command("leaveLive", payload.clone()).token, expected, "{payload}");
+            assert_eq!(
+                command("leaveLive", payload.clone()).token,
+                expected,
+                "{payload}"
+            );
         }
     }
 
@@ -306,10 +370,14 @@ mod tests {
             (json!("1.5"), None),
             (json!([]), None),
         ] {
-            let RoomCommand::Gift { count, .. } = room_command("gift", json!({"num": num})) else { panic!() };
+            let RoomCommand::Gift { count, .. } = room_command("gift", json!({"num": num})) else {
+                panic!()
+            };
             assert_eq!(count.ok().map(GiftCount::get), expected, "{num}");
         }
-        let RoomCommand::Gift { count, .. } = room_command("gift", json!({})) else { panic!() };
+        let RoomCommand::Gift { count, .. } = room_command("gift", json!({})) else {
+            panic!()
+        };
         assert_eq!(count, Ok(GiftCount::ONE));
     }
 
@@ -323,8 +391,9 @@ mod tests {
             (json!("x".repeat(65)), false),
             (json!(1), false),
         ] {
-            let RoomCommand::Comment { request_id: read, .. } =
-                room_command("comment", json!({"request_id": request_id}))
+            let RoomCommand::Comment {
+                request_id: read, ..
+            } = room_command("comment", json!({"request_id": request_id}))
             else {
                 panic!()
             };
@@ -344,21 +413,48 @@ mod tests {
             ("kick", json!({"user_id": "7"}), Some(Action::Kick(user))),
             ("kick", json!({"user_id": 0}), None),
             ("kick", json!({}), None),
-            ("deleteComment", json!({"comment_id": i64::MAX.to_string()}), Some(Action::TakeDown(comment))),
+            (
+                "deleteComment",
+                json!({"comment_id": i64::MAX.to_string()}),
+                Some(Action::TakeDown(comment)),
+            ),
             ("deleteComment", json!({"comment_id": null}), None),
-            ("notice", json!({"text": "hello"}), Some(Action::Notice("hello".into()))),
-            ("notice", json!({"text": "界".repeat(200)}), Some(Action::Notice("界".repeat(200).into()))),
+            (
+                "notice",
+                json!({"text": "hello"}),
+                Some(Action::Notice("hello".into())),
+            ),
+            (
+                "notice",
+                json!({"text": "界".repeat(200)}),
+                Some(Action::Notice("界".repeat(200).into())),
+            ),
             ("notice", json!({"text": "界".repeat(201)}), None),
             ("notice", json!({"text": ""}), None),
             ("notice", json!({"text": "a\0"}), None),
             ("notice", json!({"text": 5}), None),
         ] {
-            assert_eq!(act(event, payload.clone()).action.ok(), expected, "{event} {payload}");
+            assert_eq!(
+                act(event, payload.clone()).action.ok(),
+                expected,
+                "{event} {payload}"
+            );
         }
-        let named = act("kick", json!({"user_id": 7, "reason": "rude", "request_id": "k-1"}));
-        assert_eq!((named.reason, named.request_id), (Ok(Some("rude".into())), Ok(RequestId::parse("k-1"))));
+        let named = act(
+            "kick",
+            json!({"user_id": 7, "reason": "rude", "request_id": "k-1"}),
+        );
+        assert_eq!(
+            (named.reason, named.request_id),
+            (Ok(Some("rude".into())), Ok(RequestId::parse("k-1")))
+        );
         for reason in [json!(""), json!(1), json!("界".repeat(501)), json!("a\0")] {
-            assert!(act("kick", json!({"user_id": 7, "reason": reason})).reason.is_err(), "{reason}");
+            assert!(
+                act("kick", json!({"user_id": 7, "reason": reason}))
+                    .reason
+                    .is_err(),
+                "{reason}"
+            );
         }
     }
 
@@ -379,25 +475,46 @@ mod tests {
             (json!({"epoch": 1, "offset": 3}), false),
             (json!("e:3"), false),
         ] {
-            let RoomCommand::Join { since: read } = room_command("joinLive", json!({"since": since})) else { panic!() };
+            let RoomCommand::Join { since: read } =
+                room_command("joinLive", json!({"since": since}))
+            else {
+                panic!()
+            };
             assert_eq!(read.is_ok(), fits, "{since}");
         }
     }
 
     #[test]
     fn a_comment_is_a_text_within_the_limit_or_a_fault() {
-        let empty = Reject::CommentRefused { fault: CommentFault::Empty };
+        let empty = Reject::CommentRefused {
+            fault: CommentFault::Empty,
+        };
         for (data, expected) in [
             (json!("hi"), Ok("hi")),
             (json!(null), Err(empty)),
             (json!(5), Err(empty)),
             (json!(["a"]), Err(empty)),
             (json!(" \u{3000}"), Err(empty)),
-            (json!("a\0b"), Err(Reject::CommentRefused { fault: CommentFault::Nul })),
-            (json!("界".repeat(201)), Err(Reject::CommentTooLong { chars_max: 200 })),
+            (
+                json!("a\0b"),
+                Err(Reject::CommentRefused {
+                    fault: CommentFault::Nul,
+                }),
+            ),
+            (
+                json!("界".repeat(201)),
+                Err(Reject::CommentTooLong { chars_max: 200 }),
+            ),
         ] {
-            let RoomCommand::Comment { text, .. } = room_command("comment", json!({"data": data})) else { panic!() };
-            assert_eq!(text.as_ref().map(CommentText::as_str), expected.as_ref().copied(), "{data}");
+            let RoomCommand::Comment { text, .. } = room_command("comment", json!({"data": data}))
+            else {
+                panic!()
+            };
+            assert_eq!(
+                text.as_ref().map(CommentText::as_str),
+                expected.as_ref().copied(),
+                "{data}"
+            );
         }
     }
 }

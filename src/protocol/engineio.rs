@@ -84,13 +84,18 @@ pub const PROBE_PONG: &str = "3probe";
 pub const NOOP: &str = "6";
 
 /// Reads one packet from its text: a WebSocket text frame, or a piece of a payload.
-pub fn decode_text(version: EngineVersion, packet: &str) -> Result<EnginePacket<'_>, EngineParseError> {
+pub fn decode_text(
+    version: EngineVersion,
+    packet: &str,
+) -> Result<EnginePacket<'_>, EngineParseError> {
     let mut chars = packet.chars();
     let kind = chars.next().ok_or(EngineParseError::Empty)?;
     let data = chars.as_str();
     match kind {
         '1' => Ok(EnginePacket::Close),
-        '2' => Ok(EnginePacket::Ping { probe: data == "probe" }),
+        '2' => Ok(EnginePacket::Ping {
+            probe: data == "probe",
+        }),
         '3' => Ok(EnginePacket::Pong),
         '4' => Ok(EnginePacket::Message(data)),
         '5' => Ok(EnginePacket::Upgrade),
@@ -103,7 +108,10 @@ pub fn decode_text(version: EngineVersion, packet: &str) -> Result<EnginePacket<
 }
 
 /// Reads one WebSocket binary frame: revision 3 puts the type first, revision 4 has messages only.
-pub fn decode_binary(version: EngineVersion, frame: &[u8]) -> Result<EnginePacket<'static>, EngineParseError> {
+pub fn decode_binary(
+    version: EngineVersion,
+    frame: &[u8],
+) -> Result<EnginePacket<'static>, EngineParseError> {
     match (version, frame.first()) {
         (EngineVersion::V4, _) | (EngineVersion::V3, Some(4)) => Ok(EnginePacket::Binary),
         (EngineVersion::V3, Some(_)) => Err(EngineParseError::PacketType),
@@ -142,7 +150,9 @@ pub fn decode_payload(
     }
     let payload = match (version, kind) {
         (EngineVersion::V3, PayloadKind::Binary) => Payload::V3Binary(v3::BinaryPayload::new(body)),
-        (EngineVersion::V3, PayloadKind::Text) => Payload::V3Text(v3::TextPayloadV3::new(utf8(body)?)),
+        (EngineVersion::V3, PayloadKind::Text) => {
+            Payload::V3Text(v3::TextPayloadV3::new(utf8(body)?))
+        }
         (EngineVersion::V4, _) => Payload::V4(v4::TextPayloadV4::new(utf8(body)?)),
     };
     Ok(PayloadPackets(payload))
@@ -207,7 +217,11 @@ pub fn open_packet(version: EngineVersion, handshake: &Handshake<'_>) -> String 
     }
     let open = Open {
         sid: handshake.sid,
-        upgrades: if handshake.upgrade { &["websocket"] } else { &[] },
+        upgrades: if handshake.upgrade {
+            &["websocket"]
+        } else {
+            &[]
+        },
         ping_interval: handshake.ping_interval_ms,
         ping_timeout: handshake.ping_timeout_ms,
         max_payload: (version == EngineVersion::V4).then_some(handshake.payload_bytes_max),

@@ -10,9 +10,10 @@
 //! Fields that clients must not get are in a kind's [`Kind::Private`]. The five kinds of the first
 //! versions are written in lines of their own ([`first_lines`]) and read in both forms.
 //!
-//! Nodes of neighbouring versions share a log during a rolling restart, so fields are only ever added
-//! and unknown ones are ignored. A *kind* that a node does not know becomes [`RoomEvent::Other`]: the
-//! node numbers it, keeps it, gives clients its `body` and other nodes its whole line, as they came.
+//! Nodes of neighbouring versions share a log during a rolling restart, so fields are only ever
+//! added and unknown ones are ignored. A *kind* that a node does not know becomes
+//! [`RoomEvent::Other`]: the node numbers it, keeps it, gives clients its `body` and other nodes
+//! its whole line, as they came.
 
 mod first_lines;
 
@@ -25,11 +26,13 @@ use serde_json::{Map, Value};
 
 use super::codec::{Dialect, UserBody, json, push_text};
 use crate::domain::{
-    Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, LiveId,
-    LiveStatus, Offset, OtherEvent, RequestId, RoomEvent, Sequenced, Timestamp,
+    Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
+    GiftRecordId, LiveId, LiveStatus, Offset, OtherEvent, RequestId, RoomEvent, Sequenced,
+    Timestamp,
 };
 
-/// Characters in the name of a kind that this version does not know. A longer name is not understood.
+/// Characters in the name of a kind that this version does not know. A longer name is not
+/// understood.
 const OTHER_NAME_CHARS_MAX: usize = 32;
 /// Bytes in the line of a kind that this version does not know. A room keeps up to
 /// `rooms.history_events_max` of them; a longer line is not understood.
@@ -72,17 +75,32 @@ pub fn read_event(text: &str) -> Option<(RoomEvent, Timestamp)> {
 /// Hands the wire form of an event to an encoder: the one place that names all kinds.
 fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
     match event {
-        RoomEvent::Comment(comment) => encoder.kind(&CommentBody::from(&**comment), &CommentPrivate::from(&**comment)),
-        RoomEvent::Gift { order, receipt } => {
-            encoder.kind(&GiftBody::of(order, receipt), &GiftPrivate::of(order, receipt))
+        RoomEvent::Comment(comment) => encoder.kind(
+            &CommentBody::from(&**comment),
+            &CommentPrivate::from(&**comment),
+        ),
+        RoomEvent::Gift { order, receipt } => encoder.kind(
+            &GiftBody::of(order, receipt),
+            &GiftPrivate::of(order, receipt),
+        ),
+        RoomEvent::Live {
+            live_id,
+            status,
+            title,
+        } => encoder.kind(&LiveBody::of(*live_id, *status, title), &NoFields {}),
+        RoomEvent::Removed {
+            live_id,
+            comment_id,
+        } => encoder.kind(
+            &RemovedBody {
+                live_id: live_id.get(),
+                id: comment_id.get(),
+            },
+            &NoFields {},
+        ),
+        RoomEvent::Notice { live_id, text } => {
+            encoder.kind(&NoticeBody::of(*live_id, text), &NoFields {})
         }
-        RoomEvent::Live { live_id, status, title } => {
-            encoder.kind(&LiveBody::of(*live_id, *status, title), &NoFields {})
-        }
-        RoomEvent::Removed { live_id, comment_id } => {
-            encoder.kind(&RemovedBody { live_id: live_id.get(), id: comment_id.get() }, &NoFields {})
-        }
-        RoomEvent::Notice { live_id, text } => encoder.kind(&NoticeBody::of(*live_id, text), &NoFields {}),
         RoomEvent::Other(other) => encoder.other(other),
     }
 }
@@ -107,10 +125,17 @@ fn read_kind<'a, K: Kind<'a>>(line: &Line<'a>, body: &'a RawValue) -> Option<Roo
 fn other_event(name: &str, body: &RawValue, line: &str) -> Option<RoomEvent> {
     let is_name = !name.is_empty()
         && name.len() <= OTHER_NAME_CHARS_MAX
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let fits = line.len() <= OTHER_LINE_BYTES_MAX && !line.contains('\n') && body.get().starts_with('{');
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let fits =
+        line.len() <= OTHER_LINE_BYTES_MAX && !line.contains('\n') && body.get().starts_with('{');
     (is_name && fits).then(|| {
-        RoomEvent::Other(Arc::new(OtherEvent { name: name.into(), body: body.get().into(), line: line.into() }))
+        RoomEvent::Other(Arc::new(OtherEvent {
+            name: name.into(),
+            body: body.get().into(),
+            line: line.into(),
+        }))
     })
 }
 
@@ -149,7 +174,15 @@ impl Encoder for ClientText<'_> {
             offset: Offset,
         }
         let Sequenced { epoch, offset, .. } = self.sequenced;
-        push_text(self.dialect, K::NAME, &Placed { body, epoch, offset: *offset })
+        push_text(
+            self.dialect,
+            K::NAME,
+            &Placed {
+                body,
+                epoch,
+                offset: *offset,
+            },
+        )
     }
 
     /// The place stands at the end, as in all events; the rest is not touched.
@@ -160,7 +193,10 @@ impl Encoder for ClientText<'_> {
             offset: Offset,
         }
         let Sequenced { epoch, offset, .. } = self.sequenced;
-        let place = json(&Place { epoch, offset: *offset });
+        let place = json(&Place {
+            epoch,
+            offset: *offset,
+        });
         let fields = other.body.strip_suffix('}').unwrap_or("{").trim_end();
         let comma = if fields == "{" { "" } else { "," };
         let body = format!("{fields}{comma}{}", &place[1..]);
@@ -175,18 +211,26 @@ impl Encoder for OperatorFields {
     type Output = Map<String, Value>;
 
     fn kind<'a, K: Kind<'a>>(self, body: &K, _private: &K::Private) -> Self::Output {
-        let fields = serde_json::to_value(body).expect("wire structs have string keys and infallible fields");
+        let fields = serde_json::to_value(body)
+            .expect("wire structs have string keys and infallible fields");
         named(K::NAME, fields)
     }
 
     /// A body that is nested too deep to be read is left out.
     fn other(self, other: &OtherEvent) -> Self::Output {
-        named(&other.name, serde_json::from_str(&other.body).unwrap_or_default())
+        named(
+            &other.name,
+            serde_json::from_str(&other.body).unwrap_or_default(),
+        )
     }
 }
 
 fn named(name: &str, body: Value) -> Map<String, Value> {
-    let mut fields = if let Value::Object(fields) = body { fields } else { Map::new() };
+    let mut fields = if let Value::Object(fields) = body {
+        fields
+    } else {
+        Map::new()
+    };
     fields.insert("event".into(), name.into());
     fields
 }
@@ -206,7 +250,12 @@ impl Encoder for NodeLine {
             body: &'a B,
             private: &'a P,
         }
-        json(&Line { at: self.at.0, event: K::NAME, body, private })
+        json(&Line {
+            at: self.at.0,
+            event: K::NAME,
+            body,
+            private,
+        })
     }
 
     fn other(self, other: &OtherEvent) -> String {
@@ -242,7 +291,9 @@ mod id_text {
     }
 
     pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<i64, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        Cow::<str>::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -278,7 +329,9 @@ impl<'a> From<&'a Comment> for CommentBody<'a> {
 
 impl<'a> From<&'a Comment> for CommentPrivate<'a> {
     fn from(comment: &'a Comment) -> Self {
-        Self { request_id: comment.request_id.as_ref().map(|id| Cow::from(id.as_str())) }
+        Self {
+            request_id: comment.request_id.as_ref().map(|id| Cow::from(id.as_str())),
+        }
     }
 }
 
@@ -392,7 +445,10 @@ impl<'a> Kind<'a> for GiftBody<'a> {
             at: Timestamp(self.at),
             duplicate: false,
         };
-        Some(RoomEvent::Gift { order: Arc::new(order), receipt })
+        Some(RoomEvent::Gift {
+            order: Arc::new(order),
+            receipt,
+        })
     }
 }
 
@@ -406,7 +462,11 @@ struct LiveBody<'a> {
 
 impl<'a> LiveBody<'a> {
     fn of(live_id: LiveId, status: LiveStatus, title: &'a str) -> Self {
-        Self { live_id: live_id.get(), status: status.code(), title: Cow::from(title) }
+        Self {
+            live_id: live_id.get(),
+            status: status.code(),
+            title: Cow::from(title),
+        }
     }
 }
 
@@ -436,7 +496,10 @@ impl Kind<'_> for RemovedBody {
     type Private = NoFields;
 
     fn into_event(self, _private: NoFields) -> Option<RoomEvent> {
-        Some(RoomEvent::Removed { live_id: LiveId::new(self.live_id)?, comment_id: CommentId::new(self.id)? })
+        Some(RoomEvent::Removed {
+            live_id: LiveId::new(self.live_id)?,
+            comment_id: CommentId::new(self.id)?,
+        })
     }
 }
 
@@ -449,7 +512,10 @@ struct NoticeBody<'a> {
 
 impl<'a> NoticeBody<'a> {
     fn of(live_id: LiveId, text: &'a str) -> Self {
-        Self { live_id: live_id.get(), text: Cow::from(text) }
+        Self {
+            live_id: live_id.get(),
+            text: Cow::from(text),
+        }
     }
 }
 
@@ -458,7 +524,10 @@ impl<'a> Kind<'a> for NoticeBody<'a> {
     type Private = NoFields;
 
     fn into_event(self, _private: NoFields) -> Option<RoomEvent> {
-        Some(RoomEvent::Notice { live_id: LiveId::new(self.live_id)?, text: self.text.into() })
+        Some(RoomEvent::Notice {
+            live_id: LiveId::new(self.live_id)?,
+            text: self.text.into(),
+        })
     }
 }
 

@@ -5,9 +5,9 @@
 //!
 //! A text from a client goes down: [`engineio`] takes packets out of a frame or a POST body,
 //! [`socketio`] takes events out of messages, or [`plain_json`] does both for `/ws`; [`command`]
-//! reads what the event asks for. What a room says goes up through [`events`] and [`codec`], answers
-//! through [`reply`], both in the words of [`refusal`]. [`events`] also has the lines in which nodes pass
-//! events on to each other.
+//! reads what the event asks for. What a room says goes up through [`events`] and [`codec`],
+//! answers through [`reply`], both in the words of [`refusal`]. [`events`] also has the lines in
+//! which nodes pass events on to each other.
 
 pub mod codec;
 pub mod command;

@@ -5,15 +5,15 @@ use crate::config::LimitsConfig;
 /// The field of a text that is wrong, and what was expected of it.
 pub type FieldFault = &'static str;
 
-/// Checks the JSON text of one command, its wrapper included: the array of a Socket.IO event, the object of a plain
-/// JSON frame. If it is longer or deeper than `limits` permits, the command is refused, not the session. One pass over
-/// the bytes, without parsing.
+/// Checks the JSON text of one command, its wrapper included: the array of a Socket.IO event, the
+/// object of a plain JSON frame. If it is longer or deeper than `limits` permits, the command is
+/// refused, not the session. One pass over the bytes, without parsing.
 pub fn check(json: &str, limits: &LimitsConfig) -> Result<(), FieldFault> {
     if json.len() > limits.command_bytes {
         return Err("payload too large");
     }
-    // serde_json gives up at 128 by itself; with a limit of ours no depth of a parser's stack depends on what a
-    // client sends.
+    // serde_json gives up at 128 by itself; with a limit of ours no depth of a parser's stack
+    // depends on what a client sends.
     if nests_deeper_than(json.as_bytes(), limits.json_depth) {
         return Err("payload nested too deep");
     }
@@ -61,13 +61,20 @@ mod tests {
             ("]]]][", 1),
         ] {
             assert!(!nests_deeper_than(json.as_bytes(), deepest), "{json}");
-            assert!(deepest == 0 || nests_deeper_than(json.as_bytes(), deepest - 1), "{json}");
+            assert!(
+                deepest == 0 || nests_deeper_than(json.as_bytes(), deepest - 1),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn limits_are_inclusive() {
-        let limits = LimitsConfig { command_bytes: 6, json_depth: 3, ..LimitsConfig::default() };
+        let limits = LimitsConfig {
+            command_bytes: 6,
+            json_depth: 3,
+            ..LimitsConfig::default()
+        };
         assert_eq!(check("[[[]]]", &limits), Ok(()));
         assert_eq!(check("[[[1]]]", &limits), Err("payload too large"));
         assert_eq!(check("[[[[", &limits), Err("payload nested too deep"));

@@ -22,20 +22,37 @@ const NO_OBJECT: FieldFault = "frame: a JSON object";
 pub fn decode(text: &str, limits: &LimitsConfig) -> Decoded {
     // A derived struct would also read an array as its fields in order.
     if !text.trim_start().starts_with('{') {
-        return Decoded::Malformed { ack: AckId::None, what: NO_OBJECT };
+        return Decoded::Malformed {
+            ack: AckId::None,
+            what: NO_OBJECT,
+        };
     }
     if let Err(what) = check(text, limits) {
-        return Decoded::Malformed { ack: find_id(text), what };
+        return Decoded::Malformed {
+            ack: find_id(text),
+            what,
+        };
     }
     let frame: Frame = match serde_json::from_str(text) {
         Ok(frame) => frame,
-        Err(_) => return Decoded::Malformed { ack: find_id(text), what: NO_OBJECT },
+        Err(_) => {
+            return Decoded::Malformed {
+                ack: find_id(text),
+                what: NO_OBJECT,
+            };
+        }
     };
     let Id::Usable(ack) = frame.id else {
-        return Decoded::Malformed { ack: AckId::None, what: "id: an integer or a string of at most 64 characters" };
+        return Decoded::Malformed {
+            ack: AckId::None,
+            what: "id: an integer or a string of at most 64 characters",
+        };
     };
     let Some(Value::String(event)) = frame.event else {
-        return Decoded::Malformed { ack, what: "event: a string" };
+        return Decoded::Malformed {
+            ack,
+            what: "event: a string",
+        };
     };
     match event.as_str() {
         "auth" => decode_auth(frame.data, ack),
@@ -47,7 +64,9 @@ pub fn decode(text: &str, limits: &LimitsConfig) -> Decoded {
 /// everything else without building or recursing into it, whatever its size and depth.
 fn find_id(text: &str) -> AckId {
     match serde_json::from_str(text) {
-        Ok(IdOnly { id: Id::Usable(ack) }) => ack,
+        Ok(IdOnly {
+            id: Id::Usable(ack),
+        }) => ack,
         _ => AckId::None,
     }
 }
@@ -106,7 +125,11 @@ impl<'de> Visitor<'de> for IdVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Id, E> {
         let fits = text.chars().nth(ID_CHARS_MAX).is_none();
-        Ok(if fits { Id::Usable(AckId::Text(text.into())) } else { Id::Unusable })
+        Ok(if fits {
+            Id::Usable(AckId::Text(text.into()))
+        } else {
+            Id::Unusable
+        })
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Id, E> {
@@ -152,28 +175,63 @@ mod tests {
             (r#""a b""#, AckId::Text("a b".into())),
             ("null", AckId::None),
         ] {
-            let Decoded::Command(command) = read(&format!(r#"{{"id":{id},"event":"leaveLive"}}"#)) else { panic!() };
+            let Decoded::Command(command) = read(&format!(r#"{{"id":{id},"event":"leaveLive"}}"#))
+            else {
+                panic!()
+            };
             assert_eq!(command.ack, expected);
         }
-        for id in ["1.5", "true", "[1]", r#"{"a":1}"#, "9223372036854775808", &format!("\"{}\"", "界".repeat(65))] {
-            assert_eq!(malformed_ack(&format!(r#"{{"id":{id},"event":"leaveLive"}}"#)), AckId::None, "{id}");
+        for id in [
+            "1.5",
+            "true",
+            "[1]",
+            r#"{"a":1}"#,
+            "9223372036854775808",
+            &format!("\"{}\"", "界".repeat(65)),
+        ] {
+            assert_eq!(
+                malformed_ack(&format!(r#"{{"id":{id},"event":"leaveLive"}}"#)),
+                AckId::None,
+                "{id}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_command_is_malformed() {
-        for text in ["", "x", "[]", "\"joinLive\"", "null", "{}", r#"{"event":7}"#, r#"{"event":"comment""#] {
+        for text in [
+            "",
+            "x",
+            "[]",
+            "\"joinLive\"",
+            "null",
+            "{}",
+            r#"{"event":7}"#,
+            r#"{"event":"comment""#,
+        ] {
             assert_eq!(malformed_ack(text), AckId::None, "{text}");
         }
         assert_eq!(malformed_ack(r#"{"id":4,"event":null}"#), AckId::Number(4));
-        assert_eq!(read(r#"{"id":4,"event":"nosuch"}"#), Decoded::UnknownEvent { ack: AckId::Number(4) });
+        assert_eq!(
+            read(r#"{"id":4,"event":"nosuch"}"#),
+            Decoded::UnknownEvent {
+                ack: AckId::Number(4)
+            }
+        );
     }
 
     #[test]
     fn refused_frames_keep_their_id() {
-        let deep = format!(r#"{{"data":{}{},"id":5,"event":"comment"}}"#, "[".repeat(9_000), "]".repeat(9_000));
+        let deep = format!(
+            r#"{{"data":{}{},"id":5,"event":"comment"}}"#,
+            "[".repeat(9_000),
+            "]".repeat(9_000)
+        );
         assert_eq!(malformed_ack(&deep), AckId::Number(5));
-        let large = format!(r#"{{"data":{{"data":"{}"}},"id":6,"event":"comment"}}"#, "x".repeat(9_000));
+        let large = format!(
+            r#"{{"data":{{"data":"{}"}},"id":6,"event":"comment"}}"#,
+            "x".repeat(9_000)
+        );
         assert_eq!(malformed_ack(&large), AckId::Number(6));
         // Half a surrogate pair, as JavaScript writes a cut emoji: JSON to it, not text to us.
         let cut = r#"{"id":7,"event":"comment","data":{"live_id":2,"data":"\ud83d"}}"#;
@@ -182,7 +240,9 @@ mod tests {
 
     #[test]
     fn auth_needs_no_live() {
-        let Decoded::Command(command) = read(r#"{"event":"auth","data":{"token":"t"}}"#) else { panic!() };
+        let Decoded::Command(command) = read(r#"{"event":"auth","data":{"token":"t"}}"#) else {
+            panic!()
+        };
         assert_eq!(command.request, ClientRequest::Auth);
     }
 }

@@ -37,19 +37,28 @@ impl From<Reject> for Refusal {
             Reject::NotInRoom => ("not_in_room", "请先进入直播间".into()),
             Reject::NotAllowed => ("not_allowed", "没有权限".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
-            Reject::CommentTooLong { chars_max } => {
-                ("comment_too_long", format!("评论内容不能超过 {chars_max} 个字").into())
-            }
+            Reject::CommentTooLong { chars_max } => (
+                "comment_too_long",
+                format!("评论内容不能超过 {chars_max} 个字").into(),
+            ),
             Reject::CommentRefused { fault } => ("comment_refused", comment_fault(fault).into()),
             Reject::DuplicateConflict => ("duplicate_conflict", "请求编号已被其他内容使用".into()),
             Reject::Busy { .. } => ("busy", "系统繁忙，请稍后再试".into()),
-            Reject::BadRequest { what } => ("bad_request", format!("请求格式错误（{what}）").into()),
+            Reject::BadRequest { what } => {
+                ("bad_request", format!("请求格式错误（{what}）").into())
+            }
         };
         let retry_after_ms = match reject {
-            Reject::RateLimited { retry_after_ms } | Reject::Busy { retry_after_ms } => Some(retry_after_ms),
+            Reject::RateLimited { retry_after_ms } | Reject::Busy { retry_after_ms } => {
+                Some(retry_after_ms)
+            }
             _ => None,
         };
-        Self { code, message, retry_after_ms }
+        Self {
+            code,
+            message,
+            retry_after_ms,
+        }
     }
 }
 
@@ -125,12 +134,15 @@ pub const fn close_frame(disconnect: Disconnect) -> (u16, &'static str) {
 
 /// The close reason of a node that drains: the client is to come back elsewhere after so long.
 pub fn shutdown_reason(retry_after_ms: u64) -> String {
-    format!("{} retry_after_ms={retry_after_ms}", close_frame(Disconnect::Shutdown).1)
+    format!(
+        "{} retry_after_ms={retry_after_ms}",
+        close_frame(Disconnect::Shutdown).1
+    )
 }
 
-/// All clients of a node that drains would come back at the same moment; over so long they are spread.
-/// Long enough for a node's worth of connections to be let in by the others (`limits.connections_per_s`),
-/// short enough that nobody reloads the page.
+/// All clients of a node that drains would come back at the same moment; over so long they are
+/// spread. Long enough for a node's worth of connections to be let in by the others
+/// (`limits.connections_per_s`), short enough that nobody reloads the page.
 pub const SHUTDOWN_SPREAD_MS: u64 = 5_000;
 
 #[cfg(test)]
@@ -140,29 +152,52 @@ mod tests {
     #[test]
     fn overloaded_says_when_to_come_back() {
         let (_, reason) = close_frame(Disconnect::Overloaded);
-        assert!(reason.ends_with(&format!("retry_after_ms={OVERLOADED_RETRY_AFTER_MS}")), "{reason}");
+        assert!(
+            reason.ends_with(&format!("retry_after_ms={OVERLOADED_RETRY_AFTER_MS}")),
+            "{reason}"
+        );
     }
 
     #[test]
     fn only_refusals_that_pass_by_themselves_say_when() {
         assert_eq!(Refusal::from(Reject::BUSY).retry_after_ms, Some(1_000));
-        assert_eq!(Refusal::from(Reject::RateLimited { retry_after_ms: 7 }).retry_after_ms, Some(7));
+        assert_eq!(
+            Refusal::from(Reject::RateLimited { retry_after_ms: 7 }).retry_after_ms,
+            Some(7)
+        );
         assert_eq!(Refusal::from(Reject::NotInRoom).retry_after_ms, None);
     }
 
     #[test]
     fn a_refused_comment_says_what_is_wrong_with_it() {
-        let texts = [CommentFault::Empty, CommentFault::Nul, CommentFault::NotStored].map(|fault| {
+        let texts = [
+            CommentFault::Empty,
+            CommentFault::Nul,
+            CommentFault::NotStored,
+        ]
+        .map(|fault| {
             let refusal = Refusal::from(Reject::CommentRefused { fault });
             assert_eq!(refusal.code, "comment_refused");
             refusal.message
         });
-        assert_eq!(texts, ["评论内容不能为空", "评论内容不能包含空字符（U+0000）", "评论未能保存"]);
+        assert_eq!(
+            texts,
+            [
+                "评论内容不能为空",
+                "评论内容不能包含空字符（U+0000）",
+                "评论未能保存"
+            ]
+        );
     }
 
     #[test]
     fn a_bad_request_names_the_field() {
-        let refusal = Refusal::from(Reject::BadRequest { what: "num: an integer from 1 to 999" });
-        assert_eq!(refusal.message, "请求格式错误（num: an integer from 1 to 999）");
+        let refusal = Refusal::from(Reject::BadRequest {
+            what: "num: an integer from 1 to 999",
+        });
+        assert_eq!(
+            refusal.message,
+            "请求格式错误（num: an integer from 1 to 999）"
+        );
     }
 }

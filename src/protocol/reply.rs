@@ -26,10 +26,19 @@ pub fn reply_text(
         Ok(reply) => acked(dialect, ack, &Accepted::from(reply)),
         Err(reject) => {
             let refusal = Refusal::from(*reject);
-            Some(match acked(dialect, ack, &RefusedBody { ok: false, refusal: &refusal }) {
-                Some(text) => text,
-                None => refused_unasked(dialect, socket_id, &refusal, now),
-            })
+            Some(
+                match acked(
+                    dialect,
+                    ack,
+                    &RefusedBody {
+                        ok: false,
+                        refusal: &refusal,
+                    },
+                ) {
+                    Some(text) => text,
+                    None => refused_unasked(dialect, socket_id, &refusal, now),
+                },
+            )
         }
     }
 }
@@ -65,13 +74,20 @@ fn acked(dialect: Dialect, ack: &AckId, answer: &impl Serialize) -> Option<Strin
         AckId::Text(text) => AckName::Text(text),
     };
     match (dialect, name) {
-        (Dialect::SocketIo, AckName::Number(number)) => Some(format!("43{number}{}", json(&[answer]))),
+        (Dialect::SocketIo, AckName::Number(number)) => {
+            Some(format!("43{number}{}", json(&[answer])))
+        }
         (Dialect::SocketIo, AckName::Text(_)) => None,
         (Dialect::PlainJson, id) => Some(json(&Named { id, answer })),
     }
 }
 
-fn refused_unasked(dialect: Dialect, socket_id: &SocketId, refusal: &Refusal, now: Timestamp) -> String {
+fn refused_unasked(
+    dialect: Dialect,
+    socket_id: &SocketId,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> String {
     #[derive(Serialize)]
     struct Named<'a> {
         meta: Meta,
@@ -88,8 +104,18 @@ fn refused_unasked(dialect: Dialect, socket_id: &SocketId, refusal: &Refusal, no
     }
     match dialect {
         Dialect::SocketIo => {
-            let data = Data { action: "error", payload: &refusal.message };
-            push_text(dialect, socket_id, &Named { meta: Meta { timestamp: now.0 }, data })
+            let data = Data {
+                action: "error",
+                payload: &refusal.message,
+            };
+            push_text(
+                dialect,
+                socket_id,
+                &Named {
+                    meta: Meta { timestamp: now.0 },
+                    data,
+                },
+            )
         }
         Dialect::PlainJson => push_text(dialect, "error", refusal),
     }
@@ -149,7 +175,12 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
     fn from(reply: &'a Reply) -> Self {
         let ok = true;
         match reply {
-            Reply::Joined { position, recovered, count, live } => Accepted::Joined {
+            Reply::Joined {
+                position,
+                recovered,
+                count,
+                live,
+            } => Accepted::Joined {
                 ok,
                 live_id: live.id.get(),
                 epoch: &position.epoch,
@@ -163,19 +194,31 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                     look_count: live.look_count,
                 },
             },
-            Reply::Left { live_id } => Accepted::Left { ok, live_id: live_id.get() },
+            Reply::Left { live_id } => Accepted::Left {
+                ok,
+                live_id: live_id.get(),
+            },
             Reply::Commented { comment_id, offset } => Accepted::Commented {
                 ok,
                 comment_id: comment_id.get().to_string(),
                 offset: *offset,
                 status: "delivered",
             },
-            Reply::SampledOut { comment_id } => {
-                Accepted::SampledOut { ok, comment_id: comment_id.get().to_string(), status: "sampled_out" }
-            }
-            Reply::Gifted { record_id, offset, coin } => {
-                Accepted::Gifted { ok, gift_record_id: record_id.get(), offset: *offset, coin: coin.get() }
-            }
+            Reply::SampledOut { comment_id } => Accepted::SampledOut {
+                ok,
+                comment_id: comment_id.get().to_string(),
+                status: "sampled_out",
+            },
+            Reply::Gifted {
+                record_id,
+                offset,
+                coin,
+            } => Accepted::Gifted {
+                ok,
+                gift_record_id: record_id.get(),
+                offset: *offset,
+                coin: coin.get(),
+            },
         }
     }
 }
@@ -183,7 +226,9 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, UserId};
+    use crate::domain::{
+        Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, UserId,
+    };
 
     const NOW: Timestamp = Timestamp(1_795_294_582_778);
 
@@ -200,8 +245,16 @@ mod tests {
             coin: Coins::new(30),
             look_count: 4,
         };
-        let position = Position { epoch: "k3f".into(), offset: 41 };
-        Reply::Joined { position, recovered: false, count: 2, live: Box::new(live) }
+        let position = Position {
+            epoch: "k3f".into(),
+            offset: 41,
+        };
+        Reply::Joined {
+            position,
+            recovered: false,
+            count: 2,
+            live: Box::new(live),
+        }
     }
 
     #[test]
@@ -213,24 +266,55 @@ mod tests {
                 joined(),
                 r#"{"ok":true,"live_id":2,"epoch":"k3f","offset":41,"recovered":false,"count":2,"live":{"title":"t","status":1,"coin":30,"look_count":4}}"#,
             ),
-            (Reply::Left { live_id: LiveId::new(2).unwrap() }, r#"{"ok":true,"live_id":2}"#),
             (
-                Reply::Commented { comment_id, offset: Some(42) },
+                Reply::Left {
+                    live_id: LiveId::new(2).unwrap(),
+                },
+                r#"{"ok":true,"live_id":2}"#,
+            ),
+            (
+                Reply::Commented {
+                    comment_id,
+                    offset: Some(42),
+                },
                 r#"{"ok":true,"comment_id":"1795294582778001","offset":42,"status":"delivered"}"#,
             ),
-            (Reply::SampledOut { comment_id }, r#"{"ok":true,"comment_id":"1795294582778001","status":"sampled_out"}"#),
             (
-                Reply::Gifted { record_id, offset: None, coin: Coins::new(90) },
+                Reply::SampledOut { comment_id },
+                r#"{"ok":true,"comment_id":"1795294582778001","status":"sampled_out"}"#,
+            ),
+            (
+                Reply::Gifted {
+                    record_id,
+                    offset: None,
+                    coin: Coins::new(90),
+                },
                 r#"{"ok":true,"gift_record_id":9,"offset":null,"coin":90}"#,
             ),
         ] {
             let plain = format!(r#"{{"id":"c",{}"#, &body[1..]);
-            assert_eq!(said(Dialect::SocketIo, AckId::Number(0), Ok(reply.clone())), Some(format!("430[{body}]")));
-            assert_eq!(said(Dialect::PlainJson, AckId::Text("c".into()), Ok(reply.clone())), Some(plain));
-            assert_eq!(said(Dialect::SocketIo, AckId::None, Ok(reply.clone())), None);
+            assert_eq!(
+                said(Dialect::SocketIo, AckId::Number(0), Ok(reply.clone())),
+                Some(format!("430[{body}]"))
+            );
+            assert_eq!(
+                said(
+                    Dialect::PlainJson,
+                    AckId::Text("c".into()),
+                    Ok(reply.clone())
+                ),
+                Some(plain)
+            );
+            assert_eq!(
+                said(Dialect::SocketIo, AckId::None, Ok(reply.clone())),
+                None
+            );
             assert_eq!(said(Dialect::PlainJson, AckId::None, Ok(reply)), None);
         }
-        assert_eq!(done_text(Dialect::PlainJson, &AckId::Number(-1)).as_deref(), Some(r#"{"id":-1,"ok":true}"#));
+        assert_eq!(
+            done_text(Dialect::PlainJson, &AckId::Number(-1)).as_deref(),
+            Some(r#"{"id":-1,"ok":true}"#)
+        );
     }
 
     #[test]

@@ -28,17 +28,23 @@ pub const ROOT_NAMESPACE: &str = "/";
 /// Disconnects from the root namespace.
 pub const DISCONNECT: &str = "41";
 
-/// Binary attachments one packet may announce, as many as socket.io's parser takes. No command takes any: enough
-/// for a client's mistake to be answered, few enough to be free.
+/// Binary attachments one packet may announce, as many as socket.io's parser takes. No command
+/// takes any: enough for a client's mistake to be answered, few enough to be free.
 pub const ATTACHMENTS_MAX: usize = 10;
 
 /// Longest namespace that is worth an answer, in bytes; it is sent back in the refusal.
 pub const NAMESPACE_BYTES_MAX: usize = 256;
 
-/// Names of events that client libraries raise by themselves and refuse to send; socket.io closes the connection
-/// of a client that sends one.
-const RESERVED_EVENTS: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+/// Names of events that client libraries raise by themselves and refuse to send; socket.io closes
+/// the connection of a client that sends one.
+const RESERVED_EVENTS: [&str; 6] = [
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
+];
 
 /// Bytes of a packet beside its JSON: type, attachments, namespace, ack id.
 const HEADER_BYTES_MAX: usize = NAMESPACE_BYTES_MAX + 64;
@@ -54,8 +60,8 @@ pub enum SocketIoInput {
     /// The client leaves the root namespace. Its transport stays open.
     Disconnect,
     Event(Decoded),
-    /// The client answers an event. We ask for no answers, so it has no effect, but it takes a client that is
-    /// connected.
+    /// The client answers an event. We ask for no answers, so it has no effect, but it takes a
+    /// client that is connected.
     Ack,
     /// Nothing to do: attachments are still to come, or a packet of no meaning here.
     Nothing,
@@ -97,7 +103,12 @@ impl SocketIoDecoder {
             // How long a session may take is the session's to say; a decoder has no clock.
             packet_completion_timeout: Duration::MAX,
         };
-        Self { version, config, parser, state: ParserState::default() }
+        Self {
+            version,
+            config,
+            parser,
+            state: ParserState::default(),
+        }
     }
 
     /// Takes the text of a message, without Engine.IO's leading `4`.
@@ -106,7 +117,9 @@ impl SocketIoDecoder {
             // An error packet. Servers send it; socket.io 2 clients may, and its server ignores it.
             Some(b'4') if self.version == EngineVersion::V3 => return Ok(SocketIoInput::Nothing),
             // These wait for their attachments in memory, so their size is checked before.
-            Some(b'5' | b'6') if message.len() > self.config.limits.command_bytes + HEADER_BYTES_MAX => {
+            Some(b'5' | b'6')
+                if message.len() > self.config.limits.command_bytes + HEADER_BYTES_MAX =>
+            {
                 return Err(ParseError::BinaryTooLarge);
             }
             // The faults of these are found before they wait.
@@ -114,7 +127,8 @@ impl SocketIoDecoder {
             Some(b'1') if !payload_of(message).is_empty() => return Err(ParseError::Payload),
             _ => {}
         }
-        let packet = CommonParser.decode_str(&self.parser, &self.state, Str::copy_from_slice(message));
+        let packet =
+            CommonParser.decode_str(&self.parser, &self.state, Str::copy_from_slice(message));
         self.interpret(packet)
     }
 
@@ -127,15 +141,24 @@ impl SocketIoDecoder {
 
     /// A packet with attachments has some, and what an event or an ack has.
     fn check_binary(&self, message: &str) -> Result<(), ParseError> {
-        let attachments = message[1..].split_once('-').map_or("", |(attachments, _)| attachments);
+        let attachments = message[1..]
+            .split_once('-')
+            .map_or("", |(attachments, _)| attachments);
         let payload = payload_of(message);
         if attachments.bytes().all(|digit| digit == b'0') || !is_array(payload) {
             return Err(ParseError::Payload);
         }
-        if message.starts_with('5') { self.event(payload, AckId::None).map(|_| ()) } else { Ok(()) }
+        if message.starts_with('5') {
+            self.event(payload, AckId::None).map(|_| ())
+        } else {
+            Ok(())
+        }
     }
 
-    fn interpret(&self, packet: Result<Packet, parser::ParseError>) -> Result<SocketIoInput, ParseError> {
+    fn interpret(
+        &self,
+        packet: Result<Packet, parser::ParseError>,
+    ) -> Result<SocketIoInput, ParseError> {
         let packet = match packet {
             Ok(packet) => packet,
             Err(parser::ParseError::NeedsMoreBinaryData) => return Ok(SocketIoInput::Nothing),
@@ -145,17 +168,22 @@ impl SocketIoDecoder {
         match packet.inner {
             PacketData::Connect(auth) => {
                 check_auth(auth)?;
-                Ok(SocketIoInput::Connect { namespace: namespace.to_owned() })
+                Ok(SocketIoInput::Connect {
+                    namespace: namespace.to_owned(),
+                })
             }
             _ if namespace != ROOT_NAMESPACE => match self.version {
                 EngineVersion::V3 => Ok(SocketIoInput::Nothing),
                 EngineVersion::V4 => Err(ParseError::NotConnected),
             },
             PacketData::Disconnect => Ok(SocketIoInput::Disconnect),
-            PacketData::Event(Value::Str(data, _), ack) | PacketData::BinaryEvent(Value::Str(data, _), ack) => {
-                self.event(&data, ack.map_or(AckId::None, AckId::Number)).map(SocketIoInput::Event)
-            }
-            PacketData::EventAck(Value::Str(data, _), _) if !data.is_empty() && !is_array(&data) => {
+            PacketData::Event(Value::Str(data, _), ack)
+            | PacketData::BinaryEvent(Value::Str(data, _), ack) => self
+                .event(&data, ack.map_or(AckId::None, AckId::Number))
+                .map(SocketIoInput::Event),
+            PacketData::EventAck(Value::Str(data, _), _)
+                if !data.is_empty() && !is_array(&data) =>
+            {
                 Err(ParseError::Payload)
             }
             PacketData::EventAck(..) | PacketData::BinaryAck(..) => Ok(SocketIoInput::Ack),
@@ -174,9 +202,9 @@ impl SocketIoDecoder {
         }
     }
 
-    /// Reads `["name", payload, …]`. What socket.io would not take either ends the session. What it would take is
-    /// answered if it is refused here: beyond the limits, or JSON to JavaScript but not to us, such as a comment
-    /// with half an emoji, which an honest client can send.
+    /// Reads `["name", payload, …]`. What socket.io would not take either ends the session. What it
+    /// would take is answered if it is refused here: beyond the limits, or JSON to JavaScript but
+    /// not to us, such as a comment with half an emoji, which an honest client can send.
     fn event(&self, data: &str, ack: AckId) -> Result<Decoded, ParseError> {
         if let Err(what) = payload::check(data, &self.config.limits) {
             return Ok(Decoded::Malformed { ack, what });
@@ -186,22 +214,32 @@ impl SocketIoDecoder {
         }
         let Ok(arguments) = serde_json::from_str::<Vec<Json>>(data) else {
             return match is_array(data) {
-                true => Ok(Decoded::Malformed { ack, what: "event: text and numbers that JSON can hold" }),
+                true => Ok(Decoded::Malformed {
+                    ack,
+                    what: "event: text and numbers that JSON can hold",
+                }),
                 false => Err(ParseError::Payload),
             };
         };
         let mut arguments = arguments.into_iter();
         match arguments.next() {
-            Some(Json::String(name)) if RESERVED_EVENTS.contains(&name.as_str()) => Err(ParseError::Payload),
-            Some(Json::String(name)) => Ok(decode_event(&name, arguments.next(), ack, &self.config.limits)),
+            Some(Json::String(name)) if RESERVED_EVENTS.contains(&name.as_str()) => {
+                Err(ParseError::Payload)
+            }
+            Some(Json::String(name)) => Ok(decode_event(
+                &name,
+                arguments.next(),
+                ack,
+                &self.config.limits,
+            )),
             Some(Json::Number(_)) => Ok(Decoded::UnknownEvent { ack }),
             _ => Err(ParseError::Payload),
         }
     }
 }
 
-/// Whether a text is JSON as its grammar has it, whatever its strings and numbers stand for. Needs no stack,
-/// however deep it nests.
+/// Whether a text is JSON as its grammar has it, whatever its strings and numbers stand for. Needs
+/// no stack, however deep it nests.
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
@@ -213,14 +251,17 @@ fn is_array(text: &str) -> bool {
 /// CONNECT may bring an object.
 fn check_auth(auth: Option<Value>) -> Result<(), ParseError> {
     match auth {
-        Some(Value::Str(auth, _)) if !auth.trim_ascii_start().starts_with('{') || !is_json(&auth) => {
+        Some(Value::Str(auth, _))
+            if !auth.trim_ascii_start().starts_with('{') || !is_json(&auth) =>
+        {
             Err(ParseError::Payload)
         }
         _ => Ok(()),
     }
 }
 
-/// The rest of a packet after its head: its type, its attachments if it is binary, its namespace and its ack id.
+/// The rest of a packet after its head: its type, its attachments if it is binary, its namespace
+/// and its ack id.
 fn payload_of(message: &str) -> &str {
     let mut rest = message.get(1..).unwrap_or_default();
     if message.starts_with(['5', '6']) {

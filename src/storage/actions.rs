@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::domain::{Action, ActionEntry, ActionId, LiveId, Principal, Reject, RequestId, Role, Scope, Timestamp};
+use crate::domain::{
+    Action, ActionEntry, ActionId, LiveId, Principal, Reject, RequestId, Role, Scope, Timestamp,
+};
 
 use super::{LiveRow, User};
 
@@ -18,8 +20,8 @@ pub struct ActionRecord {
     pub action: Action,
     /// Why, in the actor's words.
     pub reason: Option<String>,
-    /// The actor's name for it, by which a retry is recognised; each actor has names of its own for each kind
-    /// of action.
+    /// The actor's name for it, by which a retry is recognised; each actor has names of its own for
+    /// each kind of action.
     pub request_id: Option<RequestId>,
     pub at: Timestamp,
 }
@@ -27,7 +29,16 @@ pub struct ActionRecord {
 impl ActionRecord {
     /// An action with neither address, reason nor `request_id`.
     pub fn new(actor: Principal, role: Role, scope: Scope, action: Action, at: Timestamp) -> Self {
-        Self { actor, role, address: None, scope, action, reason: None, request_id: None, at }
+        Self {
+            actor,
+            role,
+            address: None,
+            scope,
+            action,
+            reason: None,
+            request_id: None,
+            at,
+        }
     }
 }
 
@@ -42,8 +53,9 @@ pub enum Performed {
         /// What it adds to the log of its room, unless the log is known to have that.
         pending: Option<ActionEntry>,
     },
-    /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`, `UserNotFound`,
-    /// or `DuplicateConflict` when the `request_id` was used before with other content.
+    /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`,
+    /// `UserNotFound`, or `DuplicateConflict` when the `request_id` was used before with other
+    /// content.
     Refused(Reject),
 }
 

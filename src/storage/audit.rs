@@ -40,6 +40,10 @@ pub struct AuditFault {
 
 impl fmt::Display for AuditFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: expected {}, found {}", self.rule, self.row, self.expected, self.found)
+        write!(
+            f,
+            "{}: {}: expected {}, found {}",
+            self.rule, self.row, self.expected, self.found
+        )
     }
 }

@@ -16,9 +16,10 @@ impl Side {
     fn halves(&self) -> (String, String) {
         match self {
             // PostgreSQL would shift a literal as 32 bits.
-            Self::Of(number) => {
-                (format!("CAST({number} AS BIGINT) >> 32"), format!("CAST({number} AS BIGINT) & 4294967295"))
-            }
+            Self::Of(number) => (
+                format!("CAST({number} AS BIGINT) >> 32"),
+                format!("CAST({number} AS BIGINT) & 4294967295"),
+            ),
             Self::Sum(number, times) => (
                 format!("COALESCE(SUM((({number}) >> 32) * ({times})), 0)"),
                 format!("COALESCE(SUM((({number}) & 4294967295) * ({times})), 0)"),
@@ -55,11 +56,20 @@ pub(super) struct Rule {
 impl Rule {
     /// The groups that break the rule, at most `rows_max`.
     pub fn sql(&self, rows_max: usize) -> String {
-        let Self { row, from, group_by, .. } = self;
+        let Self {
+            row,
+            from,
+            group_by,
+            ..
+        } = self;
         let (expected_high, expected_low) = self.expected.halves();
         let (found_high, found_low) = self.found.halves();
         let (expected, found) = (self.expected.whole(), self.found.whole());
-        let group_by = if group_by.is_empty() { String::new() } else { format!("GROUP BY {group_by}") };
+        let group_by = if group_by.is_empty() {
+            String::new()
+        } else {
+            format!("GROUP BY {group_by}")
+        };
         format!(
             "SELECT {row} AS row_name, \
              CAST({expected_high} AS BIGINT) AS expected_high, CAST({expected_low} AS BIGINT) AS expected_low, \

@@ -1,13 +1,13 @@
 //! The changes that a batch makes in the books, decided without a database.
 //!
-//! Both databases read the rows of a batch ([`BatchKeys`] into [`BatchRows`]) under locks that last until
-//! the commit, decide here, write after write, and then apply the sums in a few statements. So a
-//! batch costs a handful of statements, its writes still take effect one after the other, and both
-//! databases agree by construction. A write that is refused becomes an outcome here and never an error that
-//! would fail the rest of the batch.
+//! Both databases read the rows of a batch ([`BatchKeys`] into [`BatchRows`]) under locks that last
+//! until the commit, decide here, write after write, and then apply the sums in a few statements.
+//! So a batch costs a handful of statements, its writes still take effect one after the other, and
+//! both databases agree by construction. A write that is refused becomes an outcome here and never
+//! an error that would fail the rest of the batch.
 //!
-//! Comments are inserted without looking up their ids first: they are nearly always new. The rows that the
-//! insert skipped are read afterwards, and decide the outcome ([`Written`]).
+//! Comments are inserted without looking up their ids first: they are nearly always new. The rows
+//! that the insert skipped are read afterwards, and decide the outcome ([`Written`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use diesel::Queryable;
 
 use super::{StoreError, Write, WriteOutcome};
 use crate::domain::{
-    Coins, Comment, CommentId, CommentWriteError, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LiveId, RequestId,
-    Timestamp, UserId,
+    Coins, Comment, CommentId, CommentWriteError, GiftOrder, GiftReceipt, GiftRecordId,
+    GiftRefusal, LiveId, RequestId, Timestamp, UserId,
 };
 
 /// The keys of the rows that a batch depends on. Ordered, because locks are taken in this order.
@@ -33,7 +33,8 @@ pub(super) struct BatchKeys {
     /// Gifts are recognised by giver and request.
     pub requests: BTreeSet<(i64, RequestId)>,
     pub views: BTreeSet<(i64, i64)>,
-    /// Authors of comments and the lives they comment in: they must exist now, and are never locked.
+    /// Authors of comments and the lives they comment in: they must exist now, and are never
+    /// locked.
     pub authors: BTreeSet<i64>,
     pub commented_lives: BTreeSet<i64>,
 }
@@ -51,7 +52,8 @@ impl BatchKeys {
                     keys.givers.insert(order.giver.id.get());
                     keys.locked_lives.insert(order.live_id.get());
                     keys.gifts.insert(order.gift.id.get());
-                    keys.requests.insert((order.giver.id.get(), order.request_id.clone()));
+                    keys.requests
+                        .insert((order.giver.id.get(), order.request_id.clone()));
                 }
                 Write::View { live_id, user_id } => {
                     keys.viewers.insert(user_id.get());
@@ -198,10 +200,12 @@ impl Plan {
             .into_iter()
             .map(|answer| match answer {
                 PlannedOutcome::Ready(outcome) => Ok(outcome),
-                PlannedOutcome::Comment(id) => Ok(WriteOutcome::Comment(match written.taken_ids.contains(&id) {
-                    true => Err(ID_TAKEN),
-                    false => Ok(()),
-                })),
+                PlannedOutcome::Comment(id) => Ok(WriteOutcome::Comment(
+                    match written.taken_ids.contains(&id) {
+                        true => Err(ID_TAKEN),
+                        false => Ok(()),
+                    },
+                )),
                 PlannedOutcome::Gift { place, duplicate } => {
                     let gift = &gifts[place];
                     let record_id = written
@@ -233,7 +237,11 @@ impl Plan {
             let same = earlier.live_id == comment.live_id
                 && earlier.author.id == comment.author.id
                 && earlier.text == comment.text;
-            return if same { PlannedOutcome::Comment(comment.id) } else { refused(ID_TAKEN) };
+            return if same {
+                PlannedOutcome::Comment(comment.id)
+            } else {
+                refused(ID_TAKEN)
+            };
         }
         self.comment_places.insert(comment.id, self.comments.len());
         self.comments.push(comment.clone());
@@ -246,7 +254,9 @@ impl Plan {
 
     fn take_view(&mut self, live_id: LiveId, user_id: UserId, rows: &mut BatchRows) -> Option<i64> {
         let live = rows.lives.get_mut(&live_id.get())?;
-        if !rows.users.contains_key(&user_id.get()) || !rows.views.insert((live_id.get(), user_id.get())) {
+        if !rows.users.contains_key(&user_id.get())
+            || !rows.views.insert((live_id.get(), user_id.get()))
+        {
             return None;
         }
         live.look_count = live.look_count.saturating_add(1);
@@ -259,7 +269,14 @@ impl Plan {
         let key = (order.giver.id.get(), order.request_id.clone());
         if let Some(&place) = self.requests.get(&key) {
             let same = is_same_gift(order, &self.gifts[place].order);
-            return if same { PlannedOutcome::Gift { place, duplicate: true } } else { refused(GiftRefusal::Conflict) };
+            return if same {
+                PlannedOutcome::Gift {
+                    place,
+                    duplicate: true,
+                }
+            } else {
+                refused(GiftRefusal::Conflict)
+            };
         }
         if let Some(record) = rows.requests.get(&key) {
             return PlannedOutcome::Ready(WriteOutcome::Gift(earlier_receipt(order, record)));
@@ -267,7 +284,10 @@ impl Plan {
         match self.take_gift(order, rows) {
             Ok(place) => {
                 self.requests.insert(key, place);
-                PlannedOutcome::Gift { place, duplicate: false }
+                PlannedOutcome::Gift {
+                    place,
+                    duplicate: false,
+                }
             }
             Err(refusal) => refused(refusal),
         }
@@ -275,20 +295,38 @@ impl Plan {
 
     /// Moves the coins; returns the gift's place in [`Plan::gifts`]. The refusals are in the order
     /// in which the wire contract reports them.
-    fn take_gift(&mut self, order: &Arc<GiftOrder>, rows: &mut BatchRows) -> Result<usize, GiftRefusal> {
-        let giver = rows.users.get_mut(&order.giver.id.get()).filter(|giver| giver.enabled);
+    fn take_gift(
+        &mut self,
+        order: &Arc<GiftOrder>,
+        rows: &mut BatchRows,
+    ) -> Result<usize, GiftRefusal> {
+        let giver = rows
+            .users
+            .get_mut(&order.giver.id.get())
+            .filter(|giver| giver.enabled);
         let giver = giver.ok_or(GiftRefusal::UserDisabled)?;
-        let live = rows.lives.get_mut(&order.live_id.get()).filter(|live| live.open);
+        let live = rows
+            .lives
+            .get_mut(&order.live_id.get())
+            .filter(|live| live.open);
         let live = live.ok_or(GiftRefusal::LiveEnded)?;
         if !rows.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
             return Err(GiftRefusal::GiftNotFound);
         }
         // A price beyond all balances is as impossible to pay as one beyond this balance.
-        let total = order.gift.price.checked_mul(order.count.get()).ok_or(GiftRefusal::CoinsInsufficient)?.get();
+        let total = order
+            .gift
+            .price
+            .checked_mul(order.count.get())
+            .ok_or(GiftRefusal::CoinsInsufficient)?
+            .get();
         if giver.coin < total {
             return Err(GiftRefusal::CoinsInsufficient);
         }
-        let live_coin = Coins::new(live.coin).checked_add(Coins::new(total)).ok_or(GiftRefusal::LiveCoinsFull)?.get();
+        let live_coin = Coins::new(live.coin)
+            .checked_add(Coins::new(total))
+            .ok_or(GiftRefusal::LiveCoinsFull)?
+            .get();
         giver.coin -= total;
         live.coin = live_coin;
 
@@ -297,7 +335,12 @@ impl Plan {
         spend.at = spend.at.max(order.at.0);
         let gain = self.gains.entry(order.live_id.get()).or_default();
         gain.coin += total;
-        self.gifts.push(NewGift { order: order.clone(), total, giver_coin: giver.coin, live_coin });
+        self.gifts.push(NewGift {
+            order: order.clone(),
+            total,
+            giver_coin: giver.coin,
+            live_coin,
+        });
         Ok(self.gifts.len() - 1)
     }
 }
@@ -308,7 +351,9 @@ pub(super) fn require_all(changed: usize, planned: usize) -> Result<(), StoreErr
     if changed == planned {
         return Ok(());
     }
-    Err(StoreError::Fault(format!("a batch changed {changed} balances instead of {planned}")))
+    Err(StoreError::Fault(format!(
+        "a batch changed {changed} balances instead of {planned}"
+    )))
 }
 
 /// Two nodes made the same id in the same millisecond: the sender tries again and gets a new one.
@@ -327,7 +372,9 @@ fn earlier_receipt(order: &GiftOrder, record: &EarlierGift) -> Result<GiftReceip
     let same = record.live_id == order.live_id.get()
         && record.gift_id == order.gift.id.get()
         && record.count == order.count.get();
-    let record_id = GiftRecordId::new(record.record_id).filter(|_| same).ok_or(GiftRefusal::Conflict)?;
+    let record_id = GiftRecordId::new(record.record_id)
+        .filter(|_| same)
+        .ok_or(GiftRefusal::Conflict)?;
     Ok(GiftReceipt {
         record_id,
         total: Coins::new(record.total),

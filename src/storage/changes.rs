@@ -1,9 +1,10 @@
 //! The change feed: which rows changed, whoever changed them.
 //!
-//! PostgreSQL notes each change of a token, of an account's status and of a live's status or title in the table
-//! `changes`, by triggers: also those of a node of the version before, and those made by hand. Nodes poll it. A
-//! position is a snapshot of the database, and what follows it is what it did not see: transactions commit in another
-//! order than that in which they began or took ids, so no number could be a position.
+//! PostgreSQL notes each change of a token, of an account's status and of a live's status or title
+//! in the table `changes`, by triggers: also those of a node of the version before, and those made
+//! by hand. Nodes poll it. A position is a snapshot of the database, and what follows it is what it
+//! did not see: transactions commit in another order than that in which they began or took ids, so
+//! no number could be a position.
 //!
 //! SQLite has one node, which makes all changes itself, and no feed.
 

@@ -5,8 +5,8 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use super::StoreError;
 
-/// Messages of SQLite and PostgreSQL, without an error kind of their own in diesel, after which the same call
-/// may succeed later.
+/// Messages of SQLite and PostgreSQL, without an error kind of their own in diesel, after which the
+/// same call may succeed later.
 const PASSING: [&str; 24] = [
     // SQLite
     "database is locked",
@@ -51,7 +51,11 @@ impl From<Error> for StoreError {
             Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. } => true,
             _ => false,
         };
-        if passing { Self::Unavailable(error.to_string()) } else { Self::Fault(error.to_string()) }
+        if passing {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Fault(error.to_string())
+        }
     }
 }
 
@@ -69,7 +73,11 @@ impl From<ConnectionError> for StoreError {
 /// Migrations fail with a boxed error of one of several types; only the words are common to them.
 pub(super) fn migration_error(error: &(dyn std::error::Error + Send + Sync)) -> StoreError {
     let message = format!("migration failed: {error}");
-    if is_passing(&message) { StoreError::Unavailable(message) } else { StoreError::Fault(message) }
+    if is_passing(&message) {
+        StoreError::Unavailable(message)
+    } else {
+        StoreError::Fault(message)
+    }
 }
 
 /// Whether PostgreSQL gave up waiting for a row that somebody else holds.

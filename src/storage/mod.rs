@@ -23,8 +23,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt, GiftRefusal, Live, LiveId,
-    LiveStatus, RequestId, Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt,
+    GiftRefusal, Live, LiveId, LiveStatus, RequestId, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, PendingAction, Performed};
@@ -48,12 +48,13 @@ pub enum StoreError {
 /// The options of both databases, besides their URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Connections at once. Writes of SQLite have one more to themselves, batches of PostgreSQL three.
+    /// Connections at once. Writes of SQLite have one more to themselves, batches of PostgreSQL
+    /// three.
     pub connections_max: u32,
     /// How long a call waits for a connection, for another process's transaction or for a row.
     pub wait_ms: u32,
-    /// How long one statement may run in PostgreSQL; the audit is exempt. A call that is not answered
-    /// two seconds after that is given up with its connection. SQLite cannot say.
+    /// How long one statement may run in PostgreSQL; the audit is exempt. A call that is not
+    /// answered two seconds after that is given up with its connection. SQLite cannot say.
     pub statement_ms: u32,
     /// Calls waiting for a connection; one more is refused as unavailable.
     pub queue_max: usize,
@@ -63,7 +64,13 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 4, wait_ms: 5_000, statement_ms: 10_000, queue_max: 1_024, ca_file: String::new() }
+        Self {
+            connections_max: 4,
+            wait_ms: 5_000,
+            statement_ms: 10_000,
+            queue_max: 1_024,
+            ca_file: String::new(),
+        }
     }
 }
 
@@ -77,12 +84,18 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>, St
         return Ok(Arc::new(PostgresStore::connect(url, options).await?));
     }
     // Not repeated in the message: it may hold a password.
-    Err(StoreError::Fault("store url starts with none of sqlite://, postgres://, postgresql://".into()))
+    Err(StoreError::Fault(
+        "store url starts with none of sqlite://, postgres://, postgresql://".into(),
+    ))
 }
 
 /// Whether [`open`] could use this address. `Err`: what is expected instead, without the address.
 pub fn check_url(url: &str) -> Result<(), String> {
-    if url.starts_with("sqlite://") { Ok(()) } else { PostgresStore::check_url(url) }
+    if url.starts_with("sqlite://") {
+        Ok(())
+    } else {
+        PostgresStore::check_url(url)
+    }
 }
 
 /// Whether connections to this address use TLS.
@@ -93,7 +106,8 @@ pub fn is_encrypted(url: &str) -> bool {
 /// The result of one store call.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// An account as the API shows it. Carries no password hash: that never leaves [`Store::credentials`].
+/// An account as the API shows it. Carries no password hash: that never leaves
+/// [`Store::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,
@@ -205,8 +219,8 @@ pub struct LiveState {
     pub title: String,
 }
 
-/// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each is one
-/// more that may guess at the account beside all strangers.
+/// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each
+/// is one more that may guess at the account beside all strangers.
 pub const LOGIN_NETWORKS_MAX: usize = 16;
 
 /// Rows that last. Both implementations pass `tests/store/contract`.
@@ -214,8 +228,8 @@ pub const LOGIN_NETWORKS_MAX: usize = 16;
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
 /// waiting for it.
 pub trait Store: Send + Sync {
-    /// Adds an account; `None` if the username is taken, or one that looks like it. The database decides
-    /// between registrations at the same time.
+    /// Adds an account; `None` if the username is taken, or one that looks like it. The database
+    /// decides between registrations at the same time.
     fn create_user(
         &self,
         username: String,
@@ -230,23 +244,30 @@ pub trait Store: Send + Sync {
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;
 
     /// Makes `token_digest` the user's only current token; `None` leaves it without one.
-    fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()>;
+    fn set_token(
+        &self,
+        user: UserId,
+        token_digest: Option<String>,
+        at: Timestamp,
+    ) -> Stored<'_, ()>;
     /// The user's current token, or since when it has none; `None` if it never had one.
     fn token(&self, user: UserId) -> Stored<'_, Option<StoredToken>>;
-    /// Removes what is kept of the user's token if it is still `expected`, as if the user had never had one. False:
-    /// something else was kept, and still is.
+    /// Removes what is kept of the user's token if it is still `expected`, as if the user had never
+    /// had one. False: something else was kept, and still is.
     fn remove_token(&self, user: UserId, expected: StoredToken) -> Stored<'_, bool>;
-    /// Users whose current token changed at `since` or later, logouts included; the latest 10,000 of them.
+    /// Users whose current token changed at `since` or later, logouts included; the latest 10,000
+    /// of them.
     fn tokens_since(&self, since: Timestamp) -> Stored<'_, Vec<UserId>>;
 
-    /// Which tokens, accounts and lives changed after a position, whoever changed them, and the position of now;
-    /// without one, only that. `None`: this store has no feed, because all changes are made here.
+    /// Which tokens, accounts and lives changed after a position, whoever changed them, and the
+    /// position of now; without one, only that. `None`: this store has no feed, because all changes
+    /// are made here.
     fn changes(&self, since: Option<FeedPosition>) -> Stored<'_, Option<FeedPage>>;
     /// Removes changes that are older than [`CHANGES_KEPT`].
     fn remove_old_changes(&self) -> Stored<'_, ()>;
 
-    /// Gives the node `holder` a number from 0 to 1,023: the one that was unseen for the longest time. `None`: this
-    /// store serves one node.
+    /// Gives the node `holder` a number from 0 to 1,023: the one that was unseen for the longest
+    /// time. `None`: this store serves one node.
     fn take_node_number(&self, holder: String) -> Stored<'_, Option<i64>>;
     /// Says that the number is in use. False: another node has taken it meanwhile.
     fn keep_node_number(&self, number: i64, holder: String) -> Stored<'_, bool>;
@@ -267,45 +288,63 @@ pub trait Store: Send + Sync {
     /// How many lives of this user have not ended.
     fn not_ended_lives_count(&self, owner: UserId) -> Stored<'_, i64>;
     fn live(&self, id: LiveId) -> Stored<'_, Option<LiveRow>>;
-    /// The state of these lives that rooms hold, in no order. Unknown lives, and those whose status is none of
-    /// ours, are left out. Ask for a few hundred at most.
+    /// The state of these lives that rooms hold, in no order. Unknown lives, and those whose status
+    /// is none of ours, are left out. Ask for a few hundred at most.
     fn live_states(&self, ids: Vec<LiveId>) -> Stored<'_, Vec<LiveState>>;
     /// Page `page` (from 1) of `per_page` lives in id order.
     fn lives(&self, page: u32, per_page: u32) -> Stored<'_, Vec<LiveRow>>;
 
     /// The whole catalogue in id order.
     fn gifts(&self) -> Stored<'_, Vec<GiftRow>>;
-    fn create_gift(&self, name: String, image: String, price: Coins, at: Timestamp) -> Stored<'_, GiftRow>;
+    fn create_gift(
+        &self,
+        name: String,
+        image: String,
+        price: Coins,
+        at: Timestamp,
+    ) -> Stored<'_, GiftRow>;
 
     /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
     /// the newest `max` of them. Removed ones too.
-    fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>>;
+    fn recent_comments(
+        &self,
+        live_id: LiveId,
+        since: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<Comment>>;
 
-    /// The newest `max` comments of a live, newest first, of those shown before the comment `before`, whether
-    /// that one is removed or not. Removed ones are left out.
-    fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>>;
-    /// The highest id of all comments, of whatever live, removed or not, or the highest key under which one
-    /// was shown later: the next id must come after both.
+    /// The newest `max` comments of a live, newest first, of those shown before the comment
+    /// `before`, whether that one is removed or not. Removed ones are left out.
+    fn comments(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<Comment>>;
+    /// The highest id of all comments, of whatever live, removed or not, or the highest key under
+    /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
-    /// Makes the change of an action, if it makes one, and adds its row to the audit; once per `request_id`. It
-    /// does not ask who may do it.
+    /// Makes the change of an action, if it makes one, and adds its row to the audit; once per
+    /// `request_id`. It does not ask who may do it.
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed>;
     /// Adds a row to the audit for an attempt that was refused; `code`: the word for why.
     fn record_refusal(&self, record: ActionRecord, code: &'static str) -> Stored<'_, ActionId>;
-    /// Actions done at `until` or before whose entry is not known to be in the log of its room, the oldest `max`. An
-    /// entry about the status of a live says what that is now.
+    /// Actions done at `until` or before whose entry is not known to be in the log of its room, the
+    /// oldest `max`. An entry about the status of a live says what that is now.
     fn pending_actions(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<PendingAction>>;
     /// The logs of their rooms have the entries of these actions.
     fn actions_logged(&self, ids: Vec<ActionId>) -> Stored<'_, ()>;
 
-    /// Makes a batch durable in one transaction and answers each write, in order. Writes take effect as if done
-    /// one after the other. Left out are writes that need a row which another transaction locks for longer than a
-    /// commit takes, and those after them in their sequence: they are [`Attempt::Blocked`]. `Err` means that
-    /// nothing of the batch is known to be durable; committing it again is safe, since gifts are idempotent by
-    /// `request_id`, comments by id and views by user.
+    /// Makes a batch durable in one transaction and answers each write, in order. Writes take
+    /// effect as if done one after the other. Left out are writes that need a row which another
+    /// transaction locks for longer than a commit takes, and those after them in their sequence:
+    /// they are [`Attempt::Blocked`]. `Err` means that nothing of the batch is known to be durable;
+    /// committing it again is safe, since gifts are idempotent by `request_id`, comments by id and
+    /// views by user.
     fn commit_skip_locked(&self, batch: Vec<Write>) -> Stored<'_, Vec<Attempt>>;
-    /// Whether several commits can be under way at once. If so, a locked row does not make others wait.
+    /// Whether several commits can be under way at once. If so, a locked row does not make others
+    /// wait.
     fn supports_concurrent_commits(&self) -> bool;
 
     /// Grants or takes coins, once per `request_id`.

@@ -1,8 +1,8 @@
 //! The store to grow into: PostgreSQL, for several nodes on one set of books.
 //!
-//! A database that lives ends by itself what takes too long ([`StoreOptions`]). One that stands still
-//! or is cut off does not even say that, and its connections look well; so each call has a time limit
-//! on this side too ([`limits`]).
+//! A database that lives ends by itself what takes too long ([`StoreOptions`]). One that stands
+//! still or is cut off does not even say that, and its connections look well; so each call has a
+//! time limit on this side too ([`limits`]).
 
 mod batch;
 mod changes;
@@ -13,7 +13,10 @@ mod pool;
 mod statement;
 mod tasks;
 
-#[expect(clippy::duplicate_mod, reason = "the same source for each database is the point of it")]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "the same source for each database is the point of it"
+)]
 #[path = "queries/mod.rs"]
 mod queries;
 
@@ -44,9 +47,10 @@ use crate::tls::Authorities;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
-/// A transaction with an id of its own writes its commit to the log, and waits for the disk. A read-only database
-/// gives such ids too; it refuses the update.
-const WRITE_NOTHING_NEW: &str = "WITH unchanged AS (UPDATE users SET id = id WHERE false) SELECT pg_current_xact_id()";
+/// A transaction with an id of its own writes its commit to the log, and waits for the disk. A
+/// read-only database gives such ids too; it refuses the update.
+const WRITE_NOTHING_NEW: &str =
+    "WITH unchanged AS (UPDATE users SET id = id WHERE false) SELECT pg_current_xact_id()";
 
 /// Rows are locked one by one.
 const CONCURRENT_COMMITS: bool = true;
@@ -60,12 +64,12 @@ const MIGRATION_MS: u32 = 60_000;
 /// An audit reads everything; it must not hold back the removal of old row versions for ever.
 const AUDIT_MS: u32 = 600_000;
 
-/// Connections that commit batches and do nothing else: one for each of two lanes of writes, and one for blocked
-/// writes. So other work, an audit for instance, does not delay a commit.
+/// Connections that commit batches and do nothing else: one for each of two lanes of writes, and
+/// one for blocked writes. So other work, an audit for instance, does not delay a commit.
 const COMMITS_AT_ONCE: u32 = 3;
 
-/// How long a batch waits for locked rows before it goes on without them. Other nodes lock rows for the time of
-/// a commit; only a transaction that takes far longer is not waited for.
+/// How long a batch waits for locked rows before it goes on without them. Other nodes lock rows for
+/// the time of a commit; only a transaction that takes far longer is not waited for.
 const BRIEFLY_MS: u32 = 200;
 
 /// Every statement of a batch finds rows by their keys, in tables of any size. Planned once, and by
@@ -114,7 +118,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Whether this is an address of a database. `Err`: what is expected instead, without the address.
+    /// Whether this is an address of a database. `Err`: what is expected instead, without the
+    /// address.
     pub fn check_url(url: &str) -> Result<(), String> {
         match Connector::parse(url, &Authorities::default()) {
             Ok(_) => Ok(()),
@@ -126,7 +131,8 @@ impl PostgresStore {
 
     /// Whether connections to this address use TLS.
     pub(super) fn is_encrypted(url: &str) -> bool {
-        Connector::parse(url, &Authorities::default()).is_ok_and(|connector| connector.is_encrypted())
+        Connector::parse(url, &Authorities::default())
+            .is_ok_and(|connector| connector.is_encrypted())
     }
 
     /// Connects and runs the migrations the database lacks. Of several nodes that
@@ -142,14 +148,29 @@ impl PostgresStore {
             migrated.map_err(|_| StoreError::Fault("migrating the store panicked".into()))??;
 
             let is_writable = Arc::new(AtomicBool::new(true));
-            let build = |kind, more| ConnPool::build(&connector, &options, limits, kind, is_writable.clone(), more);
+            let build = |kind, more| {
+                ConnPool::build(
+                    &connector,
+                    &options,
+                    limits,
+                    kind,
+                    is_writable.clone(),
+                    more,
+                )
+            };
             let commits = build((PoolPurpose::Commits, COMMITS_AT_ONCE), BY_KEY).await?;
             let pool = build((PoolPurpose::Requests, options.connections_max.max(1)), "").await?;
             let feed = build((PoolPurpose::Requests, 1), "").await?;
             Ok((pool, commits, feed))
         };
         let (pool, commits, feed) = tasks.run(make_pools).await?;
-        let store = Self { pool, commits, feed, tasks, limits };
+        let store = Self {
+            pool,
+            commits,
+            feed,
+            tasks,
+            limits,
+        };
         store.fill_skeletons().await?;
         Ok(store)
     }
@@ -204,11 +225,16 @@ impl PostgresStore {
         self.tasks.run(async move {
             let mut conn = pool.get().await?;
             let whole = batch.clone();
-            let done = perform_within(limits, &mut conn, Access::Brief, |conn| commit_batch(conn, whole).boxed()).await;
+            let done = perform_within(limits, &mut conn, Access::Brief, |conn| {
+                commit_batch(conn, whole).boxed()
+            })
+            .await;
             match done {
                 Err(error) if is_lock_timeout(&error) => {
-                    perform_within(limits, &mut conn, Access::Write, |conn| commit_skip_locked(conn, batch).boxed())
-                        .await
+                    perform_within(limits, &mut conn, Access::Write, |conn| {
+                        commit_skip_locked(conn, batch).boxed()
+                    })
+                    .await
                 }
                 outcomes => Ok(outcomes?.into_iter().map(Attempt::Done).collect()),
             }
@@ -224,29 +250,40 @@ fn migrate(conn: Conn) -> Result<(), StoreError> {
          SELECT pg_advisory_lock({MIGRATION_LOCK})"
     );
     SimpleConnection::batch_execute(&mut conn, &lock)?;
-    conn.run_pending_migrations(MIGRATIONS).map_err(|error| migration_error(&*error))?;
+    conn.run_pending_migrations(MIGRATIONS)
+        .map_err(|error| migration_error(&*error))?;
     Ok(())
 }
 
-/// Performs a call that fails when the database is silent for too long. A connection that turned out useless is
-/// not lent again.
-async fn perform_within<T, F>(limits: Limits, conn: &mut Conn, access: Access, query: F) -> Result<T, StoreError>
+/// Performs a call that fails when the database is silent for too long. A connection that turned
+/// out useless is not lent again.
+async fn perform_within<T, F>(
+    limits: Limits,
+    conn: &mut Conn,
+    access: Access,
+    query: F,
+) -> Result<T, StoreError>
 where
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>>,
 {
     let limit = limits.call(access);
     let result = match timeout(limit, perform(conn, access, query)).await {
         Ok(result) => result,
-        // The statements that were sent may still run, and their answers may still come, perhaps in the middle of
-        // a transaction.
-        Err(_) => Err(StoreError::Unavailable(format!("no answer for {} s", limit.as_secs()))),
+        // The statements that were sent may still run, and their answers may still come, perhaps in
+        // the middle of a transaction.
+        Err(_) => Err(StoreError::Unavailable(format!(
+            "no answer for {} s",
+            limit.as_secs()
+        ))),
     };
-    // The server is going down, became a standby or full, or a pooler put another one behind the connection: a new
-    // one may reach a server that works. A lock that somebody holds says nothing about the connection.
+    // The server is going down, became a standby or full, or a pooler put another one behind the
+    // connection: a new one may reach a server that works. A lock that somebody holds says nothing
+    // about the connection.
     if let Err(error @ StoreError::Unavailable(_)) = &result
         && !is_lock_timeout(error)
     {
-        <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
+        <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(conn)
+            .set_in_error();
     }
     result
 }
@@ -257,7 +294,9 @@ where
 {
     type Transaction = <Conn as AsyncConnection>::TransactionManager;
 
-    let Some(begin) = access.begin() else { return query(conn).await };
+    let Some(begin) = access.begin() else {
+        return query(conn).await;
+    };
     Transaction::begin_transaction_sql(conn, &begin).await?;
     match query(conn).await {
         Ok(value) => {
@@ -275,15 +314,33 @@ where
 
 /// The balance of a user, which nobody else changes before this transaction ends.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::coin).for_no_key_update().get_result(conn).await.optional()?)
+    Ok(users::table
+        .find(user.get())
+        .select(users::coin)
+        .for_no_key_update()
+        .get_result(conn)
+        .await
+        .optional()?)
 }
 
 /// The status of a live, which nobody else changes before this transaction ends.
 async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16>, StoreError> {
-    Ok(lives::table.find(live_id.get()).select(lives::status).for_no_key_update().get_result(conn).await.optional()?)
+    Ok(lives::table
+        .find(live_id.get())
+        .select(lives::status)
+        .for_no_key_update()
+        .get_result(conn)
+        .await
+        .optional()?)
 }
 
 /// The status of an account, which nobody else changes before this transaction ends.
 async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::status).for_no_key_update().get_result(conn).await.optional()?)
+    Ok(users::table
+        .find(user.get())
+        .select(users::status)
+        .for_no_key_update()
+        .get_result(conn)
+        .await
+        .optional()?)
 }

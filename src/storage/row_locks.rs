@@ -1,8 +1,8 @@
-//! The rows that a write locks, and which writes of a batch are blocked when another transaction has locked
-//! a row.
+//! The rows that a write locks, and which writes of a batch are blocked when another transaction
+//! has locked a row.
 //!
-//! In PostgreSQL another node locks a row for as long as a commit takes, an operator for as long as a terminal
-//! stays open. Only the writes that need the row wait for it.
+//! In PostgreSQL another node locks a row for as long as a commit takes, an operator for as long as
+//! a terminal stays open. Only the writes that need the row wait for it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,8 +22,8 @@ pub enum RowLock {
     Gift(GiftId),
 }
 
-/// Gifts of one giver, which take effect in the order in which they were submitted. Views have no order, and
-/// comments never wait for a row, so nothing can overtake them.
+/// Gifts of one giver, which take effect in the order in which they were submitted. Views have no
+/// order, and comments never wait for a row, so nothing can overtake them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sequence(UserId);
 
@@ -31,7 +31,8 @@ pub struct Sequence(UserId);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
     Done(WriteOutcome),
-    /// Not done: the write needs this row, which is locked, or follows a write of its sequence that does.
+    /// Not done: the write needs this row, which is locked, or follows a write of its sequence that
+    /// does.
     Blocked(RowLock),
 }
 
@@ -46,7 +47,11 @@ impl Write {
                 Some(RowLock::Total(order.live_id)),
                 Some(RowLock::Gift(order.gift.id)),
             ],
-            Self::View { live_id, user_id } => [Some(RowLock::User(*user_id)), Some(RowLock::Total(*live_id)), None],
+            Self::View { live_id, user_id } => [
+                Some(RowLock::User(*user_id)),
+                Some(RowLock::Total(*live_id)),
+                None,
+            ],
         };
         rows.into_iter().flatten()
     }
@@ -60,8 +65,8 @@ impl Write {
     }
 }
 
-/// For each write of a batch the locked row that blocks it, if any: a row of its own, or the row that blocks
-/// an earlier write of its sequence.
+/// For each write of a batch the locked row that blocks it, if any: a row of its own, or the row
+/// that blocks an earlier write of its sequence.
 pub(super) fn blocking_rows(batch: &[Write], locked: &HashSet<RowLock>) -> Vec<Option<RowLock>> {
     let mut blocked_sequences: HashMap<Sequence, RowLock> = HashMap::new();
     let blocking_row = |write: &Write| {
@@ -90,10 +95,19 @@ mod tests {
     }
 
     fn gift(giver: i64, into: i64) -> Write {
-        let gift = Gift { id: GiftId::FIRST, name: "rose".into(), image: "/r".into(), price: Coins::new(1) };
+        let gift = Gift {
+            id: GiftId::FIRST,
+            name: "rose".into(),
+            image: "/r".into(),
+            price: Coins::new(1),
+        };
         Write::Gift(Arc::new(GiftOrder {
             live_id: live(into),
-            giver: Arc::new(Profile { id: user(giver), name: "name".into(), avatar: None }),
+            giver: Arc::new(Profile {
+                id: user(giver),
+                name: "name".into(),
+                avatar: None,
+            }),
             gift: Arc::new(gift),
             count: GiftCount::ONE,
             request_id: RequestId::parse("request").unwrap(),
@@ -103,11 +117,27 @@ mod tests {
 
     #[test]
     fn only_writes_that_need_a_locked_row_are_blocked_and_later_gifts_of_their_giver() {
-        let view = Write::View { live_id: live(1), user_id: user(1) };
-        let batch = [gift(1, 2), gift(1, 1), gift(2, 2), gift(1, 2), view, gift(3, 3)];
+        let view = Write::View {
+            live_id: live(1),
+            user_id: user(1),
+        };
+        let batch = [
+            gift(1, 2),
+            gift(1, 1),
+            gift(2, 2),
+            gift(1, 2),
+            view,
+            gift(3, 3),
+        ];
         let locked = HashSet::from([RowLock::Total(live(1)), RowLock::Balance(user(3))]);
-        let (one, three) = (Some(RowLock::Total(live(1))), Some(RowLock::Balance(user(3))));
-        assert_eq!(blocking_rows(&batch, &locked), [None, one, None, one, one, three]);
+        let (one, three) = (
+            Some(RowLock::Total(live(1))),
+            Some(RowLock::Balance(user(3))),
+        );
+        assert_eq!(
+            blocking_rows(&batch, &locked),
+            [None, one, None, one, one, three]
+        );
         assert_eq!(blocking_rows(&batch, &HashSet::new()), [None; 6]);
     }
 }

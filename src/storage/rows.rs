@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use super::schema::{gifts, lives, users};
 use super::{Credentials, GiftRow, LiveRow, StoreError, User};
 use crate::domain::{
-    Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus, Profile, RequestId, Timestamp,
-    UserId,
+    Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus, Profile,
+    RequestId, Timestamp, UserId,
 };
 
 /// `users.status` of an account that may act; 0 is a disabled one.
@@ -42,7 +42,8 @@ impl TryFrom<UserRecord> for Credentials {
 
     fn try_from(row: UserRecord) -> Result<Self, StoreError> {
         let user = User {
-            id: UserId::new(row.id).ok_or_else(|| impossible("users", row.id, "id is not positive"))?,
+            id: UserId::new(row.id)
+                .ok_or_else(|| impossible("users", row.id, "id is not positive"))?,
             username: row.username,
             nickname: row.nickname,
             avatar: row.avatar,
@@ -51,7 +52,10 @@ impl TryFrom<UserRecord> for Credentials {
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
         };
-        Ok(Self { user, password_hash: row.password_hash })
+        Ok(Self {
+            user,
+            password_hash: row.password_hash,
+        })
     }
 }
 
@@ -86,7 +90,8 @@ impl TryFrom<LiveRecord> for LiveRow {
         let live = Live {
             id: LiveId::new(row.id).ok_or_else(|| impossible("id is not positive"))?,
             owner: UserId::new(row.user_id).ok_or_else(|| impossible("user_id is not positive"))?,
-            status: LiveStatus::from_code(row.status).ok_or_else(|| impossible("status is unknown"))?,
+            status: LiveStatus::from_code(row.status)
+                .ok_or_else(|| impossible("status is unknown"))?,
             title: row.title,
             coin: Coins::new(row.coin),
             look_count: row.look_count,
@@ -116,9 +121,15 @@ impl TryFrom<GiftRecord> for GiftRow {
     type Error = StoreError;
 
     fn try_from(row: GiftRecord) -> Result<Self, StoreError> {
-        let id = GiftId::new(row.id).ok_or_else(|| impossible("gifts", row.id, "id is not positive"))?;
+        let id =
+            GiftId::new(row.id).ok_or_else(|| impossible("gifts", row.id, "id is not positive"))?;
         Ok(Self {
-            gift: Gift { id, name: row.name, image: row.image, price: Coins::new(row.coin) },
+            gift: Gift {
+                id,
+                name: row.name,
+                image: row.image,
+                price: Coins::new(row.coin),
+            },
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
         })
@@ -151,7 +162,9 @@ impl TryFrom<CommentRecord> for Comment {
     fn try_from(row: CommentRecord) -> Result<Self, StoreError> {
         let impossible = |what| impossible("comments", row.id, what);
         let request_id = match &row.request_id {
-            Some(text) => Some(RequestId::parse(text).ok_or_else(|| impossible("request_id is malformed"))?),
+            Some(text) => {
+                Some(RequestId::parse(text).ok_or_else(|| impossible("request_id is malformed"))?)
+            }
             None => None,
         };
         let author = Profile {
@@ -161,10 +174,12 @@ impl TryFrom<CommentRecord> for Comment {
         };
         Ok(Self {
             id: CommentId::new(row.id).ok_or_else(|| impossible("id is not positive"))?,
-            live_id: LiveId::new(row.live_id).ok_or_else(|| impossible("live_id is not positive"))?,
+            live_id: LiveId::new(row.live_id)
+                .ok_or_else(|| impossible("live_id is not positive"))?,
             author: Arc::new(author),
             // The limit was checked when it was posted and may have been another one then.
-            text: CommentText::parse(&row.content, usize::MAX).map_err(|_| impossible("content is empty"))?,
+            text: CommentText::parse(&row.content, usize::MAX)
+                .map_err(|_| impossible("content is empty"))?,
             request_id,
             at: Timestamp(row.created_at),
         })

@@ -7,7 +7,10 @@
 mod batch;
 mod worker;
 
-#[expect(clippy::duplicate_mod, reason = "the same source for each database is the point of it")]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "the same source for each database is the point of it"
+)]
 #[path = "queries/mod.rs"]
 mod queries;
 
@@ -112,7 +115,9 @@ impl SqliteStore {
                 let _ = opened_tx.send(Self::open_blocking(&path, &options));
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
-        let store = opened.await.map_err(|_| StoreError::Fault("opening the store panicked".into()))??;
+        let store = opened
+            .await
+            .map_err(|_| StoreError::Fault("opening the store panicked".into()))??;
         store.fill_skeletons().await?;
         Ok(store)
     }
@@ -124,10 +129,16 @@ impl SqliteStore {
         migrate(&url, wait_ms)?;
 
         let writer_url = url.clone();
-        let writer = Worker::start("store-writer", 1, options.queue_max, move || connect(&writer_url, wait_ms, false))?;
+        let writer = Worker::start("store-writer", 1, options.queue_max, move || {
+            connect(&writer_url, wait_ms, false)
+        })?;
         let readers_count = options.connections_max.max(1);
-        let readers =
-            Worker::start("store-reader", readers_count, options.queue_max, move || connect(&url, wait_ms, true))?;
+        let readers = Worker::start(
+            "store-reader",
+            readers_count,
+            options.queue_max,
+            move || connect(&url, wait_ms, true),
+        )?;
         Ok(Self { readers, writer })
     }
 
@@ -144,7 +155,8 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.readers.run(JobPriority::InOrder, Access::Snapshot, query)
+        self.readers
+            .run(JobPriority::InOrder, Access::Snapshot, query)
     }
 
     fn write<T, F>(&self, query: F) -> Stored<'static, T>
@@ -189,15 +201,22 @@ impl SqliteStore {
 
 /// diesel takes a text; a leading `./` keeps a name such as `file:x` a name.
 fn file_url(path: &Path) -> Result<String, StoreError> {
-    let path = if path.is_absolute() { path.to_owned() } else { PathBuf::from(".").join(path) };
-    path.into_os_string().into_string().map_err(|_| StoreError::Fault("the path of the database is not UTF-8".into()))
+    let path = if path.is_absolute() {
+        path.to_owned()
+    } else {
+        PathBuf::from(".").join(path)
+    };
+    path.into_os_string()
+        .into_string()
+        .map_err(|_| StoreError::Fault("the path of the database is not UTF-8".into()))
 }
 
 /// Converts a new file to WAL and runs the migrations, each process in its turn.
 fn migrate(url: &str, wait_ms: u32) -> Result<(), StoreError> {
     let mut conn = establish(url, wait_ms)?;
     conn.immediate_transaction(|conn| {
-        conn.run_pending_migrations(MIGRATIONS).map_err(|error| migration_error(&*error))?;
+        conn.run_pending_migrations(MIGRATIONS)
+            .map_err(|error| migration_error(&*error))?;
         Ok(())
     })
 }
@@ -215,7 +234,9 @@ fn establish(url: &str, wait_ms: u32) -> Result<SqliteConnection, StoreError> {
                         PRAGMA journal_size_limit = 67108864; PRAGMA recursive_triggers = ON";
         match conn.batch_execute(settings).map_err(StoreError::from) {
             Ok(()) => return Ok(conn),
-            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(OPEN_RETRY),
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {
+                std::thread::sleep(OPEN_RETRY)
+            }
             Err(error) => return Err(error),
         }
     }
@@ -235,8 +256,11 @@ where
 {
     type Transaction = <Conn as AsyncConnection>::TransactionManager;
 
-    let Some(begin) = access.begin() else { return query(conn).await };
-    conn.spawn_blocking(move |conn| AnsiTransactionManager::begin_transaction_sql(conn, begin)).await?;
+    let Some(begin) = access.begin() else {
+        return query(conn).await;
+    };
+    conn.spawn_blocking(move |conn| AnsiTransactionManager::begin_transaction_sql(conn, begin))
+        .await?;
     match query(conn).await {
         Ok(value) => {
             Transaction::commit_transaction(conn).await?;
@@ -251,40 +275,69 @@ where
     }
 }
 
-/// Creates what is missing of the folder and the file, for their owner alone. SQLite gives the files beside
-/// it (`-wal`, `-shm`) the mode of the file itself. What exists keeps its mode, since an operator may have
-/// chosen it: a group that makes backups, say. A file that others may read is worth a warning.
+/// Creates what is missing of the folder and the file, for their owner alone. SQLite gives the
+/// files beside it (`-wal`, `-shm`) the mode of the file itself. What exists keeps its mode, since
+/// an operator may have chosen it: a group that makes backups, say. A file that others may read is
+/// worth a warning.
 fn create_private(path: &Path) -> Result<(), StoreError> {
-    let cannot =
-        |what: &Path, error: io::Error| StoreError::Unavailable(format!("cannot create {}: {error}", what.display()));
+    let cannot = |what: &Path, error: io::Error| {
+        StoreError::Unavailable(format!("cannot create {}: {error}", what.display()))
+    };
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, error))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| cannot(folder, error))?;
     }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(cannot(path, error)),
     }
     let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
     if mode & 0o077 != 0 {
-        warn!("database open to other accounts of this machine: file={} mode={mode:o}", path.display());
+        warn!(
+            "database open to other accounts of this machine: file={} mode={mode:o}",
+            path.display()
+        );
     }
     Ok(())
 }
 
 /// The balance of a user. There is nothing to lock: the transaction holds the write lock.
 async fn lock_user_coin(conn: &mut Conn, user: UserId) -> Result<Option<i64>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::coin).get_result(conn).await.optional()?)
+    Ok(users::table
+        .find(user.get())
+        .select(users::coin)
+        .get_result(conn)
+        .await
+        .optional()?)
 }
 
 /// The status of a live, which nobody else changes before this transaction ends.
 async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16>, StoreError> {
-    Ok(lives::table.find(live_id.get()).select(lives::status).get_result(conn).await.optional()?)
+    Ok(lives::table
+        .find(live_id.get())
+        .select(lives::status)
+        .get_result(conn)
+        .await
+        .optional()?)
 }
 
 /// The status of an account, which nobody else changes before this transaction ends.
 async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, StoreError> {
-    Ok(users::table.find(user.get()).select(users::status).get_result(conn).await.optional()?)
+    Ok(users::table
+        .find(user.get())
+        .select(users::status)
+        .get_result(conn)
+        .await
+        .optional()?)
 }
 
 #[cfg(test)]
@@ -294,18 +347,34 @@ mod tests {
     use crate::storage::{Store, User};
 
     async fn open_in(dir: &tempfile::TempDir) -> SqliteStore {
-        SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default()).await.unwrap()
+        SqliteStore::open(&dir.path().join("liveroom.db"), StoreOptions::default())
+            .await
+            .unwrap()
     }
 
     async fn add_user(store: &SqliteStore, number: usize) -> Result<Option<User>, StoreError> {
-        store.create_user(format!("user{number}"), Some("n".repeat(10_000)), "hash".into(), Timestamp(0)).await
+        store
+            .create_user(
+                format!("user{number}"),
+                Some("n".repeat(10_000)),
+                "hash".into(),
+                Timestamp(0),
+            )
+            .await
     }
 
     async fn set_pages_max(store: &SqliteStore, pages_max: u32) {
         let pragma = format!("PRAGMA max_page_count = {pages_max}");
-        let set = store.writer.run(JobPriority::InOrder, Access::Read, move |conn| {
-            async move { Ok(conn.spawn_blocking(move |conn| conn.batch_execute(&pragma)).await?) }.boxed()
-        });
+        let set = store
+            .writer
+            .run(JobPriority::InOrder, Access::Read, move |conn| {
+                async move {
+                    Ok(conn
+                        .spawn_blocking(move |conn| conn.batch_execute(&pragma))
+                        .await?)
+                }
+                .boxed()
+            });
         set.await.unwrap();
     }
 
@@ -326,12 +395,23 @@ mod tests {
         set_pages_max(&store, 1_000_000).await;
         assert!(add_user(&store, stored).await.unwrap().is_some());
         for number in 0..=stored {
-            assert!(store.credentials(format!("user{number}")).await.unwrap().is_some(), "user{number}");
+            assert!(
+                store
+                    .credentials(format!("user{number}"))
+                    .await
+                    .unwrap()
+                    .is_some(),
+                "user{number}"
+            );
         }
     }
 
     fn mode_of(path: &Path) -> u32 {
-        fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o777
+        fs::metadata(path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            .permissions()
+            .mode()
+            & 0o777
     }
 
     #[tokio::test]
@@ -340,11 +420,22 @@ mod tests {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
         let file = inner.join("liveroom.db");
-        let store = SqliteStore::open(&file, StoreOptions::default()).await.unwrap();
+        let store = SqliteStore::open(&file, StoreOptions::default())
+            .await
+            .unwrap();
         add_user(&store, 1).await.unwrap();
-        assert_eq!([&outer, &inner].map(|folder| mode_of(folder)), [0o700, 0o700]);
-        let files: Vec<_> = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(files.iter().any(|file| file.ends_with("liveroom.db-wal")), "{files:?}");
+        assert_eq!(
+            [&outer, &inner].map(|folder| mode_of(folder)),
+            [0o700, 0o700]
+        );
+        let files: Vec<_> = fs::read_dir(&inner)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert!(
+            files.iter().any(|file| file.ends_with("liveroom.db-wal")),
+            "{files:?}"
+        );
         for file in &files {
             assert_eq!(mode_of(file), 0o600, "{}", file.display());
         }
@@ -352,7 +443,9 @@ mod tests {
         drop(store);
 
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let store = SqliteStore::open(&file, StoreOptions::default()).await.unwrap();
+        let store = SqliteStore::open(&file, StoreOptions::default())
+            .await
+            .unwrap();
         assert!(store.credentials("user1".into()).await.unwrap().is_some());
         assert_eq!(mode_of(&file), 0o640);
     }

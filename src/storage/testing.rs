@@ -13,7 +13,9 @@ pub struct WriteLock(SqliteConnection);
 impl WriteLock {
     pub fn take(path: &Path) -> Self {
         let mut connection = SqliteConnection::establish(&path.display().to_string()).unwrap();
-        connection.batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE").unwrap();
+        connection
+            .batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE")
+            .unwrap();
         Self(connection)
     }
 

@@ -1,4 +1,5 @@
-//! Bodies of POSTs while they arrive: how many bytes of them are held, and how slowly they may come.
+//! Bodies of POSTs while they arrive: how many bytes of them are held, and how slowly they may
+//! come.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::client_address::{SITE_FACTOR, site_key};
 use crate::config::Config;
 
-/// This much of each body counts against no budget: whoever uses a budget up keeps nobody's commands out.
-/// There are as many bodies as sessions at most.
+/// This much of each body counts against no budget: whoever uses a budget up keeps nobody's
+/// commands out. There are as many bodies as sessions at most.
 const UNCOUNTED_BYTES: usize = 4_096;
 
 /// A body may be late by this much, ...
@@ -50,7 +51,10 @@ pub(super) struct Bodies {
 
 impl Bodies {
     pub(super) fn new(config: Arc<Config>) -> Arc<Self> {
-        Arc::new(Self { config, held: Mutex::default() })
+        Arc::new(Self {
+            config,
+            held: Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HeldBytes> {
@@ -70,7 +74,11 @@ impl Bodies {
             return Err(BodyFault::TooBig);
         }
         let began = Instant::now();
-        let mut share = Share { bodies: self.clone(), address, bytes: 0 };
+        let mut share = Share {
+            bodies: self.clone(),
+            address,
+            bytes: 0,
+        };
         let mut body = BytesMut::new();
         loop {
             let due = began + GRACE + Duration::from_millis(body.len() as u64 * 1_000 / RATE_MIN);
@@ -83,7 +91,12 @@ impl Bodies {
                     body.extend_from_slice(&chunk);
                 }
                 Ok(Some(Err(_))) => return Err(BodyFault::Broken),
-                Ok(None) => return Ok(PollBody { bytes: body.freeze(), _share: share }),
+                Ok(None) => {
+                    return Ok(PollBody {
+                        bytes: body.freeze(),
+                        _share: share,
+                    });
+                }
                 Err(_) => return Err(BodyFault::TooSlow),
             }
         }
@@ -115,10 +128,13 @@ impl Share {
             return Ok(());
         }
         let limits = &self.bodies.config.limits;
-        let site_bytes_max = limits.body_bytes_per_address.saturating_mul(SITE_FACTOR as usize);
+        let site_bytes_max = limits
+            .body_bytes_per_address
+            .saturating_mul(SITE_FACTOR as usize);
         let site = site_key(self.address);
         let mut held = self.bodies.lock();
-        let of = |map: &HashMap<IpAddr, usize>, key: IpAddr| map.get(&key).copied().unwrap_or_default();
+        let of =
+            |map: &HashMap<IpAddr, usize>, key: IpAddr| map.get(&key).copied().unwrap_or_default();
         let has_room = held.node + more <= limits.body_bytes
             && of(&held.by_address, self.address) + more <= limits.body_bytes_per_address
             && site.is_none_or(|site| of(&held.by_site, site) + more <= site_bytes_max);
@@ -172,7 +188,11 @@ mod tests {
 
     /// A body of which so many bytes count.
     fn hold(bodies: &Arc<Bodies>, address: IpAddr, counted: usize) -> Result<Share, BodyFault> {
-        let mut share = Share { bodies: bodies.clone(), address, bytes: 0 };
+        let mut share = Share {
+            bodies: bodies.clone(),
+            address,
+            bytes: 0,
+        };
         share.grow_to(counted + UNCOUNTED_BYTES).map(|()| share)
     }
 
@@ -188,8 +208,15 @@ mod tests {
         assert!(hold(&bodies, one, 0).is_ok() && hold(&bodies, other, 20_000).is_ok());
         drop(held);
         let mut share = hold(&bodies, one, 10_000).unwrap();
-        assert_eq!(share.grow_to(25_000 + UNCOUNTED_BYTES), Err(BodyFault::NoRoom));
-        assert_eq!(share.grow_to(20_000 + UNCOUNTED_BYTES), Ok(()), "what is refused is not counted");
+        assert_eq!(
+            share.grow_to(25_000 + UNCOUNTED_BYTES),
+            Err(BodyFault::NoRoom)
+        );
+        assert_eq!(
+            share.grow_to(20_000 + UNCOUNTED_BYTES),
+            Ok(()),
+            "what is refused is not counted"
+        );
         drop(share);
         let held = bodies.lock();
         assert_eq!((held.node, held.by_address.len()), (0, 0));
@@ -199,12 +226,20 @@ mod tests {
     fn a_site_has_sixteen_times_the_budget_and_the_node_has_one_too() {
         let bodies = bodies();
         let of_site = |site| -> Vec<Share> {
-            (0..100).filter_map(|network| hold(&bodies, ipv6(site, network), 20_000).ok()).collect()
+            (0..100)
+                .filter_map(|network| hold(&bodies, ipv6(site, network), 20_000).ok())
+                .collect()
         };
         let held: Vec<Vec<Share>> = (0..4).map(of_site).collect();
-        assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 16, 2]);
+        assert_eq!(
+            held.iter().map(Vec::len).collect::<Vec<_>>(),
+            [16, 16, 16, 2]
+        );
         drop(held);
         let held = bodies.lock();
-        assert_eq!((held.node, held.by_address.len(), held.by_site.len()), (0, 0, 0));
+        assert_eq!(
+            (held.node, held.by_address.len(), held.by_site.len()),
+            (0, 0, 0)
+        );
     }
 }

@@ -23,8 +23,8 @@ use crate::outbox::{Outbox, Packet};
 use crate::protocol::EngineVersion;
 use crate::protocol::engineio::{EngineError, Handshake, open_packet};
 
-/// The parameters of Engine.IO in a query. Of a parameter that is repeated the last counts, and an empty sid is
-/// none, as with engine.io.
+/// The parameters of Engine.IO in a query. Of a parameter that is repeated the last counts, and an
+/// empty sid is none, as with engine.io.
 #[derive(Debug, Default)]
 struct EngineQuery {
     eio: Option<String>,
@@ -38,7 +38,8 @@ impl EngineQuery {
     fn read(head: &RequestHead) -> Self {
         let mut read = Self::default();
         // Parameters always come apart somehow, so this has no errors.
-        let parameters = web::Query::<Vec<(String, String)>>::from_query(head.uri.query().unwrap_or_default());
+        let parameters =
+            web::Query::<Vec<(String, String)>>::from_query(head.uri.query().unwrap_or_default());
         for (name, value) in parameters.map(web::Query::into_inner).unwrap_or_default() {
             match name.as_str() {
                 "EIO" => read.eio = Some(value),
@@ -62,7 +63,11 @@ enum Asked {
 }
 
 impl Asked {
-    fn read(head: &RequestHead, query: &EngineQuery, state: &TransportState) -> Result<Self, EngineError> {
+    fn read(
+        head: &RequestHead,
+        query: &EngineQuery,
+        state: &TransportState,
+    ) -> Result<Self, EngineError> {
         let is_websocket = match query.transport.as_deref() {
             Some("polling") => false,
             Some("websocket") => true,
@@ -73,7 +78,10 @@ impl Asked {
             return Err(EngineError::Forbidden);
         }
         if let Some(sid) = &query.sid {
-            let entry = state.table.get(sid, head, state.client_key(head)).filter(|entry| !entry.is_over());
+            let entry = state
+                .table
+                .get(sid, head, state.client_key(head))
+                .filter(|entry| !entry.is_over());
             let entry = entry.ok_or(EngineError::UnknownSid)?;
             // A session does not change its revision.
             if EngineVersion::from_query(query.eio.as_deref()) != Ok(entry.version) {
@@ -93,7 +101,11 @@ impl Asked {
             return Err(EngineError::BadRequest);
         }
         let version = EngineVersion::from_query(query.eio.as_deref())?;
-        Ok(if is_websocket { Self::OpenWebSocket(version) } else { Self::OpenPolling(version) })
+        Ok(if is_websocket {
+            Self::OpenWebSocket(version)
+        } else {
+            Self::OpenPolling(version)
+        })
     }
 }
 
@@ -103,7 +115,12 @@ pub(super) fn answer_headers(head: &RequestHead, state: &TransportState) -> Head
     // An answer that refuses the version is sent in the newest one.
     let version = EngineVersion::from_query(query.eio.as_deref()).unwrap_or(EngineVersion::V4);
     let mut headers = HeaderMap::new();
-    cors::allow(head, version, &state.config().server.allowed_origins, &mut headers);
+    cors::allow(
+        head,
+        version,
+        &state.config().server.allowed_origins,
+        &mut headers,
+    );
     headers
 }
 
@@ -120,7 +137,9 @@ pub(super) async fn serve(
         cors::preflight(head)
     } else {
         match Asked::read(head, &EngineQuery::read(head), &state) {
-            Ok(Asked::OpenPolling(version)) => open_polling(head, version, &state, &hub.into_inner()),
+            Ok(Asked::OpenPolling(version)) => {
+                open_polling(head, version, &state, &hub.into_inner())
+            }
             Ok(Asked::Poll(entry)) => {
                 // Its body, if a client sends one, is nothing that a poll waits for.
                 drop(payload);
@@ -132,7 +151,9 @@ pub(super) async fn serve(
             Err(error) => refusal(error),
         }
     };
-    headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
+    headers
+        .into_iter()
+        .for_each(|(name, value)| response.headers_mut().append(name, value));
     response
 }
 
@@ -142,11 +163,16 @@ pub(super) enum AskedOfSocket {
     Upgrade(Arc<EngineEntry>),
 }
 
-pub(super) fn ask_websocket(head: &RequestHead, state: &TransportState) -> Result<AskedOfSocket, RefusalResponse> {
+pub(super) fn ask_websocket(
+    head: &RequestHead,
+    state: &TransportState,
+) -> Result<AskedOfSocket, RefusalResponse> {
     match Asked::read(head, &EngineQuery::read(head), state) {
         Ok(Asked::OpenWebSocket(version)) => Ok(AskedOfSocket::Open(version)),
         Ok(Asked::Upgrade(entry)) => Ok(AskedOfSocket::Upgrade(entry)),
-        Ok(Asked::OpenPolling(_) | Asked::Poll(_) | Asked::Post(_)) => Err(Box::new(refusal(EngineError::BadRequest))),
+        Ok(Asked::OpenPolling(_) | Asked::Poll(_) | Asked::Post(_)) => {
+            Err(Box::new(refusal(EngineError::BadRequest)))
+        }
         Err(error) => Err(Box::new(refusal(error))),
     }
 }
@@ -159,9 +185,14 @@ pub(super) fn open_websocket(
     hub: &Arc<WorkerHub>,
 ) -> Result<NextStep, RefusalResponse> {
     match asked {
-        AskedOfSocket::Open(version) => open_session(head, version, state, hub).map(NextStep::Session),
+        AskedOfSocket::Open(version) => {
+            open_session(head, version, state, hub).map(NextStep::Session)
+        }
         AskedOfSocket::Upgrade(entry) => {
-            let probe = Probe::begin(&entry, state.config().engineio.upgrade_timeout_ms.duration());
+            let probe = Probe::begin(
+                &entry,
+                state.config().engineio.upgrade_timeout_ms.duration(),
+            );
             Ok(probe.map_or(NextStep::Nothing, NextStep::Probe))
         }
     }
@@ -169,7 +200,9 @@ pub(super) fn open_websocket(
 
 /// engine.io has no word for a full house; a session it does not allow is forbidden.
 fn full(refused: Refused) -> HttpResponse {
-    overloaded(refused).content_type("application/json").body(EngineError::Forbidden.body())
+    overloaded(refused)
+        .content_type("application/json")
+        .body(EngineError::Forbidden.body())
 }
 
 /// Ids of a new session: its sid, and its name in rooms. Revision 3 has one for both; in revision 4
@@ -183,7 +216,12 @@ fn new_ids(version: EngineVersion) -> (Arc<str>, Arc<str>) {
     (sid, socket_id)
 }
 
-fn opening_packet(version: EngineVersion, sid: &str, upgrade: bool, state: &TransportState) -> String {
+fn opening_packet(
+    version: EngineVersion,
+    sid: &str,
+    upgrade: bool,
+    state: &TransportState,
+) -> String {
     let engineio = &state.config().engineio;
     let handshake = Handshake {
         sid,
@@ -221,7 +259,9 @@ fn open_polling(
     });
     // Before anything else runs on this thread, so before the session could end.
     let owner = Owner::new(version, head, address);
-    let entry = state.table.insert(sid, version, owner, outbox, session, over);
+    let entry = state
+        .table
+        .insert(sid, version, owner, outbox, session, over);
     let packet = opening_packet(version, &entry.sid, true, state);
     polling::answer(&entry, &[packet.as_bytes()])
 }
@@ -232,10 +272,23 @@ fn open_session(
     state: &TransportState,
     hub: &Arc<WorkerHub>,
 ) -> Result<SocketSession, RefusalResponse> {
-    let seat = state.admit(head).map_err(|refused| Box::new(full(refused)))?;
+    let seat = state
+        .admit(head)
+        .map_err(|refused| Box::new(full(refused)))?;
     let (sid, socket_id) = new_ids(version);
     let outbox = Outbox::new(state.outbox_limits());
     // Before the session begins, since it may have something to say at once.
-    outbox.push(Packet::text(&opening_packet(version, &sid, false, state), Priority::Critical));
-    Ok(SocketSession::begin(version.codec(), socket_id, outbox, None, seat, state, hub))
+    outbox.push(Packet::text(
+        &opening_packet(version, &sid, false, state),
+        Priority::Critical,
+    ));
+    Ok(SocketSession::begin(
+        version.codec(),
+        socket_id,
+        outbox,
+        None,
+        seat,
+        state,
+        hub,
+    ))
 }

@@ -19,8 +19,8 @@ pub(super) enum Message {
 }
 
 /// So many fragments cost a peer as much as a message. Each is parsed, whatever it holds: without a
-/// price, fragments of nothing would be a flood that no limiter sees. Clients fragment by buffers of
-/// a kilobyte and more, so the largest message in its usual fragments costs one or two.
+/// price, fragments of nothing would be a flood that no limiter sees. Clients fragment by buffers
+/// of a kilobyte and more, so the largest message in its usual fragments costs one or two.
 pub(super) const FRAGMENTS_PER_MESSAGE: u32 = 64;
 
 /// Room made for one read: a few commands.
@@ -36,8 +36,8 @@ struct Partial {
 pub(super) struct Frames {
     buffer: BytesMut,
     partial: Option<Box<Partial>>,
-    /// Fragments since the last [`Message::Fragments`]. Counted on over messages: an empty fragment in
-    /// each of many short messages costs as much as all of them in one.
+    /// Fragments since the last [`Message::Fragments`]. Counted on over messages: an empty fragment
+    /// in each of many short messages costs as much as all of them in one.
     fragments: u32,
     /// Of a frame, and of a message of several.
     message_bytes_max: usize,
@@ -46,7 +46,12 @@ pub(super) struct Frames {
 impl Frames {
     /// `first`: what came with the handshake.
     pub(super) fn new(first: BytesMut, message_bytes_max: usize) -> Self {
-        Self { buffer: first, partial: None, fragments: 0, message_bytes_max }
+        Self {
+            buffer: first,
+            partial: None,
+            fragments: 0,
+            message_bytes_max,
+        }
     }
 
     /// Where to read into.
@@ -66,12 +71,16 @@ impl Frames {
     pub(super) fn next(&mut self) -> Result<Option<Message>, Disconnect> {
         loop {
             // The parser would wait for all of a frame, and hold it, before it looks at its size.
-            if declared_bytes(&self.buffer).is_some_and(|bytes| bytes > self.message_bytes_max as u64) {
+            if declared_bytes(&self.buffer)
+                .is_some_and(|bytes| bytes > self.message_bytes_max as u64)
+            {
                 return Err(Disconnect::TooBig);
             }
             match Parser::parse(&mut self.buffer, true, self.message_bytes_max) {
                 Ok(Some((is_last, opcode, payload))) => {
-                    if let Some(message) = self.take(is_last, opcode, payload.unwrap_or_default())? {
+                    if let Some(message) =
+                        self.take(is_last, opcode, payload.unwrap_or_default())?
+                    {
                         return Ok(Some(message));
                     }
                 }
@@ -83,11 +92,17 @@ impl Frames {
     }
 
     /// Takes a frame; returns the message that it is or completes.
-    fn take(&mut self, is_last: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Message>, Disconnect> {
+    fn take(
+        &mut self,
+        is_last: bool,
+        opcode: OpCode,
+        payload: BytesMut,
+    ) -> Result<Option<Message>, Disconnect> {
         let partial = match (opcode, self.partial.take()) {
-            (OpCode::Text | OpCode::Binary, None) => {
-                Box::new(Partial { is_text: opcode == OpCode::Text, bytes: payload })
-            }
+            (OpCode::Text | OpCode::Binary, None) => Box::new(Partial {
+                is_text: opcode == OpCode::Text,
+                bytes: payload,
+            }),
             (OpCode::Continue, Some(mut partial)) => {
                 if partial.bytes.len() + payload.len() > self.message_bytes_max {
                     return Err(Disconnect::TooBig);
@@ -121,19 +136,22 @@ fn control(opcode: OpCode, payload: BytesMut) -> Result<Message, Disconnect> {
     match opcode {
         OpCode::Ping => Ok(Message::Ping(payload.freeze())),
         OpCode::Close => {
-            let reason = Parser::try_parse_close_payload(&payload).map_err(|_| Disconnect::Malformed)?;
+            let reason =
+                Parser::try_parse_close_payload(&payload).map_err(|_| Disconnect::Malformed)?;
             Ok(Message::Close(reason.map(|reason| reason.code.into())))
         }
         _ => Ok(Message::Pong),
     }
 }
 
-/// The length that the frame at the start of `buffer` says it has (RFC 6455, section 5.2), once that
-/// is here.
+/// The length that the frame at the start of `buffer` says it has (RFC 6455, section 5.2), once
+/// that is here.
 fn declared_bytes(buffer: &[u8]) -> Option<u64> {
     let (header, rest) = buffer.split_at_checked(2)?;
     match header[1] & 0x7F {
-        126 => rest.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))),
+        126 => rest
+            .first_chunk()
+            .map(|bytes| u64::from(u16::from_be_bytes(*bytes))),
         127 => rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)),
         len => Some(u64::from(len)),
     }
@@ -142,7 +160,10 @@ fn declared_bytes(buffer: &[u8]) -> Option<u64> {
 /// A close frame as servers send it; without a code it is empty.
 pub(super) fn close_frame(code: Option<u16>, reason: &str) -> Bytes {
     let description = (!reason.is_empty()).then(|| reason.to_owned());
-    let reason = code.map(|code| CloseReason { code: CloseCode::from(code), description });
+    let reason = code.map(|code| CloseReason {
+        code: CloseCode::from(code),
+        description,
+    });
     let mut frame = BytesMut::new();
     Parser::write_close(&mut frame, reason, false);
     frame.freeze()
@@ -202,7 +223,10 @@ mod tests {
             Ok(Message::Close(Some(1000))),
         ];
         assert_eq!(read(vec![bytes.clone()]), expected);
-        assert_eq!(read(bytes.chunks(1).map(<[u8]>::to_vec).collect()), expected);
+        assert_eq!(
+            read(bytes.chunks(1).map(<[u8]>::to_vec).collect()),
+            expected
+        );
     }
 
     #[test]
@@ -220,8 +244,15 @@ mod tests {
 
     #[test]
     fn broken_frames_are_refused() {
-        assert_eq!(read(vec![frame(0x81, b"\xff")]), [Err(Disconnect::InvalidText)]);
-        assert_eq!(read(vec![vec![0x81, 1, b'x']]), [Err(Disconnect::Malformed)], "unmasked");
+        assert_eq!(
+            read(vec![frame(0x81, b"\xff")]),
+            [Err(Disconnect::InvalidText)]
+        );
+        assert_eq!(
+            read(vec![vec![0x81, 1, b'x']]),
+            [Err(Disconnect::Malformed)],
+            "unmasked"
+        );
         for (name, bytes) in [
             ("opcode", frame(0x83, b"")),
             ("reserved bit", frame(0xC1, b"")),
@@ -239,14 +270,30 @@ mod tests {
     #[test]
     fn fragments_are_reported_by_the_number_whatever_is_in_them() {
         let count = FRAGMENTS_PER_MESSAGE as usize;
-        let fragments = |count: usize| [frame(0x01, b""), frame(0x00, b"").repeat(count - 1)].concat();
+        let fragments =
+            |count: usize| [frame(0x01, b""), frame(0x00, b"").repeat(count - 1)].concat();
         assert_eq!(read(vec![fragments(count - 1)]), []);
-        assert_eq!(read(vec![fragments(2 * count + 1)]), [Ok(Message::Fragments), Ok(Message::Fragments)]);
+        assert_eq!(
+            read(vec![fragments(2 * count + 1)]),
+            [Ok(Message::Fragments), Ok(Message::Fragments)]
+        );
         // Spread over messages they are counted all the same.
         let message = [frame(0x01, b"a"), frame(0x80, b"b")].concat();
         let messages = read(vec![message.repeat(2 * count)]);
-        assert_eq!(messages.iter().filter(|next| **next == Ok(Message::Fragments)).count(), 2);
-        assert_eq!(messages.iter().filter(|next| **next == Ok(Message::Text("ab".to_owned()))).count(), 2 * count);
+        assert_eq!(
+            messages
+                .iter()
+                .filter(|next| **next == Ok(Message::Fragments))
+                .count(),
+            2
+        );
+        assert_eq!(
+            messages
+                .iter()
+                .filter(|next| **next == Ok(Message::Text("ab".to_owned())))
+                .count(),
+            2 * count
+        );
     }
 
     #[test]
@@ -262,6 +309,9 @@ mod tests {
     #[test]
     fn close_frames_are_as_rfc_6455_has_them() {
         assert_eq!(close_frame(None, "").as_ref(), [0x88, 0]);
-        assert_eq!(close_frame(Some(3008), "too slow").as_ref(), b"\x88\x0a\x0b\xc0too slow");
+        assert_eq!(
+            close_frame(Some(3008), "too slow").as_ref(),
+            b"\x88\x0a\x0b\xc0too slow"
+        );
     }
 }

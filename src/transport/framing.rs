@@ -20,7 +20,9 @@ impl Framing {
     pub(super) fn decode(self, message: Message) -> Result<Inbound, Disconnect> {
         let broken = |_: EngineParseError| Disconnect::Malformed;
         match (self, message) {
-            (_, Message::Ping(_) | Message::Pong | Message::Close(_) | Message::Fragments) => Ok(Inbound::Pong),
+            (_, Message::Ping(_) | Message::Pong | Message::Close(_) | Message::Fragments) => {
+                Ok(Inbound::Pong)
+            }
             (Self::Plain, Message::Text(text)) => Ok(Inbound::Text(text)),
             (Self::Plain, Message::Binary(bytes)) => Ok(Inbound::Binary(bytes)),
             (Self::Engine(version), Message::Text(text)) => {
@@ -34,7 +36,10 @@ impl Framing {
 }
 
 /// The input of the session in a packet, or its end.
-pub(super) fn inbound(version: EngineVersion, packet: EnginePacket<'_>) -> Result<Inbound, Disconnect> {
+pub(super) fn inbound(
+    version: EngineVersion,
+    packet: EnginePacket<'_>,
+) -> Result<Inbound, Disconnect> {
     match (packet, version) {
         (EnginePacket::Close, _) => Err(Disconnect::ByClient),
         (EnginePacket::Ping { .. }, EngineVersion::V3) => Ok(Inbound::Ping),

@@ -1,7 +1,8 @@
-//! Admission of sessions: bounds their number on this node and per address, and the rate of new ones.
+//! Admission of sessions: bounds their number on this node and per address, and the rate of new
+//! ones.
 //!
-//! Addresses share the node's arrivals fairly: those with many recent arrivals leave room for those with
-//! few, see [`RecentArrivals`]. All that counts for an address counts for its IPv6 site too,
+//! Addresses share the node's arrivals fairly: those with many recent arrivals leave room for those
+//! with few, see [`RecentArrivals`]. All that counts for an address counts for its IPv6 site too,
 //! with limits [`SITE_FACTOR`] times as wide, or one customer's 65,536 addresses would be as many
 //! clients.
 
@@ -36,7 +37,11 @@ impl OriginLimits {
         let per_s = u32::try_from(limits.connections_per_address).unwrap_or(u32::MAX);
         Self {
             sessions_max: limits.connections_per_address,
-            arrivals: BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 },
+            arrivals: BucketRate {
+                burst: per_s,
+                refill: per_s,
+                per_ms: 1_000,
+            },
         }
     }
 
@@ -73,13 +78,19 @@ struct OriginCounters {
 
 impl OriginCounters {
     fn new(now: Timestamp) -> Self {
-        Self { seats_taken: 0, arrivals: Bucket::default(), recent: RecentArrivals::none(now) }
+        Self {
+            seats_taken: 0,
+            arrivals: Bucket::default(),
+            recent: RecentArrivals::none(now),
+        }
     }
 
     /// Takes a seat, if the limits of this origin allow it.
     fn enter(mut self, limits: &OriginLimits, now: Timestamp) -> Result<Self, Refused> {
         if self.seats_taken >= limits.sessions_max {
-            return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
+            return Err(Refused {
+                retry_after_ms: OVERLOADED_RETRY_AFTER_MS,
+            });
         }
         let taken = self.arrivals.take(limits.arrivals, now);
         taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
@@ -103,13 +114,19 @@ struct Origins {
 
 impl Default for Origins {
     fn default() -> Self {
-        Self { by_key: HashMap::new(), sweep_at: ADDRESSES_BEFORE_SWEEP }
+        Self {
+            by_key: HashMap::new(),
+            sweep_at: ADDRESSES_BEFORE_SWEEP,
+        }
     }
 }
 
 impl Origins {
     fn get(&self, key: IpAddr, now: Timestamp) -> OriginCounters {
-        self.by_key.get(&key).copied().unwrap_or_else(|| OriginCounters::new(now))
+        self.by_key
+            .get(&key)
+            .copied()
+            .unwrap_or_else(|| OriginCounters::new(now))
     }
 
     fn put(&mut self, key: IpAddr, origin: OriginCounters, now: Timestamp) {
@@ -119,10 +136,17 @@ impl Origins {
         }
     }
 
-    /// Drops idle origins. The next sweep is due at twice the size, so its cost per arrival is constant.
+    /// Drops idle origins. The next sweep is due at twice the size, so its cost per arrival is
+    /// constant.
     fn sweep(&mut self, now: Timestamp) {
         self.by_key.retain(|_, origin| !origin.is_idle(now));
-        if self.by_key.values().filter(|origin| origin.seats_taken == 0).count() > IDLE_ORIGINS_MAX {
+        if self
+            .by_key
+            .values()
+            .filter(|origin| origin.seats_taken == 0)
+            .count()
+            > IDLE_ORIGINS_MAX
+        {
             self.by_key.retain(|_, origin| origin.seats_taken > 0);
         }
         self.sweep_at = ADDRESSES_BEFORE_SWEEP.max(2 * self.by_key.len());
@@ -153,17 +177,31 @@ pub struct Gate {
 impl Gate {
     pub fn new(limits: &LimitsConfig) -> Arc<Self> {
         let per_s = limits.connections_per_s;
-        let arrivals = BucketRate { burst: per_s, refill: per_s, per_ms: 1_000 };
-        Self::with(limits.connections, arrivals, OriginLimits::of_address(limits))
+        let arrivals = BucketRate {
+            burst: per_s,
+            refill: per_s,
+            per_ms: 1_000,
+        };
+        Self::with(
+            limits.connections,
+            arrivals,
+            OriginLimits::of_address(limits),
+        )
     }
 
     fn with(sessions_max: usize, arrivals: BucketRate, address_limits: OriginLimits) -> Arc<Self> {
         let site_limits = address_limits.of_site();
-        Arc::new(Self { sessions_max, arrivals, address_limits, site_limits, inner: Mutex::default() })
+        Arc::new(Self {
+            sessions_max,
+            arrivals,
+            address_limits,
+            site_limits,
+            inner: Mutex::default(),
+        })
     }
 
-    /// How many seats too many are taken: while strangers hold seats, some are kept free for clients that join a
-    /// room.
+    /// How many seats too many are taken: while strangers hold seats, some are kept free for
+    /// clients that join a room.
     pub fn seats_short(&self) -> usize {
         let spare = (self.sessions_max / SPARE_SHARE).max(1);
         (self.lock().seats_taken + spare).saturating_sub(self.sessions_max)
@@ -179,16 +217,27 @@ impl Gate {
     pub fn try_enter(self: &Arc<Self>, address: IpAddr, now: Timestamp) -> Result<Seat, Refused> {
         let mut inner = self.lock();
         if inner.seats_taken >= self.sessions_max {
-            return Err(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
+            return Err(Refused {
+                retry_after_ms: OVERLOADED_RETRY_AFTER_MS,
+            });
         }
-        let mut from_address = inner.addresses.get(address, now).enter(&self.address_limits, now)?;
+        let mut from_address = inner
+            .addresses
+            .get(address, now)
+            .enter(&self.address_limits, now)?;
         let site = match site_key(address) {
-            Some(key) => Some((key, inner.sites.get(key, now).enter(&self.site_limits, now)?)),
+            Some(key) => Some((
+                key,
+                inner.sites.get(key, now).enter(&self.site_limits, now)?,
+            )),
             None => None,
         };
-        // The node's bucket is taken from last, so that a refused session does not slow others down.
+        // The node's bucket is taken from last, so that a refused session does not slow others
+        // down.
         let burst = self.arrivals.burst;
-        let of_site = site.map_or(0, |(_, origin)| origin.recent.reserve(burst, SITE_FACTOR, now));
+        let of_site = site.map_or(0, |(_, origin)| {
+            origin.recent.reserve(burst, SITE_FACTOR, now)
+        });
         let reserve = from_address.recent.reserve(burst, 1, now).max(of_site);
         let taken = inner.arrivals.take_keeping(self.arrivals, reserve, now);
         taken.map_err(|retry_after_ms| Refused { retry_after_ms })?;
@@ -199,7 +248,10 @@ impl Gate {
             origin.recent.record(now);
             inner.sites.put(key, origin, now);
         }
-        Ok(Seat { gate: self.clone(), address })
+        Ok(Seat {
+            gate: self.clone(),
+            address,
+        })
     }
 }
 
@@ -235,10 +287,18 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_000_000);
 
     fn gate(sessions_max: usize, sessions_per_address_max: usize, burst: u32) -> Arc<Gate> {
-        let arrivals = BucketRate { burst, refill: 10, per_ms: 1_000 };
+        let arrivals = BucketRate {
+            burst,
+            refill: 10,
+            per_ms: 1_000,
+        };
         let address_limits = OriginLimits {
             sessions_max: sessions_per_address_max,
-            arrivals: BucketRate { burst: 100, refill: 1, per_ms: 1_000 },
+            arrivals: BucketRate {
+                burst: 100,
+                refill: 1,
+                per_ms: 1_000,
+            },
         };
         Gate::with(sessions_max, arrivals, address_limits)
     }
@@ -254,7 +314,10 @@ mod tests {
         let _second = gate.try_enter(address(1), NOW).unwrap();
         assert!(gate.try_enter(address(1), NOW).is_err(), "two per address");
         let _third = gate.try_enter(address(2), NOW).unwrap();
-        assert!(gate.try_enter(address(3), NOW).is_err(), "three on the node");
+        assert!(
+            gate.try_enter(address(3), NOW).is_err(),
+            "three on the node"
+        );
         drop(first);
         let _fourth = gate.try_enter(address(3), NOW).unwrap();
         assert_eq!(gate.lock().seats_taken, 3);
@@ -262,11 +325,18 @@ mod tests {
 
     #[test]
     fn one_seat_in_sixteen_is_to_be_free() {
-        for (sessions_max, taken, short) in
-            [(1, 0, 0), (1, 1, 1), (16, 15, 0), (16, 16, 1), (160, 150, 0), (160, 157, 7)]
-        {
+        for (sessions_max, taken, short) in [
+            (1, 0, 0),
+            (1, 1, 1),
+            (16, 15, 0),
+            (16, 16, 1),
+            (160, 150, 0),
+            (160, 157, 7),
+        ] {
             let gate = gate(sessions_max, sessions_max, 1_000);
-            let _seats: Vec<Seat> = (0..taken).map(|n| gate.try_enter([192, 0, 2, n].into(), NOW).unwrap()).collect();
+            let _seats: Vec<Seat> = (0..taken)
+                .map(|n| gate.try_enter([192, 0, 2, n].into(), NOW).unwrap())
+                .collect();
             assert_eq!(gate.seats_short(), short, "{taken} of {sessions_max}");
         }
     }
@@ -277,7 +347,10 @@ mod tests {
         for first in 0..20 {
             for last in 0..=255 {
                 let address = [192, 0, first, last].into();
-                drop(gate.try_enter(address, NOW.plus_ms(10_000 * i64::from(first))).unwrap());
+                drop(
+                    gate.try_enter(address, NOW.plus_ms(10_000 * i64::from(first)))
+                        .unwrap(),
+                );
             }
         }
         assert!(gate.lock().addresses.by_key.len() <= ADDRESSES_BEFORE_SWEEP);
@@ -292,7 +365,10 @@ mod tests {
             drop(gate.try_enter(passing, NOW).unwrap());
             assert!(gate.lock().addresses.by_key.len() <= 2 * (IDLE_ORIGINS_MAX + 1));
         }
-        assert!(gate.try_enter(address(1), NOW).is_err(), "its one seat is taken");
+        assert!(
+            gate.try_enter(address(1), NOW).is_err(),
+            "its one seat is taken"
+        );
         drop(seated);
         assert!(gate.try_enter(address(1), NOW).is_ok());
     }
@@ -312,18 +388,27 @@ mod tests {
         let mut refused = 0;
         for ms in 0..5_000 {
             let now = NOW.plus_ms(ms);
-            refused += (0..10).filter(|last| gate.try_enter(address(*last), now).is_err()).count();
+            refused += (0..10)
+                .filter(|last| gate.try_enter(address(*last), now).is_err())
+                .count();
         }
         assert!(refused > 40_000, "{refused} of 50,000");
         let now = NOW.plus_ms(5_000);
-        assert_eq!((100..150).filter(|last| gate.try_enter(address(*last), now).is_ok()).count(), 50);
+        assert_eq!(
+            (100..150)
+                .filter(|last| gate.try_enter(address(*last), now).is_ok())
+                .count(),
+            50
+        );
     }
 
     #[test]
     fn a_site_has_sixteen_times_the_seats_of_an_address() {
         let gate = gate(10_000, 2, 10_000);
         let address = |subnet: u16| IpAddr::from([0x2001, 0xdb8, 1, subnet, 0, 0, 0, 0]);
-        let seats: Vec<Seat> = (0..1_000).filter_map(|subnet| gate.try_enter(address(subnet), NOW).ok()).collect();
+        let seats: Vec<Seat> = (0..1_000)
+            .filter_map(|subnet| gate.try_enter(address(subnet), NOW).ok())
+            .collect();
         assert_eq!(seats.len(), 32);
         let elsewhere = IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0]);
         assert!(gate.try_enter(elsewhere, NOW).is_ok());
@@ -342,13 +427,20 @@ mod tests {
             }
         }
         let now = NOW.plus_ms(20_000);
-        assert_eq!((0..50).filter(|last| gate.try_enter(address(*last), now).is_ok()).count(), 50);
+        assert_eq!(
+            (0..50)
+                .filter(|last| gate.try_enter(address(*last), now).is_ok())
+                .count(),
+            50
+        );
     }
 
     #[test]
     fn an_address_that_comes_and_goes_keeps_nobody_else_out() {
         let gate = gate(1_000, 1_000, 200);
-        let came = (0..1_000).filter(|_| gate.try_enter(address(1), NOW).is_ok()).count();
+        let came = (0..1_000)
+            .filter(|_| gate.try_enter(address(1), NOW).is_ok())
+            .count();
         assert_eq!(came, 100);
         assert!(gate.try_enter(address(2), NOW).is_ok());
     }
@@ -358,7 +450,12 @@ mod tests {
         let gate = gate(1_000, 1_000, 2);
         let _first = gate.try_enter(address(1), NOW).unwrap();
         let _second = gate.try_enter(address(1), NOW).unwrap();
-        assert_eq!(gate.try_enter(address(1), NOW).unwrap_err(), Refused { retry_after_ms: 100 });
+        assert_eq!(
+            gate.try_enter(address(1), NOW).unwrap_err(),
+            Refused {
+                retry_after_ms: 100
+            }
+        );
         assert!(gate.try_enter(address(1), NOW.plus_ms(100)).is_ok());
     }
 }

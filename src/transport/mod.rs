@@ -48,16 +48,16 @@ use table::EngineTable;
 pub use connections::{Connections, HttpStream, REFUSALS_MAX, track};
 pub use upgrades::upgrade;
 
-/// The send buffer of the kernel for a client that reads slowly, in bytes; it doubles this for its own use.
-/// Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
+/// The send buffer of the kernel for a client that reads slowly, in bytes; it doubles this for its
+/// own use. Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.
 pub const SEND_BUFFER_BYTES: usize = 128 << 10;
 
-/// The receive buffer of the kernel for a client that the server does not read, in bytes; doubled likewise. By
-/// itself it would grow to 6 MiB.
+/// The receive buffer of the kernel for a client that the server does not read, in bytes; doubled
+/// likewise. By itself it would grow to 6 MiB.
 pub const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
 
-/// Strangers that one arrival may ask to go: enough to make room faster than others come, few enough to cost
-/// nothing.
+/// Strangers that one arrival may ask to go: enough to make room faster than others come, few
+/// enough to cost nothing.
 const ASKED_TO_GO_MAX: usize = 16;
 
 /// The state that the transports of all workers share.
@@ -73,7 +73,13 @@ impl TransportState {
     pub fn new(services: Arc<SessionServices>) -> Self {
         let gate = Gate::new(&services.config.limits);
         let bodies = Bodies::new(services.config.clone());
-        Self { services, gate, bodies, table: Arc::default(), sockets_count: Arc::default() }
+        Self {
+            services,
+            gate,
+            bodies,
+            table: Arc::default(),
+            sockets_count: Arc::default(),
+        }
     }
 
     fn config(&self) -> &Config {
@@ -83,7 +89,10 @@ impl TransportState {
     /// The limits of packets that wait for a slow client.
     fn outbox_limits(&self) -> OutboxLimits {
         let outbox = &self.config().outbox;
-        OutboxLimits { packets_max: outbox.packets_max, bytes_max: outbox.bytes_max }
+        OutboxLimits {
+            packets_max: outbox.packets_max,
+            bytes_max: outbox.bytes_max,
+        }
     }
 
     /// WebSockets that are open, those included that are closing because their session ended.
@@ -91,10 +100,12 @@ impl TransportState {
         self.sockets_count.load(Ordering::Relaxed)
     }
 
-    /// Takes a seat for a new session. When few are left, strangers are asked to go, whether this one was let in
-    /// or comes back for the seat of one of them.
+    /// Takes a seat for a new session. When few are left, strangers are asked to go, whether this
+    /// one was let in or comes back for the seat of one of them.
     fn admit(&self, head: &RequestHead) -> Result<Seat, Refused> {
-        let admitted = self.gate.try_enter(self.client_key(head), self.services.clock.now());
+        let admitted = self
+            .gate
+            .try_enter(self.client_key(head), self.services.clock.now());
         let short = self.gate.seats_short();
         if short > 0 {
             self.services.directory.free_seats(short, ASKED_TO_GO_MAX);
@@ -104,7 +115,11 @@ impl TransportState {
 
     /// Where a request comes from: what one client is likely to own.
     fn client_key(&self, head: &RequestHead) -> IpAddr {
-        limit_key(client_of(head.peer_addr, head.headers(), &self.config().server.trusted_proxies))
+        limit_key(client_of(
+            head.peer_addr,
+            head.headers(),
+            &self.config().server.trusted_proxies,
+        ))
     }
 }
 
@@ -114,7 +129,9 @@ pub fn configure(config: &mut web::ServiceConfig, state: &web::Data<TransportSta
     config
         .app_data(state.clone())
         .service(web::resource(["/ws", "/ws/"]).route(web::get().to(ws::refuse)))
-        .service(web::resource(["/socket.io/", "/socket.io"]).route(web::route().to(engine::serve)));
+        .service(
+            web::resource(["/socket.io/", "/socket.io"]).route(web::route().to(engine::serve)),
+        );
 }
 
 /// The answer to a request that is turned away.
@@ -133,19 +150,27 @@ fn refusal(error: EngineError) -> HttpResponse {
         EngineError::Forbidden => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     };
-    HttpResponse::build(status).insert_header((CONTENT_TYPE, "application/json")).body(error.body())
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .body(error.body())
 }
 
 /// Hands the session one thing its client sent and waits until it is handled. Returns whether the
 /// session is still there.
 async fn deliver(session: &Addr<Session>, inbound: Inbound) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "awaited one at a time: this is the backpressure of a connection")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "awaited one at a time: this is the backpressure of a connection"
+    )]
     let handled = session.send(Received(inbound));
     handled.await.is_ok()
 }
 
 /// Notifies the session that its transport is over. More than once does no harm.
 fn gone(session: &Addr<Session>, reason: Disconnect) {
-    #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "once per session, and it must arrive"
+    )]
     session.do_send(TransportGone(reason));
 }

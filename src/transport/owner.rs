@@ -1,9 +1,9 @@
 //! Which requests may speak for a session that polls.
 //!
-//! In revision 4 the sid is a secret, and to know it is enough. In revision 3 it is the socket id, which
-//! everybody in a room reads in `clients`, so the cookie that engine.io 3 sets anyway holds a secret beside it.
-//! A client that keeps cookies is known by the secret, from whatever address it comes. One that keeps none, as
-//! socket.io-client in Node, is known by its address.
+//! In revision 4 the sid is a secret, and to know it is enough. In revision 3 it is the socket id,
+//! which everybody in a room reads in `clients`, so the cookie that engine.io 3 sets anyway holds a
+//! secret beside it. A client that keeps cookies is known by the secret, from whatever address it
+//! comes. One that keeps none, as socket.io-client in Node, is known by its address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,27 +31,33 @@ pub(super) struct Owner {
 #[derive(Debug)]
 struct CookieSecret {
     secret: Arc<str>,
-    /// The secret came back once, so the client keeps cookies and every request of it brings the secret.
+    /// The secret came back once, so the client keeps cookies and every request of it brings the
+    /// secret.
     is_kept: AtomicBool,
 }
 
 impl Owner {
     /// The owner of a session that begins with the handshake `head` from `address`.
     ///
-    /// A browser has one cookie for all its tabs, and the latest session sets it. So sessions of one browser
-    /// share a secret: a handshake that brings one keeps it.
+    /// A browser has one cookie for all its tabs, and the latest session sets it. So sessions of
+    /// one browser share a secret: a handshake that brings one keeps it.
     pub(super) fn new(version: EngineVersion, head: &RequestHead, address: IpAddr) -> Self {
         let cookie = (version == EngineVersion::V3).then(|| {
             let brought = secrets(head).next().map(Arc::from);
-            CookieSecret { is_kept: AtomicBool::new(brought.is_some()), secret: brought.unwrap_or_else(random_sid) }
+            CookieSecret {
+                is_kept: AtomicBool::new(brought.is_some()),
+                secret: brought.unwrap_or_else(random_sid),
+            }
         });
         Self { address, cookie }
     }
 
-    /// Whether the request `head` from `address` comes from the owner, given that it knows the sid. A secret that
-    /// came once is asked for ever after; until then, the address is.
+    /// Whether the request `head` from `address` comes from the owner, given that it knows the sid.
+    /// A secret that came once is asked for ever after; until then, the address is.
     pub(super) fn sent(&self, head: &RequestHead, address: IpAddr) -> bool {
-        let Some(cookie) = &self.cookie else { return true };
+        let Some(cookie) = &self.cookie else {
+            return true;
+        };
         if secrets(head).any(|brought| brought.as_bytes().ct_eq(cookie.secret.as_bytes()).into()) {
             cookie.is_kept.store(true, Ordering::Relaxed);
             return true;
@@ -62,19 +68,29 @@ impl Owner {
     /// The `Set-Cookie` of each answer to the session `sid`, if its revision has one.
     pub(super) fn set_cookie(&self, sid: &str) -> Option<String> {
         let secret = &self.cookie.as_ref()?.secret;
-        Some(format!("{COOKIE_NAME}={sid}.{secret}; Path=/; HttpOnly; SameSite=Strict"))
+        Some(format!(
+            "{COOKIE_NAME}={sid}.{secret}; Path=/; HttpOnly; SameSite=Strict"
+        ))
     }
 }
 
-/// The secrets that a request brings: usually none or one, but other domains and paths may have set more.
+/// The secrets that a request brings: usually none or one, but other domains and paths may have set
+/// more.
 fn secrets(head: &RequestHead) -> impl Iterator<Item = &str> {
-    let values = head.headers().get_all(COOKIE).filter_map(|value| value.to_str().ok());
-    let cookies = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    cookies.filter(|(name, _)| *name == COOKIE_NAME).filter_map(|(_, value)| {
-        let (_, secret) = value.split_once('.')?;
-        let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (secret.len() == SID_CHARS && secret.bytes().all(is_ours)).then_some(secret)
-    })
+    let values = head
+        .headers()
+        .get_all(COOKIE)
+        .filter_map(|value| value.to_str().ok());
+    let cookies = values
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    cookies
+        .filter(|(name, _)| *name == COOKIE_NAME)
+        .filter_map(|(_, value)| {
+            let (_, secret) = value.split_once('.')?;
+            let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            (secret.len() == SID_CHARS && secret.bytes().all(is_ours)).then_some(secret)
+        })
 }
 
 #[cfg(test)]
@@ -92,7 +108,9 @@ mod tests {
     fn request(cookies: &[&str]) -> actix_web::HttpRequest {
         let request = cookies
             .iter()
-            .fold(TestRequest::default(), |request, value| request.append_header((COOKIE, (*value).to_owned())));
+            .fold(TestRequest::default(), |request, value| {
+                request.append_header((COOKIE, (*value).to_owned()))
+            });
         request.to_http_request()
     }
 
@@ -106,13 +124,24 @@ mod tests {
 
     /// The part of a `Set-Cookie` that a client sends back.
     fn kept(owner: &Owner) -> String {
-        owner.set_cookie("sid").unwrap().split(';').next().unwrap().to_owned()
+        owner
+            .set_cookie("sid")
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
     fn a_client_without_cookies_is_known_by_its_address() {
         let owner = opened(EngineVersion::V3, &[]);
-        for cookies in [&[][..], &["io=sid"], &["io=sid.short", "other=x"], &["io=sid.AAAAAAAAAAAAAAAAAAAA"]] {
+        for cookies in [
+            &[][..],
+            &["io=sid"],
+            &["io=sid.short", "other=x"],
+            &["io=sid.AAAAAAAAAAAAAAAAAAAA"],
+        ] {
             assert!(sent(&owner, cookies, HOME), "{cookies:?}");
             assert!(!sent(&owner, cookies, ELSEWHERE), "{cookies:?}");
         }
@@ -122,12 +151,23 @@ mod tests {
     fn a_secret_that_came_once_is_asked_for_ever_after() {
         let owner = opened(EngineVersion::V3, &[]);
         let cookie = kept(&owner);
-        assert!(sent(&owner, &[&cookie], ELSEWHERE), "the address of who has the secret does not matter");
+        assert!(
+            sent(&owner, &[&cookie], ELSEWHERE),
+            "the address of who has the secret does not matter"
+        );
         assert!(!sent(&owner, &[], HOME));
         assert!(!sent(&owner, &["io=sid"], HOME));
         assert!(!sent(&owner, &["io=sid.AAAAAAAAAAAAAAAAAAAA"], HOME));
-        assert!(!sent(&owner, &[&format!("{cookie}A"), &cookie[..cookie.len() - 1]], HOME));
-        assert!(sent(&owner, &["io=sid.AAAAAAAAAAAAAAAAAAAA", &format!("a=b; {cookie};c=d")], HOME));
+        assert!(!sent(
+            &owner,
+            &[&format!("{cookie}A"), &cookie[..cookie.len() - 1]],
+            HOME
+        ));
+        assert!(sent(
+            &owner,
+            &["io=sid.AAAAAAAAAAAAAAAAAAAA", &format!("a=b; {cookie};c=d")],
+            HOME
+        ));
     }
 
     #[test]
@@ -135,7 +175,10 @@ mod tests {
         let first = opened(EngineVersion::V3, &[]);
         let second = opened(EngineVersion::V3, &[&kept(&first)]);
         assert_eq!(kept(&first), kept(&second));
-        assert!(!sent(&second, &[], HOME), "its browser keeps cookies, as the handshake says");
+        assert!(
+            !sent(&second, &[], HOME),
+            "its browser keeps cookies, as the handshake says"
+        );
         assert_ne!(kept(&first), kept(&opened(EngineVersion::V3, &["io=sid"])));
     }
 

@@ -20,8 +20,8 @@ use crate::protocol::engineio::{
 };
 use crate::protocol::refusal::OVERLOADED_RETRY_AFTER_MS;
 
-/// Packets in the answer to one poll. python-socketio disconnects on a seventeenth, and the last may
-/// be followed by the close packet; the client polls again at once for the rest.
+/// Packets in the answer to one poll. python-socketio disconnects on a seventeenth, and the last
+/// may be followed by the close packet; the client polls again at once for the rest.
 const POLL_PACKETS_MAX: usize = 15;
 
 /// `GET ?sid=`: answers with the queued packets, or waits for the first one.
@@ -30,7 +30,10 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
         Ok(guard) => guard,
         Err(conflict) => return conflict.refuse(entry),
     };
-    let limits = DrainLimits { packets_max: POLL_PACKETS_MAX, bytes_max: state.config().engineio.max_payload_bytes };
+    let limits = DrainLimits {
+        packets_max: POLL_PACKETS_MAX,
+        bytes_max: state.config().engineio.max_payload_bytes,
+    };
     let packets = match guard.wait(limits).await {
         Polled::Packets(packets) => packets,
         Polled::Released => return answer(entry, &[NOOP.as_bytes()]),
@@ -49,10 +52,12 @@ pub(super) async fn poll(entry: &Arc<EngineEntry>, state: &TransportState) -> Ht
     answer(entry, &packets)
 }
 
-/// Answers the last poll of a session that ended for `reason`. `hung`: it ended while the poll waited.
+/// Answers the last poll of a session that ended for `reason`. `hung`: it ended while the poll
+/// waited.
 ///
-/// A client that should reconnect is not sent the close packet if there is a choice, but is answered that its sid
-/// is unknown: socket.io-client reconnects after either, python-socketio only after the latter.
+/// A client that should reconnect is not sent the close packet if there is a choice, but is
+/// answered that its sid is unknown: socket.io-client reconnects after either, python-socketio only
+/// after the latter.
 fn last_answer(entry: &EngineEntry, reason: Disconnect, hung: bool) -> HttpResponse {
     let packet = match reason {
         // A client that closed while its poll hung expects the poll to be answered.
@@ -77,7 +82,10 @@ pub(super) async fn post(
         Err(conflict) => return conflict.refuse(entry),
     };
     report_closed(entry);
-    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|value| value.as_bytes());
     let kind = match content_type {
         Some(b"application/octet-stream") => PayloadKind::Binary,
         _ => PayloadKind::Text,
@@ -85,8 +93,14 @@ pub(super) async fn post(
     if entry.version == EngineVersion::V4 && kind == PayloadKind::Binary {
         return end(entry, Disconnect::Malformed);
     }
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let Some(read) = entry.while_seated(state.bodies.read(entry.owner.address, declared, payload)).await else {
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let Some(read) = entry
+        .while_seated(state.bodies.read(entry.owner.address, declared, payload))
+        .await
+    else {
         return refusal(EngineError::UnknownSid);
     };
     let body = match read {
@@ -99,7 +113,9 @@ pub(super) async fn post(
         let entry = entry.clone();
         async move {
             let _guard = guard;
-            take_packets(&entry, kind, &body.bytes).await.inspect_err(|reason| entry.end(*reason))
+            take_packets(&entry, kind, &body.bytes)
+                .await
+                .inspect_err(|reason| entry.end(*reason))
         }
     });
     match task.await {
@@ -108,11 +124,17 @@ pub(super) async fn post(
         // It panicked: how much of the body was handled is unknown.
         Err(_) => return end(entry, Disconnect::Fault),
     }
-    polling_headers(HttpResponse::Ok(), entry).content_type("text/html").body("ok")
+    polling_headers(HttpResponse::Ok(), entry)
+        .content_type("text/html")
+        .body("ok")
 }
 
 /// Hands the session the packets of a body, in order, one at a time.
-async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Result<(), Disconnect> {
+async fn take_packets(
+    entry: &EngineEntry,
+    kind: PayloadKind,
+    body: &[u8],
+) -> Result<(), Disconnect> {
     let broken = |_: EngineParseError| Disconnect::Malformed;
     let mut alive_reported = false;
     for packet in decode_payload(entry.version, kind, body).map_err(broken)? {
@@ -131,8 +153,8 @@ async fn take_packets(entry: &EngineEntry, kind: PayloadKind, body: &[u8]) -> Re
     Ok(())
 }
 
-/// Reports to the session that another part closed its outbox, such as the hub for a slow member. A session that
-/// ended by itself ignores it.
+/// Reports to the session that another part closed its outbox, such as the hub for a slow member. A
+/// session that ended by itself ignores it.
 fn report_closed(entry: &EngineEntry) {
     if let Some(reason) = entry.outbox.closed() {
         gone(&entry.session, reason);
@@ -150,7 +172,10 @@ fn refuse_body(entry: &EngineEntry, fault: BodyFault) -> HttpResponse {
         BodyFault::TooSlow => end(entry, Disconnect::PingTimeout),
         BodyFault::NoRoom => {
             entry.end(Disconnect::Overloaded);
-            overloaded(Refused { retry_after_ms: OVERLOADED_RETRY_AFTER_MS }).finish()
+            overloaded(Refused {
+                retry_after_ms: OVERLOADED_RETRY_AFTER_MS,
+            })
+            .finish()
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The upgrade from polling to WebSocket: the client opens a socket beside its polls, probes it with a ping, and
-//! sends the upgrade packet once its last poll was answered.
+//! The upgrade from polling to WebSocket: the client opens a socket beside its polls, probes it
+//! with a ping, and sends the upgrade packet once its last poll was answered.
 //!
-//! Until the upgrade packet, polls deliver and the socket receives only the answer to its probe. A socket that
-//! does not get so far is closed, and the session continues by polling.
+//! Until the upgrade packet, polls deliver and the socket receives only the answer to its probe. A
+//! socket that does not get so far is closed, and the session continues by polling.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,10 @@ use crate::protocol::EnginePacket;
 use crate::protocol::engineio::{PROBE_PONG, decode_text};
 
 /// The answer to a probe, and some pongs.
-const PROBE_OUTBOX: OutboxLimits = OutboxLimits { packets_max: 16, bytes_max: 4_096 };
+const PROBE_OUTBOX: OutboxLimits = OutboxLimits {
+    packets_max: 16,
+    bytes_max: 4_096,
+};
 
 /// The use of a WebSocket after its handshake.
 pub(super) enum NextStep {
@@ -45,7 +48,10 @@ impl Probe {
     }
 
     pub(super) async fn run(self, mut socket: Socket) {
-        let Self { mut guard, time_max } = self;
+        let Self {
+            mut guard,
+            time_max,
+        } = self;
         let outbox = Outbox::new(PROBE_OUTBOX);
         let entry = guard.entry().clone();
         let agreed = socket.run_until(&outbox, time_max, async |socket| {
@@ -60,7 +66,14 @@ impl Probe {
                 Some(over) => {
                     let framing = Framing::Engine(entry.version);
                     let (session, outbox) = (entry.session.clone(), entry.outbox.clone());
-                    return socket.run_session(SocketSession { framing, session, outbox, over }).await;
+                    return socket
+                        .run_session(SocketSession {
+                            framing,
+                            session,
+                            outbox,
+                            over,
+                        })
+                        .await;
                 }
                 None => ReadEnd::over(&entry.outbox),
             },
@@ -73,10 +86,12 @@ impl Probe {
     }
 }
 
-/// Closes a WebSocket that asks for a session which a WebSocket carries already, or probes. engine.io takes the
-/// handshake of such a socket too, and the session goes on without it.
+/// Closes a WebSocket that asks for a session which a WebSocket carries already, or probes.
+/// engine.io takes the handshake of such a socket too, and the session goes on without it.
 pub(super) async fn refuse_probe(socket: Socket) {
-    socket.refuse(&Outbox::new(PROBE_OUTBOX), ReadEnd::malformed()).await;
+    socket
+        .refuse(&Outbox::new(PROBE_OUTBOX), ReadEnd::malformed())
+        .await;
 }
 
 /// Ping and pong, once or more, then upgrade, and nothing between.
@@ -112,9 +127,13 @@ async fn agree(entry: &EngineEntry, socket: &mut Socket, outbox: &Outbox) -> Res
     }
 }
 
-/// Has the session's limiter charge for a frame that is not a packet, and waits until it has, so that a
-/// flood neither keeps this thread from others nor goes on beside the session for free.
+/// Has the session's limiter charge for a frame that is not a packet, and waits until it has, so
+/// that a flood neither keeps this thread from others nor goes on beside the session for free.
 async fn charge(entry: &EngineEntry) -> Result<(), ReadEnd> {
     let is_there = deliver(&entry.session, Inbound::Pong).await;
-    if is_there && entry.outbox.closed().is_none() { Ok(()) } else { Err(ReadEnd::over(&entry.outbox)) }
+    if is_there && entry.outbox.closed().is_none() {
+        Ok(())
+    } else {
+        Err(ReadEnd::over(&entry.outbox))
+    }
 }

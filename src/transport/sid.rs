@@ -25,7 +25,10 @@ mod tests {
     fn sids_are_twenty_characters_and_differ() {
         let (one, other) = (random_sid(), random_sid());
         assert_eq!(one.len(), SID_CHARS);
-        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert!(
+            one.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        );
         assert_ne!(one, other);
     }
 }

@@ -1,11 +1,12 @@
 //! One WebSocket after its handshake: reading, writing and closing.
 //!
-//! actix-web serves a WebSocket as the streamed body of a response: each frame wakes the connection's
-//! task, is copied into its buffer and written from there, and an idle connection keeps the whole
-//! machinery of HTTP. Here the server hands the TCP connection over once it is a WebSocket (see
-//! [`upgrades`](super::upgrades)): outboxes write to the socket directly, and one small task reads the peer,
-//! writes bytes that the socket did not take at once, and closes the connection. The task depends on neither
-//! the session nor the peer: once either has ended, it cuts the connection after a timeout.
+//! actix-web serves a WebSocket as the streamed body of a response: each frame wakes the
+//! connection's task, is copied into its buffer and written from there, and an idle connection
+//! keeps the whole machinery of HTTP. Here the server hands the TCP connection over once it is a
+//! WebSocket (see [`upgrades`](super::upgrades)): outboxes write to the socket directly, and one
+//! small task reads the peer, writes bytes that the socket did not take at once, and closes the
+//! connection. The task depends on neither the session nor the peer: once either has ended, it cuts
+//! the connection after a timeout.
 
 use std::future::poll_fn;
 use std::io;
@@ -35,12 +36,13 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same if frame boundaries are lost, so that the peer's close frame cannot be recognized.
 const CLOSE_TIMEOUT_DESYNCED: Duration = Duration::from_secs(1);
 
-/// Most messages of a peer that are read while waiting for its close frame. The session's limiter allows fewer
-/// to be in flight.
+/// Most messages of a peer that are read while waiting for its close frame. The session's limiter
+/// allows fewer to be in flight.
 const CLOSE_MESSAGES_MAX: usize = 1_024;
 
-/// Most bytes discarded of a peer that sends on after its session ended. Twice what the kernel buffers of
-/// both sides usually hold: beyond, it is cut while it sends, and may miss our close frame.
+/// Most bytes discarded of a peer that sends on after its session ended. Twice what the kernel
+/// buffers of both sides usually hold: beyond, it is cut while it sends, and may miss our close
+/// frame.
 const DISCARDED_BYTES_MAX: usize = 8 << 20;
 
 /// The session behind a socket.
@@ -80,7 +82,12 @@ impl SocketSession {
             Codec::Eio3 => Framing::Engine(EngineVersion::V3),
             Codec::Eio4 => Framing::Engine(EngineVersion::V4),
         };
-        Self { framing, session, outbox, over }
+        Self {
+            framing,
+            session,
+            outbox,
+            over,
+        }
     }
 }
 
@@ -132,7 +139,11 @@ pub(super) struct ReadEnd {
 
 impl ReadEnd {
     fn new(reason: Disconnect, read_state: ReadState) -> Self {
-        Self { reason, read_state, echo: None }
+        Self {
+            reason,
+            read_state,
+            echo: None,
+        }
     }
 
     /// The peer broke the protocol, in whole frames.
@@ -142,17 +153,28 @@ impl ReadEnd {
 
     /// The peer sent a close frame, with this code if it has one.
     pub(super) fn by_peer(code: Option<u16>) -> Self {
-        Self { reason: Disconnect::ByClient, read_state: ReadState::Closed, echo: Some(code) }
+        Self {
+            reason: Disconnect::ByClient,
+            read_state: ReadState::Closed,
+            echo: Some(code),
+        }
     }
 
     /// The session ended on this side.
     pub(super) fn over(outbox: &Outbox) -> Self {
-        Self::new(outbox.closed().unwrap_or(Disconnect::ByClient), ReadState::Synced)
+        Self::new(
+            outbox.closed().unwrap_or(Disconnect::ByClient),
+            ReadState::Synced,
+        )
     }
 
     /// No more frames can be read.
     pub(super) fn unreadable(reason: Disconnect) -> Self {
-        let read_state = if reason == Disconnect::ByClient { ReadState::Closed } else { ReadState::Desynced };
+        let read_state = if reason == Disconnect::ByClient {
+            ReadState::Closed
+        } else {
+            ReadState::Desynced
+        };
         Self::new(reason, read_state)
     }
 }
@@ -168,7 +190,12 @@ impl Socket {
     ) -> Self {
         open_count.fetch_add(1, Ordering::Relaxed);
         let open = Open(open_count.clone());
-        Self { stream: Arc::new(stream), frames: Frames::new(read, message_bytes_max), first, _open: open }
+        Self {
+            stream: Arc::new(stream),
+            frames: Frames::new(read, message_bytes_max),
+            first,
+            _open: open,
+        }
     }
 
     /// Lets `outbox` write to the socket.
@@ -179,7 +206,12 @@ impl Socket {
 
     /// Reads for a session until either ends, then closes the connection.
     pub(super) async fn run_session(mut self, peer: SocketSession) {
-        let SocketSession { framing, session, outbox, over } = peer;
+        let SocketSession {
+            framing,
+            session,
+            outbox,
+            over,
+        } = peer;
         let attached = self.attach(&outbox);
         let read_end = tokio::select! {
             read_end = self.read(framing, &session, &outbox) => read_end,
@@ -197,8 +229,8 @@ impl Socket {
         Box::pin(self.close(attached, read_end)).await;
     }
 
-    /// Runs `exchange` with a peer that has no session yet, with `outbox` attached. Bytes that are not written
-    /// by its end are written before those of the session.
+    /// Runs `exchange` with a peer that has no session yet, with `outbox` attached. Bytes that are
+    /// not written by its end are written before those of the session.
     pub(super) async fn run_until<T>(
         &mut self,
         outbox: &Outbox,
@@ -213,7 +245,8 @@ impl Socket {
             }
         };
         let ran = timeout(time_max, ran).await;
-        let result = ran.unwrap_or_else(|_| Err(ReadEnd::new(Disconnect::ConnectTimeout, ReadState::Synced)));
+        let result = ran
+            .unwrap_or_else(|_| Err(ReadEnd::new(Disconnect::ConnectTimeout, ReadState::Synced)));
         self.first = outbox.take_bytes();
         drop(attached);
         result
@@ -239,12 +272,17 @@ impl Socket {
         let read = async {
             match read_end.read_state {
                 ReadState::Synced => self.await_close_frame().await,
-                // Unread bytes would make the kernel reset the connection and discard the close frame.
+                // Unread bytes would make the kernel reset the connection and discard the close
+                // frame.
                 ReadState::Desynced => self.discard().await,
                 ReadState::Closed => {}
             }
         };
-        let time_max = if read_end.read_state == ReadState::Desynced { CLOSE_TIMEOUT_DESYNCED } else { CLOSE_TIMEOUT };
+        let time_max = if read_end.read_state == ReadState::Desynced {
+            CLOSE_TIMEOUT_DESYNCED
+        } else {
+            CLOSE_TIMEOUT
+        };
         // On timeout the connection is cut as well.
         let _ = timeout(time_max, futures_util::future::join(read, written)).await;
         outbox.kill_socket();
@@ -257,15 +295,20 @@ impl Socket {
             if matches!(self.message().await, Ok(Message::Close(_)) | Err(_)) {
                 return;
             }
-            // No session limits the reading any more: without this, a flooding peer would starve others on
-            // this thread.
+            // No session limits the reading any more: without this, a flooding peer would starve
+            // others on this thread.
             tokio::task::yield_now().await;
         }
         self.discard().await;
     }
 
     /// Passes what the peer sends to its session, one message at a time.
-    async fn read(&mut self, framing: Framing, session: &Addr<Session>, outbox: &Outbox) -> ReadEnd {
+    async fn read(
+        &mut self,
+        framing: Framing,
+        session: &Addr<Session>,
+        outbox: &Outbox,
+    ) -> ReadEnd {
         loop {
             let inbound = match self.message().await {
                 Ok(Message::Close(code)) => return ReadEnd::by_peer(code),
@@ -307,7 +350,9 @@ impl Socket {
     }
 
     async fn readable(&self) -> Result<(), Disconnect> {
-        poll_fn(|cx| self.stream.poll_read_ready(cx)).await.map_err(|_| Disconnect::ByClient)
+        poll_fn(|cx| self.stream.poll_read_ready(cx))
+            .await
+            .map_err(|_| Disconnect::ByClient)
     }
 
     /// Discards the peer's bytes until it stops sending, or up to [`DISCARDED_BYTES_MAX`].

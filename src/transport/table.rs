@@ -1,7 +1,8 @@
 //! The Engine.IO sessions that began by polling, by their sid.
 //!
-//! Each request of such a session may arrive on another connection and another worker thread; this is the state
-//! they share. Sessions that began on a WebSocket keep one connection and are not in the table.
+//! Each request of such a session may arrive on another connection and another worker thread; this
+//! is the state they share. Sessions that began on a WebSocket keep one connection and are not in
+//! the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -21,17 +22,17 @@ use crate::domain::Disconnect;
 use crate::outbox::{DrainLimits, Outbox, Packet};
 use crate::protocol::EngineVersion;
 
-/// How long a session ended by the server keeps its last packets for the next poll: as long as engine.io does
-/// (`closeTimeout`).
+/// How long a session ended by the server keeps its last packets for the next poll: as long as
+/// engine.io does (`closeTimeout`).
 const LINGER: Duration = Duration::from_secs(30);
 
-/// Sessions that ended and wait for their last poll, and the bytes of their last packets, at most. Beyond either
-/// the oldest are dropped, and the client is answered that its sid is unknown.
+/// Sessions that ended and wait for their last poll, and the bytes of their last packets, at most.
+/// Beyond either the oldest are dropped, and the client is answered that its sid is unknown.
 const ENDED_MAX: usize = 4_096;
 const ENDED_BYTES_MAX: usize = 16 << 20;
 
-/// While a client probes a WebSocket, the longest that its poll hangs: it upgrades only once its last poll was
-/// answered. The interval at which engine.io checks.
+/// While a client probes a WebSocket, the longest that its poll hangs: it upgrades only once its
+/// last poll was answered. The interval at which engine.io checks.
 const RELEASE: Duration = Duration::from_millis(100);
 
 /// The transport that carries a session.
@@ -58,7 +59,8 @@ struct State {
     over: Option<oneshot::Receiver<()>>,
 }
 
-/// Why a request cannot be served: another of its kind is under way, or the session has left polling.
+/// Why a request cannot be served: another of its kind is under way, or the session has left
+/// polling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CarrierConflict {
     /// The client breaks the protocol; engine.io ends such a session.
@@ -98,23 +100,28 @@ impl EngineEntry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the session is over for its client too, which then reads that the sid is unknown. A session that
-    /// the node ended still owes its client what waits in the outbox, and the close packet if it is not to come
-    /// back; one that its client ended or broke owes nothing.
+    /// Whether the session is over for its client too, which then reads that the sid is unknown. A
+    /// session that the node ended still owes its client what waits in the outbox, and the close
+    /// packet if it is not to come back; one that its client ended or broke owes nothing.
     pub(super) fn is_over(&self) -> bool {
-        let Some(reason) = self.outbox.closed() else { return false };
+        let Some(reason) = self.outbox.closed() else {
+            return false;
+        };
         if reason.is_final() {
             return self.lock().final_packet_sent;
         }
         let by_peer = matches!(
             reason,
-            Disconnect::ByClient | Disconnect::Malformed | Disconnect::TooBig | Disconnect::PingTimeout
+            Disconnect::ByClient
+                | Disconnect::Malformed
+                | Disconnect::TooBig
+                | Disconnect::PingTimeout
         );
         by_peer || self.outbox.queued().0 == 0
     }
 
-    /// Ends the session because of what its client did. Requests that follow find it over, however long the
-    /// session itself takes to notice.
+    /// Ends the session because of what its client did. Requests that follow find it over, however
+    /// long the session itself takes to notice.
     pub(super) fn end(&self, reason: Disconnect) {
         self.outbox.close(reason);
         super::gone(&self.session, reason);
@@ -134,7 +141,10 @@ impl EngineEntry {
         if std::mem::replace(&mut state.polling, true) {
             return Err(CarrierConflict::Overlap);
         }
-        Ok(PollGuard { entry: self.clone(), answered: false })
+        Ok(PollGuard {
+            entry: self.clone(),
+            answered: false,
+        })
     }
 
     /// Begins a POST: one at a time, as long as polling carries the session.
@@ -146,7 +156,10 @@ impl EngineEntry {
         if std::mem::replace(&mut state.posting, true) {
             return Err(CarrierConflict::Overlap);
         }
-        Ok(PostGuard { entry: self.clone(), is_whole: false })
+        Ok(PostGuard {
+            entry: self.clone(),
+            is_whole: false,
+        })
     }
 
     /// Begins an upgrade: one at a time, and once.
@@ -157,7 +170,10 @@ impl EngineEntry {
         }
         let over = state.over.take().ok_or(CarrierConflict::OtherCarrier)?;
         state.carrier = Carrier::Probing { answered: false };
-        Ok(ProbeGuard { entry: self.clone(), over: Some(over) })
+        Ok(ProbeGuard {
+            entry: self.clone(),
+            over: Some(over),
+        })
     }
 
     /// The probe was answered: a hanging poll is released.
@@ -166,8 +182,9 @@ impl EngineEntry {
         self.outbox.wake_drainer();
     }
 
-    /// The output of `reading`, or nothing once the session has ended: nothing that the client has in hand may
-    /// outlive the seat of the session. One that was over before is for `reading` to bound.
+    /// The output of `reading`, or nothing once the session has ended: nothing that the client has
+    /// in hand may outlive the seat of the session. One that was over before is for `reading` to
+    /// bound.
     pub(super) async fn while_seated<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
         let mut ended = pin!(self.ended.notified());
         // From here on no notice is missed. The outbox is closed before the session ends.
@@ -239,7 +256,8 @@ impl Drop for PollGuard {
     }
 }
 
-/// A POST in progress. Dropped before its body is whole, it ends the session, whose client went away.
+/// A POST in progress. Dropped before its body is whole, it ends the session, whose client went
+/// away.
 pub(super) struct PostGuard {
     entry: Arc<EngineEntry>,
     is_whole: bool,
@@ -287,7 +305,10 @@ impl ProbeGuard {
     /// ended, unless it already has.
     pub(super) fn complete(mut self) -> Option<oneshot::Receiver<()>> {
         let mut state = self.entry.lock();
-        let over = self.over.take().filter(|_| self.entry.outbox.closed().is_none())?;
+        let over = self
+            .over
+            .take()
+            .filter(|_| self.entry.outbox.closed().is_none())?;
         state.carrier = Carrier::WebSocket;
         drop(state);
         // A poll that still hangs finds that it is no longer asked for.
@@ -324,12 +345,16 @@ struct EndedEntry {
 
 impl Entries {
     fn linger(&mut self, sid: Arc<str>, bytes: usize) {
-        self.ended_entries.push_back(EndedEntry { since: Instant::now(), sid, bytes });
+        self.ended_entries.push_back(EndedEntry {
+            since: Instant::now(),
+            sid,
+            bytes,
+        });
         self.lingering_bytes += bytes;
     }
 
-    /// Forgets sessions that lingered long enough. Done when sessions come and go, so an idle node may know
-    /// some for longer, within the bounds.
+    /// Forgets sessions that lingered long enough. Done when sessions come and go, so an idle node
+    /// may know some for longer, within the bounds.
     fn forget_old(&mut self) {
         while let Some(oldest) = self.ended_entries.front()
             && (self.ended_entries.len() > ENDED_MAX
@@ -359,7 +384,14 @@ impl EngineTable {
     /// Makes the guard whose drop signals that the session `sid` ended.
     pub(super) fn guard(self: &Arc<Self>, sid: Arc<str>) -> (EntryGuard, oneshot::Receiver<()>) {
         let (alive, over) = oneshot::channel();
-        (EntryGuard { table: self.clone(), sid, _alive: alive }, over)
+        (
+            EntryGuard {
+                table: self.clone(),
+                sid,
+                _alive: alive,
+            },
+            over,
+        )
     }
 
     pub(super) fn insert(
@@ -394,14 +426,21 @@ impl EngineTable {
     }
 
     /// The session `sid`, for the request `head` that comes from `address`, if its owner sent it.
-    pub(super) fn get(&self, sid: &str, head: &RequestHead, address: IpAddr) -> Option<Arc<EngineEntry>> {
+    pub(super) fn get(
+        &self,
+        sid: &str,
+        head: &RequestHead,
+        address: IpAddr,
+    ) -> Option<Arc<EngineEntry>> {
         let entry = self.lock().by_sid.get(sid).cloned();
         entry.filter(|entry| entry.owner.sent(head, address))
     }
 
     fn end(&self, sid: &Arc<str>) {
         let mut entries = self.lock();
-        let Some(entry) = entries.by_sid.get(sid).cloned() else { return };
+        let Some(entry) = entries.by_sid.get(sid).cloned() else {
+            return;
+        };
         entry.ended.notify_waiters();
         // A WebSocket sees to the end of its session itself.
         if entry.lock().carrier == Carrier::WebSocket || entry.is_over() {
@@ -438,11 +477,17 @@ mod tests {
             entries.linger(random_sid(), 0);
             entries.forget_old();
         });
-        assert_eq!((entries.ended_entries.len(), entries.lingering_bytes), (ENDED_MAX, 0));
+        assert_eq!(
+            (entries.ended_entries.len(), entries.lingering_bytes),
+            (ENDED_MAX, 0)
+        );
         for _ in 0..2 * ENDED_MAX {
             entries.linger(random_sid(), ENDED_BYTES_MAX / 8);
             entries.forget_old();
         }
-        assert_eq!((entries.ended_entries.len(), entries.lingering_bytes), (8, ENDED_BYTES_MAX));
+        assert_eq!(
+            (entries.ended_entries.len(), entries.lingering_bytes),
+            (8, ENDED_BYTES_MAX)
+        );
     }
 }

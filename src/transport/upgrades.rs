@@ -46,30 +46,42 @@ fn answer(
     };
     let mut headers = HeaderMap::new();
     let answer = match head.uri.path() {
-        "/ws" | "/ws/" => {
-            handshake().and_then(|response| Ok((response, NextStep::Session(ws::open(head, state, hub)?))))
-        }
+        "/ws" | "/ws/" => handshake()
+            .and_then(|response| Ok((response, NextStep::Session(ws::open(head, state, hub)?)))),
         "/socket.io/" | "/socket.io" => {
             headers = engine::answer_headers(head, state);
             // The checks of engine.io come before those of the handshake.
-            engine::ask_websocket(head, state)
-                .and_then(|asked| Ok((handshake()?, engine::open_websocket(head, asked, state, hub)?)))
+            engine::ask_websocket(head, state).and_then(|asked| {
+                Ok((
+                    handshake()?,
+                    engine::open_websocket(head, asked, state, hub)?,
+                ))
+            })
         }
         _ => Err(Box::new(HttpResponse::NotFound().finish())),
     };
     match answer {
         Ok((mut response, next)) => {
-            headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
+            headers
+                .into_iter()
+                .for_each(|(name, value)| response.headers_mut().append(name, value));
             Ok((response, next))
         }
         Err(mut response) => {
-            headers.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
+            headers
+                .into_iter()
+                .for_each(|(name, value)| response.headers_mut().append(name, value));
             Err(response)
         }
     }
 }
 
-fn accept(connection: Framed<HttpStream, Codec>, response: Response<()>, next: NextStep, state: &TransportState) {
+fn accept(
+    connection: Framed<HttpStream, Codec>,
+    response: Response<()>,
+    next: NextStep,
+    state: &TransportState,
+) {
     let mut parts = connection.into_parts();
     let (tcp, buffered) = parts.io.into_parts();
     parts.read_buf.extend_from_slice(&buffered);
@@ -93,7 +105,9 @@ fn accept(connection: Framed<HttpStream, Codec>, response: Response<()>, next: N
 }
 
 async fn refuse(connection: Framed<HttpStream, Codec>, mut response: Response<BoxBody>) {
-    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
+        .head_mut()
+        .set_connection_type(ConnectionType::Close);
     // A refusal has its whole body here.
     let response = response.map_body(|_, body| body.try_into_bytes().unwrap_or_default());
     if let Err(error) = SendResponse::new(connection, response).await {

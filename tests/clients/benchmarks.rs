@@ -10,5 +10,9 @@ fn the_runner_of_the_benchmarks_passes_its_own_tests() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("python3 is installed, as tests/run.sh sees to");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

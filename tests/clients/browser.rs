@@ -11,7 +11,10 @@ use crate::take_turn;
 use serde_json::json;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
-const PLAYWRIGHT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/node_modules/playwright-core");
+const PLAYWRIGHT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/clients/node_modules/playwright-core"
+);
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/page.mjs");
 const SCREENSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/page.png");
 
@@ -45,11 +48,17 @@ const TALK_EVERY: Duration = Duration::from_millis(600);
 
 /// What is not installed on this machine, in words for whoever reads the test's output.
 fn missing() -> Option<String> {
-    let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
+    let node = Command::new("node")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
     if !node.is_ok_and(|status| status.success()) {
         return Some("node is not installed".to_owned());
     }
-    [CHROMIUM, PLAYWRIGHT].into_iter().find(|path| !Path::new(path).exists()).map(|path| format!("no {path}"))
+    [CHROMIUM, PLAYWRIGHT]
+        .into_iter()
+        .find(|path| !Path::new(path).exists())
+        .map(|path| format!("no {path}"))
 }
 
 fn login(user: &User) -> String {
@@ -64,7 +73,10 @@ fn talk(guests: &mut [Ws], live_id: i64, stop: &AtomicBool) {
             return;
         }
         let guest = &mut guests[turn % count];
-        guest.ask("comment", json!({"live_id": live_id, "data": TALK[turn % TALK.len()]}));
+        guest.ask(
+            "comment",
+            json!({"live_id": live_id, "data": TALK[turn % TALK.len()]}),
+        );
         thread::sleep(TALK_EVERY);
     }
 }
@@ -77,15 +89,22 @@ fn two_tabs_talk_give_and_see_the_streamer_pause() {
         return;
     }
     // The page needs no entry in a list of origins.
-    let server = TestServer::start(&[("LIVEROOM__SERVER__ALLOWED_ORIGINS", "https://elsewhere.example")]);
+    let server = TestServer::start(&[(
+        "LIVEROOM__SERVER__ALLOWED_ORIGINS",
+        "https://elsewhere.example",
+    )]);
     for (name, image, coin) in GIFTS {
-        let gift = json!({"name": name, "image": format!("/assets/gifts/{image}.svg"), "coin": coin});
+        let gift =
+            json!({"name": name, "image": format!("/assets/gifts/{image}.svg"), "coin": coin});
         server.admin_post("/admin/gifts", &gift).ok();
     }
     let streamer = server.user("streamer");
     let viewer = server.rich_user("viewer", VIEWER_COINS);
-    let live = json!({"title": "深夜电台 · late night radio", "cover": "/assets/covers/aurora.svg"});
-    let live_id = server.post_as(&streamer, "/api/live/create", &live).ok()["data"]["id"].as_i64().expect("an id");
+    let live =
+        json!({"title": "深夜电台 · late night radio", "cover": "/assets/covers/aurora.svg"});
+    let live_id = server.post_as(&streamer, "/api/live/create", &live).ok()["data"]["id"]
+        .as_i64()
+        .expect("an id");
     server.change_status(&streamer, live_id, "play");
     let mut guests = ["xiaoyu", "mika_chan", "nightowl", "lin.wei"].map(|name| {
         let mut guest = Ws::connect(&server, &server.user(name));
@@ -110,6 +129,9 @@ fn two_tabs_talk_give_and_see_the_streamer_pause() {
     });
     let status = status.expect("node was there a moment ago");
     assert!(status.success(), "the page failed: {status}");
-    assert_eq!(server.balance(&server.login("viewer")), VIEWER_COINS - SPENT_COINS);
+    assert_eq!(
+        server.balance(&server.login("viewer")),
+        VIEWER_COINS - SPENT_COINS
+    );
     server.assert_books_balance();
 }

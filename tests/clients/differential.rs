@@ -1,10 +1,13 @@
-//! The same scripts of frames go to socket.io 4.8 and to this server; each difference is listed, with its reason, in
-//! `tests/differential/differences.mjs` and in the README, or it fails the test.
+//! The same scripts of frames go to socket.io 4.8 and to this server; each difference is listed,
+//! with its reason, in `tests/differential/differences.mjs` and in the README, or it fails the
+//! test.
 //!
-//! Scripts are generated from a grammar (`grammar.mjs`), thousands in a run, always the same for a seed, which is
-//! printed. One that differs is shrunk and printed so that it can be put into `tests/differential/scripts/`.
+//! Scripts are generated from a grammar (`grammar.mjs`), thousands in a run, always the same for a
+//! seed, which is printed. One that differs is shrunk and printed so that it can be put into
+//! `tests/differential/scripts/`.
 //!
-//! `LIVEROOM_DIFFERENTIAL_SEED` is another seed, `LIVEROOM_DIFFERENTIAL_TIMES` plays so many times as many.
+//! `LIVEROOM_DIFFERENTIAL_SEED` is another seed, `LIVEROOM_DIFFERENTIAL_TIMES` plays so many times
+//! as many.
 
 use std::env;
 use std::path::PathBuf;
@@ -37,7 +40,8 @@ const PATIENT: Setting = Setting {
     scripts_count: 3_500,
 };
 
-/// Deadlines pass while a script waits for them. Far enough apart to be told from each other on a busy machine.
+/// Deadlines pass while a script waits for them. Far enough apart to be told from each other on a
+/// busy machine.
 const HASTY: Setting = Setting {
     payload_bytes_max: 10_000,
     ping_interval_ms: 1_000,
@@ -51,18 +55,37 @@ impl Setting {
     /// One worker: then what arrives first is read first, whichever connection it comes on.
     fn liveroom(&self) -> TestServer {
         let own = [
-            ("LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES", self.payload_bytes_max),
+            (
+                "LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES",
+                self.payload_bytes_max,
+            ),
             ("LIVEROOM__LIMITS__FRAME_BYTES", self.payload_bytes_max),
-            ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", self.ping_interval_ms),
+            (
+                "LIVEROOM__ENGINEIO__PING_INTERVAL_MS",
+                self.ping_interval_ms,
+            ),
             ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", self.ping_timeout_ms),
-            ("LIVEROOM__ENGINEIO__UPGRADE_TIMEOUT_MS", self.upgrade_timeout_ms),
-            ("LIVEROOM__ENGINEIO__CONNECT_TIMEOUT_MS", self.connect_timeout_ms),
+            (
+                "LIVEROOM__ENGINEIO__UPGRADE_TIMEOUT_MS",
+                self.upgrade_timeout_ms,
+            ),
+            (
+                "LIVEROOM__ENGINEIO__CONNECT_TIMEOUT_MS",
+                self.connect_timeout_ms,
+            ),
             ("LIVEROOM__SERVER__WORKERS", 1),
             ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", 100_000),
             ("LIVEROOM__LIMITS__CONNECTIONS_PER_S", 100_000),
         ];
-        let own: Vec<_> = own.iter().map(|(key, value)| (*key, value.to_string())).collect();
-        TestServer::start(&own.iter().map(|(key, value)| (*key, value.as_str())).collect::<Vec<_>>())
+        let own: Vec<_> = own
+            .iter()
+            .map(|(key, value)| (*key, value.to_string()))
+            .collect();
+        TestServer::start(
+            &own.iter()
+                .map(|(key, value)| (*key, value.as_str()))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn reference(&self) -> String {
@@ -81,11 +104,16 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
-/// Whether node and socket.io are there. Under CI (`CI=true`) they must be, elsewhere the test says that it is
-/// skipped.
+/// Whether node and socket.io are there. Under CI (`CI=true`) they must be, elsewhere the test says
+/// that it is skipped.
 fn is_installed() -> bool {
-    let library = folder().join("../clients/node_modules/socket.io/package.json").exists();
-    let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
+    let library = folder()
+        .join("../clients/node_modules/socket.io/package.json")
+        .exists();
+    let node = Command::new("node")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !library || !node {
         println!("skipped, socket.io or node is not installed (see tests/run.sh)");
         let is_ci = env::var("CI").is_ok_and(|value| value == "true");
@@ -102,16 +130,34 @@ fn play(setting: &Setting, mode: &str, kind: &str, more: &[String]) {
     let _turn = take_turn();
     let server = setting.liveroom();
     let mut driver = Command::new("node");
-    driver.arg(folder().join("main.mjs")).args([mode, kind, &server.port().to_string(), &setting.reference()]);
+    driver.arg(folder().join("main.mjs")).args([
+        mode,
+        kind,
+        &server.port().to_string(),
+        &setting.reference(),
+    ]);
     let output = driver.args(more).output().expect("node runs");
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "liveroom and socket.io differ in what is not listed: see above");
+    println!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.status.success(),
+        "liveroom and socket.io differ in what is not listed: see above"
+    );
 }
 
 fn generated(setting: &Setting, kind: &str) {
     let seed = env::var("LIVEROOM_DIFFERENTIAL_SEED").unwrap_or_else(|_| SEED.to_owned());
-    let times = env::var("LIVEROOM_DIFFERENTIAL_TIMES").map_or(1, |times| times.parse().expect("a number"));
-    play(setting, "generated", kind, &[seed, (setting.scripts_count * times).to_string()]);
+    let times =
+        env::var("LIVEROOM_DIFFERENTIAL_TIMES").map_or(1, |times| times.parse().expect("a number"));
+    play(
+        setting,
+        "generated",
+        kind,
+        &[seed, (setting.scripts_count * times).to_string()],
+    );
 }
 
 #[test]
@@ -139,9 +185,19 @@ fn the_readme_has_the_same_table_of_differences() {
     if !is_installed() {
         return;
     }
-    let output = Command::new("node").arg(folder().join("main.mjs")).arg("table").output().expect("node runs");
+    let output = Command::new("node")
+        .arg(folder().join("main.mjs"))
+        .arg("table")
+        .output()
+        .expect("node runs");
     let table = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(output.status.success() && table.lines().count() > 2, "{table}");
+    assert!(
+        output.status.success() && table.lines().count() > 2,
+        "{table}"
+    );
     let readme = std::fs::read_to_string(folder().join("../../README.md")).expect("the README");
-    assert!(readme.contains(table.trim()), "the README does not have this table:\n{table}");
+    assert!(
+        readme.contains(table.trim()),
+        "the README does not have this table:\n{table}"
+    );
 }

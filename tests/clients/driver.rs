@@ -48,23 +48,34 @@ impl Cell {
         use {Library::*, Transport::*};
         let mut cells = Vec::new();
         for library in [SocketIo(2), SocketIo(3), SocketIo(4), PythonEngineIo4] {
-            cells.extend([Polling, Websocket, Default].map(|transport| Cell { library, transport }));
+            cells
+                .extend([Polling, Websocket, Default].map(|transport| Cell { library, transport }));
         }
-        cells.extend([Websocket, Default].map(|transport| Cell { library: PythonEngineIo3, transport }));
-        cells.push(Cell { library: PlainWs, transport: Websocket });
+        cells.extend([Websocket, Default].map(|transport| Cell {
+            library: PythonEngineIo3,
+            transport,
+        }));
+        cells.push(Cell {
+            library: PlainWs,
+            transport: Websocket,
+        });
         cells
     }
 
     /// The cells whose library is installed. Under CI (`CI=true`) all must be, elsewhere the others
     /// are left out with a word why.
     pub fn installed() -> Vec<Cell> {
-        let (installed, missing): (Vec<_>, Vec<_>) =
-            Self::all().into_iter().partition(|cell| cell.library.is_installed());
+        let (installed, missing): (Vec<_>, Vec<_>) = Self::all()
+            .into_iter()
+            .partition(|cell| cell.library.is_installed());
         for cell in &missing {
             println!("skipped, not installed (see tests/run.sh): {cell}");
         }
         let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!is_ci || missing.is_empty(), "under CI every client must be installed");
+        assert!(
+            !is_ci || missing.is_empty(),
+            "under CI every client must be installed"
+        );
         installed
     }
 
@@ -93,9 +104,16 @@ impl Library {
     fn is_installed(self) -> bool {
         match self {
             Library::SocketIo(major) => {
-                folder().join(format!("node_modules/socket.io-client-{major}/package.json")).exists() && node_runs()
+                folder()
+                    .join(format!(
+                        "node_modules/socket.io-client-{major}/package.json"
+                    ))
+                    .exists()
+                    && node_runs()
             }
-            Library::PlainWs => folder().join("node_modules/ws/package.json").exists() && node_runs(),
+            Library::PlainWs => {
+                folder().join("node_modules/ws/package.json").exists() && node_runs()
+            }
             Library::PythonEngineIo3 | Library::PythonEngineIo4 => self.python().exists(),
         }
     }
@@ -108,7 +126,9 @@ impl Library {
         };
         match std::env::var_os(variable) {
             Some(python) => python.into(),
-            None => Path::new(env!("CARGO_MANIFEST_DIR")).join(environment).join("bin/python"),
+            None => Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(environment)
+                .join("bin/python"),
         }
     }
 
@@ -116,7 +136,9 @@ impl Library {
         let (program, script) = match self {
             Library::SocketIo(_) => ("node".into(), "socketio_node.mjs"),
             Library::PlainWs => ("node".into(), "plain_ws.mjs"),
-            Library::PythonEngineIo3 | Library::PythonEngineIo4 => (self.python(), "socketio_python.py"),
+            Library::PythonEngineIo3 | Library::PythonEngineIo4 => {
+                (self.python(), "socketio_python.py")
+            }
         };
         let mut command = Command::new(program);
         command.arg(folder().join(script));
@@ -132,7 +154,11 @@ fn folder() -> PathBuf {
 }
 
 fn node_runs() -> bool {
-    Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new("node")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// A running client. Killed when dropped.
@@ -165,30 +191,53 @@ impl Client {
         let base = format!("http://127.0.0.1:{port}");
         let mut command = cell.library.command();
         match cell.library {
-            Library::SocketIo(_) => command.args([format!("{base}{namespace}"), transport.to_owned()]),
-            Library::PythonEngineIo3 | Library::PythonEngineIo4 => command.args([&base, transport, namespace]),
-            Library::PlainWs => command.arg(format!("ws://127.0.0.1:{port}/ws?token={}", user.token)),
+            Library::SocketIo(_) => {
+                command.args([format!("{base}{namespace}"), transport.to_owned()])
+            }
+            Library::PythonEngineIo3 | Library::PythonEngineIo4 => {
+                command.args([&base, transport, namespace])
+            }
+            Library::PlainWs => {
+                command.arg(format!("ws://127.0.0.1:{port}/ws?token={}", user.token))
+            }
         };
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the client starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
         let orders = child.stdin.take().expect("stdin is piped");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let (noted, notes) = mpsc::channel();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let note = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let note =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 if noted.send(note).is_err() {
                     return;
                 }
             }
         });
-        Self { cell, user, socket_id: None, child, orders, notes, kept: VecDeque::new(), next_ack: 1 }
+        Self {
+            cell,
+            user,
+            socket_id: None,
+            child,
+            orders,
+            notes,
+            kept: VecDeque::new(),
+            next_ack: 1,
+        }
     }
 
     /// Waits until it is connected, over any transport, and returns which.
     pub fn opened(&mut self) -> String {
         let note = self.wait_for("connect", |note| note["note"] == "connect");
         self.socket_id = note["id"].as_str().map(str::to_owned);
-        note["transport"].as_str().expect("a transport has a name").to_owned()
+        note["transport"]
+            .as_str()
+            .expect("a transport has a name")
+            .to_owned()
     }
 
     /// Waits until it is connected over the transport of its cell; again after a reconnect.
@@ -200,7 +249,9 @@ impl Client {
             // python-socketio upgrades before it says that it is connected.
             Transport::Default if transport == "websocket" => {}
             Transport::Default => {
-                self.wait_for("upgrade", |note| note["note"] == "upgrade" && note["transport"] == "websocket");
+                self.wait_for("upgrade", |note| {
+                    note["note"] == "upgrade" && note["transport"] == "websocket"
+                });
             }
         }
     }
@@ -225,7 +276,10 @@ impl Client {
     }
 
     pub fn answer(&mut self, ack: u64) -> Value {
-        self.wait_for("an answer", |note| note["note"] == "answer" && note["ack"] == ack)["data"].take()
+        self.wait_for("an answer", |note| {
+            note["note"] == "answer" && note["ack"] == ack
+        })["data"]
+            .take()
     }
 
     /// Waits for an event of this name and returns its payload.
@@ -234,7 +288,8 @@ impl Client {
     }
 
     pub fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let is_wanted = |note: &Value| note["note"] == "event" && note["name"] == name && wanted(&note["data"]);
+        let is_wanted =
+            |note: &Value| note["note"] == "event" && note["name"] == name && wanted(&note["data"]);
         self.wait_for(name, is_wanted)["data"].take()
     }
 
@@ -255,7 +310,10 @@ impl Client {
     /// Waits until the connection or the namespace is refused and returns the text.
     pub fn connection_refusal(&mut self) -> String {
         let note = self.wait_for("an error", |note| note["note"] == "error");
-        note["message"].as_str().expect("an error has a text").to_owned()
+        note["message"]
+            .as_str()
+            .expect("an error has a text")
+            .to_owned()
     }
 
     /// Waits until the client says that it lost its connection.
@@ -271,7 +329,9 @@ impl Client {
     /// Sends the process a signal by name: `STOP` makes a client that no longer answers, `KILL` one
     /// that is gone without a good-bye.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
         assert!(status.expect("kill runs").success(), "signal {name}");
     }
 
@@ -282,7 +342,8 @@ impl Client {
     }
 
     fn with_token(&self, mut payload: Value) -> Value {
-        // A plain session gave its token when it connected. A payload with a token of its own keeps it.
+        // A plain session gave its token when it connected. A payload with a token of its own keeps
+        // it.
         if self.cell.is_socket_io() && payload.get("token").is_none() {
             payload["token"] = json!(self.user.token);
         }
@@ -290,7 +351,8 @@ impl Client {
     }
 
     fn order(&mut self, order: &Value) {
-        writeln!(self.orders, "{order}").unwrap_or_else(|error| panic!("{}: the client ended: {error}", self.cell));
+        writeln!(self.orders, "{order}")
+            .unwrap_or_else(|error| panic!("{}: the client ended: {error}", self.cell));
     }
 
     /// Waits for a note that `wanted` accepts; the others stay for later, in their order.
@@ -300,12 +362,19 @@ impl Client {
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.notes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .notes
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(note) if wanted(&note) => return note,
                 Ok(note) => self.kept.push_back(note),
                 Err(error) => {
                     let kept: Vec<_> = self.kept.iter().map(Value::to_string).collect();
-                    panic!("{}: no {what}: {error}; kept:\n{}", self.cell, kept.join("\n"));
+                    panic!(
+                        "{}: no {what}: {error}; kept:\n{}",
+                        self.cell,
+                        kept.join("\n")
+                    );
                 }
             }
         }

@@ -18,7 +18,10 @@ fn key(user: &User) -> String {
 
 /// A token as the account service of the replaced system issues it: without an end.
 fn foreign_token(user: &User, n: u64) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
     let claims = json!({"id": user.id, "iat": now - n, "username": user.name});
     sign(Algorithm::Hs256, JWT_SECRET, &claims)
 }
@@ -47,7 +50,11 @@ fn assert_refused(cluster: &Cluster, user: &User) {
         };
         assert_eq!(words["msg"], json!("fail"), "node {node}");
         assert_eq!(ws.wait_for_close().0, 3000, "node {node}");
-        assert_eq!(cluster[node].get_as(user, "/api/user/info").status, 400, "node {node}");
+        assert_eq!(
+            cluster[node].get_as(user, "/api/user/info").status,
+            400,
+            "node {node}"
+        );
     }
 }
 
@@ -55,7 +62,11 @@ fn assert_refused(cluster: &Cluster, user: &User) {
 fn assert_good(cluster: &Cluster, user: &User) {
     for node in 0..cluster.len() {
         assert_lives(&mut cluster.ws(node, user));
-        assert_eq!(cluster[node].get_as(user, "/api/user/info").ok()["id"], json!(user.id), "node {node}");
+        assert_eq!(
+            cluster[node].get_as(user, "/api/user/info").ok()["id"],
+            json!(user.id),
+            "node {node}"
+        );
     }
 }
 
@@ -63,10 +74,16 @@ const REPLACED: &str = "Token 令牌不合法!";
 
 #[test]
 fn a_token_is_good_on_every_node_and_stands_in_redis_as_before() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[1].user("alice");
     assert_good(&cluster, &alice);
-    assert_eq!(cluster.redis.get(&key(&alice)), Some(json!(alice.token).to_string()), "a JSON string");
+    assert_eq!(
+        cluster.redis.get(&key(&alice)),
+        Some(json!(alice.token).to_string()),
+        "a JSON string"
+    );
     cluster[0].post_as(&alice, "/api/logout", &json!({})).ok();
     assert_eq!(cluster.redis.get(&key(&alice)), None);
     assert_refused(&cluster, &alice);
@@ -74,7 +91,9 @@ fn a_token_is_good_on_every_node_and_stands_in_redis_as_before() {
 
 #[test]
 fn a_login_on_one_node_ends_the_sessions_of_the_token_before_on_all() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
     let since = Instant::now();
@@ -88,7 +107,9 @@ fn a_login_on_one_node_ends_the_sessions_of_the_token_before_on_all() {
 
 #[test]
 fn a_logout_on_one_node_ends_the_sessions_on_all() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let (alice, bob) = (cluster[0].user("alice"), cluster[0].user("bobby"));
     let mut bystanders = [0, 1].map(|node| cluster.ws(node, &bob));
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
@@ -103,29 +124,45 @@ fn a_logout_on_one_node_ends_the_sessions_on_all() {
 
 #[test]
 fn disabling_a_user_on_one_node_ends_its_sessions_on_all_and_keeps_it_out() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let (_, mut watcher) = stage.joined(0, "watcher");
     let (alice, mut ws) = stage.joined(1, "alice");
     let since = Instant::now();
     let cluster = &stage.cluster;
-    cluster[0].admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0})).ok();
+    cluster[0]
+        .admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0}))
+        .ok();
     let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
     assert_eq!(ws.wait_for_close().0, 3000);
     assert!(since.elapsed() < REVOKED_MAX, "took {:?}", since.elapsed());
     assert_eq!(fail["data"], json!("你已被禁用"));
     let left = watcher.event_where("online", |online| online["action"] == json!("leave"));
-    assert_eq!(left["user"]["id"], json!(alice.id), "without a grace: {left}");
+    assert_eq!(
+        left["user"]["id"],
+        json!(alice.id),
+        "without a grace: {left}"
+    );
     for node in [0, 1] {
-        assert_eq!(cluster.ws(node, &alice).wait_for_close().0, 3000, "node {node}");
+        assert_eq!(
+            cluster.ws(node, &alice).wait_for_close().0,
+            3000,
+            "node {node}"
+        );
     }
-    cluster[1].admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 1})).ok();
+    cluster[1]
+        .admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 1}))
+        .ok();
     let again = cluster[1].login("alice");
     assert_good(cluster, &again);
 }
 
 #[test]
 fn another_program_that_deletes_the_token_logs_the_user_out() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let (alice, bob) = (cluster[0].user("alice"), cluster[0].user("bobby"));
     let mut bystander = cluster.ws(0, &bob);
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
@@ -141,13 +178,20 @@ fn another_program_that_deletes_the_token_logs_the_user_out() {
 
 #[test]
 fn a_token_of_another_service_works_and_ends_the_one_before() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
-    let foreign = User { token: foreign_token(&alice, 1), ..alice.clone() };
+    let foreign = User {
+        token: foreign_token(&alice, 1),
+        ..alice.clone()
+    };
     assert_refused(&cluster, &foreign);
     let since = Instant::now();
-    cluster.redis.set(&key(&alice), &json!(foreign.token).to_string());
+    cluster
+        .redis
+        .set(&key(&alice), &json!(foreign.token).to_string());
     for ws in &mut sessions {
         assert_ended(ws, since, REPLACED);
     }
@@ -158,22 +202,34 @@ fn a_token_of_another_service_works_and_ends_the_one_before() {
     let mut ws = cluster.ws(1, &foreign);
     assert_lives(&mut ws);
     let since = Instant::now();
-    let later = User { token: foreign_token(&alice, 0), ..alice.clone() };
-    cluster.redis.set(&key(&alice), &json!(later.token).to_string());
+    let later = User {
+        token: foreign_token(&alice, 0),
+        ..alice.clone()
+    };
+    cluster
+        .redis
+        .set(&key(&alice), &json!(later.token).to_string());
     assert_ended(&mut ws, since, REPLACED);
     assert_good(&cluster, &later);
 }
 
 #[test]
 fn what_stands_in_redis_and_is_no_token_logs_nobody_in() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
-    let unquoted = User { token: foreign_token(&alice, 5), ..alice.clone() };
+    let unquoted = User {
+        token: foreign_token(&alice, 5),
+        ..alice.clone()
+    };
     let garbage = ["", "\"\"", "null", "{}", "[1]", "\"garbage\"", "\u{1}"];
     for value in garbage {
         cluster.redis.set(&key(&alice), value);
         let since = Instant::now();
-        while cluster[0].get_as(&alice, "/api/user/info").status != 400 && since.elapsed() < REVOKED_MAX {
+        while cluster[0].get_as(&alice, "/api/user/info").status != 400
+            && since.elapsed() < REVOKED_MAX
+        {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_refused(&cluster, &alice);
@@ -185,14 +241,23 @@ fn what_stands_in_redis_and_is_no_token_logs_nobody_in() {
 
 #[test]
 fn a_token_of_the_command_line_replaces_the_current_one_on_every_node() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
     sessions.iter_mut().for_each(assert_lives);
     let since = Instant::now();
     let printed = cluster[0].run(&["token", &alice.id.to_string()]);
-    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    let token = String::from_utf8(printed.stdout).expect("a token is text").trim().to_owned();
+    assert!(
+        printed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&printed.stderr)
+    );
+    let token = String::from_utf8(printed.stdout)
+        .expect("a token is text")
+        .trim()
+        .to_owned();
     for ws in &mut sessions {
         assert_ended(ws, since, REPLACED);
     }
@@ -201,7 +266,9 @@ fn a_token_of_the_command_line_replaces_the_current_one_on_every_node() {
 
 #[test]
 fn a_single_device_is_one_over_all_nodes() {
-    let Some(cluster) = Cluster::start(2, &[("LIVEROOM__AUTH__SINGLE_DEVICE", "true")]) else { return };
+    let Some(cluster) = Cluster::start(2, &[("LIVEROOM__AUTH__SINGLE_DEVICE", "true")]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     let mut first = cluster.ws(0, &alice);
     assert_lives(&mut first);
@@ -209,14 +276,19 @@ fn a_single_device_is_one_over_all_nodes() {
     let mut second = cluster.ws(1, &alice);
     assert_lives(&mut second);
     let fail = first.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
-    assert_eq!((fail["data"].as_str(), first.wait_for_close().0), (Some("你的账号在其他设备登录"), 3010));
+    assert_eq!(
+        (fail["data"].as_str(), first.wait_for_close().0),
+        (Some("你的账号在其他设备登录"), 3010)
+    );
     assert!(since.elapsed() < REVOKED_MAX, "took {:?}", since.elapsed());
     assert_lives(&mut second);
 }
 
 #[test]
 fn a_token_that_another_service_gives_an_end_expires_on_every_node() {
-    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let Some(cluster) = Cluster::start(2, &[]) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     let claims = json!({"id": alice.id, "iat": 1_000, "exp": 2_000});
     let token = sign(Algorithm::Hs256, JWT_SECRET, &claims);
@@ -224,6 +296,10 @@ fn a_token_that_another_service_gives_an_end_expires_on_every_node() {
     for node in [0, 1] {
         let mut ws = Ws::connect_with(&cluster[node], &token);
         let words: Value = ws.read().expect("last words");
-        assert_eq!(words, json!({"msg": "fail", "data": "token 已过期! 请重新获取令牌"}), "node {node}");
+        assert_eq!(
+            words,
+            json!({"msg": "fail", "data": "token 已过期! 请重新获取令牌"}),
+            "node {node}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What every order of a room's events and every memory of tokens must do: one suite, run on those of
-//! one process and on Redis.
+//! What every order of a room's events and every memory of tokens must do: one suite, run on those
+//! of one process and on Redis.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -9,13 +9,15 @@ use std::time::Duration;
 use crate::support::JWT_SECRET;
 use crate::support::redis::{Keeps, Redis};
 use crate::support::room_log::{
-    Log, NOW, action, block_on, comment, gift, kick, new_live, new_user, notice, profile, text_of, within,
+    Log, NOW, action, block_on, comment, gift, kick, new_live, new_user, notice, profile, text_of,
+    within,
 };
 use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::RedisCluster;
 use liveroom::cluster::{
-    Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode, StoreTokens, TokenStore,
+    Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode,
+    StoreTokens, TokenStore,
 };
 use liveroom::config::{Config, Millis, Secret};
 use liveroom::domain::*;
@@ -68,27 +70,43 @@ struct Twin {
 
 impl Twin {
     async fn user(&self, name: &str) -> UserId {
-        let created = self.store.create_user(name.into(), None, "hash".into(), NOW).await.unwrap();
+        let created = self
+            .store
+            .create_user(name.into(), None, "hash".into(), NOW)
+            .await
+            .unwrap();
         created.expect("a new username").id
     }
 
     async fn is_current(&self, user: UserId, token: &str) -> bool {
-        within("whose token is current", self.tokens.is_current(user, token)).await.unwrap()
+        within(
+            "whose token is current",
+            self.tokens.is_current(user, token),
+        )
+        .await
+        .unwrap()
     }
 
     async fn login(&self, user: UserId, token: &str) {
-        within("a login", self.tokens.replace(user, token, NOW)).await.unwrap();
+        within("a login", self.tokens.replace(user, token, NOW))
+            .await
+            .unwrap();
     }
 
     async fn logout(&self, user: UserId) {
-        within("a logout", self.tokens.clear(user, NOW)).await.unwrap();
+        within("a logout", self.tokens.clear(user, NOW))
+            .await
+            .unwrap();
     }
 }
 
 async fn store() -> (Arc<dyn Store>, TempDir) {
     let dir = TempDir::new().unwrap();
     let url = format!("sqlite://{}/liveroom.db", dir.path().display());
-    let options = StoreOptions { wait_ms: 30_000, ..StoreOptions::default() };
+    let options = StoreOptions {
+        wait_ms: 30_000,
+        ..StoreOptions::default()
+    };
     (storage::open(&url, options).await.unwrap(), dir)
 }
 
@@ -96,7 +114,14 @@ fn in_one_process<F: Future<Output = ()>>(test: impl FnOnce(Twin) -> F) {
     block_on(async {
         let (store, dir) = store().await;
         let tokens = Arc::new(StoreTokens::new(store.clone()));
-        test(Twin { broker: Arc::new(MemoryBroker), nodes: Arc::new(SingleNode), tokens, store, _dir: dir }).await;
+        test(Twin {
+            broker: Arc::new(MemoryBroker),
+            nodes: Arc::new(SingleNode),
+            tokens,
+            store,
+            _dir: dir,
+        })
+        .await;
     });
 }
 
@@ -146,35 +171,56 @@ async fn every_kind_of_event_comes_back_as_it_was_appended(twin: Twin) {
     let appended = [
         comment(live_id, 1, "hello\n世界 \u{1F339} \"quoted\""),
         gift(live_id, 1),
-        RoomEvent::Live { live_id, status: LiveStatus::Paused, title: "标题".into() },
-        RoomEvent::Removed { live_id, comment_id: CommentId::new(1).unwrap() },
+        RoomEvent::Live {
+            live_id,
+            status: LiveStatus::Paused,
+            title: "标题".into(),
+        },
+        RoomEvent::Removed {
+            live_id,
+            comment_id: CommentId::new(1).unwrap(),
+        },
         notice(live_id, "a notice"),
     ];
     for event in &appended {
         log.append(event.clone());
     }
-    let told: Vec<RoomEvent> = log.next_many(appended.len()).await.into_iter().map(|told| told.event).collect();
+    let told: Vec<RoomEvent> = log
+        .next_many(appended.len())
+        .await
+        .into_iter()
+        .map(|told| told.event)
+        .collect();
     assert_eq!(told, appended);
 }
 
 async fn rooms_do_not_mix(twin: Twin) {
     let mut one = Log::open(&*twin.broker, new_live()).await;
     let mut two = Log::open(&*twin.broker, new_live()).await;
-    assert_ne!(one.position.epoch, two.position.epoch, "a position of one room is none of another");
+    assert_ne!(
+        one.position.epoch, two.position.epoch,
+        "a position of one room is none of another"
+    );
     for number in 0..50 {
         one.say(&format!("one {number}"));
         two.say(&format!("two {number}"));
     }
     for (log, name) in [(&mut one, "one"), (&mut two, "two")] {
         for (told, number) in log.next_many(50).await.iter().zip(0..) {
-            assert_eq!((text_of(told), told.offset), (format!("{name} {number}"), log.position.offset + number + 1));
+            assert_eq!(
+                (text_of(told), told.offset),
+                (format!("{name} {number}"), log.position.offset + number + 1)
+            );
         }
     }
 }
 
 async fn a_room_nothing_was_ever_said_in_opens_at_its_beginning(twin: Twin) {
     let log = Log::open(&*twin.broker, new_live()).await;
-    assert_eq!((log.position.offset, log.recent.len(), log.peers.len()), (0, 0, 0));
+    assert_eq!(
+        (log.position.offset, log.recent.len(), log.peers.len()),
+        (0, 0, 0)
+    );
     assert!(!log.position.epoch.is_empty());
 }
 
@@ -212,9 +258,16 @@ async fn an_action_on_a_room_that_nobody_has_opens_none_and_reaches_no_other(twi
     let live_id = new_live();
     let entry = action(1, EntryContent::Event(notice(live_id, "hello")));
     let appended = within("appending", twin.broker.append(live_id, entry)).await;
-    let expected = if twin.broker.is_shared() { Appended::InLog } else { Appended::NoSharedLog };
+    let expected = if twin.broker.is_shared() {
+        Appended::InLog
+    } else {
+        Appended::NoSharedLog
+    };
     assert_eq!(appended, expected);
-    assert_eq!(within("asking", twin.broker.is_open_elsewhere(live_id)).await, Some(false));
+    assert_eq!(
+        within("asking", twin.broker.is_open_elsewhere(live_id)).await,
+        Some(false)
+    );
     // Nor does it become part of another room.
     let mut other = Log::open(&*twin.broker, new_live()).await;
     other.say("mine");
@@ -224,28 +277,54 @@ async fn an_action_on_a_room_that_nobody_has_opens_none_and_reaches_no_other(twi
 async fn an_action_that_is_appended_again_is_one_entry(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
     let live_id = log.live_id;
-    let entry = |id| action(id, EntryContent::Event(notice(live_id, &format!("action {id}"))));
+    let entry = |id| {
+        action(
+            id,
+            EntryContent::Event(notice(live_id, &format!("action {id}"))),
+        )
+    };
     for id in [1, 1, 2, 1] {
         log.append_action(entry(id));
     }
     log.say("between");
-    assert_eq!(log.next_many(3).await.iter().map(text_of).collect::<Vec<_>>(), ["action 1", "action 2", "between"]);
+    assert_eq!(
+        log.next_many(3)
+            .await
+            .iter()
+            .map(text_of)
+            .collect::<Vec<_>>(),
+        ["action 1", "action 2", "between"]
+    );
     log.append_action(entry(2));
     log.say("after");
     let after = log.next().await;
-    assert_eq!((text_of(&after), after.offset), ("after".to_owned(), log.position.offset + 4));
+    assert_eq!(
+        (text_of(&after), after.offset),
+        ("after".to_owned(), log.position.offset + 4)
+    );
 }
 
 async fn a_removal_is_one_entry_however_many_actions_remove_the_comment(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
-    let removed = |comment| RoomEvent::Removed { live_id: log.live_id, comment_id: CommentId::new(comment).unwrap() };
+    let removed = |comment| RoomEvent::Removed {
+        live_id: log.live_id,
+        comment_id: CommentId::new(comment).unwrap(),
+    };
     let (seven, eight) = (removed(7), removed(8));
     for (id, event) in [(1, &seven), (2, &seven), (7, &eight), (3, &eight)] {
         log.append_action(action(id, EntryContent::Event(event.clone())));
     }
     // The action 8 is not the removal of the comment 8.
-    log.append_action(action(8, EntryContent::Event(notice(log.live_id, "action 8"))));
-    let events: Vec<RoomEvent> = log.next_many(3).await.into_iter().map(|sequenced| sequenced.event).collect();
+    log.append_action(action(
+        8,
+        EntryContent::Event(notice(log.live_id, "action 8")),
+    ));
+    let events: Vec<RoomEvent> = log
+        .next_many(3)
+        .await
+        .into_iter()
+        .map(|sequenced| sequenced.event)
+        .collect();
     assert_eq!(events, [seven, eight, notice(log.live_id, "action 8")]);
 }
 
@@ -256,13 +335,18 @@ async fn a_control_comes_once_and_takes_no_offset(twin: Twin) {
     for id in [1, 1, 2] {
         let entry = action(id, EntryContent::Control(kick(id)));
         // As the rooms of this node do it.
-        if within("appending", twin.broker.append(log.live_id, entry.clone())).await != Appended::InLog {
+        if within("appending", twin.broker.append(log.live_id, entry.clone())).await
+            != Appended::InLog
+        {
             log.append_action(entry);
         }
     }
     log.say("after");
     let after = log.next().await;
-    assert_eq!((text_of(&after), after.offset), ("after".to_owned(), before.offset + 1));
+    assert_eq!(
+        (text_of(&after), after.offset),
+        ("after".to_owned(), before.offset + 1)
+    );
     assert_eq!(log.controls, [kick(1), kick(2)]);
 }
 
@@ -282,13 +366,22 @@ async fn there_is_room_for_comments_in_a_calm_room(twin: Twin) {
 async fn what_a_node_shows_of_its_users_is_not_told_to_itself(twin: Twin) {
     let mut log = Log::open(&*twin.broker, new_live()).await;
     let user = new_user();
-    let shown = PeerUser { profile: profile(user), sockets: vec!["s".into()], arrived_at: NOW };
-    log.log.publish_presence(vec![PresenceChange::Online(shown)]);
-    log.log.publish_presence(vec![PresenceChange::Offline(user)]);
+    let shown = PeerUser {
+        profile: profile(user),
+        sockets: vec!["s".into()],
+        arrived_at: NOW,
+    };
+    log.log
+        .publish_presence(vec![PresenceChange::Online(shown)]);
+    log.log
+        .publish_presence(vec![PresenceChange::Offline(user)]);
     log.log.publish_users("[]".to_owned());
     log.say("after");
     assert_eq!(log.next_text().await, "after");
-    assert!(!log.has_heard_of_peers(), "only other nodes' users are told");
+    assert!(
+        !log.has_heard_of_peers(),
+        "only other nodes' users are told"
+    );
 }
 
 async fn a_user_without_a_token_has_no_current_one(twin: Twin) {
@@ -332,11 +425,24 @@ async fn tokens_of_users_do_not_mix(twin: Twin) {
 
 async fn a_token_is_told_apart_from_all_others_whatever_is_in_it(twin: Twin) {
     let alice = twin.user("alice").await;
-    let tokens = ["a.b.c", "a.b.c ", "A.b.c", "\"a.b.c\"", "a\\u002eb", "小花", "a\nb", &"x".repeat(2_000)];
+    let tokens = [
+        "a.b.c",
+        "a.b.c ",
+        "A.b.c",
+        "\"a.b.c\"",
+        "a\\u002eb",
+        "小花",
+        "a\nb",
+        &"x".repeat(2_000),
+    ];
     for current in tokens {
         twin.login(alice, current).await;
         for asked in tokens {
-            assert_eq!(twin.is_current(alice, asked).await, asked == current, "{asked:?} for {current:?}");
+            assert_eq!(
+                twin.is_current(alice, asked).await,
+                asked == current,
+                "{asked:?} for {current:?}"
+            );
         }
     }
 }

@@ -6,52 +6,86 @@ use crate::support::cluster::Stage;
 
 #[test]
 fn a_live_that_pauses_goes_on_and_ends_does_so_on_every_node() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
-    for (n, (kind, status)) in [("pause", 2), ("play", 1), ("stop", 3)].into_iter().enumerate() {
+    for (n, (kind, status)) in [("pause", 2), ("play", 1), ("stop", 3)]
+        .into_iter()
+        .enumerate()
+    {
         stage.cluster[n % 2].change_status(&stage.streamer, stage.live, kind);
         let told: Vec<Value> = members.iter_mut().map(|ws| ws.event("live")).collect();
         assert_eq!(told[0], told[1], "{kind}");
-        assert_eq!((&told[0]["status"], &told[0]["live_id"]), (&json!(status), &json!(stage.live)), "{kind}");
+        assert_eq!(
+            (&told[0]["status"], &told[0]["live_id"]),
+            (&json!(status), &json!(stage.live)),
+            "{kind}"
+        );
     }
     for ws in &mut members {
         let refused = ws.ask("comment", json!({"live_id": stage.live, "data": "hello?"}));
         assert_eq!(refused["code"], json!("live_ended"), "{refused}");
-        assert_eq!(ws.ask("leaveLive", json!({"live_id": stage.live}))["ok"], json!(true));
+        assert_eq!(
+            ws.ask("leaveLive", json!({"live_id": stage.live}))["ok"],
+            json!(true)
+        );
     }
 }
 
 #[test]
 fn operators_close_a_live_on_every_node() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
-    stage.cluster[1].admin_post(&format!("/admin/rooms/{}/close", stage.live), &json!({})).ok();
+    stage.cluster[1]
+        .admin_post(&format!("/admin/rooms/{}/close", stage.live), &json!({}))
+        .ok();
     for (node, ws) in members.iter_mut().enumerate() {
         assert_eq!(ws.event("live")["status"], json!(3));
         let refused = ws.ask("comment", json!({"live_id": stage.live, "data": "hello?"}));
         assert_eq!(refused["code"], json!("live_ended"), "{refused}");
-        let live = stage.cluster[node].get(&format!("/api/live/read/{}", stage.live)).ok();
-        assert_eq!((&live["data"]["status"], &live["sign"]), (&json!(3), &Value::Null), "{live}");
-        let late = stage.cluster.ws(node, &stage.streamer).ask("joinLive", json!({"live_id": stage.live}));
+        let live = stage.cluster[node]
+            .get(&format!("/api/live/read/{}", stage.live))
+            .ok();
+        assert_eq!(
+            (&live["data"]["status"], &live["sign"]),
+            (&json!(3), &Value::Null),
+            "{live}"
+        );
+        let late = stage
+            .cluster
+            .ws(node, &stage.streamer)
+            .ask("joinLive", json!({"live_id": stage.live}));
         assert_eq!(late["code"], json!("live_ended"), "{late}");
     }
 }
 
 #[test]
 fn a_user_who_is_kicked_is_out_of_the_room_on_every_node() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let mut watcher = stage.member(0, "watcher");
     let alice = stage.user("alice");
     let mut sessions = [0, 1].map(|node| stage.cluster.joined(node, &alice, stage.live));
     let elsewhere = stage.cluster[0].live(&stage.user("another"));
     sessions[1].join(elsewhere);
-    watcher.listen_until("alice is there", |member| member.online["count"] == json!(2));
+    watcher.listen_until("alice is there", |member| {
+        member.online["count"] == json!(2)
+    });
 
     let path = format!("/admin/rooms/{}/kick", stage.live);
-    stage.cluster[0].admin_post(&path, &json!({"user_id": alice.id})).ok();
+    stage.cluster[0]
+        .admin_post(&path, &json!({"user_id": alice.id}))
+        .ok();
     for ws in &mut sessions {
         let kicked = ws.event("kicked");
-        assert_eq!(kicked, json!({"live_id": stage.live, "code": "kicked", "until": null}));
+        assert_eq!(
+            kicked,
+            json!({"live_id": stage.live, "code": "kicked", "until": null})
+        );
         let refused = ws.ask("comment", json!({"live_id": stage.live, "data": "why?"}));
         assert_eq!(refused["code"], json!("not_in_room"), "{refused}");
     }
@@ -59,14 +93,19 @@ fn a_user_who_is_kicked_is_out_of_the_room_on_every_node() {
         member.online["action"] == json!("leave") && member.online["user"]["id"] == json!(alice.id)
     });
     assert_eq!(watcher.online["count"], json!(1));
-    let said = sessions[1].ask("comment", json!({"live_id": elsewhere, "data": "still here"}));
+    let said = sessions[1].ask(
+        "comment",
+        json!({"live_id": elsewhere, "data": "still here"}),
+    );
     assert_eq!(said["ok"], json!(true), "of this room only: {said}");
     sessions[0].join(stage.live);
 }
 
 #[test]
 fn a_user_is_kicked_once_by_way_of_a_node_that_does_not_have_the_room() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let alice = stage.user("alice");
     let mut session = stage.cluster.joined(0, &alice, stage.live);
     let path = format!("/admin/rooms/{}/kick", stage.live);
@@ -78,16 +117,23 @@ fn a_user_is_kicked_once_by_way_of_a_node_that_does_not_have_the_room() {
     stage.cluster[0].admin_post(&path, &kick).ok();
     for node in [0, 1] {
         let notice = json!({"text": format!("by way of {node}")});
-        stage.cluster[node].admin_post(&format!("/admin/rooms/{}/notice", stage.live), &notice).ok();
+        stage.cluster[node]
+            .admin_post(&format!("/admin/rooms/{}/notice", stage.live), &notice)
+            .ok();
         session.event("notice");
     }
-    let said = session.ask("comment", json!({"live_id": stage.live, "data": "still here"}));
+    let said = session.ask(
+        "comment",
+        json!({"live_id": stage.live, "data": "still here"}),
+    );
     assert_eq!(said["ok"], json!(true), "{said}");
 }
 
 #[test]
 fn an_action_whose_node_died_after_its_commit_reaches_the_room_once() {
-    let Some(stage) = Stage::set(2, &[("LIVEROOM__ROOMS__RECONCILE_MS", "200")]) else { return };
+    let Some(stage) = Stage::set(2, &[("LIVEROOM__ROOMS__RECONCILE_MS", "200")]) else {
+        return;
+    };
     let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
     // All that such a node leaves behind.
     stage.cluster.query(&format!(
@@ -102,10 +148,14 @@ fn an_action_whose_node_died_after_its_commit_reaches_the_room_once() {
     }
     stage.cluster.wait_until_no_action_is_pending();
     // Both nodes deliver it, perhaps more than once.
-    stage.cluster.query("INSERT INTO pending_actions SELECT max(id) FROM audit");
+    stage
+        .cluster
+        .query("INSERT INTO pending_actions SELECT max(id) FROM audit");
     stage.cluster.wait_until_no_action_is_pending();
     let path = format!("/admin/rooms/{}/notice", stage.live);
-    stage.cluster[0].admin_post(&path, &json!({"text": "the next"})).ok();
+    stage.cluster[0]
+        .admin_post(&path, &json!({"text": "the next"}))
+        .ok();
     for ws in &mut members {
         assert_eq!(ws.event("notice")["text"], json!("the next"));
     }
@@ -113,12 +163,20 @@ fn an_action_whose_node_died_after_its_commit_reaches_the_room_once() {
 
 #[test]
 fn a_notice_is_heard_on_every_node_and_by_way_of_any() {
-    let Some(stage) = Stage::set(3, &[]) else { return };
+    let Some(stage) = Stage::set(3, &[]) else {
+        return;
+    };
     let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
     // The third has not opened the room itself.
-    for (node, text) in [(0, "from its own"), (1, "from the other"), (2, "from a node without members")] {
+    for (node, text) in [
+        (0, "from its own"),
+        (1, "from the other"),
+        (2, "from a node without members"),
+    ] {
         let path = format!("/admin/rooms/{}/notice", stage.live);
-        stage.cluster[node].admin_post(&path, &json!({"text": text})).ok();
+        stage.cluster[node]
+            .admin_post(&path, &json!({"text": text}))
+            .ok();
         let told: Vec<Value> = members.iter_mut().map(|ws| ws.event("notice")).collect();
         assert_eq!(told[0]["text"], json!(text));
         assert_eq!(told[0], told[1]);
@@ -127,28 +185,50 @@ fn a_notice_is_heard_on_every_node_and_by_way_of_any() {
 
 #[test]
 fn a_comment_taken_down_on_one_node_is_gone_on_all() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let (_, mut here) = stage.joined(0, "alice");
     let (_, mut there) = stage.joined(1, "bobby");
     let came_in = there.join(stage.live);
-    let (epoch, start) = (came_in["epoch"].clone(), came_in["offset"].as_u64().expect("a place"));
-    let rude = here.ask("comment", json!({"live_id": stage.live, "data": "rude"}))["comment_id"].clone();
+    let (epoch, start) = (
+        came_in["epoch"].clone(),
+        came_in["offset"].as_u64().expect("a place"),
+    );
+    let rude =
+        here.ask("comment", json!({"live_id": stage.live, "data": "rude"}))["comment_id"].clone();
     let rude_id = rude.as_str().expect("an id");
     there.event("comment");
-    stage.cluster[1].admin_delete(&format!("/admin/rooms/{}/comments/{rude_id}", stage.live)).ok();
+    stage.cluster[1]
+        .admin_delete(&format!("/admin/rooms/{}/comments/{rude_id}", stage.live))
+        .ok();
     let removed = [&mut here, &mut there].map(|ws| ws.event("removed"));
-    assert_eq!((&removed[0]["id"], &removed[0]["live_id"]), (&rude, &json!(stage.live)));
+    assert_eq!(
+        (&removed[0]["id"], &removed[0]["live_id"]),
+        (&rude, &json!(stage.live))
+    );
     assert_eq!(removed[0], removed[1]);
 
     for node in [0, 1] {
-        let shown = stage.cluster[node].get(&format!("/api/live/{}/history", stage.live)).ok();
+        let shown = stage.cluster[node]
+            .get(&format!("/api/live/{}/history", stage.live))
+            .ok();
         assert_eq!(shown, json!([]), "node {node}");
         let mut late = stage.cluster.ws(node, &stage.streamer);
-        let joined = late.ask("joinLive", json!({"live_id": stage.live, "since": {"epoch": epoch, "offset": start}}));
+        let joined = late.ask(
+            "joinLive",
+            json!({"live_id": stage.live, "since": {"epoch": epoch, "offset": start}}),
+        );
         assert_eq!(joined["recovered"], json!(true), "{joined}");
         for offset in [start + 1, start + 2] {
-            let event = late.wait_for("an event with a place", |frame| frame["data"]["offset"].is_u64());
-            assert_eq!((&event["event"], &event["data"]["id"]), (&json!("removed"), &rude), "{event}");
+            let event = late.wait_for("an event with a place", |frame| {
+                frame["data"]["offset"].is_u64()
+            });
+            assert_eq!(
+                (&event["event"], &event["data"]["id"]),
+                (&json!("removed"), &rude),
+                "{event}"
+            );
             assert_eq!(event["data"]["offset"], json!(offset), "{event}");
         }
     }

@@ -12,8 +12,14 @@ use crate::support::{PATIENCE, User, Ws};
 const GRACE_MS: u64 = 1_000;
 
 fn ids(online: &Value) -> Vec<i64> {
-    let users = online["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-    users.iter().filter_map(|user| user["id"].as_i64()).collect()
+    let users = online["data"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    users
+        .iter()
+        .filter_map(|user| user["id"].as_i64())
+        .collect()
 }
 
 /// A member that shows who is online as clients do: a list replaces the one before, and a leave
@@ -30,19 +36,33 @@ struct Viewer {
 
 impl Viewer {
     fn new(ws: Ws) -> Self {
-        Self { ws, users: Vec::new(), count: 0, clients: BTreeSet::new(), gone: BTreeSet::new() }
+        Self {
+            ws,
+            users: Vec::new(),
+            count: 0,
+            clients: BTreeSet::new(),
+            gone: BTreeSet::new(),
+        }
     }
 
     fn show(&mut self, online: &Value) {
         let before = std::mem::take(&mut self.users);
         self.users = match online.get("data") {
             Some(_) => ids(online),
-            None => before.iter().copied().filter(|id| online["user"]["id"] != json!(id)).collect(),
+            None => before
+                .iter()
+                .copied()
+                .filter(|id| online["user"]["id"] != json!(id))
+                .collect(),
         };
-        self.gone.extend(before.into_iter().filter(|id| !self.users.contains(id)));
+        self.gone
+            .extend(before.into_iter().filter(|id| !self.users.contains(id)));
         self.count = online["count"].as_u64().expect("a count");
         let clients = online["clients"].as_array().expect("a list of sockets");
-        self.clients = clients.iter().map(|client| client.as_str().expect("an id").to_owned()).collect();
+        self.clients = clients
+            .iter()
+            .map(|client| client.as_str().expect("an id").to_owned())
+            .collect();
     }
 
     /// Looks until it shows these users, newest first, and so many sockets.
@@ -51,7 +71,10 @@ impl Viewer {
         let deadline = Instant::now() + PATIENCE;
         while self.users != expected || self.clients.len() != clients_count {
             let shown = (&self.users, &self.clients, self.count);
-            assert!(Instant::now() < deadline, "waited too long for {expected:?}, {clients_count}; shows {shown:?}");
+            assert!(
+                Instant::now() < deadline,
+                "waited too long for {expected:?}, {clients_count}; shows {shown:?}"
+            );
             self.look(Duration::from_millis(100));
         }
         assert_eq!(self.count, users.len() as u64, "the count says the same");
@@ -82,7 +105,9 @@ fn viewer(stage: &Stage, node: usize, name: &str) -> (User, Viewer) {
 
 #[test]
 fn joins_and_leaves_are_told_on_every_node_with_who_is_there_over_all() {
-    let Some(stage) = Stage::set(3, &[]) else { return };
+    let Some(stage) = Stage::set(3, &[]) else {
+        return;
+    };
     let (first, at_first) = viewer(&stage, 0, "viewer0");
     // The first on its node is told of the others, too.
     let second = stage.user("viewer1");
@@ -90,30 +115,49 @@ fn joins_and_leaves_are_told_on_every_node_with_who_is_there_over_all() {
     let joined = ws.join(stage.live);
     assert_eq!(joined["count"], json!(2), "{joined}");
     let mut viewers = vec![at_first, Viewer::new(ws)];
-    viewers.iter_mut().for_each(|it| it.look_for(&[&second, &first], 2));
+    viewers
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&second, &first], 2));
     let (third, at_third) = viewer(&stage, 2, "viewer2");
     viewers.push(at_third);
-    viewers.iter_mut().for_each(|it| it.look_for(&[&third, &second, &first], 3));
-    assert!(viewers.iter().all(|it| it.clients == viewers[0].clients), "the same sockets");
+    viewers
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&third, &second, &first], 3));
+    assert!(
+        viewers.iter().all(|it| it.clients == viewers[0].clients),
+        "the same sockets"
+    );
 
     let late = stage.user("viewer3");
     let mut ws = stage.cluster.ws(1, &late);
     let joined = ws.join(stage.live);
     assert_eq!(joined["count"], json!(4), "{joined}");
-    viewers.iter_mut().for_each(|it| it.look_for(&[&late, &third, &second, &first], 4));
+    viewers
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&late, &third, &second, &first], 4));
     ws.ask("leaveLive", json!({"live_id": stage.live}));
-    viewers.iter_mut().for_each(|it| it.look_for(&[&third, &second, &first], 3));
+    viewers
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&third, &second, &first], 3));
 
     // Who comes back is the newest.
-    viewers[0].ws.ask("leaveLive", json!({"live_id": stage.live}));
-    viewers[1..].iter_mut().for_each(|it| it.look_for(&[&third, &second], 2));
+    viewers[0]
+        .ws
+        .ask("leaveLive", json!({"live_id": stage.live}));
+    viewers[1..]
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&third, &second], 2));
     viewers[0].ws.join(stage.live);
-    viewers.iter_mut().for_each(|it| it.look_for(&[&first, &third, &second], 3));
+    viewers
+        .iter_mut()
+        .for_each(|it| it.look_for(&[&first, &third, &second], 3));
 }
 
 #[test]
 fn a_calm_room_tells_joins_and_leaves_of_other_nodes_at_once() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let (first, mut at_first) = viewer(&stage, 0, "viewer0");
     let (second, mut at_second) = viewer(&stage, 1, "viewer1");
     at_first.look_for(&[&second, &first], 2);
@@ -125,13 +169,19 @@ fn a_calm_room_tells_joins_and_leaves_of_other_nodes_at_once() {
         ws.ask("leaveLive", json!({"live_id": stage.live}));
         at_first.look_for(&[&second, &first], 2);
         // Making the user's password takes most of it.
-        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+        assert!(
+            since.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            since.elapsed()
+        );
     }
 }
 
 #[test]
 fn one_user_on_two_nodes_is_one_presence() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let (watcher, mut viewer) = viewer(&stage, 0, "watcher");
     let alice = stage.user("alice");
     let mut first = stage.cluster.joined(0, &alice, stage.live);
@@ -149,7 +199,9 @@ fn one_user_on_two_nodes_is_one_presence() {
 
 #[test]
 fn a_lost_connection_is_told_on_other_nodes_when_its_grace_has_passed() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let (watcher, mut viewer) = viewer(&stage, 0, "watcher");
     let (alice, ws) = stage.joined(1, "alice");
     viewer.look_for(&[&alice, &watcher], 2);
@@ -157,12 +209,17 @@ fn a_lost_connection_is_told_on_other_nodes_when_its_grace_has_passed() {
     drop(ws);
     viewer.look_for(&[&watcher], 1);
     let took = lost.elapsed();
-    assert!(took >= Duration::from_millis(GRACE_MS) && took < Duration::from_secs(5), "{took:?}");
+    assert!(
+        took >= Duration::from_millis(GRACE_MS) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
 }
 
 #[test]
 fn who_comes_back_on_another_node_within_the_grace_never_left() {
-    let Some(stage) = Stage::set(2, &[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "2000")]) else { return };
+    let Some(stage) = Stage::set(2, &[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "2000")]) else {
+        return;
+    };
     let (watcher, mut viewer) = viewer(&stage, 0, "watcher");
     let (alice, ws) = stage.joined(1, "alice");
     viewer.look_for(&[&alice, &watcher], 2);
@@ -179,7 +236,9 @@ fn who_comes_back_on_another_node_within_the_grace_never_left() {
 #[test]
 fn members_of_a_node_that_was_killed_leave_when_it_was_not_heard_of_for_its_timeout() {
     const NODE_TIMEOUT_MS: u64 = 2_000;
-    let Some(mut stage) = Stage::set(2, &[("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "2000")]) else { return };
+    let Some(mut stage) = Stage::set(2, &[("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "2000")]) else {
+        return;
+    };
     let (watcher, mut viewer) = viewer(&stage, 0, "watcher");
     let (alice, _alice) = stage.joined(1, "alice");
     viewer.look_for(&[&alice, &watcher], 2);
@@ -192,8 +251,14 @@ fn members_of_a_node_that_was_killed_leave_when_it_was_not_heard_of_for_its_time
     viewer.look_for(&[&watcher], 1);
     // A beat was up to one interval old when the node died, so it may be missed a little earlier.
     let took = killed.elapsed();
-    assert!(took >= Duration::from_millis(NODE_TIMEOUT_MS / 2), "too early: {took:?}");
-    assert!(took <= Duration::from_millis(3 * NODE_TIMEOUT_MS), "too late: {took:?}");
+    assert!(
+        took >= Duration::from_millis(NODE_TIMEOUT_MS / 2),
+        "too early: {took:?}"
+    );
+    assert!(
+        took <= Duration::from_millis(3 * NODE_TIMEOUT_MS),
+        "too late: {took:?}"
+    );
     assert_eq!(viewer.gone, BTreeSet::from([alice.id]));
 
     // It comes back as another node, and its members with it.
@@ -204,7 +269,9 @@ fn members_of_a_node_that_was_killed_leave_when_it_was_not_heard_of_for_its_time
 
 #[test]
 fn members_of_a_node_that_drains_leave_after_the_grace_unless_they_are_back_on_another() {
-    let Some(mut stage) = Stage::set(2, &[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "3000")]) else { return };
+    let Some(mut stage) = Stage::set(2, &[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "3000")]) else {
+        return;
+    };
     let (watcher, mut viewer) = viewer(&stage, 0, "watcher");
     let (alice, mut alice_ws) = stage.joined(1, "alice");
     let (bob, mut bob_ws) = stage.joined(1, "bobby");
@@ -212,17 +279,30 @@ fn members_of_a_node_that_drains_leave_after_the_grace_unless_they_are_back_on_a
 
     let told_to_go = Instant::now();
     stage.cluster.stop(1);
-    assert_eq!((alice_ws.wait_for_close().0, bob_ws.wait_for_close().0), (1001, 1001));
+    assert_eq!(
+        (alice_ws.wait_for_close().0, bob_ws.wait_for_close().0),
+        (1001, 1001)
+    );
     let _back = stage.cluster.joined(0, &alice, stage.live);
     while !viewer.gone.contains(&bob.id) {
         assert!(told_to_go.elapsed() < PATIENCE, "bob is shown for ever");
         viewer.look(Duration::from_millis(100));
     }
     let took = told_to_go.elapsed();
-    assert!(took >= Duration::from_millis(2_500), "not before the grace: {took:?}");
-    assert!(took <= Duration::from_millis(8_000), "nor long after it: {took:?}");
+    assert!(
+        took >= Duration::from_millis(2_500),
+        "not before the grace: {took:?}"
+    );
+    assert!(
+        took <= Duration::from_millis(8_000),
+        "nor long after it: {took:?}"
+    );
     viewer.look_on(Duration::from_millis(1_000));
-    assert_eq!(viewer.gone, BTreeSet::from([bob.id]), "alice was always there");
+    assert_eq!(
+        viewer.gone,
+        BTreeSet::from([bob.id]),
+        "alice was always there"
+    );
     viewer.look_for(&[&alice, &watcher], 2);
 }
 
@@ -234,7 +314,9 @@ fn a_full_room_of_two_nodes_counts_them_all() {
         ("LIVEROOM__PRESENCE__NOTABLE_USERS_MAX", "2"),
         ("LIVEROOM__PRESENCE__MERGE_MS", "200"),
     ];
-    let Some(stage) = Stage::set(2, &thresholds) else { return };
+    let Some(stage) = Stage::set(2, &thresholds) else {
+        return;
+    };
     let mut members = vec![stage.cluster.joined(0, &stage.streamer, stage.live)];
     let mut users = Vec::new();
     for n in 0..5 {
@@ -246,6 +328,10 @@ fn a_full_room_of_two_nodes_counts_them_all() {
         let online = ws.event_where("online", |online| online["count"] == json!(6));
         assert_eq!(online["clients"], json!([]), "{online}");
         let expected = vec![stage.streamer.id, users[4], users[3]];
-        assert_eq!(ids(&online), expected, "the streamer and the newest, on both nodes: {online}");
+        assert_eq!(
+            ids(&online),
+            expected,
+            "the streamer and the newest, on both nodes: {online}"
+        );
     }
 }

@@ -9,15 +9,16 @@ use crate::transcripts::rebuild::{comment_of, gift_of, presence_of, reject_of, t
 use crate::transcripts::{COMMANDS, RECORDINGS, Recording, Said, Side};
 use liveroom::config::LimitsConfig;
 use liveroom::domain::{
-    AckId, CommentFault, CommentText, GiftCount, GiftId, LiveId, Reject, RoomCommand, SocketId, Timestamp,
+    AckId, CommentFault, CommentText, GiftCount, GiftId, LiveId, Reject, RoomCommand, SocketId,
+    Timestamp,
 };
 use liveroom::protocol::engineio::{
     Handshake, PayloadKind, decode_binary, decode_payload, decode_text, encode_payload, open_packet,
 };
 use liveroom::protocol::socketio::{connect_error, connect_packet};
 use liveroom::protocol::{
-    ClientRequest, Decoded, Dialect, EnginePacket, EngineVersion, SocketIoDecoder, SocketIoInput, TokenField,
-    event_text, plain_json, presence_text, reply_text,
+    ClientRequest, Decoded, Dialect, EnginePacket, EngineVersion, SocketIoDecoder, SocketIoInput,
+    TokenField, event_text, plain_json, presence_text, reply_text,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -34,10 +35,17 @@ fn every_recorded_client_packet_is_understood_as_listed() {
     for recording in RECORDINGS {
         for (message, meaning) in client_messages(recording) {
             let before = found.insert(message.clone(), meaning.clone());
-            assert!(before.is_none_or(|before| before == meaning), "{}: {message}", recording.name);
+            assert!(
+                before.is_none_or(|before| before == meaning),
+                "{}: {message}",
+                recording.name
+            );
         }
     }
-    let found: String = found.iter().map(|(message, meaning)| format!("{message}\n    {meaning}\n")).collect();
+    let found: String = found
+        .iter()
+        .map(|(message, meaning)| format!("{message}\n    {meaning}\n"))
+        .collect();
     assert_eq!(found, COMMANDS, "what the recordings say now:\n{found}");
 }
 
@@ -49,16 +57,22 @@ fn client_messages(recording: &Recording) -> Vec<(String, String)> {
     let mut messages = Vec::new();
     let mut last_text = String::new();
     let version = recording.version;
-    for line in recording.lines().iter().filter(|line| line.side == Side::Client) {
+    for line in recording
+        .lines()
+        .iter()
+        .filter(|line| line.side == Side::Client)
+    {
         let packets: Vec<EnginePacket<'_>> = match &line.said {
-            Said::Body(body) => {
-                decode_payload(version, PayloadKind::Text, body.as_bytes()).unwrap().map(Result::unwrap).collect()
-            }
+            Said::Body(body) => decode_payload(version, PayloadKind::Text, body.as_bytes())
+                .unwrap()
+                .map(Result::unwrap)
+                .collect(),
             Said::Frame(frame) => vec![decode_text(version, frame).unwrap()],
             Said::BinaryFrame(frame) => vec![decode_binary(version, frame).unwrap()],
         };
-        let decoder =
-            decoders.entry(line.stream.clone()).or_insert_with(|| SocketIoDecoder::new(version, Arc::default()));
+        let decoder = decoders
+            .entry(line.stream.clone())
+            .or_insert_with(|| SocketIoDecoder::new(version, Arc::default()));
         for packet in packets {
             let (message, input) = match packet {
                 EnginePacket::Message(text) => (text, decoder.text(text)),
@@ -66,7 +80,11 @@ fn client_messages(recording: &Recording) -> Vec<(String, String)> {
                 _ => continue,
             };
             let meaning = input.map_or_else(|error| format!("! {error}"), |input| describe(&input));
-            let after = if message == ATTACHMENT { last_text.as_str() } else { "" };
+            let after = if message == ATTACHMENT {
+                last_text.as_str()
+            } else {
+                ""
+            };
             messages.push((format!("{after}{message}"), meaning));
             if message != ATTACHMENT {
                 last_text = format!("{message} ");
@@ -84,14 +102,20 @@ fn describe(input: &SocketIoInput) -> String {
         SocketIoInput::Ack => "ack".into(),
         SocketIoInput::Nothing => "nothing".into(),
         SocketIoInput::Event(Decoded::UnknownEvent { ack }) => format!("unknown event ack={ack:?}"),
-        SocketIoInput::Event(Decoded::Malformed { ack, what }) => format!("malformed ack={ack:?}: {what}"),
+        SocketIoInput::Event(Decoded::Malformed { ack, what }) => {
+            format!("malformed ack={ack:?}: {what}")
+        }
         SocketIoInput::Event(Decoded::Command(command)) => {
             let mut words = match &command.request {
                 ClientRequest::Room(command) => room_command_words(command),
                 ClientRequest::Act(request) => format!("action {:?}", request.action),
                 ClientRequest::Auth => "auth".to_owned(),
             };
-            let _ = write!(words, " in live {}", shown(command.live_id.map(LiveId::get)));
+            let _ = write!(
+                words,
+                " in live {}",
+                shown(command.live_id.map(LiveId::get))
+            );
             match &command.token {
                 TokenField::Missing => words.push_str(", no token"),
                 TokenField::Malformed => words.push_str(", malformed token"),
@@ -112,12 +136,22 @@ fn room_command_words(command: &RoomCommand) -> String {
         RoomCommand::Comment { text: Ok(text), .. } => {
             format!("comment of {} characters", text.as_str().chars().count())
         }
-        RoomCommand::Comment { text: Err(Reject::CommentRefused { fault: CommentFault::Empty }), .. } => {
-            "comment without text".to_owned()
-        }
-        RoomCommand::Comment { text: Err(fault), .. } => format!("comment, {fault:?}"),
+        RoomCommand::Comment {
+            text:
+                Err(Reject::CommentRefused {
+                    fault: CommentFault::Empty,
+                }),
+            ..
+        } => "comment without text".to_owned(),
+        RoomCommand::Comment {
+            text: Err(fault), ..
+        } => format!("comment, {fault:?}"),
         RoomCommand::Gift { gift_id, count, .. } => {
-            format!("gift {} x {}", shown(gift_id.map(GiftId::get)), shown(count.ok().map(GiftCount::get)))
+            format!(
+                "gift {} x {}",
+                shown(gift_id.map(GiftId::get)),
+                shown(count.ok().map(GiftCount::get))
+            )
         }
     }
 }
@@ -133,13 +167,22 @@ fn shown(number: Option<i64>) -> String {
 fn every_recorded_server_packet_is_what_we_would_say() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for recording in RECORDINGS {
-        for line in recording.lines().iter().filter(|line| line.side == Side::Server) {
+        for line in recording
+            .lines()
+            .iter()
+            .filter(|line| line.side == Side::Server)
+        {
             let packets = match &line.said {
                 Said::Body(body) if body == "ok" => continue,
                 Said::Body(body) => {
                     let packets = split_payload(recording.version, body);
                     let encoded = encode_payload(recording.version, &packets);
-                    assert_eq!(String::from_utf8(encoded).unwrap(), *body, "{}", recording.name);
+                    assert_eq!(
+                        String::from_utf8(encoded).unwrap(),
+                        *body,
+                        "{}",
+                        recording.name
+                    );
                     packets
                 }
                 Said::Frame(frame) => vec![frame.clone()],
@@ -162,14 +205,19 @@ fn every_recorded_server_packet_is_what_we_would_say() {
         ("gift", 6),
         ("error", 80),
     ] {
-        assert!(counts.get(kind).is_some_and(|count| *count >= at_least), "{kind}: {counts:?}");
+        assert!(
+            counts.get(kind).is_some_and(|count| *count >= at_least),
+            "{kind}: {counts:?}"
+        );
     }
     // Not said any more: leaked internals, and comments that were no text.
     assert!(counts["not ours"] < 40, "{counts:?}");
 }
 
 fn assert_said_by_us(version: EngineVersion, packet: &str, scenario: &str) -> &'static str {
-    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {packet}"));
+    let json = |text: &str| {
+        serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {packet}"))
+    };
     match packet {
         "1" | "2" | "3" | "3probe" | "6" => return "engine",
         "40" => {
@@ -200,7 +248,10 @@ fn assert_said_by_us(version: EngineVersion, packet: &str, scenario: &str) -> &'
         assert_event_said_by_us(packet, &json(text))
     } else {
         // A fault of the replaced system, told to the client; a binary comment passed on.
-        assert!(packet.starts_with("44\"[egg-socket.io]") || scenario == "binary-arg", "{packet}");
+        assert!(
+            packet.starts_with("44\"[egg-socket.io]") || scenario == "binary-arg",
+            "{packet}"
+        );
         "not ours"
     }
 }
@@ -215,7 +266,10 @@ fn assert_event_said_by_us(packet: &str, event: &Value) -> &'static str {
             if join { "online join" } else { "online leave" }
         }
         "comment" => {
-            let Some(text) = body["content"].as_str().and_then(|text| CommentText::parse(text, 10_000).ok()) else {
+            let Some(text) = body["content"]
+                .as_str()
+                .and_then(|text| CommentText::parse(text, 10_000).ok())
+            else {
                 return "not ours";
             };
             let ours = event_text(Dialect::SocketIo, &comment_of(body, text));
@@ -224,15 +278,32 @@ fn assert_event_said_by_us(packet: &str, event: &Value) -> &'static str {
         }
         "gift" => {
             let ours = event_text(Dialect::SocketIo, &gift_of(body));
-            let added = ["id", "user", "gift_id", "gift_coin", "live_id", "live_coin", "at", "epoch", "offset"];
+            let added = [
+                "id",
+                "user",
+                "gift_id",
+                "gift_coin",
+                "live_id",
+                "live_coin",
+                "at",
+                "epoch",
+                "offset",
+            ];
             assert_extends(packet, &ours, &added);
             "gift"
         }
         socket_id => {
-            let reject = reject_of(text_of(&body["data"]["payload"])).unwrap_or_else(|| panic!("{packet}"));
+            let reject =
+                reject_of(text_of(&body["data"]["payload"])).unwrap_or_else(|| panic!("{packet}"));
             let now = Timestamp(body["meta"]["timestamp"].as_i64().unwrap());
             let socket_id: SocketId = socket_id.into();
-            let ours = reply_text(Dialect::SocketIo, &socket_id, &AckId::None, &Err(reject), now);
+            let ours = reply_text(
+                Dialect::SocketIo,
+                &socket_id,
+                &AckId::None,
+                &Err(reject),
+                now,
+            );
             assert_eq!(ours.as_deref(), Some(packet));
             "error"
         }
@@ -242,14 +313,23 @@ fn assert_event_said_by_us(packet: &str, event: &Value) -> &'static str {
 /// `ours` is `theirs` with the fields `added` appended to the payload, in that order.
 fn assert_extends(theirs: &str, ours: &str, added: &[&str]) {
     let shared = theirs.strip_suffix("}]").unwrap();
-    let rest = ours.strip_prefix(shared).unwrap_or_else(|| panic!("ours {ours}\ntheirs {theirs}"));
+    let rest = ours
+        .strip_prefix(shared)
+        .unwrap_or_else(|| panic!("ours {ours}\ntheirs {theirs}"));
     let mut at = 0;
     for name in added {
         let key = format!(",\"{name}\":");
-        let found = rest[at..].find(&key).unwrap_or_else(|| panic!("{name} in {ours}"));
+        let found = rest[at..]
+            .find(&key)
+            .unwrap_or_else(|| panic!("{name} in {ours}"));
         at += found + key.len();
     }
-    let count = |text: &str| serde_json::from_str::<Value>(&text[2..]).unwrap()[1].as_object().unwrap().len();
+    let count = |text: &str| {
+        serde_json::from_str::<Value>(&text[2..]).unwrap()[1]
+            .as_object()
+            .unwrap()
+            .len()
+    };
     assert_eq!(count(ours), count(theirs) + added.len(), "{ours}");
 }
 
@@ -316,8 +396,15 @@ fn hostile_payloads_are_refused_whole_or_from_the_fault_on() {
         for _ in 0..*good_count {
             assert!(matches!(packets.next(), Some(Ok(_))), "{version:?} {shown}");
         }
-        assert!(matches!(packets.next(), Some(Err(_))), "{version:?} {shown}");
-        assert_eq!(packets.next(), None, "{version:?} {shown}: ends after a fault");
+        assert!(
+            matches!(packets.next(), Some(Err(_))),
+            "{version:?} {shown}"
+        );
+        assert_eq!(
+            packets.next(),
+            None,
+            "{version:?} {shown}: ends after a fault"
+        );
     }
 }
 
@@ -326,7 +413,10 @@ fn a_payload_of_nothing_but_tiny_packets_costs_one_walk() {
     let packets = vec!["2"; 250_000];
     for version in VERSIONS {
         let body = encode_payload(version, &packets);
-        let count = decode_payload(version, PayloadKind::Text, &body).unwrap().filter(Result::is_ok).count();
+        let count = decode_payload(version, PayloadKind::Text, &body)
+            .unwrap()
+            .filter(Result::is_ok)
+            .count();
         assert_eq!(count, packets.len());
     }
 }
@@ -339,7 +429,8 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
     let large = format!("27[\"comment\",{{\"data\":\"{}\"}}]", "x".repeat(9_000));
     let many_digits = format!("2{}[\"leaveLive\"]", "1".repeat(5_000));
     let long_namespace = format!("0/{}", "n".repeat(300));
-    let half_an_emoji = "malformed ack=Number(9): event: text and numbers that JSON can hold".to_owned();
+    let half_an_emoji =
+        "malformed ack=Number(9): event: text and numbers that JSON can hold".to_owned();
     let cases: &[(EngineVersion, &str, &str)] = &[
         (V3, "", "!"),
         (V3, "7", "!"),
@@ -366,9 +457,21 @@ fn hostile_messages_are_answered_ignored_or_end_the_session() {
         (V4, "29[1.5]", "unknown event ack=Number(9)"),
         (V4, "2[\"connect\"]", "!"),
         (V4, "2[\"disconnecting\"]", "!"),
-        (V4, "2[\"auth\",{\"token\":\"t\"}]", "unknown event ack=None"),
-        (V4, "2[\"leaveLive\",{\"live_id\":1e999}]", &half_an_emoji.replace("Number(9)", "None")),
-        (V4, "299999999999999999999[\"leaveLive\"]", "leave in live ?, no token"),
+        (
+            V4,
+            "2[\"auth\",{\"token\":\"t\"}]",
+            "unknown event ack=None",
+        ),
+        (
+            V4,
+            "2[\"leaveLive\",{\"live_id\":1e999}]",
+            &half_an_emoji.replace("Number(9)", "None"),
+        ),
+        (
+            V4,
+            "299999999999999999999[\"leaveLive\"]",
+            "leave in live ?, no token",
+        ),
         (V4, "2-1[\"leaveLive\"]", "!"),
         (V4, &deep, "malformed ack=None: payload nested too deep"),
         (V4, &large, "malformed ack=Number(7): payload too large"),
@@ -423,7 +526,10 @@ fn attachments_come_after_their_packet_and_before_the_next() {
         assert_eq!(whole.text(header).unwrap(), SocketIoInput::Nothing);
         assert_eq!(whole.attachment().unwrap(), SocketIoInput::Nothing);
         let meaning = describe(&whole.attachment().unwrap());
-        assert_eq!(meaning, "comment without text in live 2, no token, ack=Number(3)");
+        assert_eq!(
+            meaning,
+            "comment without text in live 2, no token, ack=Number(3)"
+        );
         assert!(whole.attachment().is_err(), "one too many");
 
         let mut interrupted = decoder();
@@ -431,7 +537,12 @@ fn attachments_come_after_their_packet_and_before_the_next() {
         assert!(interrupted.text("2[\"leaveLive\"]").is_err());
 
         assert!(decoder().attachment().is_err(), "of nothing");
-        assert!(decoder().text(&format!("51-[\"comment\",\"{}\"]", "x".repeat(9_000))).is_err(), "kept in memory");
+        assert!(
+            decoder()
+                .text(&format!("51-[\"comment\",\"{}\"]", "x".repeat(9_000)))
+                .is_err(),
+            "kept in memory"
+        );
     }
 }
 
@@ -458,7 +569,12 @@ fn damaged() -> impl Strategy<Value = String> {
         let characters: Vec<char> = SAMPLES[sample].chars().collect();
         let (from, to) = (from.index(characters.len()), to.index(characters.len()));
         let (from, to) = (from.min(to), from.max(to));
-        characters[..from].iter().copied().chain(patch.chars()).chain(characters[to..].iter().copied()).collect()
+        characters[..from]
+            .iter()
+            .copied()
+            .chain(patch.chars())
+            .chain(characters[to..].iter().copied())
+            .collect()
     })
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::{fs, iter};
 
 use liveroom::config::{
-    Config, ConfigFaults, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, Key, LoadedConfig, Network, Origin,
+    Config, ConfigFaults, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET, Key, LoadedConfig,
+    Network, Origin,
 };
 
 const OWN_SECRET: &str = "correct-horse-battery-staple-and-more";
@@ -29,7 +30,11 @@ fn from_sources(
 
 /// The report of a configuration that must be refused, line by line.
 fn faults(result: Result<Config, ConfigFaults>) -> Vec<String> {
-    result.expect_err("must be refused").iter().map(ToString::to_string).collect()
+    result
+        .expect_err("must be refused")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn shipped_file() -> String {
@@ -39,19 +44,26 @@ fn shipped_file() -> String {
 
 #[test]
 fn shipped_file_says_exactly_the_defaults() {
-    assert_eq!(from_file(&shipped_file()).expect("config.toml is good"), Config::default());
+    assert_eq!(
+        from_file(&shipped_file()).expect("config.toml is good"),
+        Config::default()
+    );
 }
 
 #[test]
 fn shipped_file_lists_every_key_in_the_order_of_the_table() {
     let text = shipped_file();
-    let loaded = LoadedConfig::from_sources(Some(("config.toml", &text)), iter::empty()).expect("config.toml is good");
+    let loaded = LoadedConfig::from_sources(Some(("config.toml", &text)), iter::empty())
+        .expect("config.toml is good");
     let table: Vec<String> = loaded.keys().map(|(key, _)| key.to_string()).collect();
 
     let mut section = "";
     let mut listed = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
             section = name;
         } else if let Some((name, _)) = line.split_once(" = ") {
             listed.push(format!("{section}.{name}"));
@@ -78,23 +90,35 @@ fn environment_overrides_file_overrides_defaults() {
     let env = [
         ("LIVEROOM__SERVER__PORT", "0"),
         ("LIVEROOM__SERVER__HOST", "localhost"),
-        ("LIVEROOM__SERVER__ALLOWED_ORIGINS", "https://a.example, http://b.example:8080"),
+        (
+            "LIVEROOM__SERVER__ALLOWED_ORIGINS",
+            "https://a.example, http://b.example:8080",
+        ),
         ("LIVEROOM__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
         ("LIVEROOM__AUTH__SINGLE_DEVICE", "true"),
         ("PATH", "not ours"),
         ("LIVEROOM_LOG", "not ours either: one underscore"),
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let loaded = LoadedConfig::from_sources(Some(("config.toml", file)), env.into_iter()).expect("all good");
+    let loaded =
+        LoadedConfig::from_sources(Some(("config.toml", file)), env.into_iter()).expect("all good");
     let config = &loaded.config;
 
     assert_eq!(config.server.port, 0);
     assert_eq!(config.limits.comment_chars, 100);
-    assert_eq!(config.server.allowed_origins, ["https://a.example", "http://b.example:8080"]);
+    assert_eq!(
+        config.server.allowed_origins,
+        ["https://a.example", "http://b.example:8080"]
+    );
     assert_eq!(config.server.trusted_proxies.len(), 2);
     assert!(config.auth.single_device);
 
-    let origin = |name: &str| loaded.keys().find(|(key, _)| key.to_string() == name).map(|(_, origin)| origin);
+    let origin = |name: &str| {
+        loaded
+            .keys()
+            .find(|(key, _)| key.to_string() == name)
+            .map(|(_, origin)| origin)
+    };
     assert_eq!(origin("server.port"), Some(Origin::Env));
     assert_eq!(origin("limits.comment_chars"), Some(Origin::File));
     assert_eq!(origin("limits.comment_burst"), Some(Origin::Default));
@@ -113,7 +137,11 @@ fn all_faults_come_in_one_report() {
         json_depth = 10_000\n\
         [trasnport]\n\
         x = 1\n";
-    let env = [("LIVEROOM__LIMITS__COMMENT_CHARS", "many"), ("LIVEROOM__SERVER__PROT", "80"), ("LIVEROOM__X", "1")];
+    let env = [
+        ("LIVEROOM__LIMITS__COMMENT_CHARS", "many"),
+        ("LIVEROOM__SERVER__PROT", "80"),
+        ("LIVEROOM__X", "1"),
+    ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let report = faults(from_sources(Some(("a.toml", file)), env.into_iter()));
 
@@ -130,7 +158,10 @@ fn all_faults_come_in_one_report() {
         "LIVEROOM__X: found an unknown variable, expected LIVEROOM__SECTION__KEY",
     ];
     for start in starts {
-        assert!(report.iter().any(|line| line.starts_with(start)), "no line starts with {start:?} in {report:#?}");
+        assert!(
+            report.iter().any(|line| line.starts_with(start)),
+            "no line starts with {start:?} in {report:#?}"
+        );
     }
     assert_eq!(report.len(), starts.len(), "{report:#?}");
 }
@@ -138,13 +169,21 @@ fn all_faults_come_in_one_report() {
 #[test]
 fn faults_of_the_file_are_reported_even_where_the_environment_overrides() {
     let env = [("LIVEROOM__SERVER__PORT".to_owned(), "80".to_owned())];
-    let report = faults(from_sources(Some(("a.toml", "[server]\nport = -1\n")), env.into_iter()));
-    assert_eq!(report, ["a.toml:server.port: found -1, expected an integer from 0 to 65535"]);
+    let report = faults(from_sources(
+        Some(("a.toml", "[server]\nport = -1\n")),
+        env.into_iter(),
+    ));
+    assert_eq!(
+        report,
+        ["a.toml:server.port: found -1, expected an integer from 0 to 65535"]
+    );
 }
 
 #[test]
 fn text_that_is_no_toml_is_located_and_not_repeated() {
-    let report = faults(from_file("[server]\nport = 1\n[auth]\njwt_secret = \"hunter2\n"));
+    let report = faults(from_file(
+        "[server]\nport = 1\n[auth]\njwt_secret = \"hunter2\n",
+    ));
     assert_eq!(report.len(), 1, "{report:?}");
     assert!(report[0].starts_with("config.toml:4: found "), "{report:?}");
     assert!(!report[0].contains("hunter2"), "{report:?}");
@@ -152,8 +191,14 @@ fn text_that_is_no_toml_is_located_and_not_repeated() {
 
 #[test]
 fn a_named_file_that_is_missing_is_a_fault() {
-    let report = LoadedConfig::load(Some(Path::new("/nonexistent/liveroom.toml")), &[]).expect_err("must be refused");
-    assert!(report.to_string().contains("/nonexistent/liveroom.toml: found no such file"), "{report}");
+    let report = LoadedConfig::load(Some(Path::new("/nonexistent/liveroom.toml")), &[])
+        .expect_err("must be refused");
+    assert!(
+        report
+            .to_string()
+            .contains("/nonexistent/liveroom.toml: found no such file"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -164,7 +209,10 @@ fn hostile_values_are_refused() {
         ("LIVEROOM__SERVER__PORT", "99999999999999999999"),
         ("LIVEROOM__SERVER__WORKERS", "257"),
         ("LIVEROOM__SERVER__ALLOWED_ORIGINS", "example.com"),
-        ("LIVEROOM__SERVER__ALLOWED_ORIGINS", "https://example.com/path"),
+        (
+            "LIVEROOM__SERVER__ALLOWED_ORIGINS",
+            "https://example.com/path",
+        ),
         ("LIVEROOM__SERVER__TRUSTED_PROXIES", "10.0.0.0/33"),
         ("LIVEROOM__AUTH__SINGLE_DEVICE", "yes"),
         ("LIVEROOM__AUTH__JWT_SECRET", ""),
@@ -180,7 +228,10 @@ fn hostile_values_are_refused() {
         ("LIVEROOM__Limits__connections", "5"),
     ] {
         let report = faults(from_env(&[(name, value)]));
-        assert!(report.len() == 1 && report[0].starts_with(name), "{name}={value}: {report:?}");
+        assert!(
+            report.len() == 1 && report[0].starts_with(name),
+            "{name}={value}: {report:?}"
+        );
     }
 }
 
@@ -188,28 +239,46 @@ fn hostile_values_are_refused() {
 fn values_that_do_not_go_together_are_refused() {
     for (env, expected) in [
         (
-            [("LIVEROOM__WEBSOCKET__IDLE_TIMEOUT_MS", "25000"), ("LIVEROOM__WEBSOCKET__PING_INTERVAL_MS", "25000")],
+            [
+                ("LIVEROOM__WEBSOCKET__IDLE_TIMEOUT_MS", "25000"),
+                ("LIVEROOM__WEBSOCKET__PING_INTERVAL_MS", "25000"),
+            ],
             "LIVEROOM__WEBSOCKET__IDLE_TIMEOUT_MS: found 25000 with websocket.ping_interval_ms = 25000, expected more than 25000",
         ),
         (
-            [("LIVEROOM__OUTBOX__BYTES_MAX", "65536"), ("LIVEROOM__LIMITS__FRAME_BYTES", "65536")],
+            [
+                ("LIVEROOM__OUTBOX__BYTES_MAX", "65536"),
+                ("LIVEROOM__LIMITS__FRAME_BYTES", "65536"),
+            ],
             "LIVEROOM__OUTBOX__BYTES_MAX: found 65536 with limits.frame_bytes = 65536, expected at least 131072",
         ),
         (
-            [("LIVEROOM__LIMITS__FRAME_BYTES", "8191"), ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192")],
+            [
+                ("LIVEROOM__LIMITS__FRAME_BYTES", "8191"),
+                ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192"),
+            ],
             "LIVEROOM__LIMITS__FRAME_BYTES: found 8191 with limits.command_bytes = 8192, expected at least 8192",
         ),
         (
-            [("LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES", "8191"), ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192")],
+            [
+                ("LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES", "8191"),
+                ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192"),
+            ],
             "LIVEROOM__ENGINEIO__MAX_PAYLOAD_BYTES: found 8191 with limits.command_bytes = 8192, expected at least 8192",
         ),
         (
-            [("LIVEROOM__CLUSTER__REDIS_URL", "redis://:pw@host"), ("LIVEROOM__STORE__URL", "sqlite://live.db")],
+            [
+                ("LIVEROOM__CLUSTER__REDIS_URL", "redis://:pw@host"),
+                ("LIVEROOM__STORE__URL", "sqlite://live.db"),
+            ],
             "LIVEROOM__CLUSTER__REDIS_URL: found \"***\" with store.url = \"sqlite://live.db\", \
              expected a PostgreSQL that all nodes share in store.url, or nothing",
         ),
         (
-            [("LIVEROOM__LIMITS__COMMENT_CHARS", "1000"), ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192")],
+            [
+                ("LIVEROOM__LIMITS__COMMENT_CHARS", "1000"),
+                ("LIVEROOM__LIMITS__COMMAND_BYTES", "8192"),
+            ],
             "LIVEROOM__LIMITS__COMMAND_BYTES: found 8192 with limits.comment_chars = 1000, expected at least 14048",
         ),
     ] {
@@ -232,9 +301,16 @@ fn a_public_address_needs_a_long_secret_of_its_own() {
         let host = ("LIVEROOM__SERVER__HOST", host);
         let media = ("LIVEROOM__MEDIA__SECRET", OWN_SECRET);
         for secret in [DEVELOPMENT_JWT_SECRET, "short"] {
-            let report = faults(from_env(&[host, media, ("LIVEROOM__AUTH__JWT_SECRET", secret)]));
+            let report = faults(from_env(&[
+                host,
+                media,
+                ("LIVEROOM__AUTH__JWT_SECRET", secret),
+            ]));
             assert_eq!(report.len(), 1, "{report:?}");
-            assert!(report[0].starts_with("LIVEROOM__AUTH__JWT_SECRET: "), "{report:?}");
+            assert!(
+                report[0].starts_with("LIVEROOM__AUTH__JWT_SECRET: "),
+                "{report:?}"
+            );
             assert!(!report[0].contains(secret), "{report:?}");
         }
         assert!(faults(from_env(&[host]))[0].starts_with("auth.jwt_secret: "));
@@ -253,10 +329,21 @@ fn a_public_address_needs_a_media_secret_of_its_own() {
         let host = ("LIVEROOM__SERVER__HOST", host);
         assert_eq!(faults(from_env(&[host, jwt])).len(), 1);
         assert!(faults(from_env(&[host, jwt]))[0].starts_with("media.secret: "));
-        let report = faults(from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", DEVELOPMENT_MEDIA_SECRET)]));
-        assert!(report[0].starts_with("LIVEROOM__MEDIA__SECRET: found \"***\" with server.host"), "{report:?}");
-        assert!(report[0].ends_with("expected a secret of its own on a public address"), "{report:?}");
-        from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", "own")]).expect("whatever the media server takes");
+        let report = faults(from_env(&[
+            host,
+            jwt,
+            ("LIVEROOM__MEDIA__SECRET", DEVELOPMENT_MEDIA_SECRET),
+        ]));
+        assert!(
+            report[0].starts_with("LIVEROOM__MEDIA__SECRET: found \"***\" with server.host"),
+            "{report:?}"
+        );
+        assert!(
+            report[0].ends_with("expected a secret of its own on a public address"),
+            "{report:?}"
+        );
+        from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", "own")])
+            .expect("whatever the media server takes");
     }
 }
 
@@ -266,38 +353,62 @@ fn secrets_are_never_shown() {
         ("LIVEROOM__AUTH__JWT_SECRET", OWN_SECRET),
         ("LIVEROOM__ADMIN__TOKEN", "operators-only-0123456789"),
         ("LIVEROOM__MEDIA__SECRET", "stream-secret"),
-        ("LIVEROOM__STORE__URL", "postgres://live:p@ssw0rd@db.example/live?sslmode=disable&password=p2ss"),
+        (
+            "LIVEROOM__STORE__URL",
+            "postgres://live:p@ssw0rd@db.example/live?sslmode=disable&password=p2ss",
+        ),
     ];
     let owned = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let loaded = LoadedConfig::from_sources(None, owned.into_iter()).expect("all good");
 
     for shown in [loaded.to_string(), format!("{loaded:?}")] {
-        for secret in [OWN_SECRET, "operators-only", "stream-secret", "ssw0rd", "p2ss"] {
+        for secret in [
+            OWN_SECRET,
+            "operators-only",
+            "stream-secret",
+            "ssw0rd",
+            "p2ss",
+        ] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
     }
     let printed = loaded.to_string();
-    assert!(printed.contains("jwt_secret = \"***\" # env\n"), "{printed}");
     assert!(
-        printed.contains(r#"url = "postgres://live:***@db.example/live?sslmode=disable&password=***" # env"#),
+        printed.contains("jwt_secret = \"***\" # env\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains(
+            r#"url = "postgres://live:***@db.example/live?sslmode=disable&password=***" # env"#
+        ),
         "{printed}"
     );
 
-    let refused =
-        faults(from_env(&[("LIVEROOM__ADMIN__TOKEN", "tooshort"), ("LIVEROOM__STORE__URL", "redis://u:pw@h")]));
-    assert!(!refused.concat().contains("tooshort") && !refused.concat().contains("pw@"), "{refused:?}");
+    let refused = faults(from_env(&[
+        ("LIVEROOM__ADMIN__TOKEN", "tooshort"),
+        ("LIVEROOM__STORE__URL", "redis://u:pw@h"),
+    ]));
+    assert!(
+        !refused.concat().contains("tooshort") && !refused.concat().contains("pw@"),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn what_config_check_prints_is_toml_with_an_origin_for_every_key() {
     let loaded = LoadedConfig::from_sources(None, iter::empty()).expect("defaults are good");
     let printed = loaded.to_string();
-    assert!(printed.starts_with("[server]\nhost = \"127.0.0.1\" # default\nport = 7001 # default\n"), "{printed}");
+    assert!(
+        printed.starts_with("[server]\nhost = \"127.0.0.1\" # default\nport = 7001 # default\n"),
+        "{printed}"
+    );
     assert!(
         printed.contains("\n\n[admin]\ntoken = \"\" # default\n"),
         "an empty secret is told from a set one: {printed}"
     );
-    printed.parse::<toml::Table>().expect("printed configuration is TOML");
+    printed
+        .parse::<toml::Table>()
+        .expect("printed configuration is TOML");
     assert_eq!(printed.matches(" # ").count(), loaded.keys().count());
 }
 
@@ -306,7 +417,14 @@ fn every_key_has_a_variable_of_its_own() {
     let loaded = LoadedConfig::from_sources(None, iter::empty()).expect("defaults are good");
     let names: BTreeSet<String> = loaded.keys().map(|(key, _)| key.env_name()).collect();
     assert_eq!(names.len(), loaded.keys().count());
-    assert_eq!(Key { section: "server", name: "port" }.env_name(), "LIVEROOM__SERVER__PORT");
+    assert_eq!(
+        Key {
+            section: "server",
+            name: "port"
+        }
+        .env_name(),
+        "LIVEROOM__SERVER__PORT"
+    );
 }
 
 #[test]
@@ -323,9 +441,21 @@ fn networks_contain_what_begins_alike() {
         ("::1", "::2", false),
     ] {
         let network = Network::parse(network).expect("a network");
-        assert_eq!(network.contains(address.parse().expect("an address")), inside, "{network} {address}");
+        assert_eq!(
+            network.contains(address.parse().expect("an address")),
+            inside,
+            "{network} {address}"
+        );
     }
-    for bad in ["", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/33", "host", "::/129"] {
+    for bad in [
+        "",
+        "/8",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/33",
+        "host",
+        "::/129",
+    ] {
         assert_eq!(Network::parse(bad), None, "{bad}");
     }
 }

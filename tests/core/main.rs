@@ -1,5 +1,5 @@
-//! What needs no server and no database: rooms stepped by scripts and at random, codecs beside recordings, the
-//! configuration, and rules about the repository.
+//! What needs no server and no database: rooms stepped by scripts and at random, codecs beside
+//! recordings, the configuration, and rules about the repository.
 
 mod codecs;
 mod config;

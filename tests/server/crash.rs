@@ -14,7 +14,13 @@ const GIFTS_EACH: usize = 250;
 const PRICE: i64 = 3;
 
 /// Sends gifts one by one until the connection breaks, and reports each that was acknowledged.
-fn give(mut ws: Ws, live: i64, gift: i64, giver: usize, acked: &AtomicUsize) -> BTreeMap<String, Value> {
+fn give(
+    mut ws: Ws,
+    live: i64,
+    gift: i64,
+    giver: usize,
+    acked: &AtomicUsize,
+) -> BTreeMap<String, Value> {
     let mut receipts = BTreeMap::new();
     for n in 0..GIFTS_EACH {
         let request_id = format!("g-{giver}-{n}");
@@ -63,7 +69,9 @@ fn kill_in_the_middle_of_a_thousand_gifts(env: &[(&str, &str)]) {
     let live = server.live(&streamer);
     let gift = server.gift("flower", PRICE);
     let start_coins = 1_000_000;
-    let givers: Vec<User> = (0..GIVERS).map(|n| server.rich_user(&format!("giver{n}"), start_coins)).collect();
+    let givers: Vec<User> = (0..GIVERS)
+        .map(|n| server.rich_user(&format!("giver{n}"), start_coins))
+        .collect();
 
     let acked = Arc::new(AtomicUsize::new(0));
     let (send_receipts, receipts) = mpsc::channel();
@@ -73,19 +81,31 @@ fn kill_in_the_middle_of_a_thousand_gifts(env: &[(&str, &str)]) {
         let (acked, send_receipts) = (acked.clone(), send_receipts.clone());
         thread::spawn(move || {
             let receipts = give(ws, live, gift, n, &acked);
-            send_receipts.send((n, receipts)).expect("the test waits for it");
+            send_receipts
+                .send((n, receipts))
+                .expect("the test waits for it");
         });
     }
     // Somewhere in the middle: after a few hundred, while the others are under way.
-    eventually("300 gifts are acked", || (acked.load(Ordering::Relaxed) >= 300).then_some(()));
+    eventually("300 gifts are acked", || {
+        (acked.load(Ordering::Relaxed) >= 300).then_some(())
+    });
     server.kill();
-    let receipts: BTreeMap<usize, BTreeMap<String, Value>> =
-        (0..GIVERS).map(|_| receipts.recv_timeout(PATIENCE).expect("each giver ends")).collect();
+    let receipts: BTreeMap<usize, BTreeMap<String, Value>> = (0..GIVERS)
+        .map(|_| receipts.recv_timeout(PATIENCE).expect("each giver ends"))
+        .collect();
     let acked: usize = receipts.values().map(BTreeMap::len).sum();
-    assert!((300..GIVERS * GIFTS_EACH).contains(&acked), "the kill came in the middle: {acked}");
+    assert!(
+        (300..GIVERS * GIFTS_EACH).contains(&acked),
+        "the kill came in the middle: {acked}"
+    );
 
     let audit = server.run(&["audit"]);
-    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    assert!(
+        audit.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audit.stdout)
+    );
     server.restart();
     server.assert_books_balance();
 
@@ -96,16 +116,28 @@ fn kill_in_the_middle_of_a_thousand_gifts(env: &[(&str, &str)]) {
         ws.join(live);
         let before = server.balance(giver);
         for (request_id, receipt) in &receipts[&n] {
-            let again = ws.ask("gift", json!({"live_id": live, "gift_id": gift, "request_id": request_id}));
+            let again = ws.ask(
+                "gift",
+                json!({"live_id": live, "gift_id": gift, "request_id": request_id}),
+            );
             assert_eq!(again["ok"], json!(true), "{request_id}: {again}");
-            assert_eq!(again["gift_record_id"], receipt["gift_record_id"], "{request_id}");
-            assert!(records.insert(receipt["gift_record_id"].as_i64()), "{request_id} has a record of its own");
+            assert_eq!(
+                again["gift_record_id"], receipt["gift_record_id"],
+                "{request_id}"
+            );
+            assert!(
+                records.insert(receipt["gift_record_id"].as_i64()),
+                "{request_id} has a record of its own"
+            );
         }
         assert_eq!(server.balance(giver), before, "retries move nothing");
         // At most one more than was acked was committed: the one whose answer the kill swallowed.
         let spent = (start_coins - before) / PRICE;
         let acked_here = i64::try_from(receipts[&n].len()).unwrap();
-        assert!((acked_here..=acked_here + 1).contains(&spent), "giver {n}: acked {acked_here}, spent {spent}");
+        assert!(
+            (acked_here..=acked_here + 1).contains(&spent),
+            "giver {n}: acked {acked_here}, spent {spent}"
+        );
     }
     server.assert_books_balance();
 }
@@ -118,7 +150,10 @@ fn acked_comments_tokens_and_views_survive_a_kill() {
     let alice = server.user("alice1");
     let mut ws = Ws::connect(&server, &alice);
     ws.join(live);
-    let posted = ws.ask("comment", json!({"live_id": live, "data": "before", "request_id": "c-1"}));
+    let posted = ws.ask(
+        "comment",
+        json!({"live_id": live, "data": "before", "request_id": "c-1"}),
+    );
     assert_eq!(posted["ok"], json!(true), "{posted}");
 
     server.kill();
@@ -128,10 +163,25 @@ fn acked_comments_tokens_and_views_survive_a_kill() {
     let mut ws = Ws::connect(&server, &alice);
     let joined = ws.join(live);
     assert_eq!(joined["live"]["look_count"], json!(1), "{joined}");
-    let again = ws.ask("comment", json!({"live_id": live, "data": "before", "request_id": "c-1"}));
-    assert_eq!((&again["ok"], &again["comment_id"]), (&json!(true), &posted["comment_id"]), "{again}");
-    let other = ws.ask("comment", json!({"live_id": live, "data": "other", "request_id": "c-1"}));
+    let again = ws.ask(
+        "comment",
+        json!({"live_id": live, "data": "before", "request_id": "c-1"}),
+    );
+    assert_eq!(
+        (&again["ok"], &again["comment_id"]),
+        (&json!(true), &posted["comment_id"]),
+        "{again}"
+    );
+    let other = ws.ask(
+        "comment",
+        json!({"live_id": live, "data": "other", "request_id": "c-1"}),
+    );
     assert_eq!(other["code"], json!("duplicate_conflict"), "{other}");
     let frames = ws.so_far();
-    assert!(frames.iter().all(|frame| frame["event"] != json!("comment")), "nothing was told twice: {frames:?}");
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame["event"] != json!("comment")),
+        "nothing was told twice: {frames:?}"
+    );
 }

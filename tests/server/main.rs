@@ -1,4 +1,5 @@
-//! One server: its HTTP API, its transports, its operators, attacks on it, faults below it, and its end.
+//! One server: its HTTP API, its transports, its operators, attacks on it, faults below it, and its
+//! end.
 
 mod crash;
 mod faults;

@@ -20,14 +20,34 @@ fn operators_see_rooms_as_they_are() {
     first.ask("gift", json!({"live_id": live, "gift_id": gift, "num": 2}));
 
     let rooms = server.admin_get("/admin/rooms").ok();
-    let room = rooms.as_array().and_then(|rooms| rooms.first()).unwrap_or(&rooms["rooms"][0]).clone();
+    let room = rooms
+        .as_array()
+        .and_then(|rooms| rooms.first())
+        .unwrap_or(&rooms["rooms"][0])
+        .clone();
     assert_eq!(room["live_id"], json!(live), "{rooms}");
-    assert_eq!((&room["members"], &room["users"]), (&json!(2), &json!(1)), "{room}");
-    assert_eq!((&room["epoch"], &room["offset"]), (&joined["epoch"], &json!(2)), "{room}");
+    assert_eq!(
+        (&room["members"], &room["users"]),
+        (&json!(2), &json!(1)),
+        "{room}"
+    );
+    assert_eq!(
+        (&room["epoch"], &room["offset"]),
+        (&joined["epoch"], &json!(2)),
+        "{room}"
+    );
 
     let detail = server.admin_get(&format!("/admin/rooms/{live}")).ok();
-    assert_eq!(detail["members_list"].as_array().map(Vec::len), Some(2), "{detail}");
-    assert_eq!(detail["events"].as_array().map(Vec::len), Some(2), "{detail}");
+    assert_eq!(
+        detail["members_list"].as_array().map(Vec::len),
+        Some(2),
+        "{detail}"
+    );
+    assert_eq!(
+        detail["events"].as_array().map(Vec::len),
+        Some(2),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -42,10 +62,16 @@ fn disabling_a_user_ends_its_sessions_within_a_second_and_keeps_it_out() {
     ws.join(live);
 
     let started = Instant::now();
-    server.admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0})).ok();
+    server
+        .admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0}))
+        .ok();
     let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
     let (code, _) = ws.wait_for_close();
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
     assert_eq!((fail["data"].as_str(), code), (Some("你已被禁用"), 3000));
     let leave = watching.event_where("online", |online| online["action"] == json!("leave"));
     assert_eq!(leave["user"]["id"], json!(alice.id));
@@ -74,7 +100,11 @@ fn audit_exits_with_one_and_names_the_row_when_the_books_are_wrong() {
     let alice = server.rich_user("alice1", 100);
     server.kill();
     let audit = server.run(&["audit"]);
-    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    assert!(
+        audit.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audit.stdout)
+    );
 
     let tamper = format!("UPDATE users SET coin = coin + 1 WHERE id = {}", alice.id);
     let python = std::process::Command::new("python3")
@@ -82,7 +112,10 @@ fn audit_exits_with_one_and_names_the_row_when_the_books_are_wrong() {
         .arg(server.database())
         .arg(&tamper)
         .status();
-    assert!(python.is_ok_and(|status| status.success()), "python3 is among the tools tests need");
+    assert!(
+        python.is_ok_and(|status| status.success()),
+        "python3 is among the tools tests need"
+    );
 
     let audit = server.run(&["audit"]);
     let told = String::from_utf8_lossy(&audit.stdout).into_owned();
@@ -95,8 +128,15 @@ fn a_token_of_the_command_line_logs_in() {
     let server = TestServer::start(&[]);
     let alice = server.user("alice1");
     let printed = server.run(&["token", &alice.id.to_string()]);
-    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    let token = String::from_utf8(printed.stdout).expect("a token is text").trim().to_owned();
+    assert!(
+        printed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&printed.stderr)
+    );
+    let token = String::from_utf8(printed.stdout)
+        .expect("a token is text")
+        .trim()
+        .to_owned();
     // The running server finds out within its cache's five seconds that the token was replaced.
     eventually("the new token is good", || {
         let mut ws = Ws::connect_with(&server, &token);

@@ -46,8 +46,22 @@ enum Step {
 }
 
 fn give_step() -> impl Strategy<Value = GiveStep> {
-    (0..USERS, 0..LIVES, 0..PRICES.len(), 1..3_i64, 0..2_i64, 0..12_u8)
-        .prop_map(|(user, live, gift, count, dearer, request)| GiveStep { user, live, gift, count, dearer, request })
+    (
+        0..USERS,
+        0..LIVES,
+        0..PRICES.len(),
+        1..3_i64,
+        0..2_i64,
+        0..12_u8,
+    )
+        .prop_map(|(user, live, gift, count, dearer, request)| GiveStep {
+            user,
+            live,
+            gift,
+            count,
+            dearer,
+            request,
+        })
 }
 
 /// Half of the batches repeat one gift, as two tabs or an impatient client do.
@@ -98,7 +112,9 @@ impl Model {
         let asked = (step.live, step.gift, step.count);
         if let Some(given) = self.given.get(&(step.user, step.request)) {
             let same = given.asked == asked;
-            return same.then_some((given.total, given.giver_coin, given.live_coin, true)).ok_or(GiftRefusal::Conflict);
+            return same
+                .then_some((given.total, given.giver_coin, given.live_coin, true))
+                .ok_or(GiftRefusal::Conflict);
         }
         let total = (PRICES[step.gift] + step.dearer) * step.count;
         if self.disabled[step.user] {
@@ -113,14 +129,25 @@ impl Model {
         self.coins[step.user] -= total;
         self.live_coins[step.live] += total;
         let (giver_coin, live_coin) = (self.coins[step.user], self.live_coins[step.live]);
-        self.given.insert((step.user, step.request), Given { asked, total, giver_coin, live_coin });
+        self.given.insert(
+            (step.user, step.request),
+            Given {
+                asked,
+                total,
+                giver_coin,
+                live_coin,
+            },
+        );
         Ok((total, giver_coin, live_coin, false))
     }
 
     fn grant(&mut self, user: usize, delta: i64, request: u8) -> GrantOutcome {
         if let Some(&(to, granted, coin)) = self.grants.get(&request) {
             let same = (to, granted) == (user, delta);
-            let again = GrantOutcome::Granted { coin: Coins::new(coin), duplicate: true };
+            let again = GrantOutcome::Granted {
+                coin: Coins::new(coin),
+                duplicate: true,
+            };
             return if same { again } else { GrantOutcome::Conflict };
         }
         if self.coins[user] + delta < 0 {
@@ -128,7 +155,10 @@ impl Model {
         }
         self.coins[user] += delta;
         self.grants.insert(request, (user, delta, self.coins[user]));
-        GrantOutcome::Granted { coin: Coins::new(self.coins[user]), duplicate: false }
+        GrantOutcome::Granted {
+            coin: Coins::new(self.coins[user]),
+            duplicate: false,
+        }
     }
 }
 
@@ -147,16 +177,30 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
             Step::Give(batch) => {
                 let writes = batch.iter().map(|give| {
                     let price = Coins::new(PRICES[give.gift] + give.dearer);
-                    let gift = Arc::new(Gift { price, ..(*gifts[give.gift]).clone() });
+                    let gift = Arc::new(Gift {
+                        price,
+                        ..(*gifts[give.gift]).clone()
+                    });
                     let request = format!("gift-{}", give.request);
-                    Write::Gift(Arc::new(order(lives[give.live], users[give.user], &gift, give.count, &request)))
+                    Write::Gift(Arc::new(order(
+                        lives[give.live],
+                        users[give.user],
+                        &gift,
+                        give.count,
+                        &request,
+                    )))
                 });
                 let outcomes = db.commit(writes.collect()).await;
                 let told: Vec<_> = outcomes
                     .into_iter()
                     .map(|outcome| match outcome {
                         WriteOutcome::Gift(result) => result.map(|told| {
-                            (told.total.get(), told.giver_coin.get(), told.live_coin.get(), told.duplicate)
+                            (
+                                told.total.get(),
+                                told.giver_coin.get(),
+                                told.live_coin.get(),
+                                told.duplicate,
+                            )
                         }),
                         other => panic!("not the outcome of a gift: {other:?}"),
                     })
@@ -164,8 +208,14 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
                 let expected: Vec<_> = batch.iter().map(|give| model.give(give)).collect();
                 assert_eq!(told, expected, "{step:?}");
             }
-            Step::Grant { user, delta, request } => {
-                let told = db.grant(users[*user], *delta, &format!("grant-{request}")).await;
+            Step::Grant {
+                user,
+                delta,
+                request,
+            } => {
+                let told = db
+                    .grant(users[*user], *delta, &format!("grant-{request}"))
+                    .await;
                 assert_eq!(told, model.grant(*user, *delta, *request), "{step:?}");
             }
             Step::Enable { user, enabled } => {
@@ -174,7 +224,10 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
             }
             Step::EndLive { live } => {
                 let ended = db.set_status(lives[*live], LiveStatus::Ended).await;
-                assert_eq!(ended == Performed::Refused(Reject::LiveEnded), model.ended[*live]);
+                assert_eq!(
+                    ended == Performed::Refused(Reject::LiveEnded),
+                    model.ended[*live]
+                );
                 model.ended[*live] = true;
             }
             Step::Restart => db.store = open(&db.url).await.unwrap(),
@@ -183,7 +236,11 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
             assert_eq!(db.coin(*user).await, coin, "after {step:?}");
         }
         for (live, coin) in lives.iter().zip(model.live_coins) {
-            assert_eq!(db.store.live_ledger(*live).await.unwrap().coins.get(), coin, "after {step:?}");
+            assert_eq!(
+                db.store.live_ledger(*live).await.unwrap().coins.get(),
+                coin,
+                "after {step:?}"
+            );
         }
         let report = db.store.audit().await.unwrap();
         assert!(report.balanced(), "after {step:?}: {:#?}", report.faults);
@@ -200,7 +257,12 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
 fn one_in(divisor: u32) -> ProptestConfig {
     let usual = ProptestConfig::default();
     let cases = (usual.cases / divisor).max(1);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 100, ..usual }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 100,
+        ..usual
+    }
 }
 
 proptest! {
@@ -225,7 +287,10 @@ proptest! {
 #[test]
 fn a_batch_commits_many_gifts_at_the_price_of_one_transaction() {
     on_sqlite(|db| async move {
-        let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 1_000_000).await.id);
+        let (alice, bob) = (
+            db.user("alice", 0).await.id,
+            db.user("bob", 1_000_000).await.id,
+        );
         let (live, rose) = (db.live(alice, "k").await, db.gift(1).await);
         let mut number = 0;
         for (batch, rounds) in [(1, 100), (256, 8)] {
@@ -236,7 +301,11 @@ fn a_batch_commits_many_gifts_at_the_price_of_one_transaction() {
                     Write::Gift(Arc::new(order(live, bob, &rose, 1, &format!("g{number}"))))
                 });
                 let outcomes = db.commit(gifts.collect()).await;
-                assert!(outcomes.iter().all(|outcome| matches!(outcome, WriteOutcome::Gift(Ok(_)))));
+                assert!(
+                    outcomes
+                        .iter()
+                        .all(|outcome| matches!(outcome, WriteOutcome::Gift(Ok(_))))
+                );
             }
             let per_second = f64::from(batch * rounds) / started.elapsed().as_secs_f64();
             println!("{batch} gifts a commit: {per_second:.0} gifts/s");

@@ -47,13 +47,24 @@ impl Authority {
             "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile {name}.ext \
              -out {name}.pem"
         ));
-        Certificate { certificate: path("pem"), key: path("key") }
+        Certificate {
+            certificate: path("pem"),
+            key: path("key"),
+        }
     }
 
     fn openssl(&self, args: &str) {
         let mut openssl = Command::new("openssl");
-        let made = openssl.current_dir(self.dir.path()).args(args.split_whitespace()).output().expect("openssl runs");
-        assert!(made.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&made.stderr));
+        let made = openssl
+            .current_dir(self.dir.path())
+            .args(args.split_whitespace())
+            .output()
+            .expect("openssl runs");
+        assert!(
+            made.status.success(),
+            "openssl {args}: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
 }
 

@@ -54,11 +54,17 @@ const PLENTY: [(&str, &str); 6] = [
 impl Cluster {
     /// So many nodes; `None` when this machine has not what it takes, which is said.
     pub fn start(nodes: usize, env: &[(&str, &str)]) -> Option<Self> {
-        Self::plan(&Plan { nodes, env, keeps: Keeps::Saved, can_be_cut: false })
+        Self::plan(&Plan {
+            nodes,
+            env,
+            keeps: Keeps::Saved,
+            can_be_cut: false,
+        })
     }
 
     pub fn plan(plan: &Plan) -> Option<Self> {
-        let parts = Postgres::shared().and_then(|postgres| Ok((postgres, Redis::start(plan.keeps)?)));
+        let parts =
+            Postgres::shared().and_then(|postgres| Ok((postgres, Redis::start(plan.keeps)?)));
         let (postgres, redis) = match parts {
             Ok(parts) => parts,
             Err(reason) => {
@@ -68,7 +74,10 @@ impl Cluster {
         };
         let database_url = postgres.create_database();
         let ways: Vec<Ways> = (0..if plan.can_be_cut { plan.nodes } else { 0 })
-            .map(|_| Ways { redis: Proxy::start(redis.port()), database: Proxy::start(port_of(&database_url)) })
+            .map(|_| Ways {
+                redis: Proxy::start(redis.port()),
+                database: Proxy::start(port_of(&database_url)),
+            })
             .collect();
         let start = |node: usize| {
             let (mut store_url, mut redis_url) = (database_url.clone(), redis.url());
@@ -76,17 +85,39 @@ impl Cluster {
                 store_url = through(&store_url, &way.database);
                 redis_url = through(&redis_url, &way.redis);
             }
-            let own = [("LIVEROOM__STORE__URL", &*store_url), ("LIVEROOM__CLUSTER__REDIS_URL", &redis_url)];
-            TestServer::start(&PLENTY.iter().chain(&own).chain(plan.env).copied().collect::<Vec<_>>())
+            let own = [
+                ("LIVEROOM__STORE__URL", &*store_url),
+                ("LIVEROOM__CLUSTER__REDIS_URL", &redis_url),
+            ];
+            TestServer::start(
+                &PLENTY
+                    .iter()
+                    .chain(&own)
+                    .chain(plan.env)
+                    .copied()
+                    .collect::<Vec<_>>(),
+            )
         };
         // At once, as a supervisor starts them: they agree on who brings the database up to date.
         let nodes: Vec<TestServer> = thread::scope(|scope| {
             let start = &start;
-            let starting: Vec<_> = (0..plan.nodes).map(|node| scope.spawn(move || start(node))).collect();
-            starting.into_iter().map(|node| node.join().expect("a node starts")).collect()
+            let starting: Vec<_> = (0..plan.nodes)
+                .map(|node| scope.spawn(move || start(node)))
+                .collect();
+            starting
+                .into_iter()
+                .map(|node| node.join().expect("a node starts"))
+                .collect()
         });
         let doors = Doors::of(&nodes);
-        let cluster = Self { nodes, ways, redis, postgres, database_url, doors };
+        let cluster = Self {
+            nodes,
+            ways,
+            redis,
+            postgres,
+            database_url,
+            doors,
+        };
         cluster.wait_until_together();
         Some(cluster)
     }
@@ -149,9 +180,16 @@ impl Cluster {
 
     /// Waits until this node says that it goes on alone, which is no reason to send no clients.
     pub fn wait_until_alone(&self, node: usize) {
-        eventually("a node without Redis says that it is alone", || self.is_alone(node).then_some(()));
+        eventually("a node without Redis says that it is alone", || {
+            self.is_alone(node).then_some(())
+        });
         let ready = self[node].get("/readyz");
-        assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")), "{}", ready.text());
+        assert_eq!(
+            (ready.status, &ready.json()["status"]),
+            (200, &json!("ready")),
+            "{}",
+            ready.text()
+        );
     }
 
     /// Waits until no running node is alone.
@@ -180,7 +218,9 @@ impl Cluster {
     /// Waits until the logs of the rooms have all that was done.
     pub fn wait_until_no_action_is_pending(&self) {
         let count = "COPY (SELECT count(*) FROM pending_actions) TO STDOUT";
-        eventually("no action is pending", || (self.query(count).trim() == "0").then_some(()));
+        eventually("no action is pending", || {
+            (self.query(count).trim() == "0").then_some(())
+        });
     }
 }
 
@@ -212,7 +252,12 @@ impl Stage {
         let streamer = cluster[0].user("streamer");
         let live = cluster[0].live(&streamer);
         let gift = cluster[0].gift("flower", PRICE);
-        Self { cluster, streamer, live, gift }
+        Self {
+            cluster,
+            streamer,
+            live,
+            gift,
+        }
     }
 
     /// A user with coins.
@@ -235,7 +280,10 @@ impl Stage {
 
 fn port_of(url: &str) -> u16 {
     let (_, rest) = url.rsplit_once(':').expect("a URL with a port");
-    rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
+    rest.split('/')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .expect("a port")
 }
 
 /// The same URL by way of a proxy.

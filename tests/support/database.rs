@@ -9,8 +9,8 @@ use diesel::{Connection, RunQueryDsl};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use liveroom::domain::*;
 use liveroom::storage::{
-    self, ActionRecord, Attempt, CoinGrant, GrantOutcome, Performed, Store, StoreError, StoreOptions, User, Write,
-    WriteOutcome,
+    self, ActionRecord, Attempt, CoinGrant, GrantOutcome, Performed, Store, StoreError,
+    StoreOptions, User, Write, WriteOutcome,
 };
 use tempfile::TempDir;
 
@@ -59,7 +59,12 @@ pub fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite://{}/new/folder/liveroom.db", dir.path().display());
         let store = open(&url).await.unwrap();
-        test(Database { store, url, kind: Kind::Sqlite { _dir: dir } }).await;
+        test(Database {
+            store,
+            url,
+            kind: Kind::Sqlite { _dir: dir },
+        })
+        .await;
     });
 }
 
@@ -74,10 +79,16 @@ pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Database) -> F) {
 
 /// A new PostgreSQL database; `None` after saying why not.
 pub async fn new_postgres() -> Option<Database> {
-    let server = Postgres::shared().inspect_err(|reason| println!("skipped: {reason}")).ok()?;
+    let server = Postgres::shared()
+        .inspect_err(|reason| println!("skipped: {reason}"))
+        .ok()?;
     let url = server.create_database();
     let store = open(&url).await.unwrap();
-    Some(Database { store, url, kind: Kind::Postgres(server) })
+    Some(Database {
+        store,
+        url,
+        kind: Kind::Postgres(server),
+    })
 }
 
 /// A transaction of somebody else's in PostgreSQL, open until it is released.
@@ -94,21 +105,36 @@ impl Holder {
 }
 
 fn block_on<F: Future<Output = ()>>(test: F) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
 }
 
 /// Waits longer than any test makes it wait, on a machine however busy.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
-    storage::open(url, StoreOptions { wait_ms: 30_000, ..StoreOptions::default() }).await
+    storage::open(
+        url,
+        StoreOptions {
+            wait_ms: 30_000,
+            ..StoreOptions::default()
+        },
+    )
+    .await
 }
 
-/// Commits a batch as the persister does: writes blocked by a row that somebody else has locked are tried again, in
-/// their order.
+/// Commits a batch as the persister does: writes blocked by a row that somebody else has locked are
+/// tried again, in their order.
 pub async fn commit(store: &dyn Store, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
     let mut outcomes = vec![None; batch.len()];
     for _ in 0..COMMIT_TRIES_MAX {
-        let left: Vec<usize> = (0..batch.len()).filter(|at| outcomes[*at].is_none()).collect();
-        let attempts = store.commit_skip_locked(left.iter().map(|at| batch[*at].clone()).collect()).await?;
+        let left: Vec<usize> = (0..batch.len())
+            .filter(|at| outcomes[*at].is_none())
+            .collect();
+        let attempts = store
+            .commit_skip_locked(left.iter().map(|at| batch[*at].clone()).collect())
+            .await?;
         assert_eq!(attempts.len(), left.len());
         for (at, attempt) in left.into_iter().zip(attempts) {
             if let Attempt::Done(outcome) = attempt {
@@ -132,7 +158,8 @@ impl Database {
         match &self.kind {
             Kind::Sqlite { .. } => {
                 let path = self.url.trim_start_matches("sqlite://");
-                let mut conn = SqliteConnection::establish(path).map_err(|error| error.to_string())?;
+                let mut conn =
+                    SqliteConnection::establish(path).map_err(|error| error.to_string())?;
                 conn.batch_execute("PRAGMA busy_timeout = 2000; PRAGMA foreign_keys = OFF")
                     .map_err(|error| error.to_string())?;
                 conn.batch_execute(sql).map_err(|error| error.to_string())
@@ -151,12 +178,15 @@ impl Database {
     {
         match &self.kind {
             Kind::Sqlite { .. } => {
-                let mut conn = SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
+                let mut conn =
+                    SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
                 diesel::sql_query(sql).load(&mut conn).unwrap()
             }
             Kind::Postgres(_) => {
                 let mut conn = AsyncPgConnection::establish(&self.url).await.unwrap();
-                diesel_async::RunQueryDsl::load(diesel::sql_query(sql), &mut conn).await.unwrap()
+                diesel_async::RunQueryDsl::load(diesel::sql_query(sql), &mut conn)
+                    .await
+                    .unwrap()
             }
         }
     }
@@ -172,9 +202,11 @@ impl Database {
     pub fn plan(&self, sql: &str) -> String {
         match &self.kind {
             Kind::Sqlite { .. } => {
-                let mut conn = SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
-                let steps: Vec<PlanStep> =
-                    diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut conn).unwrap();
+                let mut conn =
+                    SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
+                let steps: Vec<PlanStep> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"))
+                    .load(&mut conn)
+                    .unwrap();
                 steps.into_iter().map(|step| step.detail + "\n").collect()
             }
             Kind::Postgres(server) => {
@@ -185,22 +217,43 @@ impl Database {
     }
 
     pub async fn user(&self, username: &str, coin: i64) -> User {
-        let created = self.store.create_user(username.into(), None, "$argon2id$".into(), NOW).await.unwrap();
+        let created = self
+            .store
+            .create_user(username.into(), None, "$argon2id$".into(), NOW)
+            .await
+            .unwrap();
         let user = created.expect("a new username");
         if coin > 0 {
-            let granted = self.grant(user.id, coin, &format!("start-{username}")).await;
-            assert_eq!(granted, GrantOutcome::Granted { coin: Coins::new(coin), duplicate: false });
+            let granted = self
+                .grant(user.id, coin, &format!("start-{username}"))
+                .await;
+            assert_eq!(
+                granted,
+                GrantOutcome::Granted {
+                    coin: Coins::new(coin),
+                    duplicate: false
+                }
+            );
         }
         self.store.user(user.id).await.unwrap().unwrap()
     }
 
     pub async fn grant(&self, user_id: UserId, delta: i64, request_id: &str) -> GrantOutcome {
-        let grant = CoinGrant { user_id, delta: Coins::new(delta), request_id: request(request_id), at: NOW };
+        let grant = CoinGrant {
+            user_id,
+            delta: Coins::new(delta),
+            request_id: request(request_id),
+            at: NOW,
+        };
         self.store.grant(grant).await.unwrap()
     }
 
     pub async fn live(&self, owner: UserId, key: &str) -> LiveId {
-        let row = self.store.create_live(owner, "title".into(), "cover.png".into(), key.into(), NOW).await.unwrap();
+        let row = self
+            .store
+            .create_live(owner, "title".into(), "cover.png".into(), key.into(), NOW)
+            .await
+            .unwrap();
         self.set_status(row.live.id, LiveStatus::OnAir).await;
         row.live.id
     }
@@ -212,16 +265,25 @@ impl Database {
     }
 
     pub async fn set_status(&self, live: LiveId, status: LiveStatus) -> Performed {
-        self.act(Scope::Live(live), Action::SetStatus(status), NOW).await
+        self.act(Scope::Live(live), Action::SetStatus(status), NOW)
+            .await
     }
 
     pub async fn set_enabled(&self, user: UserId, enabled: bool) -> Performed {
-        let action = if enabled { Action::EnableUser(user) } else { Action::DisableUser(user) };
+        let action = if enabled {
+            Action::EnableUser(user)
+        } else {
+            Action::DisableUser(user)
+        };
         self.act(Scope::Site, action, NOW).await
     }
 
     pub async fn gift(&self, price: i64) -> Arc<Gift> {
-        let row = self.store.create_gift("rose".into(), "/rose.png".into(), Coins::new(price), NOW).await.unwrap();
+        let row = self
+            .store
+            .create_gift("rose".into(), "/rose.png".into(), Coins::new(price), NOW)
+            .await
+            .unwrap();
         Arc::new(row.gift)
     }
 
@@ -258,10 +320,20 @@ pub fn request(id: &str) -> RequestId {
 }
 
 pub fn profile(id: UserId) -> Arc<Profile> {
-    Arc::new(Profile { id, name: "name".into(), avatar: None })
+    Arc::new(Profile {
+        id,
+        name: "name".into(),
+        avatar: None,
+    })
 }
 
-pub fn order(live_id: LiveId, giver: UserId, gift: &Arc<Gift>, count: i64, request_id: &str) -> GiftOrder {
+pub fn order(
+    live_id: LiveId,
+    giver: UserId,
+    gift: &Arc<Gift>,
+    count: i64,
+    request_id: &str,
+) -> GiftOrder {
     GiftOrder {
         live_id,
         giver: profile(giver),

@@ -22,7 +22,11 @@ pub fn sign(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
     };
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let header = json!({"typ": "JWT", "alg": name}).to_string();
-    let message = format!("{}.{}", part(header.as_bytes()), part(claims.to_string().as_bytes()));
+    let message = format!(
+        "{}.{}",
+        part(header.as_bytes()),
+        part(claims.to_string().as_bytes())
+    );
     let signature = match algorithm {
         Algorithm::Hs256 => mac::<Hmac<Sha256>>(secret, &message),
         Algorithm::Hs512 => mac::<Hmac<Sha512>>(secret, &message),
@@ -31,6 +35,7 @@ pub fn sign(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
 }
 
 fn mac<M: Mac + KeyInit>(secret: &str, message: &str) -> Vec<u8> {
-    let mac = <M as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    let mac =
+        <M as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.chain_update(message).finalize().into_bytes().to_vec()
 }

@@ -23,9 +23,15 @@ impl Event {
             "live" => &data["status"],
             _ => &data["id"],
         };
-        let about = about.as_str().map_or_else(|| about.to_string(), str::to_owned);
+        let about = about
+            .as_str()
+            .map_or_else(|| about.to_string(), str::to_owned);
         let (epoch, offset) = (data["epoch"].as_str()?.to_owned(), data["offset"].as_u64()?);
-        Some(Self { id: format!("{name} {about}"), epoch, offset })
+        Some(Self {
+            id: format!("{name} {about}"),
+            epoch,
+            offset,
+        })
     }
 }
 
@@ -48,7 +54,10 @@ pub struct Heard {
 
 impl Heard {
     pub fn by(who: &str) -> Self {
-        Self { who: who.to_owned(), ..Self::default() }
+        Self {
+            who: who.to_owned(),
+            ..Self::default()
+        }
     }
 
     pub fn push(&mut self, event: Event) {
@@ -74,12 +83,19 @@ impl Heard {
     }
 
     pub fn count(&self, kind: &str) -> usize {
-        self.events.iter().filter(|event| event.id.starts_with(kind)).count()
+        self.events
+            .iter()
+            .filter(|event| event.id.starts_with(kind))
+            .count()
     }
 
     /// The epochs it heard of, each once, in order.
     pub fn epochs(&self) -> Vec<&str> {
-        let mut epochs: Vec<&str> = self.events.iter().map(|event| event.epoch.as_str()).collect();
+        let mut epochs: Vec<&str> = self
+            .events
+            .iter()
+            .map(|event| event.epoch.as_str())
+            .collect();
         epochs.dedup();
         epochs
     }
@@ -95,10 +111,23 @@ impl Heard {
 
     /// Fails if it heard something twice, or something that was never acknowledged.
     pub fn assert_once_each(&self, acked: &BTreeSet<String>) {
-        let never_acked: Vec<_> = self.events.iter().filter(|event| !acked.contains(&event.id)).collect();
-        assert!(never_acked.is_empty(), "{} heard what was never acked: {never_acked:?}", self.who);
+        let never_acked: Vec<_> = self
+            .events
+            .iter()
+            .filter(|event| !acked.contains(&event.id))
+            .collect();
+        assert!(
+            never_acked.is_empty(),
+            "{} heard what was never acked: {never_acked:?}",
+            self.who
+        );
         let twice: Vec<_> = self.ids.iter().filter(|(_, count)| **count > 1).collect();
-        assert!(twice.is_empty(), "{} heard twice or more: {twice:?} in {:#?}", self.who, self.events);
+        assert!(
+            twice.is_empty(),
+            "{} heard twice or more: {twice:?} in {:#?}",
+            self.who,
+            self.events
+        );
     }
 
     /// What was heard in one go: events between two breaks, of one epoch.
@@ -118,28 +147,47 @@ impl Heard {
     }
 }
 
-/// Fails unless every member heard everything that was acknowledged, once, and nothing that was not:
-/// a command that was sent again until it was answered has one effect.
+/// Fails unless every member heard everything that was acknowledged, once, and nothing that was
+/// not: a command that was sent again until it was answered has one effect.
 pub fn assert_all_heard_once(members: &[&Heard], acked: &BTreeSet<String>) {
     for heard in members {
         let missing = heard.missing(acked);
-        assert!(missing.is_empty(), "{} never heard {missing:?} but {:#?}", heard.who, heard.events);
+        assert!(
+            missing.is_empty(),
+            "{} never heard {missing:?} but {:#?}",
+            heard.who,
+            heard.events
+        );
         heard.assert_once_each(acked);
     }
 }
 
 /// Fails unless what the members heard is parts of one order: a place belongs to one event and an
-/// event has one place in each epoch; members hear an epoch from its beginning to its end, and never
-/// again of one that is over; and what a member did not hear at its place it had heard before, as
-/// members of a node that was alone have when their events get a place in the common order.
+/// event has one place in each epoch; members hear an epoch from its beginning to its end, and
+/// never again of one that is over; and what a member did not hear at its place it had heard
+/// before, as members of a node that was alone have when their events get a place in the common
+/// order.
 pub fn assert_one_order(members: &[&Heard]) {
     let mut ids: BTreeMap<(&str, u64), &str> = BTreeMap::new();
     let mut offsets: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for (heard, event) in members.iter().flat_map(|heard| heard.events.iter().map(move |event| (heard, event))) {
+    for (heard, event) in members
+        .iter()
+        .flat_map(|heard| heard.events.iter().map(move |event| (heard, event)))
+    {
         let id = *ids.entry((&event.epoch, event.offset)).or_insert(&event.id);
-        assert_eq!(id, event.id, "{}: two events at {} {}", heard.who, event.epoch, event.offset);
-        let offset = *offsets.entry((&event.epoch, &event.id)).or_insert(event.offset);
-        assert_eq!(offset, event.offset, "{}: {} has two places in {}", heard.who, event.id, event.epoch);
+        assert_eq!(
+            id, event.id,
+            "{}: two events at {} {}",
+            heard.who, event.epoch, event.offset
+        );
+        let offset = *offsets
+            .entry((&event.epoch, &event.id))
+            .or_insert(event.offset);
+        assert_eq!(
+            offset, event.offset,
+            "{}: {} has two places in {}",
+            heard.who, event.id, event.epoch
+        );
     }
     for heard in members {
         let mut before: BTreeSet<&str> = BTreeSet::new();
@@ -149,15 +197,31 @@ pub fn assert_one_order(members: &[&Heard]) {
             let epoch = run[0].epoch.as_str();
             let is_new = known.insert(epoch);
             let is_after_break = heard.breaks.contains(&heard_count);
-            assert!(is_new || is_after_break, "{} hears again of {epoch}: {:#?}", heard.who, heard.events);
+            assert!(
+                is_new || is_after_break,
+                "{} hears again of {epoch}: {:#?}",
+                heard.who,
+                heard.events
+            );
             // Where it came in, it cannot know what was before; from there on it hears everything.
             let comes_in = is_after_break || heard_count == 0;
             let mut next = if comes_in { run[0].offset } else { 1 };
             for event in run {
-                assert!(event.offset >= next, "{} hears {event:?} after {epoch} {}", heard.who, next - 1);
+                assert!(
+                    event.offset >= next,
+                    "{} hears {event:?} after {epoch} {}",
+                    heard.who,
+                    next - 1
+                );
                 for offset in next..event.offset {
-                    let missed = ids.get(&(epoch, offset)).filter(|id| !before.contains(**id));
-                    assert_eq!(missed, None, "{} missed {epoch} {offset}: {:#?}", heard.who, heard.events);
+                    let missed = ids
+                        .get(&(epoch, offset))
+                        .filter(|id| !before.contains(**id));
+                    assert_eq!(
+                        missed, None,
+                        "{} missed {epoch} {offset}: {:#?}",
+                        heard.who, heard.events
+                    );
                 }
                 before.insert(&event.id);
                 next = event.offset + 1;
@@ -172,10 +236,25 @@ pub fn assert_one_order(members: &[&Heard]) {
 pub fn assert_same(members: &[&Heard]) {
     assert_one_order(members);
     for heard in members {
-        assert_eq!(heard.events, members[0].events, "{} and {} differ", heard.who, members[0].who);
-        assert_eq!(heard.epochs().len(), 1, "{}: {:?}", heard.who, heard.epochs());
+        assert_eq!(
+            heard.events, members[0].events,
+            "{} and {} differ",
+            heard.who, members[0].who
+        );
+        assert_eq!(
+            heard.epochs().len(),
+            1,
+            "{}: {:?}",
+            heard.who,
+            heard.epochs()
+        );
         let offsets: Vec<u64> = heard.events.iter().map(|event| event.offset).collect();
         let first = offsets[0];
-        assert_eq!(offsets, (first..first + offsets.len() as u64).collect::<Vec<_>>(), "{}", heard.who);
+        assert_eq!(
+            offsets,
+            (first..first + offsets.len() as u64).collect::<Vec<_>>(),
+            "{}",
+            heard.who
+        );
     }
 }

@@ -20,7 +20,12 @@ pub struct Doors(Arc<Vec<AtomicU16>>);
 
 impl Doors {
     pub fn of(nodes: &[TestServer]) -> Self {
-        Self(Arc::new(nodes.iter().map(|node| AtomicU16::new(node.port())).collect()))
+        Self(Arc::new(
+            nodes
+                .iter()
+                .map(|node| AtomicU16::new(node.port()))
+                .collect(),
+        ))
     }
 
     pub fn set(&self, node: usize, port: u16) {
@@ -87,29 +92,39 @@ impl Member {
 
     /// Gives a gift until it is answered, and returns its event's id.
     pub fn give(&mut self, gift_id: i64, request_id: &str) -> String {
-        let command = json!({"live_id": self.live_id, "gift_id": gift_id, "request_id": request_id});
+        let command =
+            json!({"live_id": self.live_id, "gift_id": gift_id, "request_id": request_id});
         let answer = self.ask("gift", &command);
         assert_eq!(answer["ok"], json!(true), "{request_id}: {answer}");
         format!("gift {}", answer["gift_record_id"])
     }
 
-    /// Sends a command until it is answered, over as many connections as that takes. What is refused
-    /// for the moment is sent again.
+    /// Sends a command until it is answered, over as many connections as that takes. What is
+    /// refused for the moment is sent again.
     pub fn ask(&mut self, event: &str, command: &Value) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "{}: no answer to {event} {command}", self.user.name);
+            assert!(
+                Instant::now() < deadline,
+                "{}: no answer to {event} {command}",
+                self.user.name
+            );
             self.come_in();
             let ws = self.ws.as_mut().expect("it just came in");
             let Some(id) = ws.try_send(event, command) else {
                 self.lose();
                 continue;
             };
-            let Some(answer) = self.answer(id, deadline) else { continue };
+            let Some(answer) = self.answer(id, deadline) else {
+                continue;
+            };
             if !matches!(answer["code"].as_str(), Some("busy" | "rate_limited")) {
                 return answer;
             }
-            let wait = answer["retry_after_ms"].as_u64().unwrap_or(100).clamp(10, 1_000);
+            let wait = answer["retry_after_ms"]
+                .as_u64()
+                .unwrap_or(100)
+                .clamp(10, 1_000);
             self.listen(Duration::from_millis(wait));
         }
     }
@@ -125,7 +140,9 @@ impl Member {
 
     /// Takes in what comes until all of it was heard.
     pub fn listen_for(&mut self, ids: &BTreeSet<String>) {
-        self.listen_until(&format!("{} events", ids.len()), |member| member.heard.missing(ids).is_empty());
+        self.listen_until(&format!("{} events", ids.len()), |member| {
+            member.heard.missing(ids).is_empty()
+        });
     }
 
     /// Takes in what comes until `done`.
@@ -133,7 +150,11 @@ impl Member {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             let (who, heard) = (&self.user.name, &self.heard);
-            assert!(Instant::now() < deadline, "{who} waited too long for {what}; heard {:#?}", heard.events());
+            assert!(
+                Instant::now() < deadline,
+                "{who} waited too long for {what}; heard {:#?}",
+                heard.events()
+            );
             self.listen(Duration::from_millis(20));
         }
     }
@@ -152,7 +173,11 @@ impl Member {
     /// The answer to a command; `None` when the connection ended before it came.
     fn answer(&mut self, id: i64, deadline: Instant) -> Option<Value> {
         while self.ws.is_some() {
-            assert!(Instant::now() < deadline, "{}: no answer to {id}", self.user.name);
+            assert!(
+                Instant::now() < deadline,
+                "{}: no answer to {id}",
+                self.user.name
+            );
             if let Some(frame) = self.take_in(Duration::from_millis(500))
                 && frame["id"] == json!(id)
             {
@@ -172,7 +197,12 @@ impl Member {
             }
             Next::Frame(mut frame) => {
                 if let Some(event) = Event::of(&frame) {
-                    assert_eq!(frame["data"]["live_id"], json!(self.live_id), "{}: {frame}", self.user.name);
+                    assert_eq!(
+                        frame["data"]["live_id"],
+                        json!(self.live_id),
+                        "{}: {frame}",
+                        self.user.name
+                    );
                     self.position = Some(json!({"epoch": event.epoch, "offset": event.offset}));
                     self.heard.push(event);
                 } else if frame["event"] == json!("online") {
@@ -187,7 +217,10 @@ impl Member {
 
     /// The connection is over: the next node, please.
     fn lose(&mut self) {
-        let closed = self.ws.take().and_then(|ws| ws.closed().map(|(code, _)| *code));
+        let closed = self
+            .ws
+            .take()
+            .and_then(|ws| ws.closed().map(|(code, _)| *code));
         self.closes.push(closed.unwrap_or(1006));
         self.node += 1;
     }
@@ -196,7 +229,11 @@ impl Member {
     fn come_in(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while self.ws.is_none() {
-            assert!(Instant::now() < deadline, "{}: no node lets it in", self.user.name);
+            assert!(
+                Instant::now() < deadline,
+                "{}: no node lets it in",
+                self.user.name
+            );
             let Some(ws) = Ws::try_connect(self.doors.port(self.node), &self.user.token) else {
                 self.node += 1;
                 std::thread::sleep(Duration::from_millis(20));
@@ -204,7 +241,10 @@ impl Member {
             };
             self.ws = Some(ws);
             let command = json!({"live_id": self.live_id, "since": self.position});
-            let id = self.ws.as_mut().and_then(|ws| ws.try_send("joinLive", &command));
+            let id = self
+                .ws
+                .as_mut()
+                .and_then(|ws| ws.try_send("joinLive", &command));
             let Some(answer) = id.and_then(|id| self.answer(id, deadline)) else {
                 if self.ws.is_some() {
                     self.lose();

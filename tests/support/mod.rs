@@ -4,7 +4,12 @@
 //! Everything is blocking and bounded by [`PATIENCE`]: a test that waits for something says what
 //! for, and fails with that when it does not come.
 
-#![allow(dead_code, unused_imports, unused_macros, reason = "each test program uses a part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test program uses a part of this"
+)]
 
 pub mod certificates;
 pub mod cluster;
@@ -93,10 +98,21 @@ impl TestServer {
             ("LIVEROOM__LIMITS__STREAMER_COMMENT_BURST", "100000"),
             ("LIVEROOM__LIMITS__STREAMER_COMMENTS_PER_30S", "100000"),
         ];
-        let all = defaults.iter().chain(env).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let all = defaults
+            .iter()
+            .chain(env)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let log = ServerLog::default();
         let (child, port) = spawn(dir.path(), &all, files_max, &log);
-        Self { dir, env: all, log, child, port, files_max }
+        Self {
+            dir,
+            env: all,
+            log,
+            child,
+            port,
+            files_max,
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -109,9 +125,16 @@ impl TestServer {
 
     /// Its resident memory, in KiB.
     pub fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the server runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its memory");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number of KiB")
     }
 
     pub fn base_url(&self) -> String {
@@ -135,13 +158,17 @@ impl TestServer {
 
     /// Sends a signal by name, such as `TERM` or `STOP`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status();
         assert!(status.expect("kill runs").success(), "signal {name}");
     }
 
     /// Waits until the process has ended by itself.
     pub fn wait_for_exit(&mut self) -> std::process::ExitStatus {
-        eventually("the server exits", || self.child.try_wait().expect("a child can be waited for"))
+        eventually("the server exits", || {
+            self.child.try_wait().expect("a child can be waited for")
+        })
     }
 
     /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
@@ -151,15 +178,23 @@ impl TestServer {
         self.port = port;
     }
 
-    /// Lines of its log that hold these words, oldest first. Below `warn` only if `RUST_LOG` says so.
+    /// Lines of its log that hold these words, oldest first. Below `warn` only if `RUST_LOG` says
+    /// so.
     pub fn logged(&self, words: &str) -> Vec<String> {
         let lines = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().filter(|line| line.contains(words)).cloned().collect()
+        lines
+            .iter()
+            .filter(|line| line.contains(words))
+            .cloned()
+            .collect()
     }
 
     /// Runs the program once with the server's configuration, for `audit` and the like.
     pub fn run(&self, args: &[&str]) -> std::process::Output {
-        command(self.dir.path(), &self.env, self.files_max).args(args).output().expect("the program runs")
+        command(self.dir.path(), &self.env, self.files_max)
+            .args(args)
+            .output()
+            .expect("the program runs")
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -172,7 +207,13 @@ impl TestServer {
 
     /// Asks as `user`.
     pub fn post_as(&self, user: &User, path: &str, body: &Value) -> Answer {
-        http::request(self.port, "POST", path, &[("token", &user.token)], Some(body))
+        http::request(
+            self.port,
+            "POST",
+            path,
+            &[("token", &user.token)],
+            Some(body),
+        )
     }
 
     pub fn get_as(&self, user: &User, path: &str) -> Answer {
@@ -180,26 +221,53 @@ impl TestServer {
     }
 
     pub fn admin_get(&self, path: &str) -> Answer {
-        http::request(self.port, "GET", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], None)
+        http::request(
+            self.port,
+            "GET",
+            path,
+            &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))],
+            None,
+        )
     }
 
     pub fn admin_post(&self, path: &str, body: &Value) -> Answer {
-        http::request(self.port, "POST", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], Some(body))
+        http::request(
+            self.port,
+            "POST",
+            path,
+            &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))],
+            Some(body),
+        )
     }
 
     pub fn admin_delete(&self, path: &str) -> Answer {
-        http::request(self.port, "DELETE", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], None)
+        http::request(
+            self.port,
+            "DELETE",
+            path,
+            &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))],
+            None,
+        )
     }
 
     /// Registers `name` (5 to 20 characters) and logs it in.
     pub fn user(&self, name: &str) -> User {
-        self.post("/api/reg", &json!({"username": name, "password": PASSWORD, "repassword": PASSWORD})).ok();
+        self.post(
+            "/api/reg",
+            &json!({"username": name, "password": PASSWORD, "repassword": PASSWORD}),
+        )
+        .ok();
         self.login(name)
     }
 
     /// Logs in a user made by [`TestServer::user`]; the token before is no longer good.
     pub fn login(&self, name: &str) -> User {
-        let user = self.post("/api/login", &json!({"username": name, "password": PASSWORD})).ok();
+        let user = self
+            .post(
+                "/api/login",
+                &json!({"username": name, "password": PASSWORD}),
+            )
+            .ok();
         User {
             id: user["id"].as_i64().expect("an id"),
             name: name.to_owned(),
@@ -211,12 +279,15 @@ impl TestServer {
     pub fn rich_user(&self, name: &str, coins: i64) -> User {
         let user = self.user(name);
         let grant = json!({"delta": coins, "request_id": format!("seed-{name}")});
-        self.admin_post(&format!("/admin/users/{}/coins", user.id), &grant).ok();
+        self.admin_post(&format!("/admin/users/{}/coins", user.id), &grant)
+            .ok();
         user
     }
 
     pub fn balance(&self, user: &User) -> i64 {
-        self.get_as(user, "/api/user/info").ok()["coin"].as_i64().expect("a balance")
+        self.get_as(user, "/api/user/info").ok()["coin"]
+            .as_i64()
+            .expect("a balance")
     }
 
     /// A live of `owner`, on air.
@@ -228,18 +299,31 @@ impl TestServer {
 
     /// A live of `owner`, not started.
     pub fn scheduled_live(&self, owner: &User) -> i64 {
-        let created = self.post_as(owner, "/api/live/create", &json!({"title": "a live", "cover": "/c.png"})).ok();
+        let created = self
+            .post_as(
+                owner,
+                "/api/live/create",
+                &json!({"title": "a live", "cover": "/c.png"}),
+            )
+            .ok();
         created["data"]["id"].as_i64().expect("an id")
     }
 
     /// `play`, `pause` or `stop`.
     pub fn change_status(&self, owner: &User, live_id: i64, kind: &str) {
-        self.post_as(owner, "/api/live/changestatus", &json!({"id": live_id, "type": kind})).ok();
+        self.post_as(
+            owner,
+            "/api/live/changestatus",
+            &json!({"id": live_id, "type": kind}),
+        )
+        .ok();
     }
 
     pub fn gift(&self, name: &str, price: i64) -> i64 {
         let gift = json!({"name": name, "image": "/public/gift/flower.png", "coin": price});
-        self.admin_post("/admin/gifts", &gift).ok()["id"].as_i64().expect("an id")
+        self.admin_post("/admin/gifts", &gift).ok()["id"]
+            .as_i64()
+            .expect("an id")
     }
 
     /// Fails unless the running server proves its books.
@@ -265,8 +349,14 @@ impl Drop for TestServer {
 /// Runs the program to its end with this configuration alone, in a folder of its own.
 pub fn run_program(env: &[(&str, &str)], args: &[&str]) -> std::process::Output {
     let dir = TempDir::new().expect("a temporary folder");
-    let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    command(dir.path(), &env, None).args(args).output().expect("the program runs")
+    let env = env
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    command(dir.path(), &env, None)
+        .args(args)
+        .output()
+        .expect("the program runs")
 }
 
 fn command(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>) -> Command {
@@ -276,8 +366,14 @@ fn command(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>) ->
         command = Command::new("prlimit");
         command.args([&format!("--nofile={files_max}"), program]);
     }
-    command.current_dir(dir).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("RUST_LOG", std::env::var_os("RUST_LOG").unwrap_or_else(|| "warn".into()));
+    command
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env(
+        "RUST_LOG",
+        std::env::var_os("RUST_LOG").unwrap_or_else(|| "warn".into()),
+    );
     for (key, value) in env {
         command.env(key, value);
     }
@@ -285,15 +381,26 @@ fn command(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>) ->
 }
 
 /// Starts `serve` and reads the port it says it listens on.
-fn spawn(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>, log: &ServerLog) -> (Child, u16) {
+fn spawn(
+    dir: &Path,
+    env: &Vec<(String, String)>,
+    files_max: Option<usize>,
+    log: &ServerLog,
+) -> (Child, u16) {
     let mut serve = command(dir, env, files_max);
-    serve.arg("serve").stdout(Stdio::piped()).stderr(Stdio::piped());
+    serve
+        .arg("serve")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = serve.spawn().expect("the server starts");
     let (stderr, log) = (child.stderr.take().expect("stderr is piped"), log.clone());
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             eprintln!("{line}");
-            log.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            log.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
         }
     });
     let stdout = child.stdout.take().expect("stdout is piped");
@@ -302,7 +409,10 @@ fn spawn(dir: &Path, env: &Vec<(String, String)>, files_max: Option<usize>, log:
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some((_, address)) = line.split_once("listening on http://") {
-                let port = address.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+                let port = address
+                    .rsplit(':')
+                    .next()
+                    .and_then(|port| port.trim_end_matches('/').parse().ok());
                 // Nobody waits for a second line.
                 let _ = found.send(port);
             }

@@ -53,44 +53,99 @@ impl Postgres {
     }
 
     /// The same, with settings (`name=value`) and environment variables beyond those of all tests.
-    pub fn start_with(settings: &[String], environment: &[(String, String)]) -> Result<Self, String> {
+    pub fn start_with(
+        settings: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Self, String> {
         let programs = find_programs().ok_or("no PostgreSQL server is installed")?;
         let dir = TempDir::new().expect("a folder for the database");
         let account = server_account(dir.path())?;
         let data = dir.path().join("data");
         let mut initdb = Command::new(programs.join("initdb"));
-        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--pgdata"]).arg(&data);
+        initdb
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--pgdata",
+            ])
+            .arg(&data);
         let made = run(as_account(&mut initdb, account).current_dir(dir.path()));
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
 
         let port = free_port();
-        let more = More { settings: settings.to_vec(), environment: environment.to_vec() };
+        let more = More {
+            settings: settings.to_vec(),
+            environment: environment.to_vec(),
+        };
         let server = spawn(&programs, dir.path(), account, port, &more);
-        let mut started = Self { programs, dir, account, port, server, more, databases: AtomicUsize::new(0) };
+        let mut started = Self {
+            programs,
+            dir,
+            account,
+            port,
+            server,
+            more,
+            databases: AtomicUsize::new(0),
+        };
         started.wait_until_ready();
         Ok(started)
     }
 
-    /// A server that follows this one with all that is committed here, and takes no writes until it is promoted.
+    /// A server that follows this one with all that is committed here, and takes no writes until it
+    /// is promoted.
     pub fn standby(&self) -> Self {
         let dir = TempDir::new().expect("a folder for the database");
         let account = server_account(dir.path()).expect("as for the primary");
         let data = dir.path().join("data");
         let mut copy = self.client("pg_basebackup");
-        copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--pgdata"]).arg(&data);
+        copy.args([
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--pgdata",
+        ])
+        .arg(&data);
         let made = run(as_account(&mut copy, account).current_dir(dir.path()));
-        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
-        let (port, more) = (free_port(), More { settings: Vec::new(), environment: Vec::new() });
+        assert!(
+            made.status.success(),
+            "pg_basebackup: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let (port, more) = (
+            free_port(),
+            More {
+                settings: Vec::new(),
+                environment: Vec::new(),
+            },
+        );
         let server = spawn(&self.programs, dir.path(), account, port, &more);
         let databases = AtomicUsize::new(0);
-        let mut started = Self { programs: self.programs.clone(), dir, account, port, server, more, databases };
+        let mut started = Self {
+            programs: self.programs.clone(),
+            dir,
+            account,
+            port,
+            server,
+            more,
+            databases,
+        };
         started.wait_until_ready();
         started
     }
 
     /// Replaces the lines that say which connections are accepted, and how.
     pub fn set_access(&self, lines: &[&str]) {
-        std::fs::write(self.dir.path().join("data/pg_hba.conf"), lines.join("\n") + "\n").expect("the file of access");
+        std::fs::write(
+            self.dir.path().join("data/pg_hba.conf"),
+            lines.join("\n") + "\n",
+        )
+        .expect("the file of access");
         self.reload();
     }
 
@@ -98,10 +153,14 @@ impl Postgres {
     fn reload(&self) {
         let loaded_at = || self.query(&self.admin_url(), "SELECT pg_conf_load_time()");
         let before = loaded_at();
-        self.execute(&self.admin_url(), "SELECT pg_reload_conf()").expect("settings can be read again");
+        self.execute(&self.admin_url(), "SELECT pg_reload_conf()")
+            .expect("settings can be read again");
         let deadline = Instant::now() + START_MAX;
         while loaded_at() == before {
-            assert!(Instant::now() < deadline, "postgres does not read its settings again");
+            assert!(
+                Instant::now() < deadline,
+                "postgres does not read its settings again"
+            );
         }
     }
 
@@ -115,17 +174,19 @@ impl Postgres {
                 chown(&to, Some(user), Some(group)).expect("the file changes hands");
             }
         }
-        self.execute(&self.admin_url(), "ALTER SYSTEM SET ssl = on").expect("settings can be changed");
+        self.execute(&self.admin_url(), "ALTER SYSTEM SET ssl = on")
+            .expect("settings can be changed");
         self.reload();
     }
 
     /// Makes a standby take writes.
     pub fn promote(&self) {
-        self.execute(&self.admin_url(), "SELECT pg_promote()").expect("a standby can be promoted");
+        self.execute(&self.admin_url(), "SELECT pg_promote()")
+            .expect("a standby can be promoted");
     }
 
-    /// SIGKILL to all its processes at once, as when the machine loses its power: nothing is flushed,
-    /// nobody is told.
+    /// SIGKILL to all its processes at once, as when the machine loses its power: nothing is
+    /// flushed, nobody is told.
     pub fn kill(&mut self) {
         // Stopped first, so that the postmaster starts nothing while its processes are counted.
         let all = self.freeze();
@@ -134,15 +195,27 @@ impl Postgres {
         }
         self.server.wait().expect("a child can be waited for");
         let deadline = Instant::now() + START_MAX;
-        while all.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
-            assert!(Instant::now() < deadline, "processes of postgres outlive SIGKILL");
+        while all
+            .iter()
+            .any(|pid| Path::new(&format!("/proc/{pid}")).exists())
+        {
+            assert!(
+                Instant::now() < deadline,
+                "processes of postgres outlive SIGKILL"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// Starts again on the same port with the same data, after [`Postgres::kill`].
     pub fn restart(&mut self) {
-        self.server = spawn(&self.programs, self.dir.path(), self.account, self.port, &self.more);
+        self.server = spawn(
+            &self.programs,
+            self.dir.path(),
+            self.account,
+            self.port,
+            &self.more,
+        );
         self.wait_until_ready();
     }
 
@@ -163,7 +236,8 @@ impl Postgres {
     /// hear nothing, and who connects anew is served.
     pub fn freeze_backends(&self) {
         for child in children(self.server.id()) {
-            let title = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            let title =
+                std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
             if title.contains("127.0.0.1") {
                 signal("STOP", child);
             }
@@ -180,8 +254,15 @@ impl Postgres {
 
     fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + START_MAX;
-        while !run(self.client("pg_isready").arg("--quiet")).status.success() {
-            let ended = self.server.try_wait().expect("the state of the server").is_some();
+        while !run(self.client("pg_isready").arg("--quiet"))
+            .status
+            .success()
+        {
+            let ended = self
+                .server
+                .try_wait()
+                .expect("the state of the server")
+                .is_some();
             if ended || Instant::now() > deadline {
                 let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
                 panic!("postgres did not start:\n{log}");
@@ -206,18 +287,34 @@ impl Postgres {
 
     /// Makes an empty database and returns its URL.
     pub fn create_database(&self) -> String {
-        let name = format!("liveroom_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "liveroom_{}",
+            self.databases.fetch_add(1, Ordering::Relaxed)
+        );
         let made = run(self.client("createdb").arg(&name));
-        assert!(made.status.success(), "createdb: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "createdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
     /// Makes a copy of a database that nobody is connected to, and returns its URL.
     pub fn copy_database(&self, url: &str) -> String {
-        let name = format!("liveroom_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "liveroom_{}",
+            self.databases.fetch_add(1, Ordering::Relaxed)
+        );
         let template = url.rsplit('/').next().unwrap_or(url);
-        let made = run(self.client("createdb").args(["--template", template, &name]));
-        assert!(made.status.success(), "createdb: {}", String::from_utf8_lossy(&made.stderr));
+        let made = run(self
+            .client("createdb")
+            .args(["--template", template, &name]));
+        assert!(
+            made.status.success(),
+            "createdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
@@ -228,20 +325,38 @@ impl Postgres {
 
     /// Runs a query outside the store, and returns its rows as text.
     pub fn query(&self, url: &str, sql: &str) -> String {
-        self.psql(url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+        self.psql(url, sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     fn psql(&self, url: &str, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--dbname",
+            url,
+            "--command",
+            sql,
+        ]);
         let done = run(&mut psql);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+        if done.status.success() {
+            Ok(text(&done.stdout))
+        } else {
+            Err(text(&done.stderr))
+        }
     }
 
     fn client(&self, program: &str) -> Command {
         let mut client = Command::new(self.programs.join(program));
-        client.args(["--host=127.0.0.1", "--username=postgres", "--port", &self.port.to_string()]);
+        client.args([
+            "--host=127.0.0.1",
+            "--username=postgres",
+            "--port",
+            &self.port.to_string(),
+        ]);
         client
     }
 }
@@ -259,13 +374,35 @@ impl Drop for Postgres {
     }
 }
 
-fn spawn(programs: &Path, dir: &Path, account: Option<(u32, u32)>, port: u16, more: &More) -> Child {
+fn spawn(
+    programs: &Path,
+    dir: &Path,
+    account: Option<(u32, u32)>,
+    port: u16,
+    more: &More,
+) -> Child {
     let mut server = Command::new(programs.join("postgres"));
-    server.arg("-D").arg(dir.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c"]);
-    server.arg(format!("unix_socket_directories={}", dir.display())).args(["-p", &port.to_string()]);
-    server.args(more.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
+    server.arg("-D").arg(dir.join("data")).args([
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "fsync=on",
+        "-c",
+    ]);
+    server
+        .arg(format!("unix_socket_directories={}", dir.display()))
+        .args(["-p", &port.to_string()]);
+    server.args(
+        more.settings
+            .iter()
+            .flat_map(|setting| ["-c", setting.as_str()]),
+    );
     server.envs(more.environment.iter().cloned());
-    let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .expect("a log file");
     as_account(&mut server, account)
         .current_dir(dir)
         .stdin(Stdio::null())
@@ -277,32 +414,53 @@ fn spawn(programs: &Path, dir: &Path, account: Option<(u32, u32)>, port: u16, mo
 
 /// A process that has ended meanwhile needs no signal.
 fn signal(name: &str, pid: u32) {
-    let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The processes that this one has started and that still run.
 fn children(pid: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a Linux with /proc");
-    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .expect("a Linux with /proc");
+    text.split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect()
 }
 
 fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Where the programs of the newest installed server are. Not by way of PATH alone, because
 /// distributions keep `initdb` out of it.
 fn find_programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     folders.sort_by_key(|folder| {
-        let version = folder.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        let version = folder
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
         version.and_then(|name| name.parse::<u32>().ok())
     });
     let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.into_iter().rev().chain(std::env::split_paths(&path)).find(|folder| {
-        ["initdb", "postgres", "psql", "createdb", "pg_isready"].iter().all(|program| folder.join(program).is_file())
-    })
+    folders
+        .into_iter()
+        .rev()
+        .chain(std::env::split_paths(&path))
+        .find(|folder| {
+            ["initdb", "postgres", "psql", "createdb", "pg_isready"]
+                .iter()
+                .all(|program| folder.join(program).is_file())
+        })
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the account its package made, which also gets
@@ -313,7 +471,11 @@ fn server_account(dir: &Path) -> Result<Option<(u32, u32)>, String> {
     }
     let id = |flag| {
         let asked = Command::new("id").args([flag, "postgres"]).output().ok()?;
-        String::from_utf8(asked.stdout).ok()?.trim().parse::<u32>().ok()
+        String::from_utf8(asked.stdout)
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
     };
     let (Some(user), Some(group)) = (id("-u"), id("-g")) else {
         return Err("running as root, and there is no account `postgres` to run the server".into());

@@ -40,8 +40,15 @@ impl Proxy {
     /// A way to whatever listens on `to`, from a free port.
     pub fn start(to: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        let shared = Arc::new(Shared { to, state: Mutex::default(), changed: Condvar::new() });
+        let port = listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .port();
+        let shared = Arc::new(Shared {
+            to,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let accepting = Arc::clone(&shared);
         // Ends with the test's process, as the connections' threads do.
         thread::spawn(move || {
@@ -105,10 +112,20 @@ impl Shared {
         if !self.wait_until_passes(Direction::Requests, era) {
             return;
         }
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.to)) else { return };
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.to)) else {
+            return;
+        };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let clones = [&client, &client, &server, &server].map(TcpStream::try_clone);
-        let [Ok(mut from_client), Ok(client_end), Ok(to_server), Ok(server_end)] = clones else { return };
+        let [
+            Ok(mut from_client),
+            Ok(client_end),
+            Ok(to_server),
+            Ok(server_end),
+        ] = clones
+        else {
+            return;
+        };
         {
             let mut state = self.state();
             if state.era != era {
@@ -117,7 +134,9 @@ impl Shared {
             state.ends.extend([client_end, server_end]);
         }
         let requests = Arc::clone(&self);
-        thread::spawn(move || requests.carry(&mut from_client, &to_server, Direction::Requests, era));
+        thread::spawn(move || {
+            requests.carry(&mut from_client, &to_server, Direction::Requests, era)
+        });
         let mut from_server = server;
         self.carry(&mut from_server, &client, Direction::Answers, era);
     }
@@ -136,18 +155,30 @@ impl Shared {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer);
-            let delay = if direction == Direction::Answers { self.state().delay } else { Duration::ZERO };
+            let delay = if direction == Direction::Answers {
+                self.state().delay
+            } else {
+                Duration::ZERO
+            };
             // What came during a cut waits here, the end of a connection too.
             if !self.wait_until_passes(direction, era) {
                 break;
             }
             match read {
-                Ok(bytes) if bytes > 0 && line.send((Instant::now() + delay, buffer[..bytes].to_vec())).is_ok() => {}
+                Ok(bytes)
+                    if bytes > 0
+                        && line
+                            .send((Instant::now() + delay, buffer[..bytes].to_vec()))
+                            .is_ok() => {}
                 _ => break,
             }
         }
         drop(line);
-        let _ = (writing.join(), from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+        let _ = (
+            writing.join(),
+            from.shutdown(Shutdown::Both),
+            to.shutdown(Shutdown::Both),
+        );
     }
 
     /// False when everything on the way was lost meanwhile.
@@ -159,7 +190,10 @@ impl Shared {
             };
             is_held && state.era == era
         };
-        let state = self.changed.wait_while(self.state(), is_held).unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .changed
+            .wait_while(self.state(), is_held)
+            .unwrap_or_else(PoisonError::into_inner);
         state.era == era
     }
 }

@@ -44,14 +44,24 @@ impl Redis {
 
     /// Starts a server with options of its own, each a word, and a password.
     pub fn with(keeps: Keeps, options: &[&str], password: Option<&str>) -> Result<Self, String> {
-        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        let found = Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
         if !found.is_ok_and(|status| status.success()) {
             return Err("no Redis server is installed".to_owned());
         }
         let dir = TempDir::new().expect("a folder for the data");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let password = password.map(str::to_owned);
-        let mut redis = Self { dir, port: free_port(), keeps, options, password, server: None };
+        let mut redis = Self {
+            dir,
+            port: free_port(),
+            keeps,
+            options,
+            password,
+            server: None,
+        };
         redis.restart();
         Ok(redis)
     }
@@ -75,10 +85,23 @@ impl Redis {
     /// Starts again on the same port, with what it keeps.
     pub fn restart(&mut self) {
         let port = self.port.to_string();
-        let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("a log file");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("a log file");
         let mut command = Command::new("redis-server");
         // No snapshots by itself: what a restart finds is for the test to say.
-        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--daemonize", "no"]);
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+        ]);
         command.arg("--dir").arg(self.dir.path());
         if self.keeps == Keeps::Everything {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
@@ -87,7 +110,10 @@ impl Redis {
             command.args(["--requirepass", password]);
         }
         command.args(&self.options);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log file twice")).stderr(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file twice"))
+            .stderr(log);
         self.server = Some(command.spawn().expect("redis-server starts"));
         self.wait_until_ready();
     }
@@ -96,7 +122,11 @@ impl Redis {
     pub fn restart_empty(&mut self) {
         for entry in std::fs::read_dir(self.dir.path()).expect("the folder is there") {
             let path = entry.expect("an entry").path();
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             removed.expect("the data can be removed");
         }
         self.restart();
@@ -110,9 +140,15 @@ impl Redis {
                 return;
             }
             let server = self.server.as_mut().expect("it was just started");
-            let ended = server.try_wait().expect("a child can be waited for").is_some();
+            let ended = server
+                .try_wait()
+                .expect("a child can be waited for")
+                .is_some();
             if ended || Instant::now() > deadline {
-                panic!("redis-server did not start:\n{}", std::fs::read_to_string(self.log()).unwrap_or_default());
+                panic!(
+                    "redis-server did not start:\n{}",
+                    std::fs::read_to_string(self.log()).unwrap_or_default()
+                );
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -129,14 +165,22 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.server.as_ref().expect("the server is running").id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        let pid = self
+            .server
+            .as_ref()
+            .expect("the server is running")
+            .id()
+            .to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
         assert!(status.expect("kill runs").success(), "signal {name}");
     }
 
     /// Runs a command: its answer as text, items of a list in lines, `None` for nil.
     pub fn command(&self, words: &[&str]) -> Option<String> {
-        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        self.try_command(words)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// Runs a command that may fail.
@@ -176,7 +220,11 @@ impl Drop for Redis {
 }
 
 /// Runs one command at the server of this port.
-pub fn ask_port(port: u16, password: Option<&str>, words: &[&str]) -> Result<Option<String>, String> {
+pub fn ask_port(
+    port: u16,
+    password: Option<&str>,
+    words: &[&str],
+) -> Result<Option<String>, String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     if let Some(password) = password {
         ask(&mut stream, &["AUTH", password])?;
@@ -185,33 +233,49 @@ pub fn ask_port(port: u16, password: Option<&str>, words: &[&str]) -> Result<Opt
 }
 
 fn ask(stream: &mut TcpStream, words: &[&str]) -> Result<Option<String>, String> {
-    stream.set_read_timeout(Some(ANSWER_MAX)).map_err(|error| error.to_string())?;
+    stream
+        .set_read_timeout(Some(ANSWER_MAX))
+        .map_err(|error| error.to_string())?;
     let mut command = format!("*{}\r\n", words.len());
     for word in words {
         command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
-    stream.write_all(command.as_bytes()).map_err(|error| error.to_string())?;
+    stream
+        .write_all(command.as_bytes())
+        .map_err(|error| error.to_string())?;
     read_answer(&mut BufReader::new(stream))
 }
 
 fn read_answer(stream: &mut impl BufRead) -> Result<Option<String>, String> {
     let mut line = String::new();
-    stream.read_line(&mut line).map_err(|error| error.to_string())?;
+    stream
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
     let line = line.trim_end();
-    let (kind, rest) = line.split_at_checked(1).ok_or("the connection was closed")?;
+    let (kind, rest) = line
+        .split_at_checked(1)
+        .ok_or("the connection was closed")?;
     let length = rest.parse::<i64>();
     match (kind, length) {
         ("+" | ":", _) => Ok(Some(rest.to_owned())),
         ("$" | "*", Ok(-1)) => Ok(None),
         ("$", Ok(length)) => {
             let mut text = vec![0; usize::try_from(length).map_err(|error| error.to_string())? + 2];
-            stream.read_exact(&mut text).map_err(|error| error.to_string())?;
+            stream
+                .read_exact(&mut text)
+                .map_err(|error| error.to_string())?;
             text.truncate(text.len() - 2);
             Ok(Some(String::from_utf8_lossy(&text).into_owned()))
         }
         ("*", Ok(length)) => {
             let items: Result<Vec<_>, _> = (0..length).map(|_| read_answer(stream)).collect();
-            Ok(Some(items?.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("\n")))
+            Ok(Some(
+                items?
+                    .into_iter()
+                    .map(Option::unwrap_or_default)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ))
         }
         _ => Err(line.to_owned()),
     }

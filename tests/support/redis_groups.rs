@@ -1,5 +1,5 @@
-//! Several Redis servers that belong together: a Redis Cluster of three masters, and a master with a
-//! replica and three Sentinels. All private, gone when dropped.
+//! Several Redis servers that belong together: a Redis Cluster of three masters, and a master with
+//! a replica and three Sentinels. All private, gone when dropped.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -50,20 +50,30 @@ impl Masters {
     }
 
     /// Those that take TLS too, and their URL with TLS.
-    pub fn start_with_tls(certificate: &Certificate, authority: &Path) -> Result<(Self, String), String> {
+    pub fn start_with_tls(
+        certificate: &Certificate,
+        authority: &Path,
+    ) -> Result<(Self, String), String> {
         let mut hosts = Vec::new();
         let masters = Self::start_each(None, || {
             let port = free_port();
             hosts.push(format!("127.0.0.1:{port}"));
             // Else clients with TLS are sent to ports without.
             let of_cluster = ["--tls-cluster", "yes"].map(str::to_owned);
-            certificate.redis_options(authority, port).into_iter().chain(of_cluster).collect()
+            certificate
+                .redis_options(authority, port)
+                .into_iter()
+                .chain(of_cluster)
+                .collect()
         })?;
         Ok((masters, format!("rediss-cluster://{}", hosts.join(","))))
     }
 
     /// `more` is the options of one server beside those that all have.
-    fn start_each(password: Option<&str>, mut more: impl FnMut() -> Vec<String>) -> Result<Self, String> {
+    fn start_each(
+        password: Option<&str>,
+        mut more: impl FnMut() -> Vec<String>,
+    ) -> Result<Self, String> {
         let mut servers = Vec::new();
         let mut bus_ports = Vec::new();
         for _ in 0..MASTERS {
@@ -76,20 +86,37 @@ impl Masters {
                 ["--cluster-require-full-coverage", "no"],
             ];
             let more = more();
-            let options: Vec<&str> = options.concat().into_iter().chain(more.iter().map(String::as_str)).collect();
+            let options: Vec<&str> = options
+                .concat()
+                .into_iter()
+                .chain(more.iter().map(String::as_str))
+                .collect();
             servers.push(Redis::with(Keeps::Everything, &options, password)?);
             bus_ports.push(bus_port);
         }
         for (number, server) in (0..MASTERS).zip(&servers) {
             let first = (SLOTS / MASTERS * number).to_string();
-            let last = if number == MASTERS - 1 { SLOTS - 1 } else { SLOTS / MASTERS * (number + 1) - 1 };
+            let last = if number == MASTERS - 1 {
+                SLOTS - 1
+            } else {
+                SLOTS / MASTERS * (number + 1) - 1
+            };
             server.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
             server.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last.to_string()]);
         }
         for (server, bus_port) in servers.iter().zip(&bus_ports).skip(1) {
-            servers[0].command(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string(), bus_port]);
+            servers[0].command(&[
+                "CLUSTER",
+                "MEET",
+                "127.0.0.1",
+                &server.port().to_string(),
+                bus_port,
+            ]);
         }
-        let masters = Self { servers, password: password.map(str::to_owned) };
+        let masters = Self {
+            servers,
+            password: password.map(str::to_owned),
+        };
         for server in 0..masters.servers.len() {
             masters.wait_until_whole(server);
         }
@@ -98,23 +125,41 @@ impl Masters {
 
     /// Waits until this server says that all are there.
     pub fn wait_until_whole(&self, server: usize) {
-        let all = [format!("cluster_slots_ok:{SLOTS}"), format!("cluster_size:{MASTERS}")];
+        let all = [
+            format!("cluster_slots_ok:{SLOTS}"),
+            format!("cluster_size:{MASTERS}"),
+        ];
         wait_until("the masters agree", || {
-            let info = self.servers[server].command(&["CLUSTER", "INFO"]).unwrap_or_default();
+            let info = self.servers[server]
+                .command(&["CLUSTER", "INFO"])
+                .unwrap_or_default();
             all.iter().all(|line| info.contains(line)) && info.contains("cluster_state:ok")
         });
     }
 
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
-        let password = self.password.as_ref().map_or_else(String::new, |password| format!(":{password}@"));
+        let hosts: Vec<String> = self
+            .servers
+            .iter()
+            .map(|server| format!("127.0.0.1:{}", server.port()))
+            .collect();
+        let password = self
+            .password
+            .as_ref()
+            .map_or_else(String::new, |password| format!(":{password}@"));
         format!("redis-cluster://{password}{}", hosts.join(","))
     }
 
     /// The server that has a key.
     pub fn server_of(&self, key: &str) -> usize {
-        let slot = self.servers.iter().find_map(|server| server.try_command(&["CLUSTER", "KEYSLOT", key]).ok());
-        let slot: u16 = slot.flatten().and_then(|slot| slot.parse().ok()).expect("a server that runs knows the slot");
+        let slot = self
+            .servers
+            .iter()
+            .find_map(|server| server.try_command(&["CLUSTER", "KEYSLOT", key]).ok());
+        let slot: u16 = slot
+            .flatten()
+            .and_then(|slot| slot.parse().ok())
+            .expect("a server that runs knows the slot");
         usize::from((slot / (SLOTS / MASTERS)).min(MASTERS - 1))
     }
 }
@@ -128,12 +173,23 @@ pub struct Watched {
 impl Watched {
     pub fn start() -> Result<Self, String> {
         let master = Redis::with(Keeps::Saved, &[], None)?;
-        let of_master = ["--replicaof", "127.0.0.1", &master.port().to_string(), "--repl-diskless-sync-delay", "0"];
+        let of_master = [
+            "--replicaof",
+            "127.0.0.1",
+            &master.port().to_string(),
+            "--repl-diskless-sync-delay",
+            "0",
+        ];
         let replica = Redis::with(Keeps::Saved, &of_master, None)?;
         let master_port = master.port();
-        let mut watched = Self { servers: vec![master, replica], sentinels: Vec::new() };
+        let mut watched = Self {
+            servers: vec![master, replica],
+            sentinels: Vec::new(),
+        };
         wait_until("the replica follows", || {
-            let info = watched.servers[1].command(&["INFO", "replication"]).unwrap_or_default();
+            let info = watched.servers[1]
+                .command(&["INFO", "replication"])
+                .unwrap_or_default();
             info.contains("master_link_status:up")
         });
         for _ in 0..3 {
@@ -153,14 +209,25 @@ impl Watched {
     }
 
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.sentinels.iter().map(|(_, port, _)| format!("127.0.0.1:{port}")).collect();
+        let hosts: Vec<String> = self
+            .sentinels
+            .iter()
+            .map(|(_, port, _)| format!("127.0.0.1:{port}"))
+            .collect();
         format!("redis-sentinel://{}/main", hosts.join(","))
     }
 
     /// The server that is written to, as the Sentinels say.
     pub fn master_port(&self) -> u16 {
-        let address = ask(self.sentinels[0].1, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
-        address.lines().nth(1).and_then(|port| port.parse().ok()).expect("the Sentinels know the master")
+        let address = ask(
+            self.sentinels[0].1,
+            &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"],
+        );
+        address
+            .lines()
+            .nth(1)
+            .and_then(|port| port.parse().ok())
+            .expect("the Sentinels know the master")
     }
 }
 
@@ -186,10 +253,16 @@ impl EncryptedSentinel {
     pub fn start(certificate: &Certificate, authority: &Path, master_port: u16) -> Self {
         let tls_port = free_port();
         let options = certificate.redis_options(authority, tls_port);
-        let options = options.chunks(2).map(|pair| pair.join(" ").trim_start_matches("--").to_owned());
+        let options = options
+            .chunks(2)
+            .map(|pair| pair.join(" ").trim_start_matches("--").to_owned());
         let more: Vec<String> = options.chain(["tls-replication yes".to_owned()]).collect();
         let (dir, port, child) = sentinel(master_port, 1, &more.join("\n"));
-        let started = Self { _dir: dir, tls_port, sentinel: child };
+        let started = Self {
+            _dir: dir,
+            tls_port,
+            sentinel: child,
+        };
         wait_until("the Sentinel reaches the master", || {
             ask(port, &["SENTINEL", "MASTER", "main"]).contains("\nmaster\n")
         });
@@ -211,7 +284,10 @@ impl Drop for EncryptedSentinel {
 
 /// A Sentinel of so many that must agree; `more` is lines of its configuration.
 fn sentinel(master_port: u16, quorum: usize, more: &str) -> (TempDir, u16, Child) {
-    let (dir, port) = (TempDir::new().expect("a folder for a Sentinel"), free_port());
+    let (dir, port) = (
+        TempDir::new().expect("a folder for a Sentinel"),
+        free_port(),
+    );
     let file = dir.path().join("sentinel.conf");
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\n{more}\n\
@@ -221,16 +297,28 @@ fn sentinel(master_port: u16, quorum: usize, more: &str) -> (TempDir, u16, Child
     );
     std::fs::write(&file, text).expect("the file can be written");
     let mut command = Command::new("redis-server");
-    command.arg(&file).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(&file)
+        .arg("--sentinel")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("redis-server starts");
     wait_until("a Sentinel answers", || {
-        assert!(child.try_wait().expect("a child can be waited for").is_none(), "a Sentinel ended");
+        assert!(
+            child
+                .try_wait()
+                .expect("a child can be waited for")
+                .is_none(),
+            "a Sentinel ended"
+        );
         super::redis::ask_port(port, None, &["PING"]).is_ok()
     });
     (dir, port, child)
 }
 
 fn ask(port: u16, words: &[&str]) -> String {
-    let answer = super::redis::ask_port(port, None, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    let answer = super::redis::ask_port(port, None, words)
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"));
     answer.unwrap_or_default()
 }

@@ -42,10 +42,15 @@ struct Shown(BTreeMap<NodeId, BTreeMap<UserId, PeerUser>>);
 impl Shown {
     fn take(&mut self, change: PeerChange) {
         match change {
-            PeerChange::Present { node, user } => _ = self.entry(node).insert(user.profile.id, user),
+            PeerChange::Present { node, user } => {
+                _ = self.entry(node).insert(user.profile.id, user)
+            }
             PeerChange::Absent { node, user } => _ = self.entry(node).remove(&user),
             PeerChange::All { node, users } => {
-                *self.entry(node) = users.into_iter().map(|user| (user.profile.id, user)).collect();
+                *self.entry(node) = users
+                    .into_iter()
+                    .map(|user| (user.profile.id, user))
+                    .collect();
             }
         }
     }
@@ -98,7 +103,9 @@ impl Log {
     pub fn append(&mut self, event: RoomEvent) {
         if let Some(sequenced) = self.log.append(event) {
             // Told at once.
-            self.told.send(FromLog::Ordered(vec![sequenced])).expect("this log hears itself");
+            self.told
+                .send(FromLog::Ordered(vec![sequenced]))
+                .expect("this log hears itself");
         }
     }
 
@@ -116,7 +123,10 @@ impl Log {
     }
 
     async fn hear(&mut self, what: &str) {
-        match within(what, self.hears.recv()).await.expect("the log is open") {
+        match within(what, self.hears.recv())
+            .await
+            .expect("the log is open")
+        {
             FromLog::Ordered(events) => {
                 self.log.ack(events.len());
                 self.events.extend(events);
@@ -189,7 +199,9 @@ impl Log {
 
 /// Waits for no longer than any test has to.
 pub async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
+    tokio::time::timeout(PATIENCE, happens)
+        .await
+        .unwrap_or_else(|_| panic!("waited too long: {what}"))
 }
 
 /// Looks again and again until it finds something.
@@ -207,7 +219,11 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 
 /// Runs a test.
 pub fn block_on<F: Future<Output = ()>>(test: F) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
 }
 
 /// A room that no other test of this program has.
@@ -223,23 +239,33 @@ pub fn new_user() -> UserId {
 }
 
 pub fn profile(id: UserId) -> Arc<Profile> {
-    Arc::new(Profile { id, name: format!("user {id}"), avatar: None })
+    Arc::new(Profile {
+        id,
+        name: format!("user {id}"),
+        avatar: None,
+    })
 }
 
 pub fn notice(live_id: LiveId, text: &str) -> RoomEvent {
-    RoomEvent::Notice { live_id, text: text.into() }
+    RoomEvent::Notice {
+        live_id,
+        text: text.into(),
+    }
 }
 
 /// An event of a kind that this version does not know, as a node of a later version writes it now.
 pub fn poll(live_id: LiveId, id: &str) -> RoomEvent {
     let at = SystemClock.now().0;
     let body = format!(r#"{{"live_id":{live_id},"id":"{id}","options":["a", "b"],"share":0.50}}"#);
-    let line = format!(r#"{{"at":{at},"event":"poll","body":{body},"private":{{"by":7}},"later":true}}"#);
+    let line =
+        format!(r#"{{"at":{at},"event":"poll","body":{body},"private":{{"by":7}},"later":true}}"#);
     read_event(&line).expect("an event of a later version").0
 }
 
 pub fn text_of(told: &Sequenced) -> String {
-    let RoomEvent::Notice { text, .. } = &told.event else { panic!("not a notice: {told:?}") };
+    let RoomEvent::Notice { text, .. } = &told.event else {
+        panic!("not a notice: {told:?}")
+    };
     text.to_string()
 }
 
@@ -255,7 +281,12 @@ pub fn comment(live_id: LiveId, id: i64, text: &str) -> RoomEvent {
 }
 
 pub fn gift(live_id: LiveId, record: i64) -> RoomEvent {
-    let gift = Gift { id: GiftId::FIRST, name: "小花".into(), image: "/f.png".into(), price: Coins::new(3) };
+    let gift = Gift {
+        id: GiftId::FIRST,
+        name: "小花".into(),
+        image: "/f.png".into(),
+        price: Coins::new(3),
+    };
     let order = GiftOrder {
         live_id,
         giver: profile(UserId::FIRST),
@@ -272,14 +303,23 @@ pub fn gift(live_id: LiveId, record: i64) -> RoomEvent {
         at: NOW,
         duplicate: false,
     };
-    RoomEvent::Gift { order: Arc::new(order), receipt }
+    RoomEvent::Gift {
+        order: Arc::new(order),
+        receipt,
+    }
 }
 
 /// What the action of this id adds.
 pub fn action(id: i64, content: EntryContent) -> ActionEntry {
-    ActionEntry { id: ActionId::new(id).expect("ids are positive"), content }
+    ActionEntry {
+        id: ActionId::new(id).expect("ids are positive"),
+        content,
+    }
 }
 
 pub fn kick(user: i64) -> Control {
-    Control::Kick { user: UserId::new(user).expect("ids are positive"), at: NOW }
+    Control::Kick {
+        user: UserId::new(user).expect("ids are positive"),
+        at: NOW,
+    }
 }

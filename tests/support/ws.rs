@@ -35,19 +35,34 @@ impl Ws {
     pub fn connect_with(server: &TestServer, token: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
         stream.set_nodelay(true).expect("an option can be set");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit can be set");
         let url = format!("ws://127.0.0.1:{}/ws?token={token}", server.port());
         let (socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
-        Self { socket, kept: VecDeque::new(), next_id: 1, closed: None }
+        Self {
+            socket,
+            kept: VecDeque::new(),
+            next_id: 1,
+            closed: None,
+        }
     }
 
     /// Connects to whatever listens on `port`; `None` when nothing does, or it lets nobody in.
     pub fn try_connect(port: u16, token: &str) -> Option<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).expect("an option can be set");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        let (socket, _) = tungstenite::client(format!("ws://127.0.0.1:{port}/ws?token={token}"), stream).ok()?;
-        Some(Self { socket, kept: VecDeque::new(), next_id: 1, closed: None })
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit can be set");
+        let (socket, _) =
+            tungstenite::client(format!("ws://127.0.0.1:{port}/ws?token={token}"), stream).ok()?;
+        Some(Self {
+            socket,
+            kept: VecDeque::new(),
+            next_id: 1,
+            closed: None,
+        })
     }
 
     /// Joins a live and waits for the answer.
@@ -80,7 +95,9 @@ impl Ws {
     }
 
     pub fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).expect("the server reads");
+        self.socket
+            .send(Message::text(text))
+            .expect("the server reads");
     }
 
     pub fn socket(&mut self) -> &mut WebSocket<TcpStream> {
@@ -89,7 +106,9 @@ impl Ws {
 
     /// Waits for the answer to the command with this id.
     pub fn answer(&mut self, id: i64) -> Value {
-        self.wait_for(&format!("the answer to {id}"), |frame| frame["id"] == json!(id))
+        self.wait_for(&format!("the answer to {id}"), |frame| {
+            frame["id"] == json!(id)
+        })
     }
 
     /// Waits for an event of this name and returns its payload.
@@ -99,7 +118,10 @@ impl Ws {
 
     /// Waits for an event of this name that `wanted` accepts, and returns its payload.
     pub fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.wait_for(name, |frame| frame["event"] == json!(name) && wanted(&frame["data"]))["data"].take()
+        self.wait_for(name, |frame| {
+            frame["event"] == json!(name) && wanted(&frame["data"])
+        })["data"]
+            .take()
     }
 
     /// Waits for a frame that `wanted` accepts; the others stay for later.
@@ -109,11 +131,18 @@ impl Ws {
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "waited too long for {what}; kept: {:?}", self.kept);
+            assert!(
+                Instant::now() < deadline,
+                "waited too long for {what}; kept: {:?}",
+                self.kept
+            );
             match self.read() {
                 Some(frame) if wanted(&frame) => return frame,
                 Some(frame) => self.kept.push_back(frame),
-                None => panic!("closed with {:?} while waiting for {what}; kept: {:?}", self.closed, self.kept),
+                None => panic!(
+                    "closed with {:?} while waiting for {what}; kept: {:?}",
+                    self.closed, self.kept
+                ),
             }
         }
     }
@@ -132,7 +161,9 @@ impl Ws {
         while let Some(frame) = self.read() {
             self.kept.push_back(frame);
         }
-        self.closed.clone().expect("read() ended, so the close is known")
+        self.closed
+            .clone()
+            .expect("read() ended, so the close is known")
     }
 
     /// Frames kept while waiting for others.
@@ -147,20 +178,30 @@ impl Ws {
         }
         let deadline = Instant::now() + limit;
         let set_timeout = |socket: &WebSocket<TcpStream>, limit| {
-            socket.get_ref().set_read_timeout(Some(limit)).expect("a time limit can be set");
+            socket
+                .get_ref()
+                .set_read_timeout(Some(limit))
+                .expect("a time limit can be set");
         };
         let next = loop {
             // Zero would mean no limit.
-            set_timeout(&self.socket, deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+            set_timeout(
+                &self.socket,
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .max(Duration::from_millis(1)),
+            );
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     break Next::Frame(serde_json::from_str(&text).expect("the server sends JSON"));
                 }
                 Ok(Message::Close(frame)) => {
                     let closed = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
-                    self.closed.get_or_insert(closed.unwrap_or((1005, String::new())));
+                    self.closed
+                        .get_or_insert(closed.unwrap_or((1005, String::new())));
                 }
-                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(tungstenite::Error::Io(error))
+                    if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Ok(_) => {}
                 Err(_) => {
                     self.closed.get_or_insert((1006, String::new()));
@@ -185,25 +226,33 @@ impl Ws {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // Heartbeats alone are no answer.
-            assert!(Instant::now() < deadline, "nothing but heartbeats came; kept: {:?}", self.kept);
+            assert!(
+                Instant::now() < deadline,
+                "nothing but heartbeats came; kept: {:?}",
+                self.kept
+            );
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("the server sends JSON"));
                 }
                 Ok(Message::Close(frame)) => {
                     let closed = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
-                    self.closed.get_or_insert(closed.unwrap_or((1005, String::new())));
+                    self.closed
+                        .get_or_insert(closed.unwrap_or((1005, String::new())));
                 }
                 Ok(_) => {}
                 Err(tungstenite::Error::ConnectionClosed) => {
                     self.closed.get_or_insert((1005, String::new()));
                     return None;
                 }
-                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(tungstenite::Error::Io(error))
+                    if error.kind() == std::io::ErrorKind::WouldBlock =>
+                {
                     panic!("nothing came for {PATIENCE:?}; kept: {:?}", self.kept);
                 }
                 // A read with a time limit is not begun again after a signal, as others are.
-                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(tungstenite::Error::Io(error))
+                    if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.closed.get_or_insert((1006, error.to_string()));
                     return None;

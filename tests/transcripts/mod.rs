@@ -72,7 +72,8 @@ impl Recording {
 
 fn parse(scenario: &'static str, line: &str) -> Option<Line> {
     let mut words = line.trim_start().splitn(4, ' ');
-    let (_at_ms, connection, side, rest) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let (_at_ms, connection, side, rest) =
+        (words.next()?, words.next()?, words.next()?, words.next()?);
     let side = match side {
         "C>S" => Side::Client,
         "S>C" => Side::Server,
@@ -83,10 +84,20 @@ fn parse(scenario: &'static str, line: &str) -> Option<Line> {
     } else if let Some(hex) = rest.strip_prefix("WS BIN<") {
         Said::BinaryFrame(unhex(hex.trim_end_matches('>')))
     } else {
-        Said::Frame(unquote(rest.strip_prefix("WS ").filter(|frame| frame.starts_with('"'))?))
+        Said::Frame(unquote(
+            rest.strip_prefix("WS ")
+                .filter(|frame| frame.starts_with('"'))?,
+        ))
     };
-    let sid = rest.split_once("&sid=").map(|(_, sid)| sid.split([' ', '&']).next().unwrap_or_default());
-    Some(Line { scenario, stream: sid.unwrap_or(connection).to_owned(), side, said })
+    let sid = rest
+        .split_once("&sid=")
+        .map(|(_, sid)| sid.split([' ', '&']).next().unwrap_or_default());
+    Some(Line {
+        scenario,
+        stream: sid.unwrap_or(connection).to_owned(),
+        side,
+        said,
+    })
 }
 
 fn unquote(json: &str) -> String {
@@ -94,5 +105,8 @@ fn unquote(json: &str) -> String {
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
+        .collect()
 }

@@ -3,19 +3,30 @@
 use std::sync::Arc;
 
 use liveroom::domain::{
-    Coins, Comment, CommentFault, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
-    GiftRecordId, LiveId, Presence, PresenceAction, Profile, Reject, RequestId, RoomEvent, Sequenced, Timestamp,
-    UserId,
+    Coins, Comment, CommentFault, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder,
+    GiftReceipt, GiftRecordId, LiveId, Presence, PresenceAction, Profile, Reject, RequestId,
+    RoomEvent, Sequenced, Timestamp, UserId,
 };
 use serde_json::Value;
 
 pub fn presence_of(body: &Value) -> Presence {
     Presence {
         live_id: LiveId::new(2).unwrap(),
-        action: if body["action"] == "join" { PresenceAction::Join } else { PresenceAction::Leave },
+        action: if body["action"] == "join" {
+            PresenceAction::Join
+        } else {
+            PresenceAction::Leave
+        },
         user: profile_of(&body["user"]),
-        clients: body["clients"].as_array().unwrap().iter().map(|id| text_of(id).into()).collect(),
-        users: body["data"].as_array().map(|users| users.iter().map(profile_of).collect()),
+        clients: body["clients"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| text_of(id).into())
+            .collect(),
+        users: body["data"]
+            .as_array()
+            .map(|users| users.iter().map(profile_of).collect()),
         count: 1,
         net_changes: None,
         announces_each_change: true,
@@ -63,11 +74,18 @@ pub fn gift_of(body: &Value) -> Sequenced {
         at,
         duplicate: false,
     };
-    sequenced(RoomEvent::Gift { order: Arc::new(order), receipt })
+    sequenced(RoomEvent::Gift {
+        order: Arc::new(order),
+        receipt,
+    })
 }
 
 fn sequenced(event: RoomEvent) -> Sequenced {
-    Sequenced { epoch: "e1".into(), offset: 1, event }
+    Sequenced {
+        epoch: "e1".into(),
+        offset: 1,
+        event,
+    }
 }
 
 fn profile_of(user: &Value) -> Arc<Profile> {
@@ -89,7 +107,9 @@ pub fn reject_of(text: &str) -> Option<Reject> {
         "直播已结束" => Reject::LiveEnded,
         "该礼物不存在" => Reject::GiftNotFound,
         "金币不足，请先充值" => Reject::CoinsInsufficient,
-        "评论内容不能为空" => Reject::CommentRefused { fault: CommentFault::Empty },
+        "评论内容不能为空" => Reject::CommentRefused {
+            fault: CommentFault::Empty,
+        },
         _ => return None,
     })
 }

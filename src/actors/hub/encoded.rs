@@ -6,8 +6,8 @@ use crate::domain::{CrowdRate, LiveId, Presence, Priority, Sequenced};
 use crate::outbox::{DropPolicy, KeyedState, Packet, Run, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
 
-/// An event or announcement for all members of a room. The first hub that needs a wire form encodes it, the
-/// others share its bytes.
+/// An event or announcement for all members of a room. The first hub that needs a wire form encodes
+/// it, the others share its bytes.
 #[derive(Debug)]
 pub struct Encoded {
     what: What,
@@ -27,24 +27,51 @@ impl Encoded {
         Self::new(What::Event(sequenced), priority.into())
     }
 
-    /// A presence that lists the users says who is there, so of a member that is behind the latest is
-    /// kept longest. In the full tier each also reports who came or left, which later ones do not repeat.
+    /// A presence that lists the users says who is there, so of a member that is behind the latest
+    /// is kept longest. In the full tier each also reports who came or left, which later ones do
+    /// not repeat.
     pub fn presence(presence: Arc<Presence>) -> Self {
         let key = StateKey(presence.live_id.get().unsigned_abs());
-        let superseded = if presence.announces_each_change { Superseded::Delivered } else { Superseded::Removed };
-        let state = presence.users.is_some().then_some(KeyedState { key, superseded });
-        Self::new(What::Presence(presence), DropPolicy { priority: Priority::Droppable, state })
+        let superseded = if presence.announces_each_change {
+            Superseded::Delivered
+        } else {
+            Superseded::Removed
+        };
+        let state = presence
+            .users
+            .is_some()
+            .then_some(KeyedState { key, superseded });
+        Self::new(
+            What::Presence(presence),
+            DropPolicy {
+                priority: Priority::Droppable,
+                state,
+            },
+        )
     }
 
     pub fn rate(live_id: LiveId, rate: CrowdRate) -> Self {
         // Lives count from 1, so the complement of an id is not the key of another live's presence.
         let key = StateKey(!live_id.get().unsigned_abs());
-        let state = Some(KeyedState { key, superseded: Superseded::Removed });
-        Self::new(What::Rate(live_id, rate), DropPolicy { priority: Priority::Droppable, state })
+        let state = Some(KeyedState {
+            key,
+            superseded: Superseded::Removed,
+        });
+        Self::new(
+            What::Rate(live_id, rate),
+            DropPolicy {
+                priority: Priority::Droppable,
+                state,
+            },
+        )
     }
 
     fn new(what: What, drop_policy: DropPolicy) -> Self {
-        Self { what, drop_policy, packets: Default::default() }
+        Self {
+            what,
+            drop_policy,
+            packets: Default::default(),
+        }
     }
 
     /// The event, if it is one.
@@ -69,8 +96,8 @@ impl Encoded {
     }
 }
 
-/// The events that a room gathered for all its members until it handed them over: in each wire form one run of
-/// frames, made by the first hub that needs it.
+/// The events that a room gathered for all its members until it handed them over: in each wire form
+/// one run of frames, made by the first hub that needs it.
 #[derive(Debug)]
 pub struct Gathered {
     events: Vec<Arc<Encoded>>,
@@ -79,7 +106,10 @@ pub struct Gathered {
 
 impl Gathered {
     pub fn new(events: Vec<Arc<Encoded>>) -> Self {
-        Self { events, runs: Default::default() }
+        Self {
+            events,
+            runs: Default::default(),
+        }
     }
 
     /// Number of events.
@@ -94,7 +124,11 @@ impl Gathered {
     /// All of it in the form that `dialect` speaks; `None` if there is nothing.
     pub fn run(&self, dialect: Dialect) -> Option<&Run> {
         let make = || {
-            let packets: Vec<Packet> = self.events.iter().map(|encoded| encoded.packet(dialect)).collect();
+            let packets: Vec<Packet> = self
+                .events
+                .iter()
+                .map(|encoded| encoded.packet(dialect))
+                .collect();
             Run::of(&packets)
         };
         self.runs[dialect.index()].get_or_init(make).as_ref()

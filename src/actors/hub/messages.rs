@@ -30,7 +30,8 @@ pub enum HubItem {
     One(Arc<Outlet>, Packet),
     /// For one outlet, a packet that others receive too: its bytes are shared.
     Shared(Arc<Outlet>, Arc<Encoded>),
-    /// For one outlet, right after the answer to its join: the events that were delivered while it was away.
+    /// For one outlet, right after the answer to its join: the events that were delivered while it
+    /// was away.
     Replay(Arc<Outlet>, Run),
     /// The room died: all its outlets here receive `kicked` and are removed.
     RoomGone,

@@ -1,9 +1,9 @@
 //! One hub per worker thread: it holds the outlets of the sockets that thread serves, so that a
 //! broadcast crosses threads once per worker and not once per member.
 //!
-//! All packets of a room for a member travel through the member's hub in the order the room decided:
-//! events, presence, answers, joining and leaving itself. That one order is why an answer can never
-//! overtake its event.
+//! All packets of a room for a member travel through the member's hub in the order the room
+//! decided: events, presence, answers, joining and leaving itself. That one order is why an answer
+//! can never overtake its event.
 
 mod encoded;
 mod messages;
@@ -58,15 +58,33 @@ impl Hub {
     pub fn start_here(slow_after: Duration) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(HUB_MAILBOX);
-            Self { rooms: HashMap::new(), slow: HashMap::new(), slow_after }
+            Self {
+                rooms: HashMap::new(),
+                slow: HashMap::new(),
+                slow_after,
+            }
         })
     }
 
     /// The room ended without detaching its members: they may join again, which opens it anew.
     fn room_gone(&mut self, live_id: LiveId) {
-        for outlet in self.rooms.remove(&live_id).into_iter().flat_map(BTreeMap::into_values) {
-            let text = kicked_text(outlet.codec.dialect(), live_id, kick_code(KickReason::RoomRestarted), None);
-            push(&mut self.slow, &outlet, Packet::text(&text, Priority::Critical));
+        for outlet in self
+            .rooms
+            .remove(&live_id)
+            .into_iter()
+            .flat_map(BTreeMap::into_values)
+        {
+            let text = kicked_text(
+                outlet.codec.dialect(),
+                live_id,
+                kick_code(KickReason::RoomRestarted),
+                None,
+            );
+            push(
+                &mut self.slow,
+                &outlet,
+                Packet::text(&text, Priority::Critical),
+            );
         }
     }
 
@@ -131,8 +149,17 @@ impl Handler<HubBatch> for Hub {
 
 impl Hub {
     fn take(&mut self, batch: HubBatch) {
-        let HubBatch { live_id, gathered, items } = batch;
-        let mut pass = Pass { gathered: &gathered, late: HashMap::new(), answers: Vec::new(), slow: &mut self.slow };
+        let HubBatch {
+            live_id,
+            gathered,
+            items,
+        } = batch;
+        let mut pass = Pass {
+            gathered: &gathered,
+            late: HashMap::new(),
+            answers: Vec::new(),
+            slow: &mut self.slow,
+        };
         let mut gone = false;
         if !items.is_empty() {
             let outlets = self.rooms.entry(live_id).or_default();
@@ -145,7 +172,8 @@ impl Hub {
                         let packet = encoded.packet(outlet.codec.dialect());
                         pass.answer(outlets, delivered, outlet, packet);
                     }
-                    // Nothing is delivered between it and the answer before it, which was pushed at once.
+                    // Nothing is delivered between it and the answer before it, which was pushed at
+                    // once.
                     HubItem::Replay(outlet, run) => {
                         let pushed = outlet.outbox.push_run(&run);
                         track_if_full(pass.slow, &outlet, pushed);
@@ -170,9 +198,9 @@ impl Hub {
 /// thousand of them at random costs some per cent more.
 type Outlets = BTreeMap<SessionId, Arc<Outlet>>;
 
-/// One batch on its way through a room's outlets: each outlet gets the gathered events in one piece,
-/// and yet no member gets an event from before it joined, an answer before its event, or anything after it
-/// left.
+/// One batch on its way through a room's outlets: each outlet gets the gathered events in one
+/// piece, and yet no member gets an event from before it joined, an answer before its event, or
+/// anything after it left.
 struct Pass<'a> {
     gathered: &'a Gathered,
     /// Outlets that attached within the batch, with the number of events delivered before.
@@ -211,10 +239,12 @@ impl Pass<'_> {
     /// Ends the pass: delivers the gathered events to all, and then the remaining answers.
     fn deliver(self, outlets: &mut Outlets) {
         if !self.gathered.is_empty() {
-            // Sessions that are over are dropped here too: a room that gave up a batch, or died while
-            // this hub was full, does not detach them.
+            // Sessions that are over are dropped here too: a room that gave up a batch, or died
+            // while this hub was full, does not detach them.
             outlets.retain(|session, outlet| {
-                let Some(run) = self.gathered.run(outlet.codec.dialect()) else { return true };
+                let Some(run) = self.gathered.run(outlet.codec.dialect()) else {
+                    return true;
+                };
                 let since = self.late.get(session).copied().unwrap_or(0);
                 let pushed = if since == 0 {
                     outlet.outbox.push_run(run)
@@ -233,7 +263,11 @@ impl Pass<'_> {
     }
 
     fn deliver_part(&mut self, outlet: &Arc<Outlet>, part: Range<usize>) {
-        if let Some(run) = self.gathered.run(outlet.codec.dialect()).filter(|_| !part.is_empty()) {
+        if let Some(run) = self
+            .gathered
+            .run(outlet.codec.dialect())
+            .filter(|_| !part.is_empty())
+        {
             let pushed = outlet.outbox.push_run(&run.slice(part));
             track_if_full(self.slow, outlet, pushed);
         }

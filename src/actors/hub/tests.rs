@@ -7,21 +7,43 @@ use crate::domain::{CommentId, Epoch, RoomEvent, Sequenced};
 use crate::outbox::{DrainLimits, OutboxLimits};
 
 const LIVE: LiveId = LiveId::FIRST;
-const LIMITS: OutboxLimits = OutboxLimits { packets_max: 100, bytes_max: 100_000 };
+const LIMITS: OutboxLimits = OutboxLimits {
+    packets_max: 100,
+    bytes_max: 100_000,
+};
 
 fn hub() -> Hub {
-    Hub { rooms: HashMap::new(), slow: HashMap::new(), slow_after: Duration::from_secs(5) }
+    Hub {
+        rooms: HashMap::new(),
+        slow: HashMap::new(),
+        slow_after: Duration::from_secs(5),
+    }
 }
 
 fn outlet(session: u64, codec: Codec) -> Arc<Outlet> {
     let socket_id = format!("s{session}").into();
-    Arc::new(Outlet { session: SessionId(session), socket_id, codec, outbox: Outbox::new(LIMITS) })
+    Arc::new(Outlet {
+        session: SessionId(session),
+        socket_id,
+        codec,
+        outbox: Outbox::new(LIMITS),
+    })
 }
 
 fn event(offset: u64) -> Arc<Encoded> {
     let comment_id = CommentId::new(1).unwrap();
-    let event = RoomEvent::Removed { live_id: LIVE, comment_id };
-    Arc::new(Encoded::event(Sequenced { epoch: Epoch::from("e"), offset, event }, Priority::Critical))
+    let event = RoomEvent::Removed {
+        live_id: LIVE,
+        comment_id,
+    };
+    Arc::new(Encoded::event(
+        Sequenced {
+            epoch: Epoch::from("e"),
+            offset,
+            event,
+        },
+        Priority::Critical,
+    ))
 }
 
 fn answer(outlet: &Arc<Outlet>, text: &str) -> HubItem {
@@ -31,14 +53,22 @@ fn answer(outlet: &Arc<Outlet>, text: &str) -> HubItem {
 /// Passes a batch of `events_count` events through the hub.
 fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
     let gathered = Arc::new(Gathered::new((1..=events_count).map(event).collect()));
-    hub.take(HubBatch { live_id: LIVE, gathered, items });
+    hub.take(HubBatch {
+        live_id: LIVE,
+        gathered,
+        items,
+    });
 }
 
 /// The packets queued for the member: answers as they are, events as their offset.
 fn received(outlet: &Outlet) -> Vec<String> {
     let mut packets = Vec::new();
     let mut cx = TaskContext::from_waker(Waker::noop());
-    while let Poll::Ready(Ok(())) = outlet.outbox.poll_drain(&mut cx, DrainLimits::ALL, &mut packets) {}
+    while let Poll::Ready(Ok(())) =
+        outlet
+            .outbox
+            .poll_drain(&mut cx, DrainLimits::ALL, &mut packets)
+    {}
     let text = |packet: &Packet| String::from_utf8(packet.payload().unwrap().to_vec()).unwrap();
     let offset = |text: String| match text.split_once("\"offset\":") {
         Some((_, rest)) => rest.chars().take_while(char::is_ascii_digit).collect(),
@@ -50,12 +80,27 @@ fn received(outlet: &Outlet) -> Vec<String> {
 #[test]
 fn every_member_receives_all_events_and_then_its_answers() {
     let mut hub = hub();
-    let members = [outlet(1, Codec::PlainJson), outlet(2, Codec::Eio4), outlet(3, Codec::Eio3)];
-    pass(&mut hub, 0, members.iter().map(|member| (0, HubItem::Attach(member.clone()))).collect());
+    let members = [
+        outlet(1, Codec::PlainJson),
+        outlet(2, Codec::Eio4),
+        outlet(3, Codec::Eio3),
+    ];
+    pass(
+        &mut hub,
+        0,
+        members
+            .iter()
+            .map(|member| (0, HubItem::Attach(member.clone())))
+            .collect(),
+    );
     pass(
         &mut hub,
         3,
-        vec![(0, answer(&members[0], "early")), (1, answer(&members[1], "late")), (3, answer(&members[1], "last"))],
+        vec![
+            (0, answer(&members[0], "early")),
+            (1, answer(&members[1], "late")),
+            (3, answer(&members[1], "last")),
+        ],
     );
     assert_eq!(received(&members[0]), ["early", "1", "2", "3"]);
     assert_eq!(received(&members[1]), ["1", "2", "3", "late", "last"]);
@@ -81,9 +126,19 @@ fn a_member_that_joins_within_a_batch_receives_nothing_from_before() {
 #[test]
 fn a_member_that_leaves_within_a_batch_receives_nothing_from_after() {
     let mut hub = hub();
-    let (stays, leaves, visits) =
-        (outlet(1, Codec::PlainJson), outlet(2, Codec::PlainJson), outlet(3, Codec::PlainJson));
-    pass(&mut hub, 0, vec![(0, HubItem::Attach(stays.clone())), (0, HubItem::Attach(leaves.clone()))]);
+    let (stays, leaves, visits) = (
+        outlet(1, Codec::PlainJson),
+        outlet(2, Codec::PlainJson),
+        outlet(3, Codec::PlainJson),
+    );
+    pass(
+        &mut hub,
+        0,
+        vec![
+            (0, HubItem::Attach(stays.clone())),
+            (0, HubItem::Attach(leaves.clone())),
+        ],
+    );
     let items = vec![
         (1, HubItem::Attach(visits.clone())),
         (2, HubItem::Detach(leaves.session)),
@@ -96,14 +151,24 @@ fn a_member_that_leaves_within_a_batch_receives_nothing_from_after() {
     assert_eq!(received(&visits), ["2", "3", "left"]);
     pass(&mut hub, 1, Vec::new());
     assert_eq!(received(&stays), ["1", "2", "3", "4", "1"]);
-    assert_eq!((received(&leaves), received(&visits)), (Vec::new(), Vec::new()));
+    assert_eq!(
+        (received(&leaves), received(&visits)),
+        (Vec::new(), Vec::new())
+    );
 }
 
 #[test]
 fn strangers_are_answered_and_the_dead_are_forgotten() {
     let mut hub = hub();
     let (stranger, dead) = (outlet(1, Codec::PlainJson), outlet(2, Codec::PlainJson));
-    pass(&mut hub, 0, vec![(0, HubItem::Attach(dead.clone())), (0, answer(&stranger, "not_in_room"))]);
+    pass(
+        &mut hub,
+        0,
+        vec![
+            (0, HubItem::Attach(dead.clone())),
+            (0, answer(&stranger, "not_in_room")),
+        ],
+    );
     assert_eq!(received(&stranger), ["not_in_room"]);
     dead.outbox.close(Disconnect::ByClient);
     pass(&mut hub, 1, Vec::new());

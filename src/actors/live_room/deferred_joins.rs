@@ -1,8 +1,8 @@
 //! Joins of members that come back from another node, which is ahead of this one.
 //!
-//! Their events were delivered there a moment before they arrive here. If such a join were served now, the
-//! member would receive those events again. So the join is deferred until this node has caught up, and later
-//! commands of the same session wait behind it.
+//! Their events were delivered there a moment before they arrive here. If such a join were served
+//! now, the member would receive those events again. So the join is deferred until this node has
+//! caught up, and later commands of the same session wait behind it.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{LiveRoom, SessionCommand};
 
 /// Most deferred commands; beyond, commands are served at once.
 const DEFERRED_MAX: usize = 1_024;
-/// How long a join is deferred, in milliseconds: far longer than a message between nodes takes. A client that
-/// claims an offset that does not exist joins then, without recovery.
+/// How long a join is deferred, in milliseconds: far longer than a message between nodes takes. A
+/// client that claims an offset that does not exist joins then, without recovery.
 const WAIT_MS_MAX: i64 = 1_000;
 
 impl LiveRoom {
@@ -25,22 +25,34 @@ impl LiveRoom {
         command: SessionCommand,
         ctx: &mut Context<Self>,
     ) -> Option<SessionCommand> {
-        if self.deferred_joins.len() >= DEFERRED_MAX || !(self.follows_deferred(&command) || self.is_ahead(&command)) {
+        if self.deferred_joins.len() >= DEFERRED_MAX
+            || !(self.follows_deferred(&command) || self.is_ahead(&command))
+        {
             return Some(command);
         }
         self.deferred_joins.push((command, self.now()));
-        ctx.run_later(Duration::from_millis(WAIT_MS_MAX.unsigned_abs() + 1), Self::release_caught_up);
+        ctx.run_later(
+            Duration::from_millis(WAIT_MS_MAX.unsigned_abs() + 1),
+            Self::release_caught_up,
+        );
         None
     }
 
     /// Whether an earlier command of the same session is deferred.
     fn follows_deferred(&self, command: &SessionCommand) -> bool {
         let session = command.port.outlet.session;
-        self.deferred_joins.iter().any(|(deferred, _)| deferred.port.outlet.session == session)
+        self.deferred_joins
+            .iter()
+            .any(|(deferred, _)| deferred.port.outlet.session == session)
     }
 
     fn is_ahead(&self, command: &SessionCommand) -> bool {
-        let RoomCommand::Join { since: Ok(Some(since)) } = &command.command else { return false };
+        let RoomCommand::Join {
+            since: Ok(Some(since)),
+        } = &command.command
+        else {
+            return false;
+        };
         let position = self.room.position();
         self.log.node().is_some() && since.epoch == position.epoch && since.offset > position.offset
     }

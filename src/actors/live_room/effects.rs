@@ -7,8 +7,8 @@ use crate::actors::hub::Encoded;
 use crate::actors::persister::{SubmitError, WriteTicket};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject, Reply, ReplyTo,
-    RoomEvent, Sequenced,
+    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject,
+    Reply, ReplyTo, RoomEvent, Sequenced,
 };
 use crate::outbox::Packet;
 use crate::protocol::refusal::kick_code;
@@ -30,40 +30,58 @@ impl LiveRoom {
                 Effect::Kick { handle, reason } => self.kick(&handle, reason),
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Replay { handle, after } => self.replay(&handle, after),
-                Effect::Announce(presence) => self.fan_out.all(self.presence_cache.encoded(presence)),
-                Effect::Show { handle, presence } => {
-                    self.fan_out.shared(&handle, self.presence_cache.encoded(presence))
+                Effect::Announce(presence) => {
+                    self.fan_out.all(self.presence_cache.encoded(presence))
                 }
+                Effect::Show { handle, presence } => self
+                    .fan_out
+                    .shared(&handle, self.presence_cache.encoded(presence)),
                 Effect::AnnounceRate(rate) => self.fan_out.all(Encoded::rate(self.live_id, rate)),
                 Effect::Publish(event) => prepend(&mut todo, self.publish(event)),
                 Effect::AppendAction(entry) => prepend(&mut todo, self.append_action(entry)),
                 Effect::PostComment(comment) => {
-                    // A comment that is not stored is not delivered, and one that cannot be delivered for a
-                    // while is not stored.
+                    // A comment that is not stored is not delivered, and one that cannot be
+                    // delivered for a while is not stored.
                     let effects = if self.log.can_append() && self.store_comment(&comment).is_ok() {
                         self.publish(RoomEvent::Comment(comment))
                     } else {
-                        self.room.comment_stored(comment.id, Err(CommentWriteError::Busy))
+                        self.room
+                            .comment_stored(comment.id, Err(CommentWriteError::Busy))
                     };
                     prepend(&mut todo, effects);
                 }
                 Effect::StoreComment(comment) => {
                     if self.store_comment(&comment).is_err() {
-                        prepend(&mut todo, self.room.comment_stored(comment.id, Err(CommentWriteError::Busy)));
+                        prepend(
+                            &mut todo,
+                            self.room
+                                .comment_stored(comment.id, Err(CommentWriteError::Busy)),
+                        );
                     }
                 }
                 Effect::Echo { handle, comment } => {
                     let text = echo_text(handle.outlet.codec.dialect(), &comment);
-                    self.fan_out.one(&handle, Packet::text(&text, Priority::Normal));
+                    self.fan_out
+                        .one(&handle, Packet::text(&text, Priority::Normal));
                 }
                 Effect::CommitGift { ticket, order } => {
-                    if let Err(SubmitError) = self.persister.submit(Write::Gift(order), WriteTicket::Gift(ticket)) {
-                        prepend(&mut todo, self.room.gift_settled(ticket, Err(GiftRefusal::Busy)));
+                    if let Err(SubmitError) = self
+                        .persister
+                        .submit(Write::Gift(order), WriteTicket::Gift(ticket))
+                    {
+                        prepend(
+                            &mut todo,
+                            self.room.gift_settled(ticket, Err(GiftRefusal::Busy)),
+                        );
                     }
                 }
                 Effect::RecordView(user_id) => {
-                    let view = Write::View { live_id: self.live_id, user_id };
-                    // A full queue costs a count of one view at most: the user's next join makes up for it.
+                    let view = Write::View {
+                        live_id: self.live_id,
+                        user_id,
+                    };
+                    // A full queue costs a count of one view at most: the user's next join makes up
+                    // for it.
                     let _ = self.persister.submit(view, WriteTicket::View);
                 }
             }
@@ -71,29 +89,47 @@ impl LiveRoom {
     }
 
     fn store_comment(&self, comment: &Arc<Comment>) -> Result<(), SubmitError> {
-        self.persister.submit(Write::Comment(comment.clone()), WriteTicket::Comment(comment.id))
+        self.persister.submit(
+            Write::Comment(comment.clone()),
+            WriteTicket::Comment(comment.id),
+        )
     }
 
     fn kick(&mut self, port: &SessionPort, reason: KickReason) {
-        let text = kicked_text(port.outlet.codec.dialect(), self.live_id, kick_code(reason), None);
-        self.fan_out.one(port, Packet::text(&text, Priority::Critical));
+        let text = kicked_text(
+            port.outlet.codec.dialect(),
+            self.live_id,
+            kick_code(reason),
+            None,
+        );
+        self.fan_out
+            .one(port, Packet::text(&text, Priority::Critical));
         if reason == KickReason::IdentityChanged {
             // The session knows, and may have sent its next join already.
             return;
         }
         // Every membership that began before is over.
-        let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
-        #[expect(clippy::disallowed_methods, reason = "once per kick, and it must arrive")]
+        let lost = MembershipLost {
+            live_id: self.live_id,
+            stamp: u64::MAX,
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "once per kick, and it must arrive"
+        )]
         port.session.do_send(lost);
     }
 
-    /// Appends an event to the log. If the broker is elsewhere the event comes back as `Delivered`, and its members
-    /// receive it then.
+    /// Appends an event to the log. If the broker is elsewhere the event comes back as `Delivered`,
+    /// and its members receive it then.
     fn publish(&mut self, event: RoomEvent) -> Effects {
-        self.log.append(event).map_or_else(Vec::new, |sequenced| self.deliver(sequenced))
+        self.log
+            .append(event)
+            .map_or_else(Vec::new, |sequenced| self.deliver(sequenced))
     }
 
-    /// Delivers a sequenced event to all members, and returns the effects of that: the answers that waited for it.
+    /// Delivers a sequenced event to all members, and returns the effects of that: the answers that
+    /// waited for it.
     pub(super) fn deliver(&mut self, sequenced: Sequenced) -> Effects {
         let effects = self.room.on_event_ordered(&sequenced);
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
@@ -109,8 +145,15 @@ impl LiveRoom {
 
     fn reply(&mut self, to: &ReplyTo<Arc<SessionPort>>, result: &Result<Reply, Reject>) {
         let outlet = &to.handle.outlet;
-        if let Some(text) = reply_text(outlet.codec.dialect(), &outlet.socket_id, &to.ack, result, self.now()) {
-            self.fan_out.one(&to.handle, Packet::text(&text, Priority::Critical));
+        if let Some(text) = reply_text(
+            outlet.codec.dialect(),
+            &outlet.socket_id,
+            &to.ack,
+            result,
+            self.now(),
+        ) {
+            self.fan_out
+                .one(&to.handle, Packet::text(&text, Priority::Critical));
         }
     }
 

@@ -1,5 +1,5 @@
-//! From one room to the hubs: each flush sends one message per worker with everything gathered since the last
-//! one; events for all members share memory.
+//! From one room to the hubs: each flush sends one message per worker with everything gathered
+//! since the last one; events for all members share memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::actors::session::SessionPort;
 use crate::domain::LiveId;
 use crate::outbox::{Packet, Run};
 
-/// Most events and items waiting for one hub whose mailbox is full. Beyond, the room's members on that worker
-/// are cut with `slow`.
+/// Most events and items waiting for one hub whose mailbox is full. Beyond, the room's members on
+/// that worker are cut with `slow`.
 const BACKLOG_MAX: usize = 16_384;
 
-/// The number of gathered events that flushes a room before the end of its window, since they are encoded into
-/// one buffer per dialect.
+/// The number of gathered events that flushes a room before the end of its window, since they are
+/// encoded into one buffer per dialect.
 pub const GATHERED_MAX: usize = 4_096;
 
 /// The result of a flush.
@@ -47,7 +47,11 @@ struct HubLink {
 
 impl FanOut {
     pub fn new(live_id: LiveId) -> Self {
-        Self { live_id, gathered: Vec::new(), links: BTreeMap::new() }
+        Self {
+            live_id,
+            gathered: Vec::new(),
+            links: BTreeMap::new(),
+        }
     }
 
     /// Queues an item for the hub of `port`. Returns how many outlets the room has there.
@@ -104,7 +108,11 @@ impl FanOut {
 
     /// Whether there is anything to flush.
     pub fn is_empty(&self) -> bool {
-        self.gathered.is_empty() && self.links.values().all(|link| link.items.is_empty() && link.backlog.is_empty())
+        self.gathered.is_empty()
+            && self
+                .links
+                .values()
+                .all(|link| link.items.is_empty() && link.backlog.is_empty())
     }
 
     /// Sends each hub its batch.
@@ -115,7 +123,11 @@ impl FanOut {
             // A hub without outlets needs no events.
             if !link.items.is_empty() || (link.outlets_count > 0 && !gathered.is_empty()) {
                 let items = std::mem::take(&mut link.items);
-                link.backlog.push_back(HubBatch { live_id: self.live_id, gathered: gathered.clone(), items });
+                link.backlog.push_back(HubBatch {
+                    live_id: self.live_id,
+                    gathered: gathered.clone(),
+                    items,
+                });
             }
             while let Some(batch) = link.backlog.pop_front() {
                 match link.hub.try_send(batch) {
@@ -128,7 +140,13 @@ impl FanOut {
                     Err(SendError::Closed(_)) => link.backlog.clear(),
                 }
             }
-            if link.backlog.iter().map(|batch| batch.gathered.len() + batch.items.len()).sum::<usize>() > BACKLOG_MAX {
+            if link
+                .backlog
+                .iter()
+                .map(|batch| batch.gathered.len() + batch.items.len())
+                .sum::<usize>()
+                > BACKLOG_MAX
+            {
                 link.backlog.clear();
                 flushed.overrun.push(*hub_id);
             }

@@ -9,13 +9,14 @@ use crate::actors::persister::{WriteTicket, WritesDone};
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
 use crate::domain::{
-    Caller, CommandEnv, CommentId, Gift, GiftId, KickReason, Offset, Position, ReplyTo, RequestId, Timestamp,
+    Caller, CommandEnv, CommentId, Gift, GiftId, KickReason, Offset, Position, ReplyTo, RequestId,
+    Timestamp,
 };
 use crate::storage::WriteOutcome;
 
 use super::{
-    Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices, SessionCommand,
-    StopRoom,
+    Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices,
+    SessionCommand, StopRoom,
 };
 
 /// The environment in which a room decides about a command.
@@ -25,7 +26,12 @@ struct Env<'a> {
 }
 
 impl CommandEnv<Arc<SessionPort>> for Env<'_> {
-    fn recover_after(&mut self, since: &Position, to: &Arc<SessionPort>, now: Timestamp) -> Option<Offset> {
+    fn recover_after(
+        &mut self,
+        since: &Position,
+        to: &Arc<SessionPort>,
+        now: Timestamp,
+    ) -> Option<Offset> {
         self.recovery.recover_after(since, to, now)
     }
 
@@ -59,13 +65,28 @@ impl LiveRoom {
     pub(super) fn serve(&mut self, command: SessionCommand, ctx: &mut Context<Self>) {
         if self.retired {
             let session = command.port.session.clone();
-            #[expect(clippy::disallowed_methods, reason = "one per command, and the command must not get lost")]
-            session.do_send(CommandBounced { live_id: self.live_id, command });
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "one per command, and the command must not get lost"
+            )]
+            session.do_send(CommandBounced {
+                live_id: self.live_id,
+                command,
+            });
             return;
         }
-        let SessionCommand { port, profile, ack, stamp, command } = command;
+        let SessionCommand {
+            port,
+            profile,
+            ack,
+            stamp,
+            command,
+        } = command;
         let session = port.outlet.session;
-        let to = ReplyTo { handle: port.clone(), ack: ack.clone() };
+        let to = ReplyTo {
+            handle: port.clone(),
+            ack: ack.clone(),
+        };
         let caller = Caller {
             session,
             profile,
@@ -74,16 +95,25 @@ impl LiveRoom {
             to: ReplyTo { handle: port, ack },
         };
         let now = self.now();
-        let mut env = Env { recovery: &mut self.recovery, services: &self.services };
+        let mut env = Env {
+            recovery: &mut self.recovery,
+            services: &self.services,
+        };
         match self.room.handle(caller, command, &mut env, now) {
             Ok(effects) => self.perform(effects),
             Err(reject) => self.reject(&to, reject),
         }
         if self.room.members().get(session).is_none() {
-            let lost = MembershipLost { live_id: self.live_id, stamp };
+            let lost = MembershipLost {
+                live_id: self.live_id,
+                stamp,
+            };
             if to.handle.session.try_send(lost).is_err() {
-                // It keeps the room in its list and sends it `MemberGone` in the end, which does no harm.
-                debug!("mailbox of the session is full, its membership ends later: session_id={session}");
+                // It keeps the room in its list and sends it `MemberGone` in the end, which does no
+                // harm.
+                debug!(
+                    "mailbox of the session is full, its membership ends later: session_id={session}"
+                );
             }
         }
         self.settle(ctx);
@@ -98,7 +128,10 @@ impl Handler<MemberGone> for LiveRoom {
         let effects = match gone.departure {
             Departure::Lost => self.room.connection_lost(gone.session, now),
             Departure::Ended => self.room.remove(gone.session, now),
-            Departure::IdentityChanged => self.room.expel(gone.session, KickReason::IdentityChanged, now),
+            Departure::IdentityChanged => {
+                self.room
+                    .expel(gone.session, KickReason::IdentityChanged, now)
+            }
         };
         self.perform(effects);
         self.settle(ctx);
@@ -112,7 +145,9 @@ impl Handler<LiveChanged> for LiveRoom {
         if self.versioned_live.version() != Some(changed.live_version) {
             return;
         }
-        let effects = self.room.live_changed(changed.status, &changed.title, self.now());
+        let effects = self
+            .room
+            .live_changed(changed.status, &changed.title, self.now());
         self.versioned_live.set(self.room.live());
         self.perform(effects);
         self.settle(ctx);
@@ -125,8 +160,12 @@ impl Handler<WritesDone> for LiveRoom {
     fn handle(&mut self, done: WritesDone, ctx: &mut Context<Self>) {
         for (ticket, outcome) in done.0 {
             let effects = match (ticket, outcome) {
-                (WriteTicket::Comment(id), WriteOutcome::Comment(result)) => self.room.comment_stored(id, result),
-                (WriteTicket::Gift(ticket), WriteOutcome::Gift(result)) => self.room.gift_settled(ticket, result),
+                (WriteTicket::Comment(id), WriteOutcome::Comment(result)) => {
+                    self.room.comment_stored(id, result)
+                }
+                (WriteTicket::Gift(ticket), WriteOutcome::Gift(result)) => {
+                    self.room.gift_settled(ticket, result)
+                }
                 (WriteTicket::View, WriteOutcome::View(look_count)) => {
                     if let Some(look_count) = look_count {
                         self.room.views_recorded(look_count);
@@ -134,7 +173,9 @@ impl Handler<WritesDone> for LiveRoom {
                     Vec::new()
                 }
                 (ticket, outcome) => {
-                    log::error!("store answered another write: ticket={ticket:?} outcome={outcome:?}");
+                    log::error!(
+                        "store answered another write: ticket={ticket:?} outcome={outcome:?}"
+                    );
                     Vec::new()
                 }
             };
@@ -149,12 +190,21 @@ impl Handler<StopRoom> for LiveRoom {
 
     fn handle(&mut self, _: StopRoom, ctx: &mut Context<Self>) {
         let (live_id, generation) = (self.live_id, self.generation);
-        #[expect(clippy::disallowed_methods, reason = "the registry waits for exactly one answer")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the registry waits for exactly one answer"
+        )]
         if self.room.is_idle() {
-            self.registry.do_send(RoomRetired { live_id, generation });
+            self.registry.do_send(RoomRetired {
+                live_id,
+                generation,
+            });
             self.retire(ctx);
         } else {
-            self.registry.do_send(RoomResumed { live_id, generation });
+            self.registry.do_send(RoomResumed {
+                live_id,
+                generation,
+            });
         }
     }
 }

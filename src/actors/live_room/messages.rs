@@ -24,8 +24,8 @@ pub struct SessionCommand {
     pub command: RoomCommand,
 }
 
-/// From a session that ended, or that is another user's now. Sent with `do_send`, which ignores the mailbox
-/// capacity: there is one per membership.
+/// From a session that ended, or that is another user's now. Sent with `do_send`, which ignores the
+/// mailbox capacity: there is one per membership.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MemberGone {
@@ -44,37 +44,39 @@ pub enum Departure {
     IdentityChanged,
 }
 
-/// From the registry: the row of the live differs from the live of the room. Full mailbox: it is found again.
+/// From the registry: the row of the live differs from the live of the room. Full mailbox: it is
+/// found again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LiveChanged {
     pub status: LiveStatus,
     pub title: String,
-    /// The row was read some time ago: worth nothing if the room's live has changed since this version
-    /// of [`VersionedLive`](super::VersionedLive).
+    /// The row was read some time ago: worth nothing if the room's live has changed since this
+    /// version of [`VersionedLive`](super::VersionedLive).
     pub live_version: u64,
 }
 
-/// From the registry: an action on this live. Sent with `do_send`, which ignores the mailbox capacity: streamers and
-/// operators are few.
+/// From the registry: an action on this live. Sent with `do_send`, which ignores the mailbox
+/// capacity: streamers and operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Apply(pub ActionEntry);
 
-/// From the registry: a control that some node has signalled. Sent with `do_send`, which ignores the mailbox
-/// capacity: operators are few.
+/// From the registry: a control that some node has signalled. Sent with `do_send`, which ignores
+/// the mailbox capacity: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
 
-/// From the room's log: events that were sequenced later or on another node, and presence of other nodes. Sent with
-/// `do_send`, which ignores the mailbox capacity: the log bounds the events that the room has not acknowledged.
+/// From the room's log: events that were sequenced later or on another node, and presence of other
+/// nodes. Sent with `do_send`, which ignores the mailbox capacity: the log bounds the events that
+/// the room has not acknowledged.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Delivered(pub FromLog);
 
-/// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent with `do_send`, which ignores the
-/// mailbox capacity: one per `RoomIdle`.
+/// From the registry, in answer to `RoomIdle`: stop if you are still idle. Sent with `do_send`,
+/// which ignores the mailbox capacity: one per `RoomIdle`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopRoom;

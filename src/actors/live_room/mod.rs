@@ -33,7 +33,8 @@ use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{
-    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId, Timestamp,
+    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId,
+    Timestamp,
 };
 
 use deferred_joins::DeferredJoins;
@@ -43,8 +44,8 @@ use recovery::Recovery;
 use window::FlushWindow;
 
 pub use messages::{
-    Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail, SessionCommand,
-    StopRoom,
+    Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail,
+    SessionCommand, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -102,7 +103,8 @@ pub struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Starts a room in `arbiter`. `recent` as in [`Room::open`]. Also returns what it holds of the live.
+    /// Starts a room in `arbiter`. `recent` as in [`Room::open`]. Also returns what it holds of the
+    /// live.
     pub fn start_in(
         arbiter: &ArbiterHandle,
         live: Live,
@@ -118,11 +120,22 @@ impl LiveRoom {
             let live_id = live.id;
             let now = services.clock.now();
             let own = ctx.address();
-            let OpenedLog { mut log, position, recent: events, peers } = opened;
-            #[expect(clippy::disallowed_methods, reason = "the log bounds what the room has not taken")]
+            let OpenedLog {
+                mut log,
+                position,
+                recent: events,
+                peers,
+            } = opened;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the log bounds what the room has not taken"
+            )]
             log.listen(Box::new(move |from_log| own.do_send(Delivered(from_log))));
             let kept = &services.config.rooms;
-            let kept = HistoryLimits { events_max: kept.history_events_max, age_ms: i64::from(kept.history_ms.get()) };
+            let kept = HistoryLimits {
+                events_max: kept.history_events_max,
+                age_ms: i64::from(kept.history_ms.get()),
+            };
             let recovery = Recovery::open(kept, &position, &events, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
@@ -170,8 +183,14 @@ impl LiveRoom {
         if self.fan_out.is_empty() || (self.flush_pending && !overfull) {
             return;
         }
-        let wait = self.window.wait(self.room.members().members_count(), self.now());
-        if wait.is_zero() || overfull { self.flush_now(ctx) } else { self.flush_later(wait, ctx) }
+        let wait = self
+            .window
+            .wait(self.room.members().members_count(), self.now());
+        if wait.is_zero() || overfull {
+            self.flush_now(ctx)
+        } else {
+            self.flush_later(wait, ctx)
+        }
     }
 
     fn flush_later(&mut self, wait: Duration, ctx: &mut Context<Self>) {
@@ -187,8 +206,10 @@ impl LiveRoom {
 
     fn flush_now(&mut self, ctx: &mut Context<Self>) {
         let members_count = self.room.members().members_count();
-        self.log.set_batch_window(self.window.length(members_count, self.now()) / 2);
-        self.window.flushed(self.fan_out.gathered_count(), members_count, self.now());
+        self.log
+            .set_batch_window(self.window.length(members_count, self.now()) / 2);
+        self.window
+            .flushed(self.fan_out.gathered_count(), members_count, self.now());
         let flushed = self.fan_out.flush();
         if !flushed.overrun.is_empty() {
             self.cut_overrun(&flushed.overrun);
@@ -200,9 +221,18 @@ impl LiveRoom {
 
     /// A worker that does not take our batches any more: its members of this room must reconnect.
     fn cut_overrun(&mut self, hub_ids: &[usize]) {
-        let cut = self.room.members().iter().filter(|(_, member)| hub_ids.contains(&member.handle.hub.id));
-        let cut_count = cut.inspect(|(_, member)| member.handle.outlet.outbox.cut(Disconnect::Slow)).count();
-        error!("worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}", self.live_id);
+        let cut = self
+            .room
+            .members()
+            .iter()
+            .filter(|(_, member)| hub_ids.contains(&member.handle.hub.id));
+        let cut_count = cut
+            .inspect(|(_, member)| member.handle.outlet.outbox.cut(Disconnect::Slow))
+            .count();
+        error!(
+            "worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}",
+            self.live_id
+        );
     }
 
     fn arm_deadline_timer(&mut self, ctx: &mut Context<Self>) {
@@ -231,13 +261,15 @@ impl LiveRoom {
         self.perform(effects);
     }
 
-    /// Housekeeping. Looks at every member, so it has a period of its own: deadlines may follow each
-    /// other closely.
+    /// Housekeeping. Looks at every member, so it has a period of its own: deadlines may follow
+    /// each other closely.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        // A session sends `MemberGone` when it ends. Should that get lost, its closed outbox shows it.
+        // A session sends `MemberGone` when it ends. Should that get lost, its closed outbox shows
+        // it.
         let closed = |(session, member): (SessionId, &Member<Arc<SessionPort>>)| {
-            (member.handle.outlet.outbox.closed().is_some() && !member.handle.session.connected()).then_some(session)
+            (member.handle.outlet.outbox.closed().is_some() && !member.handle.session.connected())
+                .then_some(session)
         };
         let dead: Vec<SessionId> = self.room.members().iter().filter_map(closed).collect();
         for session in dead {
@@ -254,13 +286,19 @@ impl LiveRoom {
         let idle = self.room.is_idle() && !self.retired;
         match (idle, self.idle_timer) {
             (true, None) => {
-                let timer = ctx.run_later(self.services.config.rooms.idle_retire_ms.duration(), |room, _| {
-                    room.idle_timer = None;
-                    let idle = RoomIdle { live_id: room.live_id, generation: room.generation };
-                    if room.room.is_idle() && room.registry.try_send(idle).is_err() {
-                        warn!("registry full, room stays: live_id={}", room.live_id);
-                    }
-                });
+                let timer = ctx.run_later(
+                    self.services.config.rooms.idle_retire_ms.duration(),
+                    |room, _| {
+                        room.idle_timer = None;
+                        let idle = RoomIdle {
+                            live_id: room.live_id,
+                            generation: room.generation,
+                        };
+                        if room.room.is_idle() && room.registry.try_send(idle).is_err() {
+                            warn!("registry full, room stays: live_id={}", room.live_id);
+                        }
+                    },
+                );
                 self.idle_timer = Some(timer);
             }
             (false, Some(timer)) => {
@@ -273,7 +311,10 @@ impl LiveRoom {
 
     fn retire(&mut self, ctx: &mut Context<Self>) {
         self.retired = true;
-        info!("room retired: live_id={} generation={}", self.live_id, self.generation);
+        info!(
+            "room retired: live_id={} generation={}",
+            self.live_id, self.generation
+        );
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
     }
 
@@ -295,17 +336,39 @@ impl LiveRoom {
     }
 
     fn detail(&self) -> RoomDetail {
-        let mut members: Vec<MemberView> =
-            self.room.members().iter().filter_map(|entry| self.member_view(entry)).collect();
+        let mut members: Vec<MemberView> = self
+            .room
+            .members()
+            .iter()
+            .filter_map(|entry| self.member_view(entry))
+            .collect();
         members.sort_unstable_by_key(|member| (member.joined_at, member.session_id));
         members.truncate(RoomDetail::MEMBERS_MAX);
-        let skipped = self.recovery.history().iter().len().saturating_sub(RoomDetail::EVENTS_MAX);
-        let events =
-            self.recovery.history().iter().skip(skipped).filter_map(|encoded| encoded.sequenced().cloned()).collect();
-        RoomDetail { stats: self.stats(), members, events, ledger: self.room.ledger().recent().copied().collect() }
+        let skipped = self
+            .recovery
+            .history()
+            .iter()
+            .len()
+            .saturating_sub(RoomDetail::EVENTS_MAX);
+        let events = self
+            .recovery
+            .history()
+            .iter()
+            .skip(skipped)
+            .filter_map(|encoded| encoded.sequenced().cloned())
+            .collect();
+        RoomDetail {
+            stats: self.stats(),
+            members,
+            events,
+            ledger: self.room.ledger().recent().copied().collect(),
+        }
     }
 
-    fn member_view(&self, (session_id, member): (SessionId, &Member<Arc<SessionPort>>)) -> Option<MemberView> {
+    fn member_view(
+        &self,
+        (session_id, member): (SessionId, &Member<Arc<SessionPort>>),
+    ) -> Option<MemberView> {
         let (queued_packets, queued_bytes) = member.handle.outlet.outbox.queued();
         Some(MemberView {
             session_id,
@@ -322,26 +385,44 @@ impl Actor for LiveRoom {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        info!("room opened: live_id={} generation={}", self.live_id, self.generation);
+        info!(
+            "room opened: live_id={} generation={}",
+            self.live_id, self.generation
+        );
         ctx.run_interval(TICK, Self::tick);
         self.arm_idle_timer(ctx);
     }
 
     /// Also runs while a panic unwinds: then there are members left, which are notified.
     fn stopped(&mut self, _: &mut Context<Self>) {
-        // Before the members: they ask the registry for the room again, which must not name this one
-        // again, for what is sent to us now is never answered. Our successor starts on this thread,
-        // so after this function.
-        let stopped = RoomStopped { live_id: self.live_id, generation: self.generation };
-        #[expect(clippy::disallowed_methods, reason = "once per room, and it must arrive")]
+        // Before the members: they ask the registry for the room again, which must not name this
+        // one again, for what is sent to us now is never answered. Our successor starts on this
+        // thread, so after this function.
+        let stopped = RoomStopped {
+            live_id: self.live_id,
+            generation: self.generation,
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "once per room, and it must arrive"
+        )]
         self.registry.do_send(stopped);
         if self.retired {
             return;
         }
-        error!("room died: live_id={} generation={}", self.live_id, self.generation);
+        error!(
+            "room died: live_id={} generation={}",
+            self.live_id, self.generation
+        );
         for (_, member) in self.room.members().iter() {
-            let lost = MembershipLost { live_id: self.live_id, stamp: u64::MAX };
-            #[expect(clippy::disallowed_methods, reason = "once per membership, and it must arrive")]
+            let lost = MembershipLost {
+                live_id: self.live_id,
+                stamp: u64::MAX,
+            };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "once per membership, and it must arrive"
+            )]
             member.handle.session.do_send(lost);
         }
         self.fan_out.room_gone();

@@ -30,8 +30,8 @@ impl Handler<ApplyControl> for LiveRoom {
 }
 
 impl LiveRoom {
-    /// Appends the entry of an action to the log. Over Redis it comes back as [`Delivered`](super::Delivered), and is
-    /// applied then.
+    /// Appends the entry of an action to the log. Over Redis it comes back as
+    /// [`Delivered`](super::Delivered), and is applied then.
     pub(super) fn append_action(&mut self, entry: ActionEntry) -> Effects {
         match self.log.append_action(entry) {
             Some(LogEntry::Event(sequenced)) => self.deliver(sequenced),

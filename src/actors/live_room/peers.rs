@@ -17,16 +17,22 @@ impl LiveRoom {
         }
     }
 
-    /// Publishes the users online for other services, on the one node that does. The room's housekeeping calls it: a
-    /// crowd that joins is published once a second.
+    /// Publishes the users online for other services, on the one node that does. The room's
+    /// housekeeping calls it: a crowd that joins is published once a second.
     pub(super) fn publish_users(&mut self) {
         let Some(node) = self.log.node() else { return };
         if !std::mem::take(&mut self.users_changed) || !self.room.members().leads(node) {
             return;
         }
-        let users: Vec<_> = self.room.members().users(self.services.settings.presence.merged_users_max);
-        let users = users.iter().map(|user| json!({"id": user.id.get(), "name": user.name, "avatar": user.avatar}));
-        self.log.publish_users(users.collect::<serde_json::Value>().to_string());
+        let users: Vec<_> = self
+            .room
+            .members()
+            .users(self.services.settings.presence.merged_users_max);
+        let users = users
+            .iter()
+            .map(|user| json!({"id": user.id.get(), "name": user.name, "avatar": user.avatar}));
+        self.log
+            .publish_users(users.collect::<serde_json::Value>().to_string());
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::actors::hub::Encoded;
 use crate::domain::Presence;
 
-/// The latest presence, encoded. All newcomers between two announcements receive the same one, so it is encoded
-/// once per dialect, whatever their number.
+/// The latest presence, encoded. All newcomers between two announcements receive the same one, so
+/// it is encoded once per dialect, whatever their number.
 #[derive(Debug, Default)]
 pub struct PresenceCache {
     latest: Option<(Arc<Presence>, Arc<Encoded>)>,

@@ -1,15 +1,16 @@
 //! Recovery of members that come back: events they missed are replayed.
 //!
-//! All or nothing: a member that is answered `recovered: true` receives every event it missed, in order and
-//! once, then new ones. The replay goes through the member's hub in the room's order like all other events, so
-//! that none is lost or repeated between the replay and the live events.
+//! All or nothing: a member that is answered `recovered: true` receives every event it missed, in
+//! order and once, then new ones. The replay goes through the member's hub in the room's order like
+//! all other events, so that none is lost or repeated between the replay and the live events.
 
 use std::sync::Arc;
 
 use crate::actors::hub::Encoded;
 use crate::actors::session::SessionPort;
 use crate::domain::{
-    History, HistoryLimits, Offset, Position, Priority, PriorityOf, RoomEvent, Sequenced, Timestamp, UserId,
+    History, HistoryLimits, Offset, Position, Priority, PriorityOf, RoomEvent, Sequenced,
+    Timestamp, UserId,
 };
 use crate::outbox::{Packet, Run};
 use crate::protocol::Dialect;
@@ -19,17 +20,22 @@ use super::LiveRoom;
 /// The events that a room can replay.
 pub(super) struct Recovery {
     history: History<Arc<Encoded>>,
-    /// The whole history encoded in one run per dialect, made on demand after each change. A replay is a suffix
-    /// of it, so many returning members share these bytes, whatever each of them missed.
+    /// The whole history encoded in one run per dialect, made on demand after each change. A replay
+    /// is a suffix of it, so many returning members share these bytes, whatever each of them
+    /// missed.
     encoded: [Option<Run>; Dialect::COUNT],
 }
 
 impl Recovery {
     pub(super) fn new(limits: HistoryLimits, position: Position) -> Self {
-        Self { history: History::new(limits, position), encoded: Default::default() }
+        Self {
+            history: History::new(limits, position),
+            encoded: Default::default(),
+        }
     }
 
-    /// The recovery of a room at `position`, with the `earlier` events that other nodes delivered, up to there.
+    /// The recovery of a room at `position`, with the `earlier` events that other nodes delivered,
+    /// up to there.
     pub(super) fn open(
         limits: HistoryLimits,
         position: &Position,
@@ -37,11 +43,18 @@ impl Recovery {
         owner: UserId,
     ) -> Self {
         let before = earlier.len() as Offset;
-        let start = Position { epoch: position.epoch.clone(), offset: position.offset.saturating_sub(before) };
+        let start = Position {
+            epoch: position.epoch.clone(),
+            offset: position.offset.saturating_sub(before),
+        };
         let mut recovery = Self::new(limits, start);
         for (sequenced, at) in earlier {
             let priority = sequenced.event.priority(owner);
-            recovery.record(sequenced, Arc::new(Encoded::event(sequenced.clone(), priority)), *at);
+            recovery.record(
+                sequenced,
+                Arc::new(Encoded::event(sequenced.clone(), priority)),
+                *at,
+            );
         }
         recovery
     }
@@ -50,14 +63,21 @@ impl Recovery {
     pub(super) fn record(&mut self, sequenced: &Sequenced, encoded: Arc<Encoded>, now: Timestamp) {
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| {
-                Arc::new(Encoded::event(Sequenced { offset, ..sequenced.clone() }, Priority::Critical))
+                Arc::new(Encoded::event(
+                    Sequenced {
+                        offset,
+                        ..sequenced.clone()
+                    },
+                    Priority::Critical,
+                ))
             });
         }
         self.history.push(sequenced, encoded, now);
         self.encoded = Default::default();
     }
 
-    /// Drops events that are too old. Called periodically, since a room without events does not record any.
+    /// Drops events that are too old. Called periodically, since a room without events does not
+    /// record any.
     pub(super) fn trim(&mut self, now: Timestamp) {
         self.history.trim(now);
         self.encoded = Default::default();
@@ -67,9 +87,14 @@ impl Recovery {
         &self.history
     }
 
-    /// The offset to replay from for a session that received everything up to `since`, if all missed events are
-    /// still kept and fit its outbox beside the queued packets.
-    pub(super) fn recover_after(&mut self, since: &Position, port: &SessionPort, now: Timestamp) -> Option<Offset> {
+    /// The offset to replay from for a session that received everything up to `since`, if all
+    /// missed events are still kept and fit its outbox beside the queued packets.
+    pub(super) fn recover_after(
+        &mut self,
+        since: &Position,
+        port: &SessionPort,
+        now: Timestamp,
+    ) -> Option<Offset> {
         if !self.history.reaches(since, now) {
             return None;
         }
@@ -84,7 +109,8 @@ impl Recovery {
         let encoded = &mut self.encoded[dialect.index()];
         if encoded.is_none() {
             // Comments of a replay are not droppable either: the replay is promised complete.
-            let packet_of = |encoded: &Arc<Encoded>| encoded.packet(dialect).with_priority(Priority::Normal);
+            let packet_of =
+                |encoded: &Arc<Encoded>| encoded.packet(dialect).with_priority(Priority::Normal);
             let packets: Vec<Packet> = self.history.iter().map(packet_of).collect();
             *encoded = Run::of(&packets);
         }
@@ -106,15 +132,28 @@ mod tests {
     use super::*;
     use crate::domain::{CommentId, LiveId};
 
-    const LIMITS: HistoryLimits = HistoryLimits { events_max: 3, age_ms: 1_000 };
+    const LIMITS: HistoryLimits = HistoryLimits {
+        events_max: 3,
+        age_ms: 1_000,
+    };
 
     fn start() -> Position {
-        Position { epoch: "e".into(), offset: 0 }
+        Position {
+            epoch: "e".into(),
+            offset: 0,
+        }
     }
 
     fn record(recovery: &mut Recovery, offset: Offset) {
-        let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: format!("notice {offset}").into() };
-        let sequenced = Sequenced { epoch: "e".into(), offset, event };
+        let event = RoomEvent::Notice {
+            live_id: LiveId::FIRST,
+            text: format!("notice {offset}").into(),
+        };
+        let sequenced = Sequenced {
+            epoch: "e".into(),
+            offset,
+            event,
+        };
         let encoded = Arc::new(Encoded::event(sequenced.clone(), Priority::Droppable));
         recovery.record(&sequenced, encoded, Timestamp(0));
     }
@@ -129,10 +168,20 @@ mod tests {
         let last = recovery.after(3, Dialect::PlainJson).unwrap();
 
         assert_eq!((all.len(), last.len()), (3, 1));
-        assert_eq!(all.bytes().as_ptr_range().end, last.bytes().as_ptr_range().end);
-        assert_eq!(last.packet(0).drop_policy(), Priority::Normal.into(), "what was promised is not dropped");
+        assert_eq!(
+            all.bytes().as_ptr_range().end,
+            last.bytes().as_ptr_range().end
+        );
+        assert_eq!(
+            last.packet(0).drop_policy(),
+            Priority::Normal.into(),
+            "what was promised is not dropped"
+        );
         assert!(recovery.after(4, Dialect::PlainJson).is_none());
-        assert_ne!(recovery.after(3, Dialect::SocketIo).unwrap().bytes(), last.bytes());
+        assert_ne!(
+            recovery.after(3, Dialect::SocketIo).unwrap().bytes(),
+            last.bytes()
+        );
     }
 
     #[test]
@@ -144,9 +193,16 @@ mod tests {
         let removed = Sequenced {
             epoch: "e".into(),
             offset: 2,
-            event: RoomEvent::Removed { live_id: LiveId::FIRST, comment_id },
+            event: RoomEvent::Removed {
+                live_id: LiveId::FIRST,
+                comment_id,
+            },
         };
-        recovery.record(&removed, Arc::new(Encoded::event(removed.clone(), Priority::Critical)), Timestamp(0));
+        recovery.record(
+            &removed,
+            Arc::new(Encoded::event(removed.clone(), Priority::Critical)),
+            Timestamp(0),
+        );
         assert_eq!(recovery.after(0, Dialect::PlainJson).unwrap().len(), 2);
         recovery.trim(Timestamp(1_001));
         assert!(recovery.after(0, Dialect::PlainJson).is_none());

@@ -12,14 +12,24 @@ const DEDUPE_MAX: usize = 16_384;
 pub fn room_settings(config: &Config) -> RoomSettings {
     let (limits, presence) = (&config.limits, &config.presence);
     RoomSettings {
-        comment_rate: BucketRate { burst: limits.comment_burst, refill: limits.comments_per_30s, per_ms: 30_000 },
+        comment_rate: BucketRate {
+            burst: limits.comment_burst,
+            refill: limits.comments_per_30s,
+            per_ms: 30_000,
+        },
         streamer_comment_rate: BucketRate {
             burst: limits.streamer_comment_burst.max(limits.comment_burst),
-            refill: limits.streamer_comments_per_30s.max(limits.comments_per_30s),
+            refill: limits
+                .streamer_comments_per_30s
+                .max(limits.comments_per_30s),
             per_ms: 30_000,
         },
         crowd_events_per_s: limits.crowd_events_per_s,
-        join_rate: BucketRate { burst: limits.join_burst, refill: limits.joins_per_s, per_ms: 1_000 },
+        join_rate: BucketRate {
+            burst: limits.join_burst,
+            refill: limits.joins_per_s,
+            per_ms: 1_000,
+        },
         presence: PresenceSettings {
             full_users_max: presence.full_users_max,
             merged_users_max: presence.merged_users_max,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Coins, LedgerEntry, Live, Position, Profile, Sequenced, SessionId, SocketId, Timestamp};
+use crate::domain::{
+    Coins, LedgerEntry, Live, Position, Profile, Sequenced, SessionId, SocketId, Timestamp,
+};
 
 /// One room at a glance, made when somebody asks.
 #[derive(Debug, Clone)]

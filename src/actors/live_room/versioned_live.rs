@@ -1,5 +1,5 @@
-//! The status and title that a room has of its live, with a version, for the registry to compare with the store
-//! without asking the room.
+//! The status and title that a room has of its live, with a version, for the registry to compare
+//! with the store without asking the room.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,16 +19,21 @@ struct Versioned {
 
 impl VersionedLive {
     pub fn new(live: &Live) -> Self {
-        Self(Mutex::new(Versioned { status: live.status, title: live.title.clone(), version: 0 }))
+        Self(Mutex::new(Versioned {
+            status: live.status,
+            title: live.title.clone(),
+            version: 0,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Versioned> {
-        // Every change under the lock is made of plain assignments: nothing is half done after a panic.
+        // Every change under the lock is made of plain assignments: nothing is half done after a
+        // panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that changes with each change of the live. `None` once the live has ended: an end is final,
-    /// so there is nothing left to compare.
+    /// A number that changes with each change of the live. `None` once the live has ended: an end
+    /// is final, so there is nothing left to compare.
     pub fn version(&self) -> Option<u64> {
         let live_row = self.lock();
         (live_row.status != LiveStatus::Ended).then_some(live_row.version)
@@ -37,7 +42,8 @@ impl VersionedLive {
     /// Whether the live is unchanged since `version`, and `row` differs from it.
     pub fn differs(&self, version: u64, row: &LiveState) -> bool {
         let live_row = self.lock();
-        live_row.version == version && (live_row.status != row.status || live_row.title != row.title)
+        live_row.version == version
+            && (live_row.status != row.status || live_row.title != row.title)
     }
 
     pub(super) fn set(&self, live: &Live) {
@@ -57,11 +63,22 @@ mod tests {
 
     fn live(status: LiveStatus, title: &str) -> Live {
         let (id, owner) = (LiveId::new(1).unwrap(), UserId::new(1).unwrap());
-        Live { id, owner, status, title: title.to_owned(), coin: Coins::ZERO, look_count: 0 }
+        Live {
+            id,
+            owner,
+            status,
+            title: title.to_owned(),
+            coin: Coins::ZERO,
+            look_count: 0,
+        }
     }
 
     fn row(status: LiveStatus, title: &str) -> LiveState {
-        LiveState { id: LiveId::new(1).unwrap(), status, title: title.to_owned() }
+        LiveState {
+            id: LiveId::new(1).unwrap(),
+            status,
+            title: title.to_owned(),
+        }
     }
 
     #[test]
@@ -74,8 +91,14 @@ mod tests {
         live_row.set(&live(LiveStatus::OnAir, "a"));
         assert_eq!(live_row.version(), Some(version), "nothing changed");
         live_row.set(&live(LiveStatus::Paused, "a"));
-        assert!(!live_row.differs(version, &row(LiveStatus::OnAir, "a")), "read before the change");
-        assert!(live_row.differs(live_row.version().unwrap(), &row(LiveStatus::OnAir, "a")), "read after it");
+        assert!(
+            !live_row.differs(version, &row(LiveStatus::OnAir, "a")),
+            "read before the change"
+        );
+        assert!(
+            live_row.differs(live_row.version().unwrap(), &row(LiveStatus::OnAir, "a")),
+            "read after it"
+        );
     }
 
     #[test]

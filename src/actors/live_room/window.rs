@@ -1,8 +1,9 @@
-//! How long a room gathers events before it delivers them: not at all while it is calm, longer under load.
+//! How long a room gathers events before it delivers them: not at all while it is calm, longer
+//! under load.
 //!
-//! Nearly the whole cost of a delivery is the system call that writes it, and one call writes many events as
-//! cheaply as one. So a loud room waits a moment and writes once; a calm room has nothing to gain, and its
-//! events are delivered at once.
+//! Nearly the whole cost of a delivery is the system call that writes it, and one call writes many
+//! events as cheaply as one. So a loud room waits a moment and writes once; a calm room has nothing
+//! to gain, and its events are delivered at once.
 
 use std::time::Duration;
 
@@ -28,7 +29,11 @@ pub struct FlushWindow {
 
 impl FlushWindow {
     pub fn new(config: FanoutConfig, now: Timestamp) -> Self {
-        Self { config, deliveries_per_s: 0.0, flushed_at: now }
+        Self {
+            config,
+            deliveries_per_s: 0.0,
+            flushed_at: now,
+        }
     }
 
     /// How long to wait with the gathered events; zero: flush now.
@@ -39,7 +44,8 @@ impl FlushWindow {
 
     /// Records a flush of so many events.
     pub fn flushed(&mut self, events_count: usize, members_count: usize, now: Timestamp) {
-        self.deliveries_per_s = self.load(now) + (events_count * members_count) as f64 * 1_000.0 / AVERAGE_MS;
+        self.deliveries_per_s =
+            self.load(now) + (events_count * members_count) as f64 * 1_000.0 / AVERAGE_MS;
         self.flushed_at = now;
     }
 
@@ -53,7 +59,9 @@ impl FlushWindow {
     pub fn length(&self, members_count: usize, now: Timestamp) -> Duration {
         let calm = f64::from(self.config.calm_deliveries_per_s.max(1));
         let loudness = ((self.load(now) / calm - 1.0) / (LOUD - 1.0)).clamp(0.0, 1.0);
-        let bigness = (members_count.saturating_sub(SMALL_ROOM) as f64 / (BIG_ROOM - SMALL_ROOM) as f64).min(1.0);
+        let bigness = (members_count.saturating_sub(SMALL_ROOM) as f64
+            / (BIG_ROOM - SMALL_ROOM) as f64)
+            .min(1.0);
         let small = self.config.window_ms.duration().as_secs_f64();
         let big = self.config.big_room_window_ms.duration().as_secs_f64();
         Duration::from_secs_f64(loudness * (small + (big - small).max(0.0) * bigness))
@@ -98,7 +106,10 @@ mod tests {
         assert_eq!(window(10_000, 100), BIG_ROOM_MAX);
         assert_eq!(window(100_000, 1_000), BIG_ROOM_MAX);
         let between = window(5_500, 100);
-        assert!(between > SMALL_ROOM_MAX && between < BIG_ROOM_MAX, "{between:?}");
+        assert!(
+            between > SMALL_ROOM_MAX && between < BIG_ROOM_MAX,
+            "{between:?}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Writes blocked by a row lock of another transaction, kept apart so that no other write waits for them.
+//! Writes blocked by a row lock of another transaction, kept apart so that no other write waits for
+//! them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -22,14 +23,18 @@ impl BlockedWrites {
         self.by_row.is_empty()
     }
 
-    /// The row whose blocked writes a new write has to queue behind: the row that earlier writes of its
-    /// sequence wait for, else a locked row that it needs. `None`: it may be committed.
+    /// The row whose blocked writes a new write has to queue behind: the row that earlier writes of
+    /// its sequence wait for, else a locked row that it needs. `None`: it may be committed.
     pub fn row_for(&self, write: &Write) -> Option<RowLock> {
         if self.is_empty() {
             return None;
         }
-        let earlier = write.sequence().and_then(|sequence| self.per_sequence.get(&sequence));
-        earlier.map(|(row, _)| *row).or_else(|| write.rows().find(|row| self.by_row.contains_key(row)))
+        let earlier = write
+            .sequence()
+            .and_then(|sequence| self.per_sequence.get(&sequence));
+        earlier
+            .map(|(row, _)| *row)
+            .or_else(|| write.rows().find(|row| self.by_row.contains_key(row)))
     }
 
     pub fn push(&mut self, row: RowLock, submit: Submit) {
@@ -55,7 +60,9 @@ impl BlockedWrites {
 
     /// Forgets a write that was taken by [`Self::next_batch`] and is answered.
     pub fn finish(&mut self, write: &Write) {
-        let Some(sequence) = write.sequence() else { return };
+        let Some(sequence) = write.sequence() else {
+            return;
+        };
         if let Some((_, writes)) = self.per_sequence.get_mut(&sequence) {
             *writes -= 1;
             if *writes == 0 {
@@ -64,8 +71,8 @@ impl BlockedWrites {
         }
     }
 
-    /// Takes back writes that were taken for `row` and are still blocked, each with the row that blocks it
-    /// now. Removes `row` if no write waits for it.
+    /// Takes back writes that were taken for `row` and are still blocked, each with the row that
+    /// blocks it now. Removes `row` if no write waits for it.
     pub fn requeue(&mut self, row: RowLock, blocked: Vec<(RowLock, Submit)>) {
         let (mut kept, mut moving) = (VecDeque::new(), Vec::new());
         let mut moved_to: HashMap<Sequence, RowLock> = HashMap::new();
@@ -79,7 +86,11 @@ impl BlockedWrites {
         }
         // Later writes of a sequence that moves to another row move with it.
         for submit in self.by_row.remove(&row).unwrap_or_default() {
-            match submit.write.sequence().and_then(|sequence| moved_to.get(&sequence)) {
+            match submit
+                .write
+                .sequence()
+                .and_then(|sequence| moved_to.get(&sequence))
+            {
                 Some(now) => moving.push((*now, submit)),
                 None => kept.push_back(submit),
             }
@@ -99,8 +110,9 @@ impl BlockedWrites {
     pub fn take_expired_gifts(&mut self, timeout: Duration) -> Vec<Submit> {
         let mut gifts = Vec::new();
         for writes in self.by_row.values_mut() {
-            let (late, kept): (VecDeque<_>, VecDeque<_>) =
-                std::mem::take(writes).into_iter().partition(|submit| submit.is_expired_gift(timeout));
+            let (late, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(writes)
+                .into_iter()
+                .partition(|submit| submit.is_expired_gift(timeout));
             *writes = kept;
             gifts.extend(late);
         }

@@ -39,8 +39,8 @@ pub enum WriteTicket {
 /// The outcomes of writes, in the order they were submitted.
 pub type Answers = Vec<(WriteTicket, WriteOutcome)>;
 
-/// To a room: the outcomes of its writes in one batch. Sent with `do_send`, which ignores the mailbox capacity: each
-/// write was counted against the queue.
+/// To a room: the outcomes of its writes in one batch. Sent with `do_send`, which ignores the
+/// mailbox capacity: each write was counted against the queue.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct WritesDone(pub Answers);

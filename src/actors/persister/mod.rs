@@ -1,19 +1,20 @@
 //! Turns what rooms decide into batched transactions (group commit).
 //!
 //! The next batch gathers while a commit is under way. A batch that is not full waits until
-//! [`COMMIT_SPACING`] after the previous commit, so a calm node adds no delay and a busy node shares
-//! the cost of a commit. Writes become durable in the order they were submitted, one batch at a time.
+//! [`COMMIT_SPACING`] after the previous commit, so a calm node adds no delay and a busy node
+//! shares the cost of a commit. Writes become durable in the order they were submitted, one batch
+//! at a time.
 //!
-//! A store that supports concurrent commits (PostgreSQL) has two lanes with this order each: comments,
-//! which change no shared row, and coins with views, which do. Writes that need a row that another
-//! transaction locks for longer than a commit takes are blocked ([`BlockedWrites`]): the persister
-//! retries them, one row at a time, until the lock is released, and all other writes continue. Each
-//! user's comments stay in order, and each user's gifts stay in order.
+//! A store that supports concurrent commits (PostgreSQL) has two lanes with this order each:
+//! comments, which change no shared row, and coins with views, which do. Writes that need a row
+//! that another transaction locks for longer than a commit takes are blocked ([`BlockedWrites`]):
+//! the persister retries them, one row at a time, until the lock is released, and all other writes
+//! continue. Each user's comments stay in order, and each user's gifts stay in order.
 //!
-//! While the store is away, comments and views stay queued and are retried. New gifts are refused at
-//! once, and gifts under way are answered `busy` after [`GIFT_RETRY_TIMEOUT`]; the giver learns whether
-//! such a gift was committed by sending it again with the same `request_id`. A store that does not
-//! answer within that time counts as away.
+//! While the store is away, comments and views stay queued and are retried. New gifts are refused
+//! at once, and gifts under way are answered `busy` after [`GIFT_RETRY_TIMEOUT`]; the giver learns
+//! whether such a gift was committed by sending it again with the same `request_id`. A store that
+//! does not answer within that time counts as away.
 
 mod blocked;
 mod messages;
@@ -35,18 +36,18 @@ use crate::storage::{Attempt, RowLock, Sequence, Store, StoreError, Write, Write
 use blocked::BlockedWrites;
 pub use messages::{Answers, Flush, Submit, WriteTicket, WritesDone};
 
-/// Least time from the end of one commit to the start of the next. A commit costs a transaction, a sync
-/// and several changes of thread, however small it is: at 2,000 comments a second on one core that was
-/// half of the cost of a comment in small rooms.
+/// Least time from the end of one commit to the start of the next. A commit costs a transaction, a
+/// sync and several changes of thread, however small it is: at 2,000 comments a second on one core
+/// that was half of the cost of a comment in small rooms.
 const COMMIT_SPACING: Duration = Duration::from_millis(5);
 
-/// Least time between two attempts at blocked writes, after an attempt that left some blocked. An attempt
-/// also waits for the lock itself.
+/// Least time between two attempts at blocked writes, after an attempt that left some blocked. An
+/// attempt also waits for the lock itself.
 const BLOCKED_SPACING: Duration = Duration::from_millis(20);
 
-/// How long a gift whose commit failed, or whose row is locked, is retried before its giver is answered
-/// `busy`; and how long a commit may take before all queued gifts are answered so. Gifts inside that
-/// commit are answered when it ends.
+/// How long a gift whose commit failed, or whose row is locked, is retried before its giver is
+/// answered `busy`; and how long a commit may take before all queued gifts are answered so. Gifts
+/// inside that commit are answered when it ends.
 const GIFT_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first wait after a failed commit; it doubles with each failure.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -76,7 +77,10 @@ pub struct PersisterPort {
 impl PersisterPort {
     /// A handle for one room, which receives the answers to its writes.
     pub fn for_room(&self, room: impl Into<Recipient<WritesDone>>) -> RoomPersister {
-        RoomPersister { port: self.clone(), room: Arc::new(room.into()) }
+        RoomPersister {
+            port: self.clone(),
+            room: Arc::new(room.into()),
+        }
     }
 
     /// Writes submitted and not yet answered.
@@ -113,10 +117,19 @@ impl RoomPersister {
             return Err(SubmitError);
         }
         let room_left = |queued: usize| (queued < queue_state.queue_max).then_some(queued + 1);
-        if queue_state.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left).is_err() {
+        if queue_state
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room_left)
+            .is_err()
+        {
             return Err(SubmitError);
         }
-        let submit = Submit { write, ticket, room: self.room.clone(), at: Instant::now() };
+        let submit = Submit {
+            write,
+            ticket,
+            room: self.room.clone(),
+            at: Instant::now(),
+        };
         if self.port.persister.try_send(submit).is_err() {
             queue_state.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(SubmitError);
@@ -183,7 +196,11 @@ pub struct Persister {
 }
 
 impl Persister {
-    pub fn start_in(arbiter: &ArbiterHandle, store: Arc<dyn Store>, limits: &LimitsConfig) -> PersisterPort {
+    pub fn start_in(
+        arbiter: &ArbiterHandle,
+        store: Arc<dyn Store>,
+        limits: &LimitsConfig,
+    ) -> PersisterPort {
         let queue_state = Arc::new(QueueState {
             queue_max: limits.persister_queue,
             queued: AtomicUsize::new(0),
@@ -202,7 +219,10 @@ impl Persister {
             flushes: Vec::new(),
             causes: Vec::new(),
         });
-        PersisterPort { persister, queue_state }
+        PersisterPort {
+            persister,
+            queue_state,
+        }
     }
 
     fn progress(&mut self, lane: WriteLane) -> &mut Progress {
@@ -216,7 +236,10 @@ impl Persister {
     /// Whether no commit is under way and no write is queued.
     fn is_idle(&self) -> bool {
         let idle = |progress: &Progress| !progress.busy && progress.queue.is_empty();
-        idle(&self.comments) && idle(&self.coins) && !self.blocked_progress.busy && self.blocked.is_empty()
+        idle(&self.comments)
+            && idle(&self.coins)
+            && !self.blocked_progress.busy
+            && self.blocked.is_empty()
     }
 
     fn commit_next(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
@@ -229,9 +252,13 @@ impl Persister {
             return self.lane_is_empty(ctx);
         }
         progress.busy = true;
-        let wait = progress.spaced_until.saturating_duration_since(Instant::now());
+        let wait = progress
+            .spaced_until
+            .saturating_duration_since(Instant::now());
         if !wait.is_zero() && progress.queue.len() < batch_max && !hurried {
-            ctx.run_later(wait, move |persister, ctx| persister.commit_batch(lane, ctx));
+            ctx.run_later(wait, move |persister, ctx| {
+                persister.commit_batch(lane, ctx)
+            });
         } else {
             self.commit_batch(lane, ctx);
         }
@@ -291,7 +318,9 @@ impl Persister {
         let store = self.store.clone();
         self.start_watchdog(lane, ctx);
         let commit = async move { store.commit_skip_locked(writes).await }.into_actor(self);
-        ctx.spawn(commit.map(move |result, persister, ctx| persister.committed(lane, batch, result, ctx)));
+        ctx.spawn(
+            commit.map(move |result, persister, ctx| persister.committed(lane, batch, result, ctx)),
+        );
     }
 
     /// Reports a store that does not answer in time, and answers queued gifts `busy`.
@@ -308,8 +337,9 @@ impl Persister {
         }
     }
 
-    /// Marks the store as away and logs each cause once: the first failure may be that of a connection that broke, and
-    /// not the reason for which there is no other. Returns the start of this lane's first failed commit.
+    /// Marks the store as away and logs each cause once: the first failure may be that of a
+    /// connection that broke, and not the reason for which there is no other. Returns the start of
+    /// this lane's first failed commit.
     fn mark_store_away(&mut self, lane: WriteLane, error: &dyn std::fmt::Display) -> Instant {
         let cause = error.to_string();
         if self.queue_state.healthy.swap(false, Ordering::Relaxed) {
@@ -336,14 +366,20 @@ impl Persister {
         match result {
             Ok(attempts) => {
                 if !self.queue_state.healthy.swap(true, Ordering::Relaxed) {
-                    info!("store is back: queued={}", self.queue_state.queued.load(Ordering::Relaxed));
+                    info!(
+                        "store is back: queued={}",
+                        self.queue_state.queued.load(Ordering::Relaxed)
+                    );
                 }
                 self.finish_batch(lane, batch.into_iter().zip(attempts).collect(), ctx);
             }
             Err(StoreError::Fault(fault)) if !batch.is_empty() => {
-                // The store refuses one of the writes: committing one by one finds it. Also for a batch of
-                // one, which would otherwise be retried for ever and hold up all others.
-                error!("batch refused, committing one by one: writes={} error={fault}", batch.len());
+                // The store refuses one of the writes: committing one by one finds it. Also for a
+                // batch of one, which would otherwise be retried for ever and hold up all others.
+                error!(
+                    "batch refused, committing one by one: writes={} error={fault}",
+                    batch.len()
+                );
                 self.commit_singly(lane, batch, ctx);
             }
             Err(fault) => self.retry(lane, batch, &fault, ctx),
@@ -351,7 +387,12 @@ impl Persister {
     }
 
     /// Answers committed writes, queues blocked ones by row, and continues with the lane.
-    fn finish_batch(&mut self, lane: WriteLane, attempts: Vec<(Submit, Attempt)>, ctx: &mut Context<Self>) {
+    fn finish_batch(
+        &mut self,
+        lane: WriteLane,
+        attempts: Vec<(Submit, Attempt)>,
+        ctx: &mut Context<Self>,
+    ) {
         let (mut done, mut blocked) = (Vec::with_capacity(attempts.len()), Vec::new());
         for (submit, attempt) in attempts {
             match attempt {
@@ -361,8 +402,13 @@ impl Persister {
         }
         let mut spacing = COMMIT_SPACING;
         if let WriteLane::Blocked(row) = lane {
-            done.iter().for_each(|(submit, _)| self.blocked.finish(&submit.write));
-            spacing = if blocked.is_empty() { Duration::ZERO } else { BLOCKED_SPACING };
+            done.iter()
+                .for_each(|(submit, _)| self.blocked.finish(&submit.write));
+            spacing = if blocked.is_empty() {
+                Duration::ZERO
+            } else {
+                BLOCKED_SPACING
+            };
             self.blocked.requeue(row, blocked);
         } else {
             for (row, submit) in blocked {
@@ -382,7 +428,10 @@ impl Persister {
     /// Starts the next batch of a lane.
     fn continue_lane(&mut self, lane: WriteLane, ctx: &mut Context<Self>) {
         if let WriteLane::Blocked(_) = lane {
-            let wait = self.blocked_progress.spaced_until.saturating_duration_since(Instant::now());
+            let wait = self
+                .blocked_progress
+                .spaced_until
+                .saturating_duration_since(Instant::now());
             ctx.run_later(wait, |persister, ctx| {
                 persister.blocked_progress.busy = false;
                 persister.try_blocked(ctx);
@@ -394,20 +443,28 @@ impl Persister {
         }
     }
 
-    /// Pings a store that is away while no write is queued: gifts are refused until the ping succeeds, so
-    /// no write would find out that the store is back.
+    /// Pings a store that is away while no write is queued: gifts are refused until the ping
+    /// succeeds, so no write would find out that the store is back.
     fn probe(&mut self, ctx: &mut Context<Self>) {
         self.coins.busy = true;
         self.coins.began = Instant::now();
         let store = self.store.clone();
-        let ping = async move { store.ping().await }.into_actor(self).map(|result, persister, ctx| {
-            persister.committed(WriteLane::Coins, Vec::new(), result.map(|()| Vec::new()), ctx);
-        });
+        let ping =
+            async move { store.ping().await }
+                .into_actor(self)
+                .map(|result, persister, ctx| {
+                    persister.committed(
+                        WriteLane::Coins,
+                        Vec::new(),
+                        result.map(|()| Vec::new()),
+                        ctx,
+                    );
+                });
         ctx.spawn(ping);
     }
 
-    /// Commits writes one by one. A write that the store refuses is answered so; if the store goes away
-    /// meanwhile, the remaining writes are retried like any batch.
+    /// Commits writes one by one. A write that the store refuses is answered so; if the store goes
+    /// away meanwhile, the remaining writes are retried like any batch.
     fn commit_singly(&mut self, lane: WriteLane, batch: Vec<Submit>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let singly = async move {
@@ -438,45 +495,63 @@ impl Persister {
             }
             (done, None)
         };
-        ctx.spawn(singly.into_actor(self).map(move |(done, stopped), persister, ctx| match stopped {
-            None => persister.finish_batch(lane, done, ctx),
-            Some((left, away)) => {
-                // Committed writes are answered; blocked ones are retried with the remaining ones.
-                let (blocked, done): (Vec<_>, Vec<_>) =
-                    done.into_iter().partition(|(_, attempt)| matches!(attempt, Attempt::Blocked(_)));
-                persister.answer_done(lane, done);
-                let blocked = blocked.into_iter().map(|(submit, _)| submit);
-                persister.retry(lane, blocked.chain(left).collect(), &away, ctx);
-            }
-        }));
+        ctx.spawn(singly.into_actor(self).map(
+            move |(done, stopped), persister, ctx| match stopped {
+                None => persister.finish_batch(lane, done, ctx),
+                Some((left, away)) => {
+                    // Committed writes are answered; blocked ones are retried with the remaining
+                    // ones.
+                    let (blocked, done): (Vec<_>, Vec<_>) = done
+                        .into_iter()
+                        .partition(|(_, attempt)| matches!(attempt, Attempt::Blocked(_)));
+                    persister.answer_done(lane, done);
+                    let blocked = blocked.into_iter().map(|(submit, _)| submit);
+                    persister.retry(lane, blocked.chain(left).collect(), &away, ctx);
+                }
+            },
+        ));
     }
 
     fn answer_done(&mut self, lane: WriteLane, done: Vec<(Submit, Attempt)>) {
-        let outcomes = done.into_iter().filter_map(|(submit, attempt)| match attempt {
-            Attempt::Done(outcome) => Some((submit, outcome)),
-            Attempt::Blocked(_) => None,
-        });
+        let outcomes = done
+            .into_iter()
+            .filter_map(|(submit, attempt)| match attempt {
+                Attempt::Done(outcome) => Some((submit, outcome)),
+                Attempt::Blocked(_) => None,
+            });
         let outcomes: Vec<_> = outcomes.collect();
         if let WriteLane::Blocked(_) = lane {
-            outcomes.iter().for_each(|(submit, _)| self.blocked.finish(&submit.write));
+            outcomes
+                .iter()
+                .for_each(|(submit, _)| self.blocked.finish(&submit.write));
         }
         self.answer(outcomes);
     }
 
-    /// Puts a failed batch back at the front of its queue, without gifts that have timed out, and retries
-    /// it later.
-    fn retry(&mut self, lane: WriteLane, batch: Vec<Submit>, fault: &StoreError, ctx: &mut Context<Self>) {
+    /// Puts a failed batch back at the front of its queue, without gifts that have timed out, and
+    /// retries it later.
+    fn retry(
+        &mut self,
+        lane: WriteLane,
+        batch: Vec<Submit>,
+        fault: &StoreError,
+        ctx: &mut Context<Self>,
+    ) {
         let failing_since = self.mark_store_away(lane, fault);
         let progress = self.progress(lane);
         let wait = progress.retry_wait;
         progress.retry_wait = (wait * 2).min(RETRY_MAX);
         progress.spaced_until = Instant::now() + wait;
         let has_timed_out = failing_since.elapsed() >= GIFT_RETRY_TIMEOUT;
-        let (given_up, kept): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submit| has_timed_out && matches!(submit.write, Write::Gift(_)));
+        let (given_up, kept): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|submit| has_timed_out && matches!(submit.write, Write::Gift(_)));
         if let WriteLane::Blocked(row) = lane {
-            given_up.iter().for_each(|submit| self.blocked.finish(&submit.write));
-            self.blocked.requeue(row, kept.into_iter().map(|submit| (row, submit)).collect());
+            given_up
+                .iter()
+                .for_each(|submit| self.blocked.finish(&submit.write));
+            self.blocked
+                .requeue(row, kept.into_iter().map(|submit| (row, submit)).collect());
         } else {
             for submit in kept.into_iter().rev() {
                 self.progress(lane).queue.push_front(submit);
@@ -486,21 +561,28 @@ impl Persister {
         if has_timed_out {
             self.answer_queued_gifts_busy();
         }
-        ctx.run_later(wait, move |persister, ctx| persister.continue_lane(lane, ctx));
+        ctx.run_later(wait, move |persister, ctx| {
+            persister.continue_lane(lane, ctx)
+        });
     }
 
     fn answer_busy(&mut self, gifts: Vec<Submit>) {
         if !gifts.is_empty() {
             warn!("gifts answered busy: gifts={}", gifts.len());
         }
-        self.answer(gifts.into_iter().map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))));
+        self.answer(
+            gifts
+                .into_iter()
+                .map(|submit| (submit, WriteOutcome::Gift(Err(GiftRefusal::Busy)))),
+        );
     }
 
     /// Answers `busy` to all queued gifts, wherever in the queue they are.
     fn answer_queued_gifts_busy(&mut self) {
         let queue = std::mem::take(&mut self.coins.queue);
-        let (given_up, kept): (Vec<_>, Vec<_>) =
-            queue.into_iter().partition(|submit| matches!(submit.write, Write::Gift(_)));
+        let (given_up, kept): (Vec<_>, Vec<_>) = queue
+            .into_iter()
+            .partition(|submit| matches!(submit.write, Write::Gift(_)));
         self.coins.queue = kept.into();
         self.answer_busy(given_up);
     }
@@ -510,10 +592,16 @@ impl Persister {
         let mut by_room: HashMap<Arc<Recipient<WritesDone>>, Answers> = HashMap::new();
         for (submit, outcome) in done {
             self.queue_state.queued.fetch_sub(1, Ordering::Relaxed);
-            by_room.entry(submit.room).or_default().push((submit.ticket, outcome));
+            by_room
+                .entry(submit.room)
+                .or_default()
+                .push((submit.ticket, outcome));
         }
         for (room, answers) in by_room {
-            #[expect(clippy::disallowed_methods, reason = "each answer was counted against the queue's bound")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "each answer was counted against the queue's bound"
+            )]
             room.do_send(WritesDone(answers));
         }
     }
@@ -536,8 +624,13 @@ impl Handler<Submit> for Persister {
     type Result = ();
 
     fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
-        let apart = self.store.supports_concurrent_commits() && matches!(submit.write, Write::Comment(_));
-        let lane = if apart { WriteLane::Comments } else { WriteLane::Coins };
+        let apart =
+            self.store.supports_concurrent_commits() && matches!(submit.write, Write::Comment(_));
+        let lane = if apart {
+            WriteLane::Comments
+        } else {
+            WriteLane::Coins
+        };
         self.progress(lane).queue.push_back(submit);
         self.commit_next(lane, ctx);
     }

@@ -32,8 +32,8 @@ pub struct RoomIdle {
     pub generation: u64,
 }
 
-/// From a room, in answer to `StopRoom`: forget it. Sent with `do_send`, which ignores the mailbox capacity: one
-/// per `StopRoom`.
+/// From a room, in answer to `StopRoom`: forget it. Sent with `do_send`, which ignores the mailbox
+/// capacity: one per `StopRoom`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomRetired {
@@ -41,8 +41,8 @@ pub struct RoomRetired {
     pub generation: u64,
 }
 
-/// From a room, in answer to `StopRoom`: a member came meanwhile. Sent with `do_send`, which ignores the mailbox
-/// capacity: one per `StopRoom`.
+/// From a room, in answer to `StopRoom`: a member came meanwhile. Sent with `do_send`, which
+/// ignores the mailbox capacity: one per `StopRoom`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomResumed {
@@ -50,8 +50,8 @@ pub struct RoomResumed {
     pub generation: u64,
 }
 
-/// From a room that has ended, dead or retired. Sent with `do_send`, which ignores the mailbox capacity: once per
-/// room.
+/// From a room that has ended, dead or retired. Sent with `do_send`, which ignores the mailbox
+/// capacity: once per room.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RoomStopped {
@@ -59,8 +59,9 @@ pub struct RoomStopped {
     pub generation: u64,
 }
 
-/// From operations, here or on another node: apply an action in the room of a live if it is open here, or about to
-/// be. Sent with `do_send`, which ignores the mailbox capacity: streamers and operators are few.
+/// From operations, here or on another node: apply an action in the room of a live if it is open
+/// here, or about to be. Sent with `do_send`, which ignores the mailbox capacity: streamers and
+/// operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyInRoom {
@@ -74,15 +75,15 @@ pub struct ApplyInRoom {
 pub enum Applied {
     /// Here: the room has it.
     InRoom,
-    /// Loading here: the room applies it first of all. Should its row have the change already, it has nothing to
-    /// publish.
+    /// Loading here: the room applies it first of all. Should its row have the change already, it
+    /// has nothing to publish.
     Deferred,
     /// Not here.
     Nowhere,
 }
 
-/// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is open here. Sent
-/// with `do_send`, which ignores the mailbox capacity: operators are few.
+/// From an operator, by way of a signal to all nodes: a control for the room of a live, if it is
+/// open here. Sent with `do_send`, which ignores the mailbox capacity: operators are few.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ControlRoom {
@@ -90,13 +91,14 @@ pub struct ControlRoom {
     pub control: Control,
 }
 
-/// From the change feed: compare these rooms with their rows, those that are open here. Full mailbox: they are compared
-/// with all others, within `rooms.reconcile_ms`.
+/// From the change feed: compare these rooms with their rows, those that are open here. Full
+/// mailbox: they are compared with all others, within `rooms.reconcile_ms`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CompareRooms(pub Vec<LiveId>);
 
-/// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller gets an error.
+/// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller
+/// gets an error.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct FindRoom {

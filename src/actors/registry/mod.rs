@@ -1,9 +1,9 @@
 //! The registry: one room per live, opened at the first join, stopped when idle, replaced when it
 //! died. It is asked once per join and is never on the path of a comment.
 //!
-//! An entry goes `Loading → Open → Stopping → (forgotten)`. Only the registry stops a room, and only
-//! after the room agreed that it is idle, so a join cannot meet a dying room; and a room that died
-//! is known by its generation, so late messages of it cannot affect its successor.
+//! An entry goes `Loading → Open → Stopping → (forgotten)`. Only the registry stops a room, and
+//! only after the room agreed that it is idle, so a join cannot meet a dying room; and a room that
+//! died is known by its generation, so late messages of it cannot affect its successor.
 
 mod full;
 mod messages;
@@ -26,8 +26,8 @@ use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms, RoomAddr, RoomIdle,
-    RoomResumed, RoomRetired, RoomStopped,
+    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms,
+    RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 
@@ -37,7 +37,8 @@ pub const REGISTRY_MAILBOX: usize = 8_192;
 const LOADING_MAX: usize = 256;
 /// Sessions that may wait for one room to open; beyond, `busy`.
 const WAITING_MAX: usize = 4_096;
-/// Changes of the status that may wait for one room to open; beyond, the room finds them in its log or its row.
+/// Changes of the status that may wait for one room to open; beyond, the room finds them in its log
+/// or its row.
 const ACTIONS_DEFERRED_MAX: usize = 64;
 
 type Waiters = Vec<oneshot::Sender<Located>>;
@@ -46,7 +47,8 @@ enum RoomEntry {
     /// The store is being asked.
     Loading {
         waiters: Waiters,
-        /// Changes of the status meanwhile, which the load may have missed: the room applies them first.
+        /// Changes of the status meanwhile, which the load may have missed: the room applies them
+        /// first.
         actions: Vec<ActionEntry>,
     },
     Open {
@@ -95,7 +97,11 @@ pub struct Registry {
 
 impl Registry {
     /// Starts the registry on the calling thread; rooms go to `arbiters`, at least one.
-    pub fn start_here(arbiters: Vec<ArbiterHandle>, store: Arc<dyn Store>, services: RoomServices) -> Addr<Self> {
+    pub fn start_here(
+        arbiters: Vec<ArbiterHandle>,
+        store: Arc<dyn Store>,
+        services: RoomServices,
+    ) -> Addr<Self> {
         assert!(!arbiters.is_empty(), "rooms need a thread to run on");
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(REGISTRY_MAILBOX);
@@ -119,13 +125,21 @@ impl Registry {
             return;
         }
         self.loading_count += 1;
-        self.rooms.insert(live_id, RoomEntry::Loading { waiters, actions: Vec::new() });
+        self.rooms.insert(
+            live_id,
+            RoomEntry::Loading {
+                waiters,
+                actions: Vec::new(),
+            },
+        );
         let (store, broker) = (self.store.clone(), self.services.broker.clone());
         let settings = self.services.settings;
         let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
         let recent_max = u32::try_from(settings.dedupe_max).unwrap_or(u32::MAX);
         let load = async move {
-            let Some(row) = store.live(live_id).await? else { return Ok(None) };
+            let Some(row) = store.live(live_id).await? else {
+                return Ok(None);
+            };
             // A room that is not open takes no comments, so no repeated one has to be recognised.
             let recent = match row.live.status.require_open() {
                 Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
@@ -140,9 +154,16 @@ impl Registry {
         ctx.spawn(loaded);
     }
 
-    fn loaded(&mut self, live_id: LiveId, result: Result<Option<LoadedLive>, StoreError>, ctx: &mut Context<Self>) {
+    fn loaded(
+        &mut self,
+        live_id: LiveId,
+        result: Result<Option<LoadedLive>, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
         self.loading_count -= 1;
-        let Some(RoomEntry::Loading { waiters, actions }) = self.rooms.remove(&live_id) else { return };
+        let Some(RoomEntry::Loading { waiters, actions }) = self.rooms.remove(&live_id) else {
+            return;
+        };
         let located = match result {
             Ok(Some(LoadedLive { row, recent, log })) => {
                 let room = self.open(row.live, recent, log, ctx);
@@ -158,23 +179,45 @@ impl Registry {
         answer_all(waiters, &located);
     }
 
-    fn open(&mut self, live: Live, recent: Vec<Comment>, log: OpenedLog, ctx: &mut Context<Self>) -> RoomAddr {
+    fn open(
+        &mut self,
+        live: Live,
+        recent: Vec<Comment>,
+        log: OpenedLog,
+        ctx: &mut Context<Self>,
+    ) -> RoomAddr {
         let live_id = live.id;
         let generation = self.next_generation;
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
-        let (room, live) =
-            LiveRoom::start_in(arbiter, live, recent, log, generation, self.services.clone(), ctx.address());
+        let (room, live) = LiveRoom::start_in(
+            arbiter,
+            live,
+            recent,
+            log,
+            generation,
+            self.services.clone(),
+            ctx.address(),
+        );
         let room = Arc::new(room);
-        self.rooms.insert(live_id, RoomEntry::Open { room: room.clone(), generation, live });
+        self.rooms.insert(
+            live_id,
+            RoomEntry::Open {
+                room: room.clone(),
+                generation,
+                live,
+            },
+        );
         room
     }
 
     /// Ends the entry of one generation of a room; sessions that wait get the next one.
     fn forget(&mut self, live_id: LiveId, generation: u64, ctx: &mut Context<Self>) -> bool {
         let known = match self.rooms.get(&live_id) {
-            Some(RoomEntry::Open { generation, .. } | RoomEntry::Stopping { generation, .. }) => *generation,
+            Some(RoomEntry::Open { generation, .. } | RoomEntry::Stopping { generation, .. }) => {
+                *generation
+            }
             Some(RoomEntry::Loading { .. }) | None => return false,
         };
         if known != generation {
@@ -190,7 +233,10 @@ impl Registry {
 }
 
 fn apply_in(room: &RoomAddr, entry: ActionEntry) {
-    #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "streamers and operators are few, and it must arrive"
+    )]
     room.do_send(Apply(entry));
 }
 
@@ -240,8 +286,7 @@ impl Handler<RoomIdle> for Registry {
     type Result = ();
 
     fn handle(&mut self, idle: RoomIdle, _: &mut Context<Self>) {
-        let is_current =
-            |entry: &RoomEntry| matches!(entry, RoomEntry::Open { generation, .. } if *generation == idle.generation);
+        let is_current = |entry: &RoomEntry| matches!(entry, RoomEntry::Open { generation, .. } if *generation == idle.generation);
         if self.rooms.get(&idle.live_id).is_some_and(is_current) {
             self.ask_to_stop(idle.live_id);
         }
@@ -260,13 +305,28 @@ impl Handler<RoomResumed> for Registry {
     type Result = ();
 
     fn handle(&mut self, resumed: RoomResumed, _: &mut Context<Self>) {
-        let Some(RoomEntry::Stopping { generation, .. }) = self.rooms.get(&resumed.live_id) else { return };
+        let Some(RoomEntry::Stopping { generation, .. }) = self.rooms.get(&resumed.live_id) else {
+            return;
+        };
         if *generation != resumed.generation {
             return;
         }
-        if let Some(RoomEntry::Stopping { room, generation, live, waiters }) = self.rooms.remove(&resumed.live_id) {
+        if let Some(RoomEntry::Stopping {
+            room,
+            generation,
+            live,
+            waiters,
+        }) = self.rooms.remove(&resumed.live_id)
+        {
             answer_all(waiters, &Ok(room.clone()));
-            self.rooms.insert(resumed.live_id, RoomEntry::Open { room, generation, live });
+            self.rooms.insert(
+                resumed.live_id,
+                RoomEntry::Open {
+                    room,
+                    generation,
+                    live,
+                },
+            );
         }
     }
 }
@@ -278,7 +338,10 @@ impl Handler<RoomStopped> for Registry {
         // A retired room was forgotten when it agreed to stop; what is still known here died.
         if self.forget(stopped.live_id, stopped.generation, ctx) {
             self.deaths_count += 1;
-            warn!("room lost: live_id={} deaths={}", stopped.live_id, self.deaths_count);
+            warn!(
+                "room lost: live_id={} deaths={}",
+                stopped.live_id, self.deaths_count
+            );
         }
     }
 }
@@ -288,7 +351,10 @@ impl Handler<ControlRoom> for Registry {
 
     fn handle(&mut self, ControlRoom { live_id, control }: ControlRoom, _: &mut Context<Self>) {
         if let Some(room) = self.rooms.get(&live_id).and_then(RoomEntry::room) {
-            #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "operators are few, and it must arrive"
+            )]
             room.do_send(ApplyControl(control));
         }
     }
@@ -298,14 +364,21 @@ impl Handler<ApplyInRoom> for Registry {
     type Result = ();
 
     fn handle(&mut self, apply: ApplyInRoom, _: &mut Context<Self>) {
-        let ApplyInRoom { live_id, entry, reply } = apply;
+        let ApplyInRoom {
+            live_id,
+            entry,
+            reply,
+        } = apply;
         let applied = match self.rooms.get_mut(&live_id) {
             Some(RoomEntry::Open { room, .. } | RoomEntry::Stopping { room, .. }) => {
                 apply_in(room, entry);
                 Applied::InRoom
             }
-            // The load may have missed a status. All else it finds in the store and in the room's log.
-            Some(RoomEntry::Loading { actions, .. }) if entry.is_status() && actions.len() < ACTIONS_DEFERRED_MAX => {
+            // The load may have missed a status. All else it finds in the store and in the room's
+            // log.
+            Some(RoomEntry::Loading { actions, .. })
+                if entry.is_status() && actions.len() < ACTIONS_DEFERRED_MAX =>
+            {
                 actions.push(entry);
                 Applied::Deferred
             }
@@ -320,7 +393,11 @@ impl Handler<FindRoom> for Registry {
     type Result = ();
 
     fn handle(&mut self, find: FindRoom, _: &mut Context<Self>) {
-        let room = self.rooms.get(&find.live_id).and_then(RoomEntry::room).cloned();
+        let room = self
+            .rooms
+            .get(&find.live_id)
+            .and_then(RoomEntry::room)
+            .cloned();
         // The caller may have stopped waiting.
         let _ = find.reply.send(room);
     }
@@ -330,7 +407,10 @@ impl Handler<OpenRooms> for Registry {
     type Result = ();
 
     fn handle(&mut self, ask: OpenRooms, _: &mut Context<Self>) {
-        let open = self.rooms.iter().filter_map(|(live_id, entry)| Some((*live_id, entry.room()?.clone())));
+        let open = self
+            .rooms
+            .iter()
+            .filter_map(|(live_id, entry)| Some((*live_id, entry.room()?.clone())));
         // The receiver may have stopped waiting.
         let _ = ask.0.send(open.collect());
     }

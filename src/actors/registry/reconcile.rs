@@ -1,10 +1,10 @@
-//! Open rooms are compared with the rows of their lives every few seconds: a room learns of a change
-//! even if the node that made it died before it published it, if the message got lost, or if an operator
-//! changed the row by hand.
+//! Open rooms are compared with the rows of their lives every few seconds: a room learns of a
+//! change even if the node that made it died before it published it, if the message got lost, or if
+//! an operator changed the row by hand.
 //!
 //! Never on the path of a command: the registry's part is to list its rooms, which it does without
-//! waiting, and notifies rooms of differences alone. 10,000 rooms are 20 queries by primary key, one after
-//! the other.
+//! waiting, and notifies rooms of differences alone. 10,000 rooms are 20 queries by primary key,
+//! one after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use super::{CompareRooms, Registry, RoomAddr, RoomEntry};
 /// Lives of one query.
 const CHUNK: usize = 500;
 
-/// A difference counts when it is still there after this. A change on its way to the room arrives within
-/// it as a rule, and is not applied twice.
+/// A difference counts when it is still there after this. A change on its way to the room arrives
+/// within it as a rule, and is not applied twice.
 const CONFIRM_AFTER: Duration = Duration::from_millis(500);
 
 /// An open room, and the version of its live before the store was asked.
@@ -37,17 +37,27 @@ struct OpenRoom {
 impl Registry {
     /// Compares again when it is time; one comparison follows the other.
     pub(super) fn arm_reconcile(&self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.services.config.rooms.reconcile_ms.duration(), |registry, ctx| {
-            let compared = reconcile(registry.store.clone(), registry.comparable());
-            ctx.spawn(compared.into_actor(registry).map(|compared, registry, ctx| {
-                registry.reconcile_log.note(compared);
-                registry.arm_reconcile(ctx);
-            }));
-        });
+        ctx.run_later(
+            self.services.config.rooms.reconcile_ms.duration(),
+            |registry, ctx| {
+                let compared = reconcile(registry.store.clone(), registry.comparable());
+                ctx.spawn(
+                    compared
+                        .into_actor(registry)
+                        .map(|compared, registry, ctx| {
+                            registry.reconcile_log.note(compared);
+                            registry.arm_reconcile(ctx);
+                        }),
+                );
+            },
+        );
     }
 
     fn comparable(&self) -> Vec<OpenRoom> {
-        self.rooms.iter().filter_map(|(live_id, entry)| OpenRoom::of(*live_id, entry)).collect()
+        self.rooms
+            .iter()
+            .filter_map(|(live_id, entry)| OpenRoom::of(*live_id, entry))
+            .collect()
     }
 }
 
@@ -61,16 +71,23 @@ impl Handler<CompareRooms> for Registry {
             return;
         }
         let compared = reconcile(self.store.clone(), rooms);
-        ctx.spawn(compared.into_actor(self).map(|compared, registry, _| registry.reconcile_log.note(compared)));
+        ctx.spawn(
+            compared
+                .into_actor(self)
+                .map(|compared, registry, _| registry.reconcile_log.note(compared)),
+        );
     }
 }
 
 impl OpenRoom {
     fn of(live_id: LiveId, entry: &RoomEntry) -> Option<Self> {
         match entry {
-            RoomEntry::Open { room, live, .. } => {
-                Some(Self { live_id, room: room.clone(), live: live.clone(), version: live.version()? })
-            }
+            RoomEntry::Open { room, live, .. } => Some(Self {
+                live_id,
+                room: room.clone(),
+                live: live.clone(),
+                version: live.version()?,
+            }),
             // These read the row again, or have no members.
             RoomEntry::Loading { .. } | RoomEntry::Stopping { .. } => None,
         }
@@ -78,14 +95,34 @@ impl OpenRoom {
 }
 
 async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), StoreError> {
-    let differing: Vec<OpenRoom> = differing(&*store, rooms).await?.into_iter().map(|(room, _)| room).collect();
+    let differing: Vec<OpenRoom> = differing(&*store, rooms)
+        .await?
+        .into_iter()
+        .map(|(room, _)| room)
+        .collect();
     if differing.is_empty() {
         return Ok(());
     }
     tokio::time::sleep(CONFIRM_AFTER).await;
-    for (OpenRoom { live_id, room, version, .. }, row) in self::differing(&*store, differing).await? {
-        info!("room differs from its row: live_id={live_id} status={}", row.status.code());
-        let changed = LiveChanged { status: row.status, title: row.title, live_version: version };
+    for (
+        OpenRoom {
+            live_id,
+            room,
+            version,
+            ..
+        },
+        row,
+    ) in self::differing(&*store, differing).await?
+    {
+        info!(
+            "room differs from its row: live_id={live_id} status={}",
+            row.status.code()
+        );
+        let changed = LiveChanged {
+            status: row.status,
+            title: row.title,
+            live_version: version,
+        };
         // A room whose mailbox is full is notified next time.
         let _ = room.try_send(changed);
     }
@@ -93,13 +130,21 @@ async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), St
 }
 
 /// The rooms whose lives are unchanged since then, and whose rows differ from them.
-async fn differing(store: &dyn Store, mut rooms: Vec<OpenRoom>) -> Result<Vec<(OpenRoom, LiveState)>, StoreError> {
+async fn differing(
+    store: &dyn Store,
+    mut rooms: Vec<OpenRoom>,
+) -> Result<Vec<(OpenRoom, LiveState)>, StoreError> {
     let mut differing = Vec::new();
     while !rooms.is_empty() {
         let chunk = rooms.split_off(rooms.len().saturating_sub(CHUNK));
-        let rows = store.live_states(chunk.iter().map(|room| room.live_id).collect()).await?;
-        let mut rows: HashMap<LiveId, LiveState> = rows.into_iter().map(|row| (row.id, row)).collect();
-        let with_row = chunk.into_iter().filter_map(|room| rows.remove(&room.live_id).map(|row| (room, row)));
+        let rows = store
+            .live_states(chunk.iter().map(|room| room.live_id).collect())
+            .await?;
+        let mut rows: HashMap<LiveId, LiveState> =
+            rows.into_iter().map(|row| (row.id, row)).collect();
+        let with_row = chunk
+            .into_iter()
+            .filter_map(|room| rows.remove(&room.live_id).map(|row| (room, row)));
         differing.extend(with_row.filter(|(room, row)| room.live.differs(room.version, row)));
     }
     Ok(differing)

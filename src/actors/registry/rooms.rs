@@ -12,7 +12,8 @@ use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
 
 use super::{
-    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms, Registry, RoomAddr,
+    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms,
+    Registry, RoomAddr,
 };
 
 /// The statistics of open rooms, by live id.
@@ -45,18 +46,25 @@ impl Rooms {
         answer(located).await.unwrap_or(Err(Reject::BUSY))
     }
 
-    /// Applies an action in the room of a live, on this node and wherever else it is open. Returns whether that is
-    /// settled; otherwise the log of the room may not have the entry yet, and [`Rooms::deliver`] has to be called later.
+    /// Applies an action in the room of a live, on this node and wherever else it is open. Returns
+    /// whether that is settled; otherwise the log of the room may not have the entry yet, and
+    /// [`Rooms::deliver`] has to be called later.
     pub async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
-        // An event of a room that is open here is appended by that room, after what the room decided before it. One
-        // that is loading may have nothing to append.
+        // An event of a room that is open here is appended by that room, after what the room
+        // decided before it. One that is loading may have nothing to append.
         let is_event = matches!(entry.content, EntryContent::Event(_));
-        let is_here = is_event && self.ask_to_apply(live_id, entry.clone()).await? == Applied::InRoom;
-        if is_here { Ok(!self.broker.is_shared()) } else { self.deliver(live_id, entry).await }
+        let is_here =
+            is_event && self.ask_to_apply(live_id, entry.clone()).await? == Applied::InRoom;
+        if is_here {
+            Ok(!self.broker.is_shared())
+        } else {
+            self.deliver(live_id, entry).await
+        }
     }
 
-    /// Appends what an action adds to the log of a room, and so has it applied by every node that has the room. Where
-    /// that cannot be done the room of this node applies it. Returns whether it is settled; repeating it is safe.
+    /// Appends what an action adds to the log of a room, and so has it applied by every node that
+    /// has the room. Where that cannot be done the room of this node applies it. Returns whether it
+    /// is settled; repeating it is safe.
     pub async fn deliver(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
         let appended = self.broker.append(live_id, entry.clone()).await;
         if appended != Appended::InLog {
@@ -65,21 +73,32 @@ impl Rooms {
         Ok(appended != Appended::Unreachable)
     }
 
-    /// Applies an action in the room of a live if it is open on this node, or about to be; returns whether it is.
+    /// Applies an action in the room of a live if it is open on this node, or about to be; returns
+    /// whether it is.
     pub async fn apply_here(&self, live_id: LiveId, entry: ActionEntry) -> Result<bool, AskError> {
         Ok(self.ask_to_apply(live_id, entry).await? != Applied::Nowhere)
     }
 
     async fn ask_to_apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<Applied, AskError> {
         let (reply, applied) = oneshot::channel();
-        #[expect(clippy::disallowed_methods, reason = "streamers and operators are few, and it must arrive")]
-        self.registry.do_send(ApplyInRoom { live_id, entry, reply });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "streamers and operators are few, and it must arrive"
+        )]
+        self.registry.do_send(ApplyInRoom {
+            live_id,
+            entry,
+            reply,
+        });
         answer(applied).await
     }
 
     /// Has the room of a live do what a control says, if it is open on this node.
     pub fn control_here(&self, live_id: LiveId, control: Control) {
-        #[expect(clippy::disallowed_methods, reason = "operators are few, and it must arrive")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "operators are few, and it must arrive"
+        )]
         self.registry.do_send(ControlRoom { live_id, control });
     }
 
@@ -91,11 +110,12 @@ impl Rooms {
 
     /// Whether the room of a live is open on any node, or may be: other nodes may be out of reach.
     pub async fn may_be_open(&self, live_id: LiveId) -> Result<bool, AskError> {
-        Ok(self.find(live_id).await?.is_some() || self.broker.is_open_elsewhere(live_id).await.unwrap_or(true))
+        Ok(self.find(live_id).await?.is_some()
+            || self.broker.is_open_elsewhere(live_id).await.unwrap_or(true))
     }
 
-    /// One page of the open rooms, or all of them without a page. Only rooms of the page are asked; one that does
-    /// not answer in time is left out.
+    /// One page of the open rooms, or all of them without a page. Only rooms of the page are asked;
+    /// one that does not answer in time is left out.
     pub async fn overview(&self, page: Option<RoomsPage>) -> Result<Overview, AskError> {
         let mut open = self.open_rooms().await?;
         let mut next_after = None;
@@ -109,14 +129,20 @@ impl Rooms {
             let (reply, stats) = oneshot::channel();
             room.try_send(Observe(reply)).ok().map(|()| answer(stats))
         });
-        Ok(Overview { rooms: join_all(asked).await.into_iter().flatten().collect(), next_after })
+        Ok(Overview {
+            rooms: join_all(asked).await.into_iter().flatten().collect(),
+            next_after,
+        })
     }
 
     /// One room in full; `None` if it is not open.
     pub async fn detail(&self, live_id: LiveId) -> Result<Option<RoomDetail>, AskError> {
-        let Some(room) = self.find(live_id).await? else { return Ok(None) };
+        let Some(room) = self.find(live_id).await? else {
+            return Ok(None);
+        };
         let (reply, detail) = oneshot::channel();
-        room.try_send(ObserveDetail(reply)).map_err(|_| AskError::Closed)?;
+        room.try_send(ObserveDetail(reply))
+            .map_err(|_| AskError::Closed)?;
         answer(detail).await.map(Some)
     }
 
@@ -129,13 +155,17 @@ impl Rooms {
     /// The room of a live if it is open on this node; it is not opened.
     async fn find(&self, live_id: LiveId) -> Result<Option<RoomAddr>, AskError> {
         let (reply, room) = oneshot::channel();
-        self.registry.try_send(FindRoom { live_id, reply }).map_err(|_| AskError::Closed)?;
+        self.registry
+            .try_send(FindRoom { live_id, reply })
+            .map_err(|_| AskError::Closed)?;
         answer(room).await
     }
 
     async fn open_rooms(&self) -> Result<Vec<(LiveId, RoomAddr)>, AskError> {
         let (reply, rooms) = oneshot::channel();
-        self.registry.try_send(OpenRooms(reply)).map_err(|_| AskError::Closed)?;
+        self.registry
+            .try_send(OpenRooms(reply))
+            .map_err(|_| AskError::Closed)?;
         answer(rooms).await
     }
 }

@@ -9,7 +9,9 @@ use serde_json::json;
 use crate::actors::live_room::{LiveChanged, LiveRoom, ROOM_MAILBOX};
 use crate::actors::testing::{Node, set_status};
 use crate::config::Millis;
-use crate::domain::{ActionEntry, ActionId, EntryContent, Live, LiveId, LiveStatus, Reject, RoomEvent};
+use crate::domain::{
+    ActionEntry, ActionId, EntryContent, Live, LiveId, LiveStatus, Reject, RoomEvent,
+};
 
 /// A fault in a room, on purpose.
 #[derive(Message)]
@@ -44,7 +46,11 @@ async fn a_room_that_panics_is_replaced_at_the_next_join_and_its_members_are_not
     assert_ne!(second["epoch"], first["epoch"]);
     assert_eq!(second["count"], json!(1));
     let answer = alice.ask(3, "comment", json!({"data": "still here"})).await;
-    assert_eq!((&answer["ok"], &answer["offset"]), (&json!(true), &json!(1)), "{answer}");
+    assert_eq!(
+        (&answer["ok"], &answer["offset"]),
+        (&json!(true), &json!(1)),
+        "{answer}"
+    );
 }
 
 /// Holds a room until the sender is dropped.
@@ -66,7 +72,12 @@ async fn a_room_that_is_behind_takes_no_more_than_its_mailbox_holds() {
     let mut alice = node.guest("alice").await;
     alice.join().await;
     let (release, hold) = std::sync::mpsc::channel();
-    node.rooms.locate(node.live).await.unwrap().try_send(Hold(hold)).unwrap();
+    node.rooms
+        .locate(node.live)
+        .await
+        .unwrap()
+        .try_send(Hold(hold))
+        .unwrap();
 
     for id in 0..ROOM_MAILBOX as i64 + 10 {
         alice.say(100 + id, "leaveLive", json!({})).await;
@@ -128,17 +139,43 @@ async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_w
     let node = Node::start_with(|config| config.limits.rooms = 1).await;
     let (mut alice, mut bob) = (node.guest("alice").await, node.guest("bobby").await);
     alice.join().await;
-    let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
-    let other = node.store.create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now).await.unwrap();
+    let (owner, now) = (
+        node.store
+            .live(node.live)
+            .await
+            .unwrap()
+            .unwrap()
+            .live
+            .owner,
+        node.services.clock.now(),
+    );
+    let other = node
+        .store
+        .create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now)
+        .await
+        .unwrap();
 
     let refused = node.rooms.locate(other.live.id).await.map(|_| ());
     assert_eq!(refused, Err(Reject::BUSY));
-    let answer = alice.ask(2, "comment", json!({"data": "nobody moved me"})).await;
-    assert_eq!((&answer["ok"], &answer["offset"]), (&json!(true), &json!(1)), "a room with members stays: {answer}");
-    assert_eq!(bob.join().await["count"], json!(2), "an open room is joined as ever");
+    let answer = alice
+        .ask(2, "comment", json!({"data": "nobody moved me"}))
+        .await;
+    assert_eq!(
+        (&answer["ok"], &answer["offset"]),
+        (&json!(true), &json!(1)),
+        "a room with members stays: {answer}"
+    );
+    assert_eq!(
+        bob.join().await["count"],
+        json!(2),
+        "an open room is joined as ever"
+    );
 
     for guest in [&mut alice, &mut bob] {
-        assert_eq!(guest.ask(3, "leaveLive", json!({})).await["ok"], json!(true));
+        assert_eq!(
+            guest.ask(3, "leaveLive", json!({})).await["ok"],
+            json!(true)
+        );
     }
     let mut tries_left = 1_000;
     while node.rooms.locate(other.live.id).await.is_err() {
@@ -146,7 +183,15 @@ async fn a_join_that_needs_one_room_too_many_is_busy_until_an_empty_room_makes_w
         assert!(tries_left > 0, "the empty room never makes way");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let open: Vec<LiveId> = node.rooms.overview(None).await.unwrap().rooms.iter().map(|room| room.live.id).collect();
+    let open: Vec<LiveId> = node
+        .rooms
+        .overview(None)
+        .await
+        .unwrap()
+        .rooms
+        .iter()
+        .map(|room| room.live.id)
+        .collect();
     assert_eq!(open, [other.live.id]);
 }
 
@@ -161,10 +206,29 @@ async fn an_unknown_live_has_no_room() {
 #[actix::test]
 async fn an_observed_room_is_the_one_of_its_live_and_observing_opens_none() {
     let node = Node::start().await;
-    let (owner, now) = (node.store.live(node.live).await.unwrap().unwrap().live.owner, node.services.clock.now());
-    let other = node.store.create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now).await.unwrap();
+    let (owner, now) = (
+        node.store
+            .live(node.live)
+            .await
+            .unwrap()
+            .unwrap()
+            .live
+            .owner,
+        node.services.clock.now(),
+    );
+    let other = node
+        .store
+        .create_live(owner, "other".into(), "/c.png".into(), "o".repeat(20), now)
+        .await
+        .unwrap();
     node.rooms.locate(node.live).await.unwrap();
-    let observed = async |live_id| node.rooms.detail(live_id).await.unwrap().map(|detail| detail.stats.live.id);
+    let observed = async |live_id| {
+        node.rooms
+            .detail(live_id)
+            .await
+            .unwrap()
+            .map(|detail| detail.stats.live.id)
+    };
 
     assert_eq!(observed(node.live).await, Some(node.live));
     assert_eq!(observed(other.live.id).await, None);
@@ -180,7 +244,11 @@ async fn a_room_follows_a_row_that_changed_without_a_word() {
     for status in [LiveStatus::Paused, LiveStatus::OnAir, LiveStatus::Ended] {
         set_status(&*node.store, node.live, status, node.services.clock.now()).await;
         let live = alice.event("live").await;
-        assert_eq!((&live["status"], &live["title"]), (&json!(status.code()), &json!("a live")), "{live}");
+        assert_eq!(
+            (&live["status"], &live["title"]),
+            (&json!(status.code()), &json!("a live")),
+            "{live}"
+        );
     }
     let refused = alice.ask(7, "comment", json!({"data": "anybody?"})).await;
     assert_eq!(refused["code"], json!("live_ended"), "{refused}");
@@ -193,23 +261,41 @@ async fn a_row_that_was_read_before_a_change_does_not_undo_it() {
     alice.join().await;
     let room = node.rooms.locate(node.live).await.unwrap();
     let change = |status, title: &str, live_version| {
-        room.try_send(LiveChanged { status, title: title.to_owned(), live_version }).unwrap();
+        room.try_send(LiveChanged {
+            status,
+            title: title.to_owned(),
+            live_version,
+        })
+        .unwrap();
     };
     change(LiveStatus::Paused, "paused", 0);
     change(LiveStatus::OnAir, "read before the pause", 0);
     change(LiveStatus::OnAir, "read after the pause", 1);
     assert_eq!(alice.event("live").await["title"], json!("paused"));
-    assert_eq!(alice.event("live").await["title"], json!("read after the pause"));
+    assert_eq!(
+        alice.event("live").await["title"],
+        json!("read after the pause")
+    );
 }
 
 #[actix::test]
 async fn an_action_that_comes_while_its_room_is_loading_is_the_first_that_the_room_applies() {
     let node = Node::start().await;
     let row = node.store.live(node.live).await.unwrap().unwrap();
-    let ended = Live { status: LiveStatus::Ended, ..row.live };
+    let ended = Live {
+        status: LiveStatus::Ended,
+        ..row.live
+    };
     // The row still says that it is on air: the load cannot have seen the end.
-    let entry = ActionEntry { id: ActionId::FIRST, content: ended.status_entry() };
-    let (located, is_here) = join(node.rooms.locate(node.live), node.rooms.apply_here(node.live, entry)).await;
+    let entry = ActionEntry {
+        id: ActionId::FIRST,
+        content: ended.status_entry(),
+    };
+    let (located, is_here) = join(
+        node.rooms.locate(node.live),
+        node.rooms.apply_here(node.live, entry),
+    )
+    .await;
     assert!(located.is_ok());
     assert!(is_here.unwrap(), "deferred for the room");
     let mut alice = node.guest("alice").await;
@@ -221,19 +307,41 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_that_the_ro
 async fn an_entry_that_a_loading_room_finds_by_itself_is_not_deferred_for_it() {
     let node = Node::start().await;
     let live_id = node.live;
-    let notice = RoomEvent::Notice { live_id, text: "hello".into() };
-    let entry = ActionEntry { id: ActionId::FIRST, content: EntryContent::Event(notice) };
-    let (located, is_here) = join(node.rooms.locate(live_id), node.rooms.apply_here(live_id, entry)).await;
+    let notice = RoomEvent::Notice {
+        live_id,
+        text: "hello".into(),
+    };
+    let entry = ActionEntry {
+        id: ActionId::FIRST,
+        content: EntryContent::Event(notice),
+    };
+    let (located, is_here) = join(
+        node.rooms.locate(live_id),
+        node.rooms.apply_here(live_id, entry),
+    )
+    .await;
     assert!(located.is_ok());
-    assert!(!is_here.unwrap(), "it takes the way to rooms on other nodes, and comes back by the log");
+    assert!(
+        !is_here.unwrap(),
+        "it takes the way to rooms on other nodes, and comes back by the log"
+    );
 }
 
 #[actix::test]
 async fn an_action_opens_no_room() {
     let node = Node::start().await;
     let live = node.store.live(node.live).await.unwrap().unwrap().live;
-    let entry = ActionEntry { id: ActionId::FIRST, content: live.status_entry() };
-    assert!(!node.rooms.apply_here(node.live, entry.clone()).await.unwrap());
+    let entry = ActionEntry {
+        id: ActionId::FIRST,
+        content: live.status_entry(),
+    };
+    assert!(
+        !node
+            .rooms
+            .apply_here(node.live, entry.clone())
+            .await
+            .unwrap()
+    );
     node.rooms.apply(node.live, entry).await.unwrap();
     assert!(node.rooms.overview(None).await.unwrap().rooms.is_empty());
 }

@@ -20,24 +20,33 @@ use crate::actors::registry::{Located, RoomAddr};
 use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
 use crate::config::LimitsConfig;
-use crate::domain::{AckId, BucketRate, Disconnect, LiveId, Principal, Reject, RoomCommand, Scope, UserId};
-use crate::protocol::refusal::{OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN};
+use crate::domain::{
+    AckId, BucketRate, Disconnect, LiveId, Principal, Reject, RoomCommand, Scope, UserId,
+};
+use crate::protocol::refusal::{
+    OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN,
+};
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{
-    ActionRequest, ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField, done_text,
+    ActionRequest, ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField,
+    done_text,
 };
 
 use super::{RoomLink, Session, Step, Verified};
 
-/// How long commands wait for a new verdict on a token whose last one was good. Then the last one stands: the
-/// store is away, and the node reports that it is not ready.
+/// How long commands wait for a new verdict on a token whose last one was good. Then the last one
+/// stands: the store is away, and the node reports that it is not ready.
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Begins the session: Engine.IO 3 is greeted without asking, `/ws` is authenticated by its token.
+    /// Begins the session: Engine.IO 3 is greeted without asking, `/ws` is authenticated by its
+    /// token.
     pub(super) fn open(&mut self, ctx: &mut Context<Self>) {
         match self.codec() {
-            Codec::Eio3 => self.send_text(&connect_packet(EngineVersion::V3, &self.port.outlet.socket_id)),
+            Codec::Eio3 => self.send_text(&connect_packet(
+                EngineVersion::V3,
+                &self.port.outlet.socket_id,
+            )),
             Codec::Eio4 => {}
             Codec::PlainJson => {
                 let token = self.token.clone().unwrap_or_else(|| Arc::from(""));
@@ -49,26 +58,37 @@ impl Session {
     fn connected(&mut self, verdict: Result<(), AuthError>, ctx: &mut Context<Self>) {
         match verdict {
             Ok(()) => {
-                let Some(user) = self.verified.as_ref().map(|verified| verified.identity.profile.id) else { return };
+                let Some(user) = self
+                    .verified
+                    .as_ref()
+                    .map(|verified| verified.identity.profile.id)
+                else {
+                    return;
+                };
                 self.announce_device(Some(user));
                 if self.services.config.auth.single_device {
                     let (own, now) = (self.port.outlet.session, self.services.clock.now());
                     let ticket = self.services.directory.claim_device(user, own, now);
-                    self.services.nodes.signal(Signal::OtherDevice(user, Some(ticket)));
+                    self.services
+                        .nodes
+                        .signal(Signal::OtherDevice(user, Some(ticket)));
                 }
             }
             Err(error) => self.refuse_identity(error, ctx),
         }
     }
 
-    /// Announces the user of this `/ws` connection to the other nodes, or that it has none any more.
+    /// Announces the user of this `/ws` connection to the other nodes, or that it has none any
+    /// more.
     pub(super) fn announce_device(&mut self, user: Option<UserId>) {
         let before = std::mem::replace(&mut self.device_of, user);
         if before == user {
             return;
         }
         if let Some(before) = before {
-            self.services.directory.release_device(before, self.port.outlet.session);
+            self.services
+                .directory
+                .release_device(before, self.port.outlet.session);
             self.services.nodes.device_closed(before);
         }
         if let Some(user) = user {
@@ -95,7 +115,9 @@ impl Session {
             Disconnect::Disabled => self.refuse_identity(AuthError::Disabled, ctx),
             // One device is about `/ws` connections, as in the replaced system.
             Disconnect::OtherDevice if self.codec() != Codec::PlainJson => {}
-            Disconnect::OtherDevice => self.refuse_user(reason, Reject::Unauthorized, OTHER_DEVICE, ctx),
+            Disconnect::OtherDevice => {
+                self.refuse_user(reason, Reject::Unauthorized, OTHER_DEVICE, ctx)
+            }
             other => self.end(other, ctx),
         }
     }
@@ -110,10 +132,16 @@ impl Session {
                 }
             }
             Decoded::UnknownEvent { ack } => {
-                // Socket.IO ignores events that it does not know, unless the client waits for an answer.
+                // Socket.IO ignores events that it does not know, unless the client waits for an
+                // answer.
                 let silent = self.decoder.is_some() && ack == AckId::None;
                 if self.check_rate_limit(&ack, ctx) && !silent {
-                    self.reject(&ack, Reject::BadRequest { what: "event: not a known one" });
+                    self.reject(
+                        &ack,
+                        Reject::BadRequest {
+                            what: "event: not a known one",
+                        },
+                    );
                 }
             }
             Decoded::Malformed { ack, what } => {
@@ -135,8 +163,8 @@ impl Session {
         taken.is_ok()
     }
 
-    /// The limiter of all messages of a client: heartbeats cost a wake-up and an answer too. A client that goes on
-    /// although it is refused is disconnected.
+    /// The limiter of all messages of a client: heartbeats cost a wake-up and an answer too. A
+    /// client that goes on although it is refused is disconnected.
     pub(super) fn take_from_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
         let rate = command_rate(self.limits());
         let taken = self.limiter.take(rate, self.services.clock.now());
@@ -146,11 +174,15 @@ impl Session {
         taken
     }
 
-    /// The limiter of the commands of all sessions of the user. A session that goes on although refused is
-    /// disconnected, and those that wait are not.
+    /// The limiter of the commands of all sessions of the user. A session that goes on although
+    /// refused is disconnected, and those that wait are not.
     fn take_from_user_limiter(&mut self, ctx: &mut Context<Self>) -> Result<(), u64> {
-        let Some(verified) = &self.verified else { return Ok(()) };
-        let taken = verified.limiter.take(user_command_rate(self.limits()), self.services.clock.now());
+        let Some(verified) = &self.verified else {
+            return Ok(());
+        };
+        let taken = verified
+            .limiter
+            .take(user_command_rate(self.limits()), self.services.clock.now());
         let refusals_max = command_rate(self.limits()).burst;
         if self.user_excess.note(taken.is_ok(), refusals_max) {
             self.end(Disconnect::Policy, ctx);
@@ -177,28 +209,38 @@ impl Session {
         let token = match (&command.token, &self.token, &command.request) {
             (TokenField::Present(token), ..) => token.as_str(),
             (TokenField::Malformed, ..) => return self.reject(&command.ack, Reject::TokenInvalid),
-            (TokenField::Missing, Some(own), ClientRequest::Room(_) | ClientRequest::Act(_)) => own.as_ref(),
+            (TokenField::Missing, Some(own), ClientRequest::Room(_) | ClientRequest::Act(_)) => {
+                own.as_ref()
+            }
             (TokenField::Missing, ..) => return self.reject(&command.ack, Reject::Unauthorized),
         };
         if self.has_fresh_verdict(token) {
             return self.authorized(command, ctx);
         }
-        self.verify(Arc::from(token), ctx, move |session, verdict, ctx| match verdict {
-            Ok(()) => session.authorized(command, ctx),
-            Err(error) => session.reject(&command.ack, error.into()),
-        });
+        self.verify(
+            Arc::from(token),
+            ctx,
+            move |session, verdict, ctx| match verdict {
+                Ok(()) => session.authorized(command, ctx),
+                Err(error) => session.reject(&command.ack, error.into()),
+            },
+        );
     }
 
     /// Whether the last verdict on `token` is good and recent.
     fn has_fresh_verdict(&self, token: &str) -> bool {
         let recheck = self.services.config.auth.recheck_ms.duration();
-        self.last_good_verdict(token).is_some_and(|verified| verified.checked.elapsed() < recheck)
+        self.last_good_verdict(token)
+            .is_some_and(|verified| verified.checked.elapsed() < recheck)
     }
 
     /// The last verdict on `token`, if that was good and the token has not expired since.
     fn last_good_verdict(&self, token: &str) -> Option<&Verified> {
         self.verified.as_ref().filter(|verified| {
-            let expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
+            let expired = verified
+                .identity
+                .expires_at
+                .is_some_and(|at| at <= self.services.clock.now());
             *verified.token == *token && !expired
         })
     }
@@ -213,29 +255,41 @@ impl Session {
         self.pending_answers += 1;
         let auth = self.services.auth.clone();
         self.set_pending_user(auth.decode(&token).ok().map(|(user, _)| user));
-        let wait = if self.last_good_verdict(&token).is_some() { AGAIN_TIMEOUT } else { ASK_TIMEOUT };
+        let wait = if self.last_good_verdict(&token).is_some() {
+            AGAIN_TIMEOUT
+        } else {
+            ASK_TIMEOUT
+        };
         let verdict = async move {
-            // A store that hangs must not block the session, and the commands after this one, for ever.
-            let verdict = timeout(wait, auth.verify(&token)).await.unwrap_or(Err(AuthError::Unavailable));
+            // A store that hangs must not block the session, and the commands after this one, for
+            // ever.
+            let verdict = timeout(wait, auth.verify(&token))
+                .await
+                .unwrap_or(Err(AuthError::Unavailable));
             (token, verdict)
         };
         // Read before the check begins: a notification may be missed while it is under way.
         let invalidation_epoch = self.services.auth.invalidation_epoch();
-        ctx.spawn(verdict.into_actor(self).map(move |(token, verdict), session, ctx| {
-            session.pending_answers -= 1;
-            if session.ended {
-                return;
-            }
-            let verdict = match verdict {
-                // While the store is away the last good verdict stands, and the rooms go on, until the store
-                // or a change on this node says otherwise.
-                Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
-                verdict => verdict.map(|identity| session.identify(token, identity, invalidation_epoch)),
-            };
-            session.set_pending_user(None);
-            then(session, verdict, ctx);
-            session.answer_arrived(ctx);
-        }));
+        ctx.spawn(
+            verdict
+                .into_actor(self)
+                .map(move |(token, verdict), session, ctx| {
+                    session.pending_answers -= 1;
+                    if session.ended {
+                        return;
+                    }
+                    let verdict = match verdict {
+                        // While the store is away the last good verdict stands, and the rooms go
+                        // on, until the store or a change on this node says otherwise.
+                        Err(AuthError::Unavailable) if session.renew_verdict(&token) => Ok(()),
+                        verdict => verdict
+                            .map(|identity| session.identify(token, identity, invalidation_epoch)),
+                    };
+                    session.set_pending_user(None);
+                    then(session, verdict, ctx);
+                    session.answer_arrived(ctx);
+                }),
+        );
     }
 
     /// An answer arrived: continues with the commands that waited for it.
@@ -257,13 +311,17 @@ impl Session {
         true
     }
 
-    /// Lists the session under the user whose token is being verified, and no longer under the one before.
+    /// Lists the session under the user whose token is being verified, and no longer under the one
+    /// before.
     fn set_pending_user(&mut self, user: Option<UserId>) {
         let (own, directory) = (self.port.outlet.session, &self.services.directory);
         if let Some(user) = user {
             directory.identify(user, own);
         }
-        let verified = self.verified.as_ref().map(|verified| verified.identity.profile.id);
+        let verified = self
+            .verified
+            .as_ref()
+            .map(|verified| verified.identity.profile.id);
         if let Some(before) = std::mem::replace(&mut self.pending_user, user)
             && Some(before) != user
             && Some(before) != verified
@@ -272,11 +330,15 @@ impl Session {
         }
     }
 
-    /// Makes the session that of a verified user. If that is another user than before, it leaves the rooms of the
-    /// one before, since decisions about that user would not reach it any more; each answers with `kicked`.
+    /// Makes the session that of a verified user. If that is another user than before, it leaves
+    /// the rooms of the one before, since decisions about that user would not reach it any more;
+    /// each answers with `kicked`.
     fn identify(&mut self, token: Arc<str>, identity: Identity, invalidation_epoch: Option<u64>) {
         let (user, own) = (identity.profile.id, self.port.outlet.session);
-        let known = self.verified.as_ref().map(|verified| verified.identity.profile.id);
+        let known = self
+            .verified
+            .as_ref()
+            .map(|verified| verified.identity.profile.id);
         if known != Some(user) {
             if let Some(before) = known {
                 self.services.directory.forget(before, own);
@@ -286,9 +348,18 @@ impl Session {
         }
         let limiter = match self.verified.take() {
             Some(verified) if known == Some(user) => verified.limiter,
-            _ => self.services.directory.limiter(user, self.services.clock.now()),
+            _ => self
+                .services
+                .directory
+                .limiter(user, self.services.clock.now()),
         };
-        self.verified = Some(Verified { token, identity, checked: Instant::now(), invalidation_epoch, limiter });
+        self.verified = Some(Verified {
+            token,
+            identity,
+            checked: Instant::now(),
+            invalidation_epoch,
+            limiter,
+        });
         if self.device_of.is_some() {
             self.announce_device(Some(user));
         }
@@ -318,7 +389,12 @@ impl Session {
             }
             return;
         }
-        let ClientCommand { ack, live_id, request, .. } = command;
+        let ClientCommand {
+            ack,
+            live_id,
+            request,
+            ..
+        } = command;
         match request {
             ClientRequest::Room(command) => self.forward(live_id, command, ack, ctx),
             ClientRequest::Act(request) => self.act(live_id, request, ack, ctx),
@@ -328,7 +404,10 @@ impl Session {
 
     /// From here on the token that has just been verified serves the commands that carry none.
     fn replace_token(&mut self, ack: &AckId) {
-        self.token = self.verified.as_ref().map(|verified| verified.token.clone());
+        self.token = self
+            .verified
+            .as_ref()
+            .map(|verified| verified.token.clone());
         self.accept(ack);
     }
 
@@ -339,13 +418,20 @@ impl Session {
     }
 
     /// Has an action done; commands wait meanwhile.
-    fn act(&mut self, live_id: Option<LiveId>, request: ActionRequest, ack: AckId, ctx: &mut Context<Self>) {
+    fn act(
+        &mut self,
+        live_id: Option<LiveId>,
+        request: ActionRequest,
+        ack: AckId,
+        ctx: &mut Context<Self>,
+    ) {
         let requested = match self.requested(live_id, request) {
             Ok(requested) => requested,
             Err(reject) => return self.reject(&ack, reject),
         };
         self.pending_answers += 1;
-        let (operations, (reply, performed)) = (self.services.operations.clone(), oneshot::channel());
+        let (operations, (reply, performed)) =
+            (self.services.operations.clone(), oneshot::channel());
         // Not a future of this actor: the action runs to its end though the session ends before.
         actix_rt::spawn(async move {
             let result = operations.perform(requested).await;
@@ -355,40 +441,83 @@ impl Session {
             // The session may have ended.
             let _ = reply.send(result);
         });
-        ctx.spawn(answer(performed).into_actor(self).map(move |result, session, ctx| {
-            session.pending_answers -= 1;
-            if session.ended {
-                return;
-            }
-            match result {
-                Ok(Ok(_)) => session.accept(&ack),
-                Ok(Err(error)) => session.reject(&ack, error.into()),
-                Err(_) => session.reject(&ack, Reject::BUSY),
-            }
-            session.answer_arrived(ctx);
-        }));
+        ctx.spawn(
+            answer(performed)
+                .into_actor(self)
+                .map(move |result, session, ctx| {
+                    session.pending_answers -= 1;
+                    if session.ended {
+                        return;
+                    }
+                    match result {
+                        Ok(Ok(_)) => session.accept(&ack),
+                        Ok(Err(error)) => session.reject(&ack, error.into()),
+                        Err(_) => session.reject(&ack, Reject::BUSY),
+                    }
+                    session.answer_arrived(ctx);
+                }),
+        );
     }
 
-    fn requested(&self, live_id: Option<LiveId>, request: ActionRequest) -> Result<Requested, Reject> {
-        let user = self.verified.as_ref().ok_or(Reject::Unauthorized)?.identity.profile.id;
+    fn requested(
+        &self,
+        live_id: Option<LiveId>,
+        request: ActionRequest,
+    ) -> Result<Requested, Reject> {
+        let user = self
+            .verified
+            .as_ref()
+            .ok_or(Reject::Unauthorized)?
+            .identity
+            .profile
+            .id;
         let scope = Scope::Live(live_id.ok_or(Reject::LiveNotFound)?);
-        let mut requested = Requested::new(Principal::User(user), Some(self.port.address), scope, request.action?);
+        let mut requested = Requested::new(
+            Principal::User(user),
+            Some(self.port.address),
+            scope,
+            request.action?,
+        );
         requested.reason = request.reason?;
         requested.request_id = request.request_id?;
         Ok(requested)
     }
 
     /// Sends a command to the room it is meant for.
-    fn forward(&mut self, live_id: Option<LiveId>, command: RoomCommand, ack: AckId, ctx: &mut Context<Self>) {
-        let Some(verified) = &self.verified else { return self.reject(&ack, Reject::Unauthorized) };
-        let Some(live_id) = live_id else { return self.reject(&ack, Reject::LiveNotFound) };
+    fn forward(
+        &mut self,
+        live_id: Option<LiveId>,
+        command: RoomCommand,
+        ack: AckId,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(verified) = &self.verified else {
+            return self.reject(&ack, Reject::Unauthorized);
+        };
+        let Some(live_id) = live_id else {
+            return self.reject(&ack, Reject::LiveNotFound);
+        };
         let profile = verified.identity.profile.clone();
         let joining = matches!(command, RoomCommand::Join { .. });
-        if joining && !self.rooms.contains_key(&live_id) && self.rooms.len() >= self.limits().rooms_per_session {
-            return self.reject(&ack, Reject::BadRequest { what: "live_id: too many rooms joined" });
+        if joining
+            && !self.rooms.contains_key(&live_id)
+            && self.rooms.len() >= self.limits().rooms_per_session
+        {
+            return self.reject(
+                &ack,
+                Reject::BadRequest {
+                    what: "live_id: too many rooms joined",
+                },
+            );
         }
         self.commands_count += 1;
-        let command = SessionCommand { port: self.port.clone(), profile, ack, stamp: self.commands_count, command };
+        let command = SessionCommand {
+            port: self.port.clone(),
+            profile,
+            ack,
+            stamp: self.commands_count,
+            command,
+        };
         match self.rooms.get(&live_id).map(|link| link.room.clone()) {
             Some(room) => self.send(live_id, room, command, ctx),
             None => self.locate(live_id, command, ctx),
@@ -396,26 +525,41 @@ impl Session {
     }
 
     /// Asks the registry for the room, then sends it the command; commands wait meanwhile.
-    pub(super) fn locate(&mut self, live_id: LiveId, command: SessionCommand, ctx: &mut Context<Self>) {
+    pub(super) fn locate(
+        &mut self,
+        live_id: LiveId,
+        command: SessionCommand,
+        ctx: &mut Context<Self>,
+    ) {
         self.pending_answers += 1;
         // Not a clone of the address of the registry: its mailbox would not be bounded for that.
         let services = self.services.clone();
         let located = async move { services.rooms.locate(live_id).await };
-        ctx.spawn(located.into_actor(self).map(move |located: Located, session, ctx| {
-            session.pending_answers -= 1;
-            if session.ended {
-                return;
-            }
-            match located {
-                Ok(room) => session.deliver(live_id, room, command),
-                Err(reject) => session.reject(&command.ack, reject),
-            }
-            session.answer_arrived(ctx);
-        }));
+        ctx.spawn(
+            located
+                .into_actor(self)
+                .map(move |located: Located, session, ctx| {
+                    session.pending_answers -= 1;
+                    if session.ended {
+                        return;
+                    }
+                    match located {
+                        Ok(room) => session.deliver(live_id, room, command),
+                        Err(reject) => session.reject(&command.ack, reject),
+                    }
+                    session.answer_arrived(ctx);
+                }),
+        );
     }
 
     /// Sends a command to a room that was alive; if it is not, locates the room again.
-    fn send(&mut self, live_id: LiveId, room: RoomAddr, command: SessionCommand, ctx: &mut Context<Self>) {
+    fn send(
+        &mut self,
+        live_id: LiveId,
+        room: RoomAddr,
+        command: SessionCommand,
+        ctx: &mut Context<Self>,
+    ) {
         if room.connected() {
             self.deliver(live_id, room, command);
         } else {
@@ -437,10 +581,15 @@ impl Session {
 
 /// The rate limit of one session.
 fn command_rate(limits: &LimitsConfig) -> BucketRate {
-    BucketRate { burst: limits.command_burst, refill: limits.commands_per_s, per_ms: 1_000 }
+    BucketRate {
+        burst: limits.command_burst,
+        refill: limits.commands_per_s,
+        per_ms: 1_000,
+    }
 }
 
-/// The rate limit of all sessions of one user on this node together: no less than that of one session.
+/// The rate limit of all sessions of one user on this node together: no less than that of one
+/// session.
 fn user_command_rate(limits: &LimitsConfig) -> BucketRate {
     BucketRate {
         burst: limits.user_command_burst.max(limits.command_burst),

@@ -16,8 +16,9 @@ use crate::protocol::engineio::PING;
 
 use super::Session;
 
-/// Where nodes are notified of changes of tokens, a token is verified again only after so many intervals: for changes
-/// without a notification, such as an account that was disabled in the database by hand.
+/// Where nodes are notified of changes of tokens, a token is verified again only after so many
+/// intervals: for changes without a notification, such as an account that was disabled in the
+/// database by hand.
 const NOTIFIED_INTERVALS: u32 = 10;
 
 /// When a session has to do what next.
@@ -25,16 +26,16 @@ const NOTIFIED_INTERVALS: u32 = 10;
 pub(super) struct Deadlines {
     /// We ping. Engine.IO 3: the client does.
     ping: Option<Instant>,
-    /// Engine.IO 4: the first ping since which nothing was received. Where answers may take longer than
-    /// the next ping, a lost peer is noticed at most one interval late.
+    /// Engine.IO 4: the first ping since which nothing was received. Where answers may take longer
+    /// than the next ping, a lost peer is noticed at most one interval late.
     unanswered: Option<Instant>,
-    /// The others: when the peer will have been silent for too long, if nothing was received since this was last
-    /// checked.
+    /// The others: when the peer will have been silent for too long, if nothing was received since
+    /// this was last checked.
     silence: Option<Instant>,
     /// Engine.IO 4: a session that did not connect to the root namespace by then is closed.
     connect: Option<Instant>,
-    /// Signals end a session at once when its user is revoked; this is for changes without a signal, such as a
-    /// token that expires.
+    /// Signals end a session at once when its user is revoked; this is for changes without a
+    /// signal, such as a token that expires.
     recheck: Instant,
 }
 
@@ -45,7 +46,8 @@ impl Deadlines {
             ping: (codec != Codec::Eio3).then_some(now + interval),
             unanswered: None,
             silence: silence_max(codec, config).map(|max| now + max),
-            connect: (codec == Codec::Eio4).then_some(now + config.engineio.connect_timeout_ms.duration()),
+            connect: (codec == Codec::Eio4)
+                .then_some(now + config.engineio.connect_timeout_ms.duration()),
             recheck: now + interval,
         }
     }
@@ -55,8 +57,8 @@ impl Deadlines {
         self.connect = None;
     }
 
-    /// Whether a peer whose last message came at `last_received` has been silent for longer than `max`. Otherwise the
-    /// next check is exactly when it will have been.
+    /// Whether a peer whose last message came at `last_received` has been silent for longer than
+    /// `max`. Otherwise the next check is exactly when it will have been.
     fn is_silent(&mut self, last_received: Instant, max: Duration, now: Instant) -> bool {
         let until = last_received + max;
         self.silence = Some(until);
@@ -64,8 +66,13 @@ impl Deadlines {
     }
 
     fn next(&self, config: &Config) -> Instant {
-        let answer = self.unanswered.map(|pinged_at| pinged_at + config.engineio.ping_timeout_ms.duration());
-        [self.ping, answer, self.silence, self.connect].into_iter().flatten().fold(self.recheck, Instant::min)
+        let answer = self
+            .unanswered
+            .map(|pinged_at| pinged_at + config.engineio.ping_timeout_ms.duration());
+        [self.ping, answer, self.silence, self.connect]
+            .into_iter()
+            .flatten()
+            .fold(self.recheck, Instant::min)
     }
 }
 
@@ -79,7 +86,10 @@ fn ping_interval(codec: Codec, config: &Config) -> Duration {
 /// How long a peer may be silent, where silence alone ends a session.
 fn silence_max(codec: Codec, config: &Config) -> Option<Duration> {
     match codec {
-        Codec::Eio3 => Some(config.engineio.ping_interval_ms.duration() + config.engineio.ping_timeout_ms.duration()),
+        Codec::Eio3 => Some(
+            config.engineio.ping_interval_ms.duration()
+                + config.engineio.ping_timeout_ms.duration(),
+        ),
         Codec::Eio4 => None,
         Codec::PlainJson => Some(config.websocket.idle_timeout_ms.duration()),
     }
@@ -93,7 +103,10 @@ fn is_due(deadline: Option<Instant>, now: Instant) -> bool {
 impl Session {
     /// Waits for the next deadline.
     pub(super) fn arm_timer(&mut self, ctx: &mut Context<Self>) {
-        let wait = self.deadlines.next(&self.services.config).saturating_duration_since(Instant::now());
+        let wait = self
+            .deadlines
+            .next(&self.services.config)
+            .saturating_duration_since(Instant::now());
         ctx.run_later(wait, |session, ctx| {
             session.meet_deadlines(Instant::now(), ctx);
             if !session.ended {
@@ -104,9 +117,13 @@ impl Session {
 
     fn meet_deadlines(&mut self, now: Instant, ctx: &mut Context<Self>) {
         let config = &self.services.config;
-        let (interval, silence_max) = (ping_interval(self.codec(), config), silence_max(self.codec(), config));
+        let (interval, silence_max) = (
+            ping_interval(self.codec(), config),
+            silence_max(self.codec(), config),
+        );
         let ping_timeout = config.engineio.ping_timeout_ms.duration();
-        // The hub that closed the outbox leaves the rest to the session, should the transport not notice.
+        // The hub that closed the outbox leaves the rest to the session, should the transport not
+        // notice.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             return self.end(reason, ctx);
         }
@@ -114,8 +131,8 @@ impl Session {
         if let Some(pinged_at) = self.deadlines.unanswered
             && pinged_at + ping_timeout <= now
         {
-            // Anything received since is an answer. Its age does not matter: a peer answers at once, and this
-            // timer is never early.
+            // Anything received since is an answer. Its age does not matter: a peer answers at
+            // once, and this timer is never early.
             self.deadlines.unanswered = None;
             if self.last_received < pinged_at {
                 return self.end(Disconnect::PingTimeout, ctx);
@@ -145,12 +162,16 @@ impl Session {
         }
     }
 
-    /// Whether the node would have been notified if the user's token or account had changed since the last verdict.
-    /// Even then the token is checked again after some intervals, and when it expires.
+    /// Whether the node would have been notified if the user's token or account had changed since
+    /// the last verdict. Even then the token is checked again after some intervals, and when it
+    /// expires.
     fn is_notified_of_changes(&self, interval: Duration) -> bool {
         let invalidation_epoch = self.services.auth.invalidation_epoch();
         self.verified.as_ref().is_some_and(|verified| {
-            let is_expired = verified.identity.expires_at.is_some_and(|at| at <= self.services.clock.now());
+            let is_expired = verified
+                .identity
+                .expires_at
+                .is_some_and(|at| at <= self.services.clock.now());
             invalidation_epoch.is_some()
                 && invalidation_epoch == verified.invalidation_epoch
                 && verified.checked.elapsed() < interval * NOTIFIED_INTERVALS
@@ -160,10 +181,16 @@ impl Session {
 
     fn ping(&mut self, now: Instant) {
         if self.codec() == Codec::PlainJson {
-            self.port.outlet.outbox.push(Packet::control(ControlFrame::Ping, b""));
+            self.port
+                .outlet
+                .outbox
+                .push(Packet::control(ControlFrame::Ping, b""));
         } else {
             self.send_text(PING);
-            let first = self.deadlines.unanswered.filter(|pinged_at| self.last_received < *pinged_at);
+            let first = self
+                .deadlines
+                .unanswered
+                .filter(|pinged_at| self.last_received < *pinged_at);
             self.deadlines.unanswered = Some(first.unwrap_or(now));
         }
     }
@@ -181,7 +208,10 @@ mod tests {
         for (codec, silent_s) in [(Codec::Eio3, 45), (Codec::PlainJson, 60)] {
             let (began, max) = (Instant::now(), Duration::from_secs(silent_s));
             let mut deadlines = Deadlines::new(codec, &config, began);
-            assert_eq!((silence_max(codec, &config), deadlines.silence), (Some(max), Some(began + max)));
+            assert_eq!(
+                (silence_max(codec, &config), deadlines.silence),
+                (Some(max), Some(began + max))
+            );
             // The last sign of life came a moment before the look.
             let received = began + max - MS;
             assert!(!deadlines.is_silent(received, max, began + max));
@@ -197,7 +227,10 @@ mod tests {
         let began = Instant::now();
         for (codec, expected) in [
             (Codec::Eio3, None),
-            (Codec::Eio4, Some(began + config.engineio.connect_timeout_ms.duration())),
+            (
+                Codec::Eio4,
+                Some(began + config.engineio.connect_timeout_ms.duration()),
+            ),
             (Codec::PlainJson, None),
         ] {
             let mut deadlines = Deadlines::new(codec, &config, began);

@@ -24,8 +24,8 @@ struct Sessions {
     devices: SingleDevices,
 }
 
-/// The sessions of this node. Locked when a session begins, is identified, or ends, and for the messages of a
-/// stranger; never for a valid command. Its size is bounded by the gate.
+/// The sessions of this node. Locked when a session begins, is identified, or ends, and for the
+/// messages of a stranger; never for a valid command. Its size is bounded by the gate.
 pub struct SessionDirectory {
     next_id: AtomicU64,
     sessions: Mutex<Sessions>,
@@ -42,11 +42,16 @@ impl SessionDirectory {
             strangers: Strangers::default(),
             devices: SingleDevices::new(node),
         };
-        Self { next_id: AtomicU64::new(0), sessions: Mutex::new(sessions), limiters: UserLimiters::default() }
+        Self {
+            next_id: AtomicU64::new(0),
+            sessions: Mutex::new(sessions),
+            limiters: UserLimiters::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
-        // Every change under the lock is a few map operations, so a poisoned lock guards whole state.
+        // Every change under the lock is a few map operations, so a poisoned lock guards whole
+        // state.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,16 +68,23 @@ impl SessionDirectory {
     /// Ends all sessions of a user for the given reason. Returns how many there were.
     pub fn revoke(&self, user: UserId, reason: Disconnect) -> usize {
         let sessions = self.lock();
-        let Some(ids) = sessions.by_user.get(&user) else { return 0 };
+        let Some(ids) = sessions.by_user.get(&user) else {
+            return 0;
+        };
         revoke_all(ids.iter().filter_map(|id| sessions.all.get(id)), reason)
     }
 
-    /// Makes a session the one device of its user on this node, and ends the one before. Returns the ticket that other
-    /// nodes compare with those of their devices.
+    /// Makes a session the one device of its user on this node, and ends the one before. Returns
+    /// the ticket that other nodes compare with those of their devices.
     pub(super) fn claim_device(&self, user: UserId, id: SessionId, now: Timestamp) -> DeviceTicket {
         let mut sessions = self.lock();
         let (ticket, before) = sessions.devices.claim(user, id, now);
-        revoke_all(before.and_then(|before| sessions.all.get(&before)).into_iter(), Disconnect::OtherDevice);
+        revoke_all(
+            before
+                .and_then(|before| sessions.all.get(&before))
+                .into_iter(),
+            Disconnect::OtherDevice,
+        );
         ticket
     }
 
@@ -80,21 +92,29 @@ impl SessionDirectory {
         self.lock().devices.release(user, id);
     }
 
-    /// Another node has a device of this user, with this ticket. Ends the device of this node if the other is the
-    /// later one. Returns the ticket of the device of this node if that one is.
-    pub fn compare_device(&self, user: UserId, other: Option<DeviceTicket>) -> Option<DeviceTicket> {
+    /// Another node has a device of this user, with this ticket. Ends the device of this node if
+    /// the other is the later one. Returns the ticket of the device of this node if that one is.
+    pub fn compare_device(
+        &self,
+        user: UserId,
+        other: Option<DeviceTicket>,
+    ) -> Option<DeviceTicket> {
         let mut sessions = self.lock();
         match sessions.devices.compare(user, other) {
             Contest::Unknown => None,
             Contest::Stays(ticket) => Some(ticket),
             Contest::Ends(session) => {
-                revoke_all(sessions.all.get(&session).into_iter(), Disconnect::OtherDevice);
+                revoke_all(
+                    sessions.all.get(&session).into_iter(),
+                    Disconnect::OtherDevice,
+                );
                 None
             }
         }
     }
 
-    /// The users with a device on this node, and their tickets; none unless one device is all that is allowed.
+    /// The users with a device on this node, and their tickets; none unless one device is all that
+    /// is allowed.
     pub fn held_devices(&self) -> Vec<(UserId, DeviceTicket)> {
         self.lock().devices.held()
     }
@@ -104,7 +124,10 @@ impl SessionDirectory {
         let sessions = self.lock();
         let ids = sessions.by_user.get(&user).into_iter().flatten();
         for session in ids.filter_map(|id| sessions.all.get(id)) {
-            #[expect(clippy::disallowed_methods, reason = "a verdict must arrive, and there are few")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a verdict must arrive, and there are few"
+            )]
             session.do_send(Reauthenticate);
         }
     }
@@ -117,13 +140,16 @@ impl SessionDirectory {
         revoke_all(sessions.all.values(), reason)
     }
 
-    /// Asks strangers to go, the longest silent first, so that `wanted` seats become free in all; at most
-    /// `asked_max` of them.
+    /// Asks strangers to go, the longest silent first, so that `wanted` seats become free in all;
+    /// at most `asked_max` of them.
     pub fn free_seats(&self, wanted: usize, asked_max: usize) {
         let mut sessions = self.lock();
         let picked = sessions.strangers.pick(wanted, asked_max, Instant::now());
         for session in picked.iter().filter_map(|id| sessions.all.get(id)) {
-            #[expect(clippy::disallowed_methods, reason = "once per session, and it must arrive")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "once per session, and it must arrive"
+            )]
             session.do_send(FreeSeat);
         }
     }
@@ -179,6 +205,11 @@ impl SessionDirectory {
 }
 
 fn revoke_all<'a>(sessions: impl Iterator<Item = &'a Addr<Session>>, reason: Disconnect) -> usize {
-    #[expect(clippy::disallowed_methods, reason = "a verdict must arrive, and comes once")]
-    sessions.map(|session| session.do_send(Revoked(reason))).count()
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a verdict must arrive, and comes once"
+    )]
+    sessions
+        .map(|session| session.do_send(Revoked(reason)))
+        .count()
 }

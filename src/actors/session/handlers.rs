@@ -11,7 +11,8 @@ use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
 use super::{
-    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, Session, Step, TransportGone,
+    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, Session,
+    Step, TransportGone,
 };
 
 impl Handler<Received> for Session {
@@ -21,7 +22,8 @@ impl Handler<Received> for Session {
         if self.ended {
             return;
         }
-        // The hub that closed the outbox leaves the rest to the session: nobody would receive the answers.
+        // The hub that closed the outbox leaves the rest to the session: nobody would receive the
+        // answers.
         if let Some(reason) = self.port.outlet.outbox.closed() {
             return self.end(reason, ctx);
         }
@@ -45,7 +47,13 @@ impl Handler<Received> for Session {
                 self.decoded(decoded, ctx);
             }
             (Inbound::Binary(_), None) => {
-                self.decoded(Decoded::Malformed { ack: AckId::None, what: "frame: commands are text" }, ctx);
+                self.decoded(
+                    Decoded::Malformed {
+                        ack: AckId::None,
+                        what: "frame: commands are text",
+                    },
+                    ctx,
+                );
             }
             (Inbound::Ping, _) => {
                 if self.take_from_limiter(ctx).is_ok() {
@@ -53,7 +61,8 @@ impl Handler<Received> for Session {
                 }
             }
             (Inbound::Pong, _) => {
-                // It only sets `last_received`. A flood of them ends the session: the limiter counts them.
+                // It only sets `last_received`. A flood of them ends the session: the limiter
+                // counts them.
                 let _ = self.take_from_limiter(ctx);
             }
         }
@@ -79,12 +88,16 @@ impl Session {
                 self.deadlines.met_connect();
                 self.send_text(&connect_packet(version, &self.port.outlet.socket_id));
             }
-            SocketIoInput::Connect { namespace } => self.send_text(&connect_error(version, &namespace)),
-            SocketIoInput::Disconnect | SocketIoInput::Event(_) | SocketIoInput::Ack if !self.connected => {
+            SocketIoInput::Connect { namespace } => {
+                self.send_text(&connect_error(version, &namespace))
+            }
+            SocketIoInput::Disconnect | SocketIoInput::Event(_) | SocketIoInput::Ack
+                if !self.connected =>
+            {
                 self.end(Disconnect::Malformed, ctx);
             }
-            // From here on the client is out of its rooms, after the grace, as if its connection were lost.
-            // Its transport stays: it may connect again, and most clients close it next.
+            // From here on the client is out of its rooms, after the grace, as if its connection
+            // were lost. Its transport stays: it may connect again, and most clients close it next.
             SocketIoInput::Disconnect => {
                 self.connected = false;
                 self.waiting.push_back(Step::LeaveRooms);
@@ -96,7 +109,10 @@ impl Session {
     }
 
     fn refuse_packet(&mut self, fault: &dyn std::error::Error, ctx: &mut Context<Self>) {
-        debug!("packet refused: session_id={} error={fault}", self.port.outlet.session);
+        debug!(
+            "packet refused: session_id={} error={fault}",
+            self.port.outlet.session
+        );
         self.end(Disconnect::Malformed, ctx);
     }
 }
@@ -145,7 +161,11 @@ impl Handler<MembershipLost> for Session {
 
     fn handle(&mut self, lost: MembershipLost, _: &mut Context<Self>) {
         // One with an older stamp than the latest join is out of date.
-        if self.rooms.get(&lost.live_id).is_some_and(|link| link.joined_by <= lost.stamp) {
+        if self
+            .rooms
+            .get(&lost.live_id)
+            .is_some_and(|link| link.joined_by <= lost.stamp)
+        {
             self.rooms.remove(&lost.live_id);
         }
     }

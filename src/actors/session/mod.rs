@@ -1,5 +1,5 @@
-//! One actor per session, whatever its transport: it holds the identity of the session, keeps its deadlines
-//! and limits, and forwards its commands to rooms.
+//! One actor per session, whatever its transport: it holds the identity of the session, keeps its
+//! deadlines and limits, and forwards its commands to rooms.
 //!
 //! It lives on the worker thread that accepted it. Events of rooms do not pass through it: they go
 //! from the room's hub straight into the outbox. So a session whose peer stopped reading still
@@ -34,7 +34,9 @@ use crate::config::{Config, LimitsConfig};
 use crate::domain::{AckId, Bucket, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
-use crate::protocol::{ClientCommand, Codec, EngineVersion, SocketIoDecoder, fail_text, reply_text};
+use crate::protocol::{
+    ClientCommand, Codec, EngineVersion, SocketIoDecoder, fail_text, reply_text,
+};
 
 use deadlines::Deadlines;
 use strangers::StrangerPlace;
@@ -42,7 +44,8 @@ use user_limiters::UserLimiter;
 
 pub use directory::SessionDirectory;
 pub use messages::{
-    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, TransportGone,
+    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked,
+    TransportGone,
 };
 
 /// Messages from rooms and the directory that may wait. What a client sends does not wait here: its
@@ -113,7 +116,11 @@ struct Excess(u32);
 impl Excess {
     /// Notes one command. Returns whether the sender goes on although it is refused.
     fn note(&mut self, is_allowed: bool, refusals_max: u32) -> bool {
-        self.0 = if is_allowed { self.0.saturating_sub(1) } else { self.0.saturating_add(1) };
+        self.0 = if is_allowed {
+            self.0.saturating_sub(1)
+        } else {
+            self.0.saturating_add(1)
+        };
         self.0 > refusals_max
     }
 }
@@ -140,8 +147,8 @@ pub struct Session {
     /// `/ws`: the token that serves all commands. Socket.IO commands bring their own.
     token: Option<Arc<str>>,
     verified: Option<Verified>,
-    /// The user whose token is being verified: a change of that user must reach the session even if it comes
-    /// before the verdict.
+    /// The user whose token is being verified: a change of that user must reach the session even if
+    /// it comes before the verdict.
     pending_user: Option<UserId>,
     /// Commands that wait for the one before: a sender's commands keep their order. Each passed the
     /// limiter, and the one before waits [`ASK_TIMEOUT`](crate::actors::ask::ASK_TIMEOUT)
@@ -151,8 +158,8 @@ pub struct Session {
     must_recheck: bool,
     /// The user whose `/ws` connection this was announced as.
     device_of: Option<UserId>,
-    /// Answers that have not come: a verdict on a token, or the room of a command. While there are any,
-    /// commands wait.
+    /// Answers that have not come: a verdict on a token, or the room of a command. While there are
+    /// any, commands wait.
     pending_answers: u32,
     rooms: HashMap<LiveId, RoomLink>,
     commands_count: u64,
@@ -173,18 +180,43 @@ pub struct Session {
 impl Session {
     /// Begins a session on the calling thread.
     pub fn begin(start: SessionStart) -> Addr<Self> {
-        let SessionStart { codec, socket_id, outbox, hub, services, token, address, seat } = start;
-        let outlet = Arc::new(Outlet { session: services.directory.next_id(), socket_id, codec, outbox });
+        let SessionStart {
+            codec,
+            socket_id,
+            outbox,
+            hub,
+            services,
+            token,
+            address,
+            seat,
+        } = start;
+        let outlet = Arc::new(Outlet {
+            session: services.directory.next_id(),
+            socket_id,
+            codec,
+            outbox,
+        });
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
             let deadlines = Deadlines::new(codec, &services.config, Instant::now());
             let decoder = match codec {
-                Codec::Eio3 => Some(SocketIoDecoder::new(EngineVersion::V3, services.config.clone())),
-                Codec::Eio4 => Some(SocketIoDecoder::new(EngineVersion::V4, services.config.clone())),
+                Codec::Eio3 => Some(SocketIoDecoder::new(
+                    EngineVersion::V3,
+                    services.config.clone(),
+                )),
+                Codec::Eio4 => Some(SocketIoDecoder::new(
+                    EngineVersion::V4,
+                    services.config.clone(),
+                )),
                 Codec::PlainJson => None,
             };
             Self {
-                port: Arc::new(SessionPort { hub, session: ctx.address(), outlet, address }),
+                port: Arc::new(SessionPort {
+                    hub,
+                    session: ctx.address(),
+                    outlet,
+                    address,
+                }),
                 services,
                 decoder,
                 token,
@@ -219,19 +251,34 @@ impl Session {
 
     /// Sends a text to this session alone, in no order with events of rooms.
     fn send_text(&self, text: &str) {
-        self.port.outlet.outbox.push(Packet::text(text, Priority::Critical));
+        self.port
+            .outlet
+            .outbox
+            .push(Packet::text(text, Priority::Critical));
     }
 
     fn reject(&self, ack: &AckId, reject: Reject) {
         let outlet = &self.port.outlet;
         let now = self.services.clock.now();
-        if let Some(text) = reply_text(outlet.codec.dialect(), &outlet.socket_id, ack, &Err(reject), now) {
+        if let Some(text) = reply_text(
+            outlet.codec.dialect(),
+            &outlet.socket_id,
+            ack,
+            &Err(reject),
+            now,
+        ) {
             self.send_text(&text);
         }
     }
 
     /// Ends the session because its user was refused, in the words of its dialect.
-    fn refuse_user(&mut self, reason: Disconnect, reject: Reject, fail: &str, ctx: &mut Context<Self>) {
+    fn refuse_user(
+        &mut self,
+        reason: Disconnect,
+        reject: Reject,
+        fail: &str,
+        ctx: &mut Context<Self>,
+    ) {
         match self.codec() {
             Codec::PlainJson => self.send_text(&fail_text(fail)),
             Codec::Eio3 | Codec::Eio4 => self.reject(&AckId::None, reject),
@@ -245,13 +292,18 @@ impl Session {
             return;
         }
         self.ended = true;
-        debug!("session ended: session_id={} reason={reason:?}", self.port.outlet.session);
+        debug!(
+            "session ended: session_id={} reason={reason:?}",
+            self.port.outlet.session
+        );
         if self.decoder.is_some() && reason.is_final() {
             self.send_text(DISCONNECT);
         }
         self.port.outlet.outbox.close(reason);
         self.leave_rooms(match reason {
-            Disconnect::Disabled | Disconnect::Kicked | Disconnect::Unauthorized => Departure::Ended,
+            Disconnect::Disabled | Disconnect::Kicked | Disconnect::Unauthorized => {
+                Departure::Ended
+            }
             _ => Departure::Lost,
         });
         ctx.stop();
@@ -267,7 +319,10 @@ impl Session {
     fn leave_rooms(&mut self, departure: Departure) {
         let session = self.port.outlet.session;
         for link in self.rooms.drain().map(|(_, link)| link) {
-            #[expect(clippy::disallowed_methods, reason = "one per membership, and it must arrive")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "one per membership, and it must arrive"
+            )]
             link.room.do_send(MemberGone { session, departure });
         }
     }
@@ -277,23 +332,37 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(reason) = self.services.directory.begin(self.port.outlet.session, ctx.address()) {
+        if let Some(reason) = self
+            .services
+            .directory
+            .begin(self.port.outlet.session, ctx.address())
+        {
             return self.end(reason, ctx);
         }
-        self.stranger = Some(self.services.directory.enter_stranger(self.port.outlet.session));
+        self.stranger = Some(
+            self.services
+                .directory
+                .enter_stranger(self.port.outlet.session),
+        );
         self.open(ctx);
         self.arm_timer(ctx);
     }
 
-    /// Also runs while a panic unwinds: however the session ended, its rooms and its transport are notified.
+    /// Also runs while a panic unwinds: however the session ended, its rooms and its transport are
+    /// notified.
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.port.outlet.outbox.close(Disconnect::Fault);
         self.leave_rooms(Departure::Lost);
         self.announce_device(None);
         self.become_known();
-        let verified = self.verified.take().map(|verified| verified.identity.profile.id);
+        let verified = self
+            .verified
+            .take()
+            .map(|verified| verified.identity.profile.id);
         for user in [verified, self.pending_user.take()].into_iter().flatten() {
-            self.services.directory.forget(user, self.port.outlet.session);
+            self.services
+                .directory
+                .forget(user, self.port.outlet.session);
         }
         self.services.directory.end(self.port.outlet.session);
     }

@@ -1,21 +1,23 @@
 //! Strangers: sessions that are connected and have sent no valid command yet.
 //!
-//! They cost a seat and nothing else, so they may stay while seats are free. When seats become scarce, those that
-//! have been silent for the longest time are closed first.
+//! They cost a seat and nothing else, so they may stay while seats are free. When seats become
+//! scarce, those that have been silent for the longest time are closed first.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::SessionId;
 
-/// A session that sent something so recently stays: a client that has just connected is about to join.
+/// A session that sent something so recently stays: a client that has just connected is about to
+/// join.
 const SILENCE_MIN: Duration = Duration::from_secs(5);
 
 /// A session's place among the strangers, in the order of their last messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StrangerPlace(u64);
 
-/// The strangers of a node in the order of their last messages. Every step costs the logarithm of their number.
+/// The strangers of a node in the order of their last messages. Every step costs the logarithm of
+/// their number.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     next: u64,
@@ -33,7 +35,8 @@ impl Strangers {
         place
     }
 
-    /// The session sent something again. Returns its new place, or the old one if it was asked to leave.
+    /// The session sent something again. Returns its new place, or the old one if it was asked to
+    /// leave.
     pub(super) fn sent(&mut self, place: StrangerPlace, now: Instant) -> StrangerPlace {
         match self.by_place.remove(&place) {
             Some((session, _)) => self.enter(session, now),
@@ -48,9 +51,14 @@ impl Strangers {
         }
     }
 
-    /// Picks those that are to leave, the longest silent first, so that `wanted` seats become free with those of the
-    /// sessions that are leaving already; at most `picked_max` of them.
-    pub(super) fn pick(&mut self, wanted: usize, picked_max: usize, now: Instant) -> Vec<SessionId> {
+    /// Picks those that are to leave, the longest silent first, so that `wanted` seats become free
+    /// with those of the sessions that are leaving already; at most `picked_max` of them.
+    pub(super) fn pick(
+        &mut self,
+        wanted: usize,
+        picked_max: usize,
+        now: Instant,
+    ) -> Vec<SessionId> {
         let mut picked = Vec::new();
         while self.leaving_count < wanted
             && picked.len() < picked_max
@@ -90,13 +98,23 @@ mod tests {
     fn no_more_are_picked_than_seats_are_wanted_however_often_it_is_asked() {
         let mut strangers = Strangers::default();
         let began = Instant::now();
-        let places: Vec<StrangerPlace> = (0..10).map(|id| strangers.enter(SessionId(id), began)).collect();
+        let places: Vec<StrangerPlace> = (0..10)
+            .map(|id| strangers.enter(SessionId(id), began))
+            .collect();
         let later = began + SILENCE_MIN;
         assert_eq!(strangers.pick(3, 2, later), ids(&[0, 1]));
         assert_eq!(strangers.pick(3, 2, later), ids(&[2]));
-        assert_eq!(strangers.pick(3, 2, later), [], "three are on their way out");
+        assert_eq!(
+            strangers.pick(3, 2, later),
+            [],
+            "three are on their way out"
+        );
         strangers.leave(places[0]);
-        assert_eq!(strangers.pick(3, 2, later), ids(&[3]), "a seat that became free was taken again");
+        assert_eq!(
+            strangers.pick(3, 2, later),
+            ids(&[3]),
+            "a seat that became free was taken again"
+        );
     }
 
     #[test]
@@ -107,7 +125,11 @@ mod tests {
         let picked = strangers.enter(SessionId(2), began);
         strangers.leave(known);
         assert_eq!(strangers.pick(9, 9, began + SILENCE_MIN), ids(&[2]));
-        assert_eq!(strangers.sent(picked, began + SILENCE_MIN), picked, "it was asked to go");
+        assert_eq!(
+            strangers.sent(picked, began + SILENCE_MIN),
+            picked,
+            "it was asked to go"
+        );
         strangers.leave(picked);
         assert!(strangers.by_place.is_empty() && strangers.leaving_count == 0);
     }

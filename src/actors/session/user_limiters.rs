@@ -1,5 +1,5 @@
-//! The limits of all sessions of one user on this node together: many sockets do not evade the limit of
-//! one.
+//! The limits of all sessions of one user on this node together: many sockets do not evade the
+//! limit of one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,23 @@ impl UserLimiter {
     /// Takes one command, or says in how many milliseconds one may be sent.
     pub(super) fn take(&self, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
         // A bucket is one number, so a poisoned lock guards a whole one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(rate, now)
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_full(now)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_full(now)
     }
 }
 
 /// The limiters of this node: one for each user that has a session here, and for those that had one
-/// until a moment ago, so that coming back does not fill a bucket. A session asks once for each user
-/// that it speaks for, and never for a command.
+/// until a moment ago, so that coming back does not fill a bucket. A session asks once for each
+/// user that it speaks for, and never for a command.
 #[derive(Debug, Default)]
 pub(super) struct UserLimiters(Mutex<Inner>);
 
@@ -40,7 +46,10 @@ struct Inner {
 impl UserLimiters {
     pub(super) fn of(&self, user: UserId, now: Timestamp) -> Arc<UserLimiter> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { by_user, kept_by_sweep } = &mut *inner;
+        let Inner {
+            by_user,
+            kept_by_sweep,
+        } = &mut *inner;
         if by_user.len() >= LIMITERS_BEFORE_SWEEP.max(2 * *kept_by_sweep) {
             by_user.retain(|_, limiter| Arc::strong_count(limiter) > 1 || !limiter.is_full(now));
             *kept_by_sweep = by_user.len();
@@ -53,7 +62,11 @@ impl UserLimiters {
 mod tests {
     use super::*;
 
-    const RATE: BucketRate = BucketRate { burst: 2, refill: 1, per_ms: 1_000 };
+    const RATE: BucketRate = BucketRate {
+        burst: 2,
+        refill: 1,
+        per_ms: 1_000,
+    };
     const NOW: Timestamp = Timestamp(1_000_000);
 
     fn user(number: i64) -> UserId {
@@ -64,8 +77,14 @@ mod tests {
     fn sessions_of_one_user_share_a_limiter_and_those_of_others_do_not() {
         let limiters = UserLimiters::default();
         let (one, other) = (limiters.of(user(1), NOW), limiters.of(user(1), NOW));
-        assert_eq!([one.take(RATE, NOW), other.take(RATE, NOW)], [Ok(()), Ok(())]);
-        assert_eq!([one.take(RATE, NOW), other.take(RATE, NOW)], [Err(1_000), Err(1_000)]);
+        assert_eq!(
+            [one.take(RATE, NOW), other.take(RATE, NOW)],
+            [Ok(()), Ok(())]
+        );
+        assert_eq!(
+            [one.take(RATE, NOW), other.take(RATE, NOW)],
+            [Err(1_000), Err(1_000)]
+        );
         assert_eq!(limiters.of(user(2), NOW).take(RATE, NOW), Ok(()));
     }
 
@@ -82,9 +101,14 @@ mod tests {
     #[test]
     fn limiters_are_kept_for_those_who_are_here_and_for_what_is_taken() {
         let limiters = UserLimiters::default();
-        let here: Vec<_> = (1..=100).map(|number| limiters.of(user(number), NOW)).collect();
+        let here: Vec<_> = (1..=100)
+            .map(|number| limiters.of(user(number), NOW))
+            .collect();
         (101..100_000).for_each(|number| drop(limiters.of(user(number), NOW)));
         let kept = limiters.0.lock().expect("nothing panicked").by_user.len();
-        assert!((here.len()..=LIMITERS_BEFORE_SWEEP).contains(&kept), "{kept}");
+        assert!(
+            (here.len()..=LIMITERS_BEFORE_SWEEP).contains(&kept),
+            "{kept}"
+        );
     }
 }

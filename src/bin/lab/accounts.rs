@@ -1,4 +1,5 @@
-//! The accounts that members share: registered once, logged in when there is no token that still works.
+//! The accounts that members share: registered once, logged in when there is no token that still
+//! works.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,9 +35,9 @@ pub struct Account {
 /// Tokens of earlier runs by server, then by name.
 type Kept = BTreeMap<String, BTreeMap<String, Account>>;
 
-/// The first `count` accounts of the lab on a server. A server takes a token only as long as it is the
-/// user's current one, so tokens cannot be made here; but they can be kept. With `file`, those of
-/// earlier runs are tried first, and those of this one kept there.
+/// The first `count` accounts of the lab on a server. A server takes a token only as long as it is
+/// the user's current one, so tokens cannot be made here; but they can be kept. With `file`, those
+/// of earlier runs are tried first, and those of this one kept there.
 pub fn prepare(base: &Base, count: usize, file: Option<&Path>) -> Result<Vec<Account>, HttpFault> {
     // A file that is not there, or not ours, has no tokens.
     let mut kept: Kept = file
@@ -46,13 +47,24 @@ pub fn prepare(base: &Base, count: usize, file: Option<&Path>) -> Result<Vec<Acc
     let known = kept.entry(base.address.to_string()).or_default();
     let name = |index: usize| format!("lab-user-{index:05}");
     let accounts = side_by_side(count, |index| {
-        let earlier = known.get(&name(index)).filter(|account| is_current(base, account));
-        earlier.map_or_else(|| sign_in(base, index, &name(index)), |account| Ok(account.clone()))
+        let earlier = known
+            .get(&name(index))
+            .filter(|account| is_current(base, account));
+        earlier.map_or_else(
+            || sign_in(base, index, &name(index)),
+            |account| Ok(account.clone()),
+        )
     })?;
     if let Some(path) = file {
-        known.extend(accounts.iter().enumerate().map(|(index, account)| (name(index), account.clone())));
+        known.extend(
+            accounts
+                .iter()
+                .enumerate()
+                .map(|(index, account)| (name(index), account.clone())),
+        );
         let text = serde_json::to_string(&kept).unwrap_or_default();
-        fs::write(path, text).map_err(|error| HttpFault::local(format!("{}: {error}", path.display())))?;
+        fs::write(path, text)
+            .map_err(|error| HttpFault::local(format!("{}: {error}", path.display())))?;
     }
     Ok(accounts)
 }
@@ -86,18 +98,25 @@ fn side_by_side<T: Send>(
 }
 
 fn is_current(base: &Base, account: &Account) -> bool {
-    base.get("/api/user/info", ("token", &account.token)).is_ok_and(|user| user["id"] == account.id)
+    base.get("/api/user/info", ("token", &account.token))
+        .is_ok_and(|user| user["id"] == account.id)
 }
 
 /// Logs in, after registering if need be. Each account comes from a place of its own: servers limit
 /// how often one address may log in, and a crowd does not come from one.
 fn sign_in(base: &Base, index: usize, name: &str) -> Result<Account, HttpFault> {
-    let salt = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as usize);
+    let salt = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as usize);
     let base = base.asked_from(salt.wrapping_mul(101).wrapping_add(index));
     let registration = json!({"username": name, "password": PASSWORD, "repassword": PASSWORD});
     // The account may be there from an earlier run; whether it is ours shows when logging in.
     let _ = post_patiently(&base, "/api/reg", &registration);
-    let user = post_patiently(&base, "/api/login", &json!({"username": name, "password": PASSWORD}))?;
+    let user = post_patiently(
+        &base,
+        "/api/login",
+        &json!({"username": name, "password": PASSWORD}),
+    )?;
     Ok(Account {
         id: user["id"].as_i64().unwrap_or_default(),
         token: user["token"].as_str().unwrap_or_default().to_owned(),

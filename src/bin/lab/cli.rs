@@ -44,7 +44,12 @@ pub struct RunArgs {
     #[arg(long, default_value = "http://127.0.0.1:7001")]
     pub url: String,
     /// An operator's token of the server: needed for gifts and for the proof of the books
-    #[arg(long, value_name = "TOKEN", env = "LIVEROOM_LAB_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "LIVEROOM_LAB_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
     pub admin_token: Option<String>,
     /// Keep the accounts' tokens in this file, and use those of earlier runs: thousands of accounts
     /// then cost their password hashes once
@@ -85,7 +90,10 @@ impl Cli {
     pub fn command(self) -> Result<Command, clap::Error> {
         match (self.command, self.compare.as_deref()) {
             (Some(command), _) => Ok(command),
-            (None, Some([a, b])) => Ok(Command::Compare { a: a.clone(), b: b.clone() }),
+            (None, Some([a, b])) => Ok(Command::Compare {
+                a: a.clone(),
+                b: b.clone(),
+            }),
             (None, _) => {
                 let kind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
                 Err(Self::command_definition().error(kind, "expected run, floor or compare"))
@@ -120,7 +128,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["lab", "lab run", "lab --compare a", "lab --compare a b run x", "lab run x --seed y"] {
+        for line in [
+            "lab",
+            "lab run",
+            "lab --compare a",
+            "lab --compare a b run x",
+            "lab run x --seed y",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

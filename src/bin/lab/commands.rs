@@ -45,7 +45,13 @@ pub enum Fate {
 }
 
 impl Commands {
-    pub fn add(&mut self, kind: CommandKind, member: usize, room: usize, intended_ns: u64) -> usize {
+    pub fn add(
+        &mut self,
+        kind: CommandKind,
+        member: usize,
+        room: usize,
+        intended_ns: u64,
+    ) -> usize {
         self.0.push(Command {
             kind,
             member: member as u32,

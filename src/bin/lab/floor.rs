@@ -42,13 +42,18 @@ const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
 /// Measures at 1, 10 and 50 comments per send, each first as fast as it goes and then paced at 50
 /// comments a second, each for `seconds`: six times `seconds` in all, and a little more.
-/// `frame_bytes` is a whole WebSocket frame with its header. Blocks: call it from a thread that may.
+/// `frame_bytes` is a whole WebSocket frame with its header. Blocks: call it from a thread that
+/// may.
 pub fn measure(sockets: usize, frame_bytes: usize, seconds: f64) -> io::Result<Floor> {
     if !(1..=SOCKETS_MAX).contains(&sockets) {
-        return Err(invalid(format!("{sockets} sockets: expected 1 to {SOCKETS_MAX}")));
+        return Err(invalid(format!(
+            "{sockets} sockets: expected 1 to {SOCKETS_MAX}"
+        )));
     }
     if !(seconds > 0.0 && seconds <= SECONDS_MAX) {
-        return Err(invalid(format!("{seconds} seconds: expected more than 0 and at most {SECONDS_MAX}")));
+        return Err(invalid(format!(
+            "{seconds} seconds: expected more than 0 and at most {SECONDS_MAX}"
+        )));
     }
     let frame = wire::frame(frame_bytes)?;
     let loopback = Loopback::open(sockets)?;
@@ -73,7 +78,11 @@ pub fn measure(sockets: usize, frame_bytes: usize, seconds: f64) -> io::Result<F
             })
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Ok(Floor { sockets: sockets as u64, frame_bytes: frame_bytes as u64, points })
+    Ok(Floor {
+        sockets: sockets as u64,
+        frame_bytes: frame_bytes as u64,
+        points,
+    })
 }
 
 fn invalid(what: String) -> io::Error {
@@ -99,7 +108,10 @@ impl Cores {
             set.set(core);
             set
         };
-        Ok(Cores { writer: only(last), reader: only(first) })
+        Ok(Cores {
+            writer: only(last),
+            reader: only(first),
+        })
     }
 }
 
@@ -130,7 +142,9 @@ impl Progress {
 
     /// Runs one side on its core, and notifies the other side if it fails.
     fn run<T>(&self, core: &CpuSet, side: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let result = sched_setaffinity(None, core).map_err(io::Error::from).and_then(|()| side());
+        let result = sched_setaffinity(None, core)
+            .map_err(io::Error::from)
+            .and_then(|()| side());
         if result.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
@@ -166,12 +180,21 @@ struct Burst {
 }
 
 /// As many blocks to every socket as go out in `duration`, all of them received.
-fn burst(loopback: &Loopback, cores: &Cores, block: &[u8], duration: Duration) -> io::Result<Burst> {
+fn burst(
+    loopback: &Loopback,
+    cores: &Cores,
+    block: &[u8],
+    duration: Duration,
+) -> io::Result<Burst> {
     let progress = Progress::new();
     let write = || Writer::new(&loopback.senders, block, &progress)?.burst(duration);
     let read = || Reader::new(&loopback.receivers, &progress)?.run(|_, _| {});
     let sent = together(cores, &progress, write, read)?;
-    Ok(Burst { bytes: sent.bytes, cpu_s: sent.cpu_s, elapsed_s: sent.started.elapsed().as_secs_f64() })
+    Ok(Burst {
+        bytes: sent.bytes,
+        cpu_s: sent.cpu_s,
+        elapsed_s: sent.started.elapsed().as_secs_f64(),
+    })
 }
 
 /// Blocks to every socket at 50 comments a second; for each and every block, the nanoseconds from
@@ -184,21 +207,26 @@ fn paced(
     duration: Duration,
 ) -> io::Result<Histogram<u64>> {
     let interval = Duration::from_secs_f64(comments as f64 / PACED_COMMENTS_PER_S);
-    let rounds = (duration.as_secs_f64() / interval.as_secs_f64()).ceil().max(1.0) as usize;
+    let rounds = (duration.as_secs_f64() / interval.as_secs_f64())
+        .ceil()
+        .max(1.0) as usize;
     let progress = Progress::new();
     let epoch = Instant::now();
     let round_started_ns: Vec<AtomicU64> = (0..rounds).map(|_| AtomicU64::new(0)).collect();
     let mut received_bytes = vec![0_usize; loopback.receivers.len()];
     let mut receipts = Histogram::new_with_max(LATENCY_NS_MAX, 3).map_err(io::Error::other)?;
 
-    let write = || Writer::new(&loopback.senders, block, &progress)?.paced(epoch, interval, &round_started_ns);
+    let write = || {
+        Writer::new(&loopback.senders, block, &progress)?.paced(epoch, interval, &round_started_ns)
+    };
     let read = || {
         Reader::new(&loopback.receivers, &progress)?.run(|socket, bytes| {
             let now_ns = epoch.elapsed().as_nanos() as u64;
             let before = received_bytes[socket] / block.len();
             received_bytes[socket] += bytes;
             for started_ns in &round_started_ns[before..received_bytes[socket] / block.len()] {
-                receipts.saturating_record(now_ns.saturating_sub(started_ns.load(Ordering::Acquire)));
+                receipts
+                    .saturating_record(now_ns.saturating_sub(started_ns.load(Ordering::Acquire)));
             }
         })
     };
@@ -214,10 +242,19 @@ mod tests {
     fn a_small_floor_has_figures_for_one_ten_and_fifty_comments_per_send() {
         let floor = measure(10, 150, 0.2).expect("ten sockets can be had anywhere");
         assert_eq!((floor.sockets, floor.frame_bytes), (10, 150));
-        let comments: Vec<_> = floor.points.iter().map(|point| point.comments_per_send).collect();
+        let comments: Vec<_> = floor
+            .points
+            .iter()
+            .map(|point| point.comments_per_send)
+            .collect();
         assert_eq!(comments, [1, 10, 50]);
         for point in &floor.points {
-            assert!(point.deliveries_per_s > 0.0 && point.cpu_us_per_delivery > 0.0 && point.p99_ms > 0.0, "{point:?}");
+            assert!(
+                point.deliveries_per_s > 0.0
+                    && point.cpu_us_per_delivery > 0.0
+                    && point.p99_ms > 0.0,
+                "{point:?}"
+            );
         }
     }
 
@@ -229,8 +266,14 @@ mod tests {
             error.to_string()
         };
         assert_eq!(refused(0, 150, 1.0), "0 sockets: expected 1 to 200000");
-        assert_eq!(refused(10, 1, 1.0), "frames of 1 bytes: expected 3 to 65539");
-        assert_eq!(refused(10, 150, f64::NAN), "NaN seconds: expected more than 0 and at most 60");
+        assert_eq!(
+            refused(10, 1, 1.0),
+            "frames of 1 bytes: expected 3 to 65539"
+        );
+        assert_eq!(
+            refused(10, 150, f64::NAN),
+            "NaN seconds: expected more than 0 and at most 60"
+        );
     }
 
     #[test]
@@ -245,8 +288,11 @@ mod tests {
         assert_eq!(message(failure).as_deref(), Some("no ink"));
 
         let progress = Progress::new();
-        let write = || Writer::new(&loopback.senders, b"x", &progress)?.burst(Duration::from_secs(60));
-        let failure = together(&cores, &progress, write, || Err(io::Error::other("no eyes")));
+        let write =
+            || Writer::new(&loopback.senders, b"x", &progress)?.burst(Duration::from_secs(60));
+        let failure = together(&cores, &progress, write, || {
+            Err(io::Error::other("no eyes"))
+        });
         assert_eq!(message(failure).as_deref(), Some("no eyes"));
     }
 }

@@ -51,20 +51,44 @@ impl std::error::Error for HttpFault {}
 
 impl Base {
     pub fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("http://").ok_or_else(|| format!("{url}: expected http://host:port"))?;
+        let rest = url
+            .strip_prefix("http://")
+            .ok_or_else(|| format!("{url}: expected http://host:port"))?;
         let authority = rest.split('/').next().unwrap_or_default();
-        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-        let address = with_port.to_socket_addrs().ok().and_then(|mut found| found.find(SocketAddr::is_ipv4));
+        let with_port = if authority.contains(':') {
+            authority.to_owned()
+        } else {
+            format!("{authority}:80")
+        };
+        let address = with_port
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.find(SocketAddr::is_ipv4));
         let address = address.ok_or_else(|| format!("{url}: no IPv4 address found"))?;
-        Ok(Self { address, source: None })
+        Ok(Self {
+            address,
+            source: None,
+        })
     }
 
     /// The same server, asked from another of this machine's loopback addresses if it is local:
     /// numbers that are near each other give different ones.
     pub fn asked_from(&self, number: usize) -> Self {
-        let [host, low, high] = [number % 250 + 1, number / 250 % 250, number / 62_500 % 120 + 128].map(|it| it as u8);
-        let source = self.address.ip().is_loopback().then(|| Ipv4Addr::new(127, high, low, host));
-        Self { source, ..self.clone() }
+        let [host, low, high] = [
+            number % 250 + 1,
+            number / 250 % 250,
+            number / 62_500 % 120 + 128,
+        ]
+        .map(|it| it as u8);
+        let source = self
+            .address
+            .ip()
+            .is_loopback()
+            .then(|| Ipv4Addr::new(127, high, low, host));
+        Self {
+            source,
+            ..self.clone()
+        }
     }
 
     pub fn get(&self, path: &str, header: (&str, &str)) -> Result<Value, HttpFault> {
@@ -83,14 +107,27 @@ impl Base {
     }
 
     /// The `data` of a good answer; a refusal is a fault with its text.
-    fn ask(&self, method: &str, path: &str, header: (&str, &str), body: Option<&Value>) -> Result<Value, HttpFault> {
-        let fault = |status, what: String| HttpFault { status, what: format!("{method} {path}: {what}") };
-        let (status, text) =
-            self.exchange(method, path, header, body).map_err(|error| fault(None, error.to_string()))?;
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        header: (&str, &str),
+        body: Option<&Value>,
+    ) -> Result<Value, HttpFault> {
+        let fault = |status, what: String| HttpFault {
+            status,
+            what: format!("{method} {path}: {what}"),
+        };
+        let (status, text) = self
+            .exchange(method, path, header, body)
+            .map_err(|error| fault(None, error.to_string()))?;
         let answer: Option<Value> = serde_json::from_slice(&text).ok();
         match (status, answer) {
             (200, Some(mut answer)) if answer["msg"] == "ok" => Ok(answer["data"].take()),
-            (_, Some(answer)) => Err(fault(Some(status), format!("status {status}: {}", answer["data"]))),
+            (_, Some(answer)) => Err(fault(
+                Some(status),
+                format!("status {status}: {}", answer["data"]),
+            )),
             (_, None) => Err(fault(Some(status), format!("status {status}, no JSON"))),
         }
     }
@@ -103,7 +140,11 @@ impl Base {
         body: Option<&Value>,
     ) -> std::io::Result<(u16, Vec<u8>)> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(self.address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         if let Some(source) = self.source {
             socket.bind(&SocketAddr::from((source, 0)).into())?;
         }
@@ -128,14 +169,22 @@ fn parse(raw: &[u8]) -> Option<(u16, Vec<u8>)> {
     let head = std::str::from_utf8(&raw[..end]).ok()?.to_ascii_lowercase();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = &raw[end + 4..];
-    Some((status, if head.contains("transfer-encoding: chunked") { unchunk(body)? } else { body.to_vec() }))
+    Some((
+        status,
+        if head.contains("transfer-encoding: chunked") {
+            unchunk(body)?
+        } else {
+            body.to_vec()
+        },
+    ))
 }
 
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = memchr::memmem::find(rest, b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
         if size == 0 {
             return Some(body);
         }
@@ -155,17 +204,36 @@ mod tests {
         let chunked = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
         assert_eq!(parse(chunked), Some((404, b"{}".to_vec())));
         assert_eq!(parse(b"HTTP/1.1 200"), None);
-        assert_eq!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{"), None);
+        assert_eq!(
+            parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{"),
+            None
+        );
     }
 
     #[test]
     fn urls_need_a_scheme_and_a_host() {
-        assert_eq!(Base::parse("http://127.0.0.1:7001/").unwrap().address.port(), 7001);
+        assert_eq!(
+            Base::parse("http://127.0.0.1:7001/")
+                .unwrap()
+                .address
+                .port(),
+            7001
+        );
         assert!(Base::parse("127.0.0.1:7001").is_err());
         let local = Base::parse("http://127.0.0.1:7001").unwrap();
-        let sources = [0, 1, 249, 250, usize::MAX].map(|number| local.asked_from(number).source.unwrap());
-        assert!(sources.iter().all(Ipv4Addr::is_loopback) && sources.windows(2).all(|pair| pair[0] != pair[1]));
-        assert_eq!(Base::parse("http://192.0.2.1").unwrap().asked_from(1).source, None);
+        let sources =
+            [0, 1, 249, 250, usize::MAX].map(|number| local.asked_from(number).source.unwrap());
+        assert!(
+            sources.iter().all(Ipv4Addr::is_loopback)
+                && sources.windows(2).all(|pair| pair[0] != pair[1])
+        );
+        assert_eq!(
+            Base::parse("http://192.0.2.1")
+                .unwrap()
+                .asked_from(1)
+                .source,
+            None
+        );
         assert!(Base::parse("http://").is_err());
     }
 }

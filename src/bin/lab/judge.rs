@@ -63,12 +63,24 @@ impl Offences {
     /// The verdict of every check. `passed` says in words what was counted where nothing is wrong.
     pub fn verdicts(&self, passed: impl Fn(&str) -> String) -> Vec<Check> {
         let verdict = |name: &&'static str| match self.by_check.get(name) {
-            None => Check { name: (*name).to_owned(), passed: true, detail: passed(name) },
+            None => Check {
+                name: (*name).to_owned(),
+                passed: true,
+                detail: passed(name),
+            },
             Some(offence) => {
                 let more = offence.count.saturating_sub(offence.first.len() as u64);
-                let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+                let more = if more > 0 {
+                    format!("; and {more} more")
+                } else {
+                    String::new()
+                };
                 let detail = format!("{}{more}", offence.first.join("; "));
-                Check { name: (*name).to_owned(), passed: false, detail }
+                Check {
+                    name: (*name).to_owned(),
+                    passed: false,
+                    detail,
+                }
             }
         };
         ALL.iter().map(verdict).collect()

@@ -83,21 +83,32 @@ fn run_script(args: &RunArgs) -> Result<bool, Box<dyn Error>> {
     let outcome = run::run(args)?;
     print!("{}", report::summary(&outcome));
     if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_string_pretty(&outcome)?).map_err(|error| at(path, &error))?;
+        fs::write(path, serde_json::to_string_pretty(&outcome)?)
+            .map_err(|error| at(path, &error))?;
     }
     if let Some(path) = &args.html {
         fs::write(path, report::html(&outcome)).map_err(|error| at(path, &error))?;
     }
-    Ok(outcome.checks.iter().chain(&outcome.objectives).all(|check| check.passed))
+    Ok(outcome
+        .checks
+        .iter()
+        .chain(&outcome.objectives)
+        .all(|check| check.passed))
 }
 
 fn measure_floor(args: &FloorArgs) -> Result<bool, Box<dyn Error>> {
     let floor = floor::measure(args.sockets, args.frame_bytes, args.seconds)?;
-    println!("{} sockets, frames of {} bytes", floor.sockets, floor.frame_bytes);
+    println!(
+        "{} sockets, frames of {} bytes",
+        floor.sockets, floor.frame_bytes
+    );
     for point in &floor.points {
         println!(
             "writer, {:>2} comments per send: {:>11.0} deliveries/s  {:.3} µs CPU per delivery  p99 {:.2} ms",
-            point.comments_per_send, point.deliveries_per_s, point.cpu_us_per_delivery, point.p99_ms
+            point.comments_per_send,
+            point.deliveries_per_s,
+            point.cpu_us_per_delivery,
+            point.p99_ms
         );
     }
     let received = receive::measure(args.sockets, args.seconds)?;

@@ -41,14 +41,18 @@ pub fn machine() -> Machine {
 
 /// ARM kernels name no model; there the caller falls back on the architecture.
 fn cpu_model(cpuinfo: &str) -> Option<String> {
-    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))?;
     let (_, model) = line.split_once(':')?;
     Some(model.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// The number after `name:` in a file of such lines.
 fn field(text: &str, name: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.split_whitespace().next()?.parse().ok()
 }
 
@@ -91,13 +95,22 @@ impl Process {
         let at = Instant::now();
         let (cpu_ticks, started_ticks) = read_stat(&self.folder)?;
         if started_ticks != self.started_ticks {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the process ended and its pid was given away"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the process ended and its pid was given away",
+            ));
         }
         let status = fs::read_to_string(self.folder.join("status"))?;
         // A zombie has no memory left, nor this line.
-        let rss_kib = field(&status, "VmRSS").ok_or_else(|| malformed("no VmRSS in /proc/PID/status"))?;
+        let rss_kib =
+            field(&status, "VmRSS").ok_or_else(|| malformed("no VmRSS in /proc/PID/status"))?;
         let context_switches = self.count_switches()?;
-        Ok(Sample { at, cpu_s: cpu_ticks as f64 / self.ticks_per_s, rss_bytes: rss_kib * 1024, context_switches })
+        Ok(Sample {
+            at,
+            cpu_s: cpu_ticks as f64 / self.ticks_per_s,
+            rss_bytes: rss_kib * 1024,
+            context_switches,
+        })
     }
 
     fn count_switches(&mut self) -> io::Result<u64> {
@@ -105,7 +118,9 @@ impl Process {
         for entry in fs::read_dir(self.folder.join("task"))? {
             let entry = entry?;
             // A thread may end between the listing and the look.
-            let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
+            let Ok(status) = fs::read_to_string(entry.path().join("status")) else {
+                continue;
+            };
             let count = |name| field(&status, name).unwrap_or(0);
             let switches = count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches");
             seen.insert(entry.file_name().to_string_lossy().into_owned(), switches);
@@ -123,15 +138,20 @@ impl Process {
 
 /// CPU time used and start time, in clock ticks.
 fn read_stat(folder: &Path) -> io::Result<(u64, u64)> {
-    parse_stat(&fs::read_to_string(folder.join("stat"))?).ok_or_else(|| malformed("/proc/PID/stat is not as expected"))
+    parse_stat(&fs::read_to_string(folder.join("stat"))?)
+        .ok_or_else(|| malformed("/proc/PID/stat is not as expected"))
 }
 
-/// The process's name may hold blanks and brackets, so the fields are counted from its last bracket.
+/// The process's name may hold blanks and brackets, so the fields are counted from its last
+/// bracket.
 fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let words: Vec<&str> = after_name.split_whitespace().collect();
     let number = |at: usize| words.get(at)?.parse::<u64>().ok();
-    Some((number(STAT_USER_TICKS)? + number(STAT_SYSTEM_TICKS)?, number(STAT_STARTED_TICKS)?))
+    Some((
+        number(STAT_USER_TICKS)? + number(STAT_SYSTEM_TICKS)?,
+        number(STAT_STARTED_TICKS)?,
+    ))
 }
 
 fn malformed(what: &'static str) -> io::Error {
@@ -154,21 +174,27 @@ impl Sampler {
         let samples = Arc::new(Mutex::new(vec![process.sample()?]));
         let (stop, stopped) = mpsc::channel();
         let shared = Arc::clone(&samples);
-        let thread = thread::Builder::new().name("lab-sampler".to_owned()).spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
-                let Ok(sample) = process.sample() else { return };
-                let mut samples = lock(&shared);
-                if samples.len() >= SAMPLES_MAX {
-                    return;
+        let thread = thread::Builder::new()
+            .name("lab-sampler".to_owned())
+            .spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+                    let Ok(sample) = process.sample() else { return };
+                    let mut samples = lock(&shared);
+                    if samples.len() >= SAMPLES_MAX {
+                        return;
+                    }
+                    samples.push(sample);
                 }
-                samples.push(sample);
-            }
-            // The last moments of a run count as well.
-            if let Ok(sample) = process.sample() {
-                lock(&shared).push(sample);
-            }
-        })?;
-        Ok(Sampler { samples, stop: Some(stop), thread: Some(thread) })
+                // The last moments of a run count as well.
+                if let Ok(sample) = process.sample() {
+                    lock(&shared).push(sample);
+                }
+            })?;
+        Ok(Sampler {
+            samples,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Takes a last sample and hands over the series, in order of time.
@@ -200,15 +226,25 @@ fn lock(samples: &Mutex<Vec<Sample>>) -> MutexGuard<'_, Vec<Sample>> {
 /// Percent of one core used between two samples: 200 is two cores kept busy.
 pub fn cpu_percent(older: &Sample, newer: &Sample) -> f64 {
     let elapsed_s = newer.at.saturating_duration_since(older.at).as_secs_f64();
-    if elapsed_s > 0.0 { (newer.cpu_s - older.cpu_s).max(0.0) / elapsed_s * 100.0 } else { 0.0 }
+    if elapsed_s > 0.0 {
+        (newer.cpu_s - older.cpu_s).max(0.0) / elapsed_s * 100.0
+    } else {
+        0.0
+    }
 }
 
 /// Writes what was sampled into the outcome: the server's totals and, beside each point of the
 /// series, its CPU and memory. `started` is the moment from which the points' `at_s` count; the
 /// totals of `outcome` must be in by now, since costs are divided by deliveries and connections.
 pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
-    let ([first, ..], [.., last]) = (samples, samples) else { return };
-    let rss_peak_bytes = samples.iter().map(|sample| sample.rss_bytes).max().unwrap_or(first.rss_bytes);
+    let ([first, ..], [.., last]) = (samples, samples) else {
+        return;
+    };
+    let rss_peak_bytes = samples
+        .iter()
+        .map(|sample| sample.rss_bytes)
+        .max()
+        .unwrap_or(first.rss_bytes);
     let cpu_s = last.cpu_s - first.cpu_s;
     let per = |amount: f64, count: u64| (count > 0).then(|| amount / count as f64);
     let server = &mut outcome.server;
@@ -221,19 +257,32 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
     server.context_switches = Some(last.context_switches - first.context_switches);
 
     for phase in &mut outcome.phases {
-        let at = |at_s| Duration::try_from_secs_f64(at_s).ok().and_then(|offset| cpu_s_at(samples, started + offset));
+        let at = |at_s| {
+            Duration::try_from_secs_f64(at_s)
+                .ok()
+                .and_then(|offset| cpu_s_at(samples, started + offset))
+        };
         // A phase shorter than the time between samples has a share of theirs, which means nothing.
         let is_long_enough = phase.to_s - phase.from_s >= PHASE_S_MIN;
-        let cpu_s = at(phase.from_s).zip(at(phase.to_s)).filter(|_| is_long_enough).map(|(from, to)| to - from);
+        let cpu_s = at(phase.from_s)
+            .zip(at(phase.to_s))
+            .filter(|_| is_long_enough)
+            .map(|(from, to)| to - from);
         phase.server_cpu_s = cpu_s;
-        phase.server_cpu_us_per_delivery = cpu_s.and_then(|cpu_s| per(cpu_s * 1e6, phase.deliveries));
+        phase.server_cpu_us_per_delivery =
+            cpu_s.and_then(|cpu_s| per(cpu_s * 1e6, phase.deliveries));
     }
     for point in &mut outcome.series {
-        let Ok(offset) = Duration::try_from_secs_f64(point.at_s) else { continue };
+        let Ok(offset) = Duration::try_from_secs_f64(point.at_s) else {
+            continue;
+        };
         let at = started + offset;
         // The stretch between two samples in which the point lies; after the last there is none.
         let next = samples.partition_point(|sample| sample.at < at);
-        if let (Some(older), Some(newer)) = (samples.get(next.saturating_sub(1)), samples.get(next.max(1))) {
+        if let (Some(older), Some(newer)) = (
+            samples.get(next.saturating_sub(1)),
+            samples.get(next.max(1)),
+        ) {
             point.server_cpu_percent = Some(cpu_percent(older, newer));
             point.server_rss_bytes = Some(newer.rss_bytes);
         }
@@ -244,7 +293,9 @@ pub fn attach(samples: &[Sample], started: Instant, outcome: &mut Outcome) {
 fn cpu_s_at(samples: &[Sample], at: Instant) -> Option<f64> {
     let next = samples.partition_point(|sample| sample.at <= at);
     let older = samples.get(next.checked_sub(1)?)?;
-    let Some(newer) = samples.get(next) else { return (older.at == at).then_some(older.cpu_s) };
+    let Some(newer) = samples.get(next) else {
+        return (older.at == at).then_some(older.cpu_s);
+    };
     let share = (at - older.at).as_secs_f64() / (newer.at - older.at).as_secs_f64();
     Some(older.cpu_s + (newer.cpu_s - older.cpu_s) * share)
 }
@@ -266,13 +317,17 @@ mod tests {
     #[test]
     fn the_machine_is_known() {
         let machine = machine();
-        assert!(!machine.cpu.is_empty() && machine.cores > 0 && machine.memory_bytes > 0, "{machine:?}");
+        assert!(
+            !machine.cpu.is_empty() && machine.cores > 0 && machine.memory_bytes > 0,
+            "{machine:?}"
+        );
         assert!(machine.kernel.starts_with("Linux "), "{}", machine.kernel);
     }
 
     #[test]
     fn a_process_is_sampled_until_it_is_finished() {
-        let sampler = Sampler::start(std::process::id(), Duration::from_millis(5)).expect("we are alive");
+        let sampler =
+            Sampler::start(std::process::id(), Duration::from_millis(5)).expect("we are alive");
         // Some CPU time, a thread that ends, and enough time for several samples.
         thread::spawn(|| (0..20_000_000_u64).fold(0, |sum, n| sum ^ n.wrapping_mul(31)))
             .join()
@@ -291,8 +346,12 @@ mod tests {
 
     #[test]
     fn a_process_that_dies_ends_the_series_and_not_the_run() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep exists");
-        let sampler = Sampler::start(child.id(), Duration::from_millis(1)).expect("it has just started");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep exists");
+        let sampler =
+            Sampler::start(child.id(), Duration::from_millis(1)).expect("it has just started");
         child.kill().expect("it is ours");
         child.wait().expect("it was killed");
         assert!(!sampler.finish().is_empty());
@@ -308,23 +367,54 @@ mod tests {
             rss_bytes,
             context_switches,
         };
-        let samples = [look(0.0, 1.0, 1_000, 10), look(1.0, 1.5, 9_000, 30), look(2.0, 3.0, 5_000, 60)];
+        let samples = [
+            look(0.0, 1.0, 1_000, 10),
+            look(1.0, 1.5, 9_000, 30),
+            look(2.0, 3.0, 5_000, 60),
+        ];
         let mut outcome = sample::outcome();
         outcome.totals.deliveries = 1_000_000;
         outcome.totals.connections = 4;
-        outcome.series = [0.0, 0.5, 1.5, 99.0].map(|at_s| Point { at_s, ..Point::default() }).to_vec();
+        outcome.series = [0.0, 0.5, 1.5, 99.0]
+            .map(|at_s| Point {
+                at_s,
+                ..Point::default()
+            })
+            .to_vec();
         outcome.phases = [(0.0, 0.5, 0), (0.5, 2.0, 1_000_000), (2.0, 9.0, 1)]
-            .map(|(from_s, to_s, deliveries)| PhaseOutcome { from_s, to_s, deliveries, ..PhaseOutcome::default() })
+            .map(|(from_s, to_s, deliveries)| PhaseOutcome {
+                from_s,
+                to_s,
+                deliveries,
+                ..PhaseOutcome::default()
+            })
             .to_vec();
         attach(&samples, started, &mut outcome);
 
-        let phases: Vec<_> = outcome.phases.iter().map(|it| (it.server_cpu_s, it.server_cpu_us_per_delivery)).collect();
-        assert_eq!(phases, [(Some(0.25), None), (Some(1.75), Some(1.75)), (None, None)]);
+        let phases: Vec<_> = outcome
+            .phases
+            .iter()
+            .map(|it| (it.server_cpu_s, it.server_cpu_us_per_delivery))
+            .collect();
+        assert_eq!(
+            phases,
+            [(Some(0.25), None), (Some(1.75), Some(1.75)), (None, None)]
+        );
         let server = &outcome.server;
-        assert_eq!((server.cpu_s, server.cpu_us_per_delivery), (Some(2.0), Some(2.0)));
-        assert_eq!((server.rss_peak_bytes, server.rss_bytes_per_connection), (Some(9_000), Some(2_000.0)));
+        assert_eq!(
+            (server.cpu_s, server.cpu_us_per_delivery),
+            (Some(2.0), Some(2.0))
+        );
+        assert_eq!(
+            (server.rss_peak_bytes, server.rss_bytes_per_connection),
+            (Some(9_000), Some(2_000.0))
+        );
         assert_eq!(server.context_switches, Some(50));
-        let cpu: Vec<_> = outcome.series.iter().map(|point| point.server_cpu_percent).collect();
+        let cpu: Vec<_> = outcome
+            .series
+            .iter()
+            .map(|point| point.server_cpu_percent)
+            .collect();
         assert_eq!(cpu, [Some(50.0), Some(50.0), Some(150.0), None]);
     }
 }

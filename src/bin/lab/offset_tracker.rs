@@ -50,7 +50,9 @@ impl OffsetTracker {
 
     #[inline]
     pub fn arrive(&mut self, offset: u64) -> Arrival {
-        let Some(next) = self.next else { return Arrival::Outside };
+        let Some(next) = self.next else {
+            return Arrival::Outside;
+        };
         if offset == next {
             self.next = Some(offset + 1);
             return Arrival::InOrder;
@@ -60,11 +62,19 @@ impl OffsetTracker {
             self.next = Some(offset + 1);
             return Arrival::Skipped { from: next };
         }
-        match self.gaps.iter().position(|(from, to)| (*from..*to).contains(&offset)) {
+        match self
+            .gaps
+            .iter()
+            .position(|(from, to)| (*from..*to).contains(&offset))
+        {
             None => Arrival::Again,
             Some(at) => {
                 let (from, to) = self.gaps.swap_remove(at);
-                self.gaps.extend([(from, offset), (offset + 1, to)].iter().filter(|(from, to)| from < to));
+                self.gaps.extend(
+                    [(from, offset), (offset + 1, to)]
+                        .iter()
+                        .filter(|(from, to)| from < to),
+                );
                 Arrival::Late
             }
         }

@@ -36,14 +36,20 @@ pub struct Online {
 impl Online {
     /// So many, of whom nothing else is known.
     pub fn counted(count: Option<u64>) -> Self {
-        Self { count, listed: None }
+        Self {
+            count,
+            listed: None,
+        }
     }
 
     /// Exactly these users, by their ids.
     pub fn of(ids: impl Iterator<Item = u64>) -> Self {
         let mut users = Users::default();
         ids.for_each(|id| users.add(id));
-        Self { count: Some(users.count), listed: Some(users) }
+        Self {
+            count: Some(users.count),
+            listed: Some(users),
+        }
     }
 
     /// Applies a presence event.
@@ -57,8 +63,8 @@ impl Online {
         }
     }
 
-    /// Whether a member that believes this is right, where `truth` is so. Of many users a server may
-    /// list a few; a list that is as long as the count is taken at its word.
+    /// Whether a member that believes this is right, where `truth` is so. Of many users a server
+    /// may list a few; a list that is as long as the count is taken at its word.
     pub fn agrees_with(&self, truth: &Online) -> bool {
         let (Some(count), Some(listed)) = (self.count, self.listed) else {
             return self.count.is_none() || self.count == truth.count;
@@ -81,16 +87,28 @@ impl AnnouncedPresence {
     /// `None` if it cannot be read.
     fn read(body: &[u8]) -> Option<Self> {
         let live_id = i64::try_from(dialect::last_number(body, b"\"live_id\"")?).ok()?;
-        let announced = Self { live_id, count: dialect::last_number(body, b"\"count\"")?, listed: None, left: None };
+        let announced = Self {
+            live_id,
+            count: dialect::last_number(body, b"\"count\"")?,
+            listed: None,
+            left: None,
+        };
         Some(match memchr::memmem::find(body, b"\"data\":[") {
             Some(at) => {
                 let mut users = Users::default();
                 ids(&body[at..]).for_each(|id| users.add(id));
-                Self { listed: Some(users), ..announced }
+                Self {
+                    listed: Some(users),
+                    ..announced
+                }
             }
             None => {
-                let user = memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
-                Self { left: user, ..announced }
+                let user =
+                    memchr::memmem::find(body, b"\"user\":").and_then(|at| ids(&body[at..]).next());
+                Self {
+                    left: user,
+                    ..announced
+                }
             }
         })
     }
@@ -99,8 +117,8 @@ impl AnnouncedPresence {
 /// Presence events kept read; members receive them within moments of each other.
 const RECENT_MAX: usize = 16;
 
-/// The latest presence events of one room. Each is read once, however long its list and however many
-/// members receive it, and compared after.
+/// The latest presence events of one room. Each is read once, however long its list and however
+/// many members receive it, and compared after.
 #[derive(Debug, Default)]
 pub struct Recent(VecDeque<(Box<[u8]>, AnnouncedPresence)>);
 
@@ -120,7 +138,11 @@ impl fmt::Display for Online {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} users online", self.count.unwrap_or_default())?;
         match self.listed {
-            Some(users) => write!(f, ", {} listed with ids that sum to {}", users.count, users.ids_sum),
+            Some(users) => write!(
+                f,
+                ", {} listed with ids that sum to {}",
+                users.count, users.ids_sum
+            ),
             None => Ok(()),
         }
     }
@@ -129,7 +151,8 @@ impl fmt::Display for Online {
 /// The ids of the objects that begin with one. Inside a JSON string the quotes would be escaped.
 fn ids(body: &[u8]) -> impl Iterator<Item = u64> {
     const ID: &[u8] = b"{\"id\":";
-    memchr::memmem::find_iter(body, ID).filter_map(|at| dialect::first_number(&body[at + ID.len()..]))
+    memchr::memmem::find_iter(body, ID)
+        .filter_map(|at| dialect::first_number(&body[at + ID.len()..]))
 }
 
 #[cfg(test)]
@@ -140,7 +163,9 @@ mod tests {
         let mut online = Online::default();
         let mut recent = Recent::default();
         for body in bodies {
-            let announced = recent.read(body.as_bytes()).unwrap_or_else(|| panic!("{body}"));
+            let announced = recent
+                .read(body.as_bytes())
+                .unwrap_or_else(|| panic!("{body}"));
             assert_eq!(announced.live_id, 7);
             online.receive(announced);
         }
@@ -148,7 +173,8 @@ mod tests {
     }
 
     const JOIN: &str = r#"{"clients":["count"],"action":"join","user":{"id":5,"name":"\"count\":9,{\"id\":3"},"data":[{"id":5,"name":"]"},{"id":4,"name":"data\":["}],"count":2,"live_id":7}"#;
-    const LEAVE: &str = r#"{"clients":[],"action":"leave","user":{"id":5,"name":"n"},"count":1,"live_id":7}"#;
+    const LEAVE: &str =
+        r#"{"clients":[],"action":"leave","user":{"id":5,"name":"n"},"count":1,"live_id":7}"#;
     const MERGED: &str = r#"{"clients":[],"action":"leave","user":{"id":4,"name":"n"},"data":[{"id":6,"name":"n"}],"count":1,"live_id":7,"joined":1,"left":1}"#;
     const FEW: &str = r#"{"clients":[],"action":"join","user":{"id":9,"name":"n"},"data":[{"id":9,"name":"n"}],"count":3,"live_id":7,"joined":2,"left":0}"#;
 
@@ -161,7 +187,10 @@ mod tests {
         assert!(incoming(&[JOIN]).agrees_with(&truth(&[4, 5])));
         assert!(incoming(&[JOIN, LEAVE]).agrees_with(&truth(&[4])));
         assert!(incoming(&[JOIN, LEAVE, MERGED]).agrees_with(&truth(&[6])));
-        assert!(incoming(&[JOIN, FEW]).agrees_with(&truth(&[6, 8, 9])), "a few of many");
+        assert!(
+            incoming(&[JOIN, FEW]).agrees_with(&truth(&[6, 8, 9])),
+            "a few of many"
+        );
     }
 
     #[test]
@@ -182,7 +211,8 @@ mod tests {
     #[test]
     fn what_was_read_is_known_again_and_only_the_latest_is_kept() {
         let mut recent = Recent::default();
-        let body = |count: u64| format!(r#"{{"data":[{{"id":{count}}}],"count":{count},"live_id":7}}"#);
+        let body =
+            |count: u64| format!(r#"{{"data":[{{"id":{count}}}],"count":{count},"live_id":7}}"#);
         for count in 0..100 {
             for _ in 0..2 {
                 let mut online = Online::default();

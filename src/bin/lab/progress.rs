@@ -14,7 +14,9 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(is_quiet: bool) -> Self {
-        Self { is_shown: !is_quiet && io::stderr().is_terminal() }
+        Self {
+            is_shown: !is_quiet && io::stderr().is_terminal(),
+        }
     }
 
     pub fn show(&self, point: &Point, end_s: f64) {
@@ -34,10 +36,18 @@ impl Progress {
 fn line(point: &Point, end_s: f64) -> String {
     let done = (point.at_s / end_s.max(1e-9)).clamp(0.0, 1.0);
     let full = (done * BAR_CELLS as f64) as usize;
-    let bar: String = (0..BAR_CELLS).map(|cell| if cell < full { '█' } else { '·' }).collect();
+    let bar: String = (0..BAR_CELLS)
+        .map(|cell| if cell < full { '█' } else { '·' })
+        .collect();
     format!(
         "{bar} {:5.0}/{end_s:.0} s  {}  {} members  {:.0} sent/s  {:.0} deliveries/s  p50 {:.1} ms  p99 {:.1} ms",
-        point.at_s, point.phase, point.members, point.sent_per_s, point.deliveries_per_s, point.p50_ms, point.p99_ms
+        point.at_s,
+        point.phase,
+        point.members,
+        point.sent_per_s,
+        point.deliveries_per_s,
+        point.p50_ms,
+        point.p99_ms
     )
 }
 
@@ -47,10 +57,18 @@ mod tests {
 
     #[test]
     fn the_line_shows_how_far_and_how_fast() {
-        let point =
-            Point { at_s: 5.0, phase: "calm".into(), members: 60, deliveries_per_s: 1234.4, ..Point::default() };
+        let point = Point {
+            at_s: 5.0,
+            phase: "calm".into(),
+            members: 60,
+            deliveries_per_s: 1234.4,
+            ..Point::default()
+        };
         let line = line(&point, 10.0);
         assert!(line.starts_with("████████████····"), "{line}");
-        assert!(line.contains("calm  60 members") && line.contains("1234 deliveries/s"), "{line}");
+        assert!(
+            line.contains("calm  60 members") && line.contains("1234 deliveries/s"),
+            "{line}"
+        );
     }
 }

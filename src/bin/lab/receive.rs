@@ -49,7 +49,11 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
         base,
         version: None,
         admin_token: None,
-        rooms: vec![RoomSite { plan: 0, name: "room".to_owned(), live_id: 1 }],
+        rooms: vec![RoomSite {
+            plan: 0,
+            name: "room".to_owned(),
+            live_id: 1,
+        }],
         users: vec![Account::default()],
         owner: Account::default(),
         gifts: Vec::new(),
@@ -62,7 +66,12 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
     driver.run()?;
     let cpu_s = (thread_cpu() - cpu_before).as_secs_f64();
     let frames = driver.stats.deliveries;
-    let busy = driver.stats.series.iter().map(|point| point.deliveries_per_s).filter(|rate| *rate > 0.0);
+    let busy = driver
+        .stats
+        .series
+        .iter()
+        .map(|point| point.deliveries_per_s)
+        .filter(|rate| *rate > 0.0);
     // The first busy second is a part of one.
     let mut rates: Vec<f64> = busy.skip(1).collect();
     rates.sort_by(f64::total_cmp);
@@ -71,7 +80,11 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
     drop(driver);
     match writer.join() {
         Ok(Err(error)) if !is_hang_up(&error) => Err(error.into()),
-        Ok(_) => Ok(Received { frames_per_s, frames_per_cpu_s: frames as f64 / cpu_s, frame_bytes: FRAME_BYTES }),
+        Ok(_) => Ok(Received {
+            frames_per_s,
+            frames_per_cpu_s: frames as f64 / cpu_s,
+            frame_bytes: FRAME_BYTES,
+        }),
         Err(_) => Err("the writer died".into()),
     }
 }
@@ -82,12 +95,17 @@ fn thread_cpu() -> Duration {
 }
 
 fn is_hang_up(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// Lets everybody in and then writes events to all until they hang up.
 fn write_events(listener: &TcpListener, sockets: usize) -> io::Result<()> {
-    let mut members = (0..sockets).map(|_| admit(listener)).collect::<io::Result<Vec<TcpStream>>>()?;
+    let mut members = (0..sockets)
+        .map(|_| admit(listener))
+        .collect::<io::Result<Vec<TcpStream>>>()?;
     let mut offset = 0;
     loop {
         let mut block = Vec::new();
@@ -95,7 +113,9 @@ fn write_events(listener: &TcpListener, sockets: usize) -> io::Result<()> {
             offset += 1;
             frames::push_unmasked(&mut block, frames::TEXT, &event(offset));
         }
-        members.iter_mut().try_for_each(|member| member.write_all(&block))?;
+        members
+            .iter_mut()
+            .try_for_each(|member| member.write_all(&block))?;
     }
 }
 
@@ -123,9 +143,15 @@ fn admit(listener: &TcpListener) -> io::Result<TcpStream> {
     stream.read_exact(&mut frame_head)?;
     let mut text = vec![0; usize::from(frame_head[1] & 0x7f)];
     stream.read_exact(&mut text)?;
-    text.iter_mut().zip(frame_head[2..].iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    text.iter_mut()
+        .zip(frame_head[2..].iter().cycle())
+        .for_each(|(byte, key)| *byte ^= key);
     let text = String::from_utf8_lossy(&text).into_owned();
-    let number: String = text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let number: String = text
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     let answer = format!(r#"{{"id":{number},"ok":true,"epoch":"e","offset":0,"count":1}}"#);
     let mut frame = Vec::new();
     frames::push_unmasked(&mut frame, frames::TEXT, answer.as_bytes());

@@ -1,6 +1,7 @@
 //! Repeatable chance: the same seed gives the same run, on every version and machine.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): tiny, and its outputs never change with a library's version.
+/// SplitMix64 (Steele, Lea, Flood 2014): tiny, and its outputs never change with a library's
+/// version.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -40,7 +41,10 @@ mod tests {
     #[test]
     fn outputs_are_the_published_ones() {
         let mut rng = Rng::new(1_234_567);
-        assert_eq!([rng.next(), rng.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [rng.next(), rng.next()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 
     #[test]

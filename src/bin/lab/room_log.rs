@@ -28,24 +28,33 @@ pub struct RoomEvent {
     /// The member who sent it.
     pub sender: u32,
     pub lane: Lane,
-    /// How many members are still to receive it before a closed loop goes on; 0 if none waits for it.
+    /// How many members are still to receive it before a closed loop goes on; 0 if none waits for
+    /// it.
     pub awaited: usize,
 }
 
 impl RoomEvent {
     fn new(body: Box<[u8]>, content: Content) -> Self {
-        let lane = if matches!(content, Content::Comment { .. }) { Lane::Crowd } else { Lane::Money };
-        Self { body, content, intended_ns: u64::MAX, sender: u32::MAX, lane, awaited: 0 }
+        let lane = if matches!(content, Content::Comment { .. }) {
+            Lane::Crowd
+        } else {
+            Lane::Money
+        };
+        Self {
+            body,
+            content,
+            intended_ns: u64::MAX,
+            sender: u32::MAX,
+            lane,
+            awaited: 0,
+        }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// `command` is the number its text is marked with.
-    Comment {
-        id: String,
-        command: Option<usize>,
-    },
+    Comment { id: String, command: Option<usize> },
     Gift {
         id: String,
         user_id: i64,
@@ -121,8 +130,12 @@ impl RoomLog {
 
     /// Gives the next place to a comment that a server without offsets announced.
     pub fn append_marked(&mut self, number: usize) -> u64 {
-        let content = Content::Comment { id: String::new(), command: Some(number) };
-        self.events.push(Some(RoomEvent::new(Box::default(), content)));
+        let content = Content::Comment {
+            id: String::new(),
+            command: Some(number),
+        };
+        self.events
+            .push(Some(RoomEvent::new(Box::default(), content)));
         self.last()
     }
 
@@ -137,7 +150,9 @@ impl RoomLog {
 
     #[inline]
     pub fn get(&self, offset: u64) -> Option<&RoomEvent> {
-        self.events.get(offset.checked_sub(self.base() + 1)? as usize)?.as_ref()
+        self.events
+            .get(offset.checked_sub(self.base() + 1)? as usize)?
+            .as_ref()
     }
 
     pub fn get_mut(&mut self, offset: u64) -> Option<&mut RoomEvent> {
@@ -148,7 +163,10 @@ impl RoomLog {
     /// All events received, with their offsets.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &RoomEvent)> {
         let first = self.base() + 1;
-        self.events.iter().enumerate().filter_map(move |(at, event)| event.as_ref().map(|it| (first + at as u64, it)))
+        self.events
+            .iter()
+            .enumerate()
+            .filter_map(move |(at, event)| event.as_ref().map(|it| (first + at as u64, it)))
     }
 
     /// One member of the room `live_id` received `body` at `offset`.
@@ -162,11 +180,19 @@ impl RoomLog {
 
     #[cold]
     fn receive_unknown(&mut self, live_id: i64, name: &[u8], offset: u64, body: &[u8]) -> Sight {
-        let Ok(read) = serde_json::from_slice::<Body>(body) else { return Sight::Unreadable };
+        let Ok(read) = serde_json::from_slice::<Body>(body) else {
+            return Sight::Unreadable;
+        };
         if read.live_id != live_id {
-            return Sight::Foreign { live_id: read.live_id };
+            return Sight::Foreign {
+                live_id: read.live_id,
+            };
         }
-        if self.epoch.as_deref().is_some_and(|epoch| epoch != read.epoch) {
+        if self
+            .epoch
+            .as_deref()
+            .is_some_and(|epoch| epoch != read.epoch)
+        {
             return Sight::Impossible("another epoch");
         }
         let Some(index) = offset.checked_sub(self.base() + 1) else {
@@ -199,7 +225,10 @@ fn content_of(name: &[u8], body: &Body) -> Content {
         None => String::new(),
     };
     match name {
-        b"comment" => Content::Comment { id, command: read_mark(body.content.as_bytes()) },
+        b"comment" => Content::Comment {
+            id,
+            command: read_mark(body.content.as_bytes()),
+        },
         b"gift" => Content::Gift {
             id,
             user_id: body.user.as_ref().map_or(0, |user| user.id),
@@ -216,7 +245,10 @@ pub const MARK: &str = "lab#";
 /// The number a text is marked with.
 pub fn read_mark(text: &[u8]) -> Option<usize> {
     let rest = &text[memchr::memmem::find(text, MARK.as_bytes())? + MARK.len()..];
-    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
@@ -238,8 +270,17 @@ mod tests {
         let body = comment(2, "e", 5, "lab#17 hello");
         assert_eq!(log.receive(2, b"comment", 5, &body), Sight::First);
         assert_eq!(log.receive(2, b"comment", 5, &body), Sight::Known);
-        assert_eq!(log.get(5).unwrap().content, Content::Comment { id: "95".into(), command: Some(17) });
-        assert_eq!(log.receive(2, b"comment", 5, &comment(2, "e", 5, "lab#18 other")), Sight::Different);
+        assert_eq!(
+            log.get(5).unwrap().content,
+            Content::Comment {
+                id: "95".into(),
+                command: Some(17)
+            }
+        );
+        assert_eq!(
+            log.receive(2, b"comment", 5, &comment(2, "e", 5, "lab#18 other")),
+            Sight::Different
+        );
         assert_eq!(log.last(), 5);
     }
 
@@ -248,9 +289,18 @@ mod tests {
         let mut log = RoomLog::default();
         assert!(log.joined_at("e", 4));
         assert!(!log.joined_at("f", 4));
-        assert_eq!(log.receive(2, b"comment", 5, &comment(3, "e", 5, "x")), Sight::Foreign { live_id: 3 });
-        assert!(matches!(log.receive(2, b"comment", 5, &comment(2, "f", 5, "x")), Sight::Impossible(_)));
-        assert!(matches!(log.receive(2, b"comment", 4, &comment(2, "e", 4, "x")), Sight::Impossible(_)));
+        assert_eq!(
+            log.receive(2, b"comment", 5, &comment(3, "e", 5, "x")),
+            Sight::Foreign { live_id: 3 }
+        );
+        assert!(matches!(
+            log.receive(2, b"comment", 5, &comment(2, "f", 5, "x")),
+            Sight::Impossible(_)
+        ));
+        assert!(matches!(
+            log.receive(2, b"comment", 4, &comment(2, "e", 4, "x")),
+            Sight::Impossible(_)
+        ));
         assert!(matches!(
             log.receive(2, b"comment", 9_000_000, &comment(2, "e", 9_000_000, "x")),
             Sight::Impossible(_)

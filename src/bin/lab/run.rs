@@ -22,8 +22,8 @@ use crate::verify;
 /// How often the server's process is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// The size of a floor beside a run: sockets at most (two descriptors each, and a hard limit is often
-/// 20,000), a frame like a comment's, seconds each.
+/// The size of a floor beside a run: sockets at most (two descriptors each, and a hard limit is
+/// often 20,000), a frame like a comment's, seconds each.
 const FLOOR_SOCKETS_MAX: usize = 9_000;
 const FLOOR_FRAME_BYTES: usize = 150;
 const FLOOR_SECONDS: f64 = 1.0;
@@ -33,23 +33,43 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
     let seed = args.seed.unwrap_or(script.script.seed);
     let needs_operator = script.rooms.iter().any(|room| room.gifts.is_some());
     if needs_operator && args.admin_token.is_none() {
-        return Err("the script gives gifts: --admin-token is needed to make them and to grant coins".into());
+        return Err(
+            "the script gives gifts: --admin-token is needed to make them and to grant coins"
+                .into(),
+        );
     }
     raise_open_files();
     let base = Base::parse(&args.url)?;
-    let setup = Setup::build(base, args.admin_token.clone(), &script, run_id(), args.accounts.as_deref())?;
+    let setup = Setup::build(
+        base,
+        args.admin_token.clone(),
+        &script,
+        run_id(),
+        args.accounts.as_deref(),
+    )?;
 
-    let sampler = args.pid.map(|pid| Sampler::start(pid, SAMPLE_EVERY)).transpose()?;
+    let sampler = args
+        .pid
+        .map(|pid| Sampler::start(pid, SAMPLE_EVERY))
+        .transpose()?;
     let started_at = now_rfc3339();
     let started = Instant::now();
     let (errands, received) = mpsc::channel();
-    let (mut driver, duration_s, errand_faults) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
-        let runner = scope.spawn(|| run_errands(&setup, received));
-        let mut driver = Driver::new(&script, &setup, seed, errands, Progress::new(args.quiet))?;
-        let duration_s = driver.run()?;
-        driver.end_errands();
-        Ok((driver, duration_s, runner.join().unwrap_or_else(|_| vec!["the errands' thread died".to_owned()])))
-    })?;
+    let (mut driver, duration_s, errand_faults) =
+        thread::scope(|scope| -> Result<_, Box<dyn Error>> {
+            let runner = scope.spawn(|| run_errands(&setup, received));
+            let mut driver =
+                Driver::new(&script, &setup, seed, errands, Progress::new(args.quiet))?;
+            let duration_s = driver.run()?;
+            driver.end_errands();
+            Ok((
+                driver,
+                duration_s,
+                runner
+                    .join()
+                    .unwrap_or_else(|_| vec!["the errands' thread died".to_owned()]),
+            ))
+        })?;
     let samples = sampler.map(Sampler::finish);
     let verdict = verify::verdict(&mut driver, &setup, &script, duration_s, &errand_faults);
     driver.close_all();
@@ -116,7 +136,9 @@ fn now_rfc3339() -> String {
 
 /// A word that no earlier run had: the milliseconds of now, in base 36.
 fn run_id() -> String {
-    let mut number = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let mut number = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
     let mut digits = Vec::new();
     while number > 0 {
         digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));

@@ -65,7 +65,12 @@ impl Setup {
             return Ok(setup);
         }
         setup.version = setup.base.version();
-        let users_count = script.rooms.iter().map(|room| room.users_count()).max().unwrap_or_default();
+        let users_count = script
+            .rooms
+            .iter()
+            .map(|room| room.users_count())
+            .max()
+            .unwrap_or_default();
         // The first is the streamer's.
         let mut accounts = accounts::prepare(&setup.base, users_count + 1, accounts_file)?;
         setup.owner = accounts.remove(0);
@@ -81,16 +86,26 @@ impl Setup {
 
     fn create_live(&self, title: &str) -> Result<i64, HttpFault> {
         let owner = ("token", self.owner.token.as_str());
-        let made = self.base.post("/api/live/create", owner, &json!({"title": title, "cover": "/lab.png"}))?;
+        let made = self.base.post(
+            "/api/live/create",
+            owner,
+            &json!({"title": title, "cover": "/lab.png"}),
+        )?;
         let live_id = made["data"]["id"].as_i64().unwrap_or_default();
-        self.base.post("/api/live/changestatus", owner, &json!({"id": live_id, "type": "play"}))?;
+        self.base.post(
+            "/api/live/changestatus",
+            owner,
+            &json!({"id": live_id, "type": "play"}),
+        )?;
         Ok(live_id)
     }
 
     /// One gift for each price that a script asks for, reused by later runs.
     fn create_gifts(&mut self, script: &Script) -> Result<(), HttpFault> {
         let plans = script.rooms.iter().filter_map(|room| room.gifts.as_ref());
-        let prices: BTreeSet<i64> = plans.flat_map(|gifts| gifts.get_ref().catalogue.iter().copied()).collect();
+        let prices: BTreeSet<i64> = plans
+            .flat_map(|gifts| gifts.get_ref().catalogue.iter().copied())
+            .collect();
         if prices.is_empty() {
             return Ok(());
         }
@@ -105,7 +120,10 @@ impl Setup {
                     self.admin_post("/admin/gifts", &gift)?["id"].as_i64()
                 }
             };
-            self.gifts.push(GiftOnOffer { id: id.unwrap_or_default(), price });
+            self.gifts.push(GiftOnOffer {
+                id: id.unwrap_or_default(),
+                price,
+            });
         }
         Ok(())
     }
@@ -124,7 +142,8 @@ impl Setup {
         for (user, delta) in grants {
             let account = &self.users[user];
             if delta > 0 {
-                let grant = json!({"delta": delta, "request_id": format!("{}-u{user}", self.run_id)});
+                let grant =
+                    json!({"delta": delta, "request_id": format!("{}-u{user}", self.run_id)});
                 self.admin_post(&format!("/admin/users/{}/coins", account.id), &grant)?;
             }
             self.users[user].coins_before = Some(self.balance(account)?);
@@ -133,31 +152,45 @@ impl Setup {
     }
 
     pub fn balance(&self, account: &Account) -> Result<i64, HttpFault> {
-        let user = self.base.get("/api/user/info", ("token", account.token.as_str()))?;
+        let user = self
+            .base
+            .get("/api/user/info", ("token", account.token.as_str()))?;
         Ok(user["coin"].as_i64().unwrap_or_default())
     }
 
     /// `play`, `pause` or `stop`.
     pub fn set_live_status(&self, live_id: i64, kind: &str) -> Result<(), HttpFault> {
         let change = json!({"id": live_id, "type": kind});
-        self.base.post("/api/live/changestatus", ("token", self.owner.token.as_str()), &change).map(drop)
+        self.base
+            .post(
+                "/api/live/changestatus",
+                ("token", self.owner.token.as_str()),
+                &change,
+            )
+            .map(drop)
     }
 
     /// The live's coins according to the store.
     pub fn live_coins(&self, live_id: i64) -> Result<i64, HttpFault> {
-        let live = self.base.get(&format!("/api/live/read/{live_id}"), NO_HEADER)?;
+        let live = self
+            .base
+            .get(&format!("/api/live/read/{live_id}"), NO_HEADER)?;
         Ok(live["data"]["coin"].as_i64().unwrap_or_default())
     }
 
     /// The server's own proof of its books; `None` without an operator's token.
     pub fn ledger_proof(&self) -> Option<Result<Value, HttpFault>> {
         let token = self.admin_token.as_ref()?;
-        Some(self.base.get("/admin/ledger/proof", ("authorization", &format!("Bearer {token}"))))
+        Some(self.base.get(
+            "/admin/ledger/proof",
+            ("authorization", &format!("Bearer {token}")),
+        ))
     }
 
     fn admin_post(&self, path: &str, body: &Value) -> Result<Value, HttpFault> {
         let token = self.admin_token.as_deref().unwrap_or_default();
-        self.base.post(path, ("authorization", &format!("Bearer {token}")), body)
+        self.base
+            .post(path, ("authorization", &format!("Bearer {token}")), body)
     }
 }
 
@@ -170,5 +203,12 @@ fn sites(script: &Script) -> Vec<RoomSite> {
             _ => (plan, format!("{} {number}", room.name)),
         })
     });
-    names.zip(1..).map(|((plan, name), live_id)| RoomSite { plan, name, live_id }).collect()
+    names
+        .zip(1..)
+        .map(|((plan, name), live_id)| RoomSite {
+            plan,
+            name,
+            live_id,
+        })
+        .collect()
 }

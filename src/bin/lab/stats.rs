@@ -110,7 +110,8 @@ impl Stats {
             server_cpu_percent: None,
             server_rss_bytes: None,
         });
-        (self.deliveries_before, self.sent_before, self.at_before_s) = (self.deliveries, sent, at_s);
+        (self.deliveries_before, self.sent_before, self.at_before_s) =
+            (self.deliveries, sent, at_s);
         &self.series[self.series.len() - 1]
     }
 
@@ -130,7 +131,9 @@ impl Stats {
             deliveries,
             deliveries_per_s: deliveries as f64 / (to_s - from_s).max(1e-9),
             // The kept part of a frame that has not come whole may be counted in the next phase.
-            bytes_received: self.bytes.saturating_sub(before(|phase| phase.bytes_received)),
+            bytes_received: self
+                .bytes
+                .saturating_sub(before(|phase| phase.bytes_received)),
             latency: self.phase.percentiles(),
             server_cpu_s: None,
             server_cpu_us_per_delivery: None,
@@ -141,7 +144,8 @@ impl Stats {
 
     /// Adds what the second under way has so far to the phase.
     fn count_second(&mut self) {
-        self.phase.absorb(&mut self.second.without(&self.second_counted));
+        self.phase
+            .absorb(&mut self.second.without(&self.second_counted));
         self.second_counted = self.second.clone();
     }
 }
@@ -167,10 +171,25 @@ mod tests {
         let found: Vec<_> = stats
             .phases
             .iter()
-            .map(|phase| (phase.latency.count, phase.deliveries, phase.latency.max.round()))
+            .map(|phase| {
+                (
+                    phase.latency.count,
+                    phase.deliveries,
+                    phase.latency.max.round(),
+                )
+            })
             .collect();
         assert_eq!(found, [(2, 2, 2.0), (1, 1, 100.0)]);
-        assert_eq!((stats.latency.percentiles().count, stats.series[1].max_ms.round()), (3, 100.0));
-        assert_eq!((stats.phases[1].from_s, stats.phases[1].deliveries_per_s), (1.5, 1.0));
+        assert_eq!(
+            (
+                stats.latency.percentiles().count,
+                stats.series[1].max_ms.round()
+            ),
+            (3, 100.0)
+        );
+        assert_eq!(
+            (stats.phases[1].from_s, stats.phases[1].deliveries_per_s),
+            (1.5, 1.0)
+        );
     }
 }

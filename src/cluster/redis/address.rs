@@ -7,8 +7,8 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisError, RedisResult, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    PushInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
 };
 use tokio::sync::Mutex;
 
@@ -84,12 +84,18 @@ impl fmt::Display for Address {
 impl<'a> Authority<'a> {
     /// Hosts and ports.
     fn shown(&self) -> String {
-        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let hosts: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"))
+            .collect();
         hosts.join(",")
     }
 
     fn parse(text: &'a str, default_port: u16) -> Option<Self> {
-        let (credentials, hosts) = text.rsplit_once('@').map_or((None, text), |(before, after)| (Some(before), after));
+        let (credentials, hosts) = text
+            .rsplit_once('@')
+            .map_or((None, text), |(before, after)| (Some(before), after));
         let (user, password) = match credentials.map(|credentials| credentials.split_once(':')) {
             Some(Some((user, password))) => ((!user.is_empty()).then_some(user), Some(password)),
             Some(None) => return None,
@@ -98,12 +104,20 @@ impl<'a> Authority<'a> {
         let hosts: Option<Vec<_>> = hosts
             .split(',')
             // An IPv6 address in brackets ends with one.
-            .map(|host| match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
-                Some((host, port)) => port.parse().ok().map(|port| (host, port)),
-                None => Some((host, default_port)),
-            })
+            .map(
+                |host| match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
+                    Some((host, port)) => port.parse().ok().map(|port| (host, port)),
+                    None => Some((host, default_port)),
+                },
+            )
             .collect();
-        hosts.filter(|hosts| hosts.iter().all(|(host, _)| !host.is_empty())).map(|hosts| Self { user, password, hosts })
+        hosts
+            .filter(|hosts| hosts.iter().all(|(host, _)| !host.is_empty()))
+            .map(|hosts| Self {
+                user,
+                password,
+                hosts,
+            })
     }
 }
 
@@ -121,7 +135,10 @@ impl Address {
         let (scheme, rest) = url.split_once("://").ok_or_else(malformed)?;
         let certificates = scheme.starts_with("rediss").then(|| {
             use_ring();
-            TlsCertificates { client_tls: None, root_cert: authorities.pem().map(<[u8]>::to_vec) }
+            TlsCertificates {
+                client_tls: None,
+                root_cert: authorities.pem().map(<[u8]>::to_vec),
+            }
         });
         match scheme {
             "redis-sentinel" | "rediss-sentinel" => Self::sentinels(rest, certificates),
@@ -137,38 +154,70 @@ impl Address {
             return Err(malformed());
         }
         // The newer protocol is what pushes messages and invalidations over one connection.
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let settings = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
         let hosts = info.addr().to_string();
         let info = info.set_redis_settings(settings);
         let client = match certificates {
             Some(certificates) => Client::build_with_tls(info, certificates)?,
             None => Client::open(info)?,
         };
-        Ok(Self { target: Target::Server(client), hosts })
+        Ok(Self {
+            target: Target::Server(client),
+            hosts,
+        })
     }
 
     fn cluster(rest: &str, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
-        let authority = Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
-        let scheme = if certificates.is_some() { "rediss" } else { "redis" };
+        let authority =
+            Authority::parse(rest.trim_end_matches('/'), SERVER_PORT).ok_or_else(malformed)?;
+        let scheme = if certificates.is_some() {
+            "rediss"
+        } else {
+            "redis"
+        };
         let servers = ClusterServers {
-            urls: authority.hosts.iter().map(|(host, port)| format!("{scheme}://{host}:{port}")).collect(),
+            urls: authority
+                .hosts
+                .iter()
+                .map(|(host, port)| format!("{scheme}://{host}:{port}"))
+                .collect(),
             user: authority.user.map(str::to_owned),
             password: authority.password.map(str::to_owned),
             certificates,
         };
-        Ok(Self { target: Target::Cluster(servers), hosts: authority.shown() })
+        Ok(Self {
+            target: Target::Cluster(servers),
+            hosts: authority.shown(),
+        })
     }
 
     fn sentinels(rest: &str, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
         let mut parts = rest.splitn(3, '/');
-        let authority = parts.next().and_then(|hosts| Authority::parse(hosts, SENTINEL_PORT)).ok_or_else(malformed)?;
-        let name = parts.next().filter(|name| !name.is_empty()).ok_or_else(malformed)?;
-        let db: i64 = parts.next().map_or(Some(0), |db| db.parse().ok()).ok_or_else(malformed)?;
+        let authority = parts
+            .next()
+            .and_then(|hosts| Authority::parse(hosts, SENTINEL_PORT))
+            .ok_or_else(malformed)?;
+        let name = parts
+            .next()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(malformed)?;
+        let db: i64 = parts
+            .next()
+            .map_or(Some(0), |db| db.parse().ok())
+            .ok_or_else(malformed)?;
         let is_encrypted = certificates.is_some();
         let hosts = authority.hosts.iter().map(|(host, port)| {
             let (host, port) = ((*host).to_owned(), *port);
             if is_encrypted {
-                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+                ConnectionAddr::TcpTls {
+                    host,
+                    port,
+                    insecure: false,
+                    tls_params: None,
+                }
             } else {
                 ConnectionAddr::Tcp(host, port)
             }
@@ -190,7 +239,10 @@ impl Address {
             builder = builder.set_client_to_redis_password(password);
         }
         let target = Target::Sentinels(Box::new(Mutex::new(builder.build()?)));
-        Ok(Self { target, hosts: format!("{}/{name}", authority.shown()) })
+        Ok(Self {
+            target,
+            hosts: format!("{}/{name}", authority.shown()),
+        })
     }
 
     /// Whether it is a Redis Cluster: channels of rooms are sharded there.
@@ -216,7 +268,8 @@ impl Address {
             .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
             .set_response_timeout(Some(timeout))
             .set_push_sender(on_push.clone());
-        self.connect_with(&config, |builder| builder.push_sender(on_push), timeout).await
+        self.connect_with(&config, |builder| builder.push_sender(on_push), timeout)
+            .await
     }
 
     async fn connect_with(
@@ -226,18 +279,26 @@ impl Address {
         timeout: Duration,
     ) -> RedisResult<RedisConnection> {
         match &self.target {
-            Target::Server(client) => Ok(one(client.get_multiplexed_async_connection_with_config(config).await?)),
+            Target::Server(client) => Ok(one(client
+                .get_multiplexed_async_connection_with_config(config)
+                .await?)),
             Target::Sentinels(client) => {
                 // The library has no time limit of its own for asking the Sentinels.
                 let mut client = client.lock().await;
-                let found = tokio::time::timeout(timeout.max(CONNECT_MAX), client.async_get_client());
-                let client =
-                    found.await.map_err(|_| RedisError::from((ErrorKind::Io, "sentinels do not answer")))??;
-                Ok(one(client.get_multiplexed_async_connection_with_config(config).await?))
+                let found =
+                    tokio::time::timeout(timeout.max(CONNECT_MAX), client.async_get_client());
+                let client = found
+                    .await
+                    .map_err(|_| RedisError::from((ErrorKind::Io, "sentinels do not answer")))??;
+                Ok(one(client
+                    .get_multiplexed_async_connection_with_config(config)
+                    .await?))
             }
             Target::Cluster(servers) => {
                 let client = of_cluster(servers.client(timeout)).build()?;
-                Ok(RedisConnection::Cluster(client.get_async_connection().await?))
+                Ok(RedisConnection::Cluster(
+                    client.get_async_connection().await?,
+                ))
             }
         }
     }
@@ -258,24 +319,56 @@ mod tests {
     #[test]
     fn each_kind_of_address_is_known_by_its_scheme() {
         let target = |url: &str| parse(url).map(|address| address.target);
-        assert!(matches!(target("redis://user:secret@host:6380/2"), Ok(Target::Server(_))));
-        assert!(matches!(target("redis-sentinel://a,b:26380/main"), Ok(Target::Sentinels(_))));
-        let Ok(Target::Cluster(servers)) = target("redis-cluster://:pw@a:7000,b,[::1],[::2]:7001") else {
+        assert!(matches!(
+            target("redis://user:secret@host:6380/2"),
+            Ok(Target::Server(_))
+        ));
+        assert!(matches!(
+            target("redis-sentinel://a,b:26380/main"),
+            Ok(Target::Sentinels(_))
+        ));
+        let Ok(Target::Cluster(servers)) = target("redis-cluster://:pw@a:7000,b,[::1],[::2]:7001")
+        else {
             panic!("a cluster");
         };
-        assert_eq!(servers.urls, ["redis://a:7000", "redis://b:6379", "redis://[::1]:6379", "redis://[::2]:7001"]);
-        assert_eq!((servers.user, servers.password), (None, Some("pw".to_owned())));
+        assert_eq!(
+            servers.urls,
+            [
+                "redis://a:7000",
+                "redis://b:6379",
+                "redis://[::1]:6379",
+                "redis://[::2]:7001"
+            ]
+        );
+        assert_eq!(
+            (servers.user, servers.password),
+            (None, Some("pw".to_owned()))
+        );
         assert!(servers.certificates.is_none());
     }
 
     #[test]
     fn an_address_with_tls_verifies_every_server() {
         let target = |url: &str| parse(url).map(|address| address.target);
-        let Ok(Target::Server(client)) = target("rediss://user:secret@host:6380/2") else { panic!("a server") };
+        let Ok(Target::Server(client)) = target("rediss://user:secret@host:6380/2") else {
+            panic!("a server")
+        };
         let addr = client.get_connection_info().addr();
-        assert!(matches!(addr, ConnectionAddr::TcpTls { insecure: false, tls_params: Some(_), .. }));
-        assert!(matches!(target("rediss-sentinel://a,b:26380/main"), Ok(Target::Sentinels(_))));
-        let Ok(Target::Cluster(servers)) = target("rediss-cluster://a:7000,b") else { panic!("a cluster") };
+        assert!(matches!(
+            addr,
+            ConnectionAddr::TcpTls {
+                insecure: false,
+                tls_params: Some(_),
+                ..
+            }
+        ));
+        assert!(matches!(
+            target("rediss-sentinel://a,b:26380/main"),
+            Ok(Target::Sentinels(_))
+        ));
+        let Ok(Target::Cluster(servers)) = target("rediss-cluster://a:7000,b") else {
+            panic!("a cluster")
+        };
         assert_eq!(servers.urls, ["rediss://a:7000", "rediss://b:6379"]);
         assert!(servers.certificates.is_some());
         assert!(target("rediss://host:6380/#insecure").is_err());
@@ -285,7 +378,10 @@ mod tests {
     fn an_address_is_shown_without_its_password() {
         for (url, shown) in [
             ("redis://user:secret@host/2", "host:6379"),
-            ("redis-sentinel://:secret@a,b:26380/main", "a:26379,b:26380/main"),
+            (
+                "redis-sentinel://:secret@a,b:26380/main",
+                "a:26379,b:26380/main",
+            ),
             ("redis-cluster://:secret@a:7000,b", "a:7000,b:6379"),
         ] {
             assert_eq!(parse(url).expect(url).to_string(), shown);
@@ -294,10 +390,17 @@ mod tests {
 
     #[test]
     fn a_malformed_address_is_refused_without_repeating_it() {
-        for url in
-            ["", "http://x", "redis-sentinel://a", "redis-sentinel://a/", "redis-cluster://", "redis-cluster://a:x"]
-        {
-            let Err(error) = parse(url) else { panic!("{url} is no address") };
+        for url in [
+            "",
+            "http://x",
+            "redis-sentinel://a",
+            "redis-sentinel://a/",
+            "redis-cluster://",
+            "redis-cluster://a:x",
+        ] {
+            let Err(error) = parse(url) else {
+                panic!("{url} is no address")
+            };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo};
+use redis::cluster_routing::{
+    MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo,
+};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value};
 
 use super::keys;
@@ -37,32 +39,53 @@ impl RedisConnection {
         }
     }
 
-    /// The servers with keys that answer within `timeout`. In a Redis Cluster some may be away while others
-    /// work. `Err` if none answers.
+    /// The servers with keys that answer within `timeout`. In a Redis Cluster some may be away
+    /// while others work. `Err` if none answers.
     pub async fn responsive_servers(&mut self, timeout: Duration) -> RedisResult<BTreeSet<Server>> {
         let mut responsive = BTreeSet::new();
         let mut error = RedisError::from((ErrorKind::Io, "no server has keys"));
-        let probes = self.probes(timeout).await?.into_iter().map(|(server, probe)| {
-            let mut connection = self.clone();
-            async move {
-                let asked = probe.query_async::<Value>(&mut connection);
-                (tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out())), server)
-            }
-        });
+        let probes = self
+            .probes(timeout)
+            .await?
+            .into_iter()
+            .map(|(server, probe)| {
+                let mut connection = self.clone();
+                async move {
+                    let asked = probe.query_async::<Value>(&mut connection);
+                    (
+                        tokio::time::timeout(timeout, asked)
+                            .await
+                            .unwrap_or_else(|_| Err(timed_out())),
+                        server,
+                    )
+                }
+            });
         for (result, server) in futures_util::future::join_all(probes).await {
             match result {
                 Ok(_) => _ = responsive.insert(server),
                 Err(why) => error = why,
             }
         }
-        if responsive.is_empty() { Err(error) } else { Ok(responsive) }
+        if responsive.is_empty() {
+            Err(error)
+        } else {
+            Ok(responsive)
+        }
     }
 
     /// Enables invalidation messages for token keys on each of these servers.
-    pub async fn track_tokens(&self, servers: &BTreeSet<Server>, timeout: Duration) -> RedisResult<()> {
+    pub async fn track_tokens(
+        &self,
+        servers: &BTreeSet<Server>,
+        timeout: Duration,
+    ) -> RedisResult<()> {
         for server in servers {
             let mut cmd = redis::cmd("CLIENT");
-            cmd.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(keys::TOKEN_PREFIX);
+            cmd.arg("TRACKING")
+                .arg("ON")
+                .arg("BCAST")
+                .arg("PREFIX")
+                .arg(keys::TOKEN_PREFIX);
             self.send_to_server(server, cmd, timeout).await?;
         }
         Ok(())
@@ -70,24 +93,40 @@ impl RedisConnection {
 
     /// What a server says of itself, a line for each field.
     pub async fn info(&self, server: &Server, timeout: Duration) -> RedisResult<String> {
-        Ok(redis::from_redis_value(self.send_to_server(server, redis::cmd("INFO"), timeout).await?)?)
+        Ok(redis::from_redis_value(
+            self.send_to_server(server, redis::cmd("INFO"), timeout)
+                .await?,
+        )?)
     }
 
-    /// The servers with keys, and a command for each that shows whether it answers. In a Redis Cluster the
-    /// command names a key of the server, so that the library reconnects to a server that was away.
+    /// The servers with keys, and a command for each that shows whether it answers. In a Redis
+    /// Cluster the command names a key of the server, so that the library reconnects to a server
+    /// that was away.
     async fn probes(&mut self, timeout: Duration) -> RedisResult<Vec<(Server, Cmd)>> {
-        let Self::Cluster(connection) = self else { return Ok(vec![(None, redis::cmd("PING"))]) };
+        let Self::Cluster(connection) = self else {
+            return Ok(vec![(None, redis::cmd("PING"))]);
+        };
         let mut cmd = redis::cmd("CLUSTER");
         cmd.arg("SLOTS");
         // The first answer counts: any server may be frozen.
-        let any = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::OneSucceeded));
+        let any = (
+            MultipleNodeRoutingInfo::AllMasters,
+            Some(ResponsePolicy::OneSucceeded),
+        );
         let asked = connection.route_command(cmd, RoutingInfo::MultiNode(any));
-        let ranges = tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out()))?;
-        let Value::Array(ranges) = ranges else { return Ok(Vec::new()) };
-        let ranges: BTreeMap<Server, (u16, u16)> = ranges.iter().filter_map(master_of_range).collect();
+        let ranges = tokio::time::timeout(timeout, asked)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))?;
+        let Value::Array(ranges) = ranges else {
+            return Ok(Vec::new());
+        };
+        let ranges: BTreeMap<Server, (u16, u16)> =
+            ranges.iter().filter_map(master_of_range).collect();
         let probe = |(server, (first, last)): (Server, (u16, u16))| {
             let is_there = |key: &String| (first..=last).contains(&keys::slot(key));
-            let key = (0..).map(|number| format!("liveroom:server:{number}")).find(is_there)?;
+            let key = (0..)
+                .map(|number| format!("liveroom:server:{number}"))
+                .find(is_there)?;
             let mut cmd = redis::cmd("EXISTS");
             cmd.arg(key);
             Some((server, cmd))
@@ -95,26 +134,43 @@ impl RedisConnection {
         Ok(ranges.into_iter().filter_map(probe).collect())
     }
 
-    async fn send_to_server(&self, server: &Server, cmd: Cmd, timeout: Duration) -> RedisResult<Value> {
+    async fn send_to_server(
+        &self,
+        server: &Server,
+        cmd: Cmd,
+        timeout: Duration,
+    ) -> RedisResult<Value> {
         let sent = async {
             match (self.clone(), server.clone()) {
                 (Self::Cluster(mut connection), Some((host, port))) => {
                     let server = SingleNodeRoutingInfo::ByAddress { host, port };
-                    connection.route_command(cmd, RoutingInfo::SingleNode(server)).await?.extract_error()
+                    connection
+                        .route_command(cmd, RoutingInfo::SingleNode(server))
+                        .await?
+                        .extract_error()
                 }
                 (mut connection, _) => cmd.query_async(&mut connection).await,
             }
         };
-        tokio::time::timeout(timeout, sent).await.unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(timeout, sent)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
 /// Parses an entry of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
 fn master_of_range(range: &Value) -> Option<(Server, (u16, u16))> {
-    let Value::Array(range) = range else { return None };
-    let [first, last, Value::Array(master), ..] = &range[..] else { return None };
+    let Value::Array(range) = range else {
+        return None;
+    };
+    let [first, last, Value::Array(master), ..] = &range[..] else {
+        return None;
+    };
     let read = redis::from_redis_value_ref::<u16>;
-    let server = (redis::from_redis_value_ref(master.first()?).ok()?, read(master.get(1)?).ok()?);
+    let server = (
+        redis::from_redis_value_ref(master.first()?).ok()?,
+        read(master.get(1)?).ok()?,
+    );
     Some((Some(server), (read(first).ok()?, read(last).ok()?)))
 }
 

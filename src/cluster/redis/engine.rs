@@ -1,6 +1,6 @@
-//! The cluster's thread: one loop that owns every room's order and presence, the subscription, and the state of
-//! other nodes. Requests to Redis run beside it and their answers come back as [`Input`]s, one at a time for each
-//! room.
+//! The cluster's thread: one loop that owns every room's order and presence, the subscription, and
+//! the state of other nodes. Requests to Redis run beside it and their answers come back as
+//! [`Input`]s, one at a time for each room.
 
 mod devices;
 mod health;
@@ -110,7 +110,10 @@ impl Engine {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.due.first().map_or_else(|| Instant::now() + TICK, |(at, _)| *at);
+            let due = self
+                .due
+                .first()
+                .map_or_else(|| Instant::now() + TICK, |(at, _)| *at);
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => self.handle_input(input),
@@ -128,11 +131,22 @@ impl Engine {
             Input::Command(command) => self.handle_command(command),
             Input::Connected(number, result) => self.connected(number, result),
             Input::Pushed(number, info, _slot) => self.pushed(number, info),
-            Input::Subscribed { connection, live_id, origin, result } => {
+            Input::Subscribed {
+                connection,
+                live_id,
+                origin,
+                result,
+            } => {
                 self.subscribed(connection, live_id, origin, result);
             }
             Input::Pinged(number, result) => self.pinged(number, result),
-            Input::Answered { live_id, origin, number, sent_at, answer } => {
+            Input::Answered {
+                live_id,
+                origin,
+                number,
+                sent_at,
+                answer,
+            } => {
                 self.note_outcome(sent_at, answer.as_ref().err());
                 let history_max = self.config.rooms.history_events_max;
                 if let Some(room) = self.room(live_id, origin) {
@@ -141,8 +155,15 @@ impl Engine {
                     self.send_next_request(live_id);
                 }
             }
-            Input::PresencePublished { live_id, origin, is_delta, is_published } => {
-                let Some(room) = self.room(live_id, origin) else { return };
+            Input::PresencePublished {
+                live_id,
+                origin,
+                is_delta,
+                is_published,
+            } => {
+                let Some(room) = self.room(live_id, origin) else {
+                    return;
+                };
                 if !is_published {
                     // The others may have missed it.
                     room.announce_by(Instant::now() + ASK_AGAIN);
@@ -157,11 +178,17 @@ impl Engine {
                     room.publish_users_by(Instant::now() + ASK_AGAIN);
                 }
             }
-            Input::HeartbeatPublished(sent_at, result) => self.note_outcome(sent_at, result.err().as_ref()),
+            Input::HeartbeatPublished(sent_at, result) => {
+                self.note_outcome(sent_at, result.err().as_ref())
+            }
             Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
             Input::NotAsked(node) => self.not_asked(node),
             Input::SettingsRead(faults) => self.settings_read(faults),
-            Input::Announced { live_id, origin, nodes_count } => {
+            Input::Announced {
+                live_id,
+                origin,
+                nodes_count,
+            } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.announced(nodes_count, Instant::now());
                 }
@@ -171,27 +198,58 @@ impl Engine {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Open { live_id, gauge, reply } => {
+            Command::Open {
+                live_id,
+                gauge,
+                reply,
+            } => {
                 let now = Instant::now();
-                let room = EngineRoom::new(live_id, self.shared.node, gauge, reply, self.clock.now(), now);
+                let room = EngineRoom::new(
+                    live_id,
+                    self.shared.node,
+                    gauge,
+                    reply,
+                    self.clock.now(),
+                    now,
+                );
                 self.rooms.insert(live_id, room);
                 self.subscribe(live_id);
                 self.open_partitioned(live_id);
             }
-            Command::Listen { live_id, origin, room: listener } => {
+            Command::Listen {
+                live_id,
+                origin,
+                room: listener,
+            } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.listen(listener);
                     self.publish_presence_delta(live_id);
                     self.send_next_request(live_id);
                 }
             }
-            Command::Append { live_id, origin, event } => {
-                self.append(live_id, origin, |order, at, now| order.append(event, at, now));
+            Command::Append {
+                live_id,
+                origin,
+                event,
+            } => {
+                self.append(live_id, origin, |order, at, now| {
+                    order.append(event, at, now)
+                });
             }
-            Command::AppendAction { live_id, origin, entry } => {
-                self.append(live_id, origin, |order, at, now| order.append_action(entry, at, now));
+            Command::AppendAction {
+                live_id,
+                origin,
+                entry,
+            } => {
+                self.append(live_id, origin, |order, at, now| {
+                    order.append_action(entry, at, now)
+                });
             }
-            Command::PublishPresence { live_id, origin, changes } => {
+            Command::PublishPresence {
+                live_id,
+                origin,
+                changes,
+            } => {
                 if let Some(room) = self.room(live_id, origin) {
                     room.presence.set_local(changes);
                     self.publish_presence_delta(live_id);
@@ -199,7 +257,10 @@ impl Engine {
             }
             Command::PublishUsers { live_id, users } => {
                 let mut cmd = redis::cmd("SET");
-                cmd.arg(keys::users(live_id)).arg(users).arg("EX").arg(USERS_EX_S);
+                cmd.arg(keys::users(live_id))
+                    .arg(users)
+                    .arg("EX")
+                    .arg(USERS_EX_S);
                 let (link, inputs) = (self.link.clone(), self.inputs.clone());
                 tokio::spawn(async move {
                     if link.command::<()>(&cmd).await.is_err() {
@@ -232,19 +293,31 @@ impl Engine {
             }
             Command::Signal(signal) => {
                 let node = self.shared.node.0;
-                let message = NodeMessage::Signal { node, signal: signal.into() };
+                let message = NodeMessage::Signal {
+                    node,
+                    signal: signal.into(),
+                };
                 match signal {
                     Signal::OtherDevice(..) => self.publish_device(&message),
                     _ => self.publish_to_nodes(&message),
                 }
             }
             Command::Device { user, opened } => self.device(user, opened),
-            Command::AskReports { asked, found, reply } => self.request_reports(asked, found, reply),
+            Command::AskReports {
+                asked,
+                found,
+                reply,
+            } => self.request_reports(asked, found, reply),
             Command::Leave(reply) => self.leave(reply),
         }
     }
 
-    fn append(&mut self, live_id: LiveId, origin: u64, append: impl FnOnce(&mut RoomOrder, Timestamp, Instant)) {
+    fn append(
+        &mut self,
+        live_id: LiveId,
+        origin: u64,
+        append: impl FnOnce(&mut RoomOrder, Timestamp, Instant),
+    ) {
         let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away);
         if let Some(room) = self.room(live_id, origin) {
             append(&mut room.order, at, now);
@@ -258,7 +331,9 @@ impl Engine {
 
     /// A room, if it is still that opening of it.
     fn room(&mut self, live_id: LiveId, origin: u64) -> Option<&mut EngineRoom> {
-        self.rooms.get_mut(&live_id).filter(|room| room.origin == origin)
+        self.rooms
+            .get_mut(&live_id)
+            .filter(|room| room.origin == origin)
     }
 
     /// Sends the next request of a room to Redis, or schedules it.
@@ -267,14 +342,26 @@ impl Engine {
         if !self.subscription.is_connected() || self.health.failing_since.is_some() {
             return;
         }
-        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else { return };
+        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else {
+            return;
+        };
         if let Some(question) = room.question(now) {
             let (origin, number) = (room.origin, question.number);
-            let (link, sharded, inputs) = (self.link.clone(), self.address.is_cluster(), self.inputs.clone());
+            let (link, sharded, inputs) = (
+                self.link.clone(),
+                self.address.is_cluster(),
+                self.inputs.clone(),
+            );
             tokio::spawn(async move {
                 let answer = rooms::ask(link, sharded, live_id, origin, question).await;
                 // The engine lives as long as the process.
-                let _ = inputs.send(Input::Answered { live_id, origin, number, sent_at: now, answer });
+                let _ = inputs.send(Input::Answered {
+                    live_id,
+                    origin,
+                    number,
+                    sent_at: now,
+                    answer,
+                });
             });
         } else if room.next_question > now {
             self.due.insert((room.next_question, live_id));
@@ -296,7 +383,13 @@ impl Engine {
         if !self.subscription.is_connected() {
             return;
         }
-        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| !room.presence_in_flight) else { return };
+        let Some(room) = self
+            .rooms
+            .get_mut(&live_id)
+            .filter(|room| !room.presence_in_flight)
+        else {
+            return;
+        };
         if let Some(delta) = room.presence.next_delta() {
             room.presence_in_flight = true;
             self.publish_presence(live_id, &delta);
@@ -311,26 +404,41 @@ impl Engine {
         tokio::spawn(async move {
             // A node that misses it notices at the next delta or announcement.
             let is_published = link.command::<()>(&cmd).await.is_ok();
-            let _ = inputs.send(Input::PresencePublished { live_id, origin, is_delta, is_published });
+            let _ = inputs.send(Input::PresencePublished {
+                live_id,
+                origin,
+                is_delta,
+                is_published,
+            });
         });
     }
 
-    /// Sends a presence message to one node. If that fails, an announcement shows the other what it misses.
+    /// Sends a presence message to one node. If that fails, an announcement shows the other what it
+    /// misses.
     fn send_presence(&self, live_id: LiveId, cmd: redis::Cmd) {
         let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {
             if link.command::<()>(&cmd).await.is_err() {
-                let lost = Input::PresencePublished { live_id, origin, is_delta: false, is_published: false };
+                let lost = Input::PresencePublished {
+                    live_id,
+                    origin,
+                    is_delta: false,
+                    is_published: false,
+                };
                 let _ = inputs.send(lost);
             }
         });
     }
 
-    /// Publishes that this node closed a room, until that succeeds or the others count this node as dead.
+    /// Publishes that this node closed a room, until that succeeds or the others count this node as
+    /// dead.
     fn publish_gone(&self, live_id: LiveId, gone: &PresenceMessage) {
         let cmd = self.on_room_channel(live_id, gone);
-        let (link, timeout) = (self.link.clone(), self.config.cluster.node_timeout_ms.duration());
+        let (link, timeout) = (
+            self.link.clone(),
+            self.config.cluster.node_timeout_ms.duration(),
+        );
         tokio::spawn(tokio::time::timeout(timeout, async move {
             while link.command::<()>(&cmd).await.is_err() {
                 tokio::time::sleep(GONE_AGAIN).await;
@@ -354,7 +462,9 @@ impl Engine {
 
     /// A message on a room's channel.
     fn on_room_message(&mut self, live_id: LiveId, payload: &str) {
-        let Some(room) = self.rooms.get_mut(&live_id) else { return };
+        let Some(room) = self.rooms.get_mut(&live_id) else {
+            return;
+        };
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
                 Some(batch) if room.can_receive() => room.order.published(batch),
@@ -415,14 +525,28 @@ impl Engine {
         let (is_away, room_timeout) = (self.health.is_away, self.room_timeout());
         let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
-        let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| room.is_due(now)).map(|(id, _)| *id).collect();
+        let due: Vec<LiveId> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.is_due(now))
+            .map(|(id, _)| *id)
+            .collect();
         for live_id in due {
-            let Some(room) = self.rooms.get_mut(&live_id) else { continue };
+            let Some(room) = self.rooms.get_mut(&live_id) else {
+                continue;
+            };
             room.tick(now);
             let waits_for = room.order.waits_for(now);
-            let is_due = if is_away { !waits_for.is_zero() } else { waits_for >= room_timeout };
+            let is_due = if is_away {
+                !waits_for.is_zero()
+            } else {
+                waits_for >= room_timeout
+            };
             if is_due && !room.order.is_partitioned() {
-                warn!("room goes on alone: live_id={live_id} events={}", room.order.waiting_count());
+                warn!(
+                    "room goes on alone: live_id={live_id} events={}",
+                    room.order.waiting_count()
+                );
                 room.order.enter_partitioned();
                 room.release(0);
             }

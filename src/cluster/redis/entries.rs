@@ -17,7 +17,10 @@ impl LogPosition {
     /// Reads `generation-offset`.
     pub fn parse(text: &str) -> Option<Self> {
         let (generation, offset) = text.split_once('-')?;
-        Some(Self { generation: generation.parse().ok()?, offset: offset.parse().ok()? })
+        Some(Self {
+            generation: generation.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
     }
 }
 
@@ -30,9 +33,10 @@ pub struct Cursor {
     pub id: Option<EventId>,
 }
 
-/// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence number at that
-/// origin. The script keeps the last sequence number of each origin, so that a repeated append has no effect.
-/// An entry of an action has the action's key instead, under one of two origins that no room has.
+/// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence
+/// number at that origin. The script keeps the last sequence number of each origin, so that a
+/// repeated append has no effect. An entry of an action has the action's key instead, under one of
+/// two origins that no room has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub origin: u64,
@@ -47,8 +51,14 @@ const REMOVALS_ORIGIN: u64 = 1;
 impl From<EntryKey> for EventId {
     fn from(key: EntryKey) -> Self {
         match key {
-            EntryKey::Action(id) => Self { origin: ACTIONS_ORIGIN, sequence: id.get().unsigned_abs() },
-            EntryKey::Removal(id) => Self { origin: REMOVALS_ORIGIN, sequence: id.get().unsigned_abs() },
+            EntryKey::Action(id) => Self {
+                origin: ACTIONS_ORIGIN,
+                sequence: id.get().unsigned_abs(),
+            },
+            EntryKey::Removal(id) => Self {
+                origin: REMOVALS_ORIGIN,
+                sequence: id.get().unsigned_abs(),
+            },
         }
     }
 }
@@ -61,7 +71,10 @@ impl EventId {
 
     pub fn parse(text: &str) -> Option<Self> {
         let (origin, sequence) = text.split_once('.')?;
-        Some(Self { origin: u64::from_str_radix(origin, 16).ok()?, sequence: sequence.parse().ok()? })
+        Some(Self {
+            origin: u64::from_str_radix(origin, 16).ok()?,
+            sequence: sequence.parse().ok()?,
+        })
     }
 }
 
@@ -99,14 +112,21 @@ enum ControlLine {
 /// A control as one line of text.
 pub fn write_control(control: Control) -> String {
     let Control::Kick { user, at } = control;
-    let line = ControlLine::Kick { user: user.get(), at: at.0 };
+    let line = ControlLine::Kick {
+        user: user.get(),
+        at: at.0,
+    };
     serde_json::to_string(&line).expect("strings and numbers are JSON")
 }
 
-/// Reads a line of [`write_control`]; `None` for anything else, such as a control of a later version.
+/// Reads a line of [`write_control`]; `None` for anything else, such as a control of a later
+/// version.
 pub fn read_control(line: &str) -> Option<Control> {
     let ControlLine::Kick { user, at } = serde_json::from_str(line).ok()?;
-    Some(Control::Kick { user: UserId::new(user)?, at: Timestamp(at) })
+    Some(Control::Kick {
+        user: UserId::new(user)?,
+        at: Timestamp(at),
+    })
 }
 
 /// A published batch.
@@ -152,7 +172,10 @@ impl Batch {
         let mut lines = message.split('\n');
         let head: Head = serde_json::from_str(lines.next()?).ok()?;
         let epoch: Epoch = head.e.into();
-        let mut end = LogPosition { generation: head.g, offset: head.o.checked_sub(1)? };
+        let mut end = LogPosition {
+            generation: head.g,
+            offset: head.o.checked_sub(1)?,
+        };
         let mut entries = Vec::new();
         for line in lines {
             let (id, line) = line.split_once(' ')?;
@@ -165,11 +188,25 @@ impl Batch {
             });
         }
         let control = |ControlHead { m, o, p }| {
-            let after = LogPosition { generation: head.g, offset: o };
-            Some(ControlEntry { after, id: EventId::parse(&m)?, line: p })
+            let after = LogPosition {
+                generation: head.g,
+                offset: o,
+            };
+            Some(ControlEntry {
+                after,
+                id: EventId::parse(&m)?,
+                line: p,
+            })
         };
         let controls = head.c.into_iter().map(control).collect::<Option<_>>()?;
-        Some(Self { before: LogPosition::parse(&head.b)?, epoch, end, entries, gap: head.gap, controls })
+        Some(Self {
+            before: LogPosition::parse(&head.b)?,
+            epoch,
+            end,
+            entries,
+            gap: head.gap,
+            controls,
+        })
     }
 }
 
@@ -184,11 +221,13 @@ pub struct Answer {
     pub end: LogPosition,
     /// The position before the batch.
     pub before: LogPosition,
-    /// For each event of the batch its offset; 0: a gift or an action that was appended before; -1: applied before.
+    /// For each event of the batch its offset; 0: a gift or an action that was appended before; -1:
+    /// applied before.
     pub places: Vec<i64>,
     /// Oldest first.
     pub missed: Vec<LoggedEvent>,
-    /// The newest generation before which events were dropped by the node that began it; 0: there is none.
+    /// The newest generation before which events were dropped by the node that began it; 0: there
+    /// is none.
     pub gap: u64,
     /// The newest controls of the log, oldest first, whether they were missed or not.
     pub controls: Vec<ControlEntry>,
@@ -198,8 +237,15 @@ pub struct Answer {
 
 impl Answer {
     /// Reads all but the third part of the answer of `append.lua`.
-    pub fn parse(head: &str, missed: StreamEntries, same: bool, newest_controls: StreamEntries) -> Option<Self> {
-        let Head { e, g, o, b, s, gap, .. } = serde_json::from_str(head).ok()?;
+    pub fn parse(
+        head: &str,
+        missed: StreamEntries,
+        same: bool,
+        newest_controls: StreamEntries,
+    ) -> Option<Self> {
+        let Head {
+            e, g, o, b, s, gap, ..
+        } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
         for (position, fields) in missed.into_iter().rev() {
             let [_, id, _, epoch, _, line]: [String; 6] = fields.try_into().ok()?;
@@ -213,11 +259,18 @@ impl Answer {
         let mut controls = Vec::with_capacity(newest_controls.len());
         for (_, fields) in newest_controls.into_iter().rev() {
             let [_, id, _, after, _, line]: [String; 6] = fields.try_into().ok()?;
-            controls.push(ControlEntry { after: LogPosition::parse(&after)?, id: EventId::parse(&id)?, line });
+            controls.push(ControlEntry {
+                after: LogPosition::parse(&after)?,
+                id: EventId::parse(&id)?,
+                line,
+            });
         }
         Some(Self {
             epoch: e.into(),
-            end: LogPosition { generation: g, offset: o },
+            end: LogPosition {
+                generation: g,
+                offset: o,
+            },
             before: LogPosition::parse(&b)?,
             places: s,
             missed: entries,

@@ -1,5 +1,5 @@
-//! Names of keys and channels in Redis. Those of one room carry its id in braces, so that a Redis Cluster
-//! keeps them on one server.
+//! Names of keys and channels in Redis. Those of one room carry its id in braces, so that a Redis
+//! Cluster keeps them on one server.
 
 use crate::domain::{LiveId, NodeId, UserId};
 
@@ -66,14 +66,18 @@ pub fn token(user: UserId) -> String {
     format!("{TOKEN_PREFIX}{user}")
 }
 
-/// Which login or logout the [`token`] key was last written for. In a Redis Cluster both are in one slot.
+/// Which login or logout the [`token`] key was last written for. In a Redis Cluster both are in one
+/// slot.
 pub fn token_stamp(user: UserId) -> String {
     format!("liveroom:{{{TOKEN_PREFIX}{user}}}:stamp")
 }
 
 /// The user of a [`token`] key.
 pub fn user_of_token(key: &str) -> Option<UserId> {
-    key.strip_prefix(TOKEN_PREFIX)?.parse().ok().and_then(UserId::new)
+    key.strip_prefix(TOKEN_PREFIX)?
+        .parse()
+        .ok()
+        .and_then(UserId::new)
 }
 
 /// Exists while the user has a `/ws` connection; named as in the replaced system.
@@ -112,7 +116,10 @@ mod tests {
     #[test]
     fn slots_are_those_of_redis() {
         // The example of the specification is 0x31c3 before it is cut to a slot.
-        assert_eq!((slot("123456789"), slot("user_1"), slot("")), (0x31c3, 7_877, 0));
+        assert_eq!(
+            (slot("123456789"), slot("user_1"), slot("")),
+            (0x31c3, 7_877, 0)
+        );
     }
 
     #[test]

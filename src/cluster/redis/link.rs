@@ -10,8 +10,8 @@ use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, S
 use super::address::Address;
 use super::connection::{RedisConnection, timed_out};
 
-/// A connection of the pool. One that failed is not reused: a restart of Redis costs each connection one
-/// failure, and no command needs a ping before it.
+/// A connection of the pool. One that failed is not reused: a restart of Redis costs each
+/// connection one failure, and no command needs a ping before it.
 struct Pooled {
     connection: RedisConnection,
     failed: Arc<AtomicBool>,
@@ -27,7 +27,10 @@ impl ManageConnection for RedisConnector {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Pooled, RedisError> {
-        Ok(Pooled { connection: self.address.connect(self.timeout).await?, failed: Arc::default() })
+        Ok(Pooled {
+            connection: self.address.connect(self.timeout).await?,
+            failed: Arc::default(),
+        })
     }
 
     async fn is_valid(&self, _: &mut Pooled) -> Result<(), RedisError> {
@@ -46,7 +49,8 @@ enum Request<'a> {
     Pipeline(&'a Pipeline),
 }
 
-/// The pool of connections for commands. Used on the cluster's own runtime only: connections live there.
+/// The pool of connections for commands. Used on the cluster's own runtime only: connections live
+/// there.
 #[derive(Clone)]
 pub struct Link {
     pool: Pool<RedisConnector>,
@@ -64,7 +68,12 @@ impl Link {
             .connection_timeout(timeout)
             .test_on_check_out(false)
             .build_unchecked(RedisConnector { address, timeout });
-        Self { pool, connections_max, timeout, append: Arc::new(Script::new(APPEND_SOURCE)) }
+        Self {
+            pool,
+            connections_max,
+            timeout,
+            append: Arc::new(Script::new(APPEND_SOURCE)),
+        }
     }
 
     /// How long Redis may be silent.
@@ -72,8 +81,8 @@ impl Link {
         self.timeout
     }
 
-    /// Sends an idempotent request. After a restart of Redis every connection of the pool is dead and only
-    /// use reveals it, so a lost connection is replaced at once, each at most once.
+    /// Sends an idempotent request. After a restart of Redis every connection of the pool is dead
+    /// and only use reveals it, so a lost connection is replaced at once, each at most once.
     async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
         for _ in 0..self.connections_max {
             match self.send_once(request).await {
@@ -85,13 +94,16 @@ impl Link {
     }
 
     async fn send_once<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
-        let pooled =
-            self.pool.get().await.map_err(|error| {
-                RedisError::from((ErrorKind::UnexpectedReturnType, "no connection", error.to_string()))
-            })?;
+        let pooled = self.pool.get().await.map_err(|error| {
+            RedisError::from((
+                ErrorKind::UnexpectedReturnType,
+                "no connection",
+                error.to_string(),
+            ))
+        })?;
         let (mut connection, failed) = (pooled.connection.clone(), pooled.failed.clone());
-        // A connection to a cluster multiplexes commands to several servers and reconnects by itself, so one
-        // that waits for a server does not block the others.
+        // A connection to a cluster multiplexes commands to several servers and reconnects by
+        // itself, so one that waits for a server does not block the others.
         let is_shared = matches!(connection, RedisConnection::Cluster(_));
         let lent = (!is_shared).then_some(pooled);
         // It counts as failed until it has answered, also if the caller is dropped meanwhile.
@@ -104,11 +116,15 @@ impl Link {
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         // A timeout is not a lost connection: sending again would wait as long.
-        let Ok(result) = answer else { return Err(timed_out()) };
-        // An error answered by Redis leaves the connection usable, except that the server has become
-        // read-only.
+        let Ok(result) = answer else {
+            return Err(timed_out());
+        };
+        // An error answered by Redis leaves the connection usable, except that the server has
+        // become read-only.
         let is_failure = |error: &RedisError| {
-            error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
+            error.is_io_error()
+                || error.is_unrecoverable_error()
+                || error.code() == Some("READONLY")
         };
         if !is_shared {
             failed.store(result.as_ref().is_err_and(is_failure), Ordering::Relaxed);
@@ -126,14 +142,20 @@ impl Link {
     }
 
     /// Runs `append.lua` by its digest, or with its source on a server that has not cached it.
-    pub async fn append<T: FromRedisValue>(&self, keys: &[String], args: &[Vec<u8>]) -> RedisResult<T> {
+    pub async fn append<T: FromRedisValue>(
+        &self,
+        keys: &[String],
+        args: &[Vec<u8>],
+    ) -> RedisResult<T> {
         let by = |command: &str, script: &str| {
             let mut cmd = redis::cmd(command);
             cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
             cmd
         };
         match self.command(&by("EVALSHA", self.append.get_hash())).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => self.command(&by("EVAL", APPEND_SOURCE)).await,
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                self.command(&by("EVAL", APPEND_SOURCE)).await
+            }
             result => result,
         }
     }

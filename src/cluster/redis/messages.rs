@@ -9,7 +9,8 @@ use crate::domain::{LiveId, UserId};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "node_message", rename_all = "snake_case")]
 pub enum NodeMessage {
-    /// Each second: this node is here. Nodes of an older version do not say where they listen, nor show their secret.
+    /// Each second: this node is here. Nodes of an older version do not say where they listen, nor
+    /// show their secret.
     Heartbeat {
         node: u64,
         #[serde(default)]
@@ -22,8 +23,8 @@ pub enum NodeMessage {
         node: u64,
         grace_ms: u64,
     },
-    /// To one node, which joined in the eyes of this one: it is to announce itself in its rooms. Nodes of an older
-    /// version ignore it, and do so within 30 s.
+    /// To one node, which joined in the eyes of this one: it is to announce itself in its rooms.
+    /// Nodes of an older version ignore it, and do so within 30 s.
     AskAnnouncements {
         node: u64,
     },
@@ -36,8 +37,8 @@ pub enum NodeMessage {
         node: u64,
         user: i64,
     },
-    /// The users with a `/ws` connection to this node, and their tickets, where one device is all that is allowed.
-    /// Nodes of an older version ignore it.
+    /// The users with a `/ws` connection to this node, and their tickets, where one device is all
+    /// that is allowed. Nodes of an older version ignore it.
     Devices {
         node: u64,
         devices: Vec<(i64, DeviceTicket)>,
@@ -82,8 +83,15 @@ impl From<Signal> for WireSignal {
     fn from(signal: Signal) -> Self {
         match signal {
             Signal::Recheck(user) => Self::Recheck { user: user.get() },
-            Signal::OtherDevice(user, ticket) => Self::OtherDevice { user: user.get(), ticket },
-            Signal::Kick { live_id, user } => Self::Kick { live: live_id.get(), user: user.get(), is_logged: true },
+            Signal::OtherDevice(user, ticket) => Self::OtherDevice {
+                user: user.get(),
+                ticket,
+            },
+            Signal::Kick { live_id, user } => Self::Kick {
+                live: live_id.get(),
+                user: user.get(),
+                is_logged: true,
+            },
             Signal::CatalogueChanged => Self::CatalogueChanged,
         }
     }
@@ -95,8 +103,13 @@ impl WireSignal {
         Some(match self {
             Self::Recheck { user } => Signal::Recheck(UserId::new(user)?),
             Self::OtherDevice { user, ticket } => Signal::OtherDevice(UserId::new(user)?, ticket),
-            Self::Kick { is_logged: true, .. } => return None,
-            Self::Kick { live, user, .. } => Signal::Kick { live_id: LiveId::new(live)?, user: UserId::new(user)? },
+            Self::Kick {
+                is_logged: true, ..
+            } => return None,
+            Self::Kick { live, user, .. } => Signal::Kick {
+                live_id: LiveId::new(live)?,
+                user: UserId::new(user)?,
+            },
             Self::CatalogueChanged => Signal::CatalogueChanged,
         })
     }
@@ -111,19 +124,47 @@ mod tests {
 
     #[test]
     fn older_nodes_ask_for_all_rooms_and_are_answered() {
-        let asked = from_value(json!({"node_message": "ask_report", "node": 7, "number": 1})).unwrap();
-        assert!(matches!(asked, NodeMessage::AskReport { node: 7, number: 1, rooms: RoomsAsked::All }));
-        let page = RoomsAsked::Page(RoomsPage { after: 3, limit: 100 });
-        let text = to_value(NodeMessage::AskReport { node: 7, number: 2, rooms: page }).unwrap();
-        assert_eq!(text["rooms"], json!({"page": {"after": 3, "limit": 100}}), "an older node ignores the field");
-        assert!(matches!(from_value(text).unwrap(), NodeMessage::AskReport { rooms, .. } if rooms == page));
+        let asked =
+            from_value(json!({"node_message": "ask_report", "node": 7, "number": 1})).unwrap();
+        assert!(matches!(
+            asked,
+            NodeMessage::AskReport {
+                node: 7,
+                number: 1,
+                rooms: RoomsAsked::All
+            }
+        ));
+        let page = RoomsAsked::Page(RoomsPage {
+            after: 3,
+            limit: 100,
+        });
+        let text = to_value(NodeMessage::AskReport {
+            node: 7,
+            number: 2,
+            rooms: page,
+        })
+        .unwrap();
+        assert_eq!(
+            text["rooms"],
+            json!({"page": {"after": 3, "limit": 100}}),
+            "an older node ignores the field"
+        );
+        assert!(
+            matches!(from_value(text).unwrap(), NodeMessage::AskReport { rooms, .. } if rooms == page)
+        );
     }
 
     #[test]
     fn a_kick_is_taken_from_the_signal_of_an_older_node_and_otherwise_from_the_log() {
-        let kick = Signal::Kick { live_id: LiveId::FIRST, user: UserId::FIRST };
+        let kick = Signal::Kick {
+            live_id: LiveId::FIRST,
+            user: UserId::FIRST,
+        };
         let own = to_value(WireSignal::from(kick)).unwrap();
-        assert_eq!(own, json!({"kind": "kick", "live": 1, "user": 1, "is_logged": true}));
+        assert_eq!(
+            own,
+            json!({"kind": "kick", "live": 1, "user": 1, "is_logged": true})
+        );
         assert_eq!(from_value::<WireSignal>(own).unwrap().read(), None);
         let older: WireSignal = from_value(json!({"kind": "kick", "live": 1, "user": 1})).unwrap();
         assert_eq!(older.read(), Some(kick));
@@ -133,14 +174,32 @@ mod tests {
     fn a_device_of_an_older_node_has_no_ticket_and_older_nodes_read_a_device_with_one() {
         let older: WireSignal = from_value(json!({"kind": "other_device", "user": 1})).unwrap();
         assert_eq!(older.read(), Some(Signal::OtherDevice(UserId::FIRST, None)));
-        let signal = Signal::OtherDevice(UserId::FIRST, Some(DeviceTicket { at: 5, node: u64::MAX }));
+        let signal = Signal::OtherDevice(
+            UserId::FIRST,
+            Some(DeviceTicket {
+                at: 5,
+                node: u64::MAX,
+            }),
+        );
         let own = to_value(WireSignal::from(signal)).unwrap();
-        assert_eq!((&own["kind"], &own["user"]), (&json!("other_device"), &json!(1)));
+        assert_eq!(
+            (&own["kind"], &own["user"]),
+            (&json!("other_device"), &json!(1))
+        );
         assert_eq!(from_value::<WireSignal>(own).unwrap().read(), Some(signal));
-        let ticket = DeviceTicket { at: 5, node: u64::MAX };
-        let text = to_string(&NodeMessage::Devices { node: u64::MAX, devices: vec![(1, ticket)] }).unwrap();
+        let ticket = DeviceTicket {
+            at: 5,
+            node: u64::MAX,
+        };
+        let text = to_string(&NodeMessage::Devices {
+            node: u64::MAX,
+            devices: vec![(1, ticket)],
+        })
+        .unwrap();
         let read = from_str::<NodeMessage>(&text).unwrap();
-        assert!(matches!(read, NodeMessage::Devices { node: u64::MAX, devices } if devices == [(1, ticket)]));
+        assert!(
+            matches!(read, NodeMessage::Devices { node: u64::MAX, devices } if devices == [(1, ticket)])
+        );
     }
 
     #[test]
@@ -157,6 +216,15 @@ mod tests {
             "sessions": 9, "writes_queued": 0, "rooms": [room(1), room(2)],
         }))
         .unwrap();
-        assert_eq!((report.next_after, report.room_totals()), (None, RoomTotals { rooms: 2, members: 6 }));
+        assert_eq!(
+            (report.next_after, report.room_totals()),
+            (
+                None,
+                RoomTotals {
+                    rooms: 2,
+                    members: 6
+                }
+            )
+        );
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
 //! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
-//! script appends to, numbers and publishes ([`order`] is the node's side of it); presence goes from node
-//! to node as messages ([`presence_sync`]); tokens are written for other
-//! programs, and read where these issued them ([`tokens`]).
+//! script appends to, numbers and publishes ([`order`] is the node's side of it); presence goes
+//! from node to node as messages ([`presence_sync`]); tokens are written for other programs, and
+//! read where these issued them ([`tokens`]).
 //!
-//! A published message may get lost without a report: the log is authoritative and a message only brings its
-//! entries sooner. Every batch carries the position before it. A room reads the log when a batch is missing, from
-//! time to time, and after each reconnection.
+//! A published message may get lost without a report: the log is authoritative and a message only
+//! brings its entries sooner. Every batch carries the position before it. A room reads the log when
+//! a batch is missing, from time to time, and after each reconnection.
 
 mod address;
 mod connection;
@@ -40,8 +40,8 @@ use crate::storage::{Store, StoreError};
 use crate::tls::Authorities;
 
 use super::{
-    Appended, Broker, DeviceTicket, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReadTokenOrigin,
-    RoomLog, RoomsAsked, Signal, TokenStore,
+    Appended, Broker, DeviceTicket, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog,
+    ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore,
 };
 use address::Address;
 use engine::{Command, Engine, Input, OtherNodes};
@@ -70,8 +70,8 @@ struct Shared {
     node: NodeId,
     /// Milliseconds since the Unix epoch; 0: not partitioned.
     alone_since: AtomicI64,
-    /// Changes with each connection over which Redis reports changed tokens, and whenever all tokens may have
-    /// changed; 0: changes are not reported.
+    /// Changes with each connection over which Redis reports changed tokens, and whenever all
+    /// tokens may have changed; 0: changes are not reported.
     invalidation_epoch: AtomicU64,
 }
 
@@ -85,7 +85,9 @@ impl Shared {
     fn advance_invalidation_epoch(&self) {
         let advance = |epoch| (epoch != 0).then_some(epoch + 1);
         // Without a connection there is nothing to advance: the next one begins another epoch.
-        let _ = self.invalidation_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
+        let _ = self
+            .invalidation_epoch
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
     }
 }
 
@@ -101,29 +103,38 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts the node's part. Does not wait for Redis: a node that does not reach it is partitioned. `Err`: the
-    /// address is invalid, or there is no thread. The keys that count are those of `cluster`, and the
-    /// leave grace and the history of rooms.
+    /// Starts the node's part. Does not wait for Redis: a node that does not reach it is
+    /// partitioned. `Err`: the address is invalid, or there is no thread. The keys that count are
+    /// those of `cluster`, and the leave grace and the history of rooms.
     pub fn start(config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = config.cluster.redis_url.expose();
-        let authorities = Authorities::read(&config.cluster.redis_ca_file).map_err(StoreError::Fault)?;
-        let address = Address::parse(url, &authorities).map_err(|error| StoreError::Fault(error.to_string()))?;
+        let authorities =
+            Authorities::read(&config.cluster.redis_ca_file).map_err(StoreError::Fault)?;
+        let address = Address::parse(url, &authorities)
+            .map_err(|error| StoreError::Fault(error.to_string()))?;
         let address = Arc::new(address);
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(no_runtime)?;
         let shared = Arc::new(Shared {
             node: NodeId(rand::random()),
             alone_since: AtomicI64::new(0),
             invalidation_epoch: AtomicU64::new(0),
         });
-        // Not bounded by itself: each room's events are bounded by its gauge, everything else by the
-        // number of rooms, users and operators.
+        // Not bounded by itself: each room's events are bounded by its gauge, everything else by
+        // the number of rooms, users and operators.
         let (inputs, input) = mpsc::unbounded_channel();
         let handle = runtime.handle().clone();
         let link = {
             // Connections belong to the runtime that is current when the pool is made.
             let _guard = handle.enter();
-            Link::new(address.clone(), config.cluster.redis_pool_size, config.cluster.redis_timeout_ms.duration())
+            Link::new(
+                address.clone(),
+                config.cluster.redis_pool_size,
+                config.cluster.redis_timeout_ms.duration(),
+            )
         };
         let cluster = Self {
             inputs: inputs.clone(),
@@ -141,7 +152,8 @@ impl RedisCluster {
         Ok(cluster)
     }
 
-    /// Whether this is empty or an address of Redis. `Err`: what is expected instead, without the address.
+    /// Whether this is empty or an address of Redis. `Err`: what is expected instead, without the
+    /// address.
     pub fn check_url(url: &str) -> Result<(), String> {
         if url.is_empty() {
             return Ok(());
@@ -167,12 +179,17 @@ impl RedisCluster {
     }
 
     /// Tokens in the store, which other programs read and replace in Redis.
-    pub fn tokens(&self, store: Arc<dyn Store>, read_origin: ReadTokenOrigin) -> Arc<dyn TokenStore> {
+    pub fn tokens(
+        &self,
+        store: Arc<dyn Store>,
+        read_origin: ReadTokenOrigin,
+    ) -> Arc<dyn TokenStore> {
         Arc::new(RedisTokens::new(self.clone(), store, read_origin))
     }
 
     fn command(&self, command: Command) {
-        // Without its thread the node is partitioned for ever, which was logged when the thread ended.
+        // Without its thread the node is partitioned for ever, which was logged when the thread
+        // ended.
         let _ = self.inputs.send(Input::Command(command));
     }
 
@@ -182,7 +199,9 @@ impl RedisCluster {
         task: impl Future<Output = Result<T, redis::RedisError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         match self.runtime.spawn(task).await {
-            Ok(result) => result.map_err(|error| StoreError::Unavailable(format!("redis: {error}"))),
+            Ok(result) => {
+                result.map_err(|error| StoreError::Unavailable(format!("redis: {error}")))
+            }
             Err(error) => Err(StoreError::Unavailable(format!("redis: {error}"))),
         }
     }
@@ -192,18 +211,30 @@ impl Broker for RedisCluster {
     fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
         let (reply, opened) = oneshot::channel();
         let gauge = Arc::new(RoomGauge::default());
-        self.command(Command::Open { live_id, gauge: gauge.clone(), reply });
+        self.command(Command::Open {
+            live_id,
+            gauge: gauge.clone(),
+            reply,
+        });
         let (inputs, node) = (self.inputs.clone(), self.shared.node);
         async move {
             match opened.await {
                 Ok(opened) => OpenedLog {
-                    log: Box::new(RedisLog { live_id, origin: opened.origin, node, gauge, inputs }),
+                    log: Box::new(RedisLog {
+                        live_id,
+                        origin: opened.origin,
+                        node,
+                        gauge,
+                        inputs,
+                    }),
                     position: opened.position,
                     recent: opened.recent,
                     peers: opened.peers,
                 },
                 Err(_) => {
-                    error!("cluster thread is gone, room opens for this node alone: live_id={live_id}");
+                    error!(
+                        "cluster thread is gone, room opens for this node alone: live_id={live_id}"
+                    );
                     super::MemoryBroker.open(live_id).await
                 }
             }
@@ -261,25 +292,38 @@ struct RedisLog {
 
 impl RedisLog {
     fn command(&self, command: Command) {
-        // Without its thread nothing is delivered any more, and comments are soon refused as `busy`.
+        // Without its thread nothing is delivered any more, and comments are soon refused as
+        // `busy`.
         let _ = self.inputs.send(Input::Command(command));
     }
 }
 
 impl RoomLog for RedisLog {
     fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>) {
-        self.command(Command::Listen { live_id: self.live_id, origin: self.origin, room });
+        self.command(Command::Listen {
+            live_id: self.live_id,
+            origin: self.origin,
+            room,
+        });
     }
 
     fn append(&mut self, event: RoomEvent) -> Option<crate::domain::Sequenced> {
         self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::Append { live_id: self.live_id, origin: self.origin, event });
+        self.command(Command::Append {
+            live_id: self.live_id,
+            origin: self.origin,
+            event,
+        });
         None
     }
 
     fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
         self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::AppendAction { live_id: self.live_id, origin: self.origin, entry });
+        self.command(Command::AppendAction {
+            live_id: self.live_id,
+            origin: self.origin,
+            entry,
+        });
         None
     }
 
@@ -288,7 +332,9 @@ impl RoomLog for RedisLog {
     }
 
     fn ack(&mut self, events_count: usize) {
-        self.gauge.unacked.fetch_sub(events_count, Ordering::Relaxed);
+        self.gauge
+            .unacked
+            .fetch_sub(events_count, Ordering::Relaxed);
     }
 
     fn set_batch_window(&mut self, window: Duration) {
@@ -298,12 +344,19 @@ impl RoomLog for RedisLog {
 
     fn publish_presence(&mut self, changes: Vec<PresenceChange>) {
         if !changes.is_empty() {
-            self.command(Command::PublishPresence { live_id: self.live_id, origin: self.origin, changes });
+            self.command(Command::PublishPresence {
+                live_id: self.live_id,
+                origin: self.origin,
+                changes,
+            });
         }
     }
 
     fn publish_users(&mut self, users: String) {
-        self.command(Command::PublishUsers { live_id: self.live_id, users });
+        self.command(Command::PublishUsers {
+            live_id: self.live_id,
+            users,
+        });
     }
 
     fn node(&self) -> Option<NodeId> {
@@ -313,7 +366,10 @@ impl RoomLog for RedisLog {
 
 impl Drop for RedisLog {
     fn drop(&mut self) {
-        self.command(Command::Close { live_id: self.live_id, origin: self.origin });
+        self.command(Command::Close {
+            live_id: self.live_id,
+            origin: self.origin,
+        });
     }
 }
 
@@ -327,24 +383,41 @@ impl Nodes for RedisCluster {
     }
 
     fn device_closed(&self, user: UserId) {
-        self.command(Command::Device { user, opened: false });
+        self.command(Command::Device {
+            user,
+            opened: false,
+        });
     }
 
     fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
         let (found, mut reports) = mpsc::channel(1_024);
         let (reply, others) = oneshot::channel();
-        self.command(Command::AskReports { asked, found, reply });
+        self.command(Command::AskReports {
+            asked,
+            found,
+            reply,
+        });
         async move {
             let mut answered = vec![own];
-            let Ok(OtherNodes { asked_count, mut known }) = others.await else {
-                return NodeReports { answered, silent: Vec::new() };
+            let Ok(OtherNodes {
+                asked_count,
+                mut known,
+            }) = others.await
+            else {
+                return NodeReports {
+                    answered,
+                    silent: Vec::new(),
+                };
             };
             let gather = async {
                 while answered.len() <= asked_count
                     && let Some(report) = reports.recv().await
                 {
                     // A message to all nodes may arrive twice while a Redis Cluster changes.
-                    if answered.iter().all(|before: &NodeReport| before.node != report.node) {
+                    if answered
+                        .iter()
+                        .all(|before: &NodeReport| before.node != report.node)
+                    {
                         answered.push(report);
                     }
                 }
@@ -352,7 +425,10 @@ impl Nodes for RedisCluster {
             // A node that does not answer in time is silent.
             let _ = tokio::time::timeout(REPORTS_WAIT, gather).await;
             known.retain(|silent| answered.iter().all(|report| report.node != silent.node));
-            NodeReports { answered, silent: known }
+            NodeReports {
+                answered,
+                silent: known,
+            }
         }
         .boxed()
     }

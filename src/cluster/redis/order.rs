@@ -1,24 +1,26 @@
-//! One room's events on one node, from the room into the shared log and from the log to the room's members: a
-//! state machine without a connection or a clock.
+//! One room's events on one node, from the room into the shared log and from the log to the room's
+//! members: a state machine without a connection or a clock.
 //!
-//! **Following.** Events that the room appends are sent to Redis in batches, one at a time, and delivered when
-//! they are ordered. Each batch carries the position before it, so a gap is noticed, and read from the log before
-//! any later event is delivered.
+//! **Following.** Events that the room appends are sent to Redis in batches, one at a time, and
+//! delivered when they are ordered. Each batch carries the position before it, so a gap is noticed,
+//! and read from the log before any later event is delivered.
 //!
-//! **Partitioned.** When Redis has been away for too long, waiting events are delivered at once, in an epoch of
-//! this node's own, and kept as unreplicated. When Redis is back the room *heals*: one call of the script appends
-//! the unreplicated events to the log, at the start of a new shared epoch, and returns the events of others since,
-//! which are delivered in this node's own epoch. Then the room follows again. So no member receives an event
-//! twice or meets a gap inside an epoch, and members on other nodes receive all unreplicated events. A log that
-//! was lost, or rolled back to an older state, is healed in the same way.
+//! **Partitioned.** When Redis has been away for too long, waiting events are delivered at once, in
+//! an epoch of this node's own, and kept as unreplicated. When Redis is back the room *heals*: one
+//! call of the script appends the unreplicated events to the log, at the start of a new shared
+//! epoch, and returns the events of others since, which are delivered in this node's own epoch.
+//! Then the room follows again. So no member receives an event twice or meets a gap inside an
+//! epoch, and members on other nodes receive all unreplicated events. A log that was lost, or
+//! rolled back to an older state, is healed in the same way.
 //!
-//! Whatever the network does, each event is appended once: the script checks the sequence numbers of each origin, and
-//! the keys of gifts and actions, which several nodes may append. And each is delivered once here: the ids of
-//! delivered events are kept.
+//! Whatever the network does, each event is appended once: the script checks the sequence numbers
+//! of each origin, and the keys of gifts and actions, which several nodes may append. And each is
+//! delivered once here: the ids of delivered events are kept.
 //!
-//! **Controls** are entries without an offset. A room does not append them: [`Broker::append`](crate::cluster::Broker)
-//! does, apart from its batches, until the log has them. They arrive like events, and a resync returns the newest.
-//! One that the log could not take is delivered to this node's members at once.
+//! **Controls** are entries without an offset. A room does not append them:
+//! [`Broker::append`](crate::cluster::Broker) does, apart from its batches, until the log has them.
+//! They arrive like events, and a resync returns the newest. One that the log could not take is
+//! delivered to this node's members at once.
 
 mod delivered_ids;
 mod waiting;
@@ -28,10 +30,14 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::entries::{Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control};
+use super::entries::{
+    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control,
+};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
-use crate::domain::{ActionEntry, Control, EntryContent, EntryKey, Epoch, Position, RoomEvent, Sequenced, Timestamp};
+use crate::domain::{
+    ActionEntry, Control, EntryContent, EntryKey, Epoch, Position, RoomEvent, Sequenced, Timestamp,
+};
 use crate::protocol::read_event;
 
 use delivered_ids::DeliveredIds;
@@ -41,9 +47,9 @@ pub use waiting::AppendArgument;
 
 /// Most events in one batch.
 pub const BATCH_MAX: usize = 512;
-/// Most unreplicated events of a partitioned room: what the busiest rooms say in some three minutes. Beyond, the
-/// oldest comment is dropped first, and the other nodes learn that events are missing. A heal appends all of them in
-/// one call of the script, which takes some 10 us for each.
+/// Most unreplicated events of a partitioned room: what the busiest rooms say in some three
+/// minutes. Beyond, the oldest comment is dropped first, and the other nodes learn that events are
+/// missing. A heal appends all of them in one call of the script, which takes some 10 us for each.
 const UNREPLICATED_MAX: usize = 8_192;
 /// Most events that a resync returns: all that the log keeps, which is what a heal may append.
 pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX;
@@ -126,8 +132,14 @@ impl RoomOrder {
     /// The position of the last delivered event. `None` before the log was read.
     pub fn position(&self) -> Option<Position> {
         match (&self.partition, &self.cursor) {
-            (Some((epoch, offset)), _) => Some(Position { epoch: epoch.clone(), offset: *offset }),
-            (None, Some(cursor)) => Some(Position { epoch: cursor.epoch.clone(), offset: cursor.position.offset }),
+            (Some((epoch, offset)), _) => Some(Position {
+                epoch: epoch.clone(),
+                offset: *offset,
+            }),
+            (None, Some(cursor)) => Some(Position {
+                epoch: cursor.epoch.clone(),
+                offset: cursor.position.offset,
+            }),
             (None, None) => None,
         }
     }
@@ -146,7 +158,8 @@ impl RoomOrder {
         self.enqueue(event, None, at, now);
     }
 
-    /// Appends the entry of an action, unless it was delivered before. A control is delivered at once.
+    /// Appends the entry of an action, unless it was delivered before. A control is delivered at
+    /// once.
     pub fn append_action(&mut self, entry: ActionEntry, at: Timestamp, now: Instant) {
         let key = entry.key();
         match entry.content {
@@ -158,7 +171,13 @@ impl RoomOrder {
 
     fn enqueue(&mut self, event: RoomEvent, action: Option<EntryKey>, at: Timestamp, now: Instant) {
         self.sequence += 1;
-        let waiting = WaitingEntry { sequence: self.sequence, event, action, at, since: now };
+        let waiting = WaitingEntry {
+            sequence: self.sequence,
+            event,
+            action,
+            at,
+            since: now,
+        };
         // While the room heals, new events wait for the outcome: they belong to the new epoch.
         if self.partition.is_some() && self.request != Some(RequestKind::Heal) {
             self.deliver_partitioned(waiting);
@@ -185,7 +204,9 @@ impl RoomOrder {
     /// How long the oldest of them waits.
     pub fn waits_for(&self, now: Instant) -> Duration {
         let oldest = self.in_flight.first().or(self.waiting.front());
-        oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest.since))
+        oldest.map_or(Duration::ZERO, |oldest| {
+            now.saturating_duration_since(oldest.since)
+        })
     }
 
     /// Events may have been missed: reads the log next.
@@ -200,7 +221,11 @@ impl RoomOrder {
         }
         // A late answer is ignored: healing finds out what was appended.
         self.request = None;
-        let left = self.awaiting_order.drain(..).chain(self.in_flight.drain(..)).chain(self.waiting.drain(..));
+        let left = self
+            .awaiting_order
+            .drain(..)
+            .chain(self.in_flight.drain(..))
+            .chain(self.waiting.drain(..));
         for waiting in left.collect::<Vec<_>>() {
             self.deliver_partitioned(waiting);
         }
@@ -222,9 +247,15 @@ impl RoomOrder {
     }
 
     fn deliver_in_own_epoch(&mut self, event: RoomEvent) {
-        let Some((epoch, offset)) = &mut self.partition else { return };
+        let Some((epoch, offset)) = &mut self.partition else {
+            return;
+        };
         *offset += 1;
-        let sequenced = Sequenced { epoch: epoch.clone(), offset: *offset, event };
+        let sequenced = Sequenced {
+            epoch: epoch.clone(),
+            offset: *offset,
+            event,
+        };
         self.deliver(sequenced);
     }
 
@@ -235,8 +266,8 @@ impl RoomOrder {
         }
     }
 
-    /// The next request, if one is due and none is under way. Its outcome goes to [`RoomOrder::answered`] or
-    /// [`RoomOrder::failed`].
+    /// The next request, if one is due and none is under way. Its outcome goes to
+    /// [`RoomOrder::answered`] or [`RoomOrder::failed`].
     pub fn ask(&mut self) -> Option<Question> {
         if self.request.is_some() {
             return None;
@@ -253,17 +284,28 @@ impl RoomOrder {
         };
         if self.partition.is_some() {
             self.request = Some(RequestKind::Heal);
-            let batch = self.unreplicated.iter().map(WaitingEntry::argument).collect();
+            let batch = self
+                .unreplicated
+                .iter()
+                .map(WaitingEntry::argument)
+                .collect();
             return Some(question(true, RESYNC_EVENTS_MAX, batch));
         }
         if self.must_resync || cursor.is_none() {
             self.must_resync = false;
             self.request = Some(RequestKind::Resync);
-            let fill = if cursor.is_none() { OPENING_EVENTS_MAX } else { RESYNC_EVENTS_MAX };
+            let fill = if cursor.is_none() {
+                OPENING_EVENTS_MAX
+            } else {
+                RESYNC_EVENTS_MAX
+            };
             return Some(question(false, fill, Vec::new()));
         }
         if self.in_flight.is_empty() {
-            self.in_flight = self.waiting.drain(..self.waiting.len().min(BATCH_MAX)).collect();
+            self.in_flight = self
+                .waiting
+                .drain(..self.waiting.len().min(BATCH_MAX))
+                .collect();
         }
         if self.in_flight.is_empty() {
             return None;
@@ -297,15 +339,26 @@ impl RoomOrder {
         if batch.before == cursor.position {
             self.follow_all(batch.entries, batch.controls);
             self.note_gap(batch.gap);
-            let id = self.cursor.as_ref().filter(|cursor| cursor.position == batch.end).and_then(|cursor| cursor.id);
-            self.cursor = Some(Cursor { epoch: batch.epoch, position: batch.end, id });
+            let id = self
+                .cursor
+                .as_ref()
+                .filter(|cursor| cursor.position == batch.end)
+                .and_then(|cursor| cursor.id);
+            self.cursor = Some(Cursor {
+                epoch: batch.epoch,
+                position: batch.end,
+                id,
+            });
         } else if batch.end > cursor.position
             || (batch.end.generation == cursor.position.generation && batch.epoch != cursor.epoch)
         {
             self.must_resync = true;
         } else if batch.end.generation < cursor.position.generation && batch.end.offset > 0 {
             // A late message of an earlier epoch, or the log was replaced unnoticed.
-            self.must_resync |= batch.entries.iter().any(|entry| !self.delivered.contains(entry.id));
+            self.must_resync |= batch
+                .entries
+                .iter()
+                .any(|entry| !self.delivered.contains(entry.id));
             self.deliver_controls(batch.controls);
         } else {
             // The answer to a batch of this node was faster than the control before it.
@@ -313,7 +366,8 @@ impl RoomOrder {
         }
     }
 
-    /// Delivers the events of the shared log in their order, and each control after the event it follows.
+    /// Delivers the events of the shared log in their order, and each control after the event it
+    /// follows.
     fn follow_all(&mut self, entries: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
         let mut controls = controls.into_iter().peekable();
         for entry in entries {
@@ -331,7 +385,8 @@ impl RoomOrder {
         }
     }
 
-    /// Delivers a control, unless it was delivered before. `None`: one that only later versions know.
+    /// Delivers a control, unless it was delivered before. `None`: one that only later versions
+    /// know.
     fn deliver_control(&mut self, id: EventId, control: Option<Control>) {
         if !self.delivered.insert_control(id) {
             return;
@@ -347,7 +402,9 @@ impl RoomOrder {
         if number != self.questions_count {
             return;
         }
-        let Some(request) = self.request.take() else { return };
+        let Some(request) = self.request.take() else {
+            return;
+        };
         self.apply_answer(request, answer);
         self.resync_if_behind_published();
     }
@@ -355,7 +412,10 @@ impl RoomOrder {
     /// Resyncs once more if a batch was published while the answer was on its way.
     fn resync_if_behind_published(&mut self) {
         let highest_published = std::mem::take(&mut self.highest_published);
-        self.must_resync |= self.cursor.as_ref().is_some_and(|cursor| cursor.position < highest_published);
+        self.must_resync |= self
+            .cursor
+            .as_ref()
+            .is_some_and(|cursor| cursor.position < highest_published);
     }
 
     /// Reports that events were dropped that this node's members have not received.
@@ -371,9 +431,13 @@ impl RoomOrder {
         match request {
             RequestKind::Heal => self.healed(answer),
             _ if !answer.same => {
-                // The log may contain some of the delivered events, anywhere. So the room heals as after a
-                // partition: it delivers new events in an epoch of its own, and begins a shared one.
-                warn!("log of a room was lost or rolled back, a new epoch begins: epoch={}", answer.epoch);
+                // The log may contain some of the delivered events, anywhere. So the room heals as
+                // after a partition: it delivers new events in an epoch of its own, and begins a
+                // shared one.
+                warn!(
+                    "log of a room was lost or rolled back, a new epoch begins: epoch={}",
+                    answer.epoch
+                );
                 self.enter_partitioned();
             }
             RequestKind::Resync => {
@@ -381,7 +445,11 @@ impl RoomOrder {
                 self.drop_delivered();
                 if self.awaiting_order.is_empty() {
                     // A batch published after the resync may have arrived before its answer.
-                    if self.cursor.as_ref().is_none_or(|cursor| cursor.position <= answer.end) {
+                    if self
+                        .cursor
+                        .as_ref()
+                        .is_none_or(|cursor| cursor.position <= answer.end)
+                    {
                         self.set_cursor(answer.epoch, answer.end, None);
                     }
                 } else {
@@ -399,20 +467,31 @@ impl RoomOrder {
     fn appended(&mut self, answer: Answer) {
         let own = std::mem::take(&mut self.in_flight);
         self.report_known_gifts(&own, &answer.places);
-        let is_next = self.cursor.as_ref().is_some_and(|cursor| cursor.position == answer.before);
+        let is_next = self
+            .cursor
+            .as_ref()
+            .is_some_and(|cursor| cursor.position == answer.before);
         let mut last = None;
         for (waiting, position) in own.into_iter().zip(&answer.places) {
             match u64::try_from(*position) {
                 Ok(0) => {}
                 Ok(offset) if is_next => {
                     let id = waiting.id(self.origin);
-                    let position = LogPosition { offset, ..answer.end };
-                    let entry = LoggedEvent { position, epoch: answer.epoch.clone(), id, line: String::new() };
+                    let position = LogPosition {
+                        offset,
+                        ..answer.end
+                    };
+                    let entry = LoggedEvent {
+                        position,
+                        epoch: answer.epoch.clone(),
+                        id,
+                        line: String::new(),
+                    };
                     self.follow(entry, Some(waiting.event));
                     last = Some(id);
                 }
-                // Events of others precede it and are on their way; or it was applied before, and the answer
-                // does not contain its position.
+                // Events of others precede it and are on their way; or it was applied before, and
+                // the answer does not contain its position.
                 _ => self.awaiting_order.push(waiting),
             }
         }
@@ -426,7 +505,8 @@ impl RoomOrder {
     /// Drops events that were published, and delivered, before their answer arrived.
     fn drop_delivered(&mut self) {
         let (origin, delivered) = (self.origin, &self.delivered);
-        self.awaiting_order.retain(|own| !delivered.contains(own.id(origin)));
+        self.awaiting_order
+            .retain(|own| !delivered.contains(own.id(origin)));
     }
 
     /// Reports gifts that another node announced first.
@@ -439,9 +519,15 @@ impl RoomOrder {
     }
 
     fn healed(&mut self, answer: Answer) {
-        let last = std::mem::take(&mut self.unreplicated).back().map(|last| last.id(self.origin));
+        let last = std::mem::take(&mut self.unreplicated)
+            .back()
+            .map(|last| last.id(self.origin));
         // A room that was opened while partitioned does not deliver earlier events.
-        let since = if self.cursor.is_some() { Timestamp(i64::MIN) } else { self.opened_at };
+        let since = if self.cursor.is_some() {
+            Timestamp(i64::MIN)
+        } else {
+            self.opened_at
+        };
         for entry in &answer.missed {
             if self.delivered.insert(entry.id)
                 && let Some((event, at)) = read_event(&entry.line)
@@ -462,14 +548,20 @@ impl RoomOrder {
         self.partition = None;
         let placed_last = answer.places.last().is_some_and(|position| *position > 0);
         let id = last.filter(|_| placed_last);
-        self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
+        self.cursor = Some(Cursor {
+            epoch: answer.epoch,
+            position: answer.end,
+            id,
+        });
     }
 
     /// Delivers missed events.
     fn catch_up(&mut self, missed: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
         let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
         let is_lost = self.has_lost(&missed);
-        let missed = missed.into_iter().filter(|entry| cursor.is_none_or(|cursor| entry.position > cursor));
+        let missed = missed
+            .into_iter()
+            .filter(|entry| cursor.is_none_or(|cursor| entry.position > cursor));
         self.follow_all(missed.collect(), controls);
         if is_lost {
             warn!("more events were missed than the log keeps");
@@ -482,15 +574,19 @@ impl RoomOrder {
         self.cursor.is_some() && missed.len() >= RESYNC_EVENTS_MAX
     }
 
-    /// Delivers an event of the shared log, unless it was delivered before: a replaced log may repeat one.
-    /// Members would meet a gap then, so the room is partitioned until it heals.
+    /// Delivers an event of the shared log, unless it was delivered before: a replaced log may
+    /// repeat one. Members would meet a gap then, so the room is partitioned until it heals.
     fn follow(&mut self, entry: LoggedEvent, own: Option<RoomEvent>) {
         if self.delivered.insert(entry.id) {
             let own = own.or_else(|| self.in_flight_event(entry.id));
             match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
                 Some(event) if self.partition.is_some() => self.deliver_in_own_epoch(event),
                 Some(event) => {
-                    self.deliver(Sequenced { epoch: entry.epoch.clone(), offset: entry.position.offset, event });
+                    self.deliver(Sequenced {
+                        epoch: entry.epoch.clone(),
+                        offset: entry.position.offset,
+                        event,
+                    });
                 }
                 None => {
                     warn!("event of another version not understood: id={}", entry.id);
@@ -500,15 +596,23 @@ impl RoomOrder {
         } else {
             self.enter_partitioned();
         }
-        self.cursor = Some(Cursor { epoch: entry.epoch, position: entry.position, id: Some(entry.id) });
+        self.cursor = Some(Cursor {
+            epoch: entry.epoch,
+            position: entry.position,
+            id: Some(entry.id),
+        });
     }
 
     /// An event of this node that was published before its answer arrived: it need not be parsed.
     fn in_flight_event(&self, id: EventId) -> Option<RoomEvent> {
         let at = if id.origin == self.origin {
-            self.in_flight.binary_search_by_key(&id.sequence, |waiting| waiting.sequence).ok()?
+            self.in_flight
+                .binary_search_by_key(&id.sequence, |waiting| waiting.sequence)
+                .ok()?
         } else if id.is_key() {
-            self.in_flight.iter().position(|waiting| waiting.action.map(EventId::from) == Some(id))?
+            self.in_flight
+                .iter()
+                .position(|waiting| waiting.action.map(EventId::from) == Some(id))?
         } else {
             return None;
         };
@@ -518,12 +622,20 @@ impl RoomOrder {
     /// Sets the cursor, with the id of the event there if it is known.
     fn set_cursor(&mut self, epoch: Epoch, position: LogPosition, last: Option<EventId>) {
         let before = self.cursor.take();
-        let id = last.or_else(|| before.filter(|cursor| cursor.position == position).and_then(|cursor| cursor.id));
-        self.cursor = Some(Cursor { epoch, position, id });
+        let id = last.or_else(|| {
+            before
+                .filter(|cursor| cursor.position == position)
+                .and_then(|cursor| cursor.id)
+        });
+        self.cursor = Some(Cursor {
+            epoch,
+            position,
+            id,
+        });
     }
 
-    /// Opens the room with the first answer: the newest events count as delivered. Returns them as the room's
-    /// history, oldest first and without a gap up to its position.
+    /// Opens the room with the first answer: the newest events count as delivered. Returns them as
+    /// the room's history, oldest first and without a gap up to its position.
     pub fn open(&mut self, answer: Answer) -> Vec<(Sequenced, Timestamp)> {
         self.request = None;
         let mut past: Vec<(Sequenced, Timestamp)> = Vec::new();
@@ -534,7 +646,14 @@ impl RoomOrder {
                 && entry.position.offset == expected
                 && let Some((event, at)) = read_event(&entry.line)
             {
-                past.push((Sequenced { epoch: entry.epoch.clone(), offset: entry.position.offset, event }, at));
+                past.push((
+                    Sequenced {
+                        epoch: entry.epoch.clone(),
+                        offset: entry.position.offset,
+                        event,
+                    },
+                    at,
+                ));
                 expected -= 1;
             }
         }
@@ -544,8 +663,16 @@ impl RoomOrder {
             self.delivered.insert_control(control.id);
         }
         self.known_gap = answer.gap;
-        let id = answer.missed.last().filter(|last| last.position == answer.end).map(|last| last.id);
-        self.cursor = Some(Cursor { epoch: answer.epoch, position: answer.end, id });
+        let id = answer
+            .missed
+            .last()
+            .filter(|last| last.position == answer.end)
+            .map(|last| last.id);
+        self.cursor = Some(Cursor {
+            epoch: answer.epoch,
+            position: answer.end,
+            id,
+        });
         self.resync_if_behind_published();
         past
     }

@@ -22,11 +22,11 @@ use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced
 const KEPT_MAX: usize = RESYNC_EVENTS_MAX;
 /// How long a log outlives its last event.
 const KEPT_MS: u64 = 3_600_000;
-/// Delivered events that a room has not acknowledged. Beyond, none is delivered until it has, and the room
-/// resyncs then.
+/// Delivered events that a room has not acknowledged. Beyond, none is delivered until it has, and
+/// the room resyncs then.
 const UNACKED_MAX: usize = 16_384;
-/// Time between two batches of a room. A calm room does not notice; a loud one needs one call of the script
-/// and one message to each node for all events that gathered.
+/// Time between two batches of a room. A calm room does not notice; a loud one needs one call of
+/// the script and one message to each node for all events that gathered.
 const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -36,8 +36,8 @@ const RESYNC_EVERY: Duration = Duration::from_secs(10);
 const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
 /// Time between two announcements of a room to other nodes, in case a message got lost.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
-/// Time between two requests for the users online, so that what other services read does not expire, and is there
-/// again if it was deleted.
+/// Time between two requests for the users online, so that what other services read does not
+/// expire, and is there again if it was deleted.
 const USERS_EVERY: Duration = Duration::from_secs(20);
 
 /// The counters that a room and the engine share.
@@ -126,7 +126,9 @@ impl EngineRoom {
     /// Delivers an item to the room.
     pub fn deliver(&mut self, from_log: FromLog) {
         if let FromLog::Ordered(events) = &from_log {
-            self.gauge.unacked.fetch_add(events.len(), Ordering::Relaxed);
+            self.gauge
+                .unacked
+                .fetch_add(events.len(), Ordering::Relaxed);
         }
         match &self.listener {
             Some(room) => room(from_log),
@@ -154,12 +156,19 @@ impl EngineRoom {
             return None;
         }
         let question = self.order.ask()?;
-        let batch_window = Duration::from_millis(self.gauge.batch_window_ms.load(Ordering::Relaxed) as u64);
+        let batch_window =
+            Duration::from_millis(self.gauge.batch_window_ms.load(Ordering::Relaxed) as u64);
         self.next_question = now + batch_window.max(BATCH_SPACING);
         Some(question)
     }
 
-    pub fn answered(&mut self, number: u64, answer: Result<Answer, RedisError>, history_max: usize, now: Instant) {
+    pub fn answered(
+        &mut self,
+        number: u64,
+        answer: Result<Answer, RedisError>,
+        history_max: usize,
+        now: Instant,
+    ) {
         match answer {
             Ok(answer) if self.opening.is_some() => {
                 let mut recent = self.order.open(answer);
@@ -177,7 +186,11 @@ impl EngineRoom {
 
     /// Opens the room partitioned, if it waits for more than `timeout`.
     pub fn open_partitioned(&mut self, timeout: Duration, now: Instant) {
-        if self.opening.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout) {
+        if self
+            .opening
+            .as_ref()
+            .is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout)
+        {
             self.order.enter_partitioned();
             self.opened(Vec::new());
         }
@@ -189,11 +202,15 @@ impl EngineRoom {
         self.open_if_ready(now);
     }
 
-    /// Opens the room when its past and the users on other nodes are known, which the first member that joins here
-    /// is shown. It does not wait long for the users.
+    /// Opens the room when its past and the users on other nodes are known, which the first member
+    /// that joins here is shown. It does not wait long for the users.
     pub fn open_if_ready(&mut self, now: Instant) {
-        let Some((_, since)) = &self.opening else { return };
-        let all_answered = self.others.is_some_and(|others| self.presence.synced_count() >= others);
+        let Some((_, since)) = &self.opening else {
+            return;
+        };
+        let all_answered = self
+            .others
+            .is_some_and(|others| self.presence.synced_count() >= others);
         if (all_answered || now.saturating_duration_since(*since) >= SNAPSHOTS_WAIT)
             && let Some(past) = self.past.take()
         {
@@ -212,7 +229,12 @@ impl EngineRoom {
         });
         if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.order.position()) {
             // The receiver may be gone; then the room is closed next.
-            let _ = reply.send(Opened { origin: self.origin, position, recent, peers });
+            let _ = reply.send(Opened {
+                origin: self.origin,
+                position,
+                recent,
+                peers,
+            });
         }
     }
 
@@ -220,7 +242,11 @@ impl EngineRoom {
     pub fn is_due(&self, now: Instant) -> bool {
         !self.order.is_at_rest()
             || self.opening.is_some()
-            || now >= self.next_resync.min(self.next_announcement).min(self.next_users)
+            || now
+                >= self
+                    .next_resync
+                    .min(self.next_announcement)
+                    .min(self.next_users)
             || self.presence.is_waiting()
     }
 
@@ -232,7 +258,8 @@ impl EngineRoom {
         }
     }
 
-    /// The announcement to other nodes, if it is due. Called while Redis is reached: until then it stays due.
+    /// The announcement to other nodes, if it is due. Called while Redis is reached: until then it
+    /// stays due.
     pub fn due_announcement(&mut self, now: Instant) -> Option<PresenceMessage> {
         if now < self.next_announcement {
             return None;
@@ -259,7 +286,8 @@ impl EngineRoom {
         self.next_users = self.next_users.min(at);
     }
 
-    /// Messages of other nodes may have been missed: events are in the log, and presence is asked for.
+    /// Messages of other nodes may have been missed: events are in the log, and presence is asked
+    /// for.
     pub fn look_again(&mut self, now: Instant) {
         self.order.resync();
         self.presence.doubt(now);
@@ -285,7 +313,9 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) ->
     let number = |number: u64| number.to_string().into_bytes();
     let known = question.cursor.as_ref();
     let position = known.map_or(LogPosition::default(), |known| known.position);
-    let id = known.and_then(|known| known.id).map_or_else(String::new, |id: EventId| id.to_string());
+    let id = known
+        .and_then(|known| known.id)
+        .map_or_else(String::new, |id: EventId| id.to_string());
     let mut args = vec![
         text(&new_epoch()),
         text(known.map_or("", |known| &known.epoch)),
@@ -301,7 +331,12 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) ->
         text(&format!("{origin:016x}")),
         text(if question.is_incomplete { "1" } else { "0" }),
     ];
-    for AppendArgument { sequence, key, line } in question.batch {
+    for AppendArgument {
+        sequence,
+        key,
+        line,
+    } in question.batch
+    {
         args.push(number(sequence));
         args.push(key.into_bytes());
         args.push(line.into_bytes());
@@ -310,15 +345,26 @@ fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) ->
 }
 
 /// Puts a question to the log.
-pub async fn ask(link: Link, sharded: bool, live_id: LiveId, origin: u64, question: Question) -> RedisResult<Answer> {
+pub async fn ask(
+    link: Link,
+    sharded: bool,
+    live_id: LiveId,
+    origin: u64,
+    question: Question,
+) -> RedisResult<Answer> {
     let args = arguments(live_id, origin, sharded, question);
     let reply: AppendReply = link.append(&keys_of(live_id, origin), &args).await?;
-    Answer::parse(&reply.0, reply.1, reply.3 == 1, reply.4)
-        .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "answer of append.lua not understood")))
+    Answer::parse(&reply.0, reply.1, reply.3 == 1, reply.4).ok_or_else(|| {
+        RedisError::from((
+            ErrorKind::UnexpectedReturnType,
+            "answer of append.lua not understood",
+        ))
+    })
 }
 
-/// How many nodes listen to a room's channel. Published, because the answer to that is the same for one server and
-/// for a Redis Cluster; every node ignores a message that is neither a batch nor presence.
+/// How many nodes listen to a room's channel. Published, because the answer to that is the same for
+/// one server and for a Redis Cluster; every node ignores a message that is neither a batch nor
+/// presence.
 pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> RedisResult<i64> {
     let mut cmd = redis::cmd(keys::publish_command(sharded));
     cmd.arg(keys::room_channel(live_id)).arg("?");
@@ -326,10 +372,28 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
 }
 
 /// Appends the entry of an action to the log of a room that this node need not have.
-pub async fn append(link: Link, sharded: bool, live_id: LiveId, entry: ActionEntry, at: Timestamp) -> RedisResult<()> {
+pub async fn append(
+    link: Link,
+    sharded: bool,
+    live_id: LiveId,
+    entry: ActionEntry,
+    at: Timestamp,
+) -> RedisResult<()> {
     let origin = rand::random();
     let batch = vec![AppendArgument::of_action(&entry, at)];
-    let question = Question { number: 0, cursor: None, renew: false, fill: 0, is_incomplete: false, batch };
-    let _: AppendReply = link.append(&keys_of(live_id, origin), &arguments(live_id, origin, sharded, question)).await?;
+    let question = Question {
+        number: 0,
+        cursor: None,
+        renew: false,
+        fill: 0,
+        is_incomplete: false,
+        batch,
+    };
+    let _: AppendReply = link
+        .append(
+            &keys_of(live_id, origin),
+            &arguments(live_id, origin, sharded, question),
+        )
+        .await?;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Current tokens as Redis keys, which the system that liveroom replaces reads and writes too.
 //!
-//! The database decides about tokens that liveroom issued; to verify one, Redis is not asked. Redis is written for
-//! other programs, and read for the tokens that they issued. That another program has set or deleted a token is found
-//! out by *looks*, which run beside everything else: Redis reports each change of a token key and the change
-//! feed each of a row, a verified token is looked at when the database was asked for it, and after each connection to
-//! Redis so are the tokens that changed meanwhile. A look compares both stores ([`token_rules`]) and corrects the one that is behind. Nothing is queued
-//! for Redis in memory: what it missed is in the database, where every node finds it.
+//! The database decides about tokens that liveroom issued; to verify one, Redis is not asked. Redis
+//! is written for other programs, and read for the tokens that they issued. That another program
+//! has set or deleted a token is found out by *looks*, which run beside everything else: Redis
+//! reports each change of a token key and the change feed each of a row, a verified token is looked
+//! at when the database was asked for it, and after each connection to Redis so are the tokens that
+//! changed meanwhile. A look compares both stores ([`token_rules`]) and corrects the one that is
+//! behind. Nothing is queued for Redis in memory: what it missed is in the database, where every
+//! node finds it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +27,21 @@ use super::engine::{Command, TokenNews};
 use super::token_rules::{RedisToken, Verdict, compare, is_void, stamp};
 use super::{RedisCluster, keys};
 
-/// Most looks that wait, about 300 bytes each. Beyond, one is dropped, and sessions verify their tokens again.
+/// Most looks that wait, about 300 bytes each. Beyond, one is dropped, and sessions verify their
+/// tokens again.
 const LOOKS_MAX: usize = 10_000;
 /// Looks at once: they must leave connections of the pool to rooms.
 const LOOKS_AT_ONCE: usize = 2;
 /// How long a login or logout waits for Redis, which is written for others. It counts all the same.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How much longer than the connection was away changed tokens are looked at: clocks of nodes differ.
+/// How much longer than the connection was away changed tokens are looked at: clocks of nodes
+/// differ.
 const CLOCK_SKEW_MS_MAX: i64 = 10_000;
 /// A token that changes in both stores while it is compared is compared again, so often.
 const COMPARE_TRIES: usize = 3;
 
-/// Sets the token and its stamp, or deletes the token, if both are as they were read. Nothing is an empty string.
+/// Sets the token and its stamp, or deletes the token, if both are as they were read. Nothing is an
+/// empty string.
 const CORRECT: &str = r"
 local found = redis.call('MGET', KEYS[1], KEYS[2])
 if (found[1] or '') ~= ARGV[1] or (found[2] or '') ~= ARGV[2] then return 0 end
@@ -70,10 +75,20 @@ impl RedisTokens {
     pub fn new(cluster: RedisCluster, store: Arc<dyn Store>, read_origin: ReadTokenOrigin) -> Self {
         let (looks, due) = mpsc::channel(LOOKS_MAX);
         let stored = Arc::new(StoreTokens::new(store.clone()));
-        let tokens = Self { cluster, store, stored, read_origin, looks };
+        let tokens = Self {
+            cluster,
+            store,
+            stored,
+            read_origin,
+            looks,
+        };
         tokens.cluster.runtime.spawn(tokens.clone().look_at(due));
         let listener = tokens.clone();
-        tokens.cluster.command(Command::ListenToTokens(Box::new(move |news| listener.on_news(news))));
+        tokens
+            .cluster
+            .command(Command::ListenToTokens(Box::new(move |news| {
+                listener.on_news(news)
+            })));
         tokens
     }
 
@@ -87,7 +102,10 @@ impl RedisTokens {
             TokenNews::AllChanged => self.stored.invalidate_all(),
             TokenNews::Reached { since } => {
                 self.stored.invalidate_all();
-                tokio::spawn(self.clone().look_at_missed(since.plus_ms(-CLOCK_SKEW_MS_MAX)));
+                tokio::spawn(
+                    self.clone()
+                        .look_at_missed(since.plus_ms(-CLOCK_SKEW_MS_MAX)),
+                );
             }
         }
     }
@@ -111,18 +129,25 @@ impl RedisTokens {
                     let _ = self.looks.send((user, Cause::Missed)).await;
                 }
             }
-            Err(error) => debug!("tokens that changed while redis was away not looked at: error={error}"),
+            Err(error) => {
+                debug!("tokens that changed while redis was away not looked at: error={error}")
+            }
         }
     }
 
     async fn look_at(self, mut due: mpsc::Receiver<Look>) {
         let places = Arc::new(Semaphore::new(LOOKS_AT_ONCE));
         while let Some((user, cause)) = due.recv().await {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             let tokens = self.clone();
             tokio::spawn(async move {
                 if let Err(error) = tokens.look(user, cause).await {
-                    // After the next connection, or when the token is verified, it is looked at again.
+                    // After the next connection, or when the token is verified, it is looked at
+                    // again.
                     debug!("token not looked at: user_id={user} error={error}");
                 }
                 drop(place);
@@ -131,7 +156,8 @@ impl RedisTokens {
     }
 
     async fn look(&self, user: UserId, cause: Cause) -> Result<(), StoreError> {
-        // Redis before the row: if the stamp is that of the row, then what Redis holds came after the row.
+        // Redis before the row: if the stamp is that of the row, then what Redis holds came after
+        // the row.
         let redis = self.read(user).await?;
         if matches!(cause, Cause::Changed) && redis.is_of_one_write() {
             return Ok(());
@@ -139,7 +165,11 @@ impl RedisTokens {
         let row = self.stored.fresh(user).await?;
         match (compare(row.as_ref(), &redis, &*self.read_origin), row) {
             (Verdict::Outdated, Some(row)) => {
-                let verified = if let Cause::Verified(token) = cause { Some(token) } else { None };
+                let verified = if let Cause::Verified(token) = cause {
+                    Some(token)
+                } else {
+                    None
+                };
                 return self.correct(user, &redis, &row, verified).await;
             }
             (Verdict::ChangedElsewhere, Some(row)) => _ = self.yield_to_redis(user, row).await?,
@@ -150,8 +180,8 @@ impl RedisTokens {
         Ok(())
     }
 
-    /// Another program has set or deleted the token after the login or logout of `row`, which is void now. False:
-    /// there was another login or logout meanwhile.
+    /// Another program has set or deleted the token after the login or logout of `row`, which is
+    /// void now. False: there was another login or logout meanwhile.
     async fn yield_to_redis(&self, user: UserId, row: StoredToken) -> Result<bool, StoreError> {
         let is_removed = self.stored.remove(user, row).await?;
         if is_removed {
@@ -161,7 +191,8 @@ impl RedisTokens {
         Ok(is_removed)
     }
 
-    /// Brings Redis up to date. The token itself can be written only by who has it: the store keeps a digest.
+    /// Brings Redis up to date. The token itself can be written only by who has it: the store keeps
+    /// a digest.
     async fn correct(
         &self,
         user: UserId,
@@ -169,21 +200,30 @@ impl RedisTokens {
         row: &StoredToken,
         verified: Option<String>,
     ) -> Result<(), StoreError> {
-        let in_hand = verified.or_else(|| redis.token()).filter(|token| row.digest == Some(digest(token)));
+        let in_hand = verified
+            .or_else(|| redis.token())
+            .filter(|token| row.digest == Some(digest(token)));
         let (token, stamp) = match in_hand {
             Some(token) => (quoted(&token), stamp(row)),
             None if row.digest.is_none() => (String::new(), stamp(row)),
-            // An old token must not look good to other programs. Without the stamp of its login, the one that is
-            // missing is not taken for deleted.
+            // An old token must not look good to other programs. Without the stamp of its login,
+            // the one that is missing is not taken for deleted.
             None if redis.raw.is_some() => (String::new(), String::new()),
             None => return Ok(()),
         };
         let mut cmd = redis::cmd("EVAL");
-        cmd.arg(CORRECT).arg(2).arg(keys::token(user)).arg(keys::token_stamp(user));
-        cmd.arg(redis.raw.as_deref().unwrap_or_default()).arg(redis.stamp.as_deref().unwrap_or_default());
+        cmd.arg(CORRECT)
+            .arg(2)
+            .arg(keys::token(user))
+            .arg(keys::token_stamp(user));
+        cmd.arg(redis.raw.as_deref().unwrap_or_default())
+            .arg(redis.stamp.as_deref().unwrap_or_default());
         cmd.arg(token).arg(stamp);
         let link = self.cluster.link.clone();
-        let is_done: bool = self.cluster.run(async move { link.command(&cmd).await }).await?;
+        let is_done: bool = self
+            .cluster
+            .run(async move { link.command(&cmd).await })
+            .await?;
         debug!("token in redis corrected: user_id={user} is_done={is_done}");
         Ok(())
     }
@@ -193,17 +233,23 @@ impl RedisTokens {
         // A value of another type counts as none.
         let mut cmd = redis::cmd("MGET");
         cmd.arg(keys::token(user)).arg(keys::token_stamp(user));
-        let (raw, stamp) = self.cluster.run(async move { link.command(&cmd).await }).await?;
+        let (raw, stamp) = self
+            .cluster
+            .run(async move { link.command(&cmd).await })
+            .await?;
         Ok(RedisToken { raw, stamp })
     }
 
-    /// For a session that waits: without Redis it learns so at once, and from a silent one before it counts as away.
+    /// For a session that waits: without Redis it learns so at once, and from a silent one before
+    /// it counts as away.
     async fn read_in_time(&self, user: UserId) -> Result<RedisToken, StoreError> {
         if self.cluster.alone_since().is_some() {
             return Err(StoreError::Unavailable("redis is away".into()));
         }
         let silent = || Err(StoreError::Unavailable("redis does not answer".into()));
-        timeout(self.cluster.link.timeout() / 2, self.read(user)).await.unwrap_or_else(|_| silent())
+        timeout(self.cluster.link.timeout() / 2, self.read(user))
+            .await
+            .unwrap_or_else(|_| silent())
     }
 
     /// Writes a login or logout for other programs. One that fails is made up for by a look.
@@ -212,7 +258,13 @@ impl RedisTokens {
         let mut writes = redis::pipe();
         writes.atomic();
         match token {
-            Some(token) => writes.cmd("MSET").arg(key).arg(quoted(token)).arg(stamp_key).arg(stamp).ignore(),
+            Some(token) => writes
+                .cmd("MSET")
+                .arg(key)
+                .arg(quoted(token))
+                .arg(stamp_key)
+                .arg(stamp)
+                .ignore(),
             None => writes.del(key).ignore().set(stamp_key, stamp).ignore(),
         };
         let link = self.cluster.link.clone();
@@ -242,7 +294,12 @@ impl RedisTokens {
             let redis = match self.read_in_time(user).await {
                 Ok(redis) => redis,
                 // A later login or logout here has ended it, whatever Redis holds.
-                Err(_) if row.as_ref().zip(origin).is_some_and(|(row, origin)| is_void(row, origin)) => {
+                Err(_)
+                    if row
+                        .as_ref()
+                        .zip(origin)
+                        .is_some_and(|(row, origin)| is_void(row, origin)) =>
+                {
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -254,10 +311,14 @@ impl RedisTokens {
                 // As in a look: Redis before the row.
                 row = self.stored.fresh(user).await?;
             }
-            let Some(found) = row.clone() else { return Ok(true) };
+            let Some(found) = row.clone() else {
+                return Ok(true);
+            };
             match compare(Some(&found), &redis, &*self.read_origin) {
                 Verdict::Consistent => return Ok(true),
-                Verdict::ChangedElsewhere if self.yield_to_redis(user, found).await? => return Ok(true),
+                Verdict::ChangedElsewhere if self.yield_to_redis(user, found).await? => {
+                    return Ok(true);
+                }
                 Verdict::ChangedElsewhere => {}
                 Verdict::Outdated => {
                     self.request_look(user, Cause::Missed);
@@ -265,7 +326,9 @@ impl RedisTokens {
                 }
             }
         }
-        Err(StoreError::Unavailable("the token changes again and again".into()))
+        Err(StoreError::Unavailable(
+            "the token changes again and again".into(),
+        ))
     }
 }
 
@@ -281,7 +344,8 @@ impl TokenStore for RedisTokens {
 
     fn invalidate(&self, user: UserId) {
         self.stored.invalidate(user);
-        // A node that reached the store may not have reached Redis, and one of the version before writes no stamps.
+        // A node that reached the store may not have reached Redis, and one of the version before
+        // writes no stamps.
         self.request_look(user, Cause::Changed);
     }
 
@@ -290,7 +354,12 @@ impl TokenStore for RedisTokens {
         self.cluster.shared.advance_invalidation_epoch();
     }
 
-    fn replace(&self, user: UserId, token: &str, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn replace(
+        &self,
+        user: UserId,
+        token: &str,
+        at: Timestamp,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         let token = token.to_owned();
         async move {
             let row = self.stored.set(user, Some(&token), at).await?;
@@ -314,7 +383,11 @@ impl TokenStore for RedisTokens {
         async move {
             let digest = digest(&token);
             let known = self.stored.known(user, &digest).await?;
-            if known.token.as_ref().is_none_or(|current| current.digest.as_ref() != Some(&digest)) {
+            if known
+                .token
+                .as_ref()
+                .is_none_or(|current| current.digest.as_ref() != Some(&digest))
+            {
                 return self.is_current_by_redis(user, &token, known.token).await;
             }
             if known.is_fresh {

@@ -34,15 +34,20 @@ impl Meter {
         if self.since.is_none() {
             return;
         }
-        self.shown = self.shown.saturating_add(u32::try_from(shown).unwrap_or(u32::MAX));
-        self.sampled_out = self.sampled_out.saturating_add(u32::try_from(sampled_out).unwrap_or(u32::MAX));
+        self.shown = self
+            .shown
+            .saturating_add(u32::try_from(shown).unwrap_or(u32::MAX));
+        self.sampled_out = self
+            .sampled_out
+            .saturating_add(u32::try_from(sampled_out).unwrap_or(u32::MAX));
     }
 
     pub fn due_at(&self) -> Option<Timestamp> {
         self.since.map(|since| since.plus_ms(SECOND_MS))
     }
 
-    /// The rate of a second, once it has passed. A second without sampling is the last to be announced.
+    /// The rate of a second, once it has passed. A second without sampling is the last to be
+    /// announced.
     pub fn measure(&mut self, now: Timestamp) -> Option<CrowdRate> {
         let since = self.since?;
         let elapsed_ms = now.since(since);
@@ -51,14 +56,26 @@ impl Meter {
             return None;
         }
         let (shown, sampled_out) = (self.shown, self.sampled_out);
-        *self = Self { since: (sampled_out > 0).then_some(now), shown: 0, sampled_out: 0 };
-        // The call may be late. Rounded apart, so that the two are equal only if nothing was sampled out.
+        *self = Self {
+            since: (sampled_out > 0).then_some(now),
+            shown: 0,
+            sampled_out: 0,
+        };
+        // The call may be late. Rounded apart, so that the two are equal only if nothing was
+        // sampled out.
         let elapsed_ms = elapsed_ms.max(SECOND_MS).unsigned_abs();
         let total = u64::from(shown) + u64::from(sampled_out);
         let total_per_s = (total * 1_000).div_ceil(elapsed_ms);
-        let shown_per_s = if sampled_out == 0 { total_per_s } else { u64::from(shown) * 1_000 / elapsed_ms };
+        let shown_per_s = if sampled_out == 0 {
+            total_per_s
+        } else {
+            u64::from(shown) * 1_000 / elapsed_ms
+        };
         let per_s = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        Some(CrowdRate { shown: per_s(shown_per_s), total: per_s(total_per_s) })
+        Some(CrowdRate {
+            shown: per_s(shown_per_s),
+            total: per_s(total_per_s),
+        })
     }
 }
 
@@ -70,17 +87,32 @@ mod tests {
     fn each_second_is_announced_and_the_first_calm_one_is_the_last() {
         let mut meter = Meter::default();
         meter.count(5, 0);
-        assert_eq!((meter.due_at(), meter.measure(Timestamp(5_000))), (None, None));
+        assert_eq!(
+            (meter.due_at(), meter.measure(Timestamp(5_000))),
+            (None, None)
+        );
 
         meter.start(Timestamp(10_000));
         meter.count(40, 272);
         meter.start(Timestamp(10_250));
         assert_eq!(meter.due_at(), Some(Timestamp(11_000)));
         assert_eq!(meter.measure(Timestamp(10_999)), None);
-        assert_eq!(meter.measure(Timestamp(11_000)), Some(CrowdRate { shown: 40, total: 312 }));
+        assert_eq!(
+            meter.measure(Timestamp(11_000)),
+            Some(CrowdRate {
+                shown: 40,
+                total: 312
+            })
+        );
         meter.count(7, 0);
-        assert_eq!(meter.measure(Timestamp(12_000)), Some(CrowdRate { shown: 7, total: 7 }));
-        assert_eq!((meter.due_at(), meter.measure(Timestamp(13_000))), (None, None));
+        assert_eq!(
+            meter.measure(Timestamp(12_000)),
+            Some(CrowdRate { shown: 7, total: 7 })
+        );
+        assert_eq!(
+            (meter.due_at(), meter.measure(Timestamp(13_000))),
+            (None, None)
+        );
     }
 
     #[test]
@@ -88,9 +120,18 @@ mod tests {
         let mut meter = Meter::default();
         meter.start(Timestamp(0));
         meter.count(82, 1);
-        assert_eq!(meter.measure(Timestamp(2_000)), Some(CrowdRate { shown: 41, total: 42 }));
+        assert_eq!(
+            meter.measure(Timestamp(2_000)),
+            Some(CrowdRate {
+                shown: 41,
+                total: 42
+            })
+        );
         meter.count(3, 0);
-        assert_eq!(meter.measure(Timestamp(4_000)), Some(CrowdRate { shown: 2, total: 2 }));
+        assert_eq!(
+            meter.measure(Timestamp(4_000)),
+            Some(CrowdRate { shown: 2, total: 2 })
+        );
     }
 
     #[test]
@@ -98,6 +139,9 @@ mod tests {
         let mut meter = Meter::default();
         meter.start(Timestamp(1_000_000));
         meter.count(1, 1);
-        assert_eq!(meter.measure(Timestamp(5)), Some(CrowdRate { shown: 1, total: 2 }));
+        assert_eq!(
+            meter.measure(Timestamp(5)),
+            Some(CrowdRate { shown: 1, total: 2 })
+        );
     }
 }

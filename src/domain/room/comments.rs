@@ -6,8 +6,8 @@ use super::Room;
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
 use crate::domain::{
-    Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject, Reply, ReplyTo,
-    RequestId, SessionId, Timestamp,
+    Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject,
+    Reply, ReplyTo, RequestId, SessionId, Timestamp,
 };
 
 /// Why the store did not keep a comment.
@@ -38,8 +38,8 @@ const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 
 impl<H: Clone> Room<H> {
     /// Decides what a comment does. Storing precedes publishing because only storing can refuse,
-    /// and after fan-out a refusal comes too late. The sender is answered when the comment
-    /// has both its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]), or when it is
+    /// and after fan-out a refusal comes too late. The sender is answered when the comment has both
+    /// its place ([`Room::ordered`]) and its commit ([`Room::comment_stored`]), or when it is
     /// sampled out, which a later step decides ([`Room::tick`]).
     pub(super) fn post_comment(
         &mut self,
@@ -57,18 +57,43 @@ impl<H: Clone> Room<H> {
         for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
             memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
         }
-        if let Some(answer) = key.as_ref().and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to)) {
+        if let Some(answer) = key
+            .as_ref()
+            .and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to))
+        {
             return answer;
         }
         let is_crowd = author.id != self.live.owner;
-        let rate = if is_crowd { self.settings.comment_rate } else { self.settings.streamer_comment_rate };
+        let rate = if is_crowd {
+            self.settings.comment_rate
+        } else {
+            self.settings.streamer_comment_rate
+        };
         self.sweep_limiters(now);
         let limiter = self.limiters.entry(author.id).or_default();
-        limiter.take(rate, now).map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
+        limiter
+            .take(rate, now)
+            .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
         let id = env.next_comment_id(now);
         let (session, waiters) = (caller.session, vec![caller.to]);
-        self.pending_comments.insert(id, PendingComment { session, waiters, offset: None, stored: false, key });
-        let comment = Arc::new(Comment { id, live_id: self.live.id, author, text, request_id, at: now });
+        self.pending_comments.insert(
+            id,
+            PendingComment {
+                session,
+                waiters,
+                offset: None,
+                stored: false,
+                key,
+            },
+        );
+        let comment = Arc::new(Comment {
+            id,
+            live_id: self.live.id,
+            author,
+            text,
+            request_id,
+            at: now,
+        });
         if !is_crowd {
             return Ok(vec![self.show(comment)]);
         }
@@ -78,7 +103,8 @@ impl<H: Clone> Room<H> {
             effects.push(self.show(comment));
         } else {
             if let Some(key) = command_key(&comment) {
-                self.sampled_comments.record(key, id, comment.text.clone(), now);
+                self.sampled_comments
+                    .record(key, id, comment.text.clone(), now);
             }
             for comment in self.crowd.wait(comment) {
                 effects.extend(self.sample_out(&comment));
@@ -87,8 +113,8 @@ impl<H: Clone> Room<H> {
         Ok(effects)
     }
 
-    /// Ends the turn of the comments that wait, when it is due, and announces how many of the crowd's comments
-    /// members see.
+    /// Ends the turn of the comments that wait, when it is due, and announces how many of the
+    /// crowd's comments members see.
     pub(super) fn tick_crowd(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let mut effects = self.end_crowd_turn_due(now);
         effects.extend(self.crowd.measure(now).map(Effect::AnnounceRate));
@@ -107,7 +133,11 @@ impl<H: Clone> Room<H> {
     }
 
     fn decided(&mut self, round: SamplingRound) -> Vec<Effect<H>> {
-        let mut effects: Vec<_> = round.shown.into_iter().map(|comment| self.show(comment)).collect();
+        let mut effects: Vec<_> = round
+            .shown
+            .into_iter()
+            .map(|comment| self.show(comment))
+            .collect();
         for comment in round.sampled_out {
             effects.extend(self.sample_out(&comment));
         }
@@ -117,19 +147,33 @@ impl<H: Clone> Room<H> {
     fn show(&mut self, comment: Arc<Comment>) -> Effect<H> {
         if let Some(key) = command_key(&comment) {
             self.sampled_comments.forget(&key, comment.id);
-            self.posted_comments.record(key, comment.id, comment.text.clone(), comment.at);
+            self.posted_comments
+                .record(key, comment.id, comment.text.clone(), comment.at);
         }
         Effect::PostComment(comment)
     }
 
-    /// Shows the comment to its sender alone: to the session that posted it, if that is still a member. All
-    /// requests for it are answered.
+    /// Shows the comment to its sender alone: to the session that posted it, if that is still a
+    /// member. All requests for it are answered.
     fn sample_out(&mut self, comment: &Arc<Comment>) -> Vec<Effect<H>> {
-        let Some(pending) = self.pending_comments.remove(&comment.id) else { return Vec::new() };
-        let member = self.members.get(pending.session).filter(|member| member.user == comment.author.id);
-        let echo = member.map(|member| Effect::Echo { handle: member.handle.clone(), comment: comment.clone() });
-        let reply = Reply::SampledOut { comment_id: comment.id };
-        let answers = pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) });
+        let Some(pending) = self.pending_comments.remove(&comment.id) else {
+            return Vec::new();
+        };
+        let member = self
+            .members
+            .get(pending.session)
+            .filter(|member| member.user == comment.author.id);
+        let echo = member.map(|member| Effect::Echo {
+            handle: member.handle.clone(),
+            comment: comment.clone(),
+        });
+        let reply = Reply::SampledOut {
+            comment_id: comment.id,
+        };
+        let answers = pending.waiters.into_iter().map(|to| Effect::Reply {
+            to,
+            result: Ok(reply.clone()),
+        });
         echo.into_iter().chain(answers).collect()
     }
 
@@ -168,15 +212,25 @@ impl<H: Clone> Room<H> {
         }
         let comment_id = known.comment_id;
         let reply = if is_shown {
-            Reply::Commented { comment_id, offset: known.offset }
+            Reply::Commented {
+                comment_id,
+                offset: known.offset,
+            }
         } else {
             Reply::SampledOut { comment_id }
         };
-        Some(Ok(vec![Effect::Reply { to: to.clone(), result: Ok(reply) }]))
+        Some(Ok(vec![Effect::Reply {
+            to: to.clone(),
+            result: Ok(reply),
+        }]))
     }
 
     /// The store answered for a comment.
-    pub fn comment_stored(&mut self, id: CommentId, result: Result<(), CommentWriteError>) -> Vec<Effect<H>> {
+    pub fn comment_stored(
+        &mut self,
+        id: CommentId,
+        result: Result<(), CommentWriteError>,
+    ) -> Vec<Effect<H>> {
         match result {
             Ok(()) => {
                 if let Some(pending) = self.pending_comments.get_mut(&id) {
@@ -185,23 +239,38 @@ impl<H: Clone> Room<H> {
                 self.answer_comment(id)
             }
             Err(error) => {
-                let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
+                let Some(pending) = self.pending_comments.remove(&id) else {
+                    return Vec::new();
+                };
                 // A retry is a new comment: this one was not kept.
                 if let Some(key) = pending.key {
                     self.posted_comments.forget(&key, id);
                 }
                 let reject = match error {
                     CommentWriteError::Busy => Reject::BUSY,
-                    CommentWriteError::Refused => Reject::CommentRefused { fault: CommentFault::NotStored },
+                    CommentWriteError::Refused => Reject::CommentRefused {
+                        fault: CommentFault::NotStored,
+                    },
                 };
-                pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Err(reject) }).collect()
+                pending
+                    .waiters
+                    .into_iter()
+                    .map(|to| Effect::Reply {
+                        to,
+                        result: Err(reject),
+                    })
+                    .collect()
             }
         }
     }
 
     /// A comment got its place. Its answer follows the event. One that nobody here waits for was
     /// posted on another node, and may be retried here.
-    pub(super) fn comment_ordered(&mut self, comment: &Arc<Comment>, offset: Offset) -> Vec<Effect<H>> {
+    pub(super) fn comment_ordered(
+        &mut self,
+        comment: &Arc<Comment>,
+        offset: Offset,
+    ) -> Vec<Effect<H>> {
         match self.pending_comments.get_mut(&comment.id) {
             Some(pending) => pending.offset = Some(offset),
             None => self.posted_comments.record_remote(comment, offset),
@@ -210,16 +279,30 @@ impl<H: Clone> Room<H> {
     }
 
     fn answer_comment(&mut self, id: CommentId) -> Vec<Effect<H>> {
-        let Some(pending) = self.pending_comments.get(&id) else { return Vec::new() };
+        let Some(pending) = self.pending_comments.get(&id) else {
+            return Vec::new();
+        };
         if !pending.stored || pending.offset.is_none() {
             return Vec::new();
         }
-        let Some(pending) = self.pending_comments.remove(&id) else { return Vec::new() };
+        let Some(pending) = self.pending_comments.remove(&id) else {
+            return Vec::new();
+        };
         if let Some(key) = &pending.key {
             self.posted_comments.sequenced(key, id, pending.offset);
         }
-        let reply = Reply::Commented { comment_id: id, offset: pending.offset };
-        pending.waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+        let reply = Reply::Commented {
+            comment_id: id,
+            offset: pending.offset,
+        };
+        pending
+            .waiters
+            .into_iter()
+            .map(|to| Effect::Reply {
+                to,
+                result: Ok(reply.clone()),
+            })
+            .collect()
     }
 
     fn sweep_limiters(&mut self, now: Timestamp) {
@@ -231,5 +314,8 @@ impl<H: Clone> Room<H> {
 
 /// The command that posted a comment, if it has a name.
 fn command_key(comment: &Comment) -> Option<CommandKey> {
-    comment.request_id.clone().map(|request_id| (comment.author.id, request_id))
+    comment
+        .request_id
+        .clone()
+        .map(|request_id| (comment.author.id, request_id))
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::Room;
 use crate::domain::{
-    Caller, CommandEnv, Effect, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, LedgerEntry,
-    LiveStatus, Offset, Profile, Reject, Reply, RequestId, RoomEvent, Timestamp,
+    Caller, CommandEnv, Effect, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId,
+    GiftRefusal, LedgerEntry, LiveStatus, Offset, Profile, Reject, Reply, RequestId, RoomEvent,
+    Timestamp,
 };
 
 /// For how long the order of events certainly knows that a gift was announced, in milliseconds.
 const GIFTS_KNOWN_MS: i64 = 600_000;
 
 impl<H: Clone> Room<H> {
-    /// Decides whether a gift may go to the books. It is delivered to nobody before it comes back from
-    /// there ([`Room::gift_settled`]).
+    /// Decides whether a gift may go to the books. It is delivered to nobody before it comes back
+    /// from there ([`Room::gift_settled`]).
     pub(super) fn send_gift(
         &mut self,
         caller: Caller<H>,
@@ -26,17 +27,32 @@ impl<H: Clone> Room<H> {
         let giver = self.admit_gift(&caller)?;
         self.gifts_rate.count(now);
         let (count, request_id) = (count?, request_id?.unwrap_or_else(|| env.new_request_id()));
-        let gift = gift_id.and_then(|id| env.gift(id)).ok_or(match self.live.status {
-            LiveStatus::Ended => Reject::LiveEnded,
-            LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => Reject::GiftNotFound,
-        })?;
+        let gift = gift_id
+            .and_then(|id| env.gift(id))
+            .ok_or(match self.live.status {
+                LiveStatus::Ended => Reject::LiveEnded,
+                LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => {
+                    Reject::GiftNotFound
+                }
+            })?;
         if self.committing.len() >= self.settings.gifts_in_flight_max {
             return Err(Reject::BUSY);
         }
-        let order = Arc::new(GiftOrder { live_id: self.live.id, giver, gift, count, request_id, at: now });
+        let order = Arc::new(GiftOrder {
+            live_id: self.live.id,
+            giver,
+            gift,
+            count,
+            request_id,
+            at: now,
+        });
         self.next_ticket += 1;
-        self.committing.insert(self.next_ticket, (order.clone(), caller.to));
-        Ok(vec![Effect::CommitGift { ticket: self.next_ticket, order }])
+        self.committing
+            .insert(self.next_ticket, (order.clone(), caller.to));
+        Ok(vec![Effect::CommitGift {
+            ticket: self.next_ticket,
+            order,
+        }])
     }
 
     /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
@@ -54,44 +70,87 @@ impl<H: Clone> Room<H> {
     ///
     /// A duplicate is announced only if this room should have done so and did not: when a commit's
     /// answer was lost and the order was committed again under the same `request_id`.
-    pub fn gift_settled(&mut self, ticket: u64, result: Result<GiftReceipt, GiftRefusal>) -> Vec<Effect<H>> {
-        let Some((order, to)) = self.committing.remove(&ticket) else { return Vec::new() };
+    pub fn gift_settled(
+        &mut self,
+        ticket: u64,
+        result: Result<GiftReceipt, GiftRefusal>,
+    ) -> Vec<Effect<H>> {
+        let Some((order, to)) = self.committing.remove(&ticket) else {
+            return Vec::new();
+        };
         let receipt = match result {
             Ok(receipt) => receipt,
-            Err(refusal) => return vec![Effect::Reply { to, result: Err(refusal.into()) }],
+            Err(refusal) => {
+                return vec![Effect::Reply {
+                    to,
+                    result: Err(refusal.into()),
+                }];
+            }
         };
         if let Some((_, waiters)) = self.announcing.get_mut(&receipt.record_id) {
             waiters.push(to);
             return Vec::new();
         }
-        // A receipt with the time of this order is of this order, however the clock moved since the room opened.
+        // A receipt with the time of this order is of this order, however the clock moved since the
+        // room opened.
         let before_us = receipt.at < self.opened_at && receipt.at != order.at;
         // A node that died may have committed it without publishing it.
         let is_recent = order.at.since(receipt.at) < GIFTS_KNOWN_MS;
         let may_be_unannounced = self.settings.order_knows_gifts && is_recent;
-        let announced_before =
-            self.announced_gifts.was_announced(receipt.record_id) || (before_us && !may_be_unannounced);
+        let announced_before = self.announced_gifts.was_announced(receipt.record_id)
+            || (before_us && !may_be_unannounced);
         if receipt.duplicate && announced_before {
             let offset = self.announced_gifts.offset(receipt.record_id);
-            let reply = Reply::Gifted { record_id: receipt.record_id, offset, coin: receipt.giver_coin };
-            return vec![Effect::Reply { to, result: Ok(reply) }];
+            let reply = Reply::Gifted {
+                record_id: receipt.record_id,
+                offset,
+                coin: receipt.giver_coin,
+            };
+            return vec![Effect::Reply {
+                to,
+                result: Ok(reply),
+            }];
         }
         // A gift from before the room opened is part of the state it opened with.
         if !before_us {
             let (giver, amount) = (order.giver.id, receipt.total);
-            self.ledger
-                .post(LedgerEntry { record_id: receipt.record_id, giver, amount, at: receipt.at }, receipt.live_coin);
+            self.ledger.post(
+                LedgerEntry {
+                    record_id: receipt.record_id,
+                    giver,
+                    amount,
+                    at: receipt.at,
+                },
+                receipt.live_coin,
+            );
         }
         self.live.coin = self.ledger.total();
-        self.announcing.insert(receipt.record_id, (receipt.giver_coin, vec![to]));
+        self.announcing
+            .insert(receipt.record_id, (receipt.giver_coin, vec![to]));
         vec![Effect::Publish(RoomEvent::Gift { order, receipt })]
     }
 
     /// A gift that this room wanted to announce has been announced, here or by another node.
-    pub fn gift_announced(&mut self, record_id: GiftRecordId, offset: Option<Offset>) -> Vec<Effect<H>> {
-        let Some((coin, waiters)) = self.announcing.remove(&record_id) else { return Vec::new() };
-        let reply = Reply::Gifted { record_id, offset, coin };
-        waiters.into_iter().map(|to| Effect::Reply { to, result: Ok(reply.clone()) }).collect()
+    pub fn gift_announced(
+        &mut self,
+        record_id: GiftRecordId,
+        offset: Option<Offset>,
+    ) -> Vec<Effect<H>> {
+        let Some((coin, waiters)) = self.announcing.remove(&record_id) else {
+            return Vec::new();
+        };
+        let reply = Reply::Gifted {
+            record_id,
+            offset,
+            coin,
+        };
+        waiters
+            .into_iter()
+            .map(|to| Effect::Reply {
+                to,
+                result: Ok(reply.clone()),
+            })
+            .collect()
     }
 }
 

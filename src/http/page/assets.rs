@@ -56,7 +56,10 @@ mod tests {
     /// Every `/assets/…` and `./module.js` a file names is there, and every file is named by one.
     #[test]
     fn references_and_assets_match() {
-        let mut named: Vec<String> = DEMO_GIFTS.iter().map(|(_, image, _)| (*image).to_owned()).collect();
+        let mut named: Vec<String> = DEMO_GIFTS
+            .iter()
+            .map(|(_, image, _)| (*image).to_owned())
+            .collect();
         for asset in ASSETS {
             for quoted in asset.body.split(['"', '`']) {
                 if let Some(module) = quoted.strip_prefix("./") {
@@ -67,10 +70,20 @@ mod tests {
             }
         }
         for path in &named {
-            assert!(ASSETS.iter().any(|asset| asset.path == path), "{path} is named, but not served");
+            assert!(
+                ASSETS.iter().any(|asset| asset.path == path),
+                "{path} is named, but not served"
+            );
         }
-        for asset in ASSETS.iter().filter(|asset| asset.path != INDEX && !asset.path.contains("/covers/")) {
-            assert!(named.iter().any(|path| path == asset.path), "{} is served, but never named", asset.path);
+        for asset in ASSETS
+            .iter()
+            .filter(|asset| asset.path != INDEX && !asset.path.contains("/covers/"))
+        {
+            assert!(
+                named.iter().any(|path| path == asset.path),
+                "{} is served, but never named",
+                asset.path
+            );
         }
     }
 
@@ -78,10 +91,24 @@ mod tests {
     #[test]
     fn scripts_make_no_markup_and_stay_small() {
         for asset in ASSETS {
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-                assert!(!asset.body.contains(forbidden), "{} uses {forbidden}", asset.path);
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+            ] {
+                assert!(
+                    !asset.body.contains(forbidden),
+                    "{} uses {forbidden}",
+                    asset.path
+                );
             }
-            assert!(asset.body.lines().count() < 500, "{} is too long", asset.path);
+            assert!(
+                asset.body.lines().count() < 500,
+                "{} is too long",
+                asset.path
+            );
         }
     }
 }

@@ -25,7 +25,10 @@ impl<'a> TextPayloadV3<'a> {
     /// The text of the next packet.
     fn read(&mut self) -> Result<&'a str, EngineParseError> {
         let window = &self.rest.as_bytes()[..self.rest.len().min(LENGTH_DIGITS_MAX + 1)];
-        let digits_count = window.iter().position(|byte| *byte == b':').ok_or(EngineParseError::Length)?;
+        let digits_count = window
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or(EngineParseError::Length)?;
         // The colon is ASCII, so both sides of it are on character boundaries.
         let (digits, tail) = (&self.rest[..digits_count], &self.rest[digits_count + 1..]);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -82,14 +85,21 @@ impl<'a> BinaryPayload<'a> {
     fn read(&mut self) -> Result<EnginePacket<'a>, EngineParseError> {
         let (kind, tail) = self.rest.split_first().ok_or(EngineParseError::Empty)?;
         let window = &tail[..tail.len().min(LENGTH_DIGITS_MAX + 1)];
-        let digits_count = window.iter().position(|byte| *byte == 0xff).ok_or(EngineParseError::Length)?;
+        let digits_count = window
+            .iter()
+            .position(|byte| *byte == 0xff)
+            .ok_or(EngineParseError::Length)?;
         let (digits, tail) = (&tail[..digits_count], &tail[digits_count + 1..]);
         if digits.is_empty() || digits.iter().any(|digit| *digit > 9) {
             return Err(EngineParseError::Length);
         }
         // At most LENGTH_DIGITS_MAX digits, so this cannot overflow.
-        let bytes_count = digits.iter().fold(0_usize, |number, digit| number * 10 + usize::from(*digit));
-        let (packet, rest) = tail.split_at_checked(bytes_count).ok_or(EngineParseError::Length)?;
+        let bytes_count = digits
+            .iter()
+            .fold(0_usize, |number, digit| number * 10 + usize::from(*digit));
+        let (packet, rest) = tail
+            .split_at_checked(bytes_count)
+            .ok_or(EngineParseError::Length)?;
         self.rest = rest;
         match kind {
             0 => decode_text(EngineVersion::V3, utf8(packet)?),
@@ -118,7 +128,9 @@ pub(super) fn encode_into(body: &mut Vec<u8>, packets: &[impl AsRef<[u8]>]) {
 
 /// UTF-16 code units of a UTF-8 text: one for each character, two where it takes four bytes.
 fn utf16_len(utf8: &[u8]) -> usize {
-    utf8.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
+    utf8.iter()
+        .map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0))
+        .sum()
 }
 
 #[cfg(test)]
@@ -128,7 +140,11 @@ mod tests {
     #[test]
     fn lengths_are_utf16_code_units() {
         for text in ["", "a", "é", "世界", "👍🏽", "a👍界"] {
-            assert_eq!(utf16_len(text.as_bytes()), text.encode_utf16().count(), "{text}");
+            assert_eq!(
+                utf16_len(text.as_bytes()),
+                text.encode_utf16().count(),
+                "{text}"
+            );
         }
         assert_eq!(byte_offset("a👍b", 3), Some(5));
         assert_eq!(byte_offset("a👍b", 2), None);
@@ -141,15 +157,36 @@ mod tests {
         let packets: Result<Vec<_>, _> = TextPayloadV3::new("3:4世👍").collect();
         assert_eq!(packets, Err(EngineParseError::Length));
         let packets: Result<Vec<_>, _> = TextPayloadV3::new("4:4世👍2:406:b4AQID").collect();
-        assert_eq!(packets.unwrap(), [EnginePacket::Message("世👍"), EnginePacket::Message("0"), EnginePacket::Binary]);
+        assert_eq!(
+            packets.unwrap(),
+            [
+                EnginePacket::Message("世👍"),
+                EnginePacket::Message("0"),
+                EnginePacket::Binary
+            ]
+        );
         let packets: Result<Vec<_>, _> = TextPayloadV3::new("0:2:400:").collect();
         assert_eq!(packets.unwrap(), [EnginePacket::Message("0")]);
     }
 
     #[test]
     fn binary_payload_is_read_packet_by_packet() {
-        let body = [&[0, 2, 0xff][..], b"40", &[1, 4, 0xff, 4, 1, 2, 3], &[0, 0, 1, 0xff], b"1"].concat();
+        let body = [
+            &[0, 2, 0xff][..],
+            b"40",
+            &[1, 4, 0xff, 4, 1, 2, 3],
+            &[0, 0, 1, 0xff],
+            b"1",
+        ]
+        .concat();
         let packets: Result<Vec<_>, _> = BinaryPayload::new(&body).collect();
-        assert_eq!(packets.unwrap(), [EnginePacket::Message("0"), EnginePacket::Binary, EnginePacket::Close]);
+        assert_eq!(
+            packets.unwrap(),
+            [
+                EnginePacket::Message("0"),
+                EnginePacket::Binary,
+                EnginePacket::Close
+            ]
+        );
     }
 }

@@ -12,7 +12,9 @@ pub(super) struct TextPayloadV4<'a> {
 
 impl<'a> TextPayloadV4<'a> {
     pub(super) fn new(body: &'a str) -> Self {
-        Self { packets: body.split(SEPARATOR) }
+        Self {
+            packets: body.split(SEPARATOR),
+        }
     }
 }
 
@@ -20,7 +22,9 @@ impl<'a> Iterator for TextPayloadV4<'a> {
     type Item = Result<EnginePacket<'a>, EngineParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.packets.next().map(|packet| decode_text(EngineVersion::V4, packet))
+        self.packets
+            .next()
+            .map(|packet| decode_text(EngineVersion::V4, packet))
     }
 }
 

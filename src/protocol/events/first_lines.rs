@@ -1,31 +1,55 @@
-//! The lines of the five kinds that the first versions of this program write, and cannot read in any
-//! other form: `at`, `event`, then fields in names of their own.
+//! The lines of the five kinds that the first versions of this program write, and cannot read in
+//! any other form: `at`, `event`, then fields in names of their own.
 //!
-//! Frozen byte for byte, recorded in `tests/node_lines`. New kinds have no line here. A version that
-//! need not run beside those any more writes these five like all others and drops this file.
+//! Frozen byte for byte, recorded in `tests/node_lines`. New kinds have no line here. A version
+//! that need not run beside those any more writes these five like all others and drops this file.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::codec::{UserBody, json};
-use super::{CommentBody, CommentPrivate, GiftBody, GiftPrivate, Kind, LiveBody, NoFields, NoticeBody, RemovedBody};
+use super::{
+    CommentBody, CommentPrivate, GiftBody, GiftPrivate, Kind, LiveBody, NoFields, NoticeBody,
+    RemovedBody,
+};
 use crate::domain::{RoomEvent, Timestamp};
 
 /// `None` for kinds that the first versions do not know.
 pub(super) fn write(event: &RoomEvent, at: Timestamp) -> Option<String> {
     Some(match event {
-        RoomEvent::Comment(comment) => {
-            line(at, CommentBody::NAME, &CommentLine::of((&**comment).into(), (&**comment).into()))
+        RoomEvent::Comment(comment) => line(
+            at,
+            CommentBody::NAME,
+            &CommentLine::of((&**comment).into(), (&**comment).into()),
+        ),
+        RoomEvent::Gift { order, receipt } => line(
+            at,
+            GiftBody::NAME,
+            &GiftLine::of(
+                GiftBody::of(order, receipt),
+                GiftPrivate::of(order, receipt),
+            ),
+        ),
+        RoomEvent::Live {
+            live_id,
+            status,
+            title,
+        } => line(at, LiveBody::NAME, &LiveBody::of(*live_id, *status, title)),
+        RoomEvent::Removed {
+            live_id,
+            comment_id,
+        } => line(
+            at,
+            RemovedBody::NAME,
+            &RemovedLine {
+                live_id: live_id.get(),
+                comment_id: comment_id.get(),
+            },
+        ),
+        RoomEvent::Notice { live_id, text } => {
+            line(at, NoticeBody::NAME, &NoticeBody::of(*live_id, text))
         }
-        RoomEvent::Gift { order, receipt } => {
-            line(at, GiftBody::NAME, &GiftLine::of(GiftBody::of(order, receipt), GiftPrivate::of(order, receipt)))
-        }
-        RoomEvent::Live { live_id, status, title } => line(at, LiveBody::NAME, &LiveBody::of(*live_id, *status, title)),
-        RoomEvent::Removed { live_id, comment_id } => {
-            line(at, RemovedBody::NAME, &RemovedLine { live_id: live_id.get(), comment_id: comment_id.get() })
-        }
-        RoomEvent::Notice { live_id, text } => line(at, NoticeBody::NAME, &NoticeBody::of(*live_id, text)),
         _ => return None,
     })
 }
@@ -43,8 +67,15 @@ pub(super) fn read(name: &str, text: &str) -> Option<RoomEvent> {
         }
         LiveBody::NAME => parse::<LiveBody>(text)?.into_event(NoFields {}),
         RemovedBody::NAME => {
-            let RemovedLine { live_id, comment_id } = parse(text)?;
-            RemovedBody { live_id, id: comment_id }.into_event(NoFields {})
+            let RemovedLine {
+                live_id,
+                comment_id,
+            } = parse(text)?;
+            RemovedBody {
+                live_id,
+                id: comment_id,
+            }
+            .into_event(NoFields {})
         }
         NoticeBody::NAME => parse::<NoticeBody>(text)?.into_event(NoFields {}),
         _ => None,
@@ -59,7 +90,11 @@ fn line(at: Timestamp, event: &str, fields: &impl Serialize) -> String {
         #[serde(flatten)]
         fields: &'a F,
     }
-    json(&Line { at: at.0, event, fields })
+    json(&Line {
+        at: at.0,
+        event,
+        fields,
+    })
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
@@ -81,13 +116,42 @@ struct CommentLine<'a> {
 
 impl<'a> CommentLine<'a> {
     fn of(body: CommentBody<'a>, private: CommentPrivate<'a>) -> Self {
-        let CommentBody { user: author, content: text, id, at: posted_at, live_id } = body;
-        Self { id, live_id, author, text, request_id: private.request_id, posted_at }
+        let CommentBody {
+            user: author,
+            content: text,
+            id,
+            at: posted_at,
+            live_id,
+        } = body;
+        Self {
+            id,
+            live_id,
+            author,
+            text,
+            request_id: private.request_id,
+            posted_at,
+        }
     }
 
     fn parts(self) -> (CommentBody<'a>, CommentPrivate<'a>) {
-        let Self { id, live_id, author: user, text: content, request_id, posted_at: at } = self;
-        (CommentBody { user, content, id, at, live_id }, CommentPrivate { request_id })
+        let Self {
+            id,
+            live_id,
+            author: user,
+            text: content,
+            request_id,
+            posted_at: at,
+        } = self;
+        (
+            CommentBody {
+                user,
+                content,
+                id,
+                at,
+                live_id,
+            },
+            CommentPrivate { request_id },
+        )
     }
 }
 
@@ -115,7 +179,12 @@ struct GiftLine<'a> {
 
 impl<'a> GiftLine<'a> {
     fn of(body: GiftBody<'a>, private: GiftPrivate<'a>) -> Self {
-        let GiftPrivate { request_id, ordered_at, total, giver_coin } = private;
+        let GiftPrivate {
+            request_id,
+            ordered_at,
+            total,
+            giver_coin,
+        } = private;
         Self {
             live_id: body.live_id,
             giver: body.user,
@@ -135,7 +204,13 @@ impl<'a> GiftLine<'a> {
     }
 
     fn parts(self) -> (GiftBody<'a>, GiftPrivate<'a>) {
-        let Self { request_id, ordered_at, total, giver_coin, .. } = self;
+        let Self {
+            request_id,
+            ordered_at,
+            total,
+            giver_coin,
+            ..
+        } = self;
         let body = GiftBody {
             avatar: self.giver.avatar.clone(),
             username: self.giver.name.clone(),
@@ -150,7 +225,15 @@ impl<'a> GiftLine<'a> {
             live_coin: self.live_coin,
             at: self.given_at,
         };
-        (body, GiftPrivate { request_id, ordered_at, total, giver_coin })
+        (
+            body,
+            GiftPrivate {
+                request_id,
+                ordered_at,
+                total,
+                giver_coin,
+            },
+        )
     }
 }
 

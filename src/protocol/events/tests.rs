@@ -9,7 +9,11 @@ const RECORDED: &str = include_str!("../../../tests/node_lines/first_kinds.txt")
 const AT: Timestamp = Timestamp(1_795_294_582_778);
 
 fn profile(avatar: Option<&str>) -> Arc<Profile> {
-    Arc::new(Profile { id: UserId::new(5).unwrap(), name: "小\"明\"".into(), avatar: avatar.map(str::to_owned) })
+    Arc::new(Profile {
+        id: UserId::new(5).unwrap(),
+        name: "小\"明\"".into(),
+        avatar: avatar.map(str::to_owned),
+    })
 }
 
 fn comment(text: &str, avatar: Option<&str>, request_id: Option<&str>) -> RoomEvent {
@@ -46,11 +50,18 @@ fn gift(avatar: Option<&str>) -> RoomEvent {
         at: Timestamp(1_795_294_582_600),
         duplicate: false,
     };
-    RoomEvent::Gift { order: Arc::new(order), receipt }
+    RoomEvent::Gift {
+        order: Arc::new(order),
+        receipt,
+    }
 }
 
 fn live(status: LiveStatus) -> RoomEvent {
-    RoomEvent::Live { live_id: LiveId::new(2).unwrap(), status, title: "晚 \\ \"会\"\t".into() }
+    RoomEvent::Live {
+        live_id: LiveId::new(2).unwrap(),
+        status,
+        title: "晚 \\ \"会\"\t".into(),
+    }
 }
 
 /// The events of the recordings, in their order.
@@ -66,13 +77,23 @@ fn recorded_events() -> Vec<RoomEvent> {
         live(LiveStatus::OnAir),
         live(LiveStatus::Paused),
         live(LiveStatus::Ended),
-        RoomEvent::Removed { live_id, comment_id: CommentId::new(1_795_294_582_778_001).unwrap() },
-        RoomEvent::Notice { live_id, text: "请文明发言\n\"\u{7f}".into() },
+        RoomEvent::Removed {
+            live_id,
+            comment_id: CommentId::new(1_795_294_582_778_001).unwrap(),
+        },
+        RoomEvent::Notice {
+            live_id,
+            text: "请文明发言\n\"\u{7f}".into(),
+        },
     ]
 }
 
 fn placed(event: RoomEvent) -> Sequenced {
-    Sequenced { epoch: "k3f".into(), offset: 42, event }
+    Sequenced {
+        epoch: "k3f".into(),
+        offset: 42,
+        event,
+    }
 }
 
 /// The event in the form that kinds have which the first versions do not know.
@@ -81,7 +102,9 @@ fn common_line(event: &RoomEvent) -> String {
 }
 
 fn other(line: &str) -> Option<RoomEvent> {
-    read_event(line).map(|(event, _)| event).filter(|event| matches!(event, RoomEvent::Other(_)))
+    read_event(line)
+        .map(|(event, _)| event)
+        .filter(|event| matches!(event, RoomEvent::Other(_)))
 }
 
 #[test]
@@ -90,7 +113,9 @@ fn the_first_kinds_keep_their_bytes_for_nodes_and_clients() {
     assert_eq!(blocks.len(), recorded_events().len());
     for (block, event) in blocks.into_iter().zip(recorded_events()) {
         let sequenced = placed(event);
-        let [line, socketio, plain] = block.split('\n').collect::<Vec<_>>()[..] else { panic!("three lines: {block}") };
+        let [line, socketio, plain] = block.split('\n').collect::<Vec<_>>()[..] else {
+            panic!("three lines: {block}")
+        };
         assert_eq!(write_event(&sequenced.event, AT), line);
         assert_eq!(event_text(Dialect::SocketIo, &sequenced), socketio);
         assert_eq!(event_text(Dialect::PlainJson, &sequenced), plain);
@@ -110,10 +135,15 @@ fn every_kind_reads_as_it_was_written_in_the_common_form_too() {
 #[test]
 fn clients_get_nothing_of_what_is_private() {
     let line = common_line(&gift(None));
-    assert!(line.contains(r#""private":{"request_id":"g-1","ordered_at":1795294582500,"total":63,"giver_coin":40}"#));
+    assert!(line.contains(
+        r#""private":{"request_id":"g-1","ordered_at":1795294582500,"total":63,"giver_coin":40}"#
+    ));
     let fields = event_fields(&placed(gift(None)));
     for name in ["request_id", "ordered_at", "total", "giver_coin", "private"] {
-        assert!(!event_text(Dialect::PlainJson, &placed(gift(None))).contains(name), "{name}");
+        assert!(
+            !event_text(Dialect::PlainJson, &placed(gift(None))).contains(name),
+            "{name}"
+        );
         assert!(!fields.contains_key(name), "{name}");
     }
 }
@@ -121,7 +151,10 @@ fn clients_get_nothing_of_what_is_private() {
 #[test]
 fn fields_that_a_later_version_added_are_ignored() {
     let line = r#"{"at":1,"event":"notice","live_id":2,"text":"x","by":7}"#;
-    let notice = RoomEvent::Notice { live_id: LiveId::new(2).unwrap(), text: "x".into() };
+    let notice = RoomEvent::Notice {
+        live_id: LiveId::new(2).unwrap(),
+        text: "x".into(),
+    };
     assert_eq!(read_event(line), Some((notice.clone(), Timestamp(1))));
     let line = r#"{"at":1,"event":"notice","body":{"live_id":2,"text":"x","by":7},"private":{"z":1},"more":[]}"#;
     assert_eq!(read_event(line), Some((notice, Timestamp(1))));
@@ -150,17 +183,27 @@ fn an_unknown_kind_is_passed_on_as_it_came() {
     assert_eq!(write_event(&event, AT), line, "to nodes: byte for byte");
     let body = r#"{"live_id":2,"b":1.50,"a":[18446744073709551616],"epoch":"k3f","offset":42}"#;
     let sequenced = placed(event);
-    assert_eq!(event_text(Dialect::SocketIo, &sequenced), format!(r#"42["poll",{body}]"#));
-    assert_eq!(event_text(Dialect::PlainJson, &sequenced), format!(r#"{{"event":"poll","data":{body}}}"#));
+    assert_eq!(
+        event_text(Dialect::SocketIo, &sequenced),
+        format!(r#"42["poll",{body}]"#)
+    );
+    assert_eq!(
+        event_text(Dialect::PlainJson, &sequenced),
+        format!(r#"{{"event":"poll","data":{body}}}"#)
+    );
     let fields = event_fields(&sequenced);
-    assert_eq!((&fields["event"], &fields["offset"]), (&"poll".into(), &42.into()));
+    assert_eq!(
+        (&fields["event"], &fields["offset"]),
+        (&"poll".into(), &42.into())
+    );
     assert_eq!((&fields["live_id"], fields.get("by")), (&2.into(), None));
 }
 
 #[test]
 fn the_place_is_added_to_a_body_without_fields() {
     for body in ["{}", "{ }"] {
-        let event = other(&format!(r#"{{"at":7,"event":"poll","body":{body}}}"#)).expect("an unknown kind");
+        let event =
+            other(&format!(r#"{{"at":7,"event":"poll","body":{body}}}"#)).expect("an unknown kind");
         let text = event_text(Dialect::SocketIo, &placed(event));
         assert_eq!(text, r#"42["poll",{"epoch":"k3f","offset":42}]"#);
     }
@@ -188,8 +231,14 @@ fn an_unknown_kind_is_bounded() {
 
 #[test]
 fn an_echo_is_a_comment_without_a_place() {
-    let RoomEvent::Comment(comment) = comment("hi", None, None) else { panic!("a comment") };
+    let RoomEvent::Comment(comment) = comment("hi", None, None) else {
+        panic!("a comment")
+    };
     let text = echo_text(Dialect::SocketIo, &comment);
-    let expected = r#"42["comment",{"user":{"id":5,"name":"小\"明\"","avatar":null},"content":"hi","#;
-    assert_eq!(text, format!(r#"{expected}"id":"1795294582778001","at":1795294582700,"live_id":2}}]"#));
+    let expected =
+        r#"42["comment",{"user":{"id":5,"name":"小\"明\"","avatar":null},"content":"hi","#;
+    assert_eq!(
+        text,
+        format!(r#"{expected}"id":"1795294582778001","at":1795294582700,"live_id":2}}]"#)
+    );
 }

@@ -3,8 +3,9 @@
 //! Locks are taken users first, then lives, each in id order, and always before the books are read:
 //! two batches cannot wait for each other, and the second reads what the first wrote.
 //!
-//! The statements of a volley are sent without waiting for each other's answers, and the server runs
-//! them in the order in which they were sent: a batch holds its rows for two round trips and a commit.
+//! The statements of a volley are sent without waiting for each other's answers, and the server
+//! runs them in the order in which they were sent: a batch holds its rows for two round trips and a
+//! commit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use super::Conn;
 use super::statement::{Bind, Statement};
 use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{
-    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written, require_all,
+    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
+    require_all,
 };
 use crate::storage::row_locks::{Attempt, RowLock, blocking_rows};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
@@ -42,19 +44,29 @@ struct BatchInput {
     ids: Vec<(i64, i64)>,
 }
 
-pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+pub async fn commit_batch(
+    conn: &mut Conn,
+    batch: Vec<Write>,
+) -> Result<Vec<WriteOutcome>, StoreError> {
     let input = read(conn, &BatchKeys::of(&batch), Locks::Wait).await?;
     write(conn, &batch, input).await
 }
 
 /// Commits the writes that need no row locked by another transaction.
-pub async fn commit_skip_locked(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<Attempt>, StoreError> {
+pub async fn commit_skip_locked(
+    conn: &mut Conn,
+    batch: Vec<Write>,
+) -> Result<Vec<Attempt>, StoreError> {
     let keys = BatchKeys::of(&batch);
     let input = read(conn, &keys, Locks::Skip).await?;
     let locked = locked_rows(conn, &keys, &input.rows).await?;
     let blocking_rows = blocking_rows(&batch, &locked);
-    let free: Vec<Write> =
-        batch.into_iter().zip(&blocking_rows).filter(|(_, row)| row.is_none()).map(|(write, _)| write).collect();
+    let free: Vec<Write> = batch
+        .into_iter()
+        .zip(&blocking_rows)
+        .filter(|(_, row)| row.is_none())
+        .map(|(write, _)| write)
+        .collect();
     let mut outcomes = write(conn, &free, input).await?.into_iter();
     let attempt = |row: Option<RowLock>| match row {
         Some(row) => Some(Attempt::Blocked(row)),
@@ -72,23 +84,48 @@ async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput,
         read_users(conn, keys, locks),
         read_lives(conn, keys, locks),
         read_gifts(conn, keys, locks),
-        join(read_requests(conn, keys), take_ids(conn, keys.requests.len())),
+        join(
+            read_requests(conn, keys),
+            take_ids(conn, keys.requests.len()),
+        ),
         join3(
             read_views(conn, keys),
             numbers(conn, USERS_THERE, keys.authors.iter().copied().collect()),
-            numbers(conn, LIVES_THERE, keys.commented_lives.iter().copied().collect()),
+            numbers(
+                conn,
+                LIVES_THERE,
+                keys.commented_lives.iter().copied().collect(),
+            ),
         ),
     )
     .await;
     let mut rows = BatchRows::default();
-    let user = |(id, coin, status)| (id, BatchUser { coin, enabled: status == USER_ENABLED });
+    let user = |(id, coin, status)| {
+        (
+            id,
+            BatchUser {
+                coin,
+                enabled: status == USER_ENABLED,
+            },
+        )
+    };
     rows.users = users?.into_iter().map(user).collect();
-    let live = |(id, coin, look_count, status)| (id, BatchLive { coin, look_count, open: LIVE_OPEN.contains(&status) });
+    let live = |(id, coin, look_count, status)| {
+        (
+            id,
+            BatchLive {
+                coin,
+                look_count,
+                open: LIVE_OPEN.contains(&status),
+            },
+        )
+    };
     rows.lives = lives?.into_iter().map(live).collect();
     rows.gifts = gifts?.into_iter().collect();
     for (giver, request_id, gift) in requests? {
         // It was asked for, so it is well-formed.
-        rows.requests.extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
+        rows.requests
+            .extend(RequestId::parse(&request_id).map(|request_id| ((giver, request_id), gift)));
     }
     let ids = ids?;
     rows.views = views?.into_iter().collect();
@@ -100,11 +137,16 @@ async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput,
 const USERS_THERE: &str = "SELECT id FROM users WHERE id = ANY(?)";
 const LIVES_THERE: &str = "SELECT id FROM lives WHERE id = ANY(?)";
 
-/// The rows of `keys` that exist, though reading did not get them: other transactions have locked them.
-async fn locked_rows(conn: &Conn, keys: &BatchKeys, rows: &BatchRows) -> Result<HashSet<RowLock>, StoreError> {
-    let missing = |ids: &mut dyn Iterator<Item = &i64>, is_read: &dyn Fn(i64) -> bool| -> Vec<i64> {
-        ids.copied().filter(|id| !is_read(*id)).collect()
-    };
+/// The rows of `keys` that exist, though reading did not get them: other transactions have locked
+/// them.
+async fn locked_rows(
+    conn: &Conn,
+    keys: &BatchKeys,
+    rows: &BatchRows,
+) -> Result<HashSet<RowLock>, StoreError> {
+    let missing = |ids: &mut dyn Iterator<Item = &i64>,
+                   is_read: &dyn Fn(i64) -> bool|
+     -> Vec<i64> { ids.copied().filter(|id| !is_read(*id)).collect() };
     let is_user = |id: i64| rows.users.contains_key(&id);
     let is_live = |id: i64| rows.lives.contains_key(&id);
     let users = missing(&mut keys.givers.iter().chain(&keys.viewers), &is_user);
@@ -120,8 +162,18 @@ async fn locked_rows(conn: &Conn, keys: &BatchKeys, rows: &BatchRows) -> Result<
     for id in users?.into_iter().filter_map(UserId::new) {
         locked.extend([RowLock::Balance(id), RowLock::User(id)]);
     }
-    locked.extend(lives?.into_iter().filter_map(LiveId::new).map(RowLock::Total));
-    locked.extend(gifts?.into_iter().filter_map(GiftId::new).map(RowLock::Gift));
+    locked.extend(
+        lives?
+            .into_iter()
+            .filter_map(LiveId::new)
+            .map(RowLock::Total),
+    );
+    locked.extend(
+        gifts?
+            .into_iter()
+            .filter_map(GiftId::new)
+            .map(RowLock::Gift),
+    );
     Ok(locked)
 }
 
@@ -129,19 +181,28 @@ async fn numbers(mut conn: &Conn, sql: &'static str, ids: Vec<i64>) -> QueryResu
     if ids.is_empty() {
         return Ok(ids);
     }
-    Statement::<BigInt>::new(sql, vec![Bind::Numbers(ids)]).load(&mut conn).await
+    Statement::<BigInt>::new(sql, vec![Bind::Numbers(ids)])
+        .load(&mut conn)
+        .await
 }
 
 type UserColumns = (BigInt, BigInt, SmallInt);
 
-async fn read_users(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<(i64, i64, i16)>> {
-    let read = async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i16)>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
-        Statement::<UserColumns>::new(sql, ids).load(&mut &*conn).await
-    };
+async fn read_users(
+    conn: &Conn,
+    keys: &BatchKeys,
+    locks: Locks,
+) -> QueryResult<Vec<(i64, i64, i16)>> {
+    let read =
+        async |ids: &BTreeSet<i64>, sql: &'static str| -> QueryResult<Vec<(i64, i64, i16)>> {
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids = vec![Bind::Numbers(ids.iter().copied().collect())];
+            Statement::<UserColumns>::new(sql, ids)
+                .load(&mut &*conn)
+                .await
+        };
     let (givers, viewers) = match locks {
         Locks::Wait => (
             "SELECT id, coin, status FROM users WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
@@ -160,19 +221,27 @@ async fn read_users(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<
 
 type LiveColumns = (BigInt, BigInt, BigInt, SmallInt);
 
-async fn read_lives(mut conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
+async fn read_lives(
+    mut conn: &Conn,
+    keys: &BatchKeys,
+    locks: Locks,
+) -> QueryResult<Vec<(i64, i64, i64, i16)>> {
     if keys.locked_lives.is_empty() {
         return Ok(Vec::new());
     }
     let sql = match locks {
-        Locks::Wait => "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE",
+        Locks::Wait => {
+            "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE"
+        }
         Locks::Skip => {
             "SELECT id, coin, look_count, status FROM lives WHERE id = ANY(?) ORDER BY id \
              FOR NO KEY UPDATE SKIP LOCKED"
         }
     };
     let ids = vec![Bind::Numbers(keys.locked_lives.iter().copied().collect())];
-    Statement::<LiveColumns>::new(sql, ids).load(&mut conn).await
+    Statement::<LiveColumns>::new(sql, ids)
+        .load(&mut conn)
+        .await
 }
 
 async fn read_gifts(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<i64>> {
@@ -183,15 +252,31 @@ async fn read_gifts(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<
     numbers(conn, sql, keys.gifts.iter().copied().collect()).await
 }
 
-type GiftColumns = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
+type GiftColumns = (
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+);
 
 /// Each request is looked up by itself, because of LIMIT: as a plain join, and with statistics from
 /// before the first gifts, the planner reads all gifts there are.
-async fn read_requests(mut conn: &Conn, keys: &BatchKeys) -> QueryResult<Vec<(i64, String, EarlierGift)>> {
+async fn read_requests(
+    mut conn: &Conn,
+    keys: &BatchKeys,
+) -> QueryResult<Vec<(i64, String, EarlierGift)>> {
     if keys.requests.is_empty() {
         return Ok(Vec::new());
     }
-    let (givers, requests) = keys.requests.iter().map(|(giver, request_id)| (*giver, request_id.as_str())).unzip();
+    let (givers, requests) = keys
+        .requests
+        .iter()
+        .map(|(giver, request_id)| (*giver, request_id.as_str()))
+        .unzip();
     Statement::<(BigInt, Text, GiftColumns)>::new(
         "SELECT w.user_id, w.request_id, \
          g.record_id, g.live_id, g.gift_id, g.num, g.total, g.user_coin_after, g.live_coin_after, g.created_at \
@@ -233,10 +318,24 @@ async fn read_views(mut conn: &Conn, keys: &BatchKeys) -> QueryResult<Vec<(i64, 
     .await
 }
 
-async fn write(conn: &Conn, batch: &[Write], mut input: BatchInput) -> Result<Vec<WriteOutcome>, StoreError> {
+async fn write(
+    conn: &Conn,
+    batch: &[Write],
+    mut input: BatchInput,
+) -> Result<Vec<WriteOutcome>, StoreError> {
     let plan = Plan::decide(batch, &mut input.rows);
-    let record_ids: Vec<i64> = input.ids.iter().take(plan.gifts.len()).map(|(_, record)| *record).collect();
-    let transfer_ids: Vec<i64> = input.ids.iter().take(plan.gifts.len()).map(|(transfer, _)| *transfer).collect();
+    let record_ids: Vec<i64> = input
+        .ids
+        .iter()
+        .take(plan.gifts.len())
+        .map(|(_, record)| *record)
+        .collect();
+    let transfer_ids: Vec<i64> = input
+        .ids
+        .iter()
+        .take(plan.gifts.len())
+        .map(|(transfer, _)| *transfer)
+        .collect();
     let (comments, views, spends, gains, (transfers, entries, records)) = join5(
         write_comments(conn, &plan),
         write_views(conn, &plan),
@@ -250,21 +349,31 @@ async fn write(conn: &Conn, batch: &[Write], mut input: BatchInput) -> Result<Ve
     )
     .await;
     // In the order of the statements: those after one that failed say only that it did.
-    let taken_ids = if comments? < plan.comments.len() { taken_ids(conn, &plan).await? } else { HashSet::new() };
+    let taken_ids = if comments? < plan.comments.len() {
+        taken_ids(conn, &plan).await?
+    } else {
+        HashSet::new()
+    };
     views?;
     require_all(spends?, plan.spends.len())?;
     require_all(gains?, plan.gains.len())?;
     transfers?;
     entries?;
     records?;
-    plan.outcomes(&Written { record_ids, taken_ids })
+    plan.outcomes(&Written {
+        record_ids,
+        taken_ids,
+    })
 }
 
-/// Some of the comments were there already, as when one whose commit was not answered is sent again, here or
-/// on another node. Returns the ids whose rows are other comments.
+/// Some of the comments were there already, as when one whose commit was not answered is sent
+/// again, here or on another node. Returns the ids whose rows are other comments.
 async fn taken_ids(mut conn: &Conn, plan: &Plan) -> QueryResult<HashSet<CommentId>> {
     let ids = plan.comments.iter().map(|comment| comment.id.get());
-    let columns = (comments::id, (comments::live_id, comments::user_id, comments::content));
+    let columns = (
+        comments::id,
+        (comments::live_id, comments::user_id, comments::content),
+    );
     let stored: HashMap<i64, StoredComment> = comments::table
         .filter(comments::id.eq_any(ids))
         .select(columns)
@@ -272,17 +381,36 @@ async fn taken_ids(mut conn: &Conn, plan: &Plan) -> QueryResult<HashSet<CommentI
         .await?
         .into_iter()
         .collect();
-    let is_other = |comment: &&Arc<Comment>| !stored.get(&comment.id.get()).is_some_and(|row| row.is(comment));
-    Ok(plan.comments.iter().filter(is_other).map(|comment| comment.id).collect())
+    let is_other = |comment: &&Arc<Comment>| {
+        !stored
+            .get(&comment.id.get())
+            .is_some_and(|row| row.is(comment))
+    };
+    Ok(plan
+        .comments
+        .iter()
+        .filter(is_other)
+        .map(|comment| comment.id)
+        .collect())
 }
 
 async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     if plan.comments.is_empty() {
         return Ok(0);
     }
-    let column = |number: fn(&Comment) -> i64| Bind::Numbers(plan.comments.iter().map(|it| number(it)).collect());
-    let contents = plan.comments.iter().map(|comment| comment.text.as_str()).collect();
-    let request_ids = plan.comments.iter().map(|comment| comment.request_id.as_ref().map(RequestId::as_str)).collect();
+    let column = |number: fn(&Comment) -> i64| {
+        Bind::Numbers(plan.comments.iter().map(|it| number(it)).collect())
+    };
+    let contents = plan
+        .comments
+        .iter()
+        .map(|comment| comment.text.as_str())
+        .collect();
+    let request_ids = plan
+        .comments
+        .iter()
+        .map(|comment| comment.request_id.as_ref().map(RequestId::as_str))
+        .collect();
     Statement::<()>::new(
         "INSERT INTO comments (id, live_id, user_id, content, request_id, created_at) \
          SELECT * FROM unnest(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
@@ -303,7 +431,11 @@ async fn write_views(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     if plan.views.is_empty() {
         return Ok(0);
     }
-    let (live_ids, user_ids) = plan.views.iter().map(|(live_id, user_id)| (live_id.get(), user_id.get())).unzip();
+    let (live_ids, user_ids) = plan
+        .views
+        .iter()
+        .map(|(live_id, user_id)| (live_id.get(), user_id.get()))
+        .unzip();
     Statement::<()>::new(
         "INSERT INTO live_views (live_id, user_id) SELECT * FROM unnest(?, ?)",
         vec![Bind::Numbers(live_ids), Bind::Numbers(user_ids)],
@@ -361,7 +493,12 @@ async fn write_transfers(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64]) -> 
         vec![
             Bind::Numbers(transfer_ids.to_vec()),
             column(plan, |gift| gift.order.giver.id.get()),
-            Bind::Texts(plan.gifts.iter().map(|gift| gift.order.request_id.as_str()).collect()),
+            Bind::Texts(
+                plan.gifts
+                    .iter()
+                    .map(|gift| gift.order.request_id.as_str())
+                    .collect(),
+            ),
             column(plan, |gift| gift.giver_coin),
             column(plan, |gift| gift.order.at.0),
         ],
@@ -391,7 +528,12 @@ async fn write_entries(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64]) -> Qu
     .await
 }
 
-async fn write_records(mut conn: &Conn, plan: &Plan, transfer_ids: &[i64], record_ids: &[i64]) -> QueryResult<usize> {
+async fn write_records(
+    mut conn: &Conn,
+    plan: &Plan,
+    transfer_ids: &[i64],
+    record_ids: &[i64],
+) -> QueryResult<usize> {
     if plan.gifts.is_empty() {
         return Ok(0);
     }

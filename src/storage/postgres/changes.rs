@@ -16,8 +16,9 @@ type Row = (Text, Nullable<Text>, Nullable<BigInt>);
 /// Where the feed stands now. It follows that all later changes are read.
 const BEGIN: &str = "SELECT pg_current_snapshot()::text, NULL::text, NULL::bigint";
 
-/// What the snapshot did not see and this one does. One statement has one snapshot. The first condition finds the
-/// rows by their index; the second leaves out those that were visible already while older transactions were not.
+/// What the snapshot did not see and this one does. One statement has one snapshot. The first
+/// condition finds the rows by their index; the second leaves out those that were visible already
+/// while older transactions were not.
 const READ: &str = "
     SELECT now.snapshot::text, changed.kind, changed.subject_id
     FROM (SELECT pg_current_snapshot() AS snapshot, ?::pg_snapshot AS before) AS now
@@ -28,15 +29,21 @@ const READ: &str = "
     ) AS changed ON true";
 
 impl PostgresStore {
-    pub(super) fn read_changes(&self, since: Option<FeedPosition>) -> Stored<'static, Option<FeedPage>> {
-        self.perform_in(&self.feed, Access::Read, move |conn| read(conn, since).boxed())
+    pub(super) fn read_changes(
+        &self,
+        since: Option<FeedPosition>,
+    ) -> Stored<'static, Option<FeedPage>> {
+        self.perform_in(&self.feed, Access::Read, move |conn| {
+            read(conn, since).boxed()
+        })
     }
 
     pub(super) fn delete_old_changes(&self) -> Stored<'static, ()> {
         self.perform_in(&self.feed, Access::Read, |conn| {
             async move {
                 let seconds = CHANGES_KEPT.as_secs();
-                let delete = format!("DELETE FROM changes WHERE at < now() - interval '{seconds} seconds'");
+                let delete =
+                    format!("DELETE FROM changes WHERE at < now() - interval '{seconds} seconds'");
                 Ok(conn.batch_execute(&delete).await?)
             }
             .boxed()
@@ -44,11 +51,16 @@ impl PostgresStore {
     }
 }
 
-async fn read(conn: &mut Conn, since: Option<FeedPosition>) -> Result<Option<FeedPage>, StoreError> {
+async fn read(
+    conn: &mut Conn,
+    since: Option<FeedPosition>,
+) -> Result<Option<FeedPage>, StoreError> {
     let limit = i64::try_from(CHANGES_MAX + 1).unwrap_or(i64::MAX);
     let statement = match &since {
         None => Statement::<Row>::new(BEGIN, Vec::new()),
-        Some(position) => Statement::<Row>::new(READ, vec![Bind::Text(&position.0), Bind::Number(limit)]),
+        Some(position) => {
+            Statement::<Row>::new(READ, vec![Bind::Text(&position.0), Bind::Number(limit)])
+        }
     };
     let rows: Vec<(String, Option<String>, Option<i64>)> = statement.load(conn).await?;
     let Some((snapshot, ..)) = rows.as_slice().first() else {
@@ -56,8 +68,13 @@ async fn read(conn: &mut Conn, since: Option<FeedPosition>) -> Result<Option<Fee
     };
     let position = FeedPosition(snapshot.clone());
     let is_whole = rows.len() <= CHANGES_MAX;
-    let changed = rows.into_iter().filter_map(|(_, kind, subject)| row_change(&kind?, subject?));
-    Ok(Some(FeedPage { position, changed: is_whole.then(|| changed.collect()) }))
+    let changed = rows
+        .into_iter()
+        .filter_map(|(_, kind, subject)| row_change(&kind?, subject?));
+    Ok(Some(FeedPage {
+        position,
+        changed: is_whole.then(|| changed.collect()),
+    }))
 }
 
 /// `None` for a kind of a later version, and for a row that is none of ours.

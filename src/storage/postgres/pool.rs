@@ -8,7 +8,9 @@ use diesel::QueryResult;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -37,8 +39,9 @@ pub(super) struct ConnPool {
 }
 
 impl ConnPool {
-    /// Each connection of `size` gets the statements of `more` beside the time limits. `is_writable` is shared by the
-    /// pools of one database: whether a new connection to it takes writes.
+    /// Each connection of `size` gets the statements of `more` beside the time limits.
+    /// `is_writable` is shared by the pools of one database: whether a new connection to it takes
+    /// writes.
     pub async fn build(
         connector: &Connector,
         options: &StoreOptions,
@@ -52,7 +55,13 @@ impl ConnPool {
             options.statement_ms, options.wait_ms, options.statement_ms
         );
         let (refusals, refused) = watch::channel(String::new());
-        let maker = Arc::new(Maker { connector: connector.clone(), limits, purpose, settings, is_writable });
+        let maker = Arc::new(Maker {
+            connector: connector.clone(),
+            limits,
+            purpose,
+            settings,
+            is_writable,
+        });
         let (checker, refusals) = (maker.clone(), Arc::new(refusals));
         let mut config = ManagerConfig::default();
         config.custom_setup = Box::new(move |_| {
@@ -81,8 +90,8 @@ impl ConnPool {
         Ok(Self { pool, refused })
     }
 
-    /// A connection to use alone. Waits for one while others use all there may be; while there are none
-    /// because the database refuses us, says so as soon as it did.
+    /// A connection to use alone. Waits for one while others use all there may be; while there are
+    /// none because the database refuses us, says so as soon as it did.
     pub async fn get(&self) -> Result<PooledConnection<'_, Conn>, StoreError> {
         let mut refused = self.refused.clone();
         refused.mark_unchanged();
@@ -137,15 +146,26 @@ impl Maker {
         Ok(conn)
     }
 
-    /// `Err`: the connection is to be closed. A read-only one is kept for reads while a new one would be no better.
+    /// `Err`: the connection is to be closed. A read-only one is kept for reads while a new one
+    /// would be no better.
     async fn check(&self, conn: &mut Conn) -> QueryResult<()> {
-        let silent = || Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("silent".to_owned()));
-        let is_read_only = timeout(self.limits.check, is_read_only(conn)).await.unwrap_or_else(|_| Err(silent()))?;
+        let silent = || {
+            Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection,
+                Box::new("silent".to_owned()),
+            )
+        };
+        let is_read_only = timeout(self.limits.check, is_read_only(conn))
+            .await
+            .unwrap_or_else(|_| Err(silent()))?;
         if !is_read_only {
             self.is_writable.store(true, Ordering::Relaxed);
         } else if self.purpose == PoolPurpose::Commits || self.is_writable.load(Ordering::Relaxed) {
             let message = Box::new("the connection is read-only".to_owned());
-            return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, message));
+            return Err(Error::DatabaseError(
+                DatabaseErrorKind::ReadOnlyTransaction,
+                message,
+            ));
         }
         Ok(())
     }

@@ -27,7 +27,11 @@ pub(super) struct Statement<'a, Row = ()> {
 impl<'a, Row> Statement<'a, Row> {
     pub fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
         debug_assert_eq!(sql.matches('?').count(), binds.len(), "{sql}");
-        Self { sql, binds, row: PhantomData }
+        Self {
+            sql,
+            binds,
+            row: PhantomData,
+        }
     }
 }
 
@@ -41,7 +45,9 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
                 Some(Bind::Text(text)) => out.push_bind_param::<Text, _>(text)?,
                 Some(Bind::Numbers(numbers)) => out.push_bind_param::<Array<BigInt>, _>(numbers)?,
                 Some(Bind::Texts(texts)) => out.push_bind_param::<Array<Text>, _>(texts)?,
-                Some(Bind::OptionalTexts(texts)) => out.push_bind_param::<Array<Nullable<Text>>, _>(texts)?,
+                Some(Bind::OptionalTexts(texts)) => {
+                    out.push_bind_param::<Array<Nullable<Text>>, _>(texts)?
+                }
                 None => {}
             }
         }

@@ -26,7 +26,10 @@ impl Tasks {
     /// At most `tasks_max` tasks run and as many wait; one more is refused.
     pub(super) fn start(tasks_max: usize) -> Result<Self, StoreError> {
         let no_runtime = |error| StoreError::Unavailable(format!("no runtime: {error}"));
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(no_runtime)?;
         let tasks_max = tasks_max.max(1);
         let (queue, tasks) = mpsc::channel(tasks_max);
         thread::Builder::new()
@@ -47,13 +50,21 @@ impl Tasks {
             // Nobody waits any more: the work is done all the same.
             let _ = done_tx.send(task.await);
         };
-        let queued = self.queue.try_send(task.boxed()).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("the queue of the store is full".into()),
-            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the thread of the store is gone".into()),
-        });
+        let queued = self
+            .queue
+            .try_send(task.boxed())
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    StoreError::Unavailable("the queue of the store is full".into())
+                }
+                mpsc::error::TrySendError::Closed(_) => {
+                    StoreError::Unavailable("the thread of the store is gone".into())
+                }
+            });
         async move {
             queued?;
-            done.await.map_err(|_| StoreError::Fault("a query panicked".into()))?
+            done.await
+                .map_err(|_| StoreError::Fault("a query panicked".into()))?
         }
         .boxed()
     }

@@ -12,7 +12,8 @@ use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
 use crate::storage::schema::{login_networks, session_tokens, users};
 use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, User};
 
-/// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at worst.
+/// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at
+/// worst.
 const SKELETON_BYTES_MAX: usize = 2_000;
 
 /// Users in one answer about changed tokens.
@@ -28,7 +29,11 @@ pub async fn create(
     password_hash: String,
     at: Timestamp,
 ) -> Result<Option<User>, StoreError> {
-    require_storable(&[&username, nickname.as_deref().unwrap_or_default(), &password_hash])?;
+    require_storable(&[
+        &username,
+        nickname.as_deref().unwrap_or_default(),
+        &password_hash,
+    ])?;
     let row = diesel::insert_into(users::table)
         .values((
             users::skeleton.eq(stored_skeleton(&username)),
@@ -47,11 +52,19 @@ pub async fn create(
 }
 
 pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = users::table.find(id.get()).select(UserRecord::as_select()).get_result(conn).await.optional()?;
+    let row = users::table
+        .find(id.get())
+        .select(UserRecord::as_select())
+        .get_result(conn)
+        .await
+        .optional()?;
     row.map(User::try_from).transpose()
 }
 
-pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Credentials>, StoreError> {
+pub async fn credentials(
+    conn: &mut Conn,
+    username: String,
+) -> Result<Option<Credentials>, StoreError> {
     if !is_storable(&username) {
         return Ok(None);
     }
@@ -61,13 +74,18 @@ pub async fn credentials(conn: &mut Conn, username: String) -> Result<Option<Cre
         .select(UserRecord::as_select())
         .load(conn)
         .await?;
-    let found = rows.into_iter().map(Credentials::try_from).collect::<Result<Vec<_>, _>>()?;
+    let found = rows
+        .into_iter()
+        .map(Credentials::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     // Names from before there was one form are found as they are written, and go first.
-    Ok(found.into_iter().min_by_key(|credentials| credentials.user.username != username))
+    Ok(found
+        .into_iter()
+        .min_by_key(|credentials| credentials.user.username != username))
 }
 
-/// Fills in the skeletons of some accounts after the id `after` that have none, in id order, and says how far
-/// it came; `None` if there are no more. Of names that look alike the oldest gets it.
+/// Fills in the skeletons of some accounts after the id `after` that have none, in id order, and
+/// says how far it came; `None` if there are no more. Of names that look alike the oldest gets it.
 pub async fn fill_skeletons(conn: &mut Conn, after: i64) -> Result<Option<i64>, StoreError> {
     let rows: Vec<(i64, String)> = users::table
         .filter(users::skeleton.is_null().and(users::id.gt(after)))
@@ -77,23 +95,32 @@ pub async fn fill_skeletons(conn: &mut Conn, after: i64) -> Result<Option<i64>, 
         .load(conn)
         .await?;
     let last = rows.last().map(|(id, _)| *id);
-    let rows: Vec<(i64, String)> =
-        rows.into_iter().filter_map(|(id, name)| Some((id, stored_skeleton(&name)?))).collect();
+    let rows: Vec<(i64, String)> = rows
+        .into_iter()
+        .filter_map(|(id, name)| Some((id, stored_skeleton(&name)?)))
+        .collect();
     let wanted = rows.iter().map(|(_, skeleton)| skeleton);
-    let taken = users::table.filter(users::skeleton.eq_any(wanted)).select(users::skeleton.assume_not_null());
+    let taken = users::table
+        .filter(users::skeleton.eq_any(wanted))
+        .select(users::skeleton.assume_not_null());
     let mut taken: HashSet<String> = taken.load(conn).await?.into_iter().collect();
     for (id, skeleton) in rows {
         if taken.insert(skeleton.clone()) {
             let unfilled = users::table.filter(users::id.eq(id).and(users::skeleton.is_null()));
-            diesel::update(unfilled).set(users::skeleton.eq(skeleton)).execute(conn).await?;
+            diesel::update(unfilled)
+                .set(users::skeleton.eq(skeleton))
+                .execute(conn)
+                .await?;
         }
     }
     Ok(last)
 }
 
-/// `None` for what only an older name can be: one of which nothing can be seen, or one too long to be indexed.
+/// `None` for what only an older name can be: one of which nothing can be seen, or one too long to
+/// be indexed.
 fn stored_skeleton(username: &str) -> Option<String> {
-    Some(name_skeleton(username)).filter(|skeleton| (1..=SKELETON_BYTES_MAX).contains(&skeleton.len()))
+    Some(name_skeleton(username))
+        .filter(|skeleton| (1..=SKELETON_BYTES_MAX).contains(&skeleton.len()))
 }
 
 pub async fn disabled(conn: &mut Conn, among: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {
@@ -104,7 +131,12 @@ pub async fn disabled(conn: &mut Conn, among: Vec<UserId>) -> Result<Vec<UserId>
 }
 
 /// Enables or disables an account that is there.
-pub async fn set_enabled(conn: &mut Conn, id: UserId, enabled: bool, at: Timestamp) -> Result<User, StoreError> {
+pub async fn set_enabled(
+    conn: &mut Conn,
+    id: UserId,
+    enabled: bool,
+    at: Timestamp,
+) -> Result<User, StoreError> {
     let status = if enabled { USER_ENABLED } else { USER_DISABLED };
     diesel::update(users::table.find(id.get()))
         .set((users::status.eq(status), users::updated_at.eq(at.0)))
@@ -114,8 +146,14 @@ pub async fn set_enabled(conn: &mut Conn, id: UserId, enabled: bool, at: Timesta
         .try_into()
 }
 
-pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at: Timestamp) -> Result<(), StoreError> {
-    // A logout is a row too: it says since when older tokens of the user are void, whoever issued them.
+pub async fn set_token(
+    conn: &mut Conn,
+    user: UserId,
+    digest: Option<String>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    // A logout is a row too: it says since when older tokens of the user are void, whoever issued
+    // them.
     let digest = digest.unwrap_or_default();
     require_storable(&[&digest])?;
     diesel::insert_into(session_tokens::table)
@@ -126,40 +164,73 @@ pub async fn set_token(conn: &mut Conn, user: UserId, digest: Option<String>, at
         ))
         .on_conflict(session_tokens::user_id)
         .do_update()
-        .set((session_tokens::digest.eq(&digest), session_tokens::created_at.eq(at.0)))
+        .set((
+            session_tokens::digest.eq(&digest),
+            session_tokens::created_at.eq(at.0),
+        ))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-pub async fn remove_token(conn: &mut Conn, user: UserId, expected: StoredToken) -> Result<bool, StoreError> {
+pub async fn remove_token(
+    conn: &mut Conn,
+    user: UserId,
+    expected: StoredToken,
+) -> Result<bool, StoreError> {
     let digest = expected.digest.unwrap_or_default();
-    let unchanged = session_tokens::digest.eq(digest).and(session_tokens::created_at.eq(expected.at.0));
-    let rows = diesel::delete(session_tokens::table.find(user.get()).filter(unchanged)).execute(conn).await?;
+    let unchanged = session_tokens::digest
+        .eq(digest)
+        .and(session_tokens::created_at.eq(expected.at.0));
+    let rows = diesel::delete(session_tokens::table.find(user.get()).filter(unchanged))
+        .execute(conn)
+        .await?;
     Ok(rows > 0)
 }
 
 pub async fn tokens_since(conn: &mut Conn, since: Timestamp) -> Result<Vec<UserId>, StoreError> {
     let changed = session_tokens::table.filter(session_tokens::created_at.ge(since.0));
-    let newest = changed.order(session_tokens::created_at.desc()).limit(TOKENS_SINCE_MAX);
+    let newest = changed
+        .order(session_tokens::created_at.desc())
+        .limit(TOKENS_SINCE_MAX);
     let users: Vec<i64> = newest.select(session_tokens::user_id).load(conn).await?;
     Ok(users.into_iter().filter_map(UserId::new).collect())
 }
 
 pub async fn token(conn: &mut Conn, user: UserId) -> Result<Option<StoredToken>, StoreError> {
     let columns = (session_tokens::digest, session_tokens::created_at);
-    let row: Option<(String, i64)> =
-        session_tokens::table.find(user.get()).select(columns).get_result(conn).await.optional()?;
-    Ok(row.map(|(digest, at)| StoredToken { digest: (!digest.is_empty()).then_some(digest), at: Timestamp(at) }))
+    let row: Option<(String, i64)> = session_tokens::table
+        .find(user.get())
+        .select(columns)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(digest, at)| StoredToken {
+        digest: (!digest.is_empty()).then_some(digest),
+        at: Timestamp(at),
+    }))
 }
 
-pub async fn last_login_from(conn: &mut Conn, user: UserId, network: String) -> Result<Option<Timestamp>, StoreError> {
+pub async fn last_login_from(
+    conn: &mut Conn,
+    user: UserId,
+    network: String,
+) -> Result<Option<Timestamp>, StoreError> {
     let row = login_networks::table.find((user.get(), network));
-    let at: Option<i64> = row.select(login_networks::last_at).get_result(conn).await.optional()?;
+    let at: Option<i64> = row
+        .select(login_networks::last_at)
+        .get_result(conn)
+        .await
+        .optional()?;
     Ok(at.map(Timestamp))
 }
 
-pub async fn remember_login(conn: &mut Conn, user: UserId, network: String, at: Timestamp) -> Result<(), StoreError> {
+pub async fn remember_login(
+    conn: &mut Conn,
+    user: UserId,
+    network: String,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     require_storable(&[&network])?;
     diesel::insert_into(login_networks::table)
         .values((
@@ -178,8 +249,13 @@ pub async fn remember_login(conn: &mut Conn, user: UserId, network: String, at: 
         .select(login_networks::network)
         .load(conn)
         .await?;
-    if let Some(oldest) = networks.get(LOGIN_NETWORKS_MAX..).filter(|oldest| !oldest.is_empty()) {
-        diesel::delete(of_user.filter(login_networks::network.eq_any(oldest))).execute(conn).await?;
+    if let Some(oldest) = networks
+        .get(LOGIN_NETWORKS_MAX..)
+        .filter(|oldest| !oldest.is_empty())
+    {
+        diesel::delete(of_user.filter(login_networks::network.eq_any(oldest)))
+            .execute(conn)
+            .await?;
     }
     Ok(())
 }

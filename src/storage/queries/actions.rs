@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::{Conn, accounts, comments, lives};
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId, Scope, Subject,
-    Timestamp, UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId,
+    Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::error::require_storable;
 use crate::storage::rows::USER_ENABLED;
@@ -33,7 +33,11 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
     if let Some(earlier) = earlier(conn, &record).await? {
         return earlier.answer(conn, &record).await;
     }
-    let Changed { before, after, change } = match apply(conn, &record, before).await? {
+    let Changed {
+        before,
+        after,
+        change,
+    } = match apply(conn, &record, before).await? {
         Ok(changed) => changed,
         Err(reject) => return Ok(Performed::Refused(reject)),
     };
@@ -41,48 +45,95 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
         let pending = entry(id, &record.action, record.scope, record.at, &change);
         if pending.is_some() {
             let row = pending_actions::action_id.eq(id.get());
-            diesel::insert_into(pending_actions::table).values(row).execute(conn).await?;
+            diesel::insert_into(pending_actions::table)
+                .values(row)
+                .execute(conn)
+                .await?;
         }
-        return Ok(Performed::Done { id, change, is_repeated: false, pending });
+        return Ok(Performed::Done {
+            id,
+            change,
+            is_repeated: false,
+            pending,
+        });
     }
-    // A retry that locked nothing and came at the same time as the first, which has just been committed.
-    let earlier = earlier(conn, &record).await?.filter(|earlier| earlier.is_same(&record));
+    // A retry that locked nothing and came at the same time as the first, which has just been
+    // committed.
+    let earlier = earlier(conn, &record)
+        .await?
+        .filter(|earlier| earlier.is_same(&record));
     match earlier {
         Some(earlier) => earlier.answer(conn, &record).await,
         // The error takes the change back. Tried again, the answer is that of a conflict.
-        None => Err(StoreError::Unavailable("the request_id is being used for something else".into())),
+        None => Err(StoreError::Unavailable(
+            "the request_id is being used for something else".into(),
+        )),
     }
 }
 
-pub async fn record_refusal(conn: &mut Conn, record: ActionRecord, code: &'static str) -> Result<ActionId, StoreError> {
+pub async fn record_refusal(
+    conn: &mut Conn,
+    record: ActionRecord,
+    code: &'static str,
+) -> Result<ActionId, StoreError> {
     let id = insert(conn, &record, None, None, code).await?;
     id.ok_or_else(|| StoreError::Fault("a refusal has no name that could be taken".into()))
 }
 
 /// What an action adds to the log of its room.
-fn entry(id: ActionId, action: &Action, scope: Scope, at: Timestamp, change: &Change) -> Option<ActionEntry> {
-    let Scope::Live(live_id) = scope else { return None };
-    let live = if let Change::Live(row) = change { Some(&row.live) } else { None };
-    Some(ActionEntry { id, content: action.entry(live_id, at, live)? })
+fn entry(
+    id: ActionId,
+    action: &Action,
+    scope: Scope,
+    at: Timestamp,
+    change: &Change,
+) -> Option<ActionEntry> {
+    let Scope::Live(live_id) = scope else {
+        return None;
+    };
+    let live = if let Change::Live(row) = change {
+        Some(&row.live)
+    } else {
+        None
+    };
+    Some(ActionEntry {
+        id,
+        content: action.entry(live_id, at, live)?,
+    })
 }
 
 /// The columns from which a pending entry is made.
 type PendingColumns = (i64, i64, Option<i64>, String, Option<i64>, String);
 
-pub async fn pending(conn: &mut Conn, until: Timestamp, max: u32) -> Result<Vec<PendingAction>, StoreError> {
+pub async fn pending(
+    conn: &mut Conn,
+    until: Timestamp,
+    max: u32,
+) -> Result<Vec<PendingAction>, StoreError> {
     let rows: Vec<PendingColumns> = pending_actions::table
         .inner_join(audit::table.on(audit::id.eq(pending_actions::action_id)))
         .filter(audit::at.le(until.0))
         .order(pending_actions::action_id)
         .limit(max.into())
-        .select((audit::id, audit::at, audit::scope_id, audit::action, audit::target_id, audit::arguments))
+        .select((
+            audit::id,
+            audit::at,
+            audit::scope_id,
+            audit::action,
+            audit::target_id,
+            audit::arguments,
+        ))
         .load(conn)
         .await?;
     let mut pending = Vec::with_capacity(rows.len());
     for (id, at, scope_id, name, target_id, arguments) in rows {
-        let Some(live_id) = scope_id.and_then(LiveId::new) else { continue };
+        let Some(live_id) = scope_id.and_then(LiveId::new) else {
+            continue;
+        };
         // Nodes of a later version see to the actions that only they know.
-        let Some(action) = action_of(&name, target_id, &arguments) else { continue };
+        let Some(action) = action_of(&name, target_id, &arguments) else {
+            continue;
+        };
         let change = match action.subject() {
             Subject::Live => match lives::by_id(conn, live_id).await? {
                 Some(row) => Change::Live(Box::new(row)),
@@ -90,7 +141,8 @@ pub async fn pending(conn: &mut Conn, until: Timestamp, max: u32) -> Result<Vec<
             },
             _ => Change::Nothing,
         };
-        let entry = ActionId::new(id).and_then(|id| entry(id, &action, Scope::Live(live_id), Timestamp(at), &change));
+        let entry = ActionId::new(id)
+            .and_then(|id| entry(id, &action, Scope::Live(live_id), Timestamp(at), &change));
         pending.extend(entry.map(|entry| PendingAction { live_id, entry }));
     }
     Ok(pending)
@@ -98,14 +150,20 @@ pub async fn pending(conn: &mut Conn, until: Timestamp, max: u32) -> Result<Vec<
 
 pub async fn logged(conn: &mut Conn, ids: Vec<ActionId>) -> Result<(), StoreError> {
     let ids: Vec<i64> = ids.into_iter().map(ActionId::get).collect();
-    diesel::delete(pending_actions::table.filter(pending_actions::action_id.eq_any(ids))).execute(conn).await?;
+    diesel::delete(pending_actions::table.filter(pending_actions::action_id.eq_any(ids)))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// Locks the row that the action changes, if it changes one whose present state matters, and says what its
-/// status is.
+/// Locks the row that the action changes, if it changes one whose present state matters, and says
+/// what its status is.
 async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, StoreError> {
-    match (record.action.subject(), record.scope, record.action.target()) {
+    match (
+        record.action.subject(),
+        record.scope,
+        record.action.target(),
+    ) {
         (Subject::Live, Scope::Live(live_id), _) => lock_live_status(conn, live_id).await,
         (Subject::User, Scope::Site, Some(user)) => lock_user_status(conn, user).await,
         _ => Ok(None),
@@ -119,15 +177,30 @@ async fn apply(
     status: Option<i16>,
 ) -> Result<Result<Changed, Reject>, StoreError> {
     match (&record.action, record.scope) {
-        (Action::TakeDown(comment_id), Scope::Live(live_id)) => take_down(conn, live_id, *comment_id, record.at).await,
-        (Action::SetStatus(to), Scope::Live(live_id)) => set_status(conn, live_id, status, *to, record.at).await,
-        (Action::SetTitle(to), Scope::Live(live_id)) => set_title(conn, live_id, to, record.at).await,
-        (Action::DisableUser(user), Scope::Site) => set_enabled(conn, *user, status, false, record.at).await,
-        (Action::EnableUser(user), Scope::Site) => set_enabled(conn, *user, status, true, record.at).await,
-        (Action::Notice(_) | Action::Kick(_), _) => {
-            Ok(Ok(Changed { before: None, after: None, change: Change::Nothing }))
+        (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
+            take_down(conn, live_id, *comment_id, record.at).await
         }
-        (action, scope) => Err(StoreError::Fault(format!("{} does not exist in scope {scope:?}", action.name()))),
+        (Action::SetStatus(to), Scope::Live(live_id)) => {
+            set_status(conn, live_id, status, *to, record.at).await
+        }
+        (Action::SetTitle(to), Scope::Live(live_id)) => {
+            set_title(conn, live_id, to, record.at).await
+        }
+        (Action::DisableUser(user), Scope::Site) => {
+            set_enabled(conn, *user, status, false, record.at).await
+        }
+        (Action::EnableUser(user), Scope::Site) => {
+            set_enabled(conn, *user, status, true, record.at).await
+        }
+        (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
+            before: None,
+            after: None,
+            change: Change::Nothing,
+        })),
+        (action, scope) => Err(StoreError::Fault(format!(
+            "{} does not exist in scope {scope:?}",
+            action.name()
+        ))),
     }
 }
 
@@ -142,7 +215,11 @@ async fn take_down(
     };
     let state = |at: Option<Timestamp>| Some(json!({"removed_at": at.map(|at| at.0)}));
     let (before, after) = (state(removed_before), state(Some(removed_at)));
-    Ok(Ok(Changed { before, after, change: Change::CommentRemoved(removed_at) }))
+    Ok(Ok(Changed {
+        before,
+        after,
+        change: Change::CommentRemoved(removed_at),
+    }))
 }
 
 async fn set_status(
@@ -152,13 +229,19 @@ async fn set_status(
     to: LiveStatus,
     at: Timestamp,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let Some(before) = before else { return Ok(Err(Reject::LiveNotFound)) };
+    let Some(before) = before else {
+        return Ok(Err(Reject::LiveNotFound));
+    };
     if before == LiveStatus::Ended.code() {
         return Ok(Err(Reject::LiveEnded));
     }
     let row = lives::set_status(conn, live_id, to, at).await?;
     let (before, after) = (json!({"status": before}), json!({"status": to.code()}));
-    Ok(Ok(Changed { before: Some(before), after: Some(after), change: Change::Live(Box::new(row)) }))
+    Ok(Ok(Changed {
+        before: Some(before),
+        after: Some(after),
+        change: Change::Live(Box::new(row)),
+    }))
 }
 
 async fn set_title(
@@ -167,13 +250,19 @@ async fn set_title(
     to: &str,
     at: Timestamp,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let Some(row) = lives::by_id(conn, live_id).await? else { return Ok(Err(Reject::LiveNotFound)) };
+    let Some(row) = lives::by_id(conn, live_id).await? else {
+        return Ok(Err(Reject::LiveNotFound));
+    };
     if row.live.status == LiveStatus::Ended {
         return Ok(Err(Reject::LiveEnded));
     }
     let before = json!({"title": row.live.title});
     let row = lives::set_title(conn, live_id, to, at).await?;
-    Ok(Ok(Changed { before: Some(before), after: Some(json!({"title": to})), change: Change::Live(Box::new(row)) }))
+    Ok(Ok(Changed {
+        before: Some(before),
+        after: Some(json!({"title": to})),
+        change: Change::Live(Box::new(row)),
+    }))
 }
 
 async fn set_enabled(
@@ -183,10 +272,19 @@ async fn set_enabled(
     enabled: bool,
     at: Timestamp,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let Some(before) = before else { return Ok(Err(Reject::UserNotFound)) };
+    let Some(before) = before else {
+        return Ok(Err(Reject::UserNotFound));
+    };
     let user = accounts::set_enabled(conn, user, enabled, at).await?;
-    let (before, after) = (json!({"enabled": before == USER_ENABLED}), json!({"enabled": enabled}));
-    Ok(Ok(Changed { before: Some(before), after: Some(after), change: Change::User(Box::new(user)) }))
+    let (before, after) = (
+        json!({"enabled": before == USER_ENABLED}),
+        json!({"enabled": enabled}),
+    );
+    Ok(Ok(Changed {
+        before: Some(before),
+        after: Some(after),
+        change: Change::User(Box::new(user)),
+    }))
 }
 
 /// Adds a row; `None` if its `request_id` names another that is there.
@@ -197,7 +295,15 @@ async fn insert(
     after: Option<Value>,
     result: &str,
 ) -> Result<Option<ActionId>, StoreError> {
-    let ActionRecord { role, address, action, reason, request_id, at, .. } = record;
+    let ActionRecord {
+        role,
+        address,
+        action,
+        reason,
+        request_id,
+        at,
+        ..
+    } = record;
     let (actor_kind, actor_id) = actor_columns(record.actor);
     let (scope, scope_id) = scope_columns(record.scope);
     require_storable(&[reason.as_deref().unwrap_or_default()])?;
@@ -255,11 +361,14 @@ fn arguments(action: &Action) -> Value {
         Action::Notice(text) => json!({"text": **text}),
         Action::SetStatus(status) => json!({"status": status.code()}),
         Action::SetTitle(title) => json!({"title": **title}),
-        Action::TakeDown(_) | Action::Kick(_) | Action::DisableUser(_) | Action::EnableUser(_) => json!({}),
+        Action::TakeDown(_) | Action::Kick(_) | Action::DisableUser(_) | Action::EnableUser(_) => {
+            json!({})
+        }
     }
 }
 
-/// The action on a live that these columns of the audit stand for; `None` if this version does not know it.
+/// The action on a live that these columns of the audit stand for; `None` if this version does not
+/// know it.
 fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Action> {
     let arguments: Value = serde_json::from_str(arguments).ok()?;
     Some(match name {
@@ -268,7 +377,9 @@ fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Acti
         "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
         "kick" => Action::Kick(UserId::new(target_id?)?),
         "set_status" => {
-            let code = arguments["status"].as_i64().and_then(|code| i16::try_from(code).ok())?;
+            let code = arguments["status"]
+                .as_i64()
+                .and_then(|code| i16::try_from(code).ok())?;
             Action::SetStatus(LiveStatus::from_code(code)?)
         }
         _ => return None,
@@ -295,8 +406,13 @@ impl EarlierAction {
             && self.arguments == asked
     }
 
-    /// The answer to a retry: that of the first time, with rows as they are now but for what it changed.
-    async fn answer(&self, conn: &mut Conn, record: &ActionRecord) -> Result<Performed, StoreError> {
+    /// The answer to a retry: that of the first time, with rows as they are now but for what it
+    /// changed.
+    async fn answer(
+        &self,
+        conn: &mut Conn,
+        record: &ActionRecord,
+    ) -> Result<Performed, StoreError> {
         if !self.is_same(record) {
             return Ok(Performed::Refused(Reject::DuplicateConflict));
         }
@@ -308,9 +424,9 @@ impl EarlierAction {
                 let removed = comments::remove(conn, live_id, id, Timestamp(self.at)).await?;
                 Change::CommentRemoved(removed.ok_or_else(gone)?.1)
             }
-            (Subject::Live, Scope::Live(live_id), _) => {
-                Change::Live(Box::new(lives::by_id(conn, live_id).await?.ok_or_else(gone)?))
-            }
+            (Subject::Live, Scope::Live(live_id), _) => Change::Live(Box::new(
+                lives::by_id(conn, live_id).await?.ok_or_else(gone)?,
+            )),
             (Subject::User, _, Some(user)) => {
                 let user = accounts::by_id(conn, user).await?.ok_or_else(gone)?;
                 let enabled = matches!(record.action, Action::EnableUser(_));
@@ -319,14 +435,32 @@ impl EarlierAction {
             _ => Change::Nothing,
         };
         let id = ActionId::new(self.id).ok_or_else(gone)?;
-        let is_pending = diesel::select(exists(pending_actions::table.find(self.id))).get_result(conn).await?;
-        let entry = entry(id, &record.action, record.scope, Timestamp(self.at), &change);
-        Ok(Performed::Done { id, change, is_repeated: true, pending: entry.filter(|_| is_pending) })
+        let is_pending = diesel::select(exists(pending_actions::table.find(self.id)))
+            .get_result(conn)
+            .await?;
+        let entry = entry(
+            id,
+            &record.action,
+            record.scope,
+            Timestamp(self.at),
+            &change,
+        );
+        Ok(Performed::Done {
+            id,
+            change,
+            is_repeated: true,
+            pending: entry.filter(|_| is_pending),
+        })
     }
 }
 
-async fn earlier(conn: &mut Conn, record: &ActionRecord) -> Result<Option<EarlierAction>, StoreError> {
-    let Some(request_id) = &record.request_id else { return Ok(None) };
+async fn earlier(
+    conn: &mut Conn,
+    record: &ActionRecord,
+) -> Result<Option<EarlierAction>, StoreError> {
+    let Some(request_id) = &record.request_id else {
+        return Ok(None);
+    };
     let (actor_kind, actor_id) = actor_columns(record.actor);
     Ok(audit::table
         .filter(audit::actor_kind.eq(actor_kind))
@@ -335,7 +469,14 @@ async fn earlier(conn: &mut Conn, record: &ActionRecord) -> Result<Option<Earlie
         .filter(audit::request_id.eq(request_id.as_str()))
         // A literal, because SQLite does not match a bound value with the condition of the index.
         .filter(sql::<Bool>("audit.result = 'ok'"))
-        .select((audit::id, audit::scope, audit::scope_id, audit::target_id, audit::arguments, audit::at))
+        .select((
+            audit::id,
+            audit::scope,
+            audit::scope_id,
+            audit::target_id,
+            audit::arguments,
+            audit::at,
+        ))
         .get_result(conn)
         .await
         .optional()?)

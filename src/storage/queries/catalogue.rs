@@ -11,7 +11,11 @@ use crate::storage::schema::gifts;
 use crate::storage::{GiftRow, StoreError};
 
 pub async fn all(conn: &mut Conn) -> Result<Vec<GiftRow>, StoreError> {
-    let rows = gifts::table.order(gifts::id).select(GiftRecord::as_select()).load(conn).await?;
+    let rows = gifts::table
+        .order(gifts::id)
+        .select(GiftRecord::as_select())
+        .load(conn)
+        .await?;
     rows.into_iter().map(GiftRow::try_from).collect()
 }
 

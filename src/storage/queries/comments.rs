@@ -41,8 +41,8 @@ define_sql_function! {
     fn coalesce(key: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
-/// The key that orders history, as the index `comments_history` has it: a key given when the comment was shown,
-/// which for one that was shown when it was posted is its id.
+/// The key that orders history, as the index `comments_history` has it: a key given when the
+/// comment was shown, which for one that was shown when it was posted is its id.
 type OrderKey = coalesce<comments::sort_key, comments::id>;
 
 fn order_key() -> OrderKey {
@@ -50,15 +50,28 @@ fn order_key() -> OrderKey {
 }
 
 /// Removed ones too: they use up their `request_id` all the same.
-pub async fn recent(conn: &mut Conn, live_id: LiveId, since: Timestamp, max: u32) -> Result<Vec<Comment>, StoreError> {
+pub async fn recent(
+    conn: &mut Conn,
+    live_id: LiveId,
+    since: Timestamp,
+    max: u32,
+) -> Result<Vec<Comment>, StoreError> {
     // Shown ones first: one that is removed meanwhile is read twice rather than not at all.
     let mut found = recent_shown(conn, live_id, since, max).await?;
     let shown: HashSet<i64> = found.iter().map(|(_, row)| row.id()).collect();
     let removed = recent_removed(conn, live_id, since, max).await?;
-    found.extend(removed.into_iter().filter(|(_, row)| !shown.contains(&row.id())));
+    found.extend(
+        removed
+            .into_iter()
+            .filter(|(_, row)| !shown.contains(&row.id())),
+    );
     found.sort_unstable_by_key(|(key, _)| *key);
     let surplus = found.len().saturating_sub(max as usize);
-    found.into_iter().skip(surplus).map(|(_, row)| Comment::try_from(row)).collect()
+    found
+        .into_iter()
+        .skip(surplus)
+        .map(|(_, row)| Comment::try_from(row))
+        .collect()
 }
 
 /// Keys rise with time, so the rows of that time end where the first older one is found.
@@ -68,7 +81,9 @@ async fn recent_shown(
     since: Timestamp,
     max: u32,
 ) -> QueryResult<Vec<(i64, CommentRecord)>> {
-    let shown = comments::table.filter(comments::live_id.eq(live_id.get())).filter(comments::removed_at.is_null());
+    let shown = comments::table
+        .filter(comments::live_id.eq(live_id.get()))
+        .filter(comments::removed_at.is_null());
     let older: Option<i64> = shown
         .filter(comments::created_at.lt(since.0))
         .order(order_key().desc())
@@ -111,7 +126,10 @@ async fn recent_removed(
 
 /// Ids and keys are given out by one clock, so that the next of either comes after all of both.
 pub async fn newest(conn: &mut Conn) -> Result<Option<CommentId>, StoreError> {
-    let id: Option<i64> = comments::table.select(max(comments::id)).get_result(conn).await?;
+    let id: Option<i64> = comments::table
+        .select(max(comments::id))
+        .get_result(conn)
+        .await?;
     let key: Option<i64> = comments::table
         .filter(comments::sort_key.is_not_null())
         .select(max(comments::sort_key))
@@ -146,19 +164,31 @@ pub async fn page(
 }
 
 async fn key_of(conn: &mut Conn, live_id: LiveId, id: CommentId) -> QueryResult<Option<i64>> {
-    let comment = comments::table.filter(comments::id.eq(id.get()).and(comments::live_id.eq(live_id.get())));
-    comment.select(order_key()).get_result(conn).await.optional()
+    let comment = comments::table.filter(
+        comments::id
+            .eq(id.get())
+            .and(comments::live_id.eq(live_id.get())),
+    );
+    comment
+        .select(order_key())
+        .get_result(conn)
+        .await
+        .optional()
 }
 
-/// Takes a comment of this live down, for good. Returns since when it had been down before, and since when it is
-/// now; `None` if it is unknown.
+/// Takes a comment of this live down, for good. Returns since when it had been down before, and
+/// since when it is now; `None` if it is unknown.
 pub async fn remove(
     conn: &mut Conn,
     live_id: LiveId,
     id: CommentId,
     at: Timestamp,
 ) -> Result<Option<(Option<Timestamp>, Timestamp)>, StoreError> {
-    let comment = comments::table.filter(comments::id.eq(id.get()).and(comments::live_id.eq(live_id.get())));
+    let comment = comments::table.filter(
+        comments::id
+            .eq(id.get())
+            .and(comments::live_id.eq(live_id.get())),
+    );
     let removed = diesel::update(comment.filter(comments::removed_at.is_null()))
         .set(comments::removed_at.eq(at.0))
         .execute(conn)
@@ -166,6 +196,12 @@ pub async fn remove(
     if removed > 0 {
         return Ok(Some((None, at)));
     }
-    let earlier: Option<Option<i64>> = comment.select(comments::removed_at).get_result(conn).await.optional()?;
-    Ok(earlier.flatten().map(|at| (Some(Timestamp(at)), Timestamp(at))))
+    let earlier: Option<Option<i64>> = comment
+        .select(comments::removed_at)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(earlier
+        .flatten()
+        .map(|at| (Some(Timestamp(at)), Timestamp(at))))
 }

@@ -21,7 +21,9 @@ pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, St
     if let Some(earlier) = earlier(conn, &grant.request_id).await? {
         return Ok(earlier.outcome(&grant));
     }
-    let Some(coin) = coin else { return Ok(GrantOutcome::UserNotFound) };
+    let Some(coin) = coin else {
+        return Ok(GrantOutcome::UserNotFound);
+    };
     let Some(coin_after) = balance_after(coin, delta) else {
         return Ok(GrantOutcome::CoinsInsufficient);
     };
@@ -40,10 +42,13 @@ pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, St
         .await
         .optional()?;
     // The same request for another user, whose lock is not ours, came between.
-    let Some(transfer_id) = transfer_id else { return Ok(GrantOutcome::Conflict) };
+    let Some(transfer_id) = transfer_id else {
+        return Ok(GrantOutcome::Conflict);
+    };
     // The mint is what the coins came from; its balance is what was ever granted, negated. The
     // smallest i64 cannot be negated, but no balance can lose that much.
-    for (account, account_id, amount) in [("mint", 0, -delta), ("user", grant.user_id.get(), delta)] {
+    for (account, account_id, amount) in [("mint", 0, -delta), ("user", grant.user_id.get(), delta)]
+    {
         diesel::insert_into(ledger_entries::table)
             .values((
                 ledger_entries::transfer_id.eq(transfer_id),
@@ -58,12 +63,17 @@ pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, St
         .set((users::coin.eq(coin_after), users::updated_at.eq(grant.at.0)))
         .execute(conn)
         .await?;
-    Ok(GrantOutcome::Granted { coin: Coins::new(coin_after), duplicate: false })
+    Ok(GrantOutcome::Granted {
+        coin: Coins::new(coin_after),
+        duplicate: false,
+    })
 }
 
-/// `None` if the balance would leave its range. One that was above it before there was a limit may be lowered.
+/// `None` if the balance would leave its range. One that was above it before there was a limit may
+/// be lowered.
 fn balance_after(coin: i64, delta: i64) -> Option<i64> {
-    coin.checked_add(delta).filter(|after| *after >= 0 && (delta < 0 || *after <= Coins::MAX.get()))
+    coin.checked_add(delta)
+        .filter(|after| *after >= 0 && (delta < 0 || *after <= Coins::MAX.get()))
 }
 
 /// A grant that is in the books.
@@ -79,18 +89,28 @@ impl EarlierGrant {
         if self.user_id != grant.user_id.get() || self.delta != grant.delta.get() {
             return GrantOutcome::Conflict;
         }
-        GrantOutcome::Granted { coin: Coins::new(self.coin_after), duplicate: true }
+        GrantOutcome::Granted {
+            coin: Coins::new(self.coin_after),
+            duplicate: true,
+        }
     }
 }
 
-async fn earlier(conn: &mut Conn, request_id: &RequestId) -> Result<Option<EarlierGrant>, StoreError> {
+async fn earlier(
+    conn: &mut Conn,
+    request_id: &RequestId,
+) -> Result<Option<EarlierGrant>, StoreError> {
     Ok(ledger_transfers::table
         .inner_join(ledger_entries::table)
         // A literal, because SQLite does not match a bound value with the condition of the index.
         .filter(sql::<Bool>("ledger_transfers.kind = 'grant'"))
         .filter(ledger_transfers::request_id.eq(request_id.as_str()))
         .filter(ledger_entries::account.eq("user"))
-        .select((ledger_transfers::user_id, ledger_entries::amount, ledger_transfers::user_coin_after))
+        .select((
+            ledger_transfers::user_id,
+            ledger_entries::amount,
+            ledger_transfers::user_coin_after,
+        ))
         .get_result(conn)
         .await
         .optional()?)

@@ -37,20 +37,38 @@ pub async fn create(
 
 pub async fn not_ended_count(conn: &mut Conn, owner: UserId) -> Result<i64, StoreError> {
     let of_owner = lives::table.filter(lives::user_id.eq(owner.get()));
-    Ok(of_owner.filter(lives::status.ne(LiveStatus::Ended.code())).count().get_result(conn).await?)
+    Ok(of_owner
+        .filter(lives::status.ne(LiveStatus::Ended.code()))
+        .count()
+        .get_result(conn)
+        .await?)
 }
 
 pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, StoreError> {
-    let row = lives::table.find(id.get()).select(LiveRecord::as_select()).get_result(conn).await.optional()?;
+    let row = lives::table
+        .find(id.get())
+        .select(LiveRecord::as_select())
+        .get_result(conn)
+        .await
+        .optional()?;
     row.map(LiveRow::try_from).transpose()
 }
 
 pub async fn states(conn: &mut Conn, ids: Vec<LiveId>) -> Result<Vec<LiveState>, StoreError> {
     let ids: Vec<i64> = ids.into_iter().map(LiveId::get).collect();
     let columns = (lives::id, lives::status, lives::title);
-    let rows: Vec<(i64, i16, String)> = lives::table.filter(lives::id.eq_any(ids)).select(columns).load(conn).await?;
-    let state =
-        |(id, status, title)| Some(LiveState { id: LiveId::new(id)?, status: LiveStatus::from_code(status)?, title });
+    let rows: Vec<(i64, i16, String)> = lives::table
+        .filter(lives::id.eq_any(ids))
+        .select(columns)
+        .load(conn)
+        .await?;
+    let state = |(id, status, title)| {
+        Some(LiveState {
+            id: LiveId::new(id)?,
+            status: LiveStatus::from_code(status)?,
+            title,
+        })
+    };
     Ok(rows.into_iter().filter_map(state).collect())
 }
 
@@ -67,7 +85,12 @@ pub async fn page(conn: &mut Conn, page: u32, per_page: u32) -> Result<Vec<LiveR
 }
 
 /// Sets the status of a live that is there.
-pub async fn set_status(conn: &mut Conn, id: LiveId, status: LiveStatus, at: Timestamp) -> Result<LiveRow, StoreError> {
+pub async fn set_status(
+    conn: &mut Conn,
+    id: LiveId,
+    status: LiveStatus,
+    at: Timestamp,
+) -> Result<LiveRow, StoreError> {
     diesel::update(lives::table.find(id.get()))
         .set((lives::status.eq(status.code()), lives::updated_at.eq(at.0)))
         .returning(LiveRecord::as_returning())
@@ -76,7 +99,12 @@ pub async fn set_status(conn: &mut Conn, id: LiveId, status: LiveStatus, at: Tim
         .try_into()
 }
 
-pub async fn set_title(conn: &mut Conn, id: LiveId, title: &str, at: Timestamp) -> Result<LiveRow, StoreError> {
+pub async fn set_title(
+    conn: &mut Conn,
+    id: LiveId,
+    title: &str,
+    at: Timestamp,
+) -> Result<LiveRow, StoreError> {
     require_storable(&[title])?;
     diesel::update(lives::table.find(id.get()))
         .set((lives::title.eq(title), lives::updated_at.eq(at.0)))
@@ -93,8 +121,16 @@ pub async fn ledger(conn: &mut Conn, live_id: LiveId) -> Result<LiveLedger, Stor
         .select(count_star())
         .single_value()
         .assume_not_null();
-    let totals: Option<(i64, i64)> =
-        lives::table.find(live_id.get()).select((gifts_of_live, lives::coin)).get_result(conn).await.optional()?;
-    Ok(totals
-        .map_or_else(LiveLedger::default, |(gifts_count, coin)| LiveLedger { gifts_count, coins: Coins::new(coin) }))
+    let totals: Option<(i64, i64)> = lives::table
+        .find(live_id.get())
+        .select((gifts_of_live, lives::coin))
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(
+        totals.map_or_else(LiveLedger::default, |(gifts_count, coin)| LiveLedger {
+            gifts_count,
+            coins: Coins::new(coin),
+        }),
+    )
 }

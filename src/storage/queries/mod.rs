@@ -1,9 +1,10 @@
 //! Every query that both databases understand, written once.
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
-//! `Backend` (the store), `Conn` (its connection), and what the dialects do not share: `lock_user_coin`,
-//! `lock_live_status`, `lock_user_status`, `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
-//! The methods of the store are one line each: which access, which query.
+//! `Backend` (the store), `Conn` (its connection), and what the dialects do not share:
+//! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `commit_batch_skip_locked`,
+//! `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`. The methods of the store are one line each: which
+//! access, which query.
 
 mod accounts;
 mod actions;
@@ -19,21 +20,25 @@ use futures_util::FutureExt;
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{ActionId, Coins, Comment, CommentId, LiveId, Timestamp, UserId};
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow, GrantOutcome,
-    LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError, Stored, StoredToken, User, Write,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow,
+    GrantOutcome, LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError,
+    Stored, StoredToken, User, Write,
 };
 
-/// How often a transaction that fills skeletons in is tried. A registration may take one of its skeletons
-/// meanwhile; the next try sees it.
+/// How often a transaction that fills skeletons in is tried. A registration may take one of its
+/// skeletons meanwhile; the next try sees it.
 const FILL_TRIES: u32 = 3;
 
 impl Backend {
-    /// Fills in the skeletons of accounts that have none: those from before there were any, and those that
-    /// an older node or another program has written.
+    /// Fills in the skeletons of accounts that have none: those from before there were any, and
+    /// those that an older node or another program has written.
     pub(super) async fn fill_skeletons(&self) -> Result<(), StoreError> {
         let (mut after, mut tries) = (0, 0);
         loop {
-            match self.write(move |conn| accounts::fill_skeletons(conn, after).boxed()).await {
+            match self
+                .write(move |conn| accounts::fill_skeletons(conn, after).boxed())
+                .await
+            {
                 Ok(Some(last)) => (after, tries) = (last, 0),
                 Ok(None) => return Ok(()),
                 Err(_) if tries + 1 < FILL_TRIES => tries += 1,
@@ -51,7 +56,9 @@ impl Store for Backend {
         password_hash: String,
         at: Timestamp,
     ) -> Stored<'_, Option<User>> {
-        self.write(move |conn| accounts::create(conn, username, nickname, password_hash, at).boxed())
+        self.write(move |conn| {
+            accounts::create(conn, username, nickname, password_hash, at).boxed()
+        })
     }
 
     fn user(&self, id: UserId) -> Stored<'_, Option<User>> {
@@ -66,7 +73,12 @@ impl Store for Backend {
         self.read(move |conn| accounts::disabled(conn, among).boxed())
     }
 
-    fn set_token(&self, user: UserId, token_digest: Option<String>, at: Timestamp) -> Stored<'_, ()> {
+    fn set_token(
+        &self,
+        user: UserId,
+        token_digest: Option<String>,
+        at: Timestamp,
+    ) -> Stored<'_, ()> {
         self.write(move |conn| accounts::set_token(conn, user, token_digest, at).boxed())
     }
 
@@ -137,15 +149,31 @@ impl Store for Backend {
         self.read(move |conn| catalogue::all(conn).boxed())
     }
 
-    fn create_gift(&self, name: String, image: String, price: Coins, at: Timestamp) -> Stored<'_, GiftRow> {
+    fn create_gift(
+        &self,
+        name: String,
+        image: String,
+        price: Coins,
+        at: Timestamp,
+    ) -> Stored<'_, GiftRow> {
         self.write(move |conn| catalogue::create(conn, name, image, price, at).boxed())
     }
 
-    fn recent_comments(&self, live_id: LiveId, since: Timestamp, max: u32) -> Stored<'_, Vec<Comment>> {
+    fn recent_comments(
+        &self,
+        live_id: LiveId,
+        since: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<Comment>> {
         self.read(move |conn| comments::recent(conn, live_id, since, max).boxed())
     }
 
-    fn comments(&self, live_id: LiveId, before: Option<CommentId>, max: u32) -> Stored<'_, Vec<Comment>> {
+    fn comments(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<Comment>> {
         self.read(move |conn| comments::page(conn, live_id, before, max).boxed())
     }
 

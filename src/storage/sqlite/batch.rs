@@ -7,7 +7,8 @@ use diesel::sql_types::Bool;
 use super::Conn;
 use crate::domain::Comment;
 use crate::storage::batch::{
-    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written, require_all,
+    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
+    require_all,
 };
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::{
@@ -15,8 +16,12 @@ use crate::storage::schema::{
 };
 use crate::storage::{StoreError, Write, WriteOutcome};
 
-pub async fn commit_batch(conn: &mut Conn, batch: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
-    conn.spawn_blocking(move |conn| Ok(commit(conn, &batch))).await?
+pub async fn commit_batch(
+    conn: &mut Conn,
+    batch: Vec<Write>,
+) -> Result<Vec<WriteOutcome>, StoreError> {
+    conn.spawn_blocking(move |conn| Ok(commit(conn, &batch)))
+        .await?
 }
 
 /// Runs inside a transaction that holds the write lock.
@@ -30,26 +35,53 @@ fn commit(conn: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<WriteOutco
 fn read(conn: &mut SqliteConnection, keys: &BatchKeys) -> QueryResult<BatchRows> {
     let mut rows = BatchRows::default();
     for &id in keys.givers.iter().chain(&keys.viewers) {
-        let row =
-            users::table.find(id).select((users::coin, users::status)).get_result::<(i64, i16)>(conn).optional()?;
-        rows.users.extend(row.map(|(coin, status)| (id, BatchUser { coin, enabled: status == USER_ENABLED })));
+        let row = users::table
+            .find(id)
+            .select((users::coin, users::status))
+            .get_result::<(i64, i16)>(conn)
+            .optional()?;
+        rows.users.extend(row.map(|(coin, status)| {
+            (
+                id,
+                BatchUser {
+                    coin,
+                    enabled: status == USER_ENABLED,
+                },
+            )
+        }));
     }
     for &id in &keys.locked_lives {
         let columns = (lives::coin, lives::look_count, lives::status);
-        let row = lives::table.find(id).select(columns).get_result::<(i64, i64, i16)>(conn).optional()?;
-        rows.lives.extend(
-            row.map(|(coin, look_count, status)| {
-                (id, BatchLive { coin, look_count, open: LIVE_OPEN.contains(&status) })
-            }),
-        );
+        let row = lives::table
+            .find(id)
+            .select(columns)
+            .get_result::<(i64, i64, i16)>(conn)
+            .optional()?;
+        rows.lives.extend(row.map(|(coin, look_count, status)| {
+            (
+                id,
+                BatchLive {
+                    coin,
+                    look_count,
+                    open: LIVE_OPEN.contains(&status),
+                },
+            )
+        }));
     }
     for &id in &keys.gifts {
-        rows.gifts.extend(gifts::table.find(id).select(gifts::id).get_result::<i64>(conn).optional()?);
+        rows.gifts.extend(
+            gifts::table
+                .find(id)
+                .select(gifts::id)
+                .get_result::<i64>(conn)
+                .optional()?,
+        );
     }
     for (giver, request_id) in &keys.requests {
         let row = ledger_transfers::table
             .inner_join(gift_records::table)
-            // A literal, because SQLite does not match a bound value with the condition of the index.
+            // A literal, because SQLite does not match a bound value with the condition of the
+            // index.
             .filter(sql::<Bool>("ledger_transfers.kind = 'gift'"))
             .filter(ledger_transfers::user_id.eq(giver))
             .filter(ledger_transfers::request_id.eq(request_id.as_str()))
@@ -65,17 +97,33 @@ fn read(conn: &mut SqliteConnection, keys: &BatchKeys) -> QueryResult<BatchRows>
             ))
             .get_result::<EarlierGift>(conn)
             .optional()?;
-        rows.requests.extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
+        rows.requests
+            .extend(row.map(|gift| ((*giver, request_id.clone()), gift)));
     }
     for &view in &keys.views {
-        let row = live_views::table.find(view).get_result::<(i64, i64)>(conn).optional()?;
+        let row = live_views::table
+            .find(view)
+            .get_result::<(i64, i64)>(conn)
+            .optional()?;
         rows.views.extend(row);
     }
     for &id in &keys.authors {
-        rows.authors.extend(users::table.find(id).select(users::id).get_result::<i64>(conn).optional()?);
+        rows.authors.extend(
+            users::table
+                .find(id)
+                .select(users::id)
+                .get_result::<i64>(conn)
+                .optional()?,
+        );
     }
     for &id in &keys.commented_lives {
-        rows.commented_lives.extend(lives::table.find(id).select(lives::id).get_result::<i64>(conn).optional()?);
+        rows.commented_lives.extend(
+            lives::table
+                .find(id)
+                .select(lives::id)
+                .get_result::<i64>(conn)
+                .optional()?,
+        );
     }
     Ok(rows)
 }
@@ -100,31 +148,49 @@ fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Written, StoreError
     }
     for (live_id, user_id) in &plan.views {
         diesel::insert_into(live_views::table)
-            .values((live_views::live_id.eq(live_id.get()), live_views::user_id.eq(user_id.get())))
+            .values((
+                live_views::live_id.eq(live_id.get()),
+                live_views::user_id.eq(user_id.get()),
+            ))
             .execute(conn)?;
     }
     for (&user_id, spend) in &plan.spends {
-        let payer =
-            users::table.find(user_id).filter(users::coin.ge(spend.coin)).filter(users::status.eq(USER_ENABLED));
+        let payer = users::table
+            .find(user_id)
+            .filter(users::coin.ge(spend.coin))
+            .filter(users::status.eq(USER_ENABLED));
         let paid = diesel::update(payer)
-            .set((users::coin.eq(users::coin - spend.coin), users::updated_at.eq(spend.at)))
+            .set((
+                users::coin.eq(users::coin - spend.coin),
+                users::updated_at.eq(spend.at),
+            ))
             .execute(conn)?;
         require_all(paid, 1)?;
     }
     for (&live_id, gain) in &plan.gains {
         let gained = diesel::update(lives::table.find(live_id))
-            .set((lives::coin.eq(lives::coin + gain.coin), lives::look_count.eq(lives::look_count + gain.views)))
+            .set((
+                lives::coin.eq(lives::coin + gain.coin),
+                lives::look_count.eq(lives::look_count + gain.views),
+            ))
             .execute(conn)?;
         require_all(gained, 1)?;
     }
-    written.record_ids = plan.gifts.iter().map(|gift| write_gift(conn, gift)).collect::<QueryResult<_>>()?;
+    written.record_ids = plan
+        .gifts
+        .iter()
+        .map(|gift| write_gift(conn, gift))
+        .collect::<QueryResult<_>>()?;
     Ok(written)
 }
 
 /// Whether the row with the comment's id is that comment.
 fn is_stored(conn: &mut SqliteConnection, comment: &Comment) -> QueryResult<bool> {
     let columns = (comments::live_id, comments::user_id, comments::content);
-    let stored: StoredComment = comments::table.find(comment.id.get()).select(columns).get_result(conn)?;
+    let stored: StoredComment = comments::table
+        .find(comment.id.get())
+        .select(columns)
+        .get_result(conn)?;
     Ok(stored.is(comment))
 }
 
@@ -141,7 +207,10 @@ fn write_gift(conn: &mut SqliteConnection, gift: &NewGift) -> QueryResult<i64> {
         ))
         .returning(ledger_transfers::id)
         .get_result(conn)?;
-    for (account, account_id, amount) in [("user", user_id, -gift.total), ("live", live_id, gift.total)] {
+    for (account, account_id, amount) in [
+        ("user", user_id, -gift.total),
+        ("live", live_id, gift.total),
+    ] {
         diesel::insert_into(ledger_entries::table)
             .values((
                 ledger_entries::transfer_id.eq(transfer_id),

@@ -22,8 +22,8 @@ type Connect = dyn Fn() -> Result<Conn, StoreError> + Send + Sync;
 /// The order in which calls are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobPriority {
-    /// Before all others: a commit that rooms wait for must not queue behind requests over HTTP, nor be refused
-    /// because of them.
+    /// Before all others: a commit that rooms wait for must not queue behind requests over HTTP,
+    /// nor be refused because of them.
     First,
     InOrder,
 }
@@ -44,7 +44,8 @@ struct JobQueue {
 
 impl JobQueue {
     fn lock(&self) -> MutexGuard<'_, WaitingJobs> {
-        // Every change under the lock is one operation of a list, so a poisoned lock guards whole state.
+        // Every change under the lock is one operation of a list, so a poisoned lock guards whole
+        // state.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,7 +56,9 @@ impl JobQueue {
             JobPriority::InOrder => &mut waiting.in_order,
         };
         if jobs.len() >= self.jobs_max {
-            return Err(StoreError::Unavailable("the queue of the store is full".into()));
+            return Err(StoreError::Unavailable(
+                "the queue of the store is full".into(),
+            ));
         }
         jobs.push_back(job);
         self.changed.notify_one();
@@ -75,7 +78,10 @@ impl JobQueue {
             if waiting.closed {
                 return None;
             }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -98,10 +104,17 @@ impl Worker {
         queue_max: usize,
         connect: impl Fn() -> Result<Conn, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let queue = Arc::new(JobQueue { waiting: Mutex::default(), changed: Condvar::new(), jobs_max: queue_max });
+        let queue = Arc::new(JobQueue {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            jobs_max: queue_max,
+        });
         let connect: Arc<Connect> = Arc::new(connect);
         // Kept from the start: if a thread cannot be made, dropping it stops those before.
-        let mut worker = Self { queue: queue.clone(), threads: Vec::new() };
+        let mut worker = Self {
+            queue: queue.clone(),
+            threads: Vec::new(),
+        };
         for _ in 0..threads_count {
             let conn = connect()?;
             let (queue, connect) = (queue.clone(), connect.clone());
@@ -115,7 +128,12 @@ impl Worker {
     }
 
     /// Queues a query at once; the future only waits for its result.
-    pub(super) fn run<T, F>(&self, priority: JobPriority, access: Access, query: F) -> Stored<'static, T>
+    pub(super) fn run<T, F>(
+        &self,
+        priority: JobPriority,
+        access: Access,
+        query: F,
+    ) -> Stored<'static, T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
@@ -124,8 +142,14 @@ impl Worker {
         let job: Job = Box::new(move |conn| {
             // SQLite runs in place, so the query is done when it is first looked at.
             let result = conn.and_then(|conn| {
-                let waits = || Err(StoreError::Fault("a query waited for something else than SQLite".into()));
-                perform(conn, access, query).now_or_never().unwrap_or_else(waits)
+                let waits = || {
+                    Err(StoreError::Fault(
+                        "a query waited for something else than SQLite".into(),
+                    ))
+                };
+                perform(conn, access, query)
+                    .now_or_never()
+                    .unwrap_or_else(waits)
             });
             // Nobody waits any more: the work is done all the same.
             let _ = done_tx.send(result);
@@ -133,7 +157,8 @@ impl Worker {
         let queued = self.queue.push(priority, job);
         async move {
             queued?;
-            done.await.map_err(|_| StoreError::Fault("a query panicked".into()))?
+            done.await
+                .map_err(|_| StoreError::Fault("a query panicked".into()))?
         }
         .boxed()
     }

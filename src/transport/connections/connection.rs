@@ -10,7 +10,8 @@ use futures_util::task::AtomicWaker;
 
 use super::{EVICTABLE_AFTER, millis};
 
-/// The activity of a connection. Only in `Serving` does it wait for the server and not for its client.
+/// The activity of a connection. Only in `Serving` does it wait for the server and not for its
+/// client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionState {
     /// Waits for the client's next request.
@@ -105,7 +106,9 @@ impl Connection {
     /// Since when it has waited for its client, if that is long enough for it to be evicted.
     pub(super) fn evictable_since(&self, now_ms: u64) -> Option<u64> {
         let (state, since_ms) = self.state();
-        let may = state != ConnectionState::Serving && !self.is_cut() && since_ms + millis(EVICTABLE_AFTER) <= now_ms;
+        let may = state != ConnectionState::Serving
+            && !self.is_cut()
+            && since_ms + millis(EVICTABLE_AFTER) <= now_ms;
         may.then_some(since_ms)
     }
 
@@ -136,7 +139,11 @@ impl Connection {
 
     pub(super) fn reading(&self) -> Reading {
         let is_next_request = self.serving.load(Ordering::Relaxed) && !self.expects_body();
-        if is_next_request { Reading::EofOnly } else { Reading::Anything }
+        if is_next_request {
+            Reading::EofOnly
+        } else {
+            Reading::Anything
+        }
     }
 
     /// Whether more of a body is expected.

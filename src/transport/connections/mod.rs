@@ -1,16 +1,16 @@
 //! The HTTP connections of this node: how many there may be, and which of them are closed.
 //!
 //! A WebSocket is an HTTP connection until its handshake only; from then on its session counts (see
-//! the gate) and nothing in here does. actix-http has a setting for the time of a connection's first
-//! head, for keep-alive and for half-closed connections. It has none for what this module adds: limits
-//! per address, evicting idle connections for new ones, a time for the heads of later requests, a time
-//! for a client that does not read its response, and a bound on the requests that it decodes ahead
-//! (see [`stream`]).
+//! the gate) and nothing in here does. actix-http has a setting for the time of a connection's
+//! first head, for keep-alive and for half-closed connections. It has none for what this module
+//! adds: limits per address, evicting idle connections for new ones, a time for the heads of later
+//! requests, a time for a client that does not read its response, and a bound on the requests that
+//! it decodes ahead (see [`stream`]).
 //!
-//! The task of each connection notes its [`ConnectionState`] and since when. [`Connections::sweep`] looks at all
-//! of them once a second and cuts those whose client is overdue. At a limit, those that have waited
-//! for their client the longest are evicted. So a connection has no timer of its own, and an idle one
-//! costs no work.
+//! The task of each connection notes its [`ConnectionState`] and since when. [`Connections::sweep`]
+//! looks at all of them once a second and cuts those whose client is overdue. At a limit, those
+//! that have waited for their client the longest are evicted. So a connection has no timer of its
+//! own, and an idle one costs no work.
 
 mod connection;
 mod request;
@@ -40,12 +40,12 @@ pub use stream::HttpStream;
 /// How long a connection must have waited for its client before it may be evicted.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// The time until the next search for connections to evict, after one that found none. A search looks
-/// at all connections, and a full node is asked for room again and again.
+/// The time until the next search for connections to evict, after one that found none. A search
+/// looks at all connections, and a full node is asked for room again and again.
 const EVICTION_BACKOFF: Duration = Duration::from_millis(100);
 
-/// One in so many of the connections that may be evicted is cut at once, so that a full node does not
-/// search all of them for each newcomer.
+/// One in so many of the connections that may be evicted is cut at once, so that a full node does
+/// not search all of them for each newcomer.
 const EVICTION_SHARE: usize = 64;
 
 /// The longest time between two sweeps.
@@ -116,7 +116,12 @@ pub struct Connections {
 impl Connections {
     pub fn new(config: Arc<Config>) -> Arc<Self> {
         let refusals = Semaphore::new(REFUSALS_MAX);
-        Arc::new(Self { config, began: Instant::now(), inner: Mutex::default(), refusals })
+        Arc::new(Self {
+            config,
+            began: Instant::now(),
+            inner: Mutex::default(),
+            refusals,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -130,7 +135,10 @@ impl Connections {
     }
 
     /// Counts a connection that was accepted. One for which there is no room is answered 503 here.
-    pub async fn admit(self: Arc<Self>, tcp: TcpStream) -> Result<(HttpStream, Option<SocketAddr>), Full> {
+    pub async fn admit(
+        self: Arc<Self>,
+        tcp: TcpStream,
+    ) -> Result<(HttpStream, Option<SocketAddr>), Full> {
         let peer = tcp.peer_addr().ok();
         match self.try_add(peer.map_or(NO_ADDRESS, |peer| peer.ip()), self.now_ms()) {
             Ok(guard) => Ok((HttpStream::new(tcp, guard), peer)),
@@ -150,9 +158,17 @@ impl Connections {
         }
         inner.count += 1;
         let connections = &mut inner.by_address.entry(address).or_default().connections;
-        let connection = Arc::new(Connection::new(address, connections.len(), self.began, now_ms));
+        let connection = Arc::new(Connection::new(
+            address,
+            connections.len(),
+            self.began,
+            now_ms,
+        ));
         connections.push(connection.clone());
-        Ok(ConnectionGuard { connections: self.clone(), connection })
+        Ok(ConnectionGuard {
+            connections: self.clone(),
+            connection,
+        })
     }
 
     fn is_trusted(&self, peer: IpAddr) -> bool {
@@ -169,13 +185,18 @@ impl Connections {
             return Err(Full);
         }
         of_address.requests += 1;
-        Ok(RequestGuard { connections: self.clone(), address })
+        Ok(RequestGuard {
+            connections: self.clone(),
+            address,
+        })
     }
 
     /// Answers 503 and closes. The request is read first: a connection that is closed over unread
     /// bytes is reset, and the client would never see the answer.
     async fn refuse(&self, mut tcp: TcpStream) {
-        let Ok(_permit) = self.refusals.try_acquire() else { return };
+        let Ok(_permit) = self.refusals.try_acquire() else {
+            return;
+        };
         let answer = format!(
             "HTTP/1.1 503 Service Unavailable\r\nretry-after: {RETRY_AFTER_S}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
@@ -196,15 +217,25 @@ impl Connections {
 
     /// Cuts connections whose client is overdue, once a second, until `connections` is dropped.
     pub async fn sweep(connections: Weak<Self>) {
-        let Some(interval) = connections.upgrade().map(|connections| connections.sweep_interval()) else {
+        let Some(interval) = connections
+            .upgrade()
+            .map(|connections| connections.sweep_interval())
+        else {
             return;
         };
         loop {
             sleep(interval).await;
-            let Some(connections) = connections.upgrade() else { return };
+            let Some(connections) = connections.upgrade() else {
+                return;
+            };
             let events = connections.sweep_once(connections.now_ms());
             if events != Events::default() {
-                let Events { refused, evicted, stalled, slow_heads } = events;
+                let Events {
+                    refused,
+                    evicted,
+                    stalled,
+                    slow_heads,
+                } = events;
                 warn!(
                     "http connections: refused={refused} evicted={evicted} stalled={stalled} slow_heads={slow_heads}"
                 );
@@ -214,12 +245,18 @@ impl Connections {
 
     fn sweep_once(&self, now_ms: u64) -> Events {
         let mut inner = self.lock();
-        let Inner { count, by_address, events, .. } = &mut *inner;
+        let Inner {
+            count,
+            by_address,
+            events,
+            ..
+        } = &mut *inner;
         for address in by_address.values_mut() {
             for connection in &address.connections {
                 let (state, since_ms) = connection.state();
                 let waited = Duration::from_millis(now_ms.saturating_sub(since_ms));
-                if self.timeout_of(state).is_none_or(|time| waited < time) || !cut(connection, &mut address.cut, count)
+                if self.timeout_of(state).is_none_or(|time| waited < time)
+                    || !cut(connection, &mut address.cut, count)
                 {
                     continue;
                 }
@@ -233,10 +270,13 @@ impl Connections {
         std::mem::take(events)
     }
 
-    /// Cuts all connections that wait for their client. A node that stops waits for the others only.
+    /// Cuts all connections that wait for their client. A node that stops waits for the others
+    /// only.
     pub fn cut_waiting(&self) {
         let mut inner = self.lock();
-        let Inner { count, by_address, .. } = &mut *inner;
+        let Inner {
+            count, by_address, ..
+        } = &mut *inner;
         for address in by_address.values_mut() {
             for connection in &address.connections {
                 if connection.state().0 != ConnectionState::Serving {
@@ -248,8 +288,12 @@ impl Connections {
 
     fn remove(&self, connection: &Connection) {
         let mut inner = self.lock();
-        let Inner { count, by_address, .. } = &mut *inner;
-        let Entry::Occupied(mut entry) = by_address.entry(connection.address) else { return };
+        let Inner {
+            count, by_address, ..
+        } = &mut *inner;
+        let Entry::Occupied(mut entry) = by_address.entry(connection.address) else {
+            return;
+        };
         let address = entry.get_mut();
         connection.remove_from(&mut address.connections);
         if connection.is_cut() {
@@ -265,9 +309,11 @@ impl Connections {
         let server = &self.config.server;
         match state {
             ConnectionState::Idle => Some(server.keep_alive_ms.duration()),
-            // From the first byte of a head, and for the first head from the start of the connection.
+            // From the first byte of a head, and for the first head from the start of the
+            // connection.
             ConnectionState::ReadingHead => Some(server.head_timeout_ms.duration() + HEAD_GRACE),
-            // In each such time a client must read `stream::RESPONSE_BYTES_MIN`, or the rest of the response.
+            // In each such time a client must read `stream::RESPONSE_BYTES_MIN`, or the rest of the
+            // response.
             ConnectionState::WriteBlocked => Some(server.stall_timeout_ms.duration()),
             // Handlers bound the time of what they wait for, bodies included.
             ConnectionState::Serving => None,
@@ -276,7 +322,10 @@ impl Connections {
 
     fn sweep_interval(&self) -> Duration {
         let server = &self.config.server;
-        let shortest = server.keep_alive_ms.min(server.head_timeout_ms).min(server.stall_timeout_ms);
+        let shortest = server
+            .keep_alive_ms
+            .min(server.head_timeout_ms)
+            .min(server.stall_timeout_ms);
         (shortest.duration() / 4).clamp(Duration::from_millis(50), SWEEP_INTERVAL)
     }
 }
@@ -285,12 +334,14 @@ impl Inner {
     /// Whether there is room for one more connection of `address`, after an eviction if need be.
     fn has_room(&mut self, address: Option<IpAddr>, limits: &LimitsConfig, now_ms: u64) -> bool {
         let of_address = address.and_then(|_| self.by_address.get(&address));
-        let is_full = of_address.is_some_and(|of_address| of_address.used() >= per_address_max(limits));
-        (!is_full || self.evict(address, now_ms)) && (self.count < limits.http_connections || self.evict(None, now_ms))
+        let is_full =
+            of_address.is_some_and(|of_address| of_address.used() >= per_address_max(limits));
+        (!is_full || self.evict(address, now_ms))
+            && (self.count < limits.http_connections || self.evict(None, now_ms))
     }
 
-    /// Cuts the connections that have waited for their client the longest, of one address or else of
-    /// all. Returns whether there were any.
+    /// Cuts the connections that have waited for their client the longest, of one address or else
+    /// of all. Returns whether there were any.
     fn evict(&mut self, only: Option<IpAddr>, now_ms: u64) -> bool {
         let addresses: Vec<&AddressUse> = match only {
             Some(_) => self.by_address.get(&only).into_iter().collect(),
@@ -310,9 +361,15 @@ impl Inner {
             .collect();
         waiting.sort_unstable_by_key(|(since_ms, _)| *since_ms);
         let share = waiting.len().div_ceil(EVICTION_SHARE);
-        let chosen: Vec<Arc<Connection>> = waiting.into_iter().take(share).map(|(_, one)| one.clone()).collect();
+        let chosen: Vec<Arc<Connection>> = waiting
+            .into_iter()
+            .take(share)
+            .map(|(_, one)| one.clone())
+            .collect();
         for connection in &chosen {
-            let Some(address) = self.by_address.get_mut(&connection.address) else { continue };
+            let Some(address) = self.by_address.get_mut(&connection.address) else {
+                continue;
+            };
             if cut(connection, &mut address.cut, &mut self.count) {
                 self.events.evicted += 1;
             }
@@ -326,15 +383,18 @@ impl Inner {
     }
 }
 
-/// Most connections of one address, with its requests being served that came through trusted proxies. Each session
-/// begins as an HTTP connection, so an address may have as many of those; but no address may have more than half of
-/// all.
+/// Most connections of one address, with its requests being served that came through trusted
+/// proxies. Each session begins as an HTTP connection, so an address may have as many of those; but
+/// no address may have more than half of all.
 fn per_address_max(limits: &LimitsConfig) -> usize {
-    let wanted = limits.http_connections_per_address.max(limits.connections_per_address);
+    let wanted = limits
+        .http_connections_per_address
+        .max(limits.connections_per_address);
     wanted.min(limits.http_connections.div_ceil(2))
 }
 
-/// Cuts a connection and counts it, with its address and on the node. Returns whether it was not cut before.
+/// Cuts a connection and counts it, with its address and on the node. Returns whether it was not
+/// cut before.
 fn cut(connection: &Connection, cut_of_address: &mut usize, count: &mut usize) -> bool {
     let is_new = connection.cut();
     if is_new {
@@ -375,7 +435,9 @@ struct RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.connections.lock().by_address.entry(Some(self.address)) {
+        if let Entry::Occupied(mut entry) =
+            self.connections.lock().by_address.entry(Some(self.address))
+        {
             entry.get_mut().requests -= 1;
             remove_if_empty(entry);
         }

@@ -1,5 +1,5 @@
-//! Notes on its connection when a request is served, and counts requests that came through proxies for
-//! the address of their client.
+//! Notes on its connection when a request is served, and counts requests that came through proxies
+//! for the address of their client.
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
@@ -19,8 +19,8 @@ use futures_util::Stream;
 use super::{Connection, Connections, RETRY_AFTER_S, RequestGuard};
 use crate::client_address::client_of;
 
-/// Serves one request and notes that on its connection. One that came through a trusted proxy counts
-/// for its client's address; beyond that address's limit it is answered 503.
+/// Serves one request and notes that on its connection. One that came through a trusted proxy
+/// counts for its client's address; beyond that address's limit it is answered 503.
 pub fn track<S>(
     mut request: Request,
     service: &S,
@@ -44,7 +44,9 @@ fn begin(
     connections: &Arc<Connections>,
 ) -> Result<Option<(Underway, Option<RequestGuard>)>, Response<BoxBody>> {
     // Each connection that `Connections` admitted has its data.
-    let Some(connection) = connection else { return Ok(None) };
+    let Some(connection) = connection else {
+        return Ok(None);
+    };
     let guard = match forwarded_by_proxy(request, &connection, connections) {
         Some(address) => Some(connections.try_request(address).map_err(|_| full())?),
         None => None,
@@ -53,26 +55,38 @@ fn begin(
     connection.begin_request(has_body);
     if has_body {
         let payload = request.take_payload();
-        let body: BoxedPayloadStream = Box::pin(Body { payload, connection: connection.clone() });
+        let body: BoxedPayloadStream = Box::pin(Body {
+            payload,
+            connection: connection.clone(),
+        });
         *request.payload() = Payload::Stream { payload: body };
     }
     Ok(Some((Underway(connection), guard)))
 }
 
-/// The address of the client whose request a trusted proxy forwards; `None` for a request without such a
-/// proxy, and for the proxy's own.
-fn forwarded_by_proxy(request: &Request, connection: &Connection, connections: &Connections) -> Option<IpAddr> {
+/// The address of the client whose request a trusted proxy forwards; `None` for a request without
+/// such a proxy, and for the proxy's own.
+fn forwarded_by_proxy(
+    request: &Request,
+    connection: &Connection,
+    connections: &Connections,
+) -> Option<IpAddr> {
     if connection.address.is_some() {
         return None;
     }
-    let client =
-        client_of(request.head().peer_addr, &request.head().headers, &connections.config.server.trusted_proxies);
+    let client = client_of(
+        request.head().peer_addr,
+        &request.head().headers,
+        &connections.config.server.trusted_proxies,
+    );
     (!connections.is_trusted(client)).then_some(client)
 }
 
 fn full() -> Response<BoxBody> {
     let mut response = Response::with_body(StatusCode::SERVICE_UNAVAILABLE, BoxBody::new(()));
-    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, RETRY_AFTER_S.into());
     response
 }
 
@@ -109,16 +123,21 @@ impl Drop for Body {
     }
 }
 
-/// Waits for `answer` unless the client closes its sending side first: then `None`. For answers that
-/// may take long, such as hanging polls: a client that left and one that only half-closed look alike,
-/// and a long wait is for neither.
-pub(in crate::transport) async fn unless_gone<T>(request: &HttpRequest, answer: impl Future<Output = T>) -> Option<T> {
+/// Waits for `answer` unless the client closes its sending side first: then `None`. For answers
+/// that may take long, such as hanging polls: a client that left and one that only half-closed look
+/// alike, and a long wait is for neither.
+pub(in crate::transport) async fn unless_gone<T>(
+    request: &HttpRequest,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
     let connection = request.conn_data::<Arc<Connection>>();
     let mut answer = pin!(answer);
     // The connection's task reads before it polls this, so the end that it read is noticed here.
     poll_fn(|cx| match answer.as_mut().poll(cx) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending if connection.is_some_and(|connection| connection.has_read_eof()) => Poll::Ready(None),
+        Poll::Pending if connection.is_some_and(|connection| connection.has_read_eof()) => {
+            Poll::Ready(None)
+        }
         Poll::Pending => Poll::Pending,
     })
     .await

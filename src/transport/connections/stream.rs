@@ -2,10 +2,10 @@
 //! sweep, and bounds what is read.
 //!
 //! The dispatcher of actix-http reads all there is up to 128 KiB, decodes all of it and keeps the
-//! requests, each with 7 KiB of room for headers. It goes on reading while its responses are not read,
-//! and with 128 KiB of undecoded bytes it polls itself without a pause. None of this can be set. So it
-//! gets nothing to read while a response is blocked, nothing beyond the request that is being served,
-//! and one head at a time.
+//! requests, each with 7 KiB of room for headers. It goes on reading while its responses are not
+//! read, and with 128 KiB of undecoded bytes it polls itself without a pause. None of this can be
+//! set. So it gets nothing to read while a response is blocked, nothing beyond the request that is
+//! being served, and one head at a time.
 
 use std::io;
 use std::pin::Pin;
@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use super::ConnectionGuard;
 use super::connection::{Connection, ConnectionState, Reading};
 
-/// Bytes of a blocked response that the client must read in each stall time. With the default of 20 s
-/// that is 1.6 kB/s; what the kernel holds for the client comes on top.
+/// Bytes of a blocked response that the client must read in each stall time. With the default of 20
+/// s that is 1.6 kB/s; what the kernel holds for the client comes on top.
 pub(super) const RESPONSE_BYTES_MIN: usize = 32 << 10;
 
 /// Bytes that the dispatcher gets at most before it decodes them. Its own buffer is of this size.
@@ -32,8 +32,8 @@ const CHUNK_BYTES: usize = 8 << 10;
 /// The end of a request's head. Inside a body it does no harm.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// Of a body, bytes that are passed on before [`HEAD_END`] is searched, so that a body full of it costs
-/// no more than others.
+/// Of a body, bytes that are passed on before [`HEAD_END`] is searched, so that a body full of it
+/// costs no more than others.
 const BODY_CHUNK_BYTES_MIN: usize = 1 << 10;
 
 /// An HTTP connection.
@@ -42,8 +42,8 @@ pub struct HttpStream {
     guard: ConnectionGuard,
     /// Bytes that were read and not passed on yet: further requests.
     buffered: BytesMut,
-    /// Bytes passed on since the dispatcher last wrote or flushed, which it does after decoding; at most
-    /// [`CHUNK_BYTES`].
+    /// Bytes passed on since the dispatcher last wrote or flushed, which it does after decoding; at
+    /// most [`CHUNK_BYTES`].
     passed: usize,
     /// A response is blocked; bytes of it that were written since progress was last recorded.
     blocked: Option<usize>,
@@ -53,7 +53,13 @@ impl HttpStream {
     pub(super) fn new(tcp: TcpStream, guard: ConnectionGuard) -> Self {
         // A connection that cannot be set up so is one that just broke.
         let _ = tcp.set_nodelay(true);
-        Self { tcp, guard, buffered: BytesMut::new(), passed: 0, blocked: None }
+        Self {
+            tcp,
+            guard,
+            buffered: BytesMut::new(),
+            passed: 0,
+            blocked: None,
+        }
     }
 
     /// The connection, for its requests.
@@ -61,7 +67,8 @@ impl HttpStream {
         &self.guard.connection
     }
 
-    /// The bare socket, which no longer counts as an HTTP connection, and what was read of it already.
+    /// The bare socket, which no longer counts as an HTTP connection, and what was read of it
+    /// already.
     pub fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.tcp, self.buffered)
     }
@@ -122,7 +129,11 @@ impl HttpStream {
 
     /// How many of `bytes` may be decoded at once.
     fn chunk_len(&self, bytes: &[u8]) -> usize {
-        let from = if self.connection().expects_body() { BODY_CHUNK_BYTES_MIN.min(bytes.len()) } else { 0 };
+        let from = if self.connection().expects_body() {
+            BODY_CHUNK_BYTES_MIN.min(bytes.len())
+        } else {
+            0
+        };
         memmem::find(&bytes[from..], HEAD_END).map_or(bytes.len(), |at| from + at + HEAD_END.len())
     }
 
@@ -139,7 +150,11 @@ impl HttpStream {
 }
 
 impl AsyncRead for HttpStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.connection().register(cx.waker());
         if self.connection().is_cut() {
             // As if the client had hung up: what is under way ends.
@@ -161,11 +176,16 @@ impl AsyncRead for HttpStream {
 }
 
 impl AsyncWrite for HttpStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.passed = 0;
         self.connection().register(cx.waker());
         if self.blocked.is_some() && self.connection().is_cut() {
-            // The bytes that the kernel still holds for such a client are dropped with the connection.
+            // The bytes that the kernel still holds for such a client are dropped with the
+            // connection.
             let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

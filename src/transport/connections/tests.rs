@@ -39,47 +39,73 @@ fn add(connections: &Arc<Connections>, peer: IpAddr, state: ConnectionState) -> 
 #[test]
 fn connections_are_counted_per_node_and_per_address_until_they_end() {
     let connections = connections();
-    let mut guards: Vec<ConnectionGuard> =
-        (0..4).map(|_| add(&connections, client(1), ConnectionState::Serving)).collect();
-    assert!(connections.try_add(client(1), 0).is_err(), "four of one address");
+    let mut guards: Vec<ConnectionGuard> = (0..4)
+        .map(|_| add(&connections, client(1), ConnectionState::Serving))
+        .collect();
+    assert!(
+        connections.try_add(client(1), 0).is_err(),
+        "four of one address"
+    );
     guards.extend((0..4).map(|_| add(&connections, client(2), ConnectionState::Serving)));
-    assert!(connections.try_add(client(3), 0).is_err(), "eight on the node");
+    assert!(
+        connections.try_add(client(3), 0).is_err(),
+        "eight on the node"
+    );
     guards.remove(0);
     let _third = connections.try_add(client(3), 0).expect("one left");
-    assert!(connections.try_add(client(1), 0).is_err(), "the node is full again");
+    assert!(
+        connections.try_add(client(1), 0).is_err(),
+        "the node is full again"
+    );
     drop((guards, _third));
     let inner = connections.lock();
-    assert_eq!((inner.count, inner.by_address.len()), (0, 0), "nothing is kept of connections that ended");
+    assert_eq!(
+        (inner.count, inner.by_address.len()),
+        (0, 0),
+        "nothing is kept of connections that ended"
+    );
 }
 
 #[test]
 fn the_connection_that_waited_longest_for_its_client_is_evicted() {
     let connections = connections();
     let served = add(&connections, client(1), ConnectionState::Serving);
-    let waiting =
-        [(ConnectionState::Idle, 20), (ConnectionState::ReadingHead, 30), (ConnectionState::WriteBlocked, 10)].map(
-            |(state, since_ms)| {
-                let guard = add(&connections, client(1), state);
-                guard.connection.set_state_at(state, since_ms);
-                guard
-            },
-        );
-    let cut = || [&waiting[0], &waiting[1], &waiting[2], &served].map(|guard| guard.connection.is_cut());
+    let waiting = [
+        (ConnectionState::Idle, 20),
+        (ConnectionState::ReadingHead, 30),
+        (ConnectionState::WriteBlocked, 10),
+    ]
+    .map(|(state, since_ms)| {
+        let guard = add(&connections, client(1), state);
+        guard.connection.set_state_at(state, since_ms);
+        guard
+    });
+    let cut =
+        || [&waiting[0], &waiting[1], &waiting[2], &served].map(|guard| guard.connection.is_cut());
     let mut newcomers = Vec::new();
     let mut add_busy = |now_ms| {
         let guard = connections.try_add(client(1), now_ms)?;
-        guard.connection.set_state_at(ConnectionState::Serving, now_ms);
+        guard
+            .connection
+            .set_state_at(ConnectionState::Serving, now_ms);
         newcomers.push(guard);
         Ok::<_, Full>(())
     };
     assert!(add_busy(500).is_err(), "none has waited for a second");
-    for expected in [[false, false, true, false], [true, false, true, false], [true, true, true, false]] {
+    for expected in [
+        [false, false, true, false],
+        [true, false, true, false],
+        [true, true, true, false],
+    ] {
         add_busy(A_WHILE_MS).expect("one is evicted");
         assert_eq!(cut(), expected);
     }
     assert!(add_busy(A_WHILE_MS).is_err(), "all others are served");
     drop(waiting);
-    assert!(add_busy(A_WHILE_MS).is_err(), "evicted ones that end free no further room");
+    assert!(
+        add_busy(A_WHILE_MS).is_err(),
+        "evicted ones that end free no further room"
+    );
 }
 
 #[test]
@@ -87,44 +113,79 @@ fn a_full_node_evicts_connections_of_any_address() {
     let connections = connections();
     let _guards: Vec<ConnectionGuard> = (0..8)
         .map(|at| {
-            add(&connections, client(at / 4), if at == 5 { ConnectionState::Idle } else { ConnectionState::Serving })
+            add(
+                &connections,
+                client(at / 4),
+                if at == 5 {
+                    ConnectionState::Idle
+                } else {
+                    ConnectionState::Serving
+                },
+            )
         })
         .collect();
-    let _newcomer = connections.try_add(client(9), A_WHILE_MS).expect("the idle one is evicted");
-    assert!(connections.try_add(client(9), A_WHILE_MS).is_err(), "there is no other");
+    let _newcomer = connections
+        .try_add(client(9), A_WHILE_MS)
+        .expect("the idle one is evicted");
+    assert!(
+        connections.try_add(client(9), A_WHILE_MS).is_err(),
+        "there is no other"
+    );
     assert_eq!(connections.sweep_once(A_WHILE_MS).evicted, 1);
 }
 
 #[test]
 fn a_search_that_found_none_to_evict_is_not_repeated_at_once() {
     let connections = connections();
-    let guards: Vec<ConnectionGuard> =
-        (0..8).map(|at| add(&connections, client(at / 4), ConnectionState::Serving)).collect();
+    let guards: Vec<ConnectionGuard> = (0..8)
+        .map(|at| add(&connections, client(at / 4), ConnectionState::Serving))
+        .collect();
     assert!(connections.try_add(client(9), A_WHILE_MS).is_err());
     guards[0].connection.set_state(ConnectionState::Idle);
-    assert!(connections.try_add(client(9), A_WHILE_MS + 99).is_err(), "no search yet");
+    assert!(
+        connections.try_add(client(9), A_WHILE_MS + 99).is_err(),
+        "no search yet"
+    );
     assert!(connections.try_add(client(9), A_WHILE_MS + 100).is_ok());
 }
 
 #[test]
 fn requests_through_a_proxy_count_for_the_address_of_their_client() {
     let connections = connections();
-    let _guards: Vec<ConnectionGuard> = (0..8).map(|_| add(&connections, PROXY, ConnectionState::Serving)).collect();
-    assert!(connections.try_add(PROXY, 0).is_err(), "they count for the node");
-    let mut requests: Vec<RequestGuard> = (0..4).map(|_| connections.try_request(client(1)).ok().unwrap()).collect();
-    assert!(connections.try_request(client(1)).is_err(), "four of one address");
+    let _guards: Vec<ConnectionGuard> = (0..8)
+        .map(|_| add(&connections, PROXY, ConnectionState::Serving))
+        .collect();
+    assert!(
+        connections.try_add(PROXY, 0).is_err(),
+        "they count for the node"
+    );
+    let mut requests: Vec<RequestGuard> = (0..4)
+        .map(|_| connections.try_request(client(1)).ok().unwrap())
+        .collect();
+    assert!(
+        connections.try_request(client(1)).is_err(),
+        "four of one address"
+    );
     assert!(connections.try_request(client(2)).is_ok());
     requests.clear();
     assert!(connections.try_request(client(1)).is_ok());
-    assert_eq!(connections.lock().by_address.len(), 1, "only the proxy is left");
+    assert_eq!(
+        connections.lock().by_address.len(),
+        1,
+        "only the proxy is left"
+    );
 }
 
 #[test]
 fn overdue_connections_are_cut_and_served_ones_are_not() {
     let connections = connections();
-    let [idle, head, blocked, served] =
-        [ConnectionState::Idle, ConnectionState::ReadingHead, ConnectionState::WriteBlocked, ConnectionState::Serving]
-            .map(|state| add(&connections, client(1), state));
+    let [idle, head, blocked, served] = [
+        ConnectionState::Idle,
+        ConnectionState::ReadingHead,
+        ConnectionState::WriteBlocked,
+        ConnectionState::Serving,
+    ]
+    .map(|state| add(&connections, client(1), state));
     let cut_at = |now_ms| {
         connections.sweep_once(now_ms);
         [&idle, &head, &blocked, &served].map(|guard| guard.connection.is_cut())
@@ -154,7 +215,11 @@ fn a_blocked_response_counts_even_while_the_next_request_is_served() {
 #[test]
 fn only_a_body_is_read_while_a_request_is_served() {
     let connections = connections();
-    let connection = connections.try_add(client(1), 0).unwrap().connection.clone();
+    let connection = connections
+        .try_add(client(1), 0)
+        .unwrap()
+        .connection
+        .clone();
     assert_eq!(connection.reading(), Reading::Anything);
     connection.begin_request(false);
     assert_eq!(connection.reading(), Reading::EofOnly);
@@ -170,17 +235,24 @@ fn only_a_body_is_read_while_a_request_is_served() {
 /// One of `connections`, and its client's side.
 async fn connected(connections: &Arc<Connections>) -> (HttpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client_end = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let client_end = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (server_end, _) = listener.accept().await.unwrap();
-    (HttpStream::new(server_end, connections.try_add(client(1), 0).unwrap()), client_end)
+    (
+        HttpStream::new(server_end, connections.try_add(client(1), 0).unwrap()),
+        client_end,
+    )
 }
 
 /// Writes one KiB; `None` where the client must read first.
 async fn write(stream: &mut HttpStream) -> Option<std::io::Result<usize>> {
-    poll_fn(|cx| match Pin::new(&mut *stream).poll_write(cx, &[0; 1 << 10]) {
-        Poll::Ready(written) => Poll::Ready(Some(written)),
-        Poll::Pending => Poll::Ready(None),
-    })
+    poll_fn(
+        |cx| match Pin::new(&mut *stream).poll_write(cx, &[0; 1 << 10]) {
+            Poll::Ready(written) => Poll::Ready(Some(written)),
+            Poll::Pending => Poll::Ready(None),
+        },
+    )
     .await
 }
 
@@ -197,10 +269,16 @@ async fn a_client_that_reads_enough_of_a_blocked_response_gets_more_time() {
     let (mut stream, mut client_end) = connected(&connections()).await;
     block(&mut stream).await;
     let marked_ms = u64::MAX >> 8;
-    stream.connection().set_state_at(ConnectionState::WriteBlocked, marked_ms);
+    stream
+        .connection()
+        .set_state_at(ConnectionState::WriteBlocked, marked_ms);
     let (mut written, mut bytes) = (0, vec![0; 64 << 10]);
     while written < RESPONSE_BYTES_MIN {
-        assert_eq!(stream.connection().state(), (ConnectionState::WriteBlocked, marked_ms), "after {written} bytes");
+        assert_eq!(
+            stream.connection().state(),
+            (ConnectionState::WriteBlocked, marked_ms),
+            "after {written} bytes"
+        );
         assert!(client_end.read(&mut bytes).await.unwrap() > 0);
         written += write(&mut stream).await.map_or(0, Result::unwrap);
     }
@@ -212,11 +290,17 @@ async fn a_blocked_connection_that_is_cut_is_reset() {
     let connections = connections();
     let (mut stream, mut client_end) = connected(&connections).await;
     block(&mut stream).await;
-    stream.connection().set_state_at(ConnectionState::WriteBlocked, 0);
+    stream
+        .connection()
+        .set_state_at(ConnectionState::WriteBlocked, 0);
     assert_eq!(connections.sweep_once(A_WHILE_MS).stalled, 0, "it has time");
     assert!(write(&mut stream).await.is_none());
     connections.sweep_once(20_000);
-    assert!(write(&mut stream).await.is_some_and(|written| written.is_err()));
+    assert!(
+        write(&mut stream)
+            .await
+            .is_some_and(|written| written.is_err())
+    );
     drop(stream);
     let end = client_end.read_to_end(&mut Vec::new()).await;
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);

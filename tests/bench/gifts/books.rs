@@ -9,7 +9,8 @@ const COINS: i64 = 1_000_000_000_000;
 const GIVERS_MAX: i64 = 1_000;
 const LIVES_MAX: i64 = 100;
 
-/// Users 1 to [`GIVERS_MAX`], granted their coins by the book, lives on air and one gift of one coin.
+/// Users 1 to [`GIVERS_MAX`], granted their coins by the book, lives on air and one gift of one
+/// coin.
 const FILL: &str = "
 INSERT INTO users (username, password_hash, coin, created_at, updated_at)
     SELECT 'giver' || n, '', {coins}, 1, 1 FROM generate_series(1, {givers}) AS n;
@@ -35,9 +36,20 @@ pub struct Database {
 impl Template {
     pub fn make(server: &Postgres) -> Self {
         let url = server.create_database();
-        run(async { storage::open(&url, StoreOptions::default()).await.map(drop).expect("the database is migrated") });
-        let numbers = [("{coins}", COINS), ("{givers}", GIVERS_MAX), ("{lives}", LIVES_MAX)];
-        let fill = numbers.iter().fold(FILL.to_owned(), |sql, (name, number)| sql.replace(name, &number.to_string()));
+        run(async {
+            storage::open(&url, StoreOptions::default())
+                .await
+                .map(drop)
+                .expect("the database is migrated")
+        });
+        let numbers = [
+            ("{coins}", COINS),
+            ("{givers}", GIVERS_MAX),
+            ("{lives}", LIVES_MAX),
+        ];
+        let fill = numbers.iter().fold(FILL.to_owned(), |sql, (name, number)| {
+            sql.replace(name, &number.to_string())
+        });
         server.execute(&url, &fill).expect("the rows are accepted");
         server.execute(&url, "VACUUM ANALYZE").expect("statistics");
         Self { url }
@@ -48,13 +60,21 @@ impl Template {
             let table = server.query(&self.url, &format!("COPY ({sql}) TO STDOUT"));
             table.trim().replace('\t', "=").replace('\n', ", ")
         };
-        let settings = ask("SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', \
-             'full_page_writes', 'wal_sync_method', 'commit_delay', 'shared_buffers', 'max_wal_size') ORDER BY name");
-        format!("{}\n{settings}; {disk_ms} ms added to each sync", ask("SELECT version()"))
+        let settings = ask(
+            "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', \
+             'full_page_writes', 'wal_sync_method', 'commit_delay', 'shared_buffers', 'max_wal_size') ORDER BY name",
+        );
+        format!(
+            "{}\n{settings}; {disk_ms} ms added to each sync",
+            ask("SELECT version()")
+        )
     }
 
     pub fn copy(&self, server: &Postgres, lives: i64, givers: i64) -> Database {
-        assert!(lives <= LIVES_MAX && givers <= GIVERS_MAX, "the template has too few rows");
+        assert!(
+            lives <= LIVES_MAX && givers <= GIVERS_MAX,
+            "the template has too few rows"
+        );
         let url = server.copy_database(&self.url);
         // Whatever the series before left to do is done before this one begins.
         server.execute(&url, "CHECKPOINT").expect("a checkpoint");
@@ -69,22 +89,37 @@ impl Database {
 
     /// The books hold what was given, to the coin.
     pub fn audit(&self, server: &Postgres, given: u64) {
-        // In so short a run the server's own statistics come too late, and an audit without is slow.
+        // In so short a run the server's own statistics come too late, and an audit without is
+        // slow.
         server.execute(&self.url, "ANALYZE").expect("statistics");
         run(async {
-            let store = storage::open(&self.url, StoreOptions::default()).await.expect("the store opens");
+            let store = storage::open(&self.url, StoreOptions::default())
+                .await
+                .expect("the store opens");
             let report = store.audit().await.expect("an audit");
-            assert!(report.balanced(), "the books do not balance: {:#?}", report.faults);
+            assert!(
+                report.balanced(),
+                "the books do not balance: {:#?}",
+                report.faults
+            );
             let mut gifts = 0;
             for live in 1..=LIVES_MAX {
                 let live = liveroom::domain::LiveId::new(live).expect("an id");
                 gifts += store.live_ledger(live).await.expect("a ledger").gifts_count;
             }
-            assert_eq!(gifts, i64::try_from(given).expect("few gifts"), "gifts in the books");
+            assert_eq!(
+                gifts,
+                i64::try_from(given).expect("few gifts"),
+                "gifts in the books"
+            );
         });
     }
 }
 
 fn run<F: Future>(work: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
 }

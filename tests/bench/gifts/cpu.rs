@@ -12,14 +12,35 @@ pub struct Cpu {
 impl Cpu {
     /// Reads the times of the server's processes, whose parent is `postmaster`, and of this one.
     pub fn now(postmaster: u32) -> Self {
-        let mut now = Self { server_us: 0, own_us: 0 };
+        let mut now = Self {
+            server_us: 0,
+            own_us: 0,
+        };
         for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<u32>().ok())
+            else {
+                continue;
+            };
             // A process may end while it is being read.
-            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+                continue;
+            };
             // The name may hold anything, up to the last parenthesis. Then: state, parent, ...
-            let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-            let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            let fields: Vec<&str> = stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect();
+            let field = |at: usize| {
+                fields
+                    .get(at)
+                    .and_then(|text| text.parse::<u64>().ok())
+                    .unwrap_or(0)
+            };
             let used = field(11) + field(12);
             if pid == std::process::id() {
                 now.own_us += used * TICK_US;
@@ -34,7 +55,10 @@ impl Cpu {
     }
 
     pub fn since(self, earlier: Self) -> Self {
-        let (server_us, own_us) = (self.server_us - earlier.server_us, self.own_us - earlier.own_us);
+        let (server_us, own_us) = (
+            self.server_us - earlier.server_us,
+            self.own_us - earlier.own_us,
+        );
         Self { server_us, own_us }
     }
 }

@@ -39,18 +39,34 @@ impl Disk {
     pub fn build(sync_ms: f64) -> Self {
         let folder = TempDir::new().expect("a folder for the library");
         // The server runs as another account when this runs as root.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder is opened");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
+            .expect("the folder is opened");
         let source = folder.path().join("sync.c");
         fs::write(&source, SOURCE).expect("the source is written");
         let mut compile = Command::new("cc");
-        compile.args(["-O2", "-shared", "-fPIC", "-o"]).arg(folder.path().join("sync.so")).arg(&source).arg("-ldl");
-        let compiled = compile.status().expect("a C compiler, as for the SQLite that is built in");
-        assert!(compiled.success(), "the library of the slower disk does not compile");
-        Self { folder, sync_us: (sync_ms * 1_000.0) as u64 }
+        compile
+            .args(["-O2", "-shared", "-fPIC", "-o"])
+            .arg(folder.path().join("sync.so"))
+            .arg(&source)
+            .arg("-ldl");
+        let compiled = compile
+            .status()
+            .expect("a C compiler, as for the SQLite that is built in");
+        assert!(
+            compiled.success(),
+            "the library of the slower disk does not compile"
+        );
+        Self {
+            folder,
+            sync_us: (sync_ms * 1_000.0) as u64,
+        }
     }
 
     pub fn environment(&self) -> Vec<(String, String)> {
         let library = self.folder.path().join("sync.so").display().to_string();
-        vec![("LD_PRELOAD".into(), library), ("LIVEROOM_SYNC_US".into(), self.sync_us.to_string())]
+        vec![
+            ("LD_PRELOAD".into(), library),
+            ("LIVEROOM_SYNC_US".into(), self.sync_us.to_string()),
+        ]
     }
 }

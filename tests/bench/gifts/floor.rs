@@ -6,7 +6,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use diesel::prelude::*;
-use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager,
+};
 use liveroom::domain::GiftOrder;
 use tokio::sync::{Mutex, mpsc};
 
@@ -45,13 +47,20 @@ impl Floor {
         let (queue, orders) = mpsc::unbounded_channel();
         let (url, orders) = (url.to_owned(), Arc::new(Mutex::new(orders)));
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
-                let givers = (0..connections).map(|_| serve(url.clone(), orders.clone(), answers.clone()));
+                let givers =
+                    (0..connections).map(|_| serve(url.clone(), orders.clone(), answers.clone()));
                 futures_util::future::join_all(givers).await;
             });
         });
-        Self { queue: Some(queue), thread: Some(thread) }
+        Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -73,15 +82,24 @@ impl Drop for Floor {
 
 /// One connection: takes gifts one by one for as long as there may be more.
 async fn serve(url: String, orders: Queue, answers: Sender<Answered>) {
-    let mut conn = AsyncPgConnection::establish(&url).await.expect("a connection");
+    let mut conn = AsyncPgConnection::establish(&url)
+        .await
+        .expect("a connection");
     loop {
         let next = orders.lock().await.recv().await;
         let Some((number, order)) = next else { return };
-        AnsiTransactionManager::begin_transaction(&mut conn).await.expect("a transaction begins");
+        AnsiTransactionManager::begin_transaction(&mut conn)
+            .await
+            .expect("a transaction begins");
         give(&mut conn, &order).await.expect("a gift is written");
-        AnsiTransactionManager::commit_transaction(&mut conn).await.expect("a gift is committed");
+        AnsiTransactionManager::commit_transaction(&mut conn)
+            .await
+            .expect("a gift is committed");
         // Whoever measures may have seen enough.
-        let _ = answers.send(Answered { gifts: vec![number], at: Instant::now() });
+        let _ = answers.send(Answered {
+            gifts: vec![number],
+            at: Instant::now(),
+        });
     }
 }
 
@@ -89,15 +107,24 @@ async fn give(conn: &mut AsyncPgConnection, order: &GiftOrder) -> QueryResult<()
     let (giver, live, at) = (order.giver.id.get(), order.live_id.get(), order.at.0);
     let (price, count) = (order.gift.price.get(), order.count.get());
     let total = price * count;
-    let payer = users::table.find(giver).filter(users::coin.ge(total)).filter(users::status.eq(1));
+    let payer = users::table
+        .find(giver)
+        .filter(users::coin.ge(total))
+        .filter(users::status.eq(1));
     let giver_coin: i64 = diesel::update(payer)
-        .set((users::coin.eq(users::coin - total), users::updated_at.eq(at)))
+        .set((
+            users::coin.eq(users::coin - total),
+            users::updated_at.eq(at),
+        ))
         .returning(users::coin)
         .get_result(conn)
         .await?;
     let open = lives::table.find(live).filter(lives::status.eq(1));
-    let live_coin: i64 =
-        diesel::update(open).set(lives::coin.eq(lives::coin + total)).returning(lives::coin).get_result(conn).await?;
+    let live_coin: i64 = diesel::update(open)
+        .set(lives::coin.eq(lives::coin + total))
+        .returning(lives::coin)
+        .get_result(conn)
+        .await?;
     let transfer: i64 = diesel::insert_into(ledger_transfers::table)
         .values((
             ledger_transfers::kind.eq("gift"),

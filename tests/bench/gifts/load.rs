@@ -44,12 +44,24 @@ pub struct Orders {
 
 impl Orders {
     pub fn new(of: Givers) -> Self {
-        let profile =
-            |id| Arc::new(Profile { id: UserId::new(id).expect("an id"), name: "giver".into(), avatar: None });
-        let gift = Gift { id: GiftId::FIRST, name: "rose".into(), image: "/rose.png".into(), price: Coins::new(1) };
+        let profile = |id| {
+            Arc::new(Profile {
+                id: UserId::new(id).expect("an id"),
+                name: "giver".into(),
+                avatar: None,
+            })
+        };
+        let gift = Gift {
+            id: GiftId::FIRST,
+            name: "rose".into(),
+            image: "/rose.png".into(),
+            price: Coins::new(1),
+        };
         Self {
             givers: (1..=of.givers).map(profile).collect(),
-            lives: (1..=of.lives).map(|id| LiveId::new(id).expect("an id")).collect(),
+            lives: (1..=of.lives)
+                .map(|id| LiveId::new(id).expect("an id"))
+                .collect(),
             gift: Arc::new(gift),
             next: 0,
         }
@@ -85,7 +97,11 @@ pub struct Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} gifts/s, p50 {:.1} ms, p99 {:.1} ms", self.gifts_per_s, self.p50_ms, self.p99_ms)
+        write!(
+            f,
+            "{:.0} gifts/s, p50 {:.1} ms, p99 {:.1} ms",
+            self.gifts_per_s, self.p50_ms, self.p99_ms
+        )
     }
 }
 
@@ -102,13 +118,22 @@ impl Tally {
     fn new(length: Duration) -> Self {
         let from = Instant::now() + WARM_UP;
         let latency_us = Histogram::new_with_max(LATENCY_US_MAX, 3).expect("bounds of a histogram");
-        Self { begun: HashMap::new(), from, until: from + length, answered: 0, latency_us }
+        Self {
+            begun: HashMap::new(),
+            from,
+            until: from + length,
+            answered: 0,
+            latency_us,
+        }
     }
 
     fn take(&mut self, answered: &Answered) {
         let counts = answered.at >= self.from && answered.at < self.until;
         for number in &answered.gifts {
-            let begun = self.begun.remove(number).expect("answered once, and only what was given");
+            let begun = self
+                .begun
+                .remove(number)
+                .expect("answered once, and only what was given");
             if counts {
                 self.answered += 1;
                 let waited = answered.at.saturating_duration_since(begun).as_micros() as u64;
@@ -120,11 +145,19 @@ impl Tally {
     /// Waits for what is still on its way.
     fn finish(mut self, answers: &Receiver<Answered>) -> Figures {
         while !self.begun.is_empty() {
-            self.take(&answers.recv_timeout(PATIENCE).expect("every gift is answered"));
+            self.take(
+                &answers
+                    .recv_timeout(PATIENCE)
+                    .expect("every gift is answered"),
+            );
         }
         let ms = |quantile| self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0;
         let seconds = (self.until - self.from).as_secs_f64();
-        Figures { gifts_per_s: self.answered as f64 / seconds, p50_ms: ms(0.5), p99_ms: ms(0.99) }
+        Figures {
+            gifts_per_s: self.answered as f64 / seconds,
+            p50_ms: ms(0.5),
+            p99_ms: ms(0.99),
+        }
     }
 }
 
@@ -151,8 +184,8 @@ pub fn saturate(
     tally.finish(answers)
 }
 
-/// Gives at a steady rate, however long answers take; latency counts from the moment at which a gift
-/// was due.
+/// Gives at a steady rate, however long answers take; latency counts from the moment at which a
+/// gift was due.
 pub fn pace(
     sink: &mut dyn Sink,
     answers: &Receiver<Answered>,

@@ -5,10 +5,10 @@
 //!     cargo bench --bench gifts -- --disk-ms 1                 with a disk that takes 1 ms for a sync
 //!     cargo bench --bench gifts -- --only hot-live,two-nodes --rounds 1
 //!
-//! It starts a PostgreSQL of its own in a temporary folder, durable as in production. liveroom's part
-//! is its real persister over its real store; only the rooms and their sockets are left out. Each
-//! series has a database of its own, whose books are audited when it is done. What counts are the
-//! ratios of one round: everything else on the machine moves all of its figures.
+//! It starts a PostgreSQL of its own in a temporary folder, durable as in production. liveroom's
+//! part is its real persister over its real store; only the rooms and their sockets are left out.
+//! Each series has a database of its own, whose books are audited when it is done. What counts are
+//! the ratios of one round: everything else on the machine moves all of its figures.
 
 mod books;
 mod cpu;
@@ -83,21 +83,75 @@ enum By {
     Liveroom(usize),
 }
 
-const fn series(name: &'static str, label: &'static str, lives: i64, givers: i64, by: By) -> Series {
-    Series { name, label, lives, givers, by }
+const fn series(
+    name: &'static str,
+    label: &'static str,
+    lives: i64,
+    givers: i64,
+    by: By,
+) -> Series {
+    Series {
+        name,
+        label,
+        lives,
+        givers,
+        by,
+    }
 }
 
 /// The first three are the floor that ratios are to: one hot live.
 const SERIES: &[Series] = &[
-    series("floor-1", "one transaction per gift, 1 connection, one hot live", 1, 1_000, By::Floor(1)),
+    series(
+        "floor-1",
+        "one transaction per gift, 1 connection, one hot live",
+        1,
+        1_000,
+        By::Floor(1),
+    ),
     series("floor-8", "the same, 8 connections", 1, 1_000, By::Floor(8)),
-    series("floor-32", "the same, 32 connections", 1, 1_000, By::Floor(32)),
-    series("floor-spread", "the same, 32 connections, 100 lives", 100, 1_000, By::Floor(32)),
-    series("hot-live", "liveroom, one hot live", 1, 1_000, By::Liveroom(1)),
+    series(
+        "floor-32",
+        "the same, 32 connections",
+        1,
+        1_000,
+        By::Floor(32),
+    ),
+    series(
+        "floor-spread",
+        "the same, 32 connections, 100 lives",
+        100,
+        1_000,
+        By::Floor(32),
+    ),
+    series(
+        "hot-live",
+        "liveroom, one hot live",
+        1,
+        1_000,
+        By::Liveroom(1),
+    ),
     series("spread", "liveroom, 100 lives", 100, 1_000, By::Liveroom(1)),
-    series("hot-giver", "liveroom, one hot giver, 100 lives", 100, 1, By::Liveroom(1)),
-    series("two-nodes", "liveroom, two nodes, one hot live", 1, 1_000, By::Liveroom(2)),
-    series("two-nodes-givers", "liveroom, two nodes, 10 hot givers, 100 lives", 100, 10, By::Liveroom(2)),
+    series(
+        "hot-giver",
+        "liveroom, one hot giver, 100 lives",
+        100,
+        1,
+        By::Liveroom(1),
+    ),
+    series(
+        "two-nodes",
+        "liveroom, two nodes, one hot live",
+        1,
+        1_000,
+        By::Liveroom(2),
+    ),
+    series(
+        "two-nodes-givers",
+        "liveroom, two nodes, 10 hot givers, 100 lives",
+        100,
+        10,
+        By::Liveroom(2),
+    ),
 ];
 
 fn main() {
@@ -107,7 +161,10 @@ fn main() {
         return;
     }
     for name in &arguments.only {
-        assert!(SERIES.iter().any(|series| series.name == name), "no series is called {name}");
+        assert!(
+            SERIES.iter().any(|series| series.name == name),
+            "no series is called {name}"
+        );
     }
     actix::System::new().block_on(async move {
         // The measuring has a thread of its own: it waits for the actors of this one.
@@ -123,12 +180,23 @@ fn main() {
 
 fn measure(arguments: &Arguments, actors: &actix::ArbiterHandle) {
     let disk = (arguments.disk_ms > 0.0).then(|| disk::Disk::build(arguments.disk_ms));
-    let mut settings = vec!["synchronous_commit=on".to_owned(), "max_connections=100".to_owned()];
-    // Checkpoints come by the size of the log; in so short a run they would hit one series or another.
-    settings.extend(["max_wal_size=16GB".to_owned(), "checkpoint_timeout=1h".to_owned()]);
+    let mut settings = vec![
+        "synchronous_commit=on".to_owned(),
+        "max_connections=100".to_owned(),
+    ];
+    // Checkpoints come by the size of the log; in so short a run they would hit one series or
+    // another.
+    settings.extend([
+        "max_wal_size=16GB".to_owned(),
+        "checkpoint_timeout=1h".to_owned(),
+    ]);
     settings.extend(arguments.settings.iter().cloned());
-    let environment = disk.as_ref().map(disk::Disk::environment).unwrap_or_default();
-    let server = Postgres::start_with(&settings, &environment).unwrap_or_else(|reason| panic!("cannot run: {reason}"));
+    let environment = disk
+        .as_ref()
+        .map(disk::Disk::environment)
+        .unwrap_or_default();
+    let server = Postgres::start_with(&settings, &environment)
+        .unwrap_or_else(|reason| panic!("cannot run: {reason}"));
     let template = Template::make(&server);
     println!("{}", template.describe(&server, arguments.disk_ms));
 
@@ -155,22 +223,42 @@ fn measure_one(
     let database = template.copy(server, series.lives, series.givers);
     let (answers_tx, answers) = mpsc::channel();
     let (mut sink, in_flight): (Box<dyn Sink>, usize) = match series.by {
-        By::Floor(connections) => (Box::new(Floor::connect(database.url(), connections, answers_tx)), connections),
+        By::Floor(connections) => (
+            Box::new(Floor::connect(database.url(), connections, answers_tx)),
+            connections,
+        ),
         By::Liveroom(nodes) => {
-            let limits = LimitsConfig { ledger_batch: arguments.batch, ..LimitsConfig::default() };
+            let limits = LimitsConfig {
+                ledger_batch: arguments.batch,
+                ..LimitsConfig::default()
+            };
             let sink = Nodes::start(database.url(), nodes, &limits, actors, &answers_tx);
             (Box::new(sink), arguments.in_flight * nodes)
         }
     };
-    let mut orders = Orders::new(Givers { lives: series.lives, givers: series.givers });
+    let mut orders = Orders::new(Givers {
+        lives: series.lives,
+        givers: series.givers,
+    });
     let length = Duration::from_secs_f64(arguments.seconds);
     let before = Cpu::now(server.pid());
     let full = saturate(&mut *sink, &answers, &mut orders, in_flight, length);
     let cpu = Cpu::now(server.pid()).since(before);
     let gifts = orders.given().max(1) as f64;
     let (server_us, own_us) = (cpu.server_us as f64 / gifts, cpu.own_us as f64 / gifts);
-    let paced = pace(&mut *sink, &answers, &mut orders, full.gifts_per_s / 2.0, length);
+    let paced = pace(
+        &mut *sink,
+        &answers,
+        &mut orders,
+        full.gifts_per_s / 2.0,
+        length,
+    );
     drop(sink);
     database.audit(server, orders.given());
-    Measured { full, paced, server_us, own_us }
+    Measured {
+        full,
+        paced,
+        server_us,
+        own_us,
+    }
 }

@@ -29,14 +29,18 @@ impl Nodes {
         actors: &ArbiterHandle,
         answers: &Sender<Answered>,
     ) -> Self {
-        let mut sink = Self { nodes: Vec::new(), threads: Vec::new() };
+        let mut sink = Self {
+            nodes: Vec::new(),
+            threads: Vec::new(),
+        };
         for _ in 0..count {
             let (url, limits, answers) = (url.to_owned(), limits.clone(), answers.clone());
             let (started_tx, started) = mpsc::channel();
             let here = actors.clone();
             let begin = async move {
-                let store: Arc<dyn Store> =
-                    storage::open(&url, StoreOptions::default()).await.expect("the store opens");
+                let store: Arc<dyn Store> = storage::open(&url, StoreOptions::default())
+                    .await
+                    .expect("the store opens");
                 let thread = Arbiter::new();
                 let port = Persister::start_in(&thread.handle(), store, &limits);
                 let room = Room { answers }.start_on(&here);
@@ -54,7 +58,8 @@ impl Nodes {
 impl Sink for Nodes {
     fn give(&mut self, number: u64, order: Arc<GiftOrder>) {
         let node = &self.nodes[number as usize % self.nodes.len()];
-        node.submit(Write::Gift(order), WriteTicket::Gift(number)).expect("the persister takes it");
+        node.submit(Write::Gift(order), WriteTicket::Gift(number))
+            .expect("the persister takes it");
     }
 }
 
@@ -87,10 +92,15 @@ impl Handler<WritesDone> for Room {
 
     fn handle(&mut self, done: WritesDone, _: &mut Context<Self>) {
         let committed = |(ticket, outcome)| match (ticket, outcome) {
-            (WriteTicket::Gift(number), WriteOutcome::Gift(Ok(receipt))) if !receipt.duplicate => number,
+            (WriteTicket::Gift(number), WriteOutcome::Gift(Ok(receipt))) if !receipt.duplicate => {
+                number
+            }
             other => panic!("a gift was not taken: {other:?}"),
         };
-        let answered = Answered { gifts: done.0.into_iter().map(committed).collect(), at: Instant::now() };
+        let answered = Answered {
+            gifts: done.0.into_iter().map(committed).collect(),
+            at: Instant::now(),
+        };
         // Whoever measures may have seen enough.
         let _ = self.answers.send(answered);
     }

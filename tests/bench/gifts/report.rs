@@ -9,7 +9,8 @@ use crate::load::Figures;
 pub struct Measured {
     pub full: Figures,
     pub paced: Figures,
-    /// CPU per gift at full speed, of PostgreSQL and of this process, which is the givers and the nodes.
+    /// CPU per gift at full speed, of PostgreSQL and of this process, which is the givers and the
+    /// nodes.
     pub server_us: f64,
     pub own_us: f64,
 }
@@ -17,7 +18,11 @@ pub struct Measured {
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (server, own) = (self.server_us, self.own_us);
-        write!(f, "{}, CPU per gift {server:.0} + {own:.0} us; paced: {}", self.full, self.paced)
+        write!(
+            f,
+            "{}, CPU per gift {server:.0} + {own:.0} us; paced: {}",
+            self.full, self.paced
+        )
     }
 }
 
@@ -37,8 +42,12 @@ impl Report {
 
     /// The best of one round's floors into one hot live.
     fn floor(&self, round: usize) -> Option<f64> {
-        let hot = self.rows.iter().filter(|(name, ..)| ["floor-1", "floor-8", "floor-32"].contains(name));
-        hot.map(|(.., rounds)| rounds[round].full.gifts_per_s).reduce(f64::max)
+        let hot = self
+            .rows
+            .iter()
+            .filter(|(name, ..)| ["floor-1", "floor-8", "floor-32"].contains(name));
+        hot.map(|(.., rounds)| rounds[round].full.gifts_per_s)
+            .reduce(f64::max)
     }
 
     pub fn table(&self) -> String {
@@ -46,11 +55,15 @@ impl Report {
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
             .to_owned();
         for (_, label, rounds) in &self.rows {
-            let ratios: Option<Vec<f64>> =
-                rounds.iter().enumerate().map(|(n, it)| Some(it.full.gifts_per_s / self.floor(n)?)).collect();
+            let ratios: Option<Vec<f64>> = rounds
+                .iter()
+                .enumerate()
+                .map(|(n, it)| Some(it.full.gifts_per_s / self.floor(n)?))
+                .collect();
             let ratio = ratios.map_or("– | –".to_owned(), |ratios| {
-                let (low, high) =
-                    ratios.iter().fold((f64::MAX, 0.0_f64), |(low, high), it| (low.min(*it), high.max(*it)));
+                let (low, high) = ratios.iter().fold((f64::MAX, 0.0_f64), |(low, high), it| {
+                    (low.min(*it), high.max(*it))
+                });
                 format!("{:.1} | {low:.1} to {high:.1}", median(ratios))
             });
             let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure).collect());

@@ -39,11 +39,12 @@ impl Stage {
         if kind.program().is_none() {
             return skipped(&format!("{kind} is not installed (see tests/run.sh)"));
         }
-        let (database, redis) =
-            match Postgres::shared().and_then(|database| Ok((database, Redis::start(Keeps::Everything)?))) {
-                Ok(servers) => servers,
-                Err(reason) => return skipped(&reason),
-            };
+        let (database, redis) = match Postgres::shared()
+            .and_then(|database| Ok((database, Redis::start(Keeps::Everything)?)))
+        {
+            Ok(servers) => servers,
+            Err(reason) => return skipped(&reason),
+        };
         let (url, redis_url) = (database.create_database(), redis.url());
         let node = || {
             // Balancers look for a node that comes back where it was.
@@ -60,15 +61,26 @@ impl Stage {
         let balancer = Balancer::start(kind, &[nodes[0].port(), nodes[1].port()]);
         let streamer = nodes[0].user("streamer");
         let live_id = nodes[0].live(&streamer);
-        Some(Self { balancer, nodes, streamer, live_id, _redis: redis, _database: database, _turn: turn })
+        Some(Self {
+            balancer,
+            nodes,
+            streamer,
+            live_id,
+            _redis: redis,
+            _database: database,
+            _turn: turn,
+        })
     }
 
     /// Members that each node has, as it says itself.
     fn members(&self) -> Vec<i64> {
         let of_node = |node: &TestServer| {
             let all = node.admin_get("/admin/nodes").ok();
-            let own = all.as_array().and_then(|all| all.iter().find(|node| node["self"] == true));
-            own.and_then(|node| node["members"].as_i64()).expect("a node knows itself")
+            let own = all
+                .as_array()
+                .and_then(|all| all.iter().find(|node| node["self"] == true));
+            own.and_then(|node| node["members"].as_i64())
+                .expect("a node knows itself")
         };
         self.nodes.iter().map(of_node).collect()
     }
@@ -77,32 +89,55 @@ impl Stage {
     fn node_of(&self, poller: &Poller) -> usize {
         let knows = |node: &TestServer| {
             let forwarded = [("x-forwarded-for", poller.address.to_string())];
-            let headers = forwarded.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let headers = forwarded
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
             http::request_bytes(node.port(), "POST", &poller.path(), &headers, b"3").status == 200
         };
-        self.nodes.iter().position(knows).expect("a node knows the session")
+        self.nodes
+            .iter()
+            .position(knows)
+            .expect("a node knows the session")
     }
 
-    /// Waits until a client has lost its connection and has another, and is told there what it missed
-    /// since the event at `place`.
+    /// Waits until a client has lost its connection and has another, and is told there what it
+    /// missed since the event at `place`.
     fn comes_back(&self, client: &mut Client, place: &Value) {
         client.disconnected();
         client.connected();
         let joined = client.ask("joinLive", json!({"live_id": self.live_id, "since": place}));
-        assert_eq!(joined["recovered"], true, "{}: {joined}\n{}", client.cell, self.balancer.log());
+        assert_eq!(
+            joined["recovered"],
+            true,
+            "{}: {joined}\n{}",
+            client.cell,
+            self.balancer.log()
+        );
         self.say(client);
     }
 
     /// Joins and says something, which all clients that are connected can. Returns its place.
     fn take_part(&self, client: &mut Client) -> Value {
         let joined = client.ask("joinLive", json!({"live_id": self.live_id}));
-        assert_eq!(joined["ok"], true, "{}: {joined}\n{}", client.cell, self.balancer.log());
+        assert_eq!(
+            joined["ok"],
+            true,
+            "{}: {joined}\n{}",
+            client.cell,
+            self.balancer.log()
+        );
         json!({"epoch": joined["epoch"], "offset": self.say(client)})
     }
 
     fn say(&self, client: &mut Client) -> Value {
         let said = client.ask("comment", json!({"live_id": self.live_id, "data": "hello"}));
-        assert_eq!(said["status"], "delivered", "{}: {said}\n{}", client.cell, self.balancer.log());
+        assert_eq!(
+            said["status"],
+            "delivered",
+            "{}: {said}\n{}",
+            client.cell,
+            self.balancer.log()
+        );
         said["offset"].clone()
     }
 }
@@ -125,7 +160,11 @@ struct Poller {
 impl Poller {
     /// Opens a session, or brings back the refusal.
     fn open(address: Ipv4Addr, port: u16) -> Result<Self, Answer> {
-        let mut poller = Self { address, port, sid: String::new() };
+        let mut poller = Self {
+            address,
+            port,
+            sid: String::new(),
+        };
         let answer = poller.request("GET", "/socket.io/?EIO=4&transport=polling", "");
         if answer.status != 200 {
             return Err(answer);
@@ -141,7 +180,12 @@ impl Poller {
 
     fn post(&self, packets: &str) {
         let answer = self.request("POST", &self.path(), packets);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{}", self.address);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "ok"),
+            "{}",
+            self.address
+        );
     }
 
     /// Polls until something comes that has `wanted` in it.
@@ -155,8 +199,12 @@ impl Poller {
 
     fn request(&self, method: &str, path: &str, body: &str) -> Answer {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from((self.address, 0)).into()).expect("an address of this machine");
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)).into()).expect("the balancer accepts");
+        socket
+            .bind(&SocketAddr::from((self.address, 0)).into())
+            .expect("an address of this machine");
+        socket
+            .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)).into())
+            .expect("the balancer accepts");
         http::request_over(TcpStream::from(socket), method, path, &[], body.as_bytes())
     }
 }
@@ -165,10 +213,14 @@ impl Poller {
 const ADDRESSES: u8 = 32;
 
 fn sessions_that_poll_reach_the_node_that_has_them(kind: Kind) {
-    let Some(stage) = Stage::set(kind, &[("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "2")]) else { return };
+    let Some(stage) = Stage::set(kind, &[("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "2")])
+    else {
+        return;
+    };
     let addresses = (0..ADDRESSES).map(|number| Ipv4Addr::new(127, 0, 1, number + 1));
     let open = |address| {
-        Poller::open(address, stage.balancer.port()).unwrap_or_else(|answer| panic!("{address}: {}", answer.text()))
+        Poller::open(address, stage.balancer.port())
+            .unwrap_or_else(|answer| panic!("{address}: {}", answer.text()))
     };
     // More than one address may have: so they are not taken for one.
     let pollers: Vec<Poller> = addresses.clone().chain(addresses).map(open).collect();
@@ -181,13 +233,23 @@ fn sessions_that_poll_reach_the_node_that_has_them(kind: Kind) {
     }
     let members = stage.members();
     assert_eq!(members.iter().sum::<i64>(), i64::from(ADDRESSES) * 2);
-    assert!(members.iter().all(|count| *count > 0), "one node has them all: {members:?}");
+    assert!(
+        members.iter().all(|count| *count > 0),
+        "one node has them all: {members:?}"
+    );
 
     for poller in &pollers[..4] {
         let third = Poller::open(poller.address, stage.balancer.port());
-        assert_eq!(third.err().map(|answer| answer.status), Some(503), "an address may have two");
+        assert_eq!(
+            third.err().map(|answer| answer.status),
+            Some(503),
+            "an address may have two"
+        );
     }
-    println!("{kind}: {} sessions, members by node {members:?}: ok", pollers.len());
+    println!(
+        "{kind}: {} sessions, members by node {members:?}: ok",
+        pollers.len()
+    );
 }
 
 /// The clients that are to survive. Between them they do all that the others do.
@@ -200,9 +262,13 @@ fn cells() -> Vec<Cell> {
 }
 
 fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
-    let Some(mut stage) = Stage::set(kind, &[]) else { return };
+    let Some(mut stage) = Stage::set(kind, &[]) else {
+        return;
+    };
     let port = stage.balancer.port();
-    let users: Vec<User> = (0..4).map(|number| stage.nodes[0].user(&format!("viewer-{number}"))).collect();
+    let users: Vec<User> = (0..4)
+        .map(|number| stage.nodes[0].user(&format!("viewer-{number}")))
+        .collect();
     let cells = cells();
     let start = |(cell, user): (&Cell, &User)| Client::start(*cell, port, user.clone());
     let mut clients: Vec<Client> = cells.iter().zip(&users).map(start).collect();
@@ -213,8 +279,15 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
         places.push(stage.take_part(client));
     }
     let members = stage.members();
-    assert_eq!(members.iter().max(), Some(&all), "one address, one node: {members:?}");
-    let first = members.iter().position(|count| *count == all).expect("the node that has them");
+    assert_eq!(
+        members.iter().max(),
+        Some(&all),
+        "one address, one node: {members:?}"
+    );
+    let first = members
+        .iter()
+        .position(|count| *count == all)
+        .expect("the node that has them");
 
     // Drained, with requests that need no session going on all the while.
     let watch = Watch::start(port);
@@ -225,7 +298,11 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
     assert!(stage.nodes[first].wait_for_exit().success());
     newcomers_take_part(&stage);
     let bad = watch.stop();
-    assert!(bad.is_empty(), "requests went wrong while a node was drained: {bad:?}\n{}", stage.balancer.log());
+    assert!(
+        bad.is_empty(),
+        "requests went wrong while a node was drained: {bad:?}\n{}",
+        stage.balancer.log()
+    );
     println!("{kind}: {all} clients go on when their node is drained: ok");
 
     stage.nodes[first].restart();
@@ -237,9 +314,16 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
                 let poller = Poller::open(Ipv4Addr::LOCALHOST, port).expect("some node has a seat");
                 (stage.node_of(&poller) == first).then_some(())
             });
-            for (client, place) in clients.iter_mut().zip(&places).filter(|(client, _)| polls(client)) {
+            for (client, place) in clients
+                .iter_mut()
+                .zip(&places)
+                .filter(|(client, _)| polls(client))
+            {
                 // What it sends now comes to a node that does not know it.
-                client.send("comment", json!({"live_id": stage.live_id, "data": "who am I?"}));
+                client.send(
+                    "comment",
+                    json!({"live_id": stage.live_id, "data": "who am I?"}),
+                );
                 stage.comes_back(client, place);
             }
             first
@@ -273,7 +357,10 @@ fn clients_go_on_when_their_node_stops_and_when_it_dies(kind: Kind) {
 }
 
 /// A WebSocket without a library around it.
-const PLAIN: Cell = Cell { library: Library::PlainWs, transport: Transport::Websocket };
+const PLAIN: Cell = Cell {
+    library: Library::PlainWs,
+    transport: Transport::Websocket,
+};
 
 /// New clients find the node that is left.
 fn newcomers_take_part(stage: &Stage) {

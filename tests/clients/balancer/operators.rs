@@ -28,17 +28,32 @@ const SPELLINGS: [&str; 17] = [
 
 /// The status and the body that an operator with the right token gets.
 fn ask(port: u16, path: &str) -> (u16, String) {
-    let answer = http::request(port, "GET", path, &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))], None);
+    let answer = http::request(
+        port,
+        "GET",
+        path,
+        &[("authorization", &format!("Bearer {ADMIN_TOKEN}"))],
+        None,
+    );
     (answer.status, answer.text())
 }
 
 fn assert_strangers_stay_out(balancer: &Balancer, name: &str) {
     for path in SPELLINGS {
         let (status, body) = ask(balancer.port(), path);
-        assert!(matches!(status, 400 | 403 | 404), "{name} {path}: {status} {body}");
+        assert!(
+            matches!(status, 400 | 403 | 404),
+            "{name} {path}: {status} {body}"
+        );
     }
     // These the balancer itself keeps, whatever its nodes would make of them.
-    for path in ["/admin/rooms", "/%61dmin/rooms", "//admin/rooms", "/./admin/rooms", "/ADMIN/rooms"] {
+    for path in [
+        "/admin/rooms",
+        "/%61dmin/rooms",
+        "//admin/rooms",
+        "/./admin/rooms",
+        "/ADMIN/rooms",
+    ] {
         assert_eq!(ask(balancer.port(), path).0, 403, "{name} {path}");
     }
     // What is not for operators goes on.
@@ -48,22 +63,52 @@ fn assert_strangers_stay_out(balancer: &Balancer, name: &str) {
 }
 
 fn assert_operators_get_in(balancer: &Balancer, name: &str) {
-    assert_eq!(ask(balancer.port(), "/admin/rooms"), (200, r#"{"msg":"ok","data":[]}"#.to_owned()), "{name}");
-    assert_eq!(ask(balancer.port(), "/%61dmin/rooms").0, 404, "{name}: one spelling");
+    assert_eq!(
+        ask(balancer.port(), "/admin/rooms"),
+        (200, r#"{"msg":"ok","data":[]}"#.to_owned()),
+        "{name}"
+    );
+    assert_eq!(
+        ask(balancer.port(), "/%61dmin/rooms").0,
+        404,
+        "{name}: one spelling"
+    );
 }
 
 fn assert_no_token_is_logged(balancer: &Balancer, node: TestServer, name: &str) {
     let secret = "a-token-that-nobody-may-read";
     let port = balancer.port();
-    let paths = ["/api/user/info", "/ws", "/socket.io/", "/admin/rooms", "/nothing"];
-    let asked = |path: &str| http::request(port, "GET", &format!("{path}?token={secret}"), &[], None).status;
-    paths.iter().for_each(|path| assert!(asked(path) < 500, "{name} {path}"));
+    let paths = [
+        "/api/user/info",
+        "/ws",
+        "/socket.io/",
+        "/admin/rooms",
+        "/nothing",
+    ];
+    let asked = |path: &str| {
+        http::request(port, "GET", &format!("{path}?token={secret}"), &[], None).status
+    };
+    paths
+        .iter()
+        .for_each(|path| assert!(asked(path) < 500, "{name} {path}"));
     // Nor when the node is gone.
     drop(node);
-    paths.iter().for_each(|path| assert!(asked(path) >= 500, "{name} {path}"));
-    assert!(matches!(asked("/api/last"), 502 | 503), "{name}: {}", balancer.log());
-    eventually("the last request is logged", || balancer.log().contains("/api/last").then_some(()));
-    assert!(!balancer.log().contains(secret), "{name}: {}", balancer.log());
+    paths
+        .iter()
+        .for_each(|path| assert!(asked(path) >= 500, "{name} {path}"));
+    assert!(
+        matches!(asked("/api/last"), 502 | 503),
+        "{name}: {}",
+        balancer.log()
+    );
+    eventually("the last request is logged", || {
+        balancer.log().contains("/api/last").then_some(())
+    });
+    assert!(
+        !balancer.log().contains(secret),
+        "{name}: {}",
+        balancer.log()
+    );
 }
 
 fn operators_alone_get_in(kind: Kind) {
@@ -76,7 +121,9 @@ fn operators_alone_get_in(kind: Kind) {
     let node = TestServer::start(&[]);
     assert_strangers_stay_out(&Balancer::start_for_strangers(kind, &[node.port()]), &name);
     let balancer = Balancer::start(kind, &[node.port()]);
-    eventually("the balancer finds its node", || (ask(balancer.port(), "/healthz").0 == 200).then_some(()));
+    eventually("the balancer finds its node", || {
+        (ask(balancer.port(), "/healthz").0 == 200).then_some(())
+    });
     assert_operators_get_in(&balancer, &name);
     assert_no_token_is_logged(&balancer, node, &name);
 }

@@ -1,4 +1,5 @@
-//! Connections that end: by a good-bye, without one, by the heartbeat or with the server, and those that come back.
+//! Connections that end: by a good-bye, without one, by the heartbeat or with the server, and those
+//! that come back.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -17,14 +18,21 @@ fn who_says_good_bye_has_left_once_the_grace_is_over() {
 #[test]
 fn who_is_gone_without_a_good_bye_has_left_once_the_grace_is_over() {
     // One that is killed between two polls is missed at the next heartbeat.
-    let heartbeat = [("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "1000"), ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "2000")];
+    let heartbeat = [
+        ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "1000"),
+        ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "2000"),
+    ];
     leaves_after_the_grace(&heartbeat, |client| client.signal("KILL"));
 }
 
 fn leaves_after_the_grace(env: &[(&str, &str)], go: fn(&mut Client)) {
     const GRACE: Duration = Duration::from_millis(400);
     let grace_ms = GRACE.as_millis().to_string();
-    let env: Vec<_> = env.iter().copied().chain([("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", &*grace_ms)]).collect();
+    let env: Vec<_> = env
+        .iter()
+        .copied()
+        .chain([("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", &*grace_ms)])
+        .collect();
     let mut stage = Stage::set(&env);
     let mut onlooker = Ws::connect(&stage.server, &stage.owner);
     onlooker.join(stage.live_id);
@@ -33,8 +41,15 @@ fn leaves_after_the_grace(env: &[(&str, &str)], go: fn(&mut Client)) {
         let id = client.user.id;
         let since = Instant::now();
         go(client);
-        let left = onlooker.event_where("online", |online| online["action"] == "leave" && online["user"]["id"] == id);
-        assert!(since.elapsed() >= GRACE, "{}: announced after {:?}: {left}", client.cell, since.elapsed());
+        let left = onlooker.event_where("online", |online| {
+            online["action"] == "leave" && online["user"]["id"] == id
+        });
+        assert!(
+            since.elapsed() >= GRACE,
+            "{}: announced after {:?}: {left}",
+            client.cell,
+            since.elapsed()
+        );
     }
     stage.report("good-bye");
 }
@@ -57,7 +72,10 @@ fn the_heartbeat_keeps_who_answers_and_drops_who_does_not() {
     while Instant::now() < quiet_until {
         // The onlooker answers pings only while it reads.
         let heard = onlooker.so_far();
-        assert!(heard.iter().all(|frame| frame["data"]["action"] != "leave"), "{heard:?}");
+        assert!(
+            heard.iter().all(|frame| frame["data"]["action"] != "leave"),
+            "{heard:?}"
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     for client in &mut stage.clients {
@@ -69,7 +87,9 @@ fn the_heartbeat_keeps_who_answers_and_drops_who_does_not() {
     }
     for client in &stage.clients {
         let id = client.user.id;
-        onlooker.event_where("online", |online| online["action"] == "leave" && online["user"]["id"] == id);
+        onlooker.event_where("online", |online| {
+            online["action"] == "leave" && online["user"]["id"] == id
+        });
     }
     stage.report("heartbeat");
 }
@@ -93,7 +113,11 @@ fn come_back_after(end: fn(&mut TestServer)) {
     // Nothing reconnects a plain WebSocket but the page that opened it.
     stage.clients.retain(|client| client.cell.is_socket_io());
     stage.join_all();
-    let ids_before: Vec<_> = stage.clients.iter().map(|client| client.socket_id.clone()).collect();
+    let ids_before: Vec<_> = stage
+        .clients
+        .iter()
+        .map(|client| client.socket_id.clone())
+        .collect();
     end(&mut stage.server);
     stage.clients.iter_mut().for_each(Client::disconnected);
     stage.server.restart();
@@ -105,7 +129,12 @@ fn come_back_after(end: fn(&mut TestServer)) {
     stage.join_all();
     stage.clients[0].emit("comment", json!({"live_id": stage.live_id, "data": "back"}));
     for client in &mut stage.clients {
-        assert_eq!(client.event("comment")["content"], "back", "{}", client.cell);
+        assert_eq!(
+            client.event("comment")["content"],
+            "back",
+            "{}",
+            client.cell
+        );
     }
     stage.report("restart");
 }
@@ -117,7 +146,9 @@ fn who_was_cut_off_is_told_what_it_missed_and_nothing_else() {
     let live_id = stage.live_id;
     let mut streamer = Ws::connect(&stage.server, &stage.owner);
     streamer.join(live_id);
-    let mut say = |text: &str| streamer.ask("comment", json!({"live_id": live_id, "data": text}))["offset"].clone();
+    let mut say = |text: &str| {
+        streamer.ask("comment", json!({"live_id": live_id, "data": text}))["offset"].clone()
+    };
     let seen = say("seen");
     let since: Vec<Value> = stage
         .clients
@@ -134,10 +165,20 @@ fn who_was_cut_off_is_told_what_it_missed_and_nothing_else() {
         let mut back = Client::start(client.cell, stage.server.port(), client.user.clone());
         back.connected();
         let joined = back.ask("joinLive", json!({"live_id": live_id, "since": since}));
-        assert_eq!((&joined["ok"], &joined["recovered"]), (&json!(true), &json!(true)), "{}: {joined}", back.cell);
+        assert_eq!(
+            (&joined["ok"], &joined["recovered"]),
+            (&json!(true), &json!(true)),
+            "{}: {joined}",
+            back.cell
+        );
         for (offset, text) in &missed {
             let comment = back.event("comment");
-            assert_eq!((&comment["offset"], &comment["content"]), (offset, &json!(text)), "{}", back.cell);
+            assert_eq!(
+                (&comment["offset"], &comment["content"]),
+                (offset, &json!(text)),
+                "{}",
+                back.cell
+            );
         }
         *client = back;
     }
@@ -151,5 +192,8 @@ fn who_was_cut_off_is_told_what_it_missed_and_nothing_else() {
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .port()
 }

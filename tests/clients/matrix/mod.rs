@@ -43,10 +43,23 @@ impl Stage {
         let owner = server.user("streamer");
         let live_id = server.live(&owner);
         let user = |number| server.rich_user(&format!("viewer-{number}"), COINS);
-        let users: Vec<_> =
-            Cell::installed().into_iter().filter(wanted).enumerate().map(|(n, cell)| (cell, user(n))).collect();
-        let clients = users.into_iter().map(|(cell, user)| Client::start(cell, server.port(), user)).collect();
-        Self { server, owner, live_id, clients, _turn: turn }
+        let users: Vec<_> = Cell::installed()
+            .into_iter()
+            .filter(wanted)
+            .enumerate()
+            .map(|(n, cell)| (cell, user(n)))
+            .collect();
+        let clients = users
+            .into_iter()
+            .map(|(cell, user)| Client::start(cell, server.port(), user))
+            .collect();
+        Self {
+            server,
+            owner,
+            live_id,
+            clients,
+            _turn: turn,
+        }
     }
 
     fn join_all(&mut self) {
@@ -57,7 +70,9 @@ impl Stage {
         // What the others were told meanwhile is no concern of the tests that follow.
         let last = self.clients.last().map(|client| client.user.id);
         for client in &mut self.clients {
-            client.event_where("online", |online| Some(online["user"]["id"].as_i64()) == Some(last));
+            client.event_where("online", |online| {
+                Some(online["user"]["id"].as_i64()) == Some(last)
+            });
         }
     }
 
@@ -81,19 +96,40 @@ fn all_clients_meet_in_one_room_and_see_each_other() {
         assert_eq!(joined["count"], newcomer + 1, "{}: {joined}", client.cell);
         assert_eq!(joined["live"]["status"], 1, "{}: {joined}", client.cell);
 
-        let newest_first: Vec<i64> = before.iter().map(|client| client.user.id).chain([client.user.id]).rev().collect();
-        let ids: Vec<String> = before.iter().chain([&*client]).filter_map(|client| client.socket_id.clone()).collect();
+        let newest_first: Vec<i64> = before
+            .iter()
+            .map(|client| client.user.id)
+            .chain([client.user.id])
+            .rev()
+            .collect();
+        let ids: Vec<String> = before
+            .iter()
+            .chain([&*client])
+            .filter_map(|client| client.socket_id.clone())
+            .collect();
         let own_user = client.user.id;
         for member in before.iter_mut().chain([client]) {
             let online = member.event("online");
             assert_eq!(online["action"], "join", "{}: {online}", member.cell);
             assert_eq!(online["user"]["id"], own_user, "{}: {online}", member.cell);
             assert_eq!(online["count"], newcomer + 1, "{}: {online}", member.cell);
-            let shown: Vec<i64> = list(&online["data"]).iter().filter_map(|user| user["id"].as_i64()).collect();
+            let shown: Vec<i64> = list(&online["data"])
+                .iter()
+                .filter_map(|user| user["id"].as_i64())
+                .collect();
             assert_eq!(shown, newest_first, "{}", member.cell);
-            assert_eq!(list(&online["clients"]).len(), newcomer + 1, "{}: {online}", member.cell);
+            assert_eq!(
+                list(&online["clients"]).len(),
+                newcomer + 1,
+                "{}: {online}",
+                member.cell
+            );
             for id in &ids {
-                assert!(list(&online["clients"]).contains(&json!(id)), "{}: no {id} in {online}", member.cell);
+                assert!(
+                    list(&online["clients"]).contains(&json!(id)),
+                    "{}: no {id} in {online}",
+                    member.cell
+                );
             }
         }
     }
@@ -106,9 +142,17 @@ fn all_clients_meet_in_one_room_and_see_each_other() {
         for member in clients.iter_mut() {
             let online = member.event("online");
             assert_eq!(online["action"], "leave", "{}: {online}", member.cell);
-            assert_eq!(online["user"]["id"], leaver.user.id, "{}: {online}", member.cell);
+            assert_eq!(
+                online["user"]["id"], leaver.user.id,
+                "{}: {online}",
+                member.cell
+            );
             assert_eq!(online.get("data"), None, "{}: {online}", member.cell);
-            assert!(!list(&online["clients"]).contains(&json!(leaver.socket_id)), "{}: {online}", member.cell);
+            assert!(
+                !list(&online["clients"]).contains(&json!(leaver.socket_id)),
+                "{}: {online}",
+                member.cell
+            );
         }
         println!("{}: joins, is seen, leaves: ok", leaver.cell);
     }
@@ -120,10 +164,16 @@ fn all_clients_receive_the_same_comments_in_the_same_order() {
     let mut stage = Stage::set(&[("LIVEROOM__LIMITS__CROWD_EVENTS_PER_S", "0")]);
     stage.join_all();
     let live_id = stage.live_id;
-    // Whatever counts in bytes, in code points or in UTF-16 units is off by a different factor here.
+    // Whatever counts in bytes, in code points or in UTF-16 units is off by a different factor
+    // here.
     let texts = |cell: Cell| {
         let long: String = "🎉".repeat(200);
-        [format!("{cell} says 世界"), long, "e\u{301} \u{7f} \u{2028} \u{1e} 10:x".to_owned(), "\"\\ 😀 é".to_owned()]
+        [
+            format!("{cell} says 世界"),
+            long,
+            "e\u{301} \u{7f} \u{2028} \u{1e} 10:x".to_owned(),
+            "\"\\ 😀 é".to_owned(),
+        ]
     };
     let mut sent = Vec::new();
     for (number, client) in stage.clients.iter_mut().enumerate() {
@@ -137,19 +187,42 @@ fn all_clients_receive_the_same_comments_in_the_same_order() {
     for (number, ack, text) in sent {
         let client = &mut stage.clients[number];
         let receipt = client.answer(ack);
-        assert_eq!(receipt["ok"], true, "{}: {receipt} to {text:?}", client.cell);
+        assert_eq!(
+            receipt["ok"], true,
+            "{}: {receipt} to {text:?}",
+            client.cell
+        );
         assert_eq!(receipt["status"], "delivered", "{}: {receipt}", client.cell);
         let id = receipt["comment_id"].as_str().expect("an id").to_owned();
-        receipts.push(Line { offset: receipt["offset"].as_u64().expect("an offset"), id, text, user: client.user.id });
+        receipts.push(Line {
+            offset: receipt["offset"].as_u64().expect("an offset"),
+            id,
+            text,
+            user: client.user.id,
+        });
     }
     receipts.sort_by_key(|line| line.offset);
     let offsets: Vec<u64> = receipts.iter().map(|line| line.offset).collect();
-    assert_eq!(offsets, (1..).take(count).collect::<Vec<_>>(), "offsets have no gap");
+    assert_eq!(
+        offsets,
+        (1..).take(count).collect::<Vec<_>>(),
+        "offsets have no gap"
+    );
     for client in &mut stage.clients {
-        let heard: Vec<Line> = (0..count).map(|_| Line::of(&client.event("comment"))).collect();
+        let heard: Vec<Line> = (0..count)
+            .map(|_| Line::of(&client.event("comment")))
+            .collect();
         assert_eq!(heard, receipts, "{}", client.cell);
-        let own = heard.into_iter().filter(|line| line.user == client.user.id).map(|line| line.text);
-        assert_eq!(own.collect::<Vec<_>>(), texts(client.cell), "{}: in the order sent", client.cell);
+        let own = heard
+            .into_iter()
+            .filter(|line| line.user == client.user.id)
+            .map(|line| line.text);
+        assert_eq!(
+            own.collect::<Vec<_>>(),
+            texts(client.cell),
+            "{}: in the order sent",
+            client.cell
+        );
     }
     stage.report("comments");
 }
@@ -178,7 +251,10 @@ impl Line {
 fn nothing_is_lost_or_doubled_while_clients_upgrade() {
     const COMMENTS: usize = 400;
     // The streamer's comments are not limited, but the commands of a session are.
-    let busy = [("LIVEROOM__LIMITS__COMMANDS_PER_S", "10000"), ("LIVEROOM__OUTBOX__PACKETS_MAX", "2048")];
+    let busy = [
+        ("LIVEROOM__LIMITS__COMMANDS_PER_S", "10000"),
+        ("LIVEROOM__OUTBOX__PACKETS_MAX", "2048"),
+    ];
     let mut stage = Stage::open(&busy, |cell| cell.transport == Transport::Default);
     let live_id = stage.live_id;
     let mut streamer = Ws::connect(&stage.server, &stage.owner);
@@ -186,7 +262,10 @@ fn nothing_is_lost_or_doubled_while_clients_upgrade() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..COMMENTS {
-                streamer.send("comment", json!({"live_id": live_id, "data": number.to_string()}));
+                streamer.send(
+                    "comment",
+                    json!({"live_id": live_id, "data": number.to_string()}),
+                );
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
@@ -194,9 +273,16 @@ fn nothing_is_lost_or_doubled_while_clients_upgrade() {
             // Most libraries are still polling here, and upgrade while comments arrive.
             client.opened();
             let joined = client.ask("joinLive", json!({"live_id": live_id}));
-            let offset = joined["offset"].as_u64().unwrap_or_else(|| panic!("{}: {joined}", client.cell));
+            let offset = joined["offset"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("{}: {joined}", client.cell));
             for expected in offset + 1..=COMMENTS as u64 {
-                assert_eq!(client.event("comment")["offset"], expected, "{}", client.cell);
+                assert_eq!(
+                    client.event("comment")["offset"],
+                    expected,
+                    "{}",
+                    client.cell
+                );
             }
         }
     });
@@ -214,22 +300,40 @@ fn gifts_are_paid_once_and_seen_by_all_with_and_without_an_ack() {
         client.emit("gift", gift.clone());
         let receipt = client.ask("gift", gift.clone());
         assert_eq!(receipt["ok"], true, "{}: {receipt}", client.cell);
-        assert_eq!(receipt["coin"], COINS - 2 * PRICE, "{}: {receipt}", client.cell);
+        assert_eq!(
+            receipt["coin"],
+            COINS - 2 * PRICE,
+            "{}: {receipt}",
+            client.cell
+        );
         let short = client.ask("gift", gift.clone());
-        assert_eq!(short["code"], "coins_insufficient", "{}: {short}", client.cell);
+        assert_eq!(
+            short["code"], "coins_insufficient",
+            "{}: {short}",
+            client.cell
+        );
         let name = client.user.name.clone();
         for member in &mut stage.clients {
             for _ in 0..2 {
                 let seen = member.event("gift");
                 assert_eq!(seen["username"], json!(name), "{}: {seen}", member.cell);
                 assert_eq!(seen["gift_name"], "小花", "{}: {seen}", member.cell);
-                assert_eq!(seen["gift_image"], "/public/gift/flower.png", "{}: {seen}", member.cell);
+                assert_eq!(
+                    seen["gift_image"], "/public/gift/flower.png",
+                    "{}: {seen}",
+                    member.cell
+                );
                 assert_eq!(seen["num"], 1, "{}: {seen}", member.cell);
             }
         }
     }
     for client in &stage.clients {
-        assert_eq!(stage.server.balance(&client.user), COINS - 2 * PRICE, "{}", client.cell);
+        assert_eq!(
+            stage.server.balance(&client.user),
+            COINS - 2 * PRICE,
+            "{}",
+            client.cell
+        );
     }
     stage.server.assert_books_balance();
     stage.report("gifts");
@@ -247,18 +351,53 @@ fn refusals_reach_the_offender_alone_on_the_event_named_by_its_socket_id() {
 
     for client in &mut stage.clients {
         let mut cases = vec![
-            ("comment", json!({"live_id": live_id, "data": "hi"}), "not_in_room", "请先进入直播间"),
-            ("joinLive", json!({"live_id": 999_999}), "live_not_found", "直播间不存在"),
-            ("joinLive", json!({"live_id": "7abc"}), "live_not_found", "直播间不存在"),
-            ("joinLive", json!({"live_id": scheduled}), "live_not_started", "未开播"),
+            (
+                "comment",
+                json!({"live_id": live_id, "data": "hi"}),
+                "not_in_room",
+                "请先进入直播间",
+            ),
+            (
+                "joinLive",
+                json!({"live_id": 999_999}),
+                "live_not_found",
+                "直播间不存在",
+            ),
+            (
+                "joinLive",
+                json!({"live_id": "7abc"}),
+                "live_not_found",
+                "直播间不存在",
+            ),
+            (
+                "joinLive",
+                json!({"live_id": scheduled}),
+                "live_not_started",
+                "未开播",
+            ),
         ];
         if client.cell.is_socket_io() {
             // A plain session gave its token when it connected.
             let with_token = |token: Value| json!({"live_id": live_id, "token": token});
             cases.extend([
-                ("joinLive", with_token(json!("")), "unauthorized", "您没有权限访问该接口!"),
-                ("joinLive", with_token(json!(null)), "unauthorized", "您没有权限访问该接口!"),
-                ("joinLive", with_token(json!("x.y.z")), "token_invalid", "Token 令牌不合法!"),
+                (
+                    "joinLive",
+                    with_token(json!("")),
+                    "unauthorized",
+                    "您没有权限访问该接口!",
+                ),
+                (
+                    "joinLive",
+                    with_token(json!(null)),
+                    "unauthorized",
+                    "您没有权限访问该接口!",
+                ),
+                (
+                    "joinLive",
+                    with_token(json!("x.y.z")),
+                    "token_invalid",
+                    "Token 令牌不合法!",
+                ),
             ]);
         }
         assert_refused(client, &cases);
@@ -270,13 +409,26 @@ fn refusals_reach_the_offender_alone_on_the_event_named_by_its_socket_id() {
         let too_long = json!({"live_id": live_id, "data": "字".repeat(201)});
         let cases = [
             ("gift", gift(999_999), "gift_not_found", "该礼物不存在"),
-            ("gift", gift(gift_id), "coins_insufficient", "金币不足，请先充值"),
-            ("comment", too_long, "comment_too_long", "评论内容不能超过 200 个字"),
+            (
+                "gift",
+                gift(gift_id),
+                "coins_insufficient",
+                "金币不足，请先充值",
+            ),
+            (
+                "comment",
+                too_long,
+                "comment_too_long",
+                "评论内容不能超过 200 个字",
+            ),
         ];
         assert_refused(client, &cases);
     }
     let heard: Vec<Value> = onlooker.so_far();
-    assert!(heard.iter().all(|frame| frame["event"] == "online"), "{heard:?}");
+    assert!(
+        heard.iter().all(|frame| frame["event"] == "online"),
+        "{heard:?}"
+    );
     stage.report("refusals");
 }
 
@@ -284,11 +436,28 @@ fn refusals_reach_the_offender_alone_on_the_event_named_by_its_socket_id() {
 fn assert_refused(client: &mut Client, cases: &[(&str, Value, &str, &str)]) {
     for (event, payload, code, text) in cases {
         let answer = client.ask(event, payload.clone());
-        assert_eq!(answer["ok"], false, "{}: {event} {payload}: {answer}", client.cell);
-        assert_eq!(answer["code"], *code, "{}: {event} {payload}: {answer}", client.cell);
-        assert_eq!(answer["message"], *text, "{}: {event} {payload}", client.cell);
+        assert_eq!(
+            answer["ok"], false,
+            "{}: {event} {payload}: {answer}",
+            client.cell
+        );
+        assert_eq!(
+            answer["code"], *code,
+            "{}: {event} {payload}: {answer}",
+            client.cell
+        );
+        assert_eq!(
+            answer["message"], *text,
+            "{}: {event} {payload}",
+            client.cell
+        );
         client.emit(event, payload.clone());
-        assert_eq!(client.refusal(), *text, "{}: {event} {payload}", client.cell);
+        assert_eq!(
+            client.refusal(),
+            *text,
+            "{}: {event} {payload}",
+            client.cell
+        );
     }
 }
 
@@ -297,7 +466,10 @@ fn an_unknown_namespace_is_refused_in_the_words_of_each_version() {
     let _turn = take_turn();
     let server = TestServer::start(&[]);
     let user = server.user("viewer");
-    for cell in Cell::installed().into_iter().filter(|cell| cell.is_socket_io()) {
+    for cell in Cell::installed()
+        .into_iter()
+        .filter(|cell| cell.is_socket_io())
+    {
         let mut client = Client::start_in_namespace(cell, server.port(), user.clone(), "/nope");
         assert_eq!(client.connection_refusal(), "Invalid namespace", "{cell}");
         println!("{cell}: unknown namespace: ok");

@@ -59,7 +59,11 @@ fn parts_of_one_order_pass_and_nothing_else_does() {
         assert!(!passes(assert_one_order, bad), "{bad:?}");
     }
     assert!(passes(assert_same, &["a1=x a2=y", "a1=x a2=y"]));
-    for bad in [&["a1=x a3=y", "a1=x a3=y"][..], &["a1=x b1=y", "a1=x b1=y"], &["a1=x a2=y", "a1=x"]] {
+    for bad in [
+        &["a1=x a3=y", "a1=x a3=y"][..],
+        &["a1=x b1=y", "a1=x b1=y"],
+        &["a1=x a2=y", "a1=x"],
+    ] {
         assert!(!passes(assert_same, bad), "{bad:?}");
     }
     let acked = BTreeSet::from(["x".to_owned(), "y".to_owned()]);
@@ -90,12 +94,16 @@ fn connect(proxy: &Proxy) -> TcpStream {
 }
 
 fn say(stream: &mut TcpStream, byte: u8) {
-    stream.write_all(&[byte]).expect("nobody says that the way is cut");
+    stream
+        .write_all(&[byte])
+        .expect("nobody says that the way is cut");
 }
 
 /// The next byte; `None` when there is none for a while.
 fn hear(stream: &mut TcpStream, patience: Duration) -> Option<u8> {
-    stream.set_read_timeout(Some(patience)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(patience))
+        .expect("a time limit can be set");
     let mut byte = [0];
     stream.read_exact(&mut byte).ok().map(|()| byte[0])
 }
@@ -114,9 +122,16 @@ fn a_cut_way_is_silent_until_it_heals() {
         let mut late = connect(&proxy);
         say(&mut stream, 2);
         say(&mut late, 3);
-        assert_eq!((hear(&mut stream, A_WHILE), hear(&mut late, A_WHILE)), (None, None));
+        assert_eq!(
+            (hear(&mut stream, A_WHILE), hear(&mut late, A_WHILE)),
+            (None, None)
+        );
         proxy.heal();
-        assert_eq!((hear(&mut stream, SOON), hear(&mut late, SOON)), (Some(2), Some(3)), "what was held");
+        assert_eq!(
+            (hear(&mut stream, SOON), hear(&mut late, SOON)),
+            (Some(2), Some(3)),
+            "what was held"
+        );
     }
     proxy.cut();
     say(&mut stream, 4);
@@ -146,9 +161,19 @@ fn redis_keeps_what_it_is_to_keep() {
         redis.kill();
         redis.restart();
         let late = (keeps == Keeps::Everything).then_some("2 words\r\n");
-        assert_eq!((redis.get("early").as_deref(), redis.get("late").as_deref()), (Some("1"), late), "{keeps:?}");
+        assert_eq!(
+            (redis.get("early").as_deref(), redis.get("late").as_deref()),
+            (Some("1"), late),
+            "{keeps:?}"
+        );
         redis.kill();
         redis.restart_empty();
-        assert_eq!((redis.command(&["KEYS", "*"]).as_deref(), redis.exists("early")), (Some(""), false));
+        assert_eq!(
+            (
+                redis.command(&["KEYS", "*"]).as_deref(),
+                redis.exists("early")
+            ),
+            (Some(""), false)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Who is online, when a cut between a node and Redis has healed: cuts shorter than, about and longer than the time
-//! after which nodes count each other as dead.
+//! Who is online, when a cut between a node and Redis has healed: cuts shorter than, about and
+//! longer than the time after which nodes count each other as dead.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,21 +32,42 @@ struct Scene {
 
 impl Scene {
     fn set() -> Option<Self> {
-        let plan = Plan { nodes: 2, env: &[REDIS_TIMEOUT, NODE_TIMEOUT], keeps: Keeps::Saved, can_be_cut: true };
+        let plan = Plan {
+            nodes: 2,
+            env: &[REDIS_TIMEOUT, NODE_TIMEOUT],
+            keeps: Keeps::Saved,
+            can_be_cut: true,
+        };
         let stage = Stage::over(Cluster::plan(&plan)?);
-        let watchers = (0..2).map(|node| stage.member(node, &format!("watcher{node}"))).collect();
-        let users: Vec<User> = (0..2).map(|node| stage.user(&format!("comer{node}"))).collect();
-        let comers = users.iter().enumerate().map(|(node, user)| stage.cluster.ws(node, user)).collect();
-        Some(Self { stage, watchers, comers })
+        let watchers = (0..2)
+            .map(|node| stage.member(node, &format!("watcher{node}")))
+            .collect();
+        let users: Vec<User> = (0..2)
+            .map(|node| stage.user(&format!("comer{node}")))
+            .collect();
+        let comers = users
+            .iter()
+            .enumerate()
+            .map(|(node, user)| stage.cluster.ws(node, user))
+            .collect();
+        Some(Self {
+            stage,
+            watchers,
+            comers,
+        })
     }
 
-    /// Cuts the way for so long; during the cut one user of each node does this. When it has healed, both nodes show
-    /// so many users.
+    /// Cuts the way for so long; during the cut one user of each node does this. When it has
+    /// healed, both nodes show so many users.
     fn through_cut(&mut self, event: &str, (cut, heal): (Act, Act), cut_ms: u64, expected: usize) {
         let way = &self.stage.cluster.ways(CUT_OFF).redis;
         cut(way);
         let live_id = self.stage.live;
-        let ids: Vec<i64> = self.comers.iter_mut().map(|ws| ws.send(event, json!({"live_id": live_id}))).collect();
+        let ids: Vec<i64> = self
+            .comers
+            .iter_mut()
+            .map(|ws| ws.send(event, json!({"live_id": live_id})))
+            .collect();
         thread::sleep(Duration::from_millis(cut_ms));
         heal(way);
         let healed = Instant::now();
@@ -58,14 +79,22 @@ impl Scene {
             let what = format!("{expected} users after {event} in a cut of {cut_ms} ms");
             watcher.listen_until(&what, |watcher| watcher.online["count"] == json!(expected));
         }
-        assert!(healed.elapsed() < CONVERGED_MAX, "{event}, {cut_ms} ms: took {:?}", healed.elapsed());
+        assert!(
+            healed.elapsed() < CONVERGED_MAX,
+            "{event}, {cut_ms} ms: took {:?}",
+            healed.elapsed()
+        );
     }
 }
 
 fn cuts_of_every_length(cut: Act, heal: Act) {
-    let Some(mut scene) = Scene::set() else { return };
+    let Some(mut scene) = Scene::set() else {
+        return;
+    };
     for watcher in &mut scene.watchers {
-        watcher.listen_until("both are there", |watcher| watcher.online["count"] == json!(2));
+        watcher.listen_until("both are there", |watcher| {
+            watcher.online["count"] == json!(2)
+        });
     }
     for cut_ms in CUTS_MS {
         scene.through_cut("joinLive", (cut, heal), cut_ms, 4);

@@ -10,13 +10,17 @@ use crate::support::{User, eventually};
 
 /// How long Redis is frozen. Longer than its timeout; raised by hand to see a long silence.
 fn freeze() -> Duration {
-    let seconds = std::env::var("LIVEROOM_TEST_FREEZE_S").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("LIVEROOM_TEST_FREEZE_S")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(3))
 }
 
 #[test]
 fn without_redis_each_node_goes_on_alone_and_nothing_is_lost_when_it_is_back() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     let first_epoch = evening.assert_together();
     for _ in 0..2 {
         evening.stage.cluster.redis.kill();
@@ -27,7 +31,11 @@ fn without_redis_each_node_goes_on_alone_and_nothing_is_lost_when_it_is_back() {
         evening.stage.cluster.redis.restart();
         evening.stage.cluster.wait_until_together();
         evening.catch_up();
-        assert_ne!(evening.assert_together(), first_epoch, "what was told alone begins a new epoch");
+        assert_ne!(
+            evening.assert_together(),
+            first_epoch,
+            "what was told alone begins a new epoch"
+        );
         let since = evening.listeners[0].position();
         assert!(evening.recovers(0, &since) && evening.recovers(1, &since));
     }
@@ -36,7 +44,9 @@ fn without_redis_each_node_goes_on_alone_and_nothing_is_lost_when_it_is_back() {
 
 #[test]
 fn members_do_not_wait_for_a_redis_that_is_silent() {
-    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Saved, false) else {
+        return;
+    };
     evening.assert_together();
     let frozen = Instant::now();
     evening.stage.cluster.redis.freeze();
@@ -56,23 +66,38 @@ fn members_do_not_wait_for_a_redis_that_is_silent() {
 
 #[test]
 fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     let (live, alice) = (evening.stage.live, evening.stage.user("kicked"));
     let cluster = &mut evening.stage.cluster;
     // A room that only the second node has.
     let elsewhere = cluster[0].live(&evening.stage.streamer);
     let mut guest = cluster.joined(1, &alice, elsewhere);
     let mut sessions = [0, 1].map(|node| cluster.joined(node, &alice, live));
-    let rude = sessions[0].ask("comment", json!({"live_id": live, "data": "rude"}))["comment_id"].clone();
+    let rude =
+        sessions[0].ask("comment", json!({"live_id": live, "data": "rude"}))["comment_id"].clone();
     let rude = rude.as_str().expect("an id").to_owned();
     sessions[1].event("comment");
     cluster.redis.kill();
     for node in [0, 1] {
         cluster.wait_until_alone(node);
     }
-    cluster[0].admin_post(&format!("/admin/rooms/{elsewhere}/notice"), &json!({"text": "late"})).ok();
-    cluster[0].admin_delete(&format!("/admin/rooms/{live}/comments/{rude}")).ok();
-    cluster[0].admin_post(&format!("/admin/rooms/{live}/kick"), &json!({"user_id": alice.id})).ok();
+    cluster[0]
+        .admin_post(
+            &format!("/admin/rooms/{elsewhere}/notice"),
+            &json!({"text": "late"}),
+        )
+        .ok();
+    cluster[0]
+        .admin_delete(&format!("/admin/rooms/{live}/comments/{rude}"))
+        .ok();
+    cluster[0]
+        .admin_post(
+            &format!("/admin/rooms/{live}/kick"),
+            &json!({"user_id": alice.id}),
+        )
+        .ok();
     assert_eq!(sessions[0].event("removed")["id"], json!(rude));
     assert_eq!(sessions[0].event("kicked")["code"], json!("kicked"));
     // By way of the store.
@@ -87,7 +112,12 @@ fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
     evening.talk();
     evening.catch_up();
     for listener in &evening.listeners {
-        let removals = listener.heard.events().iter().filter(|event| event.id == format!("removed {rude}")).count();
+        let removals = listener
+            .heard
+            .events()
+            .iter()
+            .filter(|event| event.id == format!("removed {rude}"))
+            .count();
         assert_eq!(removals, 1, "{:?}", listener.heard.events());
     }
     evening.stage.cluster.wait_until_no_action_is_pending();
@@ -99,7 +129,9 @@ fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
 
 #[test]
 fn what_a_busy_room_says_in_a_long_silence_reaches_the_other_node_late_and_once() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     evening.assert_together();
     evening.stage.cluster.redis.kill();
     for node in [0, 1] {
@@ -107,7 +139,9 @@ fn what_a_busy_room_says_in_a_long_silence_reaches_the_other_node_late_and_once(
     }
     for n in 0..1_700 {
         let speaker = &mut evening.speakers[n % 2];
-        evening.acked.insert(speaker.comment(&format!("number {n}"), &format!("long-{n}")));
+        evening
+            .acked
+            .insert(speaker.comment(&format!("number {n}"), &format!("long-{n}")));
     }
     evening.stage.cluster.redis.restart();
     evening.stage.cluster.wait_until_together();
@@ -118,7 +152,9 @@ fn what_a_busy_room_says_in_a_long_silence_reaches_the_other_node_late_and_once(
 #[test]
 fn a_silence_shorter_than_the_timeout_changes_nothing() {
     let long = [("LIVEROOM__CLUSTER__REDIS_TIMEOUT_MS", "10000")];
-    let Some(mut evening) = Evening::begin_with(Keeps::Saved, false, &long) else { return };
+    let Some(mut evening) = Evening::begin_with(Keeps::Saved, false, &long) else {
+        return;
+    };
     let epoch = evening.assert_together();
     for _ in 0..3 {
         evening.stage.cluster.redis.freeze();
@@ -132,7 +168,9 @@ fn a_silence_shorter_than_the_timeout_changes_nothing() {
 
 #[test]
 fn tokens_are_good_without_redis_and_replaced_ones_are_not() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     let cluster = &mut evening.stage.cluster;
     let before = cluster[0].user("alice");
     let alice = cluster[1].login("alice");
@@ -141,8 +179,16 @@ fn tokens_are_good_without_redis_and_replaced_ones_are_not() {
         cluster.wait_until_alone(node);
     }
     for node in [0, 1] {
-        assert_eq!(cluster[node].get_as(&alice, "/api/user/info").ok()["id"], json!(alice.id), "node {node}");
-        assert_ne!(cluster[node].get_as(&before, "/api/user/info").status, 200, "node {node}");
+        assert_eq!(
+            cluster[node].get_as(&alice, "/api/user/info").ok()["id"],
+            json!(alice.id),
+            "node {node}"
+        );
+        assert_ne!(
+            cluster[node].get_as(&before, "/api/user/info").status,
+            200,
+            "node {node}"
+        );
         let mut ws = cluster.ws(node, &alice);
         ws.join(evening.stage.live);
     }
@@ -153,7 +199,9 @@ fn tokens_are_good_without_redis_and_replaced_ones_are_not() {
 
 #[test]
 fn logins_and_logouts_work_without_redis_and_hold_when_it_is_back() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     let cluster = &mut evening.stage.cluster;
     let [alice, bob, carol] = ["alice", "bobby", "carol"].map(|name| cluster[0].user(name));
     cluster.redis.kill();
@@ -166,7 +214,8 @@ fn logins_and_logouts_work_without_redis_and_hold_when_it_is_back() {
     // A token that the database does not know may be another service's, so it is not called wrong.
     assert!(answers(0, &again) == 200 && answers(0, &alice) != 200 && answers(1, &bob) != 200);
     eventually("the other node knows by the database", || {
-        (answers(1, &again) == 200 && answers(1, &alice) != 200 && answers(0, &bob) != 200).then_some(())
+        (answers(1, &again) == 200 && answers(1, &alice) != 200 && answers(0, &bob) != 200)
+            .then_some(())
     });
 
     cluster.redis.restart();
@@ -178,15 +227,25 @@ fn logins_and_logouts_work_without_redis_and_hold_when_it_is_back() {
         (token == Some(json!(again.token).to_string()) && is_out).then_some(())
     });
     for node in [0, 1] {
-        assert_eq!((answers(node, &again), answers(node, &carol)), (200, 200), "node {node}");
-        assert_eq!((answers(node, &alice), answers(node, &bob)), (400, 400), "node {node}");
+        assert_eq!(
+            (answers(node, &again), answers(node, &carol)),
+            (200, 200),
+            "node {node}"
+        );
+        assert_eq!(
+            (answers(node, &alice), answers(node, &bob)),
+            (400, 400),
+            "node {node}"
+        );
     }
     evening.end();
 }
 
 #[test]
 fn a_node_that_starts_without_redis_serves_alone_and_joins_the_others_later() {
-    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else { return };
+    let Some(mut evening) = Evening::begin(Keeps::Everything, false) else {
+        return;
+    };
     evening.assert_together();
     let late = evening.stage.user("late1");
     let stage = &mut evening.stage;
@@ -197,7 +256,10 @@ fn a_node_that_starts_without_redis_serves_alone_and_joins_the_others_later() {
     stage.cluster.restart(1);
     stage.cluster.wait_until_alone(1);
     let mut member = stage.cluster.member(1, &late, stage.live);
-    let mut acked = vec![member.comment("alone", "c-1"), member.give(stage.gift, "g-1")];
+    let mut acked = vec![
+        member.comment("alone", "c-1"),
+        member.give(stage.gift, "g-1"),
+    ];
     member.listen_for(&acked.iter().cloned().collect());
     stage.cluster.redis.restart();
     stage.cluster.wait_until_together();
@@ -206,7 +268,15 @@ fn a_node_that_starts_without_redis_serves_alone_and_joins_the_others_later() {
     evening.listeners[0].listen_for(&acked);
     member.listen_for(&acked);
     for heard in [&member.heard, &evening.listeners[0].heard] {
-        assert!(acked.iter().all(|id| heard.events().iter().filter(|event| event.id == *id).count() == 1), "{heard:?}");
+        assert!(
+            acked.iter().all(|id| heard
+                .events()
+                .iter()
+                .filter(|event| event.id == *id)
+                .count()
+                == 1),
+            "{heard:?}"
+        );
     }
     evening.stage.cluster[1].assert_books_balance();
 }
@@ -214,10 +284,14 @@ fn a_node_that_starts_without_redis_serves_alone_and_joins_the_others_later() {
 #[test]
 fn presence_is_over_all_nodes_again_when_redis_is_back() {
     let short = [("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "1500")];
-    let Some(mut evening) = Evening::begin_with(Keeps::Everything, false, &short) else { return };
+    let Some(mut evening) = Evening::begin_with(Keeps::Everything, false, &short) else {
+        return;
+    };
     let count = |evening: &mut Evening, node: usize, expected: usize| {
         let member = &mut evening.listeners[node];
-        member.listen_until(&format!("{expected} users"), |member| member.online["count"] == json!(expected));
+        member.listen_until(&format!("{expected} users"), |member| {
+            member.online["count"] == json!(expected)
+        });
     };
     for node in [0, 1] {
         count(&mut evening, node, 4);
@@ -241,7 +315,12 @@ fn presence_is_over_all_nodes_again_when_redis_is_back() {
     let ids: Vec<i64> = evening.tokens_of().iter().map(|user| user.id).collect();
     for id in ids {
         eventually("who is connected is online", || {
-            evening.stage.cluster.redis.exists(&format!("online_{id}")).then_some(())
+            evening
+                .stage
+                .cluster
+                .redis
+                .exists(&format!("online_{id}"))
+                .then_some(())
         });
     }
     evening.end();

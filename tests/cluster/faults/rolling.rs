@@ -31,7 +31,10 @@ fn a_rolling_restart_loses_no_acked_event_and_tells_none_twice() {
 #[test]
 fn events_of_a_later_version_cost_no_epoch_in_a_rolling_restart_and_reach_every_member() {
     let Some(mut stage) = stage() else { return };
-    let (url, live_id) = (stage.cluster.redis.url(), LiveId::new(stage.live).expect("an id"));
+    let (url, live_id) = (
+        stage.cluster.redis.url(),
+        LiveId::new(stage.live).expect("an id"),
+    );
     replace_nodes(&mut stage, |done| {
         let mut polls = BTreeSet::new();
         block_on(async {
@@ -53,7 +56,9 @@ fn events_of_a_later_version_cost_no_epoch_in_a_rolling_restart_and_reach_every_
 
 #[test]
 fn members_of_an_older_node_get_what_a_later_version_shows_its_own_and_nothing_else() {
-    let Some(stage) = Stage::set(2, &[]) else { return };
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
     let live_id = LiveId::new(stage.live).expect("an id");
     let (alice, mut ws) = stage.joined(0, "alice");
     let later = |id: &'static str| {
@@ -80,19 +85,34 @@ fn members_of_an_older_node_get_what_a_later_version_shows_its_own_and_nothing_e
     let mut ws = stage.cluster.ws(1, &alice);
     let since = json!({"epoch": first["epoch"], "offset": first["offset"]});
     let joined = ws.ask("joinLive", json!({"live_id": stage.live, "since": since}));
-    assert_eq!((&joined["recovered"], &joined["epoch"]), (&json!(true), &first["epoch"]), "{joined}");
+    assert_eq!(
+        (&joined["recovered"], &joined["epoch"]),
+        (&json!(true), &first["epoch"]),
+        "{joined}"
+    );
     let second = ws.event("poll");
     assert_eq!(second, body("two", &second));
-    assert_eq!(second["offset"].as_u64(), first["offset"].as_u64().map(|offset| offset + 1));
-    let room = stage.cluster[1].admin_get(&format!("/admin/rooms/{live_id}")).ok();
+    assert_eq!(
+        second["offset"].as_u64(),
+        first["offset"].as_u64().map(|offset| offset + 1)
+    );
+    let room = stage.cluster[1]
+        .admin_get(&format!("/admin/rooms/{live_id}"))
+        .ok();
     let mut shown = second.clone();
     shown["event"] = json!("poll");
-    assert_eq!(room["events"].as_array().and_then(|events| events.last()), Some(&shown), "operators see it: {room}");
+    assert_eq!(
+        room["events"].as_array().and_then(|events| events.last()),
+        Some(&shown),
+        "operators see it: {room}"
+    );
 }
 
 #[test]
 fn operators_see_what_a_later_version_reports_of_itself() {
-    let Some(stage) = Stage::set(1, &[]) else { return };
+    let Some(stage) = Stage::set(1, &[]) else {
+        return;
+    };
     block_on(async {
         let later = Node::start(&stage.cluster.redis.url(), PATIENCE);
         let name = json!(later.cluster.node().to_string());
@@ -100,19 +120,27 @@ fn operators_see_what_a_later_version_reports_of_itself() {
             let nodes = stage.cluster[0].admin_get("/admin/nodes").ok();
             nodes
                 .as_array()
-                .and_then(|nodes| nodes.iter().find(|node| node["node"] == name && node["silent"] == json!(false)))
+                .and_then(|nodes| {
+                    nodes
+                        .iter()
+                        .find(|node| node["node"] == name && node["silent"] == json!(false))
+                })
                 .cloned()
         });
         assert_eq!(shown["muted"], json!({"users": 3}), "{shown}");
     });
 }
 
-/// Replaces one node after the other while members at each listen and speak. `beside` runs meanwhile and
-/// returns the events that it appended. In the end all members heard everything once, in one order and
-/// one epoch, and each that came back recovered.
+/// Replaces one node after the other while members at each listen and speak. `beside` runs
+/// meanwhile and returns the events that it appended. In the end all members heard everything once,
+/// in one order and one epoch, and each that came back recovered.
 fn replace_nodes(stage: &mut Stage, beside: impl FnOnce(&AtomicBool) -> BTreeSet<String> + Send) {
-    let listeners: Vec<Member> = (0..NODES).map(|node| stage.member(node, &format!("listener{node}"))).collect();
-    let speakers: Vec<Member> = (0..NODES).map(|node| stage.member(node, &format!("speaker{node}"))).collect();
+    let listeners: Vec<Member> = (0..NODES)
+        .map(|node| stage.member(node, &format!("listener{node}")))
+        .collect();
+    let speakers: Vec<Member> = (0..NODES)
+        .map(|node| stage.member(node, &format!("speaker{node}")))
+        .collect();
     let (done, gift) = (AtomicBool::new(false), stage.gift);
     let (mut members, mut acked): (Vec<(Member, BTreeSet<String>)>, _) = thread::scope(|scope| {
         let done = &done;
@@ -125,7 +153,9 @@ fn replace_nodes(stage: &mut Stage, beside: impl FnOnce(&AtomicBool) -> BTreeSet
                 (member, BTreeSet::new())
             })
         });
-        let speaking = speakers.into_iter().map(|member| scope.spawn(move || talk_until(member, gift, done)));
+        let speaking = speakers
+            .into_iter()
+            .map(|member| scope.spawn(move || talk_until(member, gift, done)));
         let all: Vec<_> = listening.chain(speaking).collect();
         for node in 0..NODES {
             thread::sleep(Duration::from_millis(300));
@@ -136,17 +166,36 @@ fn replace_nodes(stage: &mut Stage, beside: impl FnOnce(&AtomicBool) -> BTreeSet
         }
         thread::sleep(Duration::from_millis(300));
         done.store(true, Ordering::SeqCst);
-        let members = all.into_iter().map(|member| member.join().expect("a member gets along")).collect();
-        (members, beside.join().expect("what happens beside succeeds"))
+        let members = all
+            .into_iter()
+            .map(|member| member.join().expect("a member gets along"))
+            .collect();
+        (
+            members,
+            beside.join().expect("what happens beside succeeds"),
+        )
     });
     acked.extend(members.iter().flat_map(|(_, acked)| acked.iter().cloned()));
     acked.insert(members[0].0.comment("the end", "end"));
     for (member, _) in &mut members {
         member.listen_for(&acked);
         let name = &member.user().name;
-        assert!(!member.closes.is_empty(), "{name} was at a node that stopped");
-        assert!(member.closes.iter().all(|code| *code == 1001), "{name} was asked to come back: {:?}", member.closes);
-        assert!(member.joins[1..].iter().all(|join| join["recovered"] == json!(true)), "{name}: {:?}", member.joins);
+        assert!(
+            !member.closes.is_empty(),
+            "{name} was at a node that stopped"
+        );
+        assert!(
+            member.closes.iter().all(|code| *code == 1001),
+            "{name} was asked to come back: {:?}",
+            member.closes
+        );
+        assert!(
+            member.joins[1..]
+                .iter()
+                .all(|join| join["recovered"] == json!(true)),
+            "{name}: {:?}",
+            member.joins
+        );
     }
     let heard: Vec<&Heard> = members.iter().map(|(member, _)| &member.heard).collect();
     assert_all_heard_once(&heard, &acked);

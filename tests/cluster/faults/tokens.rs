@@ -1,4 +1,5 @@
-//! The database decides whose token is good; Redis is written for other programs, and read for those of others.
+//! The database decides whose token is good; Redis is written for other programs, and read for
+//! those of others.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +20,17 @@ fn key(user: &User) -> String {
 /// A token of another service, issued so many seconds after 1970.
 fn foreign_token(user: &User, issued_at_s: u64) -> User {
     let claims = json!({"id": user.id, "iat": issued_at_s, "username": user.name});
-    User { token: sign(Algorithm::Hs256, JWT_SECRET, &claims), ..user.clone() }
+    User {
+        token: sign(Algorithm::Hs256, JWT_SECRET, &claims),
+        ..user.clone()
+    }
 }
 
 fn now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
 }
 
 fn status(cluster: &Cluster, node: usize, user: &User) -> u16 {
@@ -32,16 +39,25 @@ fn status(cluster: &Cluster, node: usize, user: &User) -> u16 {
 
 /// What each node says to a user's request.
 fn statuses(cluster: &Cluster, user: &User) -> Vec<u16> {
-    (0..cluster.len()).map(|node| status(cluster, node, user)).collect()
+    (0..cluster.len())
+        .map(|node| status(cluster, node, user))
+        .collect()
 }
 
 fn cluster(nodes: usize, keeps: Keeps) -> Option<Cluster> {
-    Cluster::plan(&Plan { nodes, env: &[REDIS_TIMEOUT], keeps, can_be_cut: false })
+    Cluster::plan(&Plan {
+        nodes,
+        env: &[REDIS_TIMEOUT],
+        keeps,
+        can_be_cut: false,
+    })
 }
 
 #[test]
 fn a_node_that_starts_throws_nobody_out_and_undoes_no_logout() {
-    let Some(mut cluster) = cluster(3, Keeps::Saved) else { return };
+    let Some(mut cluster) = cluster(3, Keeps::Saved) else {
+        return;
+    };
     for round in 0..6 {
         let names = ["alice", "bobby", "carol"].map(|name| format!("{name}{round}"));
         let [alice, bob, carol] = names.each_ref().map(|name| cluster[0].user(name));
@@ -64,10 +80,14 @@ fn a_node_that_starts_throws_nobody_out_and_undoes_no_logout() {
 
 /// Users log in and out at a node that ends before Redis is back.
 fn logins_and_logouts_outlive(end: fn(&mut Cluster, usize)) {
-    let Some(mut cluster) = cluster(2, Keeps::Everything) else { return };
+    let Some(mut cluster) = cluster(2, Keeps::Everything) else {
+        return;
+    };
     let [alice, bob, carol] = ["alice", "bobby", "carol"].map(|name| cluster[0].user(name));
     let carol_elsewhere = foreign_token(&carol, now_s() - 60);
-    cluster.redis.set(&key(&carol), &json!(carol_elsewhere.token).to_string());
+    cluster
+        .redis
+        .set(&key(&carol), &json!(carol_elsewhere.token).to_string());
     eventually("the token of the other service is good", || {
         (statuses(&cluster, &carol_elsewhere) == [200; 2]).then_some(())
     });
@@ -108,7 +128,9 @@ fn a_login_and_a_logout_answered_without_redis_survive_a_node_that_stops() {
 
 #[test]
 fn another_program_logs_a_user_out_however_old_the_login_is() {
-    let Some(mut cluster) = cluster(2, Keeps::Everything) else { return };
+    let Some(mut cluster) = cluster(2, Keeps::Everything) else {
+        return;
+    };
     let users = ["alice", "bobby"].map(|name| cluster[0].user(name));
     // The data are younger than the logins: everything was lost, and the tokens are put back.
     cluster.redis.command(&["FLUSHALL"]);
@@ -124,20 +146,32 @@ fn another_program_logs_a_user_out_however_old_the_login_is() {
     cluster.wait_until_together();
     let [alice, bob] = &users;
     cluster.redis.del(&key(alice));
-    eventually("the user is logged out", || (statuses(&cluster, alice) == [400; 2]).then_some(()));
+    eventually("the user is logged out", || {
+        (statuses(&cluster, alice) == [400; 2]).then_some(())
+    });
     assert_eq!(statuses(&cluster, bob), [200; 2]);
     assert_eq!(cluster.redis.get(&key(alice)), None, "it is not put back");
 }
 
 #[test]
 fn another_program_logs_a_user_out_that_logged_in_at_a_node_of_the_version_before() {
-    let Some(cluster) = cluster(2, Keeps::Saved) else { return };
+    let Some(cluster) = cluster(2, Keeps::Saved) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
     // That node writes the token and then the row, and neither an issuer nor a stamp.
     let claims = json!({"id": alice.id, "iat": now_s(), "exp": now_s() + 600, "username": alice.name, "jti": "1"});
-    let again = User { token: sign(Algorithm::Hs256, JWT_SECRET, &claims), ..alice.clone() };
-    let digest: String = Sha256::digest(&again.token).iter().map(|byte| format!("{byte:02x}")).collect();
-    cluster.redis.set(&key(&again), &json!(again.token).to_string());
+    let again = User {
+        token: sign(Algorithm::Hs256, JWT_SECRET, &claims),
+        ..alice.clone()
+    };
+    let digest: String = Sha256::digest(&again.token)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    cluster
+        .redis
+        .set(&key(&again), &json!(again.token).to_string());
     cluster.query(&format!(
         "INSERT INTO session_tokens (user_id, digest, created_at) VALUES ({}, '{digest}', {}) \
          ON CONFLICT (user_id) DO UPDATE SET digest = excluded.digest, created_at = excluded.created_at",
@@ -145,35 +179,58 @@ fn another_program_logs_a_user_out_that_logged_in_at_a_node_of_the_version_befor
         now_s() * 1_000
     ));
     eventually("the login is noticed", || {
-        let stamp = cluster.redis.get(&format!("liveroom:{{{}}}:stamp", key(&alice)));
-        stamp.is_some_and(|stamp| stamp.ends_with(&digest[..16])).then_some(())
+        let stamp = cluster
+            .redis
+            .get(&format!("liveroom:{{{}}}:stamp", key(&alice)));
+        stamp
+            .is_some_and(|stamp| stamp.ends_with(&digest[..16]))
+            .then_some(())
     });
-    assert_eq!((statuses(&cluster, &again), statuses(&cluster, &alice)), (vec![200; 2], vec![400; 2]));
+    assert_eq!(
+        (statuses(&cluster, &again), statuses(&cluster, &alice)),
+        (vec![200; 2], vec![400; 2])
+    );
     cluster.redis.del(&key(&alice));
-    eventually("the user is logged out", || (statuses(&cluster, &again) == [400; 2]).then_some(()));
+    eventually("the user is logged out", || {
+        (statuses(&cluster, &again) == [400; 2]).then_some(())
+    });
 }
 
 #[test]
 fn after_lost_data_a_token_that_another_service_issued_later_replaces_the_one_before() {
-    let Some(cluster) = cluster(2, Keeps::Saved) else { return };
+    let Some(cluster) = cluster(2, Keeps::Saved) else {
+        return;
+    };
     let alice = cluster[0].user("alice");
-    let [earlier, later] = [now_s() - 60, now_s() + 1].map(|issued_at| foreign_token(&alice, issued_at));
+    let [earlier, later] =
+        [now_s() - 60, now_s() + 1].map(|issued_at| foreign_token(&alice, issued_at));
     cluster.redis.command(&["FLUSHALL"]);
     // Somebody restores an old copy.
-    cluster.redis.set(&key(&alice), &json!(earlier.token).to_string());
-    assert_eq!((statuses(&cluster, &earlier), statuses(&cluster, &alice)), (vec![400; 2], vec![200; 2]));
-    cluster.redis.set(&key(&alice), &json!(later.token).to_string());
+    cluster
+        .redis
+        .set(&key(&alice), &json!(earlier.token).to_string());
+    assert_eq!(
+        (statuses(&cluster, &earlier), statuses(&cluster, &alice)),
+        (vec![400; 2], vec![200; 2])
+    );
+    cluster
+        .redis
+        .set(&key(&alice), &json!(later.token).to_string());
     eventually("the later login counts", || {
-        (statuses(&cluster, &later) == [200; 2] && statuses(&cluster, &alice) == [400; 2]).then_some(())
+        (statuses(&cluster, &later) == [200; 2] && statuses(&cluster, &alice) == [400; 2])
+            .then_some(())
     });
 }
 
-/// A second is promised; the rest is for busy machines. Nothing else would say it within a minute, see [`PATIENT`].
+/// A second is promised; the rest is for busy machines. Nothing else would say it within a minute,
+/// see [`PATIENT`].
 const EFFECT_MAX: Duration = Duration::from_secs(5);
 
 /// Nodes do not look by themselves in the time of a test: what they learn, the change feed said.
-const PATIENT: [(&str, &str); 2] =
-    [("LIVEROOM__AUTH__RECHECK_MS", "60000"), ("LIVEROOM__ROOMS__RECONCILE_MS", "60000")];
+const PATIENT: [(&str, &str); 2] = [
+    ("LIVEROOM__AUTH__RECHECK_MS", "60000"),
+    ("LIVEROOM__ROOMS__RECONCILE_MS", "60000"),
+];
 
 /// The node that the change is not made at.
 const OTHER: usize = 1;
@@ -181,7 +238,12 @@ const OTHER: usize = 1;
 /// Changes that node 0 makes take effect at the other one, which Redis cannot tell about them.
 fn changes_take_effect(lose_redis: impl Fn(&mut Cluster)) {
     let env: Vec<_> = PATIENT.iter().chain(&[REDIS_TIMEOUT]).copied().collect();
-    let Some(cluster) = Cluster::plan(&Plan { nodes: 2, env: &env, keeps: Keeps::Saved, can_be_cut: true }) else {
+    let Some(cluster) = Cluster::plan(&Plan {
+        nodes: 2,
+        env: &env,
+        keeps: Keeps::Saved,
+        can_be_cut: true,
+    }) else {
         return;
     };
     let mut stage = Stage::over(cluster);
@@ -192,15 +254,26 @@ fn changes_take_effect(lose_redis: impl Fn(&mut Cluster)) {
     // One whose token another service issued.
     let foreign = foreign_token(&stage.user("foreign"), now_s() - 60);
     let cluster = &mut stage.cluster;
-    cluster.redis.set(&key(&foreign), &json!(foreign.token).to_string());
-    eventually("the token of the other service is good", || (statuses(cluster, &foreign) == [200; 2]).then_some(()));
+    cluster
+        .redis
+        .set(&key(&foreign), &json!(foreign.token).to_string());
+    eventually("the token of the other service is good", || {
+        (statuses(cluster, &foreign) == [200; 2]).then_some(())
+    });
     let mut foreign = (foreign.clone(), cluster.joined(OTHER, &foreign, live));
 
     lose_redis(cluster);
     let since = Instant::now();
-    cluster[0].post_as(&logged_out.0, "/api/logout", &json!({})).ok();
+    cluster[0]
+        .post_as(&logged_out.0, "/api/logout", &json!({}))
+        .ok();
     cluster[0].login(&logged_in.0.name);
-    cluster[0].admin_post(&format!("/admin/users/{}", disabled.0.id), &json!({"status": 0})).ok();
+    cluster[0]
+        .admin_post(
+            &format!("/admin/users/{}", disabled.0.id),
+            &json!({"status": 0}),
+        )
+        .ok();
     cluster[0].login("foreign");
     let unauthorized = "Token 令牌不合法!";
     for ((user, ws), words) in [
@@ -210,15 +283,30 @@ fn changes_take_effect(lose_redis: impl Fn(&mut Cluster)) {
         (&mut foreign, unauthorized),
     ] {
         let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
-        assert_eq!((fail["data"].as_str(), ws.wait_for_close().0), (Some(words), 3000), "{}", user.name);
+        assert_eq!(
+            (fail["data"].as_str(), ws.wait_for_close().0),
+            (Some(words), 3000),
+            "{}",
+            user.name
+        );
         assert_eq!(status(cluster, OTHER, user), 400, "{}", user.name);
-        assert_eq!(Ws::connect(&cluster[OTHER], user).wait_for_close().0, 3000, "{}", user.name);
+        assert_eq!(
+            Ws::connect(&cluster[OTHER], user).wait_for_close().0,
+            3000,
+            "{}",
+            user.name
+        );
     }
     assert!(since.elapsed() < EFFECT_MAX, "took {:?}", since.elapsed());
-    let sent = bystander.1.ask("gift", json!({"live_id": live, "gift_id": gift, "request_id": "g-1"}));
+    let sent = bystander.1.ask(
+        "gift",
+        json!({"live_id": live, "gift_id": gift, "request_id": "g-1"}),
+    );
     assert_eq!(sent["ok"], json!(true), "a bystander goes on: {sent}");
     cluster[0].change_status(&streamer, live, "stop");
-    bystander.1.event_where("live", |live| live["status"] == json!(3));
+    bystander
+        .1
+        .event_where("live", |live| live["status"] == json!(3));
 }
 
 #[test]

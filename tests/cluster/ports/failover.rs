@@ -21,7 +21,10 @@ fn rooms_that_wait_for_a_new_master_go_on_in_one_order() {
     block_on(async {
         let (one, two) = two_nodes(&watched.url(), PATIENT).await;
         let (mut one_heard, mut two_heard) = talk_over_a_failover(&mut watched, &one, &two).await;
-        assert_eq!((one.cluster.alone_since(), two.cluster.alone_since()), (None, None));
+        assert_eq!(
+            (one.cluster.alone_since(), two.cluster.alone_since()),
+            (None, None)
+        );
         assert_eq!(one_heard.take_all(), two_heard.take_all(), "one order");
     });
 }
@@ -33,20 +36,26 @@ fn nodes_that_go_on_alone_meanwhile_tell_each_other_afterwards() {
         let (one, two) = two_nodes(&watched.url(), IMPATIENT).await;
         talk_over_a_failover(&mut watched, &one, &two).await;
         eventually("nobody is alone any more", async || {
-            (one.cluster.alone_since().is_none() && two.cluster.alone_since().is_none()).then_some(())
+            (one.cluster.alone_since().is_none() && two.cluster.alone_since().is_none())
+                .then_some(())
         })
         .await;
     });
 }
 
 fn watched() -> Option<Watched> {
-    Watched::start().map_err(|reason| println!("skipped: {reason}")).ok()
+    Watched::start()
+        .map_err(|reason| println!("skipped: {reason}"))
+        .ok()
 }
 
 /// Both nodes talk before, while the master is dead, and after. Everything is heard once on each.
 async fn talk_over_a_failover(watched: &mut Watched, one: &Node, two: &Node) -> (Heard, Heard) {
     let live_id = new_live();
-    let (mut one, mut two) = (Heard::by(one.open(live_id).await), Heard::by(two.open(live_id).await));
+    let (mut one, mut two) = (
+        Heard::by(one.open(live_id).await),
+        Heard::by(two.open(live_id).await),
+    );
     for part in ["before", "during"] {
         if part == "during" {
             let killed = watched.servers[0].port();
@@ -61,6 +70,10 @@ async fn talk_over_a_failover(watched: &mut Watched, one: &Node, two: &Node) -> 
         two.wait_for(2 * EACH).await;
     }
     one.agree_with(&mut two).await;
-    assert_eq!(watched.master_port(), watched.servers[1].port(), "the replica is the master");
+    assert_eq!(
+        watched.master_port(),
+        watched.servers[1].port(),
+        "the replica is the master"
+    );
     (one, two)
 }

@@ -23,7 +23,10 @@ impl Rooms {
         let mut rooms = Vec::new();
         for server in 0..masters.servers.len() {
             let live_id = live_of(masters, server);
-            rooms.push((Heard::by(one.open(live_id).await), Heard::by(two.open(live_id).await)));
+            rooms.push((
+                Heard::by(one.open(live_id).await),
+                Heard::by(two.open(live_id).await),
+            ));
         }
         Self(rooms)
     }
@@ -73,13 +76,19 @@ fn rooms_of_other_masters_go_on_and_those_of_a_lost_one_go_on_alone_and_heal() {
                 // Each its own.
                 one.wait_for(20).await;
                 two.wait_for(20).await;
-                assert!(one.take_all().iter().all(|told| told.epoch != before), "alone");
+                assert!(
+                    one.take_all().iter().all(|told| told.epoch != before),
+                    "alone"
+                );
             } else {
                 one.wait_for(40).await;
                 two.wait_for(40).await;
                 let told = one.take_all();
                 assert_eq!(told, two.take_all(), "one order");
-                assert!(told.iter().all(|told| told.epoch == before), "as if nothing had happened");
+                assert!(
+                    told.iter().all(|told| told.epoch == before),
+                    "as if nothing had happened"
+                );
             }
         }
         // Nodes hear of each other, and of users in rooms of other masters.
@@ -87,10 +96,22 @@ fn rooms_of_other_masters_go_on_and_those_of_a_lost_one_go_on_alone_and_heal() {
         one.cluster.signal(Signal::Recheck(user));
         assert_eq!(two.next_signal().await, Signal::Recheck(user));
         let (here, there) = &mut rooms.0[(lost + 1) % 3];
-        let shown = PeerUser { profile: profile(user), sockets: vec!["s".into()], arrived_at: NOW };
-        here.log.log.publish_presence(vec![PresenceChange::Online(shown)]);
-        there.log.until(|here| here.contains_key(&user), one.cluster.node()).await;
-        assert_eq!((one.cluster.alone_since(), two.cluster.alone_since()), (None, None));
+        let shown = PeerUser {
+            profile: profile(user),
+            sockets: vec!["s".into()],
+            arrived_at: NOW,
+        };
+        here.log
+            .log
+            .publish_presence(vec![PresenceChange::Online(shown)]);
+        there
+            .log
+            .until(|here| here.contains_key(&user), one.cluster.node())
+            .await;
+        assert_eq!(
+            (one.cluster.alone_since(), two.cluster.alone_since()),
+            (None, None)
+        );
         // A room that opens now opens, alone.
         let mut late = Heard::by(one.open(live_of(&masters, lost)).await);
         late.log.say("anybody here?");
@@ -111,7 +132,8 @@ fn rooms_of_other_masters_go_on_and_those_of_a_lost_one_go_on_alone_and_heal() {
             // Until it is watched, nobody says so.
             eventually("a token that changes is noticed", async || {
                 masters.servers[lost].command(&set);
-                let heard = tokio::time::timeout(Duration::from_millis(200), node.next_signal()).await;
+                let heard =
+                    tokio::time::timeout(Duration::from_millis(200), node.next_signal()).await;
                 (heard == Ok(Signal::Recheck(user))).then_some(())
             })
             .await;
@@ -124,15 +146,26 @@ fn tokens_of_other_masters_are_as_ever_and_those_of_a_lost_one_are_the_stores() 
     let Some(mut masters) = masters() else { return };
     block_on(async {
         let (one, two) = two_nodes(&masters.url(), PATIENCE).await;
-        let Logins { users, here, there, _dir } = Logins::over(&one, &two).await;
+        let Logins {
+            users,
+            here,
+            there,
+            _dir,
+        } = Logins::over(&one, &two).await;
         let lost = masters.server_of(&format!("user_{}", users[0]));
         for user in &users {
             here.replace(*user, "before", NOW).await.unwrap();
         }
         masters.servers[lost].kill();
         for user in &users {
-            assert!(there.is_current(*user, "before").await.unwrap(), "user {user}");
-            assert!(!there.is_current(*user, "other").await.unwrap_or(false), "user {user}");
+            assert!(
+                there.is_current(*user, "before").await.unwrap(),
+                "user {user}"
+            );
+            assert!(
+                !there.is_current(*user, "other").await.unwrap_or(false),
+                "user {user}"
+            );
         }
         // A login while the server is away is written when it is back and the token is used.
         here.replace(users[0], "during", NOW).await.unwrap();
@@ -142,7 +175,8 @@ fn tokens_of_other_masters_are_as_ever_and_those_of_a_lost_one_are_the_stores() 
         eventually("the login is written", async || {
             there.invalidate(users[0]);
             assert!(there.is_current(users[0], "during").await.unwrap());
-            (masters.servers[lost].try_command(&["GET", &key]) == Ok(Some("\"during\"".to_owned()))).then_some(())
+            (masters.servers[lost].try_command(&["GET", &key]) == Ok(Some("\"during\"".to_owned())))
+                .then_some(())
         })
         .await;
         assert!(there.is_current(users[0], "during").await.unwrap());
@@ -162,8 +196,11 @@ fn rooms_of_other_masters_go_on_while_one_is_frozen() {
             one.agree_with(two).await;
         }
         masters.servers[frozen].freeze();
-        let (of_frozen, others): (Vec<_>, Vec<_>) =
-            rooms.0.iter_mut().enumerate().partition(|(server, _)| *server == frozen);
+        let (of_frozen, others): (Vec<_>, Vec<_>) = rooms
+            .0
+            .iter_mut()
+            .enumerate()
+            .partition(|(server, _)| *server == frozen);
         let (_, (frozen_one, frozen_two)) = of_frozen.into_iter().next().unwrap();
         for round in 0..3 {
             // Its own room goes alone only after a while; that is what it takes to hear this.
@@ -173,9 +210,15 @@ fn rooms_of_other_masters_go_on_while_one_is_frozen() {
         for (_, (one, two)) in others {
             let before = one.log.position.epoch.clone();
             one.agree_with(two).await;
-            assert!(one.all.iter().all(|told| told.epoch == before), "as if nothing had happened");
+            assert!(
+                one.all.iter().all(|told| told.epoch == before),
+                "as if nothing had happened"
+            );
         }
-        assert_eq!((one.cluster.alone_since(), two.cluster.alone_since()), (None, None));
+        assert_eq!(
+            (one.cluster.alone_since(), two.cluster.alone_since()),
+            (None, None)
+        );
         masters.servers[frozen].thaw();
         frozen_one.agree_with(frozen_two).await;
     });
@@ -191,15 +234,28 @@ fn a_master_that_lost_its_data_gets_its_tokens_back() {
             logins.here.replace(*user, "mine", NOW).await.unwrap();
         }
         let user = logins.users[0];
-        let (key, server) = (format!("user_{user}"), &masters.servers[masters.server_of(&format!("user_{user}"))]);
+        let (key, server) = (
+            format!("user_{user}"),
+            &masters.servers[masters.server_of(&format!("user_{user}"))],
+        );
         server.command(&["FLUSHALL"]);
         for user in &logins.users {
-            assert!(logins.there.is_current(*user, "mine").await.unwrap(), "user {user}");
+            assert!(
+                logins.there.is_current(*user, "mine").await.unwrap(),
+                "user {user}"
+            );
         }
-        eventually("it is put back", async || (server.get(&key).as_deref() == Some("\"mine\"")).then_some(())).await;
+        eventually("it is put back", async || {
+            (server.get(&key).as_deref() == Some("\"mine\"")).then_some(())
+        })
+        .await;
         // What another program deletes is a logout all the same.
         let server_of = |user: &UserId| masters.server_of(&format!("user_{user}"));
-        let other = *logins.users.iter().find(|other| server_of(other) != server_of(&user)).unwrap();
+        let other = *logins
+            .users
+            .iter()
+            .find(|other| server_of(other) != server_of(&user))
+            .unwrap();
         masters.servers[server_of(&other)].del(&format!("user_{other}"));
         for node in [&logins.here, &logins.there] {
             eventually("the user is logged out", async || {
@@ -222,18 +278,31 @@ impl Logins {
     async fn over(one: &Node, two: &Node) -> Self {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite://{}/liveroom.db", dir.path().display());
-        let options = StoreOptions { wait_ms: 30_000, ..StoreOptions::default() };
+        let options = StoreOptions {
+            wait_ms: 30_000,
+            ..StoreOptions::default()
+        };
         let store = storage::open(&url, options).await.unwrap();
         let [here, there] = [one, two].map(|node| node.tokens(&store));
         let mut users = Vec::new();
         for number in 0..12 {
-            let created = store.create_user(format!("user {number}"), None, "hash".into(), NOW).await.unwrap();
+            let created = store
+                .create_user(format!("user {number}"), None, "hash".into(), NOW)
+                .await
+                .unwrap();
             users.push(created.expect("a new username").id);
         }
-        Self { users, here, there, _dir: dir }
+        Self {
+            users,
+            here,
+            there,
+            _dir: dir,
+        }
     }
 }
 
 fn masters() -> Option<Masters> {
-    Masters::start(None).map_err(|reason| println!("skipped: {reason}")).ok()
+    Masters::start(None)
+        .map_err(|reason| println!("skipped: {reason}"))
+        .ok()
 }

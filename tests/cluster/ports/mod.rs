@@ -36,7 +36,8 @@ impl Node {
         config.presence.leave_grace_ms = Millis::new(500);
         config.rooms.history_events_max = 500;
         config.rooms.history_ms = Millis::new(300_000);
-        let cluster = RedisCluster::start(Arc::new(config), Arc::new(SystemClock)).expect("an address");
+        let cluster =
+            RedisCluster::start(Arc::new(config), Arc::new(SystemClock)).expect("an address");
         let (heard, signals) = mpsc::unbounded_channel();
         let node = cluster.node();
         cluster.serve(NodeHandlers {
@@ -53,7 +54,8 @@ impl Node {
 
     /// The tokens of this node over a store.
     pub fn tokens(&self, store: &Arc<dyn Store>) -> Arc<dyn TokenStore> {
-        self.cluster.tokens(store.clone(), token_origin_reader(JWT_SECRET))
+        self.cluster
+            .tokens(store.clone(), token_origin_reader(JWT_SECRET))
     }
 
     pub async fn open(&self, live_id: LiveId) -> Log {
@@ -64,7 +66,10 @@ impl Node {
     async fn next_signal(&mut self) -> Signal {
         loop {
             // A node tells itself that the catalogue may have changed whenever it reaches Redis.
-            match within("a signal", self.signals.recv()).await.expect("the node runs") {
+            match within("a signal", self.signals.recv())
+                .await
+                .expect("the node runs")
+            {
                 Signal::CatalogueChanged => {}
                 signal => return signal,
             }
@@ -95,8 +100,15 @@ async fn two_nodes(url: &str, patience: Duration) -> (Node, Node) {
     let (one, two) = (Node::start(url, patience), Node::start(url, patience));
     for (node, other) in [(&one, &two), (&two, &one)] {
         eventually("nodes know of each other", async || {
-            let reports = node.cluster.reports(report(node.cluster.node()), RoomsAsked::Totals).await;
-            reports.answered.iter().any(|found| found.node == other.cluster.node().to_string()).then_some(())
+            let reports = node
+                .cluster
+                .reports(report(node.cluster.node()), RoomsAsked::Totals)
+                .await;
+            reports
+                .answered
+                .iter()
+                .any(|found| found.node == other.cluster.node().to_string())
+                .then_some(())
         })
         .await;
     }
@@ -113,7 +125,12 @@ struct Heard {
 
 impl Heard {
     fn by(log: Log) -> Self {
-        Self { log, texts: HashSet::new(), places: HashMap::new(), all: Vec::new() }
+        Self {
+            log,
+            texts: HashSet::new(),
+            places: HashMap::new(),
+            all: Vec::new(),
+        }
     }
 
     /// Hears one more event, which must be new, and without a gap inside its epoch.

@@ -15,7 +15,8 @@ use super::{Node, report, two_nodes};
 use crate::support::redis::{Keeps, Redis};
 use crate::support::redis_groups::Masters;
 use crate::support::room_log::{
-    Log, NOW, action, block_on, eventually, gift, kick, new_live, new_user, notice, poll, profile, text_of, within,
+    Log, NOW, action, block_on, eventually, gift, kick, new_live, new_user, notice, poll, profile,
+    text_of, within,
 };
 
 /// The machine may be busy, and nothing here is to go on alone.
@@ -79,7 +80,15 @@ struct Pair {
 }
 
 fn on_server<F: Future<Output = ()>>(test: impl FnOnce(Pair) -> F) {
-    let user = ["--user", "liveroom", "on", ">pass:word", "~*", "&*", "+@all"];
+    let user = [
+        "--user",
+        "liveroom",
+        "on",
+        ">pass:word",
+        "~*",
+        "&*",
+        "+@all",
+    ];
     let server = match Redis::with(Keeps::Saved, &user, None) {
         Ok(server) => server,
         Err(reason) => return println!("skipped: {reason}"),
@@ -104,7 +113,11 @@ fn run<F: Future<Output = ()>>(url: &str, behind: Behind, test: impl FnOnce(Pair
 
 /// A user that one node shows.
 fn shown(user: UserId) -> PeerUser {
-    PeerUser { profile: profile(user), sockets: vec![format!("s{user}").into()], arrived_at: NOW }
+    PeerUser {
+        profile: profile(user),
+        sockets: vec![format!("s{user}").into()],
+        arrived_at: NOW,
+    }
 }
 
 async fn nodes_tell_the_same_events_in_one_order(pair: Pair) {
@@ -122,8 +135,17 @@ async fn nodes_tell_the_same_events_in_one_order(pair: Pair) {
         assert_eq!((&told.epoch, told.offset), (&one.position.epoch, offset));
     }
     for name in ["one", "two"] {
-        let said: Vec<String> = of_one.iter().map(text_of).filter(|text| text.starts_with(name)).collect();
-        assert_eq!(said, (0..EACH).map(|number| format!("{name} {number}")).collect::<Vec<_>>());
+        let said: Vec<String> = of_one
+            .iter()
+            .map(text_of)
+            .filter(|text| text.starts_with(name))
+            .collect();
+        assert_eq!(
+            said,
+            (0..EACH)
+                .map(|number| format!("{name} {number}"))
+                .collect::<Vec<_>>()
+        );
     }
 }
 
@@ -136,7 +158,11 @@ async fn rooms_on_all_servers_go_on_side_by_side(pair: Pair) {
     if let Behind::Masters(masters) = &pair.behind {
         let server_of = |log: &Log| masters.server_of(&format!("{{{}}}", log.live_id));
         let servers: BTreeSet<usize> = logs.iter().map(|(one, _)| server_of(one)).collect();
-        assert_eq!(servers.len(), masters.servers.len(), "each server has a room");
+        assert_eq!(
+            servers.len(),
+            masters.servers.len(),
+            "each server has a room"
+        );
     }
     for number in 0..20 {
         for (one, two) in &mut logs {
@@ -147,7 +173,10 @@ async fn rooms_on_all_servers_go_on_side_by_side(pair: Pair) {
     for (one, two) in &mut logs {
         let told = one.next_many(40).await;
         assert_eq!(two.next_many(40).await, told);
-        assert!(told.iter().all(|told| text_of(told).starts_with(&format!("{} ", one.live_id))));
+        assert!(
+            told.iter()
+                .all(|told| text_of(told).starts_with(&format!("{} ", one.live_id)))
+        );
     }
 }
 
@@ -159,12 +188,21 @@ async fn a_node_that_opens_later_knows_what_was_told(pair: Pair) {
     let told = one.next_many(700).await;
     let mut two = pair.two.open(one.live_id).await;
     let last = told.last().unwrap();
-    assert_eq!(two.position, Position { epoch: last.epoch.clone(), offset: last.offset });
+    assert_eq!(
+        two.position,
+        Position {
+            epoch: last.epoch.clone(),
+            offset: last.offset
+        }
+    );
     assert_eq!(two.recent, told[200..], "as much as a room keeps");
     // And what follows has no gap to it.
     one.say("next");
     let next = two.next().await;
-    assert_eq!((text_of(&next), next.offset), ("next".to_owned(), two.position.offset + 1));
+    assert_eq!(
+        (text_of(&next), next.offset),
+        ("next".to_owned(), two.position.offset + 1)
+    );
 }
 
 async fn what_comes_before_anybody_listens_is_not_lost(pair: Pair) {
@@ -181,7 +219,10 @@ async fn what_comes_before_anybody_listens_is_not_lost(pair: Pair) {
 async fn an_action_appended_to_the_room_of_another_node_arrives_there_once(pair: Pair) {
     let mut two = pair.two.open(new_live()).await;
     let live_id = two.live_id;
-    assert_eq!(within("asking", pair.one.cluster.is_open_elsewhere(live_id)).await, Some(true));
+    assert_eq!(
+        within("asking", pair.one.cluster.is_open_elsewhere(live_id)).await,
+        Some(true)
+    );
     let control = action(2, EntryContent::Control(kick(7)));
     let event = action(1, EntryContent::Event(notice(live_id, "from elsewhere")));
     for entry in [&control, &event, &event, &control] {
@@ -190,8 +231,14 @@ async fn an_action_appended_to_the_room_of_another_node_arrives_there_once(pair:
     }
     two.say("from here");
     let delivered = two.next_many(2).await;
-    assert_eq!([text_of(&delivered[0]), text_of(&delivered[1])], ["from elsewhere", "from here"]);
-    assert_eq!([delivered[0].offset, delivered[1].offset], [two.position.offset + 1, two.position.offset + 2]);
+    assert_eq!(
+        [text_of(&delivered[0]), text_of(&delivered[1])],
+        ["from elsewhere", "from here"]
+    );
+    assert_eq!(
+        [delivered[0].offset, delivered[1].offset],
+        [two.position.offset + 1, two.position.offset + 2]
+    );
     assert_eq!(two.controls, [kick(7)]);
 }
 
@@ -207,7 +254,10 @@ async fn an_action_that_two_nodes_append_is_one_entry_on_both(pair: Pair) {
         // Their rooms at the same time, and the retry of a third.
         one.append_action(entry.clone());
         two.append_action(entry.clone());
-        assert_eq!(within("appending", pair.two.cluster.append(live_id, entry)).await, Appended::InLog);
+        assert_eq!(
+            within("appending", pair.two.cluster.append(live_id, entry)).await,
+            Appended::InLog
+        );
     }
     one.say("after one");
     two.say("after two");
@@ -216,7 +266,10 @@ async fn an_action_that_two_nodes_append_is_one_entry_on_both(pair: Pair) {
     let texts: BTreeSet<String> = delivered[0].iter().map(text_of).collect();
     assert_eq!(texts.len(), 12, "{texts:?}");
     for log in [&one, &two] {
-        assert_eq!(log.controls, (1..=20).step_by(2).map(kick).collect::<Vec<_>>());
+        assert_eq!(
+            log.controls,
+            (1..=20).step_by(2).map(kick).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -224,11 +277,22 @@ async fn a_node_that_opens_later_or_missed_it_has_a_control_at_most_once(pair: P
     let live_id = new_live();
     let mut one = pair.one.open(live_id).await;
     let control = action(1, EntryContent::Control(kick(1)));
-    assert_eq!(within("appending", pair.one.cluster.append(live_id, control.clone())).await, Appended::InLog);
+    assert_eq!(
+        within(
+            "appending",
+            pair.one.cluster.append(live_id, control.clone())
+        )
+        .await,
+        Appended::InLog
+    );
     let mut two = pair.two.open(live_id).await;
     one.say("after");
     assert_eq!(one.next().await, two.next().await);
-    assert_eq!((one.controls, two.controls), (vec![kick(1)], Vec::new()), "nobody was there whom it meant");
+    assert_eq!(
+        (one.controls, two.controls),
+        (vec![kick(1)], Vec::new()),
+        "nobody was there whom it meant"
+    );
 }
 
 async fn an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came(pair: Pair) {
@@ -238,13 +302,28 @@ async fn an_event_of_an_unknown_kind_is_numbered_kept_and_passed_on_as_it_came(p
     let (first, second) = (poll(live_id, "first"), poll(live_id, "second"));
     one.append(first.clone());
     let entry = action(1, EntryContent::Event(second.clone()));
-    assert_eq!(within("appending", pair.two.cluster.append(live_id, entry)).await, Appended::InLog);
+    assert_eq!(
+        within("appending", pair.two.cluster.append(live_id, entry)).await,
+        Appended::InLog
+    );
     let told = two.next_many(2).await;
     assert_eq!(one.next_many(2).await, told);
     let places: Vec<_> = told.iter().map(|told| (&told.epoch, told.offset)).collect();
-    assert_eq!(places, [(&position.epoch, position.offset + 1), (&position.epoch, position.offset + 2)]);
-    let lines: BTreeSet<_> = told.iter().map(|told| write_event(&told.event, NOW)).collect();
-    assert_eq!(lines, BTreeSet::from([first, second].map(|event| write_event(&event, NOW))));
+    assert_eq!(
+        places,
+        [
+            (&position.epoch, position.offset + 1),
+            (&position.epoch, position.offset + 2)
+        ]
+    );
+    let lines: BTreeSet<_> = told
+        .iter()
+        .map(|told| write_event(&told.event, NOW))
+        .collect();
+    assert_eq!(
+        lines,
+        BTreeSet::from([first, second].map(|event| write_event(&event, NOW)))
+    );
     // A node that opens the room now has them for members that come back.
     drop(one);
     assert_eq!(pair.one.open(live_id).await.recent, told);
@@ -268,11 +347,15 @@ async fn users_of_one_node_are_shown_on_the_other_until_they_go(pair: Pair) {
     let live_id = new_live();
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
     let (node, user) = (pair.one.cluster.node(), new_user());
-    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
-    two.until(|here| here.get(&user) == Some(&shown(user)), node).await;
-    one.log.publish_presence(vec![PresenceChange::Offline(user)]);
+    one.log
+        .publish_presence(vec![PresenceChange::Online(shown(user))]);
+    two.until(|here| here.get(&user) == Some(&shown(user)), node)
+        .await;
+    one.log
+        .publish_presence(vec![PresenceChange::Offline(user)]);
     two.until(|here| here.is_empty(), node).await;
-    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
+    one.log
+        .publish_presence(vec![PresenceChange::Online(shown(user))]);
     two.until(|here| here.len() == 1, node).await;
     // A room that is closed there shows nobody.
     drop(one);
@@ -282,9 +365,11 @@ async fn users_of_one_node_are_shown_on_the_other_until_they_go(pair: Pair) {
 async fn a_node_that_opens_later_is_told_who_is_there(pair: Pair) {
     let one = &mut pair.one.open(new_live()).await;
     let user = new_user();
-    one.log.publish_presence(vec![PresenceChange::Online(shown(user))]);
+    one.log
+        .publish_presence(vec![PresenceChange::Online(shown(user))]);
     let mut two = pair.two.open(one.live_id).await;
-    two.until(|here| here.contains_key(&user), pair.one.cluster.node()).await;
+    two.until(|here| here.contains_key(&user), pair.one.cluster.node())
+        .await;
 }
 
 async fn a_crowd_is_shown_whole(pair: Pair) {
@@ -292,17 +377,34 @@ async fn a_crowd_is_shown_whole(pair: Pair) {
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
     let users: Vec<UserId> = (1..=3_000).filter_map(UserId::new).collect();
     for users in users.chunks(100) {
-        one.log.publish_presence(users.iter().map(|user| PresenceChange::Online(shown(*user))).collect());
+        one.log.publish_presence(
+            users
+                .iter()
+                .map(|user| PresenceChange::Online(shown(*user)))
+                .collect(),
+        );
     }
-    two.until(|here| here.len() == users.len(), pair.one.cluster.node()).await;
-    one.log.publish_presence(users.iter().skip(1).map(|user| PresenceChange::Offline(*user)).collect());
-    two.until(|here| here.keys().eq(&users[..1]), pair.one.cluster.node()).await;
+    two.until(|here| here.len() == users.len(), pair.one.cluster.node())
+        .await;
+    one.log.publish_presence(
+        users
+            .iter()
+            .skip(1)
+            .map(|user| PresenceChange::Offline(*user))
+            .collect(),
+    );
+    two.until(|here| here.keys().eq(&users[..1]), pair.one.cluster.node())
+        .await;
 }
 
 async fn signals_reach_the_other_node_and_not_their_own(mut pair: Pair) {
     let user = new_user();
     let ticket = Some(DeviceTicket { at: NOW.0, node: 7 });
-    let signals = [Signal::Recheck(user), Signal::OtherDevice(user, ticket), Signal::OtherDevice(user, None)];
+    let signals = [
+        Signal::Recheck(user),
+        Signal::OtherDevice(user, ticket),
+        Signal::OtherDevice(user, None),
+    ];
     for signal in signals {
         pair.one.cluster.signal(signal);
         assert_eq!(pair.two.next_mine(signal).await, signal);
@@ -322,7 +424,9 @@ async fn signals_reach_the_other_node_and_not_their_own(mut pair: Pair) {
 
 fn is_about(signal: Signal, users: &[UserId]) -> bool {
     match signal {
-        Signal::Recheck(user) | Signal::OtherDevice(user, _) | Signal::Kick { user, .. } => users.contains(&user),
+        Signal::Recheck(user) | Signal::OtherDevice(user, _) | Signal::Kick { user, .. } => {
+            users.contains(&user)
+        }
         Signal::CatalogueChanged => false,
     }
 }
@@ -330,25 +434,41 @@ fn is_about(signal: Signal, users: &[UserId]) -> bool {
 async fn nodes_report_themselves_to_each_other(pair: Pair) {
     let (one, two) = (pair.one.cluster.node(), pair.two.cluster.node());
     eventually("a report of the other node", async || {
-        let reports = pair.one.cluster.reports(report(one), RoomsAsked::Totals).await;
+        let reports = pair
+            .one
+            .cluster
+            .reports(report(one), RoomsAsked::Totals)
+            .await;
         let reports = reports.answered;
         assert_eq!(reports[0], report(one));
-        let of_two = reports.iter().filter(|found| **found == report(two)).count();
+        let of_two = reports
+            .iter()
+            .filter(|found| **found == report(two))
+            .count();
         assert!(of_two <= 1, "{reports:?}");
         // Those of nodes that start meanwhile may come first, and are not waited for.
         (of_two == 1).then_some(())
     })
     .await;
-    assert_eq!((pair.one.cluster.alone_since(), pair.two.cluster.alone_since()), (None, None));
+    assert_eq!(
+        (
+            pair.one.cluster.alone_since(),
+            pair.two.cluster.alone_since()
+        ),
+        (None, None)
+    );
 }
 
 async fn a_node_that_leaves_takes_its_users_along_after_a_grace(pair: Pair) {
     let live_id = new_live();
     let (mut one, mut two) = (pair.one.open(live_id).await, pair.two.open(live_id).await);
-    one.log.publish_presence(vec![PresenceChange::Online(shown(new_user()))]);
-    two.until(|here| here.len() == 1, pair.one.cluster.node()).await;
+    one.log
+        .publish_presence(vec![PresenceChange::Online(shown(new_user()))]);
+    two.until(|here| here.len() == 1, pair.one.cluster.node())
+        .await;
     within("leaving", pair.one.cluster.leave()).await;
-    two.until(|here| here.is_empty(), pair.one.cluster.node()).await;
+    two.until(|here| here.is_empty(), pair.one.cluster.node())
+        .await;
 }
 
 async fn a_device_key_is_there_while_any_node_has_a_connection(pair: Pair) {
@@ -377,8 +497,10 @@ async fn who_is_online_can_be_read_by_others(pair: Pair) {
     let users = r#"[{"id":1,"name":"小明","avatar":null}]"#;
     one.log.publish_users(users.to_owned());
     let key = format!("userList_live_{}", one.live_id);
-    eventually("the list", async || (pair.behind.command(&["GET", &key]).as_deref() == Some(users)).then_some(()))
-        .await;
+    eventually("the list", async || {
+        (pair.behind.command(&["GET", &key]).as_deref() == Some(users)).then_some(())
+    })
+    .await;
 }
 
 /// Users with tokens, over one store.
@@ -393,10 +515,18 @@ impl Logins {
     async fn over(pair: &Pair) -> Self {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite://{}/liveroom.db", dir.path().display());
-        let options = StoreOptions { wait_ms: 30_000, ..StoreOptions::default() };
+        let options = StoreOptions {
+            wait_ms: 30_000,
+            ..StoreOptions::default()
+        };
         let store = storage::open(&url, options).await.unwrap();
         let [one, two] = [&pair.one, &pair.two].map(|node| node.tokens(&store));
-        Self { store, one, two, _dir: dir }
+        Self {
+            store,
+            one,
+            two,
+            _dir: dir,
+        }
     }
 
     /// A user that no test on the same Redis has.
@@ -407,7 +537,11 @@ impl Logins {
         loop {
             number += 1;
             let name = format!("user {number}");
-            let created = self.store.create_user(name, None, "hash".into(), NOW).await.unwrap();
+            let created = self
+                .store
+                .create_user(name, None, "hash".into(), NOW)
+                .await
+                .unwrap();
             if created.expect("a new username").id == wanted {
                 return wanted;
             }
@@ -432,7 +566,10 @@ async fn a_token_is_written_as_the_replaced_system_does(pair: Pair) {
     let user = logins.user().await;
     let key = format!("user_{user}");
     logins.one.replace(user, "a.b.c", NOW).await.unwrap();
-    assert_eq!(pair.behind.command(&["GET", &key]).as_deref(), Some("\"a.b.c\""));
+    assert_eq!(
+        pair.behind.command(&["GET", &key]).as_deref(),
+        Some("\"a.b.c\"")
+    );
     // And read as that writes it.
     pair.behind.command(&["SET", &key, "\"d.e.f\""]);
     assert!(logins.two.is_current(user, "d.e.f").await.unwrap());
@@ -470,7 +607,9 @@ impl Node {
 impl Log {
     /// The record of a gift that comes next, and the text after it.
     async fn texts_after_gift(&mut self) -> (i64, String) {
-        let RoomEvent::Gift { receipt, .. } = self.next().await.event else { panic!("a gift comes first") };
+        let RoomEvent::Gift { receipt, .. } = self.next().await.event else {
+            panic!("a gift comes first")
+        };
         (receipt.record_id.get(), self.next_text().await)
     }
 }

@@ -15,9 +15,10 @@ impl World {
         let deadline = self.room.next_deadline();
         let grace_ends = self.lingering.values().min().copied();
         assert!(grace_ends.is_none_or(|at| deadline.is_some_and(|deadline| deadline <= at)));
-        // A change that waits is told within the merge interval. When nothing is due by then, nothing
-        // waits; a grace that happens to end by then does not tell.
-        let is_due_soon = deadline.is_some_and(|at| at.since(self.now) <= SETTINGS.presence.merge_ms);
+        // A change that waits is told within the merge interval. When nothing is due by then,
+        // nothing waits; a grace that happens to end by then does not tell.
+        let is_due_soon =
+            deadline.is_some_and(|at| at.since(self.now) <= SETTINGS.presence.merge_ms);
         if !is_due_soon {
             assert_eq!(deadline, grace_ends, "a change waits too long");
             self.views.check(&self.online(), &SETTINGS.presence);
@@ -30,7 +31,10 @@ impl World {
             RoomEvent::Gift { receipt, .. } => Some(receipt.total.get()),
             _ => None,
         });
-        assert_eq!(ledger.posted().get(), self.told_coins + waiting.sum::<i64>());
+        assert_eq!(
+            ledger.posted().get(),
+            self.told_coins + waiting.sum::<i64>()
+        );
     }
 
     /// What holds once everybody has answered and left.
@@ -44,20 +48,34 @@ impl World {
         // A calm second after one in which comments were sampled out.
         self.wait(1_000);
         self.check();
-        assert_eq!(self.answered.len() as i64, self.asked_count, "a command was not answered");
+        assert_eq!(
+            self.answered.len() as i64,
+            self.asked_count,
+            "a command was not answered"
+        );
         assert_eq!(self.room.in_flight_count(), 0);
         assert!(self.room.is_idle());
-        assert_eq!(self.room.sampled_out_count() as usize, self.sampled_out.len());
+        assert_eq!(
+            self.room.sampled_out_count() as usize,
+            self.sampled_out.len()
+        );
         assert!(self.echoed.is_subset(&self.sampled_out));
-        assert!(self.rate.is_none_or(|rate| rate.shown == rate.total), "nobody heard that sampling is over");
+        assert!(
+            self.rate.is_none_or(|rate| rate.shown == rate.total),
+            "nobody heard that sampling is over"
+        );
         assert_eq!(self.room.next_deadline(), None);
     }
 
     /// Every giver whose answer was lost asks again: then all that the books hold is told.
     pub(super) fn check_retried(&mut self) {
         self.wait(60_000);
-        let wanted: Vec<_> =
-            self.books.records.iter().map(|((user, id), (_, gift))| (*user, id.clone(), *gift)).collect();
+        let wanted: Vec<_> = self
+            .books
+            .records
+            .iter()
+            .map(|((user, id), (_, gift))| (*user, id.clone(), *gift))
+            .collect();
         for (user, request_id, gift_id) in wanted {
             self.wait(1_000);
             self.join(0, user);
@@ -68,6 +86,9 @@ impl World {
         }
         assert_eq!(self.told_gifts.len(), self.books.records.len());
         assert_eq!(self.room.ledger().posted(), self.books.given);
-        assert_eq!(Some(self.room.ledger().total()), OPENING.checked_add(self.books.given));
+        assert_eq!(
+            Some(self.room.ledger().total()),
+            OPENING.checked_add(self.books.given)
+        );
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use liveroom::domain::{CommentId, HistoryLimits, Offset, Position, RoomEvent, Sequenced, Timestamp};
+use liveroom::domain::{
+    CommentId, HistoryLimits, Offset, Position, RoomEvent, Sequenced, Timestamp,
+};
 
 /// Sessions in the room and those that were, by number.
 #[derive(Default)]
@@ -31,7 +33,10 @@ impl Clients {
     ) {
         let expected = self.seen.get(&session).is_some_and(|seen| {
             let missed = &self.told_at[seen.offset as usize..];
-            missed.len() <= window.events_max && missed.first().is_none_or(|at| now.since(*at) <= window.age_ms)
+            missed.len() <= window.events_max
+                && missed
+                    .first()
+                    .is_none_or(|at| now.since(*at) <= window.age_ms)
         });
         assert_eq!(recovered, expected, "{session} came back to {position:?}");
         if !recovered {
@@ -52,17 +57,31 @@ impl Clients {
 
     /// One hears an event, new or again.
     pub fn hear(&mut self, session: u64, event: &Sequenced) {
-        let seen = self.seen.get_mut(&session).expect("nobody hears of a room before the answer to its join");
-        assert_eq!((&event.epoch, event.offset), (&seen.epoch, seen.offset + 1), "a gap, or heard before");
+        let seen = self
+            .seen
+            .get_mut(&session)
+            .expect("nobody hears of a room before the answer to its join");
+        assert_eq!(
+            (&event.epoch, event.offset),
+            (&seen.epoch, seen.offset + 1),
+            "a gap, or heard before"
+        );
         seen.offset = event.offset;
         if let RoomEvent::Comment(comment) = &event.event {
-            assert!(!self.removed.contains(&comment.id), "c{} was taken down and told again", comment.id);
+            assert!(
+                !self.removed.contains(&comment.id),
+                "c{} was taken down and told again",
+                comment.id
+            );
         }
     }
 
     pub fn check(&self, attached: &BTreeSet<u64>, last_offset: Offset) {
         for session in attached {
-            assert_eq!(self.seen[session].offset, last_offset, "{session} was not told everything");
+            assert_eq!(
+                self.seen[session].offset, last_offset,
+                "{session} was not told everything"
+            );
         }
     }
 }

@@ -7,10 +7,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, CommentId, CommentText, CommentWriteError, CrowdRate, Effect,
-    GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History, HistoryLimits, Live, LiveId, LiveStatus, Offset,
-    Position, PresenceSettings, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, Timestamp, UserId,
+    AckId, BucketRate, CROWD_ROUND_MS, Caller, Coins, CommentId, CommentText, CommentWriteError,
+    CrowdRate, Effect, GiftCount, GiftId, GiftOrder, GiftRecordId, GiftRefusal, History,
+    HistoryLimits, Live, LiveId, LiveStatus, Offset, Position, PresenceSettings, Profile, Reject,
+    ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
+    Timestamp, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -29,16 +30,32 @@ use views::Views;
 
 const OPENING: Coins = Coins::new(1_000);
 const SETTINGS: RoomSettings = RoomSettings {
-    comment_rate: BucketRate { burst: 5, refill: 2, per_ms: 3_000 },
-    streamer_comment_rate: BucketRate { burst: 20, refill: 8, per_ms: 3_000 },
+    comment_rate: BucketRate {
+        burst: 5,
+        refill: 2,
+        per_ms: 3_000,
+    },
+    streamer_comment_rate: BucketRate {
+        burst: 20,
+        refill: 8,
+        per_ms: 3_000,
+    },
     crowd_events_per_s: 4,
-    join_rate: BucketRate { burst: 6, refill: 2, per_ms: 1_000 },
+    join_rate: BucketRate {
+        burst: 6,
+        refill: 2,
+        per_ms: 1_000,
+    },
     presence: PresenceSettings {
         full_users_max: 1,
         merged_users_max: 2,
         notable_users_max: 1,
         merge_ms: 1_500,
-        list_rate: BucketRate { burst: 6, refill: 1, per_ms: 1_000 },
+        list_rate: BucketRate {
+            burst: 6,
+            refill: 1,
+            per_ms: 1_000,
+        },
     },
     leave_grace_ms: 30_000,
     dedupe_ms: 300_000,
@@ -48,7 +65,10 @@ const SETTINGS: RoomSettings = RoomSettings {
 };
 
 /// Smaller than the steps between a loss and a return often are.
-const HISTORY: HistoryLimits = HistoryLimits { events_max: 6, age_ms: 60_000 };
+const HISTORY: HistoryLimits = HistoryLimits {
+    events_max: 6,
+    age_ms: 60_000,
+};
 
 /// The room, what surrounds it, and a model of what must be so.
 struct World {
@@ -93,8 +113,18 @@ impl World {
     fn new(broker_elsewhere: bool) -> Self {
         let now = Timestamp(1_000_000);
         let (id, owner, title) = (LiveId::FIRST, user_id(0), "show".to_owned());
-        let origin = Position { epoch: "e".into(), offset: 0 };
-        let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: OPENING, look_count: 0 };
+        let origin = Position {
+            epoch: "e".into(),
+            offset: 0,
+        };
+        let live = Live {
+            id,
+            owner,
+            title,
+            status: LiveStatus::OnAir,
+            coin: OPENING,
+            look_count: 0,
+        };
         Self {
             room: Room::open(live, origin.clone(), Vec::new(), SETTINGS, now),
             now,
@@ -143,7 +173,8 @@ impl World {
                 if let Some(user) = self.sessions.remove(&session)
                     && !self.sessions.values().any(|other| *other == user)
                 {
-                    self.lingering.insert(user, self.now.plus_ms(SETTINGS.leave_grace_ms));
+                    self.lingering
+                        .insert(user, self.now.plus_ms(SETTINGS.leave_grace_ms));
                 }
                 let effects = self.room.connection_lost(SessionId(session), self.now);
                 self.perform(effects);
@@ -153,8 +184,18 @@ impl World {
                 let effects = self.room.remove(SessionId(session), self.now);
                 self.perform(effects);
             }
-            Step::Comment { session, user, text, request } => self.comment(session, user_id(user), text, request),
-            Step::Gift { session, user, price, request } => self.gift(session, user_id(user), price, request),
+            Step::Comment {
+                session,
+                user,
+                text,
+                request,
+            } => self.comment(session, user_id(user), text, request),
+            Step::Gift {
+                session,
+                user,
+                price,
+                request,
+            } => self.gift(session, user_id(user), price, request),
             Step::Store { which, answer } if !self.storing.is_empty() => {
                 let id = self.storing.remove(which.index(self.storing.len()));
                 self.store_answers(id, answer);
@@ -180,10 +221,18 @@ impl World {
     /// A command with an answer of its own.
     fn ask(&mut self, session: u64) -> ReplyTo<u64> {
         self.asked_count += 1;
-        ReplyTo { handle: session, ack: AckId::Number(self.asked_count) }
+        ReplyTo {
+            handle: session,
+            ack: AckId::Number(self.asked_count),
+        }
     }
 
-    fn handle(&mut self, to: &ReplyTo<u64>, user: UserId, command: RoomCommand) -> Result<Vec<Effect<u64>>, Reject> {
+    fn handle(
+        &mut self,
+        to: &ReplyTo<u64>,
+        user: UserId,
+        command: RoomCommand,
+    ) -> Result<Vec<Effect<u64>>, Reject> {
         let caller = Caller {
             session: SessionId(to.handle),
             profile: profile(user),
@@ -191,7 +240,10 @@ impl World {
             address: Ipv4Addr::from_bits(to.handle as u32 % 3).into(),
             to: to.clone(),
         };
-        let mut env = Env { history: &self.history, comments_count: self.comments_count };
+        let mut env = Env {
+            history: &self.history,
+            comments_count: self.comments_count,
+        };
         self.room.handle(caller, command, &mut env, self.now)
     }
 
@@ -204,10 +256,17 @@ impl World {
 
     fn join(&mut self, session: u64, user: UserId) {
         let to = self.ask(session);
-        let since = self.clients.seen(session).filter(|seen| self.history.reaches(seen, self.now)).cloned();
+        let since = self
+            .clients
+            .seen(session)
+            .filter(|seen| self.history.reaches(seen, self.now))
+            .cloned();
         let was_online = self.online().contains(&user);
         let decision = self.handle(&to, user, RoomCommand::Join { since: Ok(since) });
-        assert!(decision.is_ok() || !was_online, "who is online comes in at any time");
+        assert!(
+            decision.is_ok() || !was_online,
+            "who is online comes in at any time"
+        );
         if decision.is_ok() {
             self.sessions.insert(session, user);
             self.lingering.remove(&user);
@@ -225,17 +284,34 @@ impl World {
         let id = CommentId::new(self.comments_count).expect("positive");
         let text = CommentText::parse(["one", "two"][usize::from(text)], 200).expect("short");
         if let Some(request) = request {
-            self.posted.insert(id, (user, request_id(request), self.now));
+            self.posted
+                .insert(id, (user, request_id(request), self.now));
         }
         let request_id = Ok(request.map(request_id));
-        let decision = self.handle(&to, user, RoomCommand::Comment { text: Ok(text), request_id });
+        let decision = self.handle(
+            &to,
+            user,
+            RoomCommand::Comment {
+                text: Ok(text),
+                request_id,
+            },
+        );
         if let Err(Reject::RateLimited { retry_after_ms }) = decision {
-            let rate =
-                if user == self.room.live().owner { SETTINGS.streamer_comment_rate } else { SETTINGS.comment_rate };
-            assert!((1..=u64::from(rate.per_ms / rate.refill)).contains(&retry_after_ms), "{retry_after_ms}");
+            let rate = if user == self.room.live().owner {
+                SETTINGS.streamer_comment_rate
+            } else {
+                SETTINGS.comment_rate
+            };
+            assert!(
+                (1..=u64::from(rate.per_ms / rate.refill)).contains(&retry_after_ms),
+                "{retry_after_ms}"
+            );
         }
         if self.sessions.get(&session) != Some(&user) {
-            assert!(matches!(decision, Err(Reject::NotInRoom)), "a stranger spoke");
+            assert!(
+                matches!(decision, Err(Reject::NotInRoom)),
+                "a stranger spoke"
+            );
         }
         self.decide(&to, decision);
     }
@@ -257,7 +333,9 @@ impl World {
     }
 
     fn books_answer(&mut self, ticket: u64, answer: Settling) {
-        let Some(order) = self.settling.remove(&ticket) else { return };
+        let Some(order) = self.settling.remove(&ticket) else {
+            return;
+        };
         let result = match answer {
             Settling::Honest => self.books.commit(&order),
             Settling::Lost => self.books.commit(&order).and(Err(GiftRefusal::Busy)),
@@ -277,7 +355,10 @@ impl World {
         let mut told: Vec<_> = self.told_comments.keys().copied().collect();
         told.sort_unstable();
         let comment_id = *which.get(&told);
-        let removal = RoomEvent::Removed { live_id: self.room.live().id, comment_id };
+        let removal = RoomEvent::Removed {
+            live_id: self.room.live().id,
+            comment_id,
+        };
         self.publish(removal);
     }
 
@@ -303,7 +384,11 @@ impl World {
     }
 
     fn online(&self) -> BTreeSet<UserId> {
-        self.sessions.values().chain(self.lingering.keys()).copied().collect()
+        self.sessions
+            .values()
+            .chain(self.lingering.keys())
+            .copied()
+            .collect()
     }
 }
 
@@ -316,11 +401,19 @@ fn request_id(request: u8) -> RequestId {
 }
 
 fn gift_command(gift_id: Option<GiftId>, request_id: RequestId) -> RoomCommand {
-    RoomCommand::Gift { gift_id, count: Ok(GiftCount::ONE), request_id: Ok(Some(request_id)) }
+    RoomCommand::Gift {
+        gift_id,
+        count: Ok(GiftCount::ONE),
+        request_id: Ok(Some(request_id)),
+    }
 }
 
 fn profile(id: UserId) -> Arc<Profile> {
-    Arc::new(Profile { id, name: format!("user {id}"), avatar: None })
+    Arc::new(Profile {
+        id,
+        name: format!("user {id}"),
+        avatar: None,
+    })
 }
 
 proptest! {
@@ -359,5 +452,8 @@ fn what_a_room_keeps_does_not_grow_with_those_who_came_and_went() {
     let size = size_after(0..2_000);
     let later = size_after(2_000..6_000);
     // Numbers get longer; nothing else may.
-    assert!(later < size + size / 10, "{size} bytes after 2,000 members, {later} after 6,000");
+    assert!(
+        later < size + size / 10,
+        "{size} bytes after 2,000 members, {later} after 6,000"
+    );
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    Coins, CommandEnv, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal, History, Offset,
-    Position, RequestId, Sequenced, Timestamp, UserId,
+    Coins, CommandEnv, CommentId, Gift, GiftId, GiftOrder, GiftReceipt, GiftRecordId, GiftRefusal,
+    History, Offset, Position, RequestId, Sequenced, Timestamp, UserId,
 };
 
 use super::OPENING;
@@ -21,10 +21,20 @@ impl Books {
     pub fn commit(&mut self, order: &GiftOrder) -> Result<GiftReceipt, GiftRefusal> {
         let key = (order.giver.id, order.request_id.clone());
         if let Some((receipt, gift)) = self.records.get(&key) {
-            let receipt = GiftReceipt { duplicate: true, ..*receipt };
-            return if *gift == order.gift.id { Ok(receipt) } else { Err(GiftRefusal::Conflict) };
+            let receipt = GiftReceipt {
+                duplicate: true,
+                ..*receipt
+            };
+            return if *gift == order.gift.id {
+                Ok(receipt)
+            } else {
+                Err(GiftRefusal::Conflict)
+            };
         }
-        self.given = self.given.checked_add(order.gift.price).expect("small numbers");
+        self.given = self
+            .given
+            .checked_add(order.gift.price)
+            .expect("small numbers");
         let receipt = GiftReceipt {
             record_id: GiftRecordId::new(self.records.len() as i64 + 1).expect("positive"),
             total: order.gift.price,
@@ -61,6 +71,13 @@ impl CommandEnv<u64> for Env<'_> {
     /// The third gift is not in the catalogue.
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
         let price = Coins::new(6 + id.get());
-        (id.get() < 3).then(|| Arc::new(Gift { id, name: "rose".into(), image: String::new(), price }))
+        (id.get() < 3).then(|| {
+            Arc::new(Gift {
+                id,
+                name: "rose".into(),
+                image: String::new(),
+                price,
+            })
+        })
     }
 }

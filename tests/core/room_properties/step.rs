@@ -69,7 +69,8 @@ pub enum Settling {
 pub fn step() -> impl Strategy<Value = Step> {
     let session = 0..SESSIONS;
     // Mostly a session's own user, sometimes another one's token.
-    let member = || (0..SESSIONS, 0..10u8).prop_map(|(session, user)| (session, own_or(session, user)));
+    let member =
+        || (0..SESSIONS, 0..10u8).prop_map(|(session, user)| (session, own_or(session, user)));
     prop_oneof![
         6 => member().prop_map(|(session, user)| Step::Join { session, user }),
         2 => session.clone().prop_map(|session| Step::Leave { session }),
@@ -94,7 +95,11 @@ pub fn step() -> impl Strategy<Value = Step> {
 }
 
 fn own_or(session: u64, user: u8) -> u8 {
-    if user < USERS { user } else { session as u8 % USERS }
+    if user < USERS {
+        user
+    } else {
+        session as u8 % USERS
+    }
 }
 
 fn store_answer() -> impl Strategy<Value = Result<(), CommentWriteError>> {

@@ -34,7 +34,10 @@ impl Views {
     }
 
     pub fn hear(&mut self, session: u64, presence: &Presence) {
-        self.views.get_mut(&session).expect("only a member is shown presence").hear(presence);
+        self.views
+            .get_mut(&session)
+            .expect("only a member is shown presence")
+            .hear(presence);
     }
 
     /// Nothing is to come: everybody believes the truth, and knows each user where all are listed.
@@ -44,7 +47,10 @@ impl Views {
             if online.len() * 10 < settings.merged_users_max * 9 {
                 assert_eq!(&view.users, online, "session {session} knows others");
             } else {
-                assert!(view.users.is_subset(online), "session {session} sees ghosts");
+                assert!(
+                    view.users.is_subset(online),
+                    "session {session} sees ghosts"
+                );
             }
         }
     }
@@ -53,7 +59,9 @@ impl Views {
 impl View {
     fn hear(&mut self, presence: &Presence) {
         match (&presence.users, presence.action) {
-            (Some(users), _) if users.len() > presence.count => panic!("more are listed than counted"),
+            (Some(users), _) if users.len() > presence.count => {
+                panic!("more are listed than counted")
+            }
             (Some(users), _) => self.users = users.iter().map(|user| user.id).collect(),
             (None, PresenceAction::Leave) => drop(self.users.remove(&presence.user.id)),
             (None, PresenceAction::Join) => panic!("a join brings the list"),
@@ -61,10 +69,18 @@ impl View {
         self.count = presence.count;
         let changes = presence.net_changes.map_or(1, |net| net.joined + net.left);
         let joined_again = presence.action == PresenceAction::Join;
-        assert!(changes > 0 || joined_again, "nothing happened, and it was told");
+        assert!(
+            changes > 0 || joined_again,
+            "nothing happened, and it was told"
+        );
         match presence.action {
-            PresenceAction::Join => assert!(self.users.contains(&presence.user.id), "who joined is there"),
-            PresenceAction::Leave => assert!(!self.users.contains(&presence.user.id), "who left is not"),
+            PresenceAction::Join => assert!(
+                self.users.contains(&presence.user.id),
+                "who joined is there"
+            ),
+            PresenceAction::Leave => {
+                assert!(!self.users.contains(&presence.user.id), "who left is not")
+            }
         }
     }
 }

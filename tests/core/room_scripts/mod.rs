@@ -14,8 +14,8 @@
 //! …
 //! ```
 //!
-//! `UPDATE_SCRIPTS=1 cargo test --test core room_scripts` writes what happened into the scripts; read the
-//! diff before keeping it.
+//! `UPDATE_SCRIPTS=1 cargo test --test core room_scripts` writes what happened into the scripts;
+//! read the diff before keeping it.
 //!
 //! # Who
 //! `alice` is the user alice in the session alice, `alice.2` the same user in a second session, and
@@ -66,7 +66,9 @@ use world::World;
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/room_scripts");
     let entries = fs::read_dir(&folder).expect("the scripts are there");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("the folder is readable").path()).collect();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("the folder is readable").path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     paths
@@ -93,8 +95,16 @@ fn rooms_do_what_the_scripts_say() {
         if update {
             fs::write(&path, played.text).expect("a script can be written");
         } else {
-            failures.extend(played.differences.iter().map(|difference| format!("{name}:{difference}\n")));
+            failures.extend(
+                played
+                    .differences
+                    .iter()
+                    .map(|difference| format!("{name}:{difference}\n")),
+            );
         }
     }
-    assert!(failures.is_empty(), "rooms did something else (UPDATE_SCRIPTS=1 accepts it):\n\n{failures}");
+    assert!(
+        failures.is_empty(),
+        "rooms did something else (UPDATE_SCRIPTS=1 accepts it):\n\n{failures}"
+    );
 }

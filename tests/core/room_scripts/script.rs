@@ -33,17 +33,37 @@ pub struct Played {
 impl<'a> Script<'a> {
     /// `Err` says in which line what is wrong.
     pub fn parse(text: &'a str) -> Result<Self, String> {
-        let mut script = Self { cases: Vec::new(), preamble: Vec::new() };
-        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end()));
+        let mut script = Self {
+            cases: Vec::new(),
+            preamble: Vec::new(),
+        };
+        let mut lines = text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line.trim_end()));
         let mut above = Vec::new();
         while let Some((number, line)) = lines.next() {
             if line.starts_with("==") {
                 script.keep_idle_lines(number, &mut above)?;
-                script.cases.push(Case { heading: line, blocks: Vec::new() });
+                script.cases.push(Case {
+                    heading: line,
+                    blocks: Vec::new(),
+                });
             } else if line == "---" {
-                let case = script.cases.last_mut().ok_or(format!("{number}: a block outside a case"))?;
-                let expected = lines.by_ref().map(|(_, line)| line).take_while(|line| !line.is_empty()).collect();
-                case.blocks.push(Block { line: number, above: std::mem::take(&mut above), expected });
+                let case = script
+                    .cases
+                    .last_mut()
+                    .ok_or(format!("{number}: a block outside a case"))?;
+                let expected = lines
+                    .by_ref()
+                    .map(|(_, line)| line)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                case.blocks.push(Block {
+                    line: number,
+                    above: std::mem::take(&mut above),
+                    expected,
+                });
             } else {
                 above.push(line);
             }
@@ -59,15 +79,25 @@ impl<'a> Script<'a> {
         }
         let above = std::mem::take(above);
         match self.cases.last_mut() {
-            Some(case) => case.blocks.push(Block { line, above, expected: Vec::new() }),
+            Some(case) => case.blocks.push(Block {
+                line,
+                above,
+                expected: Vec::new(),
+            }),
             None => self.preamble = above,
         }
         Ok(())
     }
 
     /// Runs every command; `run` is told whether a case starts with it.
-    pub fn play(&self, mut run: impl FnMut(bool, &str) -> Result<Vec<String>, String>) -> Result<Played, String> {
-        let mut played = Played { text: String::new(), differences: Vec::new() };
+    pub fn play(
+        &self,
+        mut run: impl FnMut(bool, &str) -> Result<Vec<String>, String>,
+    ) -> Result<Played, String> {
+        let mut played = Played {
+            text: String::new(),
+            differences: Vec::new(),
+        };
         put(&mut played.text, &self.preamble);
         for case in &self.cases {
             put(&mut played.text, &[case.heading]);
@@ -81,13 +111,17 @@ impl<'a> Script<'a> {
                 let mut actual = Vec::new();
                 for command in commands {
                     let effects = run(std::mem::take(&mut case_starts), command);
-                    actual.extend(effects.map_err(|fault| format!("{}: {command}: {fault}", block.line))?);
+                    actual.extend(
+                        effects.map_err(|fault| format!("{}: {command}: {fault}", block.line))?,
+                    );
                 }
                 put(&mut played.text, &["---"]);
                 put(&mut played.text, &actual);
                 played.text.push('\n');
                 if block.expected != actual {
-                    played.differences.push(difference(case.heading, block, &actual));
+                    played
+                        .differences
+                        .push(difference(case.heading, block, &actual));
                 }
             }
         }
@@ -110,7 +144,11 @@ fn put(text: &mut String, lines: &[impl AsRef<str>]) {
 
 /// The block with `-` before what was expected and `+` before what happened instead.
 fn difference(heading: &str, block: &Block<'_>, actual: &[String]) -> String {
-    let mut shown = format!("{}: {}\n", block.line, heading.trim_start_matches('=').trim());
+    let mut shown = format!(
+        "{}: {}\n",
+        block.line,
+        heading.trim_start_matches('=').trim()
+    );
     for line in block.above.iter().filter(|line| is_command(line)) {
         writeln!(shown, "    {line}").expect("a string takes everything");
     }
@@ -138,7 +176,8 @@ fn diff<'l>(expected: &[&'l str], actual: &'l [String]) -> Vec<(char, &'l str)> 
         if e < expected.len() && a < actual.len() && expected[e] == actual[a] {
             lines.push((' ', expected[e]));
             (e, a) = (e + 1, a + 1);
-        } else if a == actual.len() || (e < expected.len() && common[e + 1][a] >= common[e][a + 1]) {
+        } else if a == actual.len() || (e < expected.len() && common[e + 1][a] >= common[e][a + 1])
+        {
             lines.push(('-', expected[e]));
             e += 1;
         } else {
@@ -153,7 +192,15 @@ fn diff<'l>(expected: &[&'l str], actual: &'l [String]) -> Vec<(char, &'l str)> 
 fn a_script_that_is_right_plays_to_itself() {
     let text = "# why\n\n== echo\n# says it\nhi\n---\nhi\n\nyo\n---\nyo\n\n== silence\nhush\n---\n";
     let script = Script::parse(text).unwrap();
-    let played = script.play(|_, command| Ok(if command == "hush" { vec![] } else { vec![command.into()] })).unwrap();
+    let played = script
+        .play(|_, command| {
+            Ok(if command == "hush" {
+                vec![]
+            } else {
+                vec![command.into()]
+            })
+        })
+        .unwrap();
     assert_eq!(played.text, text);
     assert!(played.differences.is_empty());
 }
@@ -162,6 +209,11 @@ fn a_script_that_is_right_plays_to_itself() {
 fn a_difference_shows_both_sides_in_place() {
     let script = Script::parse("== case\ngo\n---\none\ntwo\nthree\n").unwrap();
     let happened = ["one", "2", "three"];
-    let played = script.play(|_, _| Ok(happened.map(String::from).to_vec())).unwrap();
-    assert_eq!(played.differences, ["3: case\n    go\n    ---\n    one\n  - two\n  + 2\n    three\n"]);
+    let played = script
+        .play(|_, _| Ok(happened.map(String::from).to_vec()))
+        .unwrap();
+    assert_eq!(
+        played.differences,
+        ["3: case\n    go\n    ---\n    one\n  - two\n  + 2\n    three\n"]
+    );
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    GiftReceipt, KickReason, Live, LiveStatus, NetChanges, Offset, Position, Presence, PresenceAction, Profile, Reject,
-    Reply, RequestId, RoomEvent, SocketId,
+    GiftReceipt, KickReason, Live, LiveStatus, NetChanges, Offset, Position, Presence,
+    PresenceAction, Profile, Reject, Reply, RequestId, RoomEvent, SocketId,
 };
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
@@ -18,7 +18,10 @@ pub struct Words {
 impl Words {
     /// Words are parted by spaces; "…" is one word, whatever is in it.
     pub fn split(line: &str) -> Result<Self, String> {
-        let mut words = Self { plain: VecDeque::new(), keyed: Vec::new() };
+        let mut words = Self {
+            plain: VecDeque::new(),
+            keyed: Vec::new(),
+        };
         let mut rest = line.trim_start();
         while !rest.is_empty() {
             let end;
@@ -39,7 +42,8 @@ impl Words {
     }
 
     pub fn next(&mut self, wanted: &str) -> Result<String, String> {
-        self.optional().ok_or_else(|| format!("{wanted} is missing"))
+        self.optional()
+            .ok_or_else(|| format!("{wanted} is missing"))
     }
 
     pub fn optional(&mut self) -> Option<String> {
@@ -56,27 +60,38 @@ impl Words {
     }
 
     pub fn request_id(&mut self) -> Result<Option<RequestId>, String> {
-        self.key("id").map(|id| RequestId::parse(&id).ok_or(format!("{id} is no request id"))).transpose()
+        self.key("id")
+            .map(|id| RequestId::parse(&id).ok_or(format!("{id} is no request id")))
+            .transpose()
     }
 
     /// As a decoder reads it from a command: one that cannot be is a fault of the command.
     pub fn request_id_or_fault(&mut self) -> Result<Option<RequestId>, Reject> {
-        self.request_id().map_err(|_| Reject::BadRequest { what: "request_id" })
+        self.request_id()
+            .map_err(|_| Reject::BadRequest { what: "request_id" })
     }
 
-    /// `since=3`, or `since=f:3` for another epoch than the scripts' own. As a decoder reads it from a command: one
-    /// that cannot be is a fault of the command.
+    /// `since=3`, or `since=f:3` for another epoch than the scripts' own. As a decoder reads it
+    /// from a command: one that cannot be is a fault of the command.
     pub fn since(&mut self) -> Result<Option<Position>, Reject> {
-        let Some(since) = self.key("since") else { return Ok(None) };
+        let Some(since) = self.key("since") else {
+            return Ok(None);
+        };
         let (epoch, offset) = since.split_once(':').unwrap_or((EPOCH, &since));
         let offset = number(offset).map_err(|_| Reject::BadRequest { what: "since" })?;
-        Ok(Some(Position { epoch: epoch.into(), offset }))
+        Ok(Some(Position {
+            epoch: epoch.into(),
+            offset,
+        }))
     }
 
     /// The number in a word such as `c7`.
     pub fn label(&mut self, letter: char) -> Result<i64, String> {
         let word = self.next("a label")?;
-        number(word.strip_prefix(letter).ok_or(format!("{word} does not start with {letter}"))?)
+        number(
+            word.strip_prefix(letter)
+                .ok_or(format!("{word} does not start with {letter}"))?,
+        )
     }
 
     /// Whether the word is there, anywhere.
@@ -98,11 +113,15 @@ impl Words {
 const EPOCH: &str = "e";
 
 pub fn position(offset: Offset) -> Position {
-    Position { epoch: EPOCH.into(), offset }
+    Position {
+        epoch: EPOCH.into(),
+        offset,
+    }
 }
 
 pub fn number<T: FromStr>(word: &str) -> Result<T, String> {
-    word.parse().map_err(|_| format!("{word} is no number that fits"))
+    word.parse()
+        .map_err(|_| format!("{word} is no number that fits"))
 }
 
 /// `250ms`, `30s`, `1.5s` or `5m`.
@@ -128,11 +147,16 @@ const STATUSES: [(LiveStatus, &str); 4] = [
 
 pub fn status(word: &str) -> Result<LiveStatus, String> {
     let known = STATUSES.iter().find(|(_, name)| *name == word);
-    known.map(|(status, _)| *status).ok_or(format!("{word} is no status"))
+    known
+        .map(|(status, _)| *status)
+        .ok_or(format!("{word} is no status"))
 }
 
 pub fn status_word(status: LiveStatus) -> &'static str {
-    STATUSES.iter().find(|(known, _)| *known == status).map_or("?", |(_, name)| name)
+    STATUSES
+        .iter()
+        .find(|(known, _)| *known == status)
+        .map_or("?", |(_, name)| name)
 }
 
 pub fn kick_reason(reason: KickReason) -> &'static str {
@@ -160,7 +184,9 @@ pub fn reject(reject: Reject) -> String {
         Reject::CommentTooLong { chars_max } => format!("comment_too_long chars_max={chars_max}"),
         Reject::BadRequest { what } => format!("bad_request {what}"),
         Reject::DuplicateConflict => "duplicate_conflict".into(),
-        Reject::RateLimited { retry_after_ms } => format!("rate_limited retry_after_ms={retry_after_ms}"),
+        Reject::RateLimited { retry_after_ms } => {
+            format!("rate_limited retry_after_ms={retry_after_ms}")
+        }
         Reject::Busy { retry_after_ms } => format!("busy retry_after_ms={retry_after_ms}"),
         // The rest is decided before a room is asked.
         other => format!("{other:?}"),
@@ -176,7 +202,11 @@ pub fn presence(presence: &Presence) -> String {
     if let Some(users) = &presence.users {
         line.push_str(&format!(" users={}", names(users)));
     }
-    let clients = if presence.clients.is_empty() { "-".into() } else { presence.clients.join(",") };
+    let clients = if presence.clients.is_empty() {
+        "-".into()
+    } else {
+        presence.clients.join(",")
+    };
     line.push_str(&format!(" clients={clients}"));
     if let Some(NetChanges { joined, left }) = presence.net_changes {
         line.push_str(&format!(" joined={joined} left={left}"));
@@ -186,16 +216,29 @@ pub fn presence(presence: &Presence) -> String {
 
 pub fn names(users: &[Arc<Profile>]) -> String {
     let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
-    if names.is_empty() { "-".into() } else { names.join(",") }
+    if names.is_empty() {
+        "-".into()
+    } else {
+        names.join(",")
+    }
 }
 
 pub fn event(event: &RoomEvent) -> String {
     match event {
         RoomEvent::Comment(comment) => {
-            format!("comment c{} {} {:?}", comment.id, comment.author.name, comment.text.as_str())
+            format!(
+                "comment c{} {} {:?}",
+                comment.id,
+                comment.author.name,
+                comment.text.as_str()
+            )
         }
         RoomEvent::Gift { order, receipt } => {
-            let GiftReceipt { record_id, live_coin, .. } = receipt;
+            let GiftReceipt {
+                record_id,
+                live_coin,
+                ..
+            } = receipt;
             let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
             format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
         }
@@ -208,21 +251,43 @@ pub fn event(event: &RoomEvent) -> String {
 
 pub fn reply(reply: &Reply) -> String {
     match reply {
-        Reply::Joined { position, recovered, count, live } => {
-            let Live { status, coin, look_count, .. } = live.as_ref();
+        Reply::Joined {
+            position,
+            recovered,
+            count,
+            live,
+        } => {
+            let Live {
+                status,
+                coin,
+                look_count,
+                ..
+            } = live.as_ref();
             let (at, status) = (position.offset, status_word(*status));
             let recovered = if *recovered { " recovered" } else { "" };
-            format!("joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}")
+            format!(
+                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}"
+            )
         }
         Reply::Left { .. } => "left".into(),
-        Reply::Commented { comment_id, offset } => format!("commented c{comment_id} at={}", place(*offset)),
+        Reply::Commented { comment_id, offset } => {
+            format!("commented c{comment_id} at={}", place(*offset))
+        }
         Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
-        Reply::Gifted { record_id, offset, coin } => {
+        Reply::Gifted {
+            record_id,
+            offset,
+            coin,
+        } => {
             format!("gifted r{record_id} at={} coin={coin}", place(*offset))
         }
     }
 }
 
 pub fn or_dash(sockets: &[SocketId]) -> String {
-    if sockets.is_empty() { "-".into() } else { sockets.join(",") }
+    if sockets.is_empty() {
+        "-".into()
+    } else {
+        sockets.join(",")
+    }
 }

@@ -36,37 +36,67 @@ impl Source {
     /// The top module it belongs to: `domain` for `src/domain/room.rs`.
     pub fn module(&self) -> &str {
         let inside = self.path.trim_start_matches("src/");
-        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+        inside
+            .split('/')
+            .next()
+            .unwrap_or(inside)
+            .trim_end_matches(".rs")
     }
 
     /// How many modules deep it is: 1 for `src/outbox.rs` and `src/domain/mod.rs`.
     fn depth(&self) -> usize {
         let parts = self.path.trim_start_matches("src/").split('/').count();
-        if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+        if self.path.ends_with("/mod.rs") {
+            parts - 1
+        } else {
+            parts
+        }
     }
 
     /// The modules it is in, and itself last: `transport`, `engine`. None for the root of a crate.
     pub fn module_path(&self) -> Vec<&str> {
-        let inside = self.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-        if self.depth() == 1 && ["lib", "main"].contains(&inside) { Vec::new() } else { inside.split('/').collect() }
+        let inside = self
+            .path
+            .trim_start_matches("src/")
+            .trim_end_matches(".rs")
+            .trim_end_matches("/mod");
+        if self.depth() == 1 && ["lib", "main"].contains(&inside) {
+            Vec::new()
+        } else {
+            inside.split('/').collect()
+        }
     }
 
     /// Of the modules in the folder `folder`, which this file is below: those that its code names.
     pub fn siblings(&self, folder: &[&str]) -> BTreeSet<String> {
         let code = self.code();
-        let from_root: String = ["crate"].iter().chain(folder).flat_map(|part| [*part, "::"]).collect();
+        let from_root: String = ["crate"]
+            .iter()
+            .chain(folder)
+            .flat_map(|part| [*part, "::"])
+            .collect();
         let climb = "super::".repeat(self.module_path().len() - folder.len());
         let found = [from_root, climb].into_iter().flat_map(|start| {
-            let starts = code.match_indices(&start).filter(|(at, _)| !code[..*at].ends_with("super::"));
-            starts.flat_map(|(at, _)| names_after(&code[at + start.len()..])).collect::<Vec<_>>()
+            let starts = code
+                .match_indices(&start)
+                .filter(|(at, _)| !code[..*at].ends_with("super::"));
+            starts
+                .flat_map(|(at, _)| names_after(&code[at + start.len()..]))
+                .collect::<Vec<_>>()
         });
         found.collect()
     }
 
     /// Its code without comments and without the unit tests at its end, which may reach anywhere.
     pub fn code(&self) -> String {
-        let production = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let code = production.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let production = self
+            .text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or_default();
+        let code = production
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
         code.flat_map(|line| [line, "\n"]).collect()
     }
 
@@ -88,8 +118,15 @@ impl Source {
 
 /// The first word of a path, or of each path in a group: `a::b` and `{a::b, c}`.
 fn names_after(path: &str) -> Vec<String> {
-    let word = |text: &str| text.trim_start().chars().take_while(|c| is_word(*c)).collect::<String>();
-    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let word = |text: &str| {
+        text.trim_start()
+            .chars()
+            .take_while(|c| is_word(*c))
+            .collect::<String>()
+    };
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![word(path)];
+    };
     let (mut level, mut names) = (0_usize, vec![word(group)]);
     for (at, c) in group.char_indices() {
         match c {
@@ -109,9 +146,19 @@ pub fn root() -> &'static Path {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.expect("a folder of the repository can be listed").path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for path in entries.map(|entry| {
+        entry
+            .expect("a folder of the repository can be listed")
+            .path()
+    }) {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         match path.is_dir() {
             true if SKIPPED_FOLDERS.contains(&name.as_str()) || name.starts_with(".venv") => {}
             true => collect(&path, files),
@@ -125,30 +172,53 @@ pub fn sources(folder: &str, extensions: &[&str]) -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
     files.sort();
-    let wanted =
-        |path: &PathBuf| path.extension().is_some_and(|it| extensions.contains(&it.to_string_lossy().as_ref()));
+    let wanted = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|it| extensions.contains(&it.to_string_lossy().as_ref()))
+    };
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).expect("sources are UTF-8"),
-        path: path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/"),
+        path: path
+            .strip_prefix(root())
+            .expect("below the root")
+            .to_string_lossy()
+            .replace('\\', "/"),
     };
     files.into_iter().filter(wanted).map(read).collect()
 }
 
 pub fn rust_sources() -> Vec<Source> {
     let sources = sources("src", &["rs"]);
-    assert!(sources.len() > 10, "found only {} files below src", sources.len());
+    assert!(
+        sources.len() > 10,
+        "found only {} files below src",
+        sources.len()
+    );
     sources
 }
 
 /// Everything that people wrote and read.
 pub fn written_files() -> Vec<Source> {
     let mut files = sources("src", &["rs", "js", "css", "html"]);
-    files.extend(sources("tests", &["rs", "js", "mjs", "py", "sh", "toml", "txt"]));
+    files.extend(sources(
+        "tests",
+        &["rs", "js", "mjs", "py", "sh", "toml", "txt"],
+    ));
     files.extend(sources("migrations", &["sql"]));
-    for name in ["Cargo.toml", "config.toml", "diesel.toml", "README.md", "CHANGELOG.md", ".clippy.toml", ".deny.toml"]
-    {
+    for name in [
+        "Cargo.toml",
+        "config.toml",
+        "diesel.toml",
+        "README.md",
+        "CHANGELOG.md",
+        ".clippy.toml",
+        ".deny.toml",
+    ] {
         if let Ok(text) = fs::read_to_string(root().join(name)) {
-            files.push(Source { path: name.to_owned(), text });
+            files.push(Source {
+                path: name.to_owned(),
+                text,
+            });
         }
     }
     files
@@ -156,12 +226,44 @@ pub fn written_files() -> Vec<Source> {
 
 #[test]
 fn imports_are_found_however_they_are_written() {
-    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() }.imports();
-    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(source("src/a.rs", "use crate::domain::{B, C};\n// crate::http\n"), set(&["domain"]));
-    assert_eq!(source("src/a.rs", "use crate::{actors::{x, y}, http, domain::z};"), set(&["actors", "http", "domain"]));
-    assert_eq!(source("src/a.rs", "fn f() { crate::app::start() }"), set(&["app"]));
-    assert_eq!(source("src/a/b.rs", "use super::c;\nuse super::super::app;"), set(&["app"]));
-    assert_eq!(source("src/a/mod.rs", "use super::app;\n#[cfg(test)]\nmod tests { use crate::x; }"), set(&["app"]));
-    assert_eq!(source("src/a/mod.rs", "#[cfg(test)]\nmod tests;\nuse super::app;"), set(&["app"]));
+    let source = |path: &str, text: &str| {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+        .imports()
+    };
+    let set = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(
+        source("src/a.rs", "use crate::domain::{B, C};\n// crate::http\n"),
+        set(&["domain"])
+    );
+    assert_eq!(
+        source("src/a.rs", "use crate::{actors::{x, y}, http, domain::z};"),
+        set(&["actors", "http", "domain"])
+    );
+    assert_eq!(
+        source("src/a.rs", "fn f() { crate::app::start() }"),
+        set(&["app"])
+    );
+    assert_eq!(
+        source("src/a/b.rs", "use super::c;\nuse super::super::app;"),
+        set(&["app"])
+    );
+    assert_eq!(
+        source(
+            "src/a/mod.rs",
+            "use super::app;\n#[cfg(test)]\nmod tests { use crate::x; }"
+        ),
+        set(&["app"])
+    );
+    assert_eq!(
+        source("src/a/mod.rs", "#[cfg(test)]\nmod tests;\nuse super::app;"),
+        set(&["app"])
+    );
 }

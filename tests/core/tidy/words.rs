@@ -3,7 +3,8 @@
 use super::assert_none;
 use super::sources::rust_sources;
 
-/// Words that the field has better ones for, and those: no comment or identifier below `src` has them.
+/// Words that the field has better ones for, and those: no comment or identifier below `src` has
+/// them.
 const RETIRED_WORDS: &[(&str, &str)] = &[
     ("aside", "blocked, or deferred"),
     ("befell", "changed"),
@@ -42,7 +43,9 @@ fn words(line: &str) -> Vec<String> {
         }
         spaced.push(c);
     }
-    let words = spaced.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let words = spaced
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect()
 }
 
@@ -52,10 +55,12 @@ fn retired_words_do_not_come_back() {
     for source in rust_sources() {
         for (number, line) in source.text.lines().enumerate() {
             let words = words(line);
-            let found = RETIRED_WORDS.iter().filter(|(retired, _)| words.iter().any(|word| word == retired));
-            offenders.extend(
-                found.map(|(retired, better)| format!("{}:{}: {retired}: say {better}", source.path, number + 1)),
-            );
+            let found = RETIRED_WORDS
+                .iter()
+                .filter(|(retired, _)| words.iter().any(|word| word == retired));
+            offenders.extend(found.map(|(retired, better)| {
+                format!("{}:{}: {retired}: say {better}", source.path, number + 1)
+            }));
         }
     }
     assert_none("a retired word", offenders);

@@ -1,5 +1,5 @@
-//! The machine's clock jumps by an hour while the server runs. Lengths (of a grace, of a penalty) may
-//! then be cut short, never stretched.
+//! The machine's clock jumps by an hour while the server runs. Lengths (of a grace, of a penalty)
+//! may then be cut short, never stretched.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,10 +27,19 @@ struct Clock {
 impl Clock {
     /// `Err` says why there can be none here.
     fn new() -> Result<Self, String> {
-        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let folders = std::fs::read_dir("/usr/lib")
+            .into_iter()
+            .flatten()
+            .flatten();
         let libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-        let library = libraries.into_iter().find(|path| path.is_file()).ok_or("libfaketime is not installed")?;
-        let clock = Self { dir: TempDir::new().expect("a temporary folder"), library };
+        let library = libraries
+            .into_iter()
+            .find(|path| path.is_file())
+            .ok_or("libfaketime is not installed")?;
+        let clock = Self {
+            dir: TempDir::new().expect("a temporary folder"),
+            library,
+        };
         clock.set(0);
         Ok(clock)
     }
@@ -48,7 +57,10 @@ impl Clock {
     }
 
     fn start_server(&self, env: &[(&str, &str)]) -> TestServer {
-        let (library, file) = (self.library.display().to_string(), self.file().display().to_string());
+        let (library, file) = (
+            self.library.display().to_string(),
+            self.file().display().to_string(),
+        );
         let mut all = vec![
             ("LD_PRELOAD", library.as_str()),
             ("FAKETIME_TIMESTAMP_FILE", &file),
@@ -72,16 +84,23 @@ impl Clock {
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the end of time")
 }
 
 /// Posts a comment as the live's streamer, and returns when the server says that this was.
 fn said_at(streamer: &mut Ws, live_id: i64) -> i64 {
-    let asked = streamer.ask("comment", json!({"live_id": live_id, "data": "what time is it?"}));
+    let asked = streamer.ask(
+        "comment",
+        json!({"live_id": live_id, "data": "what time is it?"}),
+    );
     assert_eq!(asked["ok"], json!(true), "{asked}");
     let id = asked["comment_id"].clone();
-    streamer.event_where("comment", |comment| comment["id"] == id)["at"].as_i64().expect("a time")
+    streamer.event_where("comment", |comment| comment["id"] == id)["at"]
+        .as_i64()
+        .expect("a time")
 }
 
 /// Comes, and is cut off without a good-bye.
@@ -95,14 +114,19 @@ fn come_and_get_lost(server: &TestServer, name: &str, live_id: i64) -> i64 {
 /// Waits until a member hears that this user left.
 fn hears_leave(member: &mut Ws, user: i64) -> Duration {
     let began = Instant::now();
-    member.event_where("online", |online| online["action"] == json!("leave") && online["user"]["id"] == json!(user));
+    member.event_where("online", |online| {
+        online["action"] == json!("leave") && online["user"]["id"] == json!(user)
+    });
     began.elapsed()
 }
 
 /// Posts until the limit says no.
 fn talk_until_refused(ws: &mut Ws, live_id: i64) {
     let refused = eventually("the limit is reached", || {
-        let answer = ws.ask("comment", json!({"live_id": live_id, "data": "and another thing"}));
+        let answer = ws.ask(
+            "comment",
+            json!({"live_id": live_id, "data": "and another thing"}),
+        );
         (answer["ok"] == json!(false)).then_some(answer)
     });
     assert_eq!(refused["code"], json!("rate_limited"), "{refused}");
@@ -136,7 +160,10 @@ fn an_hour_forward_and_an_hour_back_hold_nobody_up_and_leave_order_and_books_exa
         clock.jump(offset_s, &mut witness, live_id);
 
         let gone_after = hears_leave(&mut witness, lost);
-        assert!(gone_after < GONE_MAX, "{offset_s}: a lost user stayed for {gone_after:?}");
+        assert!(
+            gone_after < GONE_MAX,
+            "{offset_s}: a lost user stayed for {gone_after:?}"
+        );
         chat.join(live_id);
         let began = Instant::now();
         eventually("the penalty ends", || {
@@ -154,7 +181,10 @@ fn an_hour_forward_and_an_hour_back_hold_nobody_up_and_leave_order_and_books_exa
         ws.join(live_id);
         let lost = come_and_get_lost(&server, &format!("later{}", figures.len()), live_id);
         let later_gone_after = hears_leave(&mut witness, lost);
-        assert!(later_gone_after < GONE_MAX, "{offset_s}: a user lost after the jump stayed for {later_gone_after:?}");
+        assert!(
+            later_gone_after < GONE_MAX,
+            "{offset_s}: a user lost after the jump stayed for {later_gone_after:?}"
+        );
         load.room_goes_on(false);
         load.goes_on();
         figures.push((offset_s, gone_after, free_after, later_gone_after));
@@ -164,7 +194,8 @@ fn an_hour_forward_and_an_hour_back_hold_nobody_up_and_leave_order_and_books_exa
 }
 
 #[test]
-fn who_comes_back_hears_what_it_missed_when_the_clock_was_set_back_and_is_told_that_it_cannot_when_forward() {
+fn who_comes_back_hears_what_it_missed_when_the_clock_was_set_back_and_is_told_that_it_cannot_when_forward()
+ {
     let clock = match Clock::new() {
         Ok(clock) => clock,
         Err(reason) => return println!("skipped: {reason}"),
@@ -176,7 +207,10 @@ fn who_comes_back_hears_what_it_missed_when_the_clock_was_set_back_and_is_told_t
     let viewer = server.user("viewer");
     for (offset_s, recovers) in [(-HOUR_S, true), (0, false)] {
         let seen = ws.join(live_id);
-        ws.ask("comment", json!({"live_id": live_id, "data": "missed", "request_id": "once"}));
+        ws.ask(
+            "comment",
+            json!({"live_id": live_id, "data": "missed", "request_id": "once"}),
+        );
         clock.jump(offset_s, &mut ws, live_id);
         let since = json!({"epoch": seen["epoch"], "offset": seen["offset"]});
         let mut back = Ws::connect(&server, &viewer);
@@ -184,7 +218,11 @@ fn who_comes_back_hears_what_it_missed_when_the_clock_was_set_back_and_is_told_t
         assert_eq!(joined["recovered"], json!(recovers), "{offset_s}: {joined}");
         if recovers {
             let missed = back.event("comment");
-            assert_eq!(missed["offset"].as_u64(), seen["offset"].as_u64().map(|offset| offset + 1), "{missed}");
+            assert_eq!(
+                missed["offset"].as_u64(),
+                seen["offset"].as_u64().map(|offset| offset + 1),
+                "{missed}"
+            );
         }
     }
 }
@@ -218,7 +256,12 @@ fn a_token_ends_when_the_clock_says_so_and_what_is_said_after_a_restart_comes_la
     clock.jump(0, &mut ws, live_id);
 
     // What is said after a restart is said after what was said before it, whatever the clock says.
-    let newest = |server: &TestServer| server.get(&format!("/api/live/{live_id}/history?limit=1")).ok()[0].take();
+    let newest = |server: &TestServer| {
+        server
+            .get(&format!("/api/live/{live_id}/history?limit=1"))
+            .ok()[0]
+            .take()
+    };
     let before = newest(&server);
     clock.set(-HOUR_S);
     server.kill();
@@ -228,5 +271,8 @@ fn a_token_ends_when_the_clock_says_so_and_what_is_said_after_a_restart_comes_la
     said_at(&mut ws, live_id);
     let after = newest(&server);
     let said_on = |comment: &Value| comment["at"].as_i64().expect("a time");
-    assert!(said_on(&after) < said_on(&before) && after["id"] != before["id"], "{before} {after}");
+    assert!(
+        said_on(&after) < said_on(&before) && after["id"] != before["id"],
+        "{before} {after}"
+    );
 }

@@ -31,11 +31,15 @@ fn a_database_killed_in_a_rain_of_gifts_and_started_again_costs_nothing_but_time
     let failing_after = load.store_is_said_to_fail();
     load.gifts_are_refused();
     load.room_goes_on(false);
-    eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
+    eventually("operators are told", || {
+        (!server.logged("store is away").is_empty()).then_some(())
+    });
 
     postgres.restart();
     let (ready, healed) = load.heals();
-    eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
+    eventually("operators are told", || {
+        (!server.logged("store is back").is_empty()).then_some(())
+    });
     let report = load.end();
     println!(
         "killed: said so after {failing_after:?}, ready {ready:?} and gifts {healed:?} after the restart, {report:?}"
@@ -46,10 +50,12 @@ fn a_database_killed_in_a_rain_of_gifts_and_started_again_costs_nothing_but_time
 /// So short that what the streamer says in a freeze does not fit.
 const QUEUE: &str = "32";
 
-/// How long the database stands still: longer than anybody's patience if asked to, else only longer than
-/// the patience for gifts.
+/// How long the database stands still: longer than anybody's patience if asked to, else only longer
+/// than the patience for gifts.
 fn freeze_length() -> Duration {
-    let asked = std::env::var("LIVEROOM_TEST_FREEZE_S").ok().map(|text| text.parse().expect("seconds"));
+    let asked = std::env::var("LIVEROOM_TEST_FREEZE_S")
+        .ok()
+        .map(|text| text.parse().expect("seconds"));
     Duration::from_secs(asked.unwrap_or(7))
 }
 
@@ -74,38 +80,63 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
         scope.spawn(|| {
             let read = server.get(&format!("/api/live/read/{live_id}"));
             assert_eq!(read.status, 503, "{}", read.text());
-            assert!(frozen_at.elapsed() < READ_ANSWER_MAX, "a request waited {:?}", frozen_at.elapsed());
+            assert!(
+                frozen_at.elapsed() < READ_ANSWER_MAX,
+                "a request waited {:?}",
+                frozen_at.elapsed()
+            );
         });
         scope.spawn(|| {
             let audit = server.run(&["audit"]);
-            assert!(!audit.status.success(), "nothing can be said of the books now");
-            assert!(frozen_at.elapsed() < READ_ANSWER_MAX, "opening the store took {:?}", frozen_at.elapsed());
+            assert!(
+                !audit.status.success(),
+                "nothing can be said of the books now"
+            );
+            assert!(
+                frozen_at.elapsed() < READ_ANSWER_MAX,
+                "opening the store took {:?}",
+                frozen_at.elapsed()
+            );
         });
         let failing_after = load.store_is_said_to_fail();
         load.room_goes_on(false);
         load.gifts_are_refused_to_strangers();
-        eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
+        eventually("operators are told", || {
+            (!server.logged("store is away").is_empty()).then_some(())
+        });
         let away_after = frozen_at.elapsed();
         let memory = resident_kib(&server);
         eventually("the freeze is over", || {
             load.room_goes_on(true);
             (frozen_at.elapsed() >= freeze_length()).then_some(())
         });
-        (failing_after, away_after, resident_kib(&server).saturating_sub(memory))
+        (
+            failing_after,
+            away_after,
+            resident_kib(&server).saturating_sub(memory),
+        )
     });
 
     let frozen_for = frozen_at.elapsed();
     postgres.thaw();
     let (ready, healed) = load.heals();
-    eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
+    eventually("operators are told", || {
+        (!server.logged("store is back").is_empty()).then_some(())
+    });
     let report = load.end();
     println!(
         "frozen for {frozen_for:?}: not ready after {failing_after:?}, away after {away_after:?}, grown by {grown} KiB, \
          ready {ready:?} and gifts {healed:?} after the thaw, {report:?}"
     );
     assert_said_once(&server);
-    assert!(grown < 32 * 1024, "what waits for the store is bounded: {grown} KiB");
-    assert!(report.comments_refused > 0, "the queue of {QUEUE} was full: {report:?}");
+    assert!(
+        grown < 32 * 1024,
+        "what waits for the store is bounded: {grown} KiB"
+    );
+    assert!(
+        report.comments_refused > 0,
+        "the queue of {QUEUE} was full: {report:?}"
+    );
     assert!(report.slowest_gift_answer < GIFT_ANSWER_MAX, "{report:?}");
 
     // Whoever stops the server does not wait for the database either.
@@ -113,7 +144,11 @@ fn a_database_that_stands_still_is_waited_for_with_patience_and_no_longer() {
     let began = Instant::now();
     server.signal("TERM");
     assert!(server.wait_for_exit().success());
-    assert!(began.elapsed() < DRAIN_MAX, "stopping took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < DRAIN_MAX,
+        "stopping took {:?}",
+        began.elapsed()
+    );
     postgres.thaw();
     server.restart();
     server.assert_books_balance();
@@ -131,7 +166,9 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
     // A commit may be in any of them, with locks that its successor waits for; or in none, and then
     // nobody has to wait for longer than it takes to find that out.
     postgres.freeze_backends();
-    eventually("the freeze is over", || (frozen_at.elapsed() >= freeze_length()).then_some(()));
+    eventually("the freeze is over", || {
+        (frozen_at.elapsed() >= freeze_length()).then_some(())
+    });
     let frozen_for = frozen_at.elapsed();
     postgres.thaw();
     let (ready, healed) = load.heals();
@@ -143,20 +180,35 @@ fn connections_that_hang_in_a_database_that_lives_are_given_up_and_what_they_did
     assert!(report.slowest_gift_answer < GIFT_ANSWER_MAX, "{report:?}");
 }
 
-/// Runs a room under load during which `begin` makes the database read-only and `end` makes it take writes again.
+/// Runs a room under load during which `begin` makes the database read-only and `end` makes it take
+/// writes again.
 fn play_while_read_only(server: &TestServer, begin: impl FnOnce(), end: impl FnOnce()) {
     let mut load = RoomUnderLoad::begin(server);
     begin();
     load.store_is_said_to_fail();
     load.gifts_are_refused();
     load.room_goes_on(false);
-    let logs_cause = || server.logged("away").iter().any(|line| line.contains("read-only"));
+    let logs_cause = || {
+        server
+            .logged("away")
+            .iter()
+            .any(|line| line.contains("read-only"))
+    };
     eventually("the log names the cause", || logs_cause().then_some(()));
     for _ in 0..8 {
         let read = server.get(&format!("/api/live/read/{}", load.live_id));
-        assert_eq!(read.status, 200, "what can be read is read: {}", read.text());
+        assert_eq!(
+            read.status,
+            200,
+            "what can be read is read: {}",
+            read.text()
+        );
         let login = serde_json::json!({"username": load.streamer.name, "password": crate::support::PASSWORD});
-        assert_eq!(server.post("/api/login", &login).status, 503, "a login cannot be stored");
+        assert_eq!(
+            server.post("/api/login", &login).status,
+            503,
+            "a login cannot be stored"
+        );
     }
     end();
     load.heals();
@@ -166,7 +218,11 @@ fn play_while_read_only(server: &TestServer, begin: impl FnOnce(), end: impl FnO
     load.end();
     assert_said_once(server);
     for words in ["not ready: part=store", "ready again: part=store"] {
-        assert_eq!(server.logged(words).len(), 1, "one line however often /readyz is asked: {words}");
+        assert_eq!(
+            server.logged(words).len(),
+            1,
+            "one line however often /readyz is asked: {words}"
+        );
     }
 }
 
@@ -179,7 +235,9 @@ fn a_database_that_takes_no_writes_for_a_while_is_away_until_it_does() {
     let admin = postgres.admin_url();
     let set = |sql: &str| {
         for sql in [sql, "SELECT pg_reload_conf()"] {
-            postgres.execute(&admin, sql).expect("settings can be changed");
+            postgres
+                .execute(&admin, sql)
+                .expect("settings can be changed");
         }
     };
     play_while_read_only(
@@ -191,34 +249,62 @@ fn a_database_that_takes_no_writes_for_a_while_is_away_until_it_does() {
 
 #[test]
 fn connections_that_stay_read_only_when_the_database_takes_writes_again_are_discarded() {
-    let Ok(postgres) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let Ok(postgres) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}")) else {
+        return;
+    };
     let url = postgres.create_database();
     let server = start_on(&url, &[]);
-    let (admin, name) = (postgres.admin_url(), url.rsplit('/').next().expect("a name"));
-    let run = |sql: &str| postgres.execute(&admin, sql).expect("settings can be changed");
+    let (admin, name) = (
+        postgres.admin_url(),
+        url.rsplit('/').next().expect("a name"),
+    );
+    let run = |sql: &str| {
+        postgres
+            .execute(&admin, sql)
+            .expect("settings can be changed")
+    };
     // Sessions take this setting when they begin, and keep it.
     play_while_read_only(
         &server,
         || {
-            run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
-            run(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+            run(&format!(
+                "ALTER DATABASE {name} SET default_transaction_read_only = on"
+            ));
+            run(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            ));
         },
-        || run(&format!("ALTER DATABASE {name} RESET default_transaction_read_only")),
+        || {
+            run(&format!(
+                "ALTER DATABASE {name} RESET default_transaction_read_only"
+            ))
+        },
     );
 }
 
 #[test]
 fn of_two_hosts_the_one_that_takes_writes_is_used_and_the_promoted_one_when_it_dies() {
-    let Ok(mut primary) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}")) else { return };
+    let Ok(mut primary) = Postgres::start().inspect_err(|reason| println!("skipped: {reason}"))
+    else {
+        return;
+    };
     let url = primary.create_database();
     let standby = primary.standby();
     // Nothing that was answered is lost with the primary.
-    for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
-        primary.execute(&primary.admin_url(), sql).expect("settings can be changed");
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        "SELECT pg_reload_conf()",
+    ] {
+        primary
+            .execute(&primary.admin_url(), sql)
+            .expect("settings can be changed");
     }
     // The standby comes first: it answers, and is passed over.
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port());
-    let server = start_on(&url.replace(&format!("127.0.0.1:{}", primary.port()), &hosts), &[]);
+    let server = start_on(
+        &url.replace(&format!("127.0.0.1:{}", primary.port()), &hosts),
+        &[],
+    );
     let mut load = RoomUnderLoad::begin(&server);
 
     primary.kill();
@@ -233,7 +319,8 @@ fn of_two_hosts_the_one_that_takes_writes_is_used_and_the_promoted_one_when_it_d
     assert_said_once(&server);
 }
 
-/// The patience of the store with one call and that of the persister with a gift, and a busy machine.
+/// The patience of the store with one call and that of the persister with a gift, and a busy
+/// machine.
 const GIFT_ANSWER_MAX: Duration = Duration::from_secs(22);
 
 /// What a request waits for a connection and for its answer, and a busy machine.
@@ -243,9 +330,16 @@ const READ_ANSWER_MAX: Duration = Duration::from_secs(20);
 const DRAIN_MAX: Duration = Duration::from_secs(4);
 
 fn resident_kib(server: &TestServer) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a Linux with /proc");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()))
+        .expect("a Linux with /proc");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("its memory");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number")
 }
 
 fn assert_said_once(server: &TestServer) {

@@ -21,9 +21,15 @@ impl SmallDisk {
     fn mount() -> Result<Self, String> {
         let dir = TempDir::new().expect("a temporary folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(dir.path());
+        mount
+            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+            .arg(dir.path());
         let done = mount.output().map_err(|error| format!("mount: {error}"))?;
-        if done.status.success() { Ok(Self(dir)) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+        if done.status.success() {
+            Ok(Self(dir))
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
     }
 
     fn path(&self) -> &Path {
@@ -50,7 +56,10 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Also while a process that outlives a failed test has a file open there.
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.path())
+            .status();
     }
 }
 
@@ -70,12 +79,16 @@ fn a_full_disk_refuses_gifts_loses_nothing_and_is_written_to_again_when_there_is
     let failing_after = load.store_is_said_to_fail();
     load.gifts_are_refused();
     load.room_goes_on(false);
-    eventually("operators are told", || (!server.logged("store is away").is_empty()).then_some(()));
+    eventually("operators are told", || {
+        (!server.logged("store is away").is_empty()).then_some(())
+    });
     server.assert_books_balance();
 
     disk.free();
     let (ready, healed) = load.heals();
-    eventually("operators are told", || (!server.logged("store is back").is_empty()).then_some(()));
+    eventually("operators are told", || {
+        (!server.logged("store is back").is_empty()).then_some(())
+    });
     let report = load.end();
     println!(
         "full: said so after {failing_after:?}, ready {ready:?} and gifts {healed:?} after there was room, {report:?}"
@@ -83,7 +96,11 @@ fn a_full_disk_refuses_gifts_loses_nothing_and_is_written_to_again_when_there_is
 
     server.kill();
     let audit = server.run(&["audit"]);
-    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    assert!(
+        audit.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audit.stdout)
+    );
     server.restart();
     server.assert_books_balance();
 }

@@ -33,7 +33,8 @@ impl Stranger<'_> {
         Some(rest.split('"').next().expect("a sid has an end").to_owned())
     }
 
-    /// Begins a POST of `declared` bytes and sends `sent` of them. The server may answer before it has them all.
+    /// Begins a POST of `declared` bytes and sends `sent` of them. The server may answer before it
+    /// has them all.
     fn post(self, sid: &str, declared: usize, sent: usize) -> TcpStream {
         let mut stream = self.connect();
         let head = format!(
@@ -47,14 +48,20 @@ impl Stranger<'_> {
 
     /// Begins a poll and goes away, which ends the session.
     fn hang_up(self, sid: &str) {
-        let head = format!("GET /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\r\n");
-        self.connect().write_all(head.as_bytes()).expect("the server reads");
+        let head = format!(
+            "GET /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        self.connect()
+            .write_all(head.as_bytes())
+            .expect("the server reads");
     }
 }
 
 /// Packets of nothing but signs of life, as many bytes as asked for.
 fn body(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| if at % 2 == 0 { b'6' } else { 0x1e }).collect()
+    (0..bytes)
+        .map(|at| if at % 2 == 0 { b'6' } else { 0x1e })
+        .collect()
 }
 
 fn answer_of(mut stream: TcpStream) -> String {
@@ -67,21 +74,33 @@ fn answer_of(mut stream: TcpStream) -> String {
 #[test]
 fn bodies_end_with_the_session_that_sends_them() {
     let server = TestServer::start(&[]);
-    let stranger = Stranger { server: &server, number: 2 };
+    let stranger = Stranger {
+        server: &server,
+        number: 2,
+    };
     let sid = stranger.open().expect("there is room");
     let posting = stranger.post(&sid, LARGE, 10);
     stranger.hang_up(&sid);
     let answer = answer_of(posting);
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("Session ID unknown"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("Session ID unknown"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn a_body_that_does_not_come_ends_its_session() {
     let server = TestServer::start(&[]);
-    let stranger = Stranger { server: &server, number: 2 };
+    let stranger = Stranger {
+        server: &server,
+        number: 2,
+    };
     let sid = stranger.open().expect("there is room");
     let answer = answer_of(stranger.post(&sid, 101, 10));
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("Bad request"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("Bad request"),
+        "{answer}"
+    );
     let answer = answer_of(stranger.post(&sid, 1, 1));
     assert!(answer.contains("Session ID unknown"), "{answer}");
 }
@@ -89,7 +108,16 @@ fn a_body_that_does_not_come_ends_its_session() {
 #[test]
 fn large_bodies_of_one_address_share_a_budget_and_others_do_not_notice() {
     let server = TestServer::start(&[]);
-    let (stranger, other) = (Stranger { server: &server, number: 2 }, Stranger { server: &server, number: 3 });
+    let (stranger, other) = (
+        Stranger {
+            server: &server,
+            number: 2,
+        },
+        Stranger {
+            server: &server,
+            number: 3,
+        },
+    );
     let mut bystanders = Bystanders::meet(&server, &server.user("alice"));
     let open = || stranger.open().expect("there is room");
     // One after the other, until one finds no room. What is held comes without its last byte.
@@ -100,24 +128,38 @@ fn large_bodies_of_one_address_share_a_budget_and_others_do_not_notice() {
         refused = answer_of(stranger.post(&sid, LARGE - 1, LARGE - 1));
         (!refused.starts_with("HTTP/1.1 200 ")).then_some(())
     });
-    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: "), "{refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: "),
+        "{refused}"
+    );
     assert!(held.len() <= 4, "{}", held.len());
     bystanders.assert_unharmed(&server, "large bodies");
     let answer = answer_of(stranger.post(&open(), 1_001, 1_001));
-    assert!(answer.starts_with("HTTP/1.1 200 "), "a command of the same address: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "a command of the same address: {answer}"
+    );
     let sid = other.open().expect("there is room");
     let answer = answer_of(other.post(&sid, LARGE - 1, LARGE - 1));
-    assert!(answer.starts_with("HTTP/1.1 200 "), "a large body of another address: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "a large body of another address: {answer}"
+    );
     drop(held);
     eventually("there is room again", || {
-        answer_of(stranger.post(&open(), LARGE - 1, LARGE - 1)).starts_with("HTTP/1.1 200 ").then_some(())
+        answer_of(stranger.post(&open(), LARGE - 1, LARGE - 1))
+            .starts_with("HTTP/1.1 200 ")
+            .then_some(())
     });
 }
 
 #[test]
 fn bodies_whose_sessions_are_hung_up_fill_no_memory() {
     let server = TestServer::start(&[("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "40")]);
-    let stranger = Stranger { server: &server, number: 2 };
+    let stranger = Stranger {
+        server: &server,
+        number: 2,
+    };
     let mut bystanders = Bystanders::meet(&server, &server.user("alice"));
     let before = server.memory_kib();
     let mut posting = Vec::new();
@@ -130,7 +172,11 @@ fn bodies_whose_sessions_are_hung_up_fill_no_memory() {
         }
         // As much as twice the address's budget, and what the rest of it costs.
         let grown = server.memory_kib().saturating_sub(before);
-        assert!(grown < 32 * 1_024, "{grown} KiB for {} bodies", posting.len());
+        assert!(
+            grown < 32 * 1_024,
+            "{grown} KiB for {} bodies",
+            posting.len()
+        );
     }
     for posting in posting {
         let answer = answer_of(posting);

@@ -55,14 +55,30 @@ fn every_wrong_type_in_every_field_is_answered_once_and_by_its_name() {
     let live_id = server.live(&alice);
     let mut bystanders = Bystanders::meet(&server, &alice);
     let mut ws = Ws::connect(&server, &alice);
-    for event in ["joinLive", "comment", "gift", "auth", "unheardOf", "leaveLive"] {
-        for field in ["live_id", "token", "data", "gift_id", "num", "request_id", "since"] {
+    for event in [
+        "joinLive",
+        "comment",
+        "gift",
+        "auth",
+        "unheardOf",
+        "leaveLive",
+    ] {
+        for field in [
+            "live_id",
+            "token",
+            "data",
+            "gift_id",
+            "num",
+            "request_id",
+            "since",
+        ] {
             for value in odd_values() {
                 ws.join(live_id);
                 let mut data = json!({"live_id": live_id, "data": "hello", "gift_id": 1});
                 data[field] = value.clone();
                 let answer = ws.ask(event, data);
-                let known = answer["ok"] == json!(true) || CODES.iter().any(|code| answer["code"] == json!(code));
+                let known = answer["ok"] == json!(true)
+                    || CODES.iter().any(|code| answer["code"] == json!(code));
                 assert!(known, "{event} {field} {value}: {answer}");
             }
         }
@@ -81,8 +97,9 @@ fn texts_that_are_not_quite_json_are_answered_and_end_nothing() {
     let alice = server.user("alice");
     let live_id = server.live(&alice);
     let mut ws = Ws::connect(&server, &alice);
-    let comment =
-        |data: &str| format!(r#"{{"id":"it","event":"comment","data":{{"live_id":{live_id},"data":{data}}}}}"#);
+    let comment = |data: &str| {
+        format!(r#"{{"id":"it","event":"comment","data":{{"live_id":{live_id},"data":{data}}}}}"#)
+    };
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     let not_json = [
         String::new(),
@@ -97,18 +114,29 @@ fn texts_that_are_not_quite_json_are_answered_and_end_nothing() {
     ];
     for text in &not_json {
         ws.send_text(text);
-        let frame = ws.wait_for(&text[..text.len().min(40)], |frame| frame["event"] == json!("error"));
+        let frame = ws.wait_for(&text[..text.len().min(40)], |frame| {
+            frame["event"] == json!("error")
+        });
         assert_eq!(frame["data"]["code"], json!("bad_request"), "{frame}");
     }
     // What still shows which command it was is answered under its id.
-    for data in
-        ["NaN", r#""\ud800""#, r#""\udc00\ud800""#, &deep(17), &deep(20_000), &format!("{:?}", "x".repeat(60_000))]
-    {
+    for data in [
+        "NaN",
+        r#""\ud800""#,
+        r#""\udc00\ud800""#,
+        &deep(17),
+        &deep(20_000),
+        &format!("{:?}", "x".repeat(60_000)),
+    ] {
         ws.send_text(&comment(data));
         let answer = ws.wait_for(&data[..data.len().min(40)], |frame| {
             frame["id"] == json!("it") || frame["event"] == json!("error")
         });
-        let code = if answer["id"].is_null() { &answer["data"]["code"] } else { &answer["code"] };
+        let code = if answer["id"].is_null() {
+            &answer["data"]["code"]
+        } else {
+            &answer["code"]
+        };
         assert_eq!(*code, json!("bad_request"), "{answer}");
     }
     assert_eq!(ws.join(live_id)["ok"], json!(true), "the session goes on");
@@ -121,9 +149,15 @@ fn any_unicode_passes_unchanged_but_nul() {
     let live_id = server.live(&alice);
     let mut ws = Ws::connect(&server, &alice);
     ws.join(live_id);
-    for text in
-        ["\u{202e}evil\u{202c}", "\u{200b}", "\u{feff}x", "\u{1b}[31m\r\n\u{7f}", "👩‍👩‍👧‍👦", "<script>", "\u{10ffff}"]
-    {
+    for text in [
+        "\u{202e}evil\u{202c}",
+        "\u{200b}",
+        "\u{feff}x",
+        "\u{1b}[31m\r\n\u{7f}",
+        "👩‍👩‍👧‍👦",
+        "<script>",
+        "\u{10ffff}",
+    ] {
         let answer = ws.ask("comment", json!({"live_id": live_id, "data": text}));
         assert_eq!(answer["ok"], json!(true), "{text:?}: {answer}");
         assert_eq!(ws.event("comment")["content"], json!(text));
@@ -144,7 +178,10 @@ fn a_session_has_eight_rooms_and_no_ninth_until_it_leaves_one() {
     let refused = ws.ask("joinLive", json!({"live_id": lives[8]}));
     assert_eq!(refused["code"], json!("bad_request"), "{refused}");
     ws.join(lives[0]);
-    assert_eq!(ws.ask("leaveLive", json!({"live_id": lives[0]}))["ok"], json!(true));
+    assert_eq!(
+        ws.ask("leaveLive", json!({"live_id": lives[0]}))["ok"],
+        json!(true)
+    );
     ws.join(lives[8]);
 }
 
@@ -155,8 +192,9 @@ fn unknown_lives_cost_nobody_anything() {
     let mut bystanders = Bystanders::meet(&server, &alice);
     let mut ws = Ws::connect(&server, &alice);
     for batch in 0..20 {
-        let asked: Vec<i64> =
-            (0..50).map(|n| ws.send("joinLive", json!({"live_id": 1_000_000 + batch * 50 + n}))).collect();
+        let asked: Vec<i64> = (0..50)
+            .map(|n| ws.send("joinLive", json!({"live_id": 1_000_000 + batch * 50 + n})))
+            .collect();
         for id in asked {
             let answer = ws.answer(id);
             assert_eq!(answer["code"], json!("live_not_found"), "{answer}");
@@ -164,5 +202,9 @@ fn unknown_lives_cost_nobody_anything() {
     }
     bystanders.assert_unharmed(&server, "a thousand unknown lives");
     let rooms = server.admin_get("/admin/rooms").ok();
-    assert_eq!(rooms.as_array().map(Vec::len), Some(1), "nothing is kept of them: {rooms}");
+    assert_eq!(
+        rooms.as_array().map(Vec::len),
+        Some(1),
+        "nothing is kept of them: {rooms}"
+    );
 }

@@ -41,7 +41,10 @@ fn connect_idle(server: &TestServer) -> BufReader<TcpStream> {
 }
 
 fn health_over(stream: &mut BufReader<TcpStream>) -> u16 {
-    stream.get_mut().write_all(HEALTH).expect("the connection is open");
+    stream
+        .get_mut()
+        .write_all(HEALTH)
+        .expect("the connection is open");
     read_answer(stream).0
 }
 
@@ -52,12 +55,15 @@ fn open_session(server: &TestServer) -> Option<String> {
     Some(format!("{POLLING}&sid={sid}"))
 }
 
-/// Begins a poll, which hangs until there is something to say; `None` where there is no room for it.
+/// Begins a poll, which hangs until there is something to say; `None` where there is no room for
+/// it.
 fn hanging_poll(server: &TestServer, path: &str) -> Option<TcpStream> {
     let mut stream = connect(server);
     // The server says that it goes on when it begins to serve the request.
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("the server reads");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the server reads");
     let mut interim = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
     stream.read_exact(&mut interim).expect("an answer comes");
     interim.starts_with(b"HTTP/1.1 100 ").then_some(stream)
@@ -74,8 +80,14 @@ fn read_answer(stream: &mut BufReader<TcpStream>) -> (u16, Vec<u8>) {
             line => lines.push(line.to_ascii_lowercase()),
         }
     }
-    let status = lines.first().and_then(|line| line.get(9..12)?.parse().ok()).expect("a status line");
-    let length = lines.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    let status = lines
+        .first()
+        .and_then(|line| line.get(9..12)?.parse().ok())
+        .expect("a status line");
+    let length = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("the body comes whole");
     (status, body)
@@ -83,9 +95,13 @@ fn read_answer(stream: &mut BufReader<TcpStream>) -> (u16, Vec<u8>) {
 
 /// Whether the server has closed its side, by an end or a reset.
 fn is_closed(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a socket can be set so");
+    stream
+        .set_nonblocking(true)
+        .expect("a socket can be set so");
     let peeked = stream.peek(&mut [0]);
-    stream.set_nonblocking(false).expect("a socket can be set so");
+    stream
+        .set_nonblocking(false)
+        .expect("a socket can be set so");
     match peeked {
         Ok(read) => read == 0,
         Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
@@ -104,30 +120,46 @@ fn history_request(server: &TestServer) -> Vec<u8> {
         streaming.event_where("comment", |comment| comment["content"] == json!(text));
     }
     let page = format!("/api/live/{live_id}/history?limit={COMMENTS}");
-    eventually("all comments are in the history", || (server.get(&page).body.len() > COMMENTS * 190).then_some(()));
+    eventually("all comments are in the history", || {
+        (server.get(&page).body.len() > COMMENTS * 190).then_some(())
+    });
     format!("GET {page} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
 }
 
 /// Memory of the server's own, in KiB.
 fn resident_kib(server: &TestServer) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line of it");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("RssAnon:"))
+        .expect("a line of it");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("a number")
 }
 
 /// How many connections the server reset because their client read nothing.
 fn stalled(server: &TestServer) -> usize {
     let counts = server.logged("stalled=").into_iter().map(|line| {
         let (_, count) = line.split_once("stalled=").expect("it was searched for");
-        count.split_whitespace().next().and_then(|count| count.parse::<usize>().ok()).expect("a number")
+        count
+            .split_whitespace()
+            .next()
+            .and_then(|count| count.parse::<usize>().ok())
+            .expect("a number")
     });
     counts.sum()
 }
 
 #[test]
 fn answers_that_nobody_reads_cost_little_and_are_cut() {
-    let server =
-        TestServer::start(&[MANY_COMMANDS, MANY_COMMANDS_OF_A_USER, ("LIVEROOM__SERVER__STALL_TIMEOUT_MS", "5000")]);
+    let server = TestServer::start(&[
+        MANY_COMMANDS,
+        MANY_COMMANDS_OF_A_USER,
+        ("LIVEROOM__SERVER__STALL_TIMEOUT_MS", "5000"),
+    ]);
     let request = history_request(&server);
     let mut bystanders = Bystanders::meet(&server, &server.user("bystander"));
     let before_kib = resident_kib(&server);
@@ -136,7 +168,9 @@ fn answers_that_nobody_reads_cost_little_and_are_cut() {
     let mut attackers: Vec<TcpStream> = (0..40)
         .map(|_| {
             let mut stream = connect(&server);
-            stream.write_all(&pipelined).expect("the requests are less than the kernel holds");
+            stream
+                .write_all(&pipelined)
+                .expect("the requests are less than the kernel holds");
             stream
         })
         .collect();
@@ -150,7 +184,9 @@ fn answers_that_nobody_reads_cost_little_and_are_cut() {
     });
     let each_kib = most_kib.saturating_sub(before_kib) / attackers_count;
     assert!(each_kib < 256, "each unread connection took {each_kib} KiB");
-    eventually("the log counts all of them", || (stalled(&server) == attackers_count).then_some(()));
+    eventually("the log counts all of them", || {
+        (stalled(&server) == attackers_count).then_some(())
+    });
 }
 
 #[test]
@@ -159,16 +195,29 @@ fn pipelined_requests_are_all_answered_to_a_slow_reader() {
     let request = history_request(&server);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     // So the server's answers wait for this client again and again, however fast it reads.
-    socket.set_recv_buffer_size(4 << 10).expect("a buffer can be small");
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into()).expect("the server accepts");
+    socket
+        .set_recv_buffer_size(4 << 10)
+        .expect("a buffer can be small");
+    socket
+        .connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into())
+        .expect("the server accepts");
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
     let requests = 40;
-    stream.write_all(&request.repeat(requests)).expect("the requests are less than the kernel holds");
-    stream.shutdown(Shutdown::Write).expect("the connection lives");
+    stream
+        .write_all(&request.repeat(requests))
+        .expect("the requests are less than the kernel holds");
+    stream
+        .shutdown(Shutdown::Write)
+        .expect("the connection lives");
     let mut answers = Vec::new();
     stream.read_to_end(&mut answers).expect("an end, no reset");
-    let heads = answers.windows(13).filter(|window| window == b"HTTP/1.1 200 ").count();
+    let heads = answers
+        .windows(13)
+        .filter(|window| window == b"HTTP/1.1 200 ")
+        .count();
     assert_eq!(heads, requests, "each pipelined request has its answer");
     assert_eq!(stalled(&server), 0);
 }
@@ -186,7 +235,10 @@ fn connections_that_send_no_request_are_closed() {
         })
         .collect();
     let mut second_head = connect_idle(&server);
-    second_head.get_mut().write_all(&HEALTH[..20]).expect("the server reads");
+    second_head
+        .get_mut()
+        .write_all(&HEALTH[..20])
+        .expect("the server reads");
     bystanders.assert_unharmed(&server, "slow heads");
     for mut stream in silent.into_iter().chain(slow) {
         let mut answer = String::new();
@@ -202,14 +254,25 @@ fn connections_that_send_no_request_are_closed() {
 #[test]
 fn an_address_whose_connections_are_all_served_gets_503_and_others_do_not() {
     let server = TestServer::start(&FEW_CONNECTIONS);
-    let paths: Vec<String> = (0..8).map(|_| open_session(&server).expect("there is room")).collect();
+    let paths: Vec<String> = (0..8)
+        .map(|_| open_session(&server).expect("there is room"))
+        .collect();
     // The connections that opened the sessions may still be closing.
-    let _hanging: Vec<TcpStream> =
-        paths.iter().map(|path| eventually("a poll is served", || hanging_poll(&server, path))).collect();
+    let _hanging: Vec<TcpStream> = paths
+        .iter()
+        .map(|path| eventually("a poll is served", || hanging_poll(&server, path)))
+        .collect();
     let refused = server.get("/healthz");
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
     let other = connect_from(2, server.port());
-    assert_eq!(request_over(other, "GET", "/healthz", &[], &[]).status, 200, "another address");
+    assert_eq!(
+        request_over(other, "GET", "/healthz", &[], &[]).status,
+        200,
+        "another address"
+    );
 }
 
 #[test]
@@ -217,8 +280,12 @@ fn an_idle_connection_is_closed_for_a_new_one() {
     let server = TestServer::start(&FEW_CONNECTIONS);
     let mut idle: Vec<BufReader<TcpStream>> = (0..8).map(|_| connect_idle(&server)).collect();
     // They must have been idle for a second.
-    eventually("a new connection is served", || (server.get("/healthz").status == 200).then_some(()));
-    eventually("the longest idle one is closed", || is_closed(idle[0].get_ref()).then_some(()));
+    eventually("a new connection is served", || {
+        (server.get("/healthz").status == 200).then_some(())
+    });
+    eventually("the longest idle one is closed", || {
+        is_closed(idle[0].get_ref()).then_some(())
+    });
     for stream in &mut idle[1..] {
         assert_eq!(health_over(stream), 200, "the others go on");
     }
@@ -242,7 +309,11 @@ fn an_idle_connection_is_kept_for_keep_alive_ms() {
     let mut stream = connect_idle(&server);
     assert_eq!(stream.read(&mut [0]).expect("an end, no reset"), 0);
     // A busy machine closes it later, never sooner.
-    assert!(began.elapsed() >= Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -256,11 +327,19 @@ fn a_client_that_half_closes_gets_its_answer() {
     for request in [HEALTH, login.as_bytes(), &HEALTH.repeat(3)] {
         let mut stream = connect(&server);
         stream.write_all(request).expect("the server reads");
-        stream.shutdown(Shutdown::Write).expect("the connection lives");
+        stream
+            .shutdown(Shutdown::Write)
+            .expect("the connection lives");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer and an end");
+        stream
+            .read_to_string(&mut answer)
+            .expect("an answer and an end");
         let heads = answer.matches("HTTP/1.1 ").count();
-        assert_eq!(heads, String::from_utf8_lossy(request).matches("HTTP/1.1").count(), "{answer}");
+        assert_eq!(
+            heads,
+            String::from_utf8_lossy(request).matches("HTTP/1.1").count(),
+            "{answer}"
+        );
     }
 }
 
@@ -269,10 +348,15 @@ fn a_hanging_poll_ends_with_its_client() {
     let server = TestServer::start(&[]);
     let path = open_session(&server).expect("there is room");
     let mut stream = hanging_poll(&server, &path).expect("there is room");
-    stream.shutdown(Shutdown::Write).expect("the connection lives");
+    stream
+        .shutdown(Shutdown::Write)
+        .expect("the connection lives");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an end");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "it did not wait for the next ping: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 "),
+        "it did not wait for the next ping: {answer}"
+    );
     // As in engine.io, where a poll that is broken off ends its transport.
     let after = request_over(connect(&server), "POST", &path, &[], b"40");
     assert_eq!(after.status, 400, "{}", after.text());

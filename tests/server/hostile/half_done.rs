@@ -1,8 +1,8 @@
-//! Clients that hang up in the middle of a request that changes something. The change happens with all
-//! that follows from it, or not at all.
+//! Clients that hang up in the middle of a request that changes something. The change happens with
+//! all that follows from it, or not at all.
 //!
-//! What finds such a change by looking (rooms against rows, accounts, tokens) is out of reach here, so
-//! that nothing makes up for a request that was cut in half.
+//! What finds such a change by looking (rooms against rows, accounts, tokens) is out of reach here,
+//! so that nothing makes up for a request that was cut in half.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -33,12 +33,16 @@ struct Number {
 
 /// Reads one number behind the server's back.
 fn number(server: &TestServer, sql: &str) -> i64 {
-    let mut conn = SqliteConnection::establish(&server.database().display().to_string()).expect("a database");
-    let row: Number = diesel::sql_query(sql).get_result(&mut conn).expect("one row");
+    let mut conn =
+        SqliteConnection::establish(&server.database().display().to_string()).expect("a database");
+    let row: Number = diesel::sql_query(sql)
+        .get_result(&mut conn)
+        .expect("one row");
     row.n
 }
 
-/// Sends a whole request and hangs up soon: after 0.1 to 2 ms, by turns with a good-bye and with a reset.
+/// Sends a whole request and hangs up soon: after 0.1 to 2 ms, by turns with a good-bye and with a
+/// reset.
 fn abort(server: &TestServer, path: &str, header: (&str, &str), body: &Value, try_number: u64) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
     let (name, value, body) = (header.0, header.1, body.to_string());
@@ -47,23 +51,36 @@ fn abort(server: &TestServer, path: &str, header: (&str, &str), body: &Value, tr
         "POST {path} HTTP/1.1\r\nhost: localhost\r\n{name}: {value}\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n\r\n{body}"
     );
-    stream.write_all(request.as_bytes()).expect("the server reads");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the server reads");
     // The attack itself: the moment at which the client hangs up.
     std::thread::sleep(Duration::from_micros(100 + (try_number * 1_900) / TRIES));
     if try_number.is_multiple_of(2) {
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option can be set");
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("an option can be set");
     }
 }
 
 fn abort_as_operator(server: &TestServer, path: &str, body: &Value, try_number: u64) {
-    abort(server, path, ("authorization", &format!("Bearer {ADMIN_TOKEN}")), body, try_number);
+    abort(
+        server,
+        path,
+        ("authorization", &format!("Bearer {ADMIN_TOKEN}")),
+        body,
+        try_number,
+    );
 }
 
 fn status_of(server: &TestServer, live_id: i64) -> i64 {
-    server.get(&format!("/api/live/read/{live_id}")).ok()["data"]["status"].as_i64().expect("a status")
+    server.get(&format!("/api/live/read/{live_id}")).ok()["data"]["status"]
+        .as_i64()
+        .expect("a status")
 }
 
-/// Ends lives with `end`, whose clients hang up, and checks that each room and its row say the same.
+/// Ends lives with `end`, whose clients hang up, and checks that each room and its row say the
+/// same.
 fn assert_rooms_follow(server: &TestServer, streamer: &User, end: impl Fn(i64, u64)) {
     let viewer = server.user("viewer");
     let mut watched = Vec::new();
@@ -85,7 +102,10 @@ fn assert_rooms_follow(server: &TestServer, streamer: &User, end: impl Fn(i64, u
         let late = Ws::connect(server, &viewer).ask("joinLive", json!({"live_id": live_id}));
         assert_eq!(late["code"], json!("live_ended"), "live {live_id}: {late}");
     }
-    assert!(ended_count > 0, "no request of {TRIES} came through: nothing was tried");
+    assert!(
+        ended_count > 0,
+        "no request of {TRIES} came through: nothing was tried"
+    );
 }
 
 #[test]
@@ -95,7 +115,13 @@ fn a_streamer_that_hangs_up_while_ending_its_live_ends_it_for_everybody() {
     let mut bystanders = Bystanders::meet(&server, &streamer);
     assert_rooms_follow(&server, &streamer, |live_id, n| {
         let stop = json!({"id": live_id, "type": "stop"});
-        abort(&server, "/api/live/changestatus", ("token", &streamer.token), &stop, n);
+        abort(
+            &server,
+            "/api/live/changestatus",
+            ("token", &streamer.token),
+            &stop,
+            n,
+        );
     });
     bystanders.assert_unharmed(&server, "requests cut in half");
 }
@@ -105,7 +131,12 @@ fn an_operator_that_hangs_up_while_closing_a_live_closes_it_for_everybody() {
     let server = TestServer::start(&LOOKS_FOR_NOTHING);
     let streamer = server.user("streamer");
     assert_rooms_follow(&server, &streamer, |live_id, n| {
-        abort_as_operator(&server, &format!("/admin/rooms/{live_id}/close"), &json!({}), n);
+        abort_as_operator(
+            &server,
+            &format!("/admin/rooms/{live_id}/close"),
+            &json!({}),
+            n,
+        );
     });
 }
 
@@ -118,11 +149,26 @@ fn a_gift_whose_operator_hangs_up_is_stored_and_on_offer_or_neither() {
     }
     // Requests of clients that hung up may be served later than this one, whose client waits.
     let last = server.gift("last", 1);
-    let offers = || server.get("/api/gift/list").ok().as_array().expect("a list").clone();
+    let offers = || {
+        server
+            .get("/api/gift/list")
+            .ok()
+            .as_array()
+            .expect("a list")
+            .clone()
+    };
     let stored = || number(&server, "SELECT count(*) AS n FROM gifts");
-    eventually("what is stored is on offer", || (stored() == offers().len() as i64).then_some(()));
-    assert!(stored() > 1, "no request of {TRIES} came through: nothing was tried");
-    assert!(offers().iter().any(|gift| gift["id"] == json!(last)), "the one that was answered is on offer");
+    eventually("what is stored is on offer", || {
+        (stored() == offers().len() as i64).then_some(())
+    });
+    assert!(
+        stored() > 1,
+        "no request of {TRIES} came through: nothing was tried"
+    );
+    assert!(
+        offers().iter().any(|gift| gift["id"] == json!(last)),
+        "the one that was answered is on offer"
+    );
 }
 
 #[test]
@@ -132,20 +178,42 @@ fn a_user_whose_operator_hangs_up_is_disabled_with_its_sessions_or_not_at_all() 
         .map(|n| {
             let user = server.user(&format!("user{n:02}"));
             let mut ws = Ws::connect(&server, &user);
-            assert_eq!(ws.ask("leaveLive", json!({"live_id": 1}))["code"], json!("live_not_found"));
-            abort_as_operator(&server, &format!("/admin/users/{}", user.id), &json!({"status": 0}), n);
+            assert_eq!(
+                ws.ask("leaveLive", json!({"live_id": 1}))["code"],
+                json!("live_not_found")
+            );
+            abort_as_operator(
+                &server,
+                &format!("/admin/users/{}", user.id),
+                &json!({"status": 0}),
+                n,
+            );
             (user, ws)
         })
         .collect();
     let mut disabled_count = 0;
     for (user, mut ws) in watched {
-        if number(&server, &format!("SELECT CAST(status AS BIGINT) AS n FROM users WHERE id = {}", user.id)) == 0 {
+        if number(
+            &server,
+            &format!(
+                "SELECT CAST(status AS BIGINT) AS n FROM users WHERE id = {}",
+                user.id
+            ),
+        ) == 0
+        {
             disabled_count += 1;
             assert_eq!(ws.wait_for_close().0, 3000, "{}", user.name);
-            assert!(ws.kept().any(|frame| frame["data"] == json!("你已被禁用")), "{}", user.name);
+            assert!(
+                ws.kept().any(|frame| frame["data"] == json!("你已被禁用")),
+                "{}",
+                user.name
+            );
         }
     }
-    assert!(disabled_count > 0, "no request of {TRIES} came through: nothing was tried");
+    assert!(
+        disabled_count > 0,
+        "no request of {TRIES} came through: nothing was tried"
+    );
 }
 
 #[test]
@@ -156,13 +224,28 @@ fn a_login_and_a_logout_whose_client_hangs_up_end_the_sessions_of_the_token_that
     for n in 0..TRIES {
         let user = server.user(&format!("user{n:02}"));
         let mut ws = Ws::connect(&server, &user);
-        assert_eq!(ws.ask("leaveLive", json!({"live_id": 1}))["code"], json!("live_not_found"));
+        assert_eq!(
+            ws.ask("leaveLive", json!({"live_id": 1}))["code"],
+            json!("live_not_found")
+        );
         let is_login = n % 4 < 2;
         if is_login {
             let login = json!({"username": user.name, "password": PASSWORD});
-            abort(&server, "/api/login", ("accept", "application/json"), &login, n);
+            abort(
+                &server,
+                "/api/login",
+                ("accept", "application/json"),
+                &login,
+                n,
+            );
         } else {
-            abort(&server, "/api/logout", ("token", &user.token), &json!({}), n);
+            abort(
+                &server,
+                "/api/logout",
+                ("token", &user.token),
+                &json!({}),
+                n,
+            );
         }
         watched.push((is_login, user, ws));
     }
@@ -175,7 +258,10 @@ fn a_login_and_a_logout_whose_client_hangs_up_end_the_sessions_of_the_token_that
             assert_eq!(ws.wait_for_close().0, 3000, "{}", user.name);
         }
     }
-    assert!(ended_count.iter().all(|count| *count > 0), "logouts and logins that came through: {ended_count:?}");
+    assert!(
+        ended_count.iter().all(|count| *count > 0),
+        "logouts and logins that came through: {ended_count:?}"
+    );
 }
 
 #[test]
@@ -193,17 +279,25 @@ fn members_whose_client_hangs_up_while_joining_do_not_stay() {
         // The attack itself: the moment at which the client hangs up.
         std::thread::sleep(Duration::from_micros((try_number * 2_000) / TRIES));
         if try_number.is_multiple_of(2) {
-            SockRef::from(ws.socket().get_ref()).set_linger(Some(Duration::ZERO)).expect("an option can be set");
+            SockRef::from(ws.socket().get_ref())
+                .set_linger(Some(Duration::ZERO))
+                .expect("an option can be set");
         }
     }
 
     eventually("only the bystander is a member", || {
         let rooms = server.admin_get("/admin/rooms").ok();
-        let room = rooms.as_array()?.iter().find(|room| room["live_id"] == json!(live_id))?;
+        let room = rooms
+            .as_array()?
+            .iter()
+            .find(|room| room["live_id"] == json!(live_id))?;
         (room["members"] == json!(1) && room["users"] == json!(1)).then_some(())
     });
     let answer = bystander.ask("comment", json!({"live_id": live_id, "data": "still here"}));
     assert_eq!(answer["ok"], json!(true), "{answer}");
     let looked = number(&server, "SELECT look_count AS n FROM lives");
-    assert!((1..=2).contains(&looked), "each user is counted once at most: {looked}");
+    assert!(
+        (1..=2).contains(&looked),
+        "each user is counted once at most: {looked}"
+    );
 }

@@ -9,7 +9,9 @@ use crate::support::{PATIENCE, TestServer};
 
 fn connect(server: &TestServer) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
     stream
 }
 
@@ -24,7 +26,11 @@ fn exchange(server: &TestServer, bytes: &[u8]) -> String {
 }
 
 fn statuses(answer: &str) -> Vec<&str> {
-    answer.split("HTTP/1.1 ").skip(1).filter_map(|rest| rest.get(..3)).collect()
+    answer
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .filter_map(|rest| rest.get(..3))
+        .collect()
 }
 
 #[test]
@@ -45,7 +51,8 @@ fn requests_that_can_be_read_in_two_ways_are_refused_and_nothing_hides_in_them()
         "x-folded: a\r\n b\r\ncontent-length: 4\r\n",
         "x-nul: \0\r\ncontent-length: 4\r\n",
     ] {
-        let request = format!("POST /api/login HTTP/1.1\r\nhost: x\r\n{headers}\r\n0\r\n\r\n{hidden}");
+        let request =
+            format!("POST /api/login HTTP/1.1\r\nhost: x\r\n{headers}\r\n0\r\n\r\n{hidden}");
         let answer = exchange(&server, request.as_bytes());
         assert_eq!(statuses(&answer), ["400"], "{headers:?}: {answer}");
     }
@@ -54,13 +61,26 @@ fn requests_that_can_be_read_in_two_ways_are_refused_and_nothing_hides_in_them()
 #[test]
 fn heads_have_a_limit() {
     let server = TestServer::start(&[]);
-    let long_header = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: {}\r\n\r\n", "a".repeat(150_000));
-    let many_headers = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(5_000));
+    let long_header = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: {}\r\n\r\n",
+        "a".repeat(150_000)
+    );
+    let many_headers = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "a: b\r\n".repeat(5_000)
+    );
     let long_path = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000));
-    for (name, request) in [("long header", long_header), ("many headers", many_headers), ("long path", long_path)] {
+    for (name, request) in [
+        ("long header", long_header),
+        ("many headers", many_headers),
+        ("long path", long_path),
+    ] {
         let answer = exchange(&server, request.as_bytes());
         // A reset may swallow the answer where the server stopped reading half way.
-        assert!(answer.is_empty() || matches!(statuses(&answer)[..], ["400" | "431"]), "{name}: {answer}");
+        assert!(
+            answer.is_empty() || matches!(statuses(&answer)[..], ["400" | "431"]),
+            "{name}: {answer}"
+        );
     }
     assert_eq!(server.get("/healthz").status, 200);
 }
@@ -98,12 +118,21 @@ fn the_operators_api_answers_to_one_spelling_only() {
     let server = TestServer::start(&[]);
     let good = crate::support::ADMIN_TOKEN;
     let status_of = |path: &str| {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {good}\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {good}\r\n\r\n"
+        );
         let answer = exchange(&server, request.as_bytes());
-        statuses(&answer).first().map(|status| (*status).to_owned()).unwrap_or_default()
+        statuses(&answer)
+            .first()
+            .map(|status| (*status).to_owned())
+            .unwrap_or_default()
     };
-    for path in ["/admin/rooms", "/admin/rooms/", "/admin/rooms?a=%61", "http://x/admin/rooms"] {
+    for path in [
+        "/admin/rooms",
+        "/admin/rooms/",
+        "/admin/rooms?a=%61",
+        "http://x/admin/rooms",
+    ] {
         assert_eq!(status_of(path), "200", "{path}");
     }
     for path in [
@@ -129,7 +158,11 @@ fn the_operators_api_answers_to_one_spelling_only() {
         "/admin\\rooms",
     ] {
         // A path that is none at all is a bad request.
-        assert!(matches!(status_of(path).as_str(), "404" | "400"), "{path}: {}", status_of(path));
+        assert!(
+            matches!(status_of(path).as_str(), "404" | "400"),
+            "{path}: {}",
+            status_of(path)
+        );
     }
 }
 
@@ -149,15 +182,26 @@ fn operators_are_known_by_their_whole_token_and_nothing_else() {
         format!("x-authorization: Bearer {good}\r\ncookie: token={good}\r\n"),
     ];
     for header in &wrong {
-        for (method, path) in
-            [("GET", "/admin/rooms"), ("GET", "/admin/ledger/proof"), ("POST", "/admin/users/1/coins")]
-        {
-            let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
-            assert_eq!(statuses(&exchange(&server, request.as_bytes())), ["401"], "{method} {path} {header:?}");
+        for (method, path) in [
+            ("GET", "/admin/rooms"),
+            ("GET", "/admin/ledger/proof"),
+            ("POST", "/admin/users/1/coins"),
+        ] {
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
+            assert_eq!(
+                statuses(&exchange(&server, request.as_bytes())),
+                ["401"],
+                "{method} {path} {header:?}"
+            );
         }
     }
     let off = TestServer::start(&[("LIVEROOM__ADMIN__TOKEN", "")]);
-    assert_eq!(off.admin_get("/admin/rooms").status, 404, "without a token there is no such API");
+    assert_eq!(
+        off.admin_get("/admin/rooms").status,
+        404,
+        "without a token there is no such API"
+    );
 }
 
 #[test]
@@ -165,14 +209,20 @@ fn whoever_dribbles_a_request_is_cut_and_nobody_else_notices() {
     let server = TestServer::start(&[]);
     let alice = server.user("alice");
     let mut bystanders = Bystanders::meet(&server, &alice);
-    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process has files").count();
+    let open_files = || {
+        std::fs::read_dir(format!("/proc/{}/fd", server.pid()))
+            .expect("a process has files")
+            .count()
+    };
     let before = open_files();
     let body =
         b"POST /api/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n";
     let mut slow: Vec<(TcpStream, &[u8])> = Vec::new();
     for _ in 0..100 {
         let mut stream = connect(&server);
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").expect("the server reads");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
+            .expect("the server reads");
         slow.push((stream, b"a"));
         let mut stream = connect(&server);
         stream.write_all(body).expect("the server reads");
@@ -186,5 +236,7 @@ fn whoever_dribbles_a_request_is_cut_and_nobody_else_notices() {
         std::thread::sleep(Duration::from_millis(200));
         bystanders.assert_unharmed(&server, "dribblers");
     }
-    crate::support::eventually("their descriptors are closed", || (open_files() <= before).then_some(()));
+    crate::support::eventually("their descriptors are closed", || {
+        (open_files() <= before).then_some(())
+    });
 }

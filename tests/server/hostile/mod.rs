@@ -15,8 +15,8 @@ mod tokens;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends an attack, also when an assertion fails meanwhile: a scope waits for its threads, and those of an
-/// attack go on until they are told to stop.
+/// Ends an attack, also when an assertion fails meanwhile: a scope waits for its threads, and those
+/// of an attack go on until they are told to stop.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -21,7 +21,9 @@ fn open(server: &TestServer, path: &str) -> (TcpStream, String) {
 
 /// The same over a connection that is there already, with more header lines.
 fn open_over(mut stream: TcpStream, path: &str, headers: &str) -> (TcpStream, String) {
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
     let upgrade = if path.contains("polling") {
         ""
     } else {
@@ -57,9 +59,17 @@ fn seats_of_sessions_that_vanish_are_free_again() {
             ("LIVEROOM__WEBSOCKET__PING_INTERVAL_MS", "1000"),
             ("LIVEROOM__WEBSOCKET__IDLE_TIMEOUT_MS", "1500"),
         ]);
-        let path = if path == "/ws?token=" { format!("{path}{}", server.user("alice").token) } else { path.to_owned() };
+        let path = if path == "/ws?token=" {
+            format!("{path}{}", server.user("alice").token)
+        } else {
+            path.to_owned()
+        };
         let files = format!("/proc/{}/fd", server.pid());
-        let open_files = || std::fs::read_dir(&files).expect("a process has files").count();
+        let open_files = || {
+            std::fs::read_dir(&files)
+                .expect("a process has files")
+                .count()
+        };
         let before = open_files();
         let mut connections = Vec::new();
         let full = eventually(&format!("{path}: the node is full"), || {
@@ -67,7 +77,10 @@ fn seats_of_sessions_that_vanish_are_free_again() {
             connections.push(stream);
             head.starts_with("http/1.1 503 ").then_some(head)
         });
-        assert!(connections.len() > SEATS && full.contains("\r\nretry-after: "), "{path}: {full}");
+        assert!(
+            connections.len() > SEATS && full.contains("\r\nretry-after: "),
+            "{path}: {full}"
+        );
         // Half of them hang up without a close frame, the others stay and say nothing.
         connections.truncate(SEATS / 2);
         let mut seated = 0;
@@ -79,14 +92,18 @@ fn seats_of_sessions_that_vanish_are_free_again() {
         drop(connections);
         // The store opens some files of its own when it is first asked.
         let few = before + SEATS / 4;
-        eventually(&format!("{path}: descriptors are closed"), || (open_files() <= few).then_some(()));
+        eventually(&format!("{path}: descriptors are closed"), || {
+            (open_files() <= few).then_some(())
+        });
     }
 }
 
 #[test]
 fn members_that_vanish_leave_the_room_and_the_room_is_retired() {
-    let server =
-        TestServer::start(&[("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "100"), ("LIVEROOM__ROOMS__IDLE_RETIRE_MS", "200")]);
+    let server = TestServer::start(&[
+        ("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "100"),
+        ("LIVEROOM__ROOMS__IDLE_RETIRE_MS", "200"),
+    ]);
     let alice = server.user("alice");
     let live_id = server.live(&alice);
     let path = format!("/admin/rooms/{live_id}");
@@ -98,7 +115,9 @@ fn members_that_vanish_leave_the_room_and_the_room_is_retired() {
         assert_eq!(server.admin_get(&path).ok()["members"], json!(100));
         // No close frame: the connections just end.
         drop(members);
-        eventually("the room is gone", || (server.admin_get(&path).status == 404).then_some(()));
+        eventually("the room is gone", || {
+            (server.admin_get(&path).status == 404).then_some(())
+        });
     }
 }
 
@@ -123,9 +142,16 @@ fn a_storm_of_joins_and_leaves_is_counted_right_and_heard_by_nobody_else() {
     }
     for member in &mut members {
         let joined = member.join(live_id);
-        assert_eq!(joined["count"], json!(1), "one user, whatever its sessions: {joined}");
+        assert_eq!(
+            joined["count"],
+            json!(1),
+            "one user, whatever its sessions: {joined}"
+        );
     }
-    assert_eq!(server.admin_get(&format!("/admin/rooms/{live_id}")).ok()["members"], json!(10));
+    assert_eq!(
+        server.admin_get(&format!("/admin/rooms/{live_id}")).ok()["members"],
+        json!(10)
+    );
 }
 
 #[test]
@@ -151,29 +177,48 @@ struct Origin {
 
 impl Origin {
     fn direct(source: [u8; 4]) -> Self {
-        Self { source: source.into(), forwarded_for: None }
+        Self {
+            source: source.into(),
+            forwarded_for: None,
+        }
     }
 
     fn proxied(client: String) -> Self {
-        Self { source: Ipv4Addr::LOCALHOST, forwarded_for: Some(client) }
+        Self {
+            source: Ipv4Addr::LOCALHOST,
+            forwarded_for: Some(client),
+        }
     }
 
     /// Opens a WebSocket session and drops it; whether there was room.
     fn comes_and_goes(&self, port: u16) -> bool {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from((self.source, 0)).into()).expect("all of 127.0.0.0/8 is ours");
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the server accepts");
-        let header = self.forwarded_for.as_ref().map(|client| format!("x-forwarded-for: {client}\r\n"));
+        socket
+            .bind(&SocketAddr::from((self.source, 0)).into())
+            .expect("all of 127.0.0.0/8 is ours");
+        socket
+            .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+            .expect("the server accepts");
+        let header = self
+            .forwarded_for
+            .as_ref()
+            .map(|client| format!("x-forwarded-for: {client}\r\n"));
         let path = "/socket.io/?EIO=4&transport=websocket";
         let (_, head) = open_over(socket.into(), path, &header.unwrap_or_default());
-        assert!(head.starts_with("http/1.1 101 ") || head.starts_with("http/1.1 503 "), "{head}");
+        assert!(
+            head.starts_with("http/1.1 101 ") || head.starts_with("http/1.1 503 "),
+            "{head}"
+        );
         head.starts_with("http/1.1 101 ")
     }
 }
 
 /// Ten that come and go as fast as they can, and beside them newcomers that come once each: all of
 /// these get in although the others take all that they are given.
-fn newcomers_get_in_beside(flooder: impl Fn(u16) -> Origin + Sync, newcomer: impl Fn(u16) -> Origin) {
+fn newcomers_get_in_beside(
+    flooder: impl Fn(u16) -> Origin + Sync,
+    newcomer: impl Fn(u16) -> Origin,
+) {
     let server = TestServer::start(&[
         ("LIVEROOM__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
         ("LIVEROOM__LIMITS__CONNECTIONS_PER_ADDRESS", "200"),
@@ -196,12 +241,20 @@ fn newcomers_get_in_beside(flooder: impl Fn(u16) -> Origin + Sync, newcomer: imp
             });
         }
         let attack = eventually("the flood meets the limit", || {
-            let (came, refused) = (came.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
+            let (came, refused) = (
+                came.load(Ordering::Relaxed),
+                refused.load(Ordering::Relaxed),
+            );
             (came > 300 && refused > 100).then_some((came, refused))
         });
-        let let_in = (1..=20).filter(|number| newcomer(*number).comes_and_goes(port)).count();
+        let let_in = (1..=20)
+            .filter(|number| newcomer(*number).comes_and_goes(port))
+            .count();
         is_over.store(true, Ordering::Relaxed);
-        assert_eq!(let_in, 20, "newcomers beside a flood of which (came, refused) = {attack:?}");
+        assert_eq!(
+            let_in, 20,
+            "newcomers beside a flood of which (came, refused) = {attack:?}"
+        );
     });
 }
 
@@ -228,7 +281,14 @@ fn a_proxy_that_is_not_believed_is_logged_once() {
     let statuses: Vec<u16> = (1..=3)
         .map(|client| {
             let forwarded = format!("192.0.2.{client}");
-            http::request(server.port(), "GET", path, &[("x-forwarded-for", &forwarded)], None).status
+            http::request(
+                server.port(),
+                "GET",
+                path,
+                &[("x-forwarded-for", &forwarded)],
+                None,
+            )
+            .status
         })
         .collect();
     assert_eq!(statuses, [200, 200, 503], "they count as one address");

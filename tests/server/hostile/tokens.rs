@@ -21,18 +21,52 @@ fn forged_tokens_open_nothing() {
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
     let forged = [
         (format!("{none}.{claims}."), "no algorithm"),
-        (format!("{none}.{claims}.{signature}"), "no algorithm, with a signature"),
+        (
+            format!("{none}.{claims}.{signature}"),
+            "no algorithm, with a signature",
+        ),
         (format!("{header}.{claims}."), "no signature"),
-        (format!("{header}.{claims}.{}", &signature[1..]), "half a signature"),
-        (sign(Algorithm::Hs512, JWT_SECRET, &json!({"id": alice.id})), "another algorithm"),
-        (sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": alice.id})), "signed, but not the current one"),
-        (sign(Algorithm::Hs256, "", &json!({"id": alice.id})), "an empty secret"),
+        (
+            format!("{header}.{claims}.{}", &signature[1..]),
+            "half a signature",
+        ),
+        (
+            sign(Algorithm::Hs512, JWT_SECRET, &json!({"id": alice.id})),
+            "another algorithm",
+        ),
+        (
+            sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": alice.id})),
+            "signed, but not the current one",
+        ),
+        (
+            sign(Algorithm::Hs256, "", &json!({"id": alice.id})),
+            "an empty secret",
+        ),
         (sign(Algorithm::Hs256, JWT_SECRET, &json!({})), "nobody's"),
-        (sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": alice.id.to_string()})), "an id of another type"),
-        (sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": -1})), "a negative id"),
-        (sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": i64::MAX})), "the largest id"),
-        (sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": 1e300})), "an id out of range"),
-        (format!("{}{}", alice.token, "A".repeat(30_000)), "a huge one"),
+        (
+            sign(
+                Algorithm::Hs256,
+                JWT_SECRET,
+                &json!({"id": alice.id.to_string()}),
+            ),
+            "an id of another type",
+        ),
+        (
+            sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": -1})),
+            "a negative id",
+        ),
+        (
+            sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": i64::MAX})),
+            "the largest id",
+        ),
+        (
+            sign(Algorithm::Hs256, JWT_SECRET, &json!({"id": 1e300})),
+            "an id out of range",
+        ),
+        (
+            format!("{}{}", alice.token, "A".repeat(30_000)),
+            "a huge one",
+        ),
         ("..".to_owned(), "dots"),
         (String::new(), "an empty one"),
     ];
@@ -61,7 +95,11 @@ fn a_token_that_was_replaced_or_taken_back_ends_its_sessions_at_once() {
     assert_eq!(first.wait_for_close().0, 3000, "a later login");
     let mut second = Ws::connect(&server, &again);
     second.join(live_id);
-    assert_eq!(server.post_as(&alice, "/api/logout", &json!({})).status, 400, "the old token ends nothing");
+    assert_eq!(
+        server.post_as(&alice, "/api/logout", &json!({})).status,
+        400,
+        "the old token ends nothing"
+    );
     second.join(live_id);
     server.post_as(&again, "/api/logout", &json!({})).ok();
     assert_eq!(second.wait_for_close().0, 3000, "a logout");
@@ -76,9 +114,15 @@ fn a_session_speaks_for_the_user_who_joined_and_for_no_other() {
     let live_id = server.live(&alice);
     let mut ws = Ws::connect(&server, &alice);
     ws.join(live_id);
-    let borrowed = ws.ask("comment", json!({"live_id": live_id, "token": bob.token, "data": "who am I"}));
+    let borrowed = ws.ask(
+        "comment",
+        json!({"live_id": live_id, "token": bob.token, "data": "who am I"}),
+    );
     assert_eq!(borrowed["code"], json!("not_in_room"), "{borrowed}");
-    assert_eq!(ws.ask("auth", json!({"token": bob.token}))["ok"], json!(true));
+    assert_eq!(
+        ws.ask("auth", json!({"token": bob.token}))["ok"],
+        json!(true)
+    );
     let other = ws.ask("comment", json!({"live_id": live_id, "data": "who am I"}));
     assert_eq!(other["code"], json!("not_in_room"), "{other}");
 }
@@ -94,7 +138,9 @@ fn a_flood_of_logins_leaves_the_rooms_their_time() {
                 let server = &server;
                 scope.spawn(move || {
                     let guess = json!({"username": format!("nobody{n}"), "password": "guess"});
-                    (0..3).map(|_| server.post("/api/login", &guess).status).collect::<Vec<_>>()
+                    (0..3)
+                        .map(|_| server.post("/api/login", &guess).status)
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -105,7 +151,10 @@ fn a_flood_of_logins_leaves_the_rooms_their_time() {
         }
         for attacker in attackers {
             let statuses = attacker.join().expect("an attacker is answered");
-            assert!(statuses.iter().all(|status| matches!(status, 400 | 503)), "{statuses:?}");
+            assert!(
+                statuses.iter().all(|status| matches!(status, 400 | 503)),
+                "{statuses:?}"
+            );
         }
     });
 }
@@ -120,18 +169,40 @@ fn a_disabled_user_hears_so_wherever_it_shows_its_token_until_it_is_enabled() {
     connected.join(live_id);
     // A session of bob's that shows alice's token with a command.
     let mut other = Ws::connect(&server, &bob);
-    let set = |status: u8| server.admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": status})).ok();
+    let set = |status: u8| {
+        server
+            .admin_post(
+                &format!("/admin/users/{}", alice.id),
+                &json!({"status": status}),
+            )
+            .ok()
+    };
 
     set(0);
     let words = connected.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
-    assert_eq!((&words["data"], connected.wait_for_close().0), (&json!("你已被禁用"), 3000));
+    assert_eq!(
+        (&words["data"], connected.wait_for_close().0),
+        (&json!("你已被禁用"), 3000)
+    );
     let mut again = Ws::connect(&server, &alice);
-    assert_eq!(again.read(), Some(json!({"msg": "fail", "data": "你已被禁用"})));
+    assert_eq!(
+        again.read(),
+        Some(json!({"msg": "fail", "data": "你已被禁用"}))
+    );
     assert_eq!(again.wait_for_close().0, 3000);
-    let refused = other.ask("joinLive", json!({"live_id": live_id, "token": alice.token}));
-    assert_eq!((&refused["code"], &refused["message"]), (&json!("user_disabled"), &json!("用户不存在或已被禁用")));
+    let refused = other.ask(
+        "joinLive",
+        json!({"live_id": live_id, "token": alice.token}),
+    );
+    assert_eq!(
+        (&refused["code"], &refused["message"]),
+        (&json!("user_disabled"), &json!("用户不存在或已被禁用"))
+    );
     let info = server.get_as(&alice, "/api/user/info");
-    assert_eq!((info.status, info.json()["data"].take()), (400, json!("你已被禁用")));
+    assert_eq!(
+        (info.status, info.json()["data"].take()),
+        (400, json!("你已被禁用"))
+    );
 
     set(1);
     Ws::connect(&server, &alice).join(live_id);
@@ -140,8 +211,14 @@ fn a_disabled_user_hears_so_wherever_it_shows_its_token_until_it_is_enabled() {
     set(1);
     let later = server.login("alice");
     set(0);
-    assert_eq!(Ws::connect(&server, &alice).read(), Some(json!({"msg": "fail", "data": REFUSED})));
-    assert_eq!(Ws::connect(&server, &later).read(), Some(json!({"msg": "fail", "data": "你已被禁用"})));
+    assert_eq!(
+        Ws::connect(&server, &alice).read(),
+        Some(json!({"msg": "fail", "data": REFUSED}))
+    );
+    assert_eq!(
+        Ws::connect(&server, &later).read(),
+        Some(json!({"msg": "fail", "data": "你已被禁用"}))
+    );
 }
 
 #[test]
@@ -160,7 +237,9 @@ fn a_flood_of_wrong_operator_tokens_is_logged_once_a_second_and_locks_no_operato
                 while !stop.load(Ordering::Relaxed) {
                     let token = format!("Bearer guess {n} {}", statuses.len());
                     let headers = [("authorization", token.as_str())];
-                    statuses.push(http::request(server.port(), "GET", "/admin/rooms", &headers, None).status);
+                    statuses.push(
+                        http::request(server.port(), "GET", "/admin/rooms", &headers, None).status,
+                    );
                 }
                 statuses
             }
@@ -172,25 +251,44 @@ fn a_flood_of_wrong_operator_tokens_is_logged_once_a_second_and_locks_no_operato
             bystanders.assert_unharmed(&server, "wrong operator tokens");
         }
         drop(attack);
-        guessers.into_iter().flat_map(|guesser| guesser.join().expect("a guesser is answered")).collect()
+        guessers
+            .into_iter()
+            .flat_map(|guesser| guesser.join().expect("a guesser is answered"))
+            .collect()
     });
     let seconds = started.elapsed().as_secs() as usize + 1;
     let count = |status: u16| statuses.iter().filter(|found| **found == status).count();
     assert_eq!(count(401) + count(429), statuses.len(), "{statuses:?}");
-    // The bucket holds 30, and gets one more each 2 s; beyond, each guesser waits a second for each guess.
+    // The bucket holds 30, and gets one more each 2 s; beyond, each guesser waits a second for each
+    // guess.
     assert!(count(401) <= 30 + seconds && count(429) > 0, "{statuses:?}");
-    assert!(statuses.len() <= 30 + GUESSERS * (seconds + 1), "{} guesses in {seconds} s", statuses.len());
+    assert!(
+        statuses.len() <= 30 + GUESSERS * (seconds + 1),
+        "{} guesses in {seconds} s",
+        statuses.len()
+    );
 
     let counted = || -> Vec<usize> {
         let lines = server.logged("operator tokens refused");
         lines.iter().map(|line| field(line, "count")).collect()
     };
-    eventually("every guess is in the log", || (counted().iter().sum::<usize>() == statuses.len()).then_some(()));
-    assert!(counted().len() <= started.elapsed().as_secs() as usize + 1, "{:?}", counted());
+    eventually("every guess is in the log", || {
+        (counted().iter().sum::<usize>() == statuses.len()).then_some(())
+    });
+    assert!(
+        counted().len() <= started.elapsed().as_secs() as usize + 1,
+        "{:?}",
+        counted()
+    );
 }
 
 /// A number in a log line.
 fn field(line: &str, name: &str) -> usize {
-    let (_, rest) = line.split_once(&format!("{name}=")).expect("the field is there");
-    rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    let (_, rest) = line
+        .split_once(&format!("{name}="))
+        .expect("the field is there");
+    rest.split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
 }

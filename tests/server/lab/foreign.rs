@@ -31,7 +31,10 @@ struct Room {
 /// Starts the server, which lives as long as the test's process, and returns its port.
 pub fn start(manner: Manner) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let port = listener.local_addr().expect("a bound socket has an address").port();
+    let port = listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port();
     let rooms = Rooms::default();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -46,7 +49,9 @@ pub fn start(manner: Manner) -> u16 {
 fn serve(stream: TcpStream, rooms: &Rooms, manner: Manner) -> Option<()> {
     let mut name = String::new();
     stream.set_nodelay(true).ok()?;
-    stream.set_write_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream
+        .set_write_timeout(Some(Duration::from_secs(5)))
+        .ok()?;
     let writer = stream.try_clone().ok()?;
     #[allow(clippy::result_large_err, reason = "the type is the library's")]
     let note_path = |request: &Request, response: Response| {
@@ -55,9 +60,17 @@ fn serve(stream: TcpStream, rooms: &Rooms, manner: Manner) -> Option<()> {
     };
     let mut reader = accept_hdr(stream, note_path).ok()?;
     let writer = WebSocket::from_raw_socket(writer, Role::Server, None);
-    rooms.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().members.push(writer);
+    rooms
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name.clone())
+        .or_default()
+        .members
+        .push(writer);
     loop {
-        let Message::Text(text) = reader.read().ok()? else { continue };
+        let Message::Text(text) = reader.read().ok()? else {
+            continue;
+        };
         if text.starts_with("hello") {
             continue;
         }

@@ -49,7 +49,13 @@ fn run_with(script: &Path, port: u16, folder: &Path, more: &[&str]) -> (Output, 
     let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab"))
         .arg("run")
         .arg(script)
-        .args(["--url", &format!("http://127.0.0.1:{port}"), "--admin-token", ADMIN_TOKEN, "--quiet"])
+        .args([
+            "--url",
+            &format!("http://127.0.0.1:{port}"),
+            "--admin-token",
+            ADMIN_TOKEN,
+            "--quiet",
+        ])
         .arg("--json")
         .arg(&json)
         .arg("--html")
@@ -60,13 +66,26 @@ fn run_with(script: &Path, port: u16, folder: &Path, more: &[&str]) -> (Output, 
         .expect("the lab runs");
     let text = std::fs::read_to_string(&json).unwrap_or_else(|_| panic!("no outcome: {output:?}"));
     assert!(std::fs::read_to_string(&html).is_ok_and(|page| page.contains("</html>")));
-    (output, serde_json::from_str(&text).expect("the outcome is JSON"))
+    (
+        output,
+        serde_json::from_str(&text).expect("the outcome is JSON"),
+    )
 }
 
 fn failed_checks(outcome: &Value) -> Vec<String> {
-    let lists = ["checks", "objectives"].into_iter().filter_map(|list| outcome[list].as_array());
+    let lists = ["checks", "objectives"]
+        .into_iter()
+        .filter_map(|list| outcome[list].as_array());
     let failed = lists.flatten().filter(|check| check["passed"] == false);
-    failed.map(|check| format!("{}: {}", check["name"].as_str().unwrap_or("?"), check["detail"])).collect()
+    failed
+        .map(|check| {
+            format!(
+                "{}: {}",
+                check["name"].as_str().unwrap_or("?"),
+                check["detail"]
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -81,9 +100,12 @@ fn a_room_above_its_cap_keeps_all_promises() {
     let (_, outcome) = run(&script, server.port(), server.dir());
     assert_eq!(failed_checks(&outcome), Vec::<String>::new());
     let totals = &outcome["totals"];
-    let [sent, acked, sampled_out] =
-        ["comments_sent", "comments_acked", "comments_sampled_out"].map(|count| totals[count].as_u64().unwrap_or(0));
-    assert!(sampled_out > 0 && acked > 0 && sent == acked + sampled_out, "{totals}");
+    let [sent, acked, sampled_out] = ["comments_sent", "comments_acked", "comments_sampled_out"]
+        .map(|count| totals[count].as_u64().unwrap_or(0));
+    assert!(
+        sampled_out > 0 && acked > 0 && sent == acked + sampled_out,
+        "{totals}"
+    );
 }
 
 /// Runs [`SCRIPT`] against a server spoiled by `fault`: the named checks must fail.
@@ -97,7 +119,10 @@ fn caught_by(fault: Fault, checks: &[&str]) {
     assert!(proxy.has_struck(), "the proxy spoiled nothing: {outcome}");
     assert_eq!(output.status.code(), Some(1), "{failed:?}");
     for check in checks {
-        assert!(failed.iter().any(|it| it.starts_with(check)), "{check} is not among {failed:?}");
+        assert!(
+            failed.iter().any(|it| it.starts_with(check)),
+            "{check} is not among {failed:?}"
+        );
     }
 }
 
@@ -110,7 +135,11 @@ fn smoke_script_passes() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(outcome["server"]["version"], env!("CARGO_PKG_VERSION"));
     for count in ["comments_acked", "gifts_acked", "deliveries", "joins"] {
-        assert!(outcome["totals"][count].as_u64() > Some(0), "{count}: {}", outcome["totals"]);
+        assert!(
+            outcome["totals"][count].as_u64() > Some(0),
+            "{count}: {}",
+            outcome["totals"]
+        );
     }
     server.assert_books_balance();
 }
@@ -132,7 +161,10 @@ fn reordered_events_are_caught() {
 
 #[test]
 fn lost_events_are_caught() {
-    caught_by(Fault::Drop, &["no_acked_comment_lost", "offsets_without_gaps"]);
+    caught_by(
+        Fault::Drop,
+        &["no_acked_comment_lost", "offsets_without_gaps"],
+    );
 }
 
 /// Sixty members that a server takes from three addresses, twenty from each.
@@ -161,10 +193,16 @@ fn members_come_from_as_many_addresses_as_it_takes() {
     assert_eq!(outcome["totals"]["connections"], 60);
 
     // From two addresses a third of them does not get in.
-    std::fs::write(&script, CROWDED_SCRIPT.replace("per_address = 20", "per_address = 30"))
-        .expect("the folder is ours");
+    std::fs::write(
+        &script,
+        CROWDED_SCRIPT.replace("per_address = 20", "per_address = 30"),
+    )
+    .expect("the folder is ours");
     let (_, outcome) = run(&script, server.port(), server.dir());
-    assert!(outcome["refusals"]["http_503"].as_u64() >= Some(20), "{outcome}");
+    assert!(
+        outcome["refusals"]["http_503"].as_u64() >= Some(20),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -172,16 +210,30 @@ fn tokens_that_were_kept_are_used_again() {
     // As operators have it by default: few logins from one address.
     let server = TestServer::start(&[("LIVEROOM__LIMITS__LOGINS_PER_MIN", "5")]);
     let script = server.dir().join("judged.toml");
-    std::fs::write(&script, SCRIPT.replace("users = 3", "users = 15").replace("plain = 4", "plain = 15"))
-        .expect("the folder is ours");
+    std::fs::write(
+        &script,
+        SCRIPT
+            .replace("users = 3", "users = 15")
+            .replace("plain = 4", "plain = 15"),
+    )
+    .expect("the folder is ours");
     let accounts = server.dir().join("accounts.json");
     let tokens = || {
-        let (_, outcome) = run_with(&script, server.port(), server.dir(), &["--accounts", &accounts.to_string_lossy()]);
+        let (_, outcome) = run_with(
+            &script,
+            server.port(),
+            server.dir(),
+            &["--accounts", &accounts.to_string_lossy()],
+        );
         assert_eq!(failed_checks(&outcome), Vec::<String>::new());
         std::fs::read_to_string(&accounts).expect("tokens are kept")
     };
     let first = tokens();
-    assert_eq!(first.matches("\"token\"").count(), 16, "fifteen users and the streamer: {first}");
+    assert_eq!(
+        first.matches("\"token\"").count(),
+        16,
+        "fifteen users and the streamer: {first}"
+    );
     // A login would have made new ones.
     assert_eq!(tokens(), first);
 }
@@ -191,8 +243,10 @@ fn a_script_says_how_much_of_the_crowd_may_be_lost_but_not_of_the_streamer() {
     let server = server();
     let allowing = format!("{SCRIPT}\n[objective]\nloss = {{ crowd = 0.5 }}\n");
     let streamer = allowing.replace("rate = 10", "rate = 10, senders = \"streamer\"");
-    for (script_text, lane, failures) in [(allowing, "crowd", &[][..]), (streamer, "voice", &["offsets", "loss_voice"])]
-    {
+    for (script_text, lane, failures) in [
+        (allowing, "crowd", &[][..]),
+        (streamer, "voice", &["offsets", "loss_voice"]),
+    ] {
         let proxy = Proxy::start(server.port(), Fault::Drop);
         let script = server.dir().join("lossy.toml");
         std::fs::write(&script, script_text).expect("the folder is ours");
@@ -201,7 +255,12 @@ fn a_script_says_how_much_of_the_crowd_may_be_lost_but_not_of_the_streamer() {
         assert_eq!(outcome["totals"]["lanes"][lane]["lost"], 1, "{outcome}");
         let failed = failed_checks(&outcome);
         assert_eq!(failed.is_empty(), failures.is_empty(), "{failed:?}");
-        assert!(failures.iter().all(|name| failed.iter().any(|it| it.starts_with(name))), "{failed:?}");
+        assert!(
+            failures
+                .iter()
+                .all(|name| failed.iter().any(|it| it.starts_with(name))),
+            "{failed:?}"
+        );
     }
 }
 
@@ -264,22 +323,44 @@ fn a_server_of_another_kind_is_driven_by_templates() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let script = folder.path().join("foreign.toml");
     std::fs::write(&script, FOREIGN_SCRIPT).expect("the folder is ours");
-    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    let (output, outcome) = run(
+        &script,
+        foreign::start(foreign::Manner::Honest),
+        folder.path(),
+    );
     assert_eq!(failed_checks(&outcome), Vec::<String>::new());
     assert!(output.status.success(), "{output:?}");
-    assert!(outcome["latency"]["count"].as_u64() > Some(0), "{}", outcome["totals"]);
+    assert!(
+        outcome["latency"]["count"].as_u64() > Some(0),
+        "{}",
+        outcome["totals"]
+    );
 
     // It cuts nobody, and the script wants stopped readers cut.
-    let with_stopped = format!("{FOREIGN_SCRIPT}stopped_readers = 1\n[objective]\nstopped_readers_cut = true\n");
+    let with_stopped =
+        format!("{FOREIGN_SCRIPT}stopped_readers = 1\n[objective]\nstopped_readers_cut = true\n");
     std::fs::write(&script, with_stopped).expect("the folder is ours");
-    let (_, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    let (_, outcome) = run(
+        &script,
+        foreign::start(foreign::Manner::Honest),
+        folder.path(),
+    );
     assert_eq!(failed_checks(&outcome), ["stopped_readers_cut: \"0 of 2\""]);
 
     std::fs::write(&script, FOREIGN_SCRIPT).expect("the folder is ours");
-    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Forgetful), folder.path());
+    let (output, outcome) = run(
+        &script,
+        foreign::start(foreign::Manner::Forgetful),
+        folder.path(),
+    );
     assert_eq!(output.status.code(), Some(1));
     let failed = failed_checks(&outcome);
-    assert!(failed.iter().any(|it| it.starts_with("offsets_without_gaps")), "{failed:?}");
+    assert!(
+        failed
+            .iter()
+            .any(|it| it.starts_with("offsets_without_gaps")),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -289,15 +370,33 @@ fn a_closed_loop_waits_until_everybody_has_heard() {
     // Who is in when a comment is sent is not known of a server that does not answer joins.
     let phases = "[[phase]]\nname = \"join\"\nduration = \"500ms\"\ncomments = 0\n\
                   [[phase]]\nname = \"talk\"\nduration = \"1s\"\n";
-    let closed = FOREIGN_SCRIPT.replace("rate = 20", "in_flight = 3").replace("duration = \"1s\"\n", "") + phases;
+    let closed = FOREIGN_SCRIPT
+        .replace("rate = 20", "in_flight = 3")
+        .replace("duration = \"1s\"\n", "")
+        + phases;
     std::fs::write(&script, closed).expect("the folder is ours");
-    let (_, outcome) = run(&script, foreign::start(foreign::Manner::Silent), folder.path());
-    assert_eq!(outcome["totals"]["comments_sent"], 6, "three in each of two rooms: {outcome}");
+    let (_, outcome) = run(
+        &script,
+        foreign::start(foreign::Manner::Silent),
+        folder.path(),
+    );
+    assert_eq!(
+        outcome["totals"]["comments_sent"], 6,
+        "three in each of two rooms: {outcome}"
+    );
 
-    let (output, outcome) = run(&script, foreign::start(foreign::Manner::Honest), folder.path());
+    let (output, outcome) = run(
+        &script,
+        foreign::start(foreign::Manner::Honest),
+        folder.path(),
+    );
     assert_eq!(failed_checks(&outcome), Vec::<String>::new());
     assert!(output.status.success(), "{output:?}");
-    assert!(outcome["totals"]["comments_sent"].as_u64() > Some(6), "{}", outcome["totals"]);
+    assert!(
+        outcome["totals"]["comments_sent"].as_u64() > Some(6),
+        "{}",
+        outcome["totals"]
+    );
     assert_eq!(outcome["totals"]["lost_deliveries"], 0);
 }
 
@@ -305,9 +404,17 @@ fn a_closed_loop_waits_until_everybody_has_heard() {
 fn a_wrong_script_is_refused_with_its_line() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let script = folder.path().join("wrong.toml");
-    std::fs::write(&script, "[script]\nname = \"x\"\nduration = \"soon\"\n").expect("the folder is ours");
-    let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab")).arg("run").arg(&script).output().expect("it runs");
+    std::fs::write(&script, "[script]\nname = \"x\"\nduration = \"soon\"\n")
+        .expect("the folder is ours");
+    let output = Command::new(env!("CARGO_BIN_EXE_liveroom-lab"))
+        .arg("run")
+        .arg(&script)
+        .output()
+        .expect("it runs");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{words}");
-    assert!(words.contains("wrong.toml:3:") && words.contains("a time of at most a day"), "{words}");
+    assert!(
+        words.contains("wrong.toml:3:") && words.contains("a time of at most a day"),
+        "{words}"
+    );
 }

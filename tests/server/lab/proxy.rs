@@ -58,7 +58,10 @@ const SPARED: usize = 5;
 impl Proxy {
     pub fn start(server_port: u16, fault: Fault) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let port = listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .port();
         let shared = Arc::new(Shared {
             server_port,
             fault,
@@ -89,8 +92,13 @@ impl Proxy {
 impl Shared {
     /// Carries one connection both ways. Whatever fails ends it, for both.
     fn serve(&self, mut client: TcpStream) {
-        let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server_port)) else { return };
-        let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), server.try_clone()) else { return };
+        let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server_port)) else {
+            return;
+        };
+        let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), server.try_clone())
+        else {
+            return;
+        };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         thread::spawn(move || {
             let _ = std::io::copy(&mut from_client, &mut to_server);
@@ -157,19 +165,28 @@ impl Shared {
 
     /// Once, after a few.
     fn strikes(&self) -> bool {
-        self.seen.fetch_add(1, Ordering::SeqCst) >= SPARED && !self.has_struck.swap(true, Ordering::SeqCst)
+        self.seen.fetch_add(1, Ordering::SeqCst) >= SPARED
+            && !self.has_struck.swap(true, Ordering::SeqCst)
     }
 
     /// Keeps the first comment, and gives it to the first member that hears one of another room.
     fn leak(&self, frame: Vec<u8>, text: &str) -> Vec<Vec<u8>> {
-        let live_id: String = after(text, "\"live_id\":").chars().take_while(char::is_ascii_digit).collect();
+        let live_id: String = after(text, "\"live_id\":")
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
         let mut leak = self.leak.lock().unwrap_or_else(PoisonError::into_inner);
         match &*leak {
             None => {
-                *leak = Some(Leak { live_id, frame: frame.clone() });
+                *leak = Some(Leak {
+                    live_id,
+                    frame: frame.clone(),
+                });
                 vec![frame]
             }
-            Some(kept) if kept.live_id != live_id && !self.has_struck.swap(true, Ordering::SeqCst) => {
+            Some(kept)
+                if kept.live_id != live_id && !self.has_struck.swap(true, Ordering::SeqCst) =>
+            {
                 vec![frame, kept.frame.clone()]
             }
             Some(_) => vec![frame],
@@ -190,11 +207,17 @@ fn read_frame(server: &mut TcpStream) -> std::io::Result<(Vec<u8>, String)> {
     server.read_exact(&mut length)?;
     let bytes = match more {
         0 => usize::from(frame[1]),
-        _ => length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        _ => length
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
     };
     let mut payload = vec![0; bytes];
     server.read_exact(&mut payload)?;
-    let text = if frame[0] == 0x81 { String::from_utf8_lossy(&payload).into_owned() } else { String::new() };
+    let text = if frame[0] == 0x81 {
+        String::from_utf8_lossy(&payload).into_owned()
+    } else {
+        String::new()
+    };
     frame.extend(length);
     frame.extend(payload);
     Ok((frame, text))

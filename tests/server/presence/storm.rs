@@ -7,13 +7,17 @@ use std::sync::Arc;
 use liveroom::actors::live_room::room_settings;
 use liveroom::config::Config;
 use liveroom::domain::{
-    AckId, BucketRate, Caller, Coins, CommandEnv, CommentId, Effect, Gift, GiftId, Live, LiveId, LiveStatus, Offset,
-    Position, Presence, Profile, Reply, ReplyTo, RequestId, Room, RoomCommand, RoomSettings, SessionId, Timestamp,
-    UserId,
+    AckId, BucketRate, Caller, Coins, CommandEnv, CommentId, Effect, Gift, GiftId, Live, LiveId,
+    LiveStatus, Offset, Position, Presence, Profile, Reply, ReplyTo, RequestId, Room, RoomCommand,
+    RoomSettings, SessionId, Timestamp, UserId,
 };
 use liveroom::protocol::{Dialect, presence_text};
 
-const PLENTY: BucketRate = BucketRate { burst: 100_000, refill: 100_000, per_ms: 1_000 };
+const PLENTY: BucketRate = BucketRate {
+    burst: 100_000,
+    refill: 100_000,
+    per_ms: 1_000,
+};
 
 /// How long announcements are merged, with the defaults of the configuration.
 fn merge_ms() -> i64 {
@@ -65,7 +69,14 @@ impl Storm {
     fn with_users(count: u64) -> Self {
         let now = Timestamp(1_795_294_582_778);
         let (id, owner, title) = (LiveId::FIRST, UserId::FIRST, "show".to_owned());
-        let live = Live { id, owner, title, status: LiveStatus::OnAir, coin: Coins::ZERO, look_count: 0 };
+        let live = Live {
+            id,
+            owner,
+            title,
+            status: LiveStatus::OnAir,
+            coin: Coins::ZERO,
+            look_count: 0,
+        };
         let settings = RoomSettings {
             comment_rate: PLENTY,
             streamer_comment_rate: PLENTY,
@@ -74,7 +85,16 @@ impl Storm {
             ..room_settings(&Config::default())
         };
         let mut storm = Self {
-            room: Room::open(live, Position { epoch: "e".into(), offset: 0 }, Vec::new(), settings, now),
+            room: Room::open(
+                live,
+                Position {
+                    epoch: "e".into(),
+                    offset: 0,
+                },
+                Vec::new(),
+                settings,
+                now,
+            ),
             now,
             comers_count: 0,
             callers: HashMap::new(),
@@ -100,18 +120,41 @@ impl Storm {
         self.comers_count += 1;
         let number = self.comers_count;
         let id = UserId::new(100_000 + number as i64).expect("positive");
-        let profile = Arc::new(Profile { id, name: format!("viewer{number}"), avatar: Some(String::new()) });
+        let profile = Arc::new(Profile {
+            id,
+            name: format!("viewer{number}"),
+            avatar: Some(String::new()),
+        });
         let socket_id = format!("93hUWfxJSj6t{number:08}").into();
-        let to = ReplyTo { handle: number, ack: AckId::None };
+        let to = ReplyTo {
+            handle: number,
+            ack: AckId::None,
+        };
         let session = SessionId(number);
-        self.callers.insert(number, Caller { session, profile, socket_id, address: Ipv4Addr::LOCALHOST.into(), to });
+        self.callers.insert(
+            number,
+            Caller {
+                session,
+                profile,
+                socket_id,
+                address: Ipv4Addr::LOCALHOST.into(),
+                to,
+            },
+        );
         self.entered.insert(number, (self.announced_bytes, 0));
         let effects = self.handle(number, RoomCommand::Join { since: Ok(None) });
         let count = effects.iter().find_map(|effect| match effect {
-            Effect::Reply { result: Ok(Reply::Joined { count, .. }), .. } => Some(*count),
+            Effect::Reply {
+                result: Ok(Reply::Joined { count, .. }),
+                ..
+            } => Some(*count),
             _ => None,
         });
-        assert_eq!(count, Some(self.room.members().users_count()), "the answer's count is exact");
+        assert_eq!(
+            count,
+            Some(self.room.members().users_count()),
+            "the answer's count is exact"
+        );
         self.perform(effects);
     }
 
@@ -125,7 +168,9 @@ impl Storm {
 
     fn handle(&mut self, number: u64, command: RoomCommand) -> Vec<Effect<u64>> {
         let caller = self.callers[&number].clone();
-        let decision = self.room.handle(caller, command, &mut NothingElse, self.now);
+        let decision = self
+            .room
+            .handle(caller, command, &mut NothingElse, self.now);
         decision.expect("the live has started, and there is plenty of room")
     }
 
@@ -152,7 +197,11 @@ impl Storm {
                 Effect::Show { handle, presence } => {
                     let bytes = self.bytes(&presence);
                     self.entered.get_mut(&handle).expect("it has just come").1 = bytes;
-                    if self.shown.last().is_none_or(|last| !Arc::ptr_eq(last, &presence)) {
+                    if self
+                        .shown
+                        .last()
+                        .is_none_or(|last| !Arc::ptr_eq(last, &presence))
+                    {
                         self.shown.push(presence);
                     }
                 }
@@ -168,14 +217,21 @@ impl Storm {
         {
             return *bytes;
         }
-        let bytes = if self.is_measuring { presence_text(Dialect::PlainJson, presence).len() } else { 0 };
+        let bytes = if self.is_measuring {
+            presence_text(Dialect::PlainJson, presence).len()
+        } else {
+            0
+        };
         self.encoded = Some((presence.clone(), bytes));
         bytes
     }
 
     /// What presence cost the member that paid most, its own first view included.
     fn bytes_worst(&self) -> usize {
-        let costs = self.entered.values().map(|(before, shown)| self.announced_bytes - before + shown);
+        let costs = self
+            .entered
+            .values()
+            .map(|(before, shown)| self.announced_bytes - before + shown);
         costs.max().unwrap_or_default()
     }
 }
@@ -190,7 +246,10 @@ fn ten_thousand_joins_in_ten_seconds_cost_a_tenth_of_one_small_event_each() {
         }
         storm.wait(merge_ms());
         let worst = storm.bytes_worst();
-        assert!(worst <= 10_000 * 150 / 10, "{worst} bytes for one member of a room that had {users_before} users");
+        assert!(
+            worst <= 10_000 * 150 / 10,
+            "{worst} bytes for one member of a room that had {users_before} users"
+        );
         let last = storm.announced.last().expect("a storm is told of");
         assert_eq!(last.count as u64, 10_000 + users_before);
         assert_eq!(storm.room.next_deadline(), None);
@@ -204,21 +263,37 @@ fn all_who_come_between_two_announcements_are_shown_one_and_the_same_value() {
         storm.join();
         storm.wait(1);
     }
-    assert!(storm.shown.len() <= storm.announced.len(), "{} for {}", storm.shown.len(), storm.announced.len());
-    assert!(storm.announced.len() <= 3, "{} announcements in 3 s", storm.announced.len());
+    assert!(
+        storm.shown.len() <= storm.announced.len(),
+        "{} for {}",
+        storm.shown.len(),
+        storm.announced.len()
+    );
+    assert!(
+        storm.announced.len() <= 3,
+        "{} announcements in 3 s",
+        storm.announced.len()
+    );
 }
 
 #[test]
 fn a_room_at_a_threshold_does_not_flicker() {
     let mut storm = Storm::with_users(200);
-    let listed = |storm: &mut Storm| std::mem::take(&mut storm.announced).iter().any(|it| !it.clients.is_empty());
+    let listed = |storm: &mut Storm| {
+        std::mem::take(&mut storm.announced)
+            .iter()
+            .any(|it| !it.clients.is_empty())
+    };
     for _ in 0..50 {
         storm.join();
         storm.wait(2_000);
         storm.leave(storm.comers_count);
         storm.wait(2_000);
     }
-    assert!(!listed(&mut storm), "once above 200 the sockets are not told again at 200");
+    assert!(
+        !listed(&mut storm),
+        "once above 200 the sockets are not told again at 200"
+    );
     for number in 1..=20 {
         storm.leave(number);
         storm.wait(2_000);
@@ -226,7 +301,14 @@ fn a_room_at_a_threshold_does_not_flicker() {
     assert!(!listed(&mut storm), "nor at 180");
     storm.leave(21);
     let full = storm.announced.last().expect("the full list comes at once");
-    assert_eq!((full.clients.len(), full.users.as_ref().map(Vec::len), full.count), (179, Some(179), 179));
+    assert_eq!(
+        (
+            full.clients.len(),
+            full.users.as_ref().map(Vec::len),
+            full.count
+        ),
+        (179, Some(179), 179)
+    );
     storm.announced.clear();
     for number in 22..=40 {
         storm.leave(number);
@@ -234,7 +316,10 @@ fn a_room_at_a_threshold_does_not_flicker() {
         storm.wait(2_000);
     }
     assert!(
-        storm.announced.iter().all(|it| it.net_changes.is_none() && !it.clients.is_empty()),
+        storm
+            .announced
+            .iter()
+            .all(|it| it.net_changes.is_none() && !it.clients.is_empty()),
         "full again, up to 200"
     );
 }
@@ -252,7 +337,12 @@ fn a_storm_that_leaves_as_fast_as_it_came_ends_with_the_truth() {
     }
     storm.wait(merge_ms());
     let last = storm.announced.last().expect("a storm is told of");
-    let named = last.users.as_ref().map(|users| users.iter().map(|user| user.id.get() - 100_000).collect::<Vec<_>>());
+    let named = last.users.as_ref().map(|users| {
+        users
+            .iter()
+            .map(|user| user.id.get() - 100_000)
+            .collect::<Vec<_>>()
+    });
     assert_eq!(named, Some((1..=30).rev().collect()));
     assert_eq!((last.count, last.clients.len()), (30, 30));
 }

@@ -6,16 +6,26 @@ use crate::support::{Answer, TestServer, eventually, http};
 use crate::transports::client::{BOTH, Eio, EngineSocket, Poller, SID_UNKNOWN};
 
 /// A heartbeat that is due at once and may be answered late.
-pub const EAGER: &[(&str, &str)] =
-    &[("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"), ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "20000")];
+pub const EAGER: &[(&str, &str)] = &[
+    ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"),
+    ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "20000"),
+];
 
 /// The heartbeat of the suites.
-pub const STRICT: &[(&str, &str)] =
-    &[("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"), ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "200")];
+pub const STRICT: &[(&str, &str)] = &[
+    ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"),
+    ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "200"),
+];
 
 /// Asks Engine.IO for something without a session.
 pub fn ask(server: &TestServer, method: &str, query: &str) -> Answer {
-    http::request_bytes(server.port(), method, &format!("/socket.io/?{query}"), &[], b"")
+    http::request_bytes(
+        server.port(),
+        method,
+        &format!("/socket.io/?{query}"),
+        &[],
+        b"",
+    )
 }
 
 /// Opens a session on a WebSocket; the socket and what its open packet holds.
@@ -24,7 +34,10 @@ pub fn open_websocket(server: &TestServer, eio: Eio) -> (EngineSocket, Value) {
     let path = format!("/socket.io/?EIO={number}&transport=websocket");
     let mut socket = EngineSocket::connect(server.port(), &path).expect("a handshake");
     let open = socket.read().expect("the open packet");
-    (socket, serde_json::from_str(open.strip_prefix('0').expect("an open packet")).expect("JSON"))
+    (
+        socket,
+        serde_json::from_str(open.strip_prefix('0').expect("an open packet")).expect("JSON"),
+    )
 }
 
 /// The same, connected to the root namespace.
@@ -33,7 +46,12 @@ pub fn connected_websocket(server: &TestServer, eio: Eio) -> EngineSocket {
     if eio == Eio::V4 {
         socket.send("40");
     }
-    assert!(socket.read().expect("the answer to CONNECT").starts_with("40"));
+    assert!(
+        socket
+            .read()
+            .expect("the answer to CONNECT")
+            .starts_with("40")
+    );
     socket
 }
 
@@ -77,7 +95,11 @@ fn assert_acks(poller: &Poller, acks: &[u8]) {
 
 fn assert_over(poller: &Poller, why: &str) {
     let answer = poller.get();
-    assert_eq!((answer.status, answer.text().as_str()), (400, SID_UNKNOWN), "{why}");
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (400, SID_UNKNOWN),
+        "{why}"
+    );
     assert!(poller.is_over(), "{why}");
 }
 
@@ -87,7 +109,8 @@ fn a_handshake_with_an_unknown_transport_fails() {
     for eio in [3, 4] {
         for query in [format!("EIO={eio}"), format!("EIO={eio}&transport=abc")] {
             assert_eq!(ask(&server, "GET", &query).status, 400, "{query}");
-            let refused = EngineSocket::connect(server.port(), &format!("/socket.io/?{query}")).map(|_| ());
+            let refused =
+                EngineSocket::connect(server.port(), &format!("/socket.io/?{query}")).map(|_| ());
             assert_eq!(refused, Err(400), "{query}");
         }
     }
@@ -109,7 +132,8 @@ fn a_handshake_with_an_unknown_revision_fails() {
     for query in ["EIO=abc&transport=polling", "EIO=&transport=polling"] {
         assert_eq!(ask(&server, "GET", query).status, 400, "{query}");
     }
-    let refused = EngineSocket::connect(server.port(), "/socket.io/?EIO=abc&transport=websocket").map(|_| ());
+    let refused =
+        EngineSocket::connect(server.port(), "/socket.io/?EIO=abc&transport=websocket").map(|_| ());
     assert_eq!(refused, Err(400));
 }
 
@@ -129,7 +153,10 @@ fn a_payload_of_several_text_packets_is_taken_in_order() {
     let server = TestServer::start(&[]);
     for eio in BOTH {
         let poller = Poller::connect(&server, eio);
-        assert_eq!(poller.post(&[&command(1), &command(2), &command(3)]).text(), "ok");
+        assert_eq!(
+            poller.post(&[&command(1), &command(2), &command(3)]).text(),
+            "ok"
+        );
         assert_acks(&poller, &[1, 2, 3]);
     }
 }
@@ -219,7 +246,9 @@ fn a_silent_client_that_polls_is_forgotten() {
     let server = TestServer::start(STRICT);
     for eio in BOTH {
         let poller = Poller::open(&server, eio);
-        eventually("the session is over", || (poller.get().text() == SID_UNKNOWN).then_some(()));
+        eventually("the session is over", || {
+            (poller.get().text() == SID_UNKNOWN).then_some(())
+        });
         assert_over(&poller, "silence");
     }
 }

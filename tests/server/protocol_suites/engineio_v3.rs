@@ -1,5 +1,5 @@
-//! What only the suite of Engine.IO 3 asks for. Left out: packets in `application/octet-stream` that answer a poll,
-//! since we send no binary.
+//! What only the suite of Engine.IO 3 asks for. Left out: packets in `application/octet-stream`
+//! that answer a poll, since we send no binary.
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,19 @@ use crate::transports::client::{Eio, Poller};
 fn assert_opens(open: &Value, upgrades: &Value) {
     assert!(open["sid"].is_string(), "{open}");
     assert_eq!(
-        (&open["upgrades"], &open["pingInterval"], &open["pingTimeout"]),
+        (
+            &open["upgrades"],
+            &open["pingInterval"],
+            &open["pingTimeout"]
+        ),
         (upgrades, &json!(300), &json!(20_000)),
         "{open}"
     );
-    assert!(open.get("maxPayload").is_none_or(|bytes| *bytes == json!(1_000_000)), "{open}");
+    assert!(
+        open.get("maxPayload")
+            .is_none_or(|bytes| *bytes == json!(1_000_000)),
+        "{open}"
+    );
 }
 
 #[test]
@@ -26,7 +34,8 @@ fn a_session_opens_by_polling() {
     let (length, packet) = text.split_once(':').expect("a length");
     // The next packet follows in the same payload, or none does.
     let packet = &packet[..length.parse().expect("a number")];
-    let open = serde_json::from_str(packet.strip_prefix('0').expect("an open packet")).expect("JSON");
+    let open =
+        serde_json::from_str(packet.strip_prefix('0').expect("an open packet")).expect("JSON");
     assert_opens(&open, &json!(["websocket"]));
 }
 
@@ -50,10 +59,19 @@ fn a_binary_payload_is_taken() {
     body.extend_from_slice(event);
     body.extend_from_slice(&[1, 5, 0xff, 4, 1, 2, 3, 4]);
     let headers = [("content-type", "application/octet-stream")];
-    let pushed = http::request_bytes(server.port(), "POST", &poller.path("polling"), &headers, &body);
+    let pushed = http::request_bytes(
+        server.port(),
+        "POST",
+        &poller.path("polling"),
+        &headers,
+        &body,
+    );
     assert_eq!((pushed.status, pushed.text().as_str()), (200, "ok"));
     let answers = poller.poll();
-    assert!(answers.len() == 1 && answers[0].starts_with("435["), "{answers:?}");
+    assert!(
+        answers.len() == 1 && answers[0].starts_with("435["),
+        "{answers:?}"
+    );
 }
 
 #[test]

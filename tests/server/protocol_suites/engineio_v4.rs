@@ -1,5 +1,5 @@
-//! What only the suite of Engine.IO 4 asks for. It wants a request without `EIO` refused; here that is a client of
-//! revision 3, as in the replaced system.
+//! What only the suite of Engine.IO 4 asks for. It wants a request without `EIO` refused; here that
+//! is a client of revision 3, as in the replaced system.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,30 @@ use crate::support::TestServer;
 use crate::transports::client::{Eio, Poller};
 
 fn assert_opens(open: &Value, upgrades: &Value) {
-    let keys: BTreeSet<&str> = open.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, BTreeSet::from(["sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"]));
+    let keys: BTreeSet<&str> = open
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        BTreeSet::from([
+            "sid",
+            "upgrades",
+            "pingInterval",
+            "pingTimeout",
+            "maxPayload"
+        ])
+    );
     assert!(open["sid"].is_string(), "{open}");
     assert_eq!(
-        (&open["upgrades"], &open["pingInterval"], &open["pingTimeout"], &open["maxPayload"]),
+        (
+            &open["upgrades"],
+            &open["pingInterval"],
+            &open["pingTimeout"],
+            &open["maxPayload"]
+        ),
         (upgrades, &json!(300), &json!(20_000), &json!(1_000_000)),
         "{open}"
     );

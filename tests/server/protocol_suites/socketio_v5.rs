@@ -1,9 +1,11 @@
-//! The suite of Socket.IO protocol 5; what it asks of Engine.IO is beside it. There is no namespace here but the
-//! root, so what it does with another one is done with one that is refused.
+//! The suite of Socket.IO protocol 5; what it asks of Engine.IO is beside it. There is no namespace
+//! here but the root, so what it does with another one is done with one that is refused.
 
 use serde_json::{Value, json};
 
-use super::engineio::{EAGER, assert_closed, command, connected_websocket, open_websocket, read_answer};
+use super::engineio::{
+    EAGER, assert_closed, command, connected_websocket, open_websocket, read_answer,
+};
 use crate::support::TestServer;
 use crate::transports::client::{BOTH, Eio, EngineSocket, Poller};
 
@@ -17,7 +19,8 @@ fn assert_connects(connect: &str) {
     let mut socket = open(&server);
     socket.send(connect);
     let answer = socket.read().expect("the answer to CONNECT");
-    let answer: Value = serde_json::from_str(answer.strip_prefix("40").expect("CONNECT")).expect("JSON");
+    let answer: Value =
+        serde_json::from_str(answer.strip_prefix("40").expect("CONNECT")).expect("JSON");
     let fields = answer.as_object().expect("an object");
     assert!(fields.len() == 1 && fields["sid"].is_string(), "{answer}");
 }
@@ -38,14 +41,26 @@ fn an_unknown_namespace_lets_nobody_in() {
     let mut socket = open(&server);
     for connect in ["40/random", "40/random,", r#"40/random,{"token":"abc"}"#] {
         socket.send(connect);
-        assert_eq!(socket.read().as_deref(), Some(r#"44/random,{"message":"Invalid namespace"}"#), "{connect}");
+        assert_eq!(
+            socket.read().as_deref(),
+            Some(r#"44/random,{"message":"Invalid namespace"}"#),
+            "{connect}"
+        );
     }
 }
 
 #[test]
 fn a_handshake_that_is_none_closes_the_connection() {
     let server = TestServer::start(&[]);
-    for handshake in ["4abc", "40[]", "40null", "40{", "41", "42[\"leaveLive\",{}]", "44{}"] {
+    for handshake in [
+        "4abc",
+        "40[]",
+        "40null",
+        "40{",
+        "41",
+        "42[\"leaveLive\",{}]",
+        "44{}",
+    ] {
         let mut socket = open(&server);
         socket.send(handshake);
         assert_closed(&mut socket, handshake);
@@ -79,7 +94,10 @@ fn a_client_that_is_refused_elsewhere_goes_on_in_the_root_namespace() {
     let server = TestServer::start(&[]);
     let mut socket = connected_websocket(&server, Eio::V4);
     socket.send("40/custom");
-    assert_eq!(socket.read().as_deref(), Some(r#"44/custom,{"message":"Invalid namespace"}"#));
+    assert_eq!(
+        socket.read().as_deref(),
+        Some(r#"44/custom,{"message":"Invalid namespace"}"#)
+    );
     socket.send(&command(1));
     read_answer(&mut socket, 1);
 }
@@ -100,7 +118,8 @@ fn a_packet_with_an_ack_is_answered_with_its_id() {
         let mut socket = connected_websocket(&server, eio);
         socket.send(r#"42456["message-with-ack",1,"2",{"3":[false]}]"#);
         let answer = socket.read().expect("an answer");
-        let answer: Value = serde_json::from_str(answer.strip_prefix("43456").expect("an ack")).expect("JSON");
+        let answer: Value =
+            serde_json::from_str(answer.strip_prefix("43456").expect("an ack")).expect("JSON");
         assert_eq!(answer[0]["code"], json!("bad_request"), "{answer}");
     }
 }
@@ -110,7 +129,9 @@ fn a_packet_with_binary_attachments_is_taken_when_they_are_here() {
     let server = TestServer::start(&[]);
     for (eio, attachment) in [(Eio::V3, &[4, 1, 2, 3][..]), (Eio::V4, &[1, 2, 3])] {
         let mut socket = connected_websocket(&server, eio);
-        socket.send(r#"452-9["leaveLive",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#);
+        socket.send(
+            r#"452-9["leaveLive",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#,
+        );
         socket.send_binary(attachment);
         socket.send_binary(attachment);
         read_answer(&mut socket, 9);
@@ -143,12 +164,17 @@ fn packets_of_an_invalid_format_close_the_connection_and_their_client_comes_back
         for (name, packet) in invalid {
             let mut socket = connected_websocket(&server, eio);
             socket.send(packet);
-            // Nobody reads this any more, but where an attachment was announced it is what is wrong.
+            // Nobody reads this any more, but where an attachment was announced it is what is
+            // wrong.
             socket.try_send("42[\"leaveLive\",{}]");
             assert_closed(&mut socket, name);
 
             let poller = Poller::connect(&server, eio);
-            assert_eq!(poller.post(&[packet, "42[\"leaveLive\",{}]"]).text(), "ok", "{name}");
+            assert_eq!(
+                poller.post(&[packet, "42[\"leaveLive\",{}]"]).text(),
+                "ok",
+                "{name}"
+            );
             assert!(poller.is_over(), "{name}");
         }
     }

@@ -8,18 +8,30 @@ use serde_json::json;
 
 use super::harness::{ADMIN_TOKEN, Reply, TestApi, bearer};
 
-const URLS: [&str; 5] =
-    ["/admin/rooms", "/admin/rooms/1", "/admin/rooms/1/comments/1", "/admin/ledger/proof", "/admin/nothing"];
+const URLS: [&str; 5] = [
+    "/admin/rooms",
+    "/admin/rooms/1",
+    "/admin/rooms/1/comments/1",
+    "/admin/ledger/proof",
+    "/admin/nothing",
+];
 
 #[actix_web::test]
 async fn without_a_configured_token_there_is_no_admin_api() {
     let api = TestApi::start_with(|config| config.admin.token = Secret::new("")).await;
     for url in URLS {
         for token in ["", ADMIN_TOKEN] {
-            api.call(TestRequest::get().uri(url).insert_header(bearer(token))).await.assert_fail(404, "接口不存在");
+            api.call(TestRequest::get().uri(url).insert_header(bearer(token)))
+                .await
+                .assert_fail(404, "接口不存在");
         }
     }
-    api.post("/admin/gifts", json!({"name": "a", "image": "b", "coin": 1})).await.assert_fail(404, "接口不存在");
+    api.post(
+        "/admin/gifts",
+        json!({"name": "a", "image": "b", "coin": 1}),
+    )
+    .await
+    .assert_fail(404, "接口不存在");
 }
 
 #[actix_web::test]
@@ -28,21 +40,40 @@ async fn only_the_operators_token_opens_it() {
     let (_, user_token) = api.user("alice").await;
     let almost = &ADMIN_TOKEN[..ADMIN_TOKEN.len() - 1];
     for url in URLS {
-        for value in
-            ["", "Bearer", "Bearer ", ADMIN_TOKEN, &format!("Bearer {almost}"), &format!("Bearer {user_token}")]
-        {
-            let reply = api.call(TestRequest::get().uri(url).insert_header(("authorization", value))).await;
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            ADMIN_TOKEN,
+            &format!("Bearer {almost}"),
+            &format!("Bearer {user_token}"),
+        ] {
+            let reply = api
+                .call(
+                    TestRequest::get()
+                        .uri(url)
+                        .insert_header(("authorization", value)),
+                )
+                .await;
             reply.assert_fail(401, "operator token missing or wrong");
             assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         }
-        api.get_as(ADMIN_TOKEN, url).await.assert_fail(401, "operator token missing or wrong");
+        api.get_as(ADMIN_TOKEN, url)
+            .await
+            .assert_fail(401, "operator token missing or wrong");
     }
-    api.admin_get("/admin/nothing").await.assert_fail(404, "接口不存在");
-    api.admin_get("/admin/gifts").await.assert_fail(405, "请求方法不支持");
+    api.admin_get("/admin/nothing")
+        .await
+        .assert_fail(404, "接口不存在");
+    api.admin_get("/admin/gifts")
+        .await
+        .assert_fail(405, "请求方法不支持");
 }
 
 async fn rooms_from(api: &TestApi, address: &str, token: &str) -> Reply {
-    let request = TestRequest::get().uri("/admin/rooms").peer_addr(format!("{address}:4000").parse().unwrap());
+    let request = TestRequest::get()
+        .uri("/admin/rooms")
+        .peer_addr(format!("{address}:4000").parse().unwrap());
     api.call(request.insert_header(bearer(token))).await
 }
 
@@ -50,14 +81,19 @@ async fn rooms_from(api: &TestApi, address: &str, token: &str) -> Reply {
 async fn an_address_that_showed_too_many_wrong_tokens_is_slowed_and_no_other_is() {
     let api = TestApi::start().await;
     for _ in 0..30 {
-        rooms_from(&api, "192.0.2.1", "a wrong token").await.assert_fail(401, "operator token missing or wrong");
+        rooms_from(&api, "192.0.2.1", "a wrong token")
+            .await
+            .assert_fail(401, "operator token missing or wrong");
     }
     let started = Instant::now();
     let refused = rooms_from(&api, "192.0.2.1", "a wrong token").await;
     refused.assert_fail(429, "operator token wrong too often, try later");
     assert_eq!(refused.header("retry-after"), Some("2"));
     assert!(started.elapsed() >= Duration::from_secs(1));
-    assert_eq!(rooms_from(&api, "192.0.2.2", "a wrong token").await.status, 401);
+    assert_eq!(
+        rooms_from(&api, "192.0.2.2", "a wrong token").await.status,
+        401
+    );
 
     // An operator behind the same proxy is let in, and the time it takes tells a guesser nothing.
     let started = Instant::now();
@@ -65,7 +101,10 @@ async fn an_address_that_showed_too_many_wrong_tokens_is_slowed_and_no_other_is(
     assert!(started.elapsed() >= Duration::from_secs(1));
 
     api.clock.advance_ms(2_000);
-    assert_eq!(rooms_from(&api, "192.0.2.1", "a wrong token").await.status, 401);
+    assert_eq!(
+        rooms_from(&api, "192.0.2.1", "a wrong token").await.status,
+        401
+    );
 }
 
 #[actix_web::test]
@@ -73,8 +112,13 @@ async fn neither_the_right_token_nor_a_missing_one_counts_as_a_wrong_one() {
     let api = TestApi::start().await;
     for _ in 0..60 {
         assert_eq!(rooms_from(&api, "192.0.2.1", ADMIN_TOKEN).await.status, 200);
-        let request = TestRequest::get().uri("/admin/rooms").peer_addr("192.0.2.1:4000".parse().unwrap());
+        let request = TestRequest::get()
+            .uri("/admin/rooms")
+            .peer_addr("192.0.2.1:4000".parse().unwrap());
         assert_eq!(api.call(request).await.status, 401);
     }
-    assert_eq!(rooms_from(&api, "192.0.2.1", "a wrong token").await.status, 401);
+    assert_eq!(
+        rooms_from(&api, "192.0.2.1", "a wrong token").await.status,
+        401
+    );
 }

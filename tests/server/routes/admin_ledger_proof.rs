@@ -8,8 +8,16 @@ use super::harness::TestApi;
 async fn books_balance_after_grants() {
     let api = TestApi::start().await;
     api.user("alice").await;
-    api.admin_post("/admin/users/1/coins", json!({"delta": 100, "request_id": "g-1"})).await;
-    api.admin_post("/admin/users/1/coins", json!({"delta": -30, "request_id": "g-2"})).await;
+    api.admin_post(
+        "/admin/users/1/coins",
+        json!({"delta": 100, "request_id": "g-1"}),
+    )
+    .await;
+    api.admin_post(
+        "/admin/users/1/coins",
+        json!({"delta": -30, "request_id": "g-2"}),
+    )
+    .await;
     let reply = api.admin_get("/admin/ledger/proof").await;
     assert_eq!(
         reply.body,

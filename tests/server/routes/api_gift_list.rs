@@ -8,14 +8,22 @@ use super::harness::{NOW, TestApi};
 
 #[actix_web::test]
 async fn empty_catalogue_is_an_empty_list() {
-    TestApi::start().await.get("/api/gift/list").await.assert_ok(json!([]));
+    TestApi::start()
+        .await
+        .get("/api/gift/list")
+        .await
+        .assert_ok(json!([]));
 }
 
 #[actix_web::test]
 async fn gifts_are_listed_in_id_order_whoever_added_them() {
     let mut api = TestApi::start().await;
     for (name, price) in [("小花", 7), ("火箭", 1_000)] {
-        api.state.store.create_gift(name.into(), "/g.png".into(), Coins::new(price), NOW).await.unwrap();
+        api.state
+            .store
+            .create_gift(name.into(), "/g.png".into(), Coins::new(price), NOW)
+            .await
+            .unwrap();
     }
     api.get("/api/gift/list").await.assert_ok(json!([]));
     api.state.catalogue.refresh().await.unwrap();

@@ -10,7 +10,11 @@ use super::harness::{NOW, TestApi};
 
 /// Stores comments 1 to `count` of `author`.
 pub async fn store_comments(api: &TestApi, live_id: LiveId, author: UserId, count: i64) {
-    let author = Arc::new(Profile { id: author, name: "alice".into(), avatar: None });
+    let author = Arc::new(Profile {
+        id: author,
+        name: "alice".into(),
+        avatar: None,
+    });
     let comment = |id| Comment {
         id: CommentId::new(id).unwrap(),
         live_id,
@@ -19,7 +23,9 @@ pub async fn store_comments(api: &TestApi, live_id: LiveId, author: UserId, coun
         request_id: None,
         at: NOW.plus_ms(id),
     };
-    let batch = (1..=count).map(|id| Write::Comment(Arc::new(comment(id)))).collect();
+    let batch = (1..=count)
+        .map(|id| Write::Comment(Arc::new(comment(id))))
+        .collect();
     api.state.store.commit_skip_locked(batch).await.unwrap();
 }
 
@@ -33,7 +39,15 @@ async fn api_with_comments(count: i64) -> TestApi {
 
 fn ids(data: &Value) -> Vec<i64> {
     let comments = data["data"].as_array().expect("a list");
-    comments.iter().map(|comment| comment["id"].as_str().and_then(|id| id.parse().ok()).expect("an id")).collect()
+    comments
+        .iter()
+        .map(|comment| {
+            comment["id"]
+                .as_str()
+                .and_then(|id| id.parse().ok())
+                .expect("an id")
+        })
+        .collect()
 }
 
 #[actix_web::test]
@@ -52,11 +66,25 @@ async fn pages_go_back_from_the_newest_to_the_first() {
     let api = api_with_comments(120).await;
     let newest = ids(&api.get("/api/live/1/history").await.json());
     assert_eq!(newest, (71..=120).rev().collect::<Vec<_>>());
-    let next = ids(&api.get("/api/live/1/history?before=71&limit=100").await.json());
+    let next = ids(&api
+        .get("/api/live/1/history?before=71&limit=100")
+        .await
+        .json());
     assert_eq!(next, (1..=70).rev().collect::<Vec<_>>());
-    api.get("/api/live/1/history?before=1").await.assert_ok(json!([]));
-    assert_eq!(ids(&api.get("/api/live/1/history?before=&limit=1").await.json()), [120]);
-    assert_eq!(ids(&api.get("/api/live/1/history?before=99999999999999999999&limit=1").await.json()), [120]);
+    api.get("/api/live/1/history?before=1")
+        .await
+        .assert_ok(json!([]));
+    assert_eq!(
+        ids(&api.get("/api/live/1/history?before=&limit=1").await.json()),
+        [120]
+    );
+    assert_eq!(
+        ids(&api
+            .get("/api/live/1/history?before=99999999999999999999&limit=1")
+            .await
+            .json()),
+        [120]
+    );
 }
 
 #[actix_web::test]
@@ -74,17 +102,28 @@ async fn wrong_pages_are_invalid_and_unknown_lives_refused() {
         ("limit=-1", "每页数量 格式不正确"),
         ("limit=ten", "每页数量 格式不正确"),
         ("limit=101", "每页数量 必须 在 1 和 100 之间"),
-        ("limit=99999999999999999999", "每页数量 必须 在 1 和 100 之间"),
+        (
+            "limit=99999999999999999999",
+            "每页数量 必须 在 1 和 100 之间",
+        ),
         ("before=0", "评论ID 格式不正确"),
         ("before=1.5", "评论ID 格式不正确"),
     ] {
-        api.get(&format!("/api/live/1/history?{query}")).await.assert_fail(422, text);
+        api.get(&format!("/api/live/1/history?{query}"))
+            .await
+            .assert_fail(422, text);
     }
     for id in ["0", "7abc", "-1"] {
-        api.get(&format!("/api/live/{id}/history")).await.assert_fail(422, "直播间ID 格式不正确");
+        api.get(&format!("/api/live/{id}/history"))
+            .await
+            .assert_fail(422, "直播间ID 格式不正确");
     }
     for id in ["2", "99999999999999999999"] {
-        api.get(&format!("/api/live/{id}/history")).await.assert_fail(400, "该直播间不存在");
+        api.get(&format!("/api/live/{id}/history"))
+            .await
+            .assert_fail(400, "该直播间不存在");
     }
-    api.post("/api/live/1/history", json!({})).await.assert_fail(405, "请求方法不支持");
+    api.post("/api/live/1/history", json!({}))
+        .await
+        .assert_fail(405, "请求方法不支持");
 }

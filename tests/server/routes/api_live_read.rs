@@ -28,7 +28,10 @@ async fn ended_live_has_no_sign() {
     let (owner, _) = api.user("alice").await;
     api.live(owner, LiveStatus::Ended).await;
     let body = api.get("/api/live/read/1").await.json();
-    assert_eq!((&body["data"]["data"]["status"], &body["data"]["sign"]), (&Value::from(3), &Value::Null));
+    assert_eq!(
+        (&body["data"]["data"]["status"], &body["data"]["sign"]),
+        (&Value::from(3), &Value::Null)
+    );
 }
 
 #[actix_web::test]
@@ -42,20 +45,51 @@ async fn key_and_sign_of_a_live_that_is_not_on_air_go_to_its_owner_alone() {
         (data["data"]["key"].clone(), data["sign"].is_string())
     };
 
-    assert_eq!(shown(api.get("/api/live/read/1").await), (Value::Null, false));
+    assert_eq!(
+        shown(api.get("/api/live/read/1").await),
+        (Value::Null, false)
+    );
     for token in [other_token.as_str(), "no.jwt.at-all"] {
-        assert_eq!(shown(api.get_as(token, "/api/live/read/1").await), (Value::Null, false), "{token}");
+        assert_eq!(
+            shown(api.get_as(token, "/api/live/read/1").await),
+            (Value::Null, false),
+            "{token}"
+        );
     }
-    assert_eq!(shown(api.get_as(&owner_token, "/api/live/read/1").await), (key.clone().into(), true));
+    assert_eq!(
+        shown(api.get_as(&owner_token, "/api/live/read/1").await),
+        (key.clone().into(), true)
+    );
     for (status, public, own) in [
-        ("play", (Value::from(key.clone()), true), (Value::from(key.clone()), true)),
-        ("pause", (key.clone().into(), true), (key.clone().into(), true)),
+        (
+            "play",
+            (Value::from(key.clone()), true),
+            (Value::from(key.clone()), true),
+        ),
+        (
+            "pause",
+            (key.clone().into(), true),
+            (key.clone().into(), true),
+        ),
         ("stop", (Value::Null, false), (key.into(), false)),
     ] {
         let change = json!({"id": 1, "type": status});
-        assert_eq!(api.post_as(&owner_token, "/api/live/changestatus", change).await.status, 200);
-        assert_eq!(shown(api.get_as(&other_token, "/api/live/read/1").await), public, "{status}");
-        assert_eq!(shown(api.get_as(&owner_token, "/api/live/read/1").await), own, "{status}");
+        assert_eq!(
+            api.post_as(&owner_token, "/api/live/changestatus", change)
+                .await
+                .status,
+            200
+        );
+        assert_eq!(
+            shown(api.get_as(&other_token, "/api/live/read/1").await),
+            public,
+            "{status}"
+        );
+        assert_eq!(
+            shown(api.get_as(&owner_token, "/api/live/read/1").await),
+            own,
+            "{status}"
+        );
     }
 }
 
@@ -63,9 +97,13 @@ async fn key_and_sign_of_a_live_that_is_not_on_air_go_to_its_owner_alone() {
 async fn unknown_live_is_refused_and_a_wrong_id_is_invalid() {
     let api = TestApi::start().await;
     for id in ["1", "99999999999999999999"] {
-        api.get(&format!("/api/live/read/{id}")).await.assert_fail(400, "该直播间不存在");
+        api.get(&format!("/api/live/read/{id}"))
+            .await
+            .assert_fail(400, "该直播间不存在");
     }
     for id in ["0", "7abc", "-1"] {
-        api.get(&format!("/api/live/read/{id}")).await.assert_fail(422, "直播间ID 格式不正确");
+        api.get(&format!("/api/live/read/{id}"))
+            .await
+            .assert_fail(422, "直播间ID 格式不正确");
     }
 }

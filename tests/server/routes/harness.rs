@@ -17,8 +17,12 @@ use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret};
-use liveroom::domain::{Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId};
-use liveroom::http::{AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure};
+use liveroom::domain::{
+    Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId,
+};
+use liveroom::http::{
+    AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
+};
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,17 +78,25 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("headers are text"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("headers are text"))
     }
 
     #[track_caller]
     pub fn assert_ok(&self, data: Value) {
-        assert_eq!((self.status, self.json()), (200, json!({"msg": "ok", "data": data})));
+        assert_eq!(
+            (self.status, self.json()),
+            (200, json!({"msg": "ok", "data": data}))
+        );
     }
 
     #[track_caller]
     pub fn assert_fail(&self, status: u16, text: &str) {
-        assert_eq!((self.status, self.json()), (status, json!({"msg": "fail", "data": text})));
+        assert_eq!(
+            (self.status, self.json()),
+            (status, json!({"msg": "fail", "data": text}))
+        );
     }
 }
 
@@ -105,9 +117,19 @@ impl TestApi {
         let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
-        let rooms = start_rooms(config.clone(), store.clone(), persister.clone(), catalogue.clone(), clock.clone());
+        let rooms = start_rooms(
+            config.clone(),
+            store.clone(),
+            persister.clone(),
+            catalogue.clone(),
+            clock.clone(),
+        );
         let cluster_control = Arc::new(ClusterControl {
-            identity: NodeIdentity { name: "one".into(), address: "127.0.0.1:7001".into(), started_at: NOW },
+            identity: NodeIdentity {
+                name: "one".into(),
+                address: "127.0.0.1:7001".into(),
+                started_at: NOW,
+            },
             sessions: Arc::new(SessionDirectory::new(NodeId(0))),
             rooms: rooms.clone(),
             catalogue: catalogue.clone(),
@@ -116,9 +138,19 @@ impl TestApi {
             clock: clock.clone(),
         });
         let state = ApiState {
-            auth: Arc::new(Auth::new(JWT_SECRET, 3_600, tokens.clone(), store.clone(), clock.clone())),
+            auth: Arc::new(Auth::new(
+                JWT_SECRET,
+                3_600,
+                tokens.clone(),
+                store.clone(),
+                clock.clone(),
+            )),
             passwords: Arc::new(Passwords::new(2)),
-            operations: Arc::new(Operations::new(store.clone(), cluster_control.clone(), clock.clone())),
+            operations: Arc::new(Operations::new(
+                store.clone(),
+                cluster_control.clone(),
+                clock.clone(),
+            )),
             cluster_control,
             rooms,
             catalogue,
@@ -132,7 +164,12 @@ impl TestApi {
             config,
             store,
         };
-        Self { state, clock, tokens, _folder: folder }
+        Self {
+            state,
+            clock,
+            tokens,
+            _folder: folder,
+        }
     }
 
     pub async fn call(&self, request: TestRequest) -> Reply {
@@ -140,7 +177,11 @@ impl TestApi {
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
-        Reply { status, headers, body }
+        Reply {
+            status,
+            headers,
+            body,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -148,32 +189,60 @@ impl TestApi {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Reply {
-        self.call(TestRequest::post().uri(path).set_json(body)).await
+        self.call(TestRequest::post().uri(path).set_json(body))
+            .await
     }
 
     pub async fn get_as(&self, token: &str, path: &str) -> Reply {
-        self.call(TestRequest::get().uri(path).insert_header(("token", token))).await
+        self.call(TestRequest::get().uri(path).insert_header(("token", token)))
+            .await
     }
 
     pub async fn post_as(&self, token: &str, path: &str, body: Value) -> Reply {
-        self.call(TestRequest::post().uri(path).insert_header(("token", token)).set_json(body)).await
+        self.call(
+            TestRequest::post()
+                .uri(path)
+                .insert_header(("token", token))
+                .set_json(body),
+        )
+        .await
     }
 
     pub async fn admin_get(&self, path: &str) -> Reply {
-        self.call(TestRequest::get().uri(path).insert_header(bearer(ADMIN_TOKEN))).await
+        self.call(
+            TestRequest::get()
+                .uri(path)
+                .insert_header(bearer(ADMIN_TOKEN)),
+        )
+        .await
     }
 
     pub async fn admin_post(&self, path: &str, body: Value) -> Reply {
-        self.call(TestRequest::post().uri(path).insert_header(bearer(ADMIN_TOKEN)).set_json(body)).await
+        self.call(
+            TestRequest::post()
+                .uri(path)
+                .insert_header(bearer(ADMIN_TOKEN))
+                .set_json(body),
+        )
+        .await
     }
 
     pub async fn admin_delete(&self, path: &str) -> Reply {
-        self.call(TestRequest::delete().uri(path).insert_header(bearer(ADMIN_TOKEN))).await
+        self.call(
+            TestRequest::delete()
+                .uri(path)
+                .insert_header(bearer(ADMIN_TOKEN)),
+        )
+        .await
     }
 
     /// An account with a current token, without the cost of a password.
     pub async fn user(&self, username: &str) -> (UserId, String) {
-        let created = self.state.store.create_user(username.to_owned(), None, "none".to_owned(), NOW).await;
+        let created = self
+            .state
+            .store
+            .create_user(username.to_owned(), None, "none".to_owned(), NOW)
+            .await;
         let user = created.unwrap().expect("the name is free");
         let token = self.state.auth.start_session(&user).await.unwrap();
         (user.id, token)
@@ -182,9 +251,15 @@ impl TestApi {
     /// A live, past the API.
     pub async fn live(&self, owner: UserId, status: LiveStatus) -> LiveRow {
         let key = format!("{:020}", next_key(&self.state).await);
-        let row = self.state.store.create_live(owner, "title".into(), "/c.png".into(), key, NOW).await.unwrap();
+        let row = self
+            .state
+            .store
+            .create_live(owner, "title".into(), "/c.png".into(), key, NOW)
+            .await
+            .unwrap();
         if status != LiveStatus::Scheduled {
-            self.act(Scope::Live(row.live.id), Action::SetStatus(status)).await;
+            self.act(Scope::Live(row.live.id), Action::SetStatus(status))
+                .await;
         }
         self.row(row.live.id).await
     }
@@ -197,7 +272,12 @@ impl TestApi {
     }
 
     pub async fn row(&self, id: LiveId) -> LiveRow {
-        self.state.store.live(id).await.unwrap().expect("the live exists")
+        self.state
+            .store
+            .live(id)
+            .await
+            .unwrap()
+            .expect("the live exists")
     }
 }
 
@@ -219,7 +299,10 @@ fn start_rooms(
         comment_ids: Arc::new(CommentIds::new(0)),
         clock,
     };
-    Rooms::new(Registry::start_here(vec![thread], store, services), Arc::new(MemoryBroker))
+    Rooms::new(
+        Registry::start_here(vec![thread], store, services),
+        Arc::new(MemoryBroker),
+    )
 }
 
 /// Keys are unique: the count of lives so far.
@@ -228,5 +311,8 @@ async fn next_key(state: &ApiState) -> usize {
 }
 
 pub fn bearer(token: &str) -> (HeaderName, String) {
-    (HeaderName::from_static("authorization"), format!("Bearer {token}"))
+    (
+        HeaderName::from_static("authorization"),
+        format!("Bearer {token}"),
+    )
 }

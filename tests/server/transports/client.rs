@@ -30,7 +30,10 @@ impl Eio {
     /// A payload of packets.
     pub fn payload(self, packets: &[&str]) -> String {
         match self {
-            Self::V3 => packets.iter().map(|packet| format!("{}:{packet}", packet.encode_utf16().count())).collect(),
+            Self::V3 => packets
+                .iter()
+                .map(|packet| format!("{}:{packet}", packet.encode_utf16().count()))
+                .collect(),
             Self::V4 => packets.join("\u{1e}"),
         }
     }
@@ -44,7 +47,9 @@ impl Eio {
         let mut packets = Vec::new();
         let mut rest = units.as_slice();
         while let Some(colon) = rest.iter().position(|unit| *unit == u16::from(b':')) {
-            let len: usize = String::from_utf16_lossy(&rest[..colon]).parse().expect("a length");
+            let len: usize = String::from_utf16_lossy(&rest[..colon])
+                .parse()
+                .expect("a length");
             packets.push(String::from_utf16_lossy(&rest[colon + 1..colon + 1 + len]));
             rest = &rest[colon + 1 + len..];
         }
@@ -92,24 +97,47 @@ impl Poller {
         let packets = eio.packets(&answer.text());
         let open: Value = serde_json::from_str(&packets[0][1..]).expect("the open packet is JSON");
         let sid = open["sid"].as_str().expect("a sid").to_owned();
-        let cookie = answer.header("set-cookie").and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
-        Self { port: server.port(), eio, sid, headers: Vec::new(), cookie }
+        let cookie = answer
+            .header("set-cookie")
+            .and_then(|cookie| cookie.split(';').next())
+            .map(str::to_owned);
+        Self {
+            port: server.port(),
+            eio,
+            sid,
+            headers: Vec::new(),
+            cookie,
+        }
     }
 
     /// The same session as it is asked for by a client that sends these headers.
     pub fn with(&self, headers: &[(&'static str, &str)]) -> Self {
-        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { headers, ..self.clone() }
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        Self {
+            headers,
+            ..self.clone()
+        }
     }
 
     fn request(&self, method: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut headers = more.to_vec();
-        headers.extend(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        headers.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
         http::request_bytes(self.port, method, &self.path("polling"), &headers, body)
     }
 
     pub fn path(&self, transport: &str) -> String {
-        format!("/socket.io/?EIO={}&transport={transport}&sid={}", self.eio.number(), self.sid)
+        format!(
+            "/socket.io/?EIO={}&transport={transport}&sid={}",
+            self.eio.number(),
+            self.sid
+        )
     }
 
     pub fn get(&self) -> Answer {
@@ -123,7 +151,8 @@ impl Poller {
         self.eio.packets(&answer.text())
     }
 
-    /// Whether the server knows nothing of the session any more. Asks with a POST, which meets no poll.
+    /// Whether the server knows nothing of the session any more. Asks with a POST, which meets no
+    /// poll.
     pub fn is_over(&self) -> bool {
         let answer = self.post(&["6"]);
         (answer.status, answer.text().as_str()) == (400, SID_UNKNOWN)
@@ -142,20 +171,34 @@ impl Poller {
     }
 
     pub fn post_bytes(&self, body: &[u8]) -> Answer {
-        self.request("POST", &[("content-type", "text/plain;charset=UTF-8")], body)
+        self.request(
+            "POST",
+            &[("content-type", "text/plain;charset=UTF-8")],
+            body,
+        )
     }
 
     /// Sends a poll and leaves it hanging.
     pub fn hang(&self) -> HangingPoll {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        let mut head = format!("GET {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.path("polling"));
-        self.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit can be set");
+        let mut head = format!(
+            "GET {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n",
+            self.path("polling")
+        );
+        self.headers
+            .iter()
+            .for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).expect("the server reads");
         // Long enough for the server to have it before whatever the test does next.
         std::thread::sleep(Duration::from_millis(100));
-        HangingPoll { stream, eio: self.eio }
+        HangingPoll {
+            stream,
+            eio: self.eio,
+        }
     }
 
     /// A WebSocket beside the polls.
@@ -185,7 +228,10 @@ impl Poller {
         let deadline = Instant::now() + PATIENCE;
         let (mut answered, mut told) = (false, false);
         while !answered || !told {
-            assert!(Instant::now() < deadline, "joinLive: answered {answered}, told {told}");
+            assert!(
+                Instant::now() < deadline,
+                "joinLive: answered {answered}, told {told}"
+            );
             for packet in self.poll() {
                 answered |= packet.starts_with("430");
                 told |= packet.starts_with("42[\"online\"");
@@ -218,13 +264,23 @@ impl EngineSocket {
         Self::connect_with(port, path, &[])
     }
 
-    pub fn connect_with(port: u16, path: &str, headers: &[(&'static str, String)]) -> Result<Self, u16> {
-        let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request().expect("a request");
+    pub fn connect_with(
+        port: u16,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Self, u16> {
+        let mut request = format!("ws://127.0.0.1:{port}{path}")
+            .into_client_request()
+            .expect("a request");
         for (name, value) in headers {
-            request.headers_mut().append(*name, value.parse().expect("a header"));
+            request
+                .headers_mut()
+                .append(*name, value.parse().expect("a header"));
         }
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit can be set");
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
@@ -235,11 +291,15 @@ impl EngineSocket {
     }
 
     pub fn send(&mut self, packet: &str) {
-        self.0.send(Message::text(packet)).expect("the server reads");
+        self.0
+            .send(Message::text(packet))
+            .expect("the server reads");
     }
 
     pub fn send_binary(&mut self, bytes: &[u8]) {
-        self.0.send(Message::binary(bytes.to_vec())).expect("the server reads");
+        self.0
+            .send(Message::binary(bytes.to_vec()))
+            .expect("the server reads");
     }
 
     /// Sends to a server that may have closed the connection already. Returns whether it was sent.
@@ -278,7 +338,9 @@ pub struct RawFrame {
 impl RawFrame {
     pub fn close_code(&self) -> Option<u16> {
         assert_eq!(self.opcode, 8, "{self:?}");
-        self.payload.first_chunk().map(|code| u16::from_be_bytes(*code))
+        self.payload
+            .first_chunk()
+            .map(|code| u16::from_be_bytes(*code))
     }
 }
 
@@ -289,7 +351,9 @@ impl RawSocket {
     }
 
     pub fn over(mut stream: TcpStream, path: &str) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit can be set");
         stream.set_nodelay(true).expect("an option can be set");
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -304,7 +368,11 @@ impl RawSocket {
         }
         let seen = String::from_utf8_lossy(&seen);
         assert!(seen.starts_with("HTTP/1.1 101 "), "{seen}");
-        assert!(seen.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{seen}");
+        assert!(
+            seen.to_ascii_lowercase()
+                .contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+            "{seen}"
+        );
         Self(stream)
     }
 
@@ -340,7 +408,10 @@ impl RawSocket {
         };
         let mut payload = vec![0; usize::try_from(len).expect("a length of this machine")];
         self.0.read_exact(&mut payload).ok()?;
-        Some(RawFrame { opcode: head[0] & 0x0F, payload })
+        Some(RawFrame {
+            opcode: head[0] & 0x0F,
+            payload,
+        })
     }
 
     /// Reads until the server closes; its code, and that the connection ended after it.

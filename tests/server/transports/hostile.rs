@@ -26,18 +26,34 @@ fn broken_frames_have_their_close_codes() {
         ("too big", frame(0x81, &[b'x'; 65_537]), 1009),
         ("says it is huge", huge, 1009),
         ("says it is endless", endless, 1009),
-        ("too big in pieces", [frame(0x01, &[b'x'; 40_000]), frame(0x80, &[b'x'; 40_000])].concat(), 1009),
+        (
+            "too big in pieces",
+            [frame(0x01, &[b'x'; 40_000]), frame(0x80, &[b'x'; 40_000])].concat(),
+            1009,
+        ),
         ("no utf-8", frame(0x81, b"\xff\xfe"), 1007),
-        ("no utf-8 in pieces", [frame(0x01, b"{\xe4"), frame(0x80, b"}")].concat(), 1007),
+        (
+            "no utf-8 in pieces",
+            [frame(0x01, b"{\xe4"), frame(0x80, b"}")].concat(),
+            1007,
+        ),
         ("unmasked", vec![0x81, 2, b'{', b'}'], 1008),
         ("unknown opcode", frame(0x83, b""), 1008),
         ("reserved bit", frame(0xC1, b"{}"), 1008),
         ("continuation of nothing", frame(0x80, b"{}"), 1008),
-        ("message in a message", [frame(0x01, b"{"), frame(0x81, b"{}")].concat(), 1008),
+        (
+            "message in a message",
+            [frame(0x01, b"{"), frame(0x81, b"{}")].concat(),
+            1008,
+        ),
         ("control frame in pieces", frame(0x09, b""), 1008),
         ("long control frame", frame(0x89, &[0; 126]), 1008),
         ("half a close code", frame(0x88, &[3]), 1008),
-        ("reserved close code", frame(0x88, &1005_u16.to_be_bytes()), 1008),
+        (
+            "reserved close code",
+            frame(0x88, &1005_u16.to_be_bytes()),
+            1008,
+        ),
     ] {
         let mut socket = plain(&server, &alice);
         socket.send(&bytes);
@@ -49,14 +65,19 @@ fn broken_frames_have_their_close_codes() {
 fn good_byes_are_answered_in_kind() {
     let server = TestServer::start(&[]);
     let alice = server.user("alice");
-    for (payload, code) in
-        [(Vec::new(), None), (1000_u16.to_be_bytes().to_vec(), Some(1000)), (b"\x0f\xa0bye".to_vec(), Some(4000))]
-    {
+    for (payload, code) in [
+        (Vec::new(), None),
+        (1000_u16.to_be_bytes().to_vec(), Some(1000)),
+        (b"\x0f\xa0bye".to_vec(), Some(4000)),
+    ] {
         let mut socket = plain(&server, &alice);
         socket.send(&frame(0x88, &payload));
         let began = Instant::now();
         assert_eq!(socket.close_code(), code);
-        assert!(began.elapsed() < Duration::from_secs(1), "the server hangs up at once");
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "the server hangs up at once"
+        );
     }
 }
 
@@ -66,7 +87,8 @@ fn fragments_and_pings_between_them_are_one_command() {
     let alice = server.user("alice");
     let live_id = server.live(&alice);
     let mut socket = plain(&server, &alice);
-    let command = json!({"id": "世", "event": "joinLive", "data": {"live_id": live_id}}).to_string();
+    let command =
+        json!({"id": "世", "event": "joinLive", "data": {"live_id": live_id}}).to_string();
     let bytes = command.as_bytes();
     let mut sent = frame(0x01, &bytes[..8]);
     sent.extend(frame(0x89, b"still there?"));
@@ -78,7 +100,10 @@ fn fragments_and_pings_between_them_are_one_command() {
         socket.send(chunk);
     }
     let pong = socket.read().expect("a pong");
-    assert_eq!((pong.opcode, pong.payload.as_slice()), (0xA, b"still there?" as &[u8]));
+    assert_eq!(
+        (pong.opcode, pong.payload.as_slice()),
+        (0xA, b"still there?" as &[u8])
+    );
     loop {
         let frame = socket.read().expect("the answer");
         let text: Value = serde_json::from_slice(&frame.payload).expect("JSON");
@@ -114,7 +139,8 @@ fn a_flood_of_frames_ends_its_sender_and_nobody_else() {
     assert_eq!(joined["ok"], json!(true));
 }
 
-/// Sends `first` once and then `again` without end, until the server says good-bye. Returns its code.
+/// Sends `first` once and then `again` without end, until the server says good-bye. Returns its
+/// code.
 fn flood(mut socket: RawSocket, first: &[u8], again: &[u8]) -> Option<u16> {
     socket.send(first);
     let mut sender = socket.0.try_clone().expect("a socket can be cloned");
@@ -140,11 +166,16 @@ fn empty_floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         ("binary fragments", frame(0x02, b""), frame(0x00, b"")),
         ("pongs", Vec::new(), frame(0x8A, b"")),
         ("pings", Vec::new(), frame(0x89, b"")),
-        ("pings in a fragmented message", frame(0x01, b"{"), frame(0x89, b"?")),
+        (
+            "pings in a fragmented message",
+            frame(0x01, b"{"),
+            frame(0x89, b"?"),
+        ),
     ]
 }
 
-/// Asks again and again until `attackers` are done; each answer comes, on the worker that they flood.
+/// Asks again and again until `attackers` are done; each answer comes, on the worker that they
+/// flood.
 fn assert_answered_during(
     attackers: Vec<thread::JoinHandle<Option<u16>>>,
     bystander: &mut Ws,
@@ -161,13 +192,20 @@ fn assert_answered_during(
         thread::sleep(Duration::from_millis(60));
     }
     for attacker in attackers {
-        assert_eq!(attacker.join().expect("the attacker heard its end"), Some(1008), "{what}");
+        assert_eq!(
+            attacker.join().expect("the attacker heard its end"),
+            Some(1008),
+            "{what}"
+        );
     }
 }
 
 /// One worker, and a bystander that no limit slows down.
 fn one_worker() -> TestServer {
-    TestServer::start(&[("LIVEROOM__SERVER__WORKERS", "1"), ("LIVEROOM__LIMITS__JOIN_BURST", "100000")])
+    TestServer::start(&[
+        ("LIVEROOM__SERVER__WORKERS", "1"),
+        ("LIVEROOM__LIMITS__JOIN_BURST", "100000"),
+    ])
 }
 
 #[test]
@@ -229,7 +267,11 @@ fn large_commands_pass_in_small_fragments_as_fast_as_commands_may_come() {
     for id in 0..COMMANDS {
         let answer = socket.read().expect("an answer");
         let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
-        assert_eq!((&answer["id"], &answer["code"]), (&json!(id), &json!("live_not_found")), "{answer}");
+        assert_eq!(
+            (&answer["id"], &answer["code"]),
+            (&json!(id), &json!("live_not_found")),
+            "{answer}"
+        );
     }
 }
 
@@ -240,10 +282,20 @@ fn who_does_not_answer_a_close_frame_is_cut_all_the_same() {
     let mut socket = RawSocket::connect(server.port(), "/ws");
     let began = Instant::now();
     let words = socket.read().expect("last words");
-    assert_eq!(String::from_utf8_lossy(&words.payload), r#"{"msg":"fail","data":"Token 令牌不合法!"}"#);
-    assert_eq!(socket.read().expect("a close frame").close_code(), Some(3000));
+    assert_eq!(
+        String::from_utf8_lossy(&words.payload),
+        r#"{"msg":"fail","data":"Token 令牌不合法!"}"#
+    );
+    assert_eq!(
+        socket.read().expect("a close frame").close_code(),
+        Some(3000)
+    );
     assert_eq!(socket.read(), None);
-    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "took {:?}",
+        began.elapsed()
+    );
 }
 
 #[test]

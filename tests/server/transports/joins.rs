@@ -24,7 +24,13 @@ struct Member {
 
 impl Member {
     fn connect(server: &TestServer, user: User, live_id: i64) -> Self {
-        Self { poller: Poller::connect(server, Eio::V4), user, live_id, online: None, heard_itself: false }
+        Self {
+            poller: Poller::connect(server, Eio::V4),
+            user,
+            live_id,
+            online: None,
+            heard_itself: false,
+        }
     }
 
     fn send(&self, event: &str) {
@@ -36,13 +42,21 @@ impl Member {
     fn poll_until(&mut self, what: &str, mut done: impl FnMut(&Self, &str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "{} waited too long for {what}: {:?}", self.user.name, self.online);
+            assert!(
+                Instant::now() < deadline,
+                "{} waited too long for {what}: {:?}",
+                self.user.name,
+                self.online
+            );
             let mut is_done = false;
             for packet in self.poller.poll() {
                 if packet == "2" {
                     assert_eq!(self.poller.post(&["3"]).text(), "ok");
                 }
-                if let Some(event) = packet.strip_prefix("42").filter(|event| event.starts_with(r#"["online""#)) {
+                if let Some(event) = packet
+                    .strip_prefix("42")
+                    .filter(|event| event.starts_with(r#"["online""#))
+                {
                     let event: Value = serde_json::from_str(event).expect("an event is JSON");
                     self.take_in(&event[1]);
                 }
@@ -61,7 +75,10 @@ impl Member {
         let is_join = online["action"] == json!("join");
         let before = self.online.take();
         let after: BTreeSet<i64> = match (online["data"].as_array(), before.clone()) {
-            (Some(users), _) => users.iter().filter_map(|user| user["id"].as_i64()).collect(),
+            (Some(users), _) => users
+                .iter()
+                .filter_map(|user| user["id"].as_i64())
+                .collect(),
             (None, Some(mut known)) => {
                 assert!(known.remove(&named), "{online}");
                 known
@@ -69,7 +86,10 @@ impl Member {
             (None, None) => return,
         };
         if let Some(before) = &before {
-            let (came, went) = (after.difference(before).count(), before.difference(&after).count());
+            let (came, went) = (
+                after.difference(before).count(),
+                before.difference(&after).count(),
+            );
             let said = match (online["joined"].as_u64(), online["left"].as_u64()) {
                 (Some(joined), Some(left)) => (joined as usize, left as usize),
                 _ => (usize::from(is_join), usize::from(!is_join)),
@@ -77,10 +97,15 @@ impl Member {
             // A user that left and came back since the last announcement counts in both.
             let returned = said.0.checked_sub(came);
             let agrees = returned.is_some() && returned == said.1.checked_sub(went);
-            assert!(agrees, "{} knew {before:?} and heard {online}", self.user.name);
+            assert!(
+                agrees,
+                "{} knew {before:?} and heard {online}",
+                self.user.name
+            );
         }
         let is_new = before.is_none_or(|before| !before.contains(&own)) && after.contains(&own);
-        self.heard_itself |= is_new && is_join && (named == own || online["joined"].as_u64() > Some(0));
+        self.heard_itself |=
+            is_new && is_join && (named == own || online["joined"].as_u64() > Some(0));
         assert_eq!(online["count"], json!(after.len()));
         self.online = Some(after);
     }
@@ -90,19 +115,32 @@ impl Member {
 #[test]
 fn clients_that_poll_hear_their_own_join_and_every_other_when_many_join_at_once() {
     let server = TestServer::start(&[]);
-    let users: Vec<User> = (0..MEMBERS).map(|n| server.user(&format!("viewer{n}"))).collect();
+    let users: Vec<User> = (0..MEMBERS)
+        .map(|n| server.user(&format!("viewer{n}")))
+        .collect();
     let live_id = server.live(&users[0]);
     let ids: BTreeSet<i64> = users.iter().map(|user| user.id).collect();
-    let mut members: Vec<Member> = users.into_iter().map(|user| Member::connect(&server, user, live_id)).collect();
+    let mut members: Vec<Member> = users
+        .into_iter()
+        .map(|user| Member::connect(&server, user, live_id))
+        .collect();
     for round in 0..ROUNDS {
         members.iter().for_each(|member| member.send("joinLive"));
         for member in &mut members {
-            member.poll_until("everybody", |member, _| member.online.as_ref() == Some(&ids));
-            assert!(member.heard_itself, "{} never heard itself in round {round}", member.user.name);
+            member.poll_until("everybody", |member, _| {
+                member.online.as_ref() == Some(&ids)
+            });
+            assert!(
+                member.heard_itself,
+                "{} never heard itself in round {round}",
+                member.user.name
+            );
         }
         members.iter().for_each(|member| member.send("leaveLive"));
         for member in &mut members {
-            member.poll_until("its good-bye", |_, packet| packet.starts_with(r#"430[{"ok":true,"live_id":"#));
+            member.poll_until("its good-bye", |_, packet| {
+                packet.starts_with(r#"430[{"ok":true,"live_id":"#)
+            });
             (member.online, member.heard_itself) = (None, false);
         }
     }

@@ -1,5 +1,5 @@
-//! Transports of a running server, spoken to in raw bytes: what real clients do, and what they would
-//! never do.
+//! Transports of a running server, spoken to in raw bytes: what real clients do, and what they
+//! would never do.
 
 mod actions;
 pub mod client;

@@ -16,16 +16,23 @@ fn a_room_is_heard_over_polls() {
         let poller = Poller::connect(&server, eio);
         poller.join(&alice, live_id);
         let hanging = poller.hang();
-        let comment = json!(["comment", {"live_id": live_id, "token": alice.token, "data": "hello 世界 👍"}]);
+        let comment =
+            json!(["comment", {"live_id": live_id, "token": alice.token, "data": "hello 世界 👍"}]);
         assert_eq!(poller.post(&[&format!("42{comment}")]).text(), "ok");
         let mut packets = hanging.packets();
         let heard = loop {
-            if let Some(heard) = packets.iter().find(|packet| packet.starts_with(r#"42["comment""#)) {
+            if let Some(heard) = packets
+                .iter()
+                .find(|packet| packet.starts_with(r#"42["comment""#))
+            {
                 break heard.clone();
             }
             packets = poller.poll();
         };
-        assert!(heard.starts_with(r#"42["comment",{"user":{"id":1,"name":"alice""#), "{heard}");
+        assert!(
+            heard.starts_with(r#"42["comment",{"user":{"id":1,"name":"alice""#),
+            "{heard}"
+        );
         assert!(heard.contains(r#""content":"hello 世界 👍""#), "{heard}");
         assert_eq!(poller.post(&["41"]).text(), "ok");
     }
@@ -43,12 +50,25 @@ fn what_was_said_between_polls_comes_with_the_next_in_order() {
             format!("42{n}{}", json!(["comment", {"live_id": live_id, "token": alice.token, "data": n.to_string()}]))
         })
         .collect();
-    assert_eq!(poller.post(&comments.iter().map(String::as_str).collect::<Vec<_>>()).text(), "ok");
+    assert_eq!(
+        poller
+            .post(&comments.iter().map(String::as_str).collect::<Vec<_>>())
+            .text(),
+        "ok"
+    );
     let mut heard = Vec::new();
     while heard.len() < 40 {
-        heard.extend(poller.poll().into_iter().filter(|packet| !packet.starts_with("42[\"online")));
+        heard.extend(
+            poller
+                .poll()
+                .into_iter()
+                .filter(|packet| !packet.starts_with("42[\"online")),
+        );
     }
-    let contents: Vec<&String> = heard.iter().filter(|packet| packet.starts_with("42[\"comment")).collect();
+    let contents: Vec<&String> = heard
+        .iter()
+        .filter(|packet| packet.starts_with("42[\"comment"))
+        .collect();
     for (n, packet) in contents.iter().enumerate() {
         assert!(packet.contains(&format!(r#""content":"{n}""#)), "{packet}");
     }
@@ -56,7 +76,10 @@ fn what_was_said_between_polls_comes_with_the_next_in_order() {
 
 #[test]
 fn the_client_of_revision_3_keeps_itself_alive_by_posts() {
-    let heartbeat = [("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"), ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "300")];
+    let heartbeat = [
+        ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "300"),
+        ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "300"),
+    ];
     let server = TestServer::start(&heartbeat);
     let poller = Poller::connect(&server, Eio::V3);
     for _ in 0..6 {
@@ -70,13 +93,19 @@ fn the_client_of_revision_3_keeps_itself_alive_by_posts() {
 
 #[test]
 fn polls_alone_keep_nobody_alive() {
-    let heartbeat = [("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "200"), ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "200")];
+    let heartbeat = [
+        ("LIVEROOM__ENGINEIO__PING_INTERVAL_MS", "200"),
+        ("LIVEROOM__ENGINEIO__PING_TIMEOUT_MS", "200"),
+    ];
     let server = TestServer::start(&heartbeat);
     for eio in BOTH {
         let poller = Poller::connect(&server, eio);
         let began = Instant::now();
         while poller.get().text() != SID_UNKNOWN {
-            assert!(began.elapsed() < Duration::from_secs(5), "a silent session lives on");
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "a silent session lives on"
+            );
         }
     }
 }
@@ -88,9 +117,19 @@ fn a_second_poll_or_post_at_once_ends_the_session() {
         let poller = Poller::connect(&server, eio);
         let hanging = poller.hang();
         let second = poller.get();
-        assert_eq!((second.status, second.text().as_str()), (400, r#"{"code":3,"message":"Bad request"}"#));
-        assert_eq!(hanging.packets(), ["1"], "the close packet alone, after which clients come back");
-        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true));
+        assert_eq!(
+            (second.status, second.text().as_str()),
+            (400, r#"{"code":3,"message":"Bad request"}"#)
+        );
+        assert_eq!(
+            hanging.packets(),
+            ["1"],
+            "the close packet alone, after which clients come back"
+        );
+        assert_eq!(
+            (poller.get().text().as_str(), poller.is_over()),
+            (SID_UNKNOWN, true)
+        );
     }
 }
 
@@ -114,12 +153,19 @@ fn a_session_that_we_ended_keeps_its_good_bye_until_a_poll_took_it() {
         let away = server.user(&format!("away-{eio:?}"));
         let mut witness = Ws::connect(&server, &away);
         witness.join(live_id);
-        server.admin_post(&format!("/admin/users/{}", user.id), &json!({"status": 0})).ok();
+        server
+            .admin_post(&format!("/admin/users/{}", user.id), &json!({"status": 0}))
+            .ok();
         witness.event_where("online", |online| online["action"] == json!("leave"));
-        // It is over, and nobody polled yet. What its client still sends is taken and has no effect.
+        // It is over, and nobody polled yet. What its client still sends is taken and has no
+        // effect.
         assert_eq!(poller.post(&["6"]).text(), "ok");
         poller.wait_for_end();
-        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true), "it was told once");
+        assert_eq!(
+            (poller.get().text().as_str(), poller.is_over()),
+            (SID_UNKNOWN, true),
+            "it was told once"
+        );
     }
 }
 
@@ -151,8 +197,16 @@ fn broken_payloads_end_the_session() {
     ] {
         let poller = Poller::connect(&server, eio);
         let answer = poller.post_bytes(body);
-        assert_eq!((answer.status, answer.text().as_str()), (400, r#"{"code":3,"message":"Bad request"}"#), "{body:?}");
-        assert_eq!((poller.get().text().as_str(), poller.is_over()), (SID_UNKNOWN, true), "{body:?}");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (400, r#"{"code":3,"message":"Bad request"}"#),
+            "{body:?}"
+        );
+        assert_eq!(
+            (poller.get().text().as_str(), poller.is_over()),
+            (SID_UNKNOWN, true),
+            "{body:?}"
+        );
     }
 }
 
@@ -169,7 +223,11 @@ fn ten_thousand_events_in_one_post_cost_their_sender_the_session() {
         let packets = vec![packet; 10_000];
         let began = Instant::now();
         assert_eq!(poller.post(&packets).text(), "ok");
-        assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "took {:?}",
+            began.elapsed()
+        );
         poller.wait_for_end();
     }
     bystander.join(&alice, live_id);
@@ -180,8 +238,22 @@ fn half_a_million_heartbeats_in_one_post_are_one() {
     let server = TestServer::start(&[]);
     let poller = Poller::connect(&server, Eio::V4);
     let began = Instant::now();
-    assert_eq!(poller.post_bytes("3\u{1e}".repeat(499_000).trim_end_matches('\u{1e}').as_bytes()).text(), "ok");
-    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    assert_eq!(
+        poller
+            .post_bytes(
+                "3\u{1e}"
+                    .repeat(499_000)
+                    .trim_end_matches('\u{1e}')
+                    .as_bytes()
+            )
+            .text(),
+        "ok"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "took {:?}",
+        began.elapsed()
+    );
     assert_eq!(poller.post(&["3"]).text(), "ok");
 }
 

@@ -16,8 +16,13 @@ enum Form {
     Polling(Eio),
 }
 
-const FORMS: [Form; 5] =
-    [Form::Plain, Form::Websocket(Eio::V3), Form::Websocket(Eio::V4), Form::Polling(Eio::V3), Form::Polling(Eio::V4)];
+const FORMS: [Form; 5] = [
+    Form::Plain,
+    Form::Websocket(Eio::V3),
+    Form::Websocket(Eio::V4),
+    Form::Polling(Eio::V3),
+    Form::Polling(Eio::V4),
+];
 
 /// A connection of one form; dropped without a good-bye.
 enum Line {
@@ -41,7 +46,8 @@ impl Line {
             Form::Websocket(eio) => {
                 let number = if eio == Eio::V3 { 3 } else { 4 };
                 let path = format!("/socket.io/?EIO={number}&transport=websocket");
-                let mut socket = EngineSocket::connect(server.port(), &path).expect("the handshake succeeds");
+                let mut socket =
+                    EngineSocket::connect(server.port(), &path).expect("the handshake succeeds");
                 if eio == Eio::V4 {
                     socket.send("40");
                 }
@@ -112,7 +118,8 @@ fn heard(packet: &str) -> Option<Heard> {
         let mut answer: Value = serde_json::from_str(answer).expect("an answer is JSON");
         return Some(Heard::Answer(answer[0].take()));
     }
-    let mut event: Value = serde_json::from_str(packet.strip_prefix("42")?).expect("an event is JSON");
+    let mut event: Value =
+        serde_json::from_str(packet.strip_prefix("42")?).expect("an event is JSON");
     let name = event[0].as_str().expect("an event has a name").to_owned();
     Some(Heard::Event(name, event[1].take()))
 }
@@ -127,14 +134,22 @@ struct Stage {
 
 impl Stage {
     fn set(env: &[(&str, &str)]) -> Self {
-        let plenty = [("LIVEROOM__LIMITS__COMMAND_BURST", "100000"), ("LIVEROOM__LIMITS__COMMANDS_PER_S", "100000")];
+        let plenty = [
+            ("LIVEROOM__LIMITS__COMMAND_BURST", "100000"),
+            ("LIVEROOM__LIMITS__COMMANDS_PER_S", "100000"),
+        ];
         let server = TestServer::start(&plenty.iter().chain(env).copied().collect::<Vec<_>>());
         let owner = server.user("streamer");
         let viewer = server.user("viewer");
         let live_id = server.live(&owner);
         let mut streamer = Ws::connect(&server, &owner);
         streamer.join(live_id);
-        Self { server, viewer, live_id, streamer }
+        Self {
+            server,
+            viewer,
+            live_id,
+            streamer,
+        }
     }
 
     fn line(&self, form: Form) -> Line {
@@ -149,7 +164,9 @@ impl Stage {
 
     /// Posts a comment and returns its id.
     fn say(&mut self, text: &str) -> String {
-        let said = self.streamer.ask("comment", json!({"live_id": self.live_id, "data": text}));
+        let said = self
+            .streamer
+            .ask("comment", json!({"live_id": self.live_id, "data": text}));
         assert_eq!(said["ok"], json!(true), "{said}");
         said["comment_id"].as_str().expect("an id").to_owned()
     }
@@ -166,7 +183,13 @@ fn who_comes_back_while_comments_flow_misses_nothing_and_hears_nothing_twice() {
     for calm_deliveries_per_s in ["1000000", "1"] {
         for form in FORMS {
             println!("{form:?}, calm up to {calm_deliveries_per_s}");
-            come_and_go(form, &[("LIVEROOM__FANOUT__CALM_DELIVERIES_PER_S", calm_deliveries_per_s)]);
+            come_and_go(
+                form,
+                &[(
+                    "LIVEROOM__FANOUT__CALM_DELIVERIES_PER_S",
+                    calm_deliveries_per_s,
+                )],
+            );
         }
     }
 }
@@ -176,7 +199,12 @@ fn come_and_go(form: Form, env: &[(&str, &str)]) {
     const COMMENTS: u64 = 300;
     const SENT_A_TIME: usize = 10;
     const SEEN_A_TIME: usize = 23;
-    let Stage { server, viewer, live_id, mut streamer } = Stage::set(env);
+    let Stage {
+        server,
+        viewer,
+        live_id,
+        mut streamer,
+    } = Stage::set(env);
     let mut line = Line::connect(&server, &viewer, form);
     let start = position(&line.join(&viewer, live_id, &Value::Null));
     let mut seen = start.clone();
@@ -185,7 +213,13 @@ fn come_and_go(form: Form, env: &[(&str, &str)]) {
             let numbers: Vec<u64> = (1..=COMMENTS).collect();
             for numbers in numbers.chunks(SENT_A_TIME) {
                 let send = |number: &u64| {
-                    (streamer.send("comment", json!({"live_id": live_id, "data": number.to_string()})), *number)
+                    (
+                        streamer.send(
+                            "comment",
+                            json!({"live_id": live_id, "data": number.to_string()}),
+                        ),
+                        *number,
+                    )
                 };
                 let sent: Vec<_> = numbers.iter().map(send).collect();
                 for (id, number) in sent {
@@ -213,10 +247,16 @@ fn come_and_go(form: Form, env: &[(&str, &str)]) {
     // And once more, with nothing missed.
     let mut again = Line::connect(&server, &viewer, form);
     let joined = again.join(&viewer, live_id, &seen);
-    assert_eq!((&joined["recovered"], &joined["offset"]), (&json!(true), &json!(COMMENTS)));
+    assert_eq!(
+        (&joined["recovered"], &joined["offset"]),
+        (&json!(true), &json!(COMMENTS))
+    );
     // Or with everything.
     let mut late = Line::connect(&server, &viewer, form);
-    assert_eq!(late.join(&viewer, live_id, &start)["recovered"], json!(true));
+    assert_eq!(
+        late.join(&viewer, live_id, &start)["recovered"],
+        json!(true)
+    );
     for offset in 1..=COMMENTS {
         assert_eq!(late.numbered().1["offset"], json!(offset));
     }
@@ -239,7 +279,11 @@ fn what_was_taken_down_meanwhile_is_not_told_again() {
             break event;
         }
     };
-    assert_eq!((&removal["id"], &removal["offset"]), (&json!(rude), &json!(4)), "{removal}");
+    assert_eq!(
+        (&removal["id"], &removal["offset"]),
+        (&json!(rude), &json!(4)),
+        "{removal}"
+    );
 
     for form in FORMS {
         let mut line = stage.line(form);
@@ -248,13 +292,28 @@ fn what_was_taken_down_meanwhile_is_not_told_again() {
         let expected = [("comment", &kind), ("removed", &rude), ("comment", &last)];
         for (offset, (name, id)) in (1..).zip(expected) {
             let (heard, event) = line.numbered();
-            assert_eq!((heard.as_str(), &event["id"], &event["offset"]), (name, &json!(id), &json!(offset)));
+            assert_eq!(
+                (heard.as_str(), &event["id"], &event["offset"]),
+                (name, &json!(id), &json!(offset))
+            );
             assert_ne!(event["content"], json!("rude"), "{form:?}");
         }
-        assert_eq!(line.numbered(), ("removed".to_owned(), removal.clone()), "{form:?}");
+        assert_eq!(
+            line.numbered(),
+            ("removed".to_owned(), removal.clone()),
+            "{form:?}"
+        );
     }
-    let shown = stage.server.get(&format!("/api/live/{}/history", stage.live_id)).ok();
-    let shown: Vec<_> = shown.as_array().expect("a list").iter().map(|comment| comment["id"].clone()).collect();
+    let shown = stage
+        .server
+        .get(&format!("/api/live/{}/history", stage.live_id))
+        .ok();
+    let shown: Vec<_> = shown
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|comment| comment["id"].clone())
+        .collect();
     assert_eq!(shown, [json!(last), json!(kind)]);
 }
 
@@ -269,10 +328,18 @@ fn what_cannot_be_recovered_whole_is_not_recovered_at_all() {
         stage.say(&"界".repeat(200));
     }
     for form in FORMS {
-        for since in [start.clone(), json!({"epoch": epoch, "offset": 10_000}), json!({"epoch": "x", "offset": 180})] {
+        for since in [
+            start.clone(),
+            json!({"epoch": epoch, "offset": 10_000}),
+            json!({"epoch": "x", "offset": 180}),
+        ] {
             let mut line = stage.line(form);
             let joined = stage.join(&mut line, &since);
-            assert_eq!((&joined["recovered"], &joined["offset"]), (&json!(false), &json!(180)), "{form:?}: {joined}");
+            assert_eq!(
+                (&joined["recovered"], &joined["offset"]),
+                (&json!(false), &json!(180)),
+                "{form:?}: {joined}"
+            );
         }
     }
     let mut lines = FORMS.map(|form| {
@@ -290,9 +357,18 @@ fn what_cannot_be_recovered_whole_is_not_recovered_at_all() {
 fn a_position_that_is_none_is_a_bad_request() {
     let stage = Stage::set(&[]);
     for form in FORMS {
-        for since in [json!({}), json!("e:1"), json!({"epoch": 1, "offset": 1}), json!({"epoch": "e", "offset": -1})] {
+        for since in [
+            json!({}),
+            json!("e:1"),
+            json!({"epoch": 1, "offset": 1}),
+            json!({"epoch": "e", "offset": -1}),
+        ] {
             let answer = stage.line(form).join(&stage.viewer, stage.live_id, &since);
-            assert_eq!((&answer["ok"], &answer["code"]), (&json!(false), &json!("bad_request")), "{form:?}: {answer}");
+            assert_eq!(
+                (&answer["ok"], &answer["code"]),
+                (&json!(false), &json!("bad_request")),
+                "{form:?}: {answer}"
+            );
         }
     }
 }

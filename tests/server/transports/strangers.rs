@@ -43,8 +43,16 @@ fn only_clients_that_never_connect_are_closed_for_it() {
     assert_eq!(silent.close_code(), Some(3408));
     let mut elsewhere = open(&server, 4);
     elsewhere.send("40/elsewhere,");
-    assert!(elsewhere.read().is_some_and(|refused| refused.starts_with("44/elsewhere,")));
-    assert_eq!(elsewhere.read(), None, "it asked for another namespace than the root");
+    assert!(
+        elsewhere
+            .read()
+            .is_some_and(|refused| refused.starts_with("44/elsewhere,"))
+    );
+    assert_eq!(
+        elsewhere.read(),
+        None,
+        "it asked for another namespace than the root"
+    );
 
     assert_answered(&mut v3, "Engine.IO 3");
     assert_answered(&mut v4, "Engine.IO 4");
@@ -52,7 +60,11 @@ fn only_clients_that_never_connect_are_closed_for_it() {
     assert_eq!(polling.post(&["2"]).text(), "ok");
     left.send("40");
     loop {
-        if left.read().expect("a client that left may connect again").starts_with("40{") {
+        if left
+            .read()
+            .expect("a client that left may connect again")
+            .starts_with("40{")
+        {
             break;
         }
     }
@@ -73,20 +85,30 @@ fn strangers_make_room_when_seats_are_scarce_the_longest_silent_first() {
     let polling = Poller::connect(&server, Eio::V4);
     let mut plain = Ws::connect(&server, &alice);
     let _others: Vec<EngineSocket> = (0..SEATS - SPARE - 4).map(|_| open(&server, 3)).collect();
-    // All seats but the spare are taken, and nobody has to go; now the node fills up, mostly with clients that come
-    // back for the seat of somebody who has been silent for long enough.
+    // All seats but the spare are taken, and nobody has to go; now the node fills up, mostly with
+    // clients that come back for the seat of somebody who has been silent for long enough.
     let mut newcomers = Vec::new();
-    eventually("newcomers have the seats of the three longest silent strangers", || {
-        if let Some(mut newcomer) = Ws::try_connect(server.port(), &alice.token) {
-            newcomer.join(live_id);
-            newcomers.push(newcomer);
-        }
-        (newcomers.len() == SPARE + 3).then_some(())
-    });
+    eventually(
+        "newcomers have the seats of the three longest silent strangers",
+        || {
+            if let Some(mut newcomer) = Ws::try_connect(server.port(), &alice.token) {
+                newcomer.join(live_id);
+                newcomers.push(newcomer);
+            }
+            (newcomers.len() == SPARE + 3).then_some(())
+        },
+    );
     assert_eq!(first.close_code(), Some(3503));
-    eventually("the one that polls is over, and may come back", || (polling.get().text() == SID_UNKNOWN).then_some(()));
-    assert_eq!(plain.wait_for_close(), (3503, "overloaded retry_after_ms=5000".to_owned()));
+    eventually("the one that polls is over, and may come back", || {
+        (polling.get().text() == SID_UNKNOWN).then_some(())
+    });
+    assert_eq!(
+        plain.wait_for_close(),
+        (3503, "overloaded retry_after_ms=5000".to_owned())
+    );
     // Members have nothing to fear.
     member.join(live_id);
-    newcomers.iter_mut().for_each(|newcomer| drop(newcomer.join(live_id)));
+    newcomers
+        .iter_mut()
+        .for_each(|newcomer| drop(newcomer.join(live_id)));
 }

@@ -18,7 +18,13 @@ const FAST: &[(&str, &str)] = &[
 /// The number in a comment's text.
 fn number(packet: &str) -> Option<usize> {
     let event: Value = serde_json::from_str(packet.strip_prefix("42")?).expect("an event");
-    (event[0] == json!("comment")).then(|| event[1]["content"].as_str().expect("a text").parse().expect("a number"))
+    (event[0] == json!("comment")).then(|| {
+        event[1]["content"]
+            .as_str()
+            .expect("a text")
+            .parse()
+            .expect("a number")
+    })
 }
 
 #[test]
@@ -39,7 +45,10 @@ fn a_session_goes_over_to_the_socket() {
             }
         }
         let late = poller.get();
-        assert_eq!((late.status, late.text().as_str()), (400, r#"{"code":3,"message":"Bad request"}"#));
+        assert_eq!(
+            (late.status, late.text().as_str()),
+            (400, r#"{"code":3,"message":"Bad request"}"#)
+        );
         assert_eq!(poller.post(&["6"]).status, 400);
         assert_eq!(poller.websocket().read(), None, "a second socket is closed");
         socket.send("3");
@@ -52,7 +61,9 @@ fn a_session_goes_over_to_the_socket() {
         }
         socket.send("1");
         while socket.read().is_some() {}
-        eventually("the sid is forgotten", || (poller.get().text().contains("Session ID unknown")).then_some(()));
+        eventually("the sid is forgotten", || {
+            (poller.get().text().contains("Session ID unknown")).then_some(())
+        });
     }
 }
 
@@ -66,13 +77,18 @@ fn nothing_is_lost_doubled_or_reordered_on_the_way_over() {
         .map(|n| {
             let poller = Poller::connect(&server, BOTH[n % 2]);
             poller.join(&alice, live_id);
-            std::thread::spawn(move || listen_through_upgrade(&poller, Duration::from_millis(15 * n as u64), COMMENTS))
+            std::thread::spawn(move || {
+                listen_through_upgrade(&poller, Duration::from_millis(15 * n as u64), COMMENTS)
+            })
         })
         .collect();
     let mut streamer = Ws::connect(&server, &alice);
     streamer.join(live_id);
     for n in 0..COMMENTS {
-        streamer.send("comment", json!({"live_id": live_id, "data": n.to_string()}));
+        streamer.send(
+            "comment",
+            json!({"live_id": live_id, "data": n.to_string()}),
+        );
         if n % 20 == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -93,18 +109,29 @@ fn listen_through_upgrade(poller: &Poller, wait: Duration, count: usize) -> (Vec
         heard.extend(poller.poll().iter().filter_map(|packet| number(packet)));
     }
     let mut socket = poller.websocket();
-    // As clients do: polls go on beside the probe, until the probe is answered and the last poll is.
+    // As clients do: polls go on beside the probe, until the probe is answered and the last poll
+    // is.
     let polls = {
         let poller = poller.clone();
         std::thread::spawn(move || poller.poll())
     };
     socket.send("2probe");
     assert_eq!(socket.read().as_deref(), Some("3probe"));
-    heard.extend(polls.join().expect("a poll").iter().filter_map(|packet| number(packet)));
+    heard.extend(
+        polls
+            .join()
+            .expect("a poll")
+            .iter()
+            .filter_map(|packet| number(packet)),
+    );
     let over_polls = heard.len();
     socket.send("5");
     while heard.len() < count {
-        assert!(began.elapsed() < PATIENCE, "heard {} of {count}", heard.len());
+        assert!(
+            began.elapsed() < PATIENCE,
+            "heard {} of {count}",
+            heard.len()
+        );
         let packet = socket.read().expect("the stream goes on");
         if packet == "2" {
             socket.send("3");
@@ -140,8 +167,16 @@ fn a_probe_that_leads_nowhere_leaves_the_session_to_polling() {
     let server = TestServer::start(&[("LIVEROOM__ENGINEIO__UPGRADE_TIMEOUT_MS", "300")]);
     for eio in BOTH {
         let poller = Poller::connect(&server, eio);
-        for packets in [&[][..], &["2probe"], &["2"], &["5"], &["2probe", "2probe"], &["2probe", "4x"], &["x"], &["1"]]
-        {
+        for packets in [
+            &[][..],
+            &["2probe"],
+            &["2"],
+            &["5"],
+            &["2probe", "2probe"],
+            &["2probe", "4x"],
+            &["x"],
+            &["1"],
+        ] {
             let mut socket = poller.websocket();
             for packet in packets {
                 socket.send(packet);
@@ -160,7 +195,11 @@ fn a_probe_that_leads_nowhere_leaves_the_session_to_polling() {
         drop(socket);
         eventually("the session can try again", || {
             let mut socket = poller.websocket();
-            socket.try_send("2probe").then(|| socket.read()).flatten().filter(|packet| packet == "3probe")
+            socket
+                .try_send("2probe")
+                .then(|| socket.read())
+                .flatten()
+                .filter(|packet| packet == "3probe")
         });
     }
 }
@@ -177,6 +216,8 @@ fn polls_deliver_while_a_socket_probes() {
     assert_eq!(socket.read().as_deref(), Some("3probe"));
     let comment = json!(["comment", {"live_id": live_id, "token": alice.token, "data": "1"}]);
     assert_eq!(poller.post(&[&format!("42{comment}")]).text(), "ok");
-    let heard = eventually("the comment", || poller.poll().iter().find_map(|packet| number(packet)));
+    let heard = eventually("the comment", || {
+        poller.poll().iter().find_map(|packet| number(packet))
+    });
     assert_eq!(heard, 1);
 }

@@ -1,4 +1,5 @@
-//! What nodes share in the store beside rows: the change feed, which says each change once, and their numbers.
+//! What nodes share in the store beside rows: the change feed, which says each change once, and
+//! their numbers.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +16,32 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     async fn new(db: &'a Database) -> Self {
-        let page = db.store.changes(None).await.unwrap().expect("PostgreSQL has a feed");
-        assert_eq!(page.changed, Some(Vec::new()), "what was before is read from the rows");
-        Self { db, position: page.position }
+        let page = db
+            .store
+            .changes(None)
+            .await
+            .unwrap()
+            .expect("PostgreSQL has a feed");
+        assert_eq!(
+            page.changed,
+            Some(Vec::new()),
+            "what was before is read from the rows"
+        );
+        Self {
+            db,
+            position: page.position,
+        }
     }
 
     /// What changed since this was last asked.
     async fn next(&mut self) -> BTreeSet<String> {
-        let page = self.db.store.changes(Some(self.position.clone())).await.unwrap().expect("a feed");
+        let page = self
+            .db
+            .store
+            .changes(Some(self.position.clone()))
+            .await
+            .unwrap()
+            .expect("a feed");
         self.position = page.position;
         let changed = page.changed.expect("not too many");
         let named: BTreeSet<String> = changed.iter().map(|change| format!("{change:?}")).collect();
@@ -37,7 +56,11 @@ fn named(changes: &[RowChange]) -> BTreeSet<String> {
 
 pub async fn every_change_that_nodes_must_learn_is_in_the_feed_once(db: Database) {
     if db.is_sqlite() {
-        assert_eq!(db.store.changes(None).await.unwrap(), None, "one node makes all changes itself");
+        assert_eq!(
+            db.store.changes(None).await.unwrap(),
+            None,
+            "one node makes all changes itself"
+        );
         return;
     }
     let (alice, bob) = (db.user("alice", 100).await.id, db.user("bob", 0).await.id);
@@ -45,26 +68,50 @@ pub async fn every_change_that_nodes_must_learn_is_in_the_feed_once(db: Database
     let mut reader = Reader::new(&db).await;
     assert_eq!(reader.next().await, named(&[]));
 
-    db.store.set_token(alice, Some("one".into()), NOW).await.unwrap();
-    db.store.set_token(alice, Some("two".into()), NOW).await.unwrap();
+    db.store
+        .set_token(alice, Some("one".into()), NOW)
+        .await
+        .unwrap();
+    db.store
+        .set_token(alice, Some("two".into()), NOW)
+        .await
+        .unwrap();
     db.set_enabled(bob, false).await;
     db.set_status(live, LiveStatus::Paused).await;
-    let changed = [RowChange::Token(alice), RowChange::Account(bob), RowChange::Live(live)];
+    let changed = [
+        RowChange::Token(alice),
+        RowChange::Account(bob),
+        RowChange::Live(live),
+    ];
     assert_eq!(reader.next().await, named(&changed));
     assert_eq!(reader.next().await, named(&[]));
 
     let current = db.store.token(alice).await.unwrap().unwrap();
     assert!(db.store.remove_token(alice, current).await.unwrap());
-    db.execute(&format!("UPDATE users SET status = 1 WHERE id = {bob}")).unwrap();
-    db.execute(&format!("UPDATE lives SET title = 'by hand' WHERE id = {live}")).unwrap();
-    assert_eq!(reader.next().await, named(&changed), "also what is removed, and what is changed by hand");
+    db.execute(&format!("UPDATE users SET status = 1 WHERE id = {bob}"))
+        .unwrap();
+    db.execute(&format!(
+        "UPDATE lives SET title = 'by hand' WHERE id = {live}"
+    ))
+    .unwrap();
+    assert_eq!(
+        reader.next().await,
+        named(&changed),
+        "also what is removed, and what is changed by hand"
+    );
 
     // What happens all the time, and what changes nothing.
     db.grant(alice, 10, "grant").await;
     let gift = db.gift(5).await;
     db.give(order(live, alice, &gift, 1, "gift")).await.unwrap();
-    db.execute(&format!("UPDATE users SET status = status, coin = coin WHERE id = {bob}")).unwrap();
-    db.execute(&format!("UPDATE lives SET status = status, look_count = 7 WHERE id = {live}")).unwrap();
+    db.execute(&format!(
+        "UPDATE users SET status = status, coin = coin WHERE id = {bob}"
+    ))
+    .unwrap();
+    db.execute(&format!(
+        "UPDATE lives SET status = status, look_count = 7 WHERE id = {live}"
+    ))
+    .unwrap();
     assert_eq!(reader.next().await, named(&[]));
     assert_eq!(db.coin(alice).await, 105);
 }
@@ -76,10 +123,16 @@ pub async fn a_change_that_commits_late_is_in_the_feed_all_the_same(db: Database
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
     let mut reader = Reader::new(&db).await;
     // It has its id, and its row has its place, before the others.
-    let late = db.hold(&format!("UPDATE users SET status = 0 WHERE id = {alice}")).await;
+    let late = db
+        .hold(&format!("UPDATE users SET status = 0 WHERE id = {alice}"))
+        .await;
     for round in 0..3 {
         db.set_enabled(bob, round % 2 == 1).await;
-        assert_eq!(reader.next().await, named(&[RowChange::Account(bob)]), "the open transaction holds up nobody");
+        assert_eq!(
+            reader.next().await,
+            named(&[RowChange::Account(bob)]),
+            "the open transaction holds up nobody"
+        );
         assert_eq!(reader.next().await, named(&[]));
     }
     late.commit().await;
@@ -95,19 +148,38 @@ pub async fn too_many_changes_and_old_ones_are_said_to_be_missed(db: Database) {
     let (mut before, mut reader) = (Reader::new(&db).await, Reader::new(&db).await);
     let many = "INSERT INTO changes (kind, subject_id) SELECT 'account', n FROM generate_series(1, 10001) AS n";
     db.execute(many).unwrap();
-    let page = db.store.changes(Some(reader.position.clone())).await.unwrap().unwrap();
+    let page = db
+        .store
+        .changes(Some(reader.position.clone()))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(page.changed, None, "more than an answer holds");
     reader.position = page.position;
-    assert_eq!(reader.next().await, named(&[]), "and the feed goes on after them");
+    assert_eq!(
+        reader.next().await,
+        named(&[]),
+        "and the feed goes on after them"
+    );
 
-    db.execute("UPDATE changes SET at = now() - interval '601 seconds'").unwrap();
-    db.store.set_token(alice, Some("one".into()), NOW).await.unwrap();
+    db.execute("UPDATE changes SET at = now() - interval '601 seconds'")
+        .unwrap();
+    db.store
+        .set_token(alice, Some("one".into()), NOW)
+        .await
+        .unwrap();
     db.store.remove_old_changes().await.unwrap();
     assert_eq!(reader.next().await, named(&[RowChange::Token(alice)]));
-    assert_eq!(before.next().await, named(&[RowChange::Token(alice)]), "the old ones are gone");
+    assert_eq!(
+        before.next().await,
+        named(&[RowChange::Token(alice)]),
+        "the old ones are gone"
+    );
 }
 
-pub async fn a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept(db: Database) {
+pub async fn a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept(
+    db: Database,
+) {
     let take = async |holder: &str| db.store.take_node_number(holder.to_owned()).await.unwrap();
     let Some(kept) = take("kept").await else {
         assert!(db.is_sqlite(), "many nodes have numbers");
@@ -121,12 +193,36 @@ pub async fn a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is
         assert!(taken.insert(number.unwrap()), "{number:?} twice");
     }
     for start in 130..1_024 {
-        assert!(taken.insert(take(&format!("start {start}")).await.unwrap()), "start {start}");
+        assert!(
+            taken.insert(take(&format!("start {start}")).await.unwrap()),
+            "start {start}"
+        );
     }
     assert_eq!(taken, (0..1_024).collect());
 
-    assert!(db.store.keep_node_number(kept, "kept".to_owned()).await.unwrap());
-    assert!(!db.store.keep_node_number(kept, "frozen".to_owned()).await.unwrap(), "it is another node's");
-    assert_eq!(take("next").await, Some(frozen), "the one unseen for the longest time");
-    assert!(!db.store.keep_node_number(frozen, "frozen".to_owned()).await.unwrap(), "which is noticed on waking");
+    assert!(
+        db.store
+            .keep_node_number(kept, "kept".to_owned())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !db.store
+            .keep_node_number(kept, "frozen".to_owned())
+            .await
+            .unwrap(),
+        "it is another node's"
+    );
+    assert_eq!(
+        take("next").await,
+        Some(frozen),
+        "the one unseen for the longest time"
+    );
+    assert!(
+        !db.store
+            .keep_node_number(frozen, "frozen".to_owned())
+            .await
+            .unwrap(),
+        "which is noticed on waking"
+    );
 }

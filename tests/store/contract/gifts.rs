@@ -11,8 +11,16 @@ use crate::support::database::{Database, NOW, commit, open, order, request};
 pub async fn the_catalogue_reads_back_as_written(db: Database) {
     let (rose, car) = (db.gift(7).await, db.gift(1_000).await);
     let rows = db.store.gifts().await.unwrap();
-    assert_eq!(rows.iter().map(|row| &row.gift).collect::<Vec<_>>(), [&*rose, &*car]);
-    assert!(db.store.create_gift("free".into(), "".into(), Coins::ZERO, NOW).await.is_err());
+    assert_eq!(
+        rows.iter().map(|row| &row.gift).collect::<Vec<_>>(),
+        [&*rose, &*car]
+    );
+    assert!(
+        db.store
+            .create_gift("free".into(), "".into(), Coins::ZERO, NOW)
+            .await
+            .is_err()
+    );
 }
 
 pub async fn a_gift_moves_its_price_from_giver_to_live(db: Database) {
@@ -27,87 +35,192 @@ pub async fn a_gift_moves_its_price_from_giver_to_live(db: Database) {
     let second = db.give(order(live, bob, &rose, 1, "g2")).await.unwrap();
     assert!(second.record_id > receipt.record_id);
     assert_eq!(db.coin(bob).await, 22);
-    assert_eq!(db.store.live(live).await.unwrap().unwrap().live.coin, Coins::new(28));
-    assert_eq!(db.store.live_ledger(live).await.unwrap(), LiveLedger { gifts_count: 2, coins: Coins::new(28) });
+    assert_eq!(
+        db.store.live(live).await.unwrap().unwrap().live.coin,
+        Coins::new(28)
+    );
+    assert_eq!(
+        db.store.live_ledger(live).await.unwrap(),
+        LiveLedger {
+            gifts_count: 2,
+            coins: Coins::new(28)
+        }
+    );
     let report = db.store.audit().await.unwrap();
     assert!(report.balanced(), "{:?}", report.faults);
-    assert_eq!((report.transfers_count, report.entries_count, report.gifts_count), (3, 6, 2));
-    assert_eq!((report.users_coin, report.lives_coin, report.granted_coin), (22, 28, 50));
+    assert_eq!(
+        (
+            report.transfers_count,
+            report.entries_count,
+            report.gifts_count
+        ),
+        (3, 6, 2)
+    );
+    assert_eq!(
+        (report.users_coin, report.lives_coin, report.granted_coin),
+        (22, 28, 50)
+    );
 }
 
 pub async fn a_refused_gift_moves_nothing_and_keeps_its_request_id_usable(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 6).await.id);
     let (live, rose) = (db.live(alice, "k").await, db.gift(7).await);
-    let scheduled = db.store.create_live(alice, "t".into(), "c".into(), "s".into(), NOW).await.unwrap().live.id;
-    let unknown_gift = Arc::new(Gift { id: GiftId::new(99).unwrap(), ..(*rose).clone() });
-    let free = Arc::new(Gift { price: Coins::ZERO, ..(*rose).clone() });
+    let scheduled = db
+        .store
+        .create_live(alice, "t".into(), "c".into(), "s".into(), NOW)
+        .await
+        .unwrap()
+        .live
+        .id;
+    let unknown_gift = Arc::new(Gift {
+        id: GiftId::new(99).unwrap(),
+        ..(*rose).clone()
+    });
+    let free = Arc::new(Gift {
+        price: Coins::ZERO,
+        ..(*rose).clone()
+    });
     let nobody = UserId::new(99).unwrap();
     let no_live = LiveId::new(99).unwrap();
     for (refusal, order) in [
-        (GiftRefusal::CoinsInsufficient, order(live, bob, &rose, 1, "g")),
+        (
+            GiftRefusal::CoinsInsufficient,
+            order(live, bob, &rose, 1, "g"),
+        ),
         (GiftRefusal::LiveEnded, order(scheduled, bob, &rose, 1, "g")),
         (GiftRefusal::LiveEnded, order(no_live, bob, &rose, 1, "g")),
-        (GiftRefusal::GiftNotFound, order(live, bob, &unknown_gift, 1, "g")),
+        (
+            GiftRefusal::GiftNotFound,
+            order(live, bob, &unknown_gift, 1, "g"),
+        ),
         (GiftRefusal::GiftNotFound, order(live, bob, &free, 1, "g")),
-        (GiftRefusal::UserDisabled, order(live, nobody, &rose, 1, "g")),
+        (
+            GiftRefusal::UserDisabled,
+            order(live, nobody, &rose, 1, "g"),
+        ),
     ] {
         assert_eq!(db.give(order).await, Err(refusal));
     }
     db.grant(bob, 8, "top-up").await;
     db.set_enabled(bob, false).await;
-    assert_eq!(db.give(order(live, bob, &rose, 1, "g")).await, Err(GiftRefusal::UserDisabled));
+    assert_eq!(
+        db.give(order(live, bob, &rose, 1, "g")).await,
+        Err(GiftRefusal::UserDisabled)
+    );
     db.set_enabled(bob, true).await;
     assert_eq!(db.coin(bob).await, 14);
-    assert!(!db.give(order(live, bob, &rose, 1, "g")).await.unwrap().duplicate);
+    assert!(
+        !db.give(order(live, bob, &rose, 1, "g"))
+            .await
+            .unwrap()
+            .duplicate
+    );
     db.set_status(live, LiveStatus::Paused).await;
     assert!(db.give(order(live, bob, &rose, 1, "paused")).await.is_ok());
     db.set_status(live, LiveStatus::Ended).await;
-    assert_eq!(db.give(order(live, bob, &rose, 1, "late")).await, Err(GiftRefusal::LiveEnded));
+    assert_eq!(
+        db.give(order(live, bob, &rose, 1, "late")).await,
+        Err(GiftRefusal::LiveEnded)
+    );
     assert_eq!(db.coin(bob).await, 0);
     db.assert_books_balance().await;
 }
 
 pub async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
     let (alice, bob) = (db.user("alice", 30).await.id, db.user("bob", 30).await.id);
-    let (live, rose, car) = (db.live(alice, "k").await, db.gift(7).await, db.gift(9).await);
+    let (live, rose, car) = (
+        db.live(alice, "k").await,
+        db.gift(7).await,
+        db.gift(9).await,
+    );
     let other_live = db.live(alice, "k2").await;
     // Two tabs in one batch.
     let twice = vec![Write::Gift(Arc::new(order(live, bob, &rose, 1, "g"))); 2];
     let outcomes = db.commit(twice).await;
-    let [WriteOutcome::Gift(Ok(first)), WriteOutcome::Gift(Ok(second))] = outcomes[..] else { panic!("{outcomes:?}") };
+    let [
+        WriteOutcome::Gift(Ok(first)),
+        WriteOutcome::Gift(Ok(second)),
+    ] = outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
     assert!(!first.duplicate);
-    assert_eq!(second, GiftReceipt { duplicate: true, ..first });
+    assert_eq!(
+        second,
+        GiftReceipt {
+            duplicate: true,
+            ..first
+        }
+    );
 
-    db.give(order(live, bob, &rose, 1, "between")).await.unwrap();
-    let dearer = Arc::new(Gift { price: Coins::new(8), ..(*rose).clone() });
+    db.give(order(live, bob, &rose, 1, "between"))
+        .await
+        .unwrap();
+    let dearer = Arc::new(Gift {
+        price: Coins::new(8),
+        ..(*rose).clone()
+    });
     db.set_status(live, LiveStatus::Ended).await;
     db.set_enabled(bob, false).await;
-    let late = GiftOrder { at: NOW.plus_ms(9), ..order(live, bob, &dearer, 1, "g") };
-    assert_eq!(db.give(late).await, Ok(GiftReceipt { duplicate: true, ..first }));
-    for other in
-        [order(live, bob, &rose, 2, "g"), order(live, bob, &car, 1, "g"), order(other_live, bob, &rose, 1, "g")]
-    {
+    let late = GiftOrder {
+        at: NOW.plus_ms(9),
+        ..order(live, bob, &dearer, 1, "g")
+    };
+    assert_eq!(
+        db.give(late).await,
+        Ok(GiftReceipt {
+            duplicate: true,
+            ..first
+        })
+    );
+    for other in [
+        order(live, bob, &rose, 2, "g"),
+        order(live, bob, &car, 1, "g"),
+        order(other_live, bob, &rose, 1, "g"),
+    ] {
         assert_eq!(db.give(other).await, Err(GiftRefusal::Conflict));
     }
     // Another giver's request of the same name is another request.
-    assert!(!db.give(order(other_live, alice, &rose, 1, "g")).await.unwrap().duplicate);
+    assert!(
+        !db.give(order(other_live, alice, &rose, 1, "g"))
+            .await
+            .unwrap()
+            .duplicate
+    );
     assert_eq!((db.coin(bob).await, db.coin(alice).await), (16, 23));
     db.assert_books_balance().await;
 }
 
 pub async fn a_grant_happens_once_per_request_id(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
-    let granted = |coin, duplicate| GrantOutcome::Granted { coin: Coins::new(coin), duplicate };
+    let granted = |coin, duplicate| GrantOutcome::Granted {
+        coin: Coins::new(coin),
+        duplicate,
+    };
     assert_eq!(db.grant(alice, 10, "a").await, granted(10, false));
     assert_eq!(db.grant(alice, -4, "b").await, granted(6, false));
     assert_eq!(db.grant(alice, 10, "a").await, granted(10, true));
     assert_eq!(db.grant(alice, 11, "a").await, GrantOutcome::Conflict);
     assert_eq!(db.grant(bob, 10, "a").await, GrantOutcome::Conflict);
-    assert_eq!(db.grant(alice, -7, "c").await, GrantOutcome::CoinsInsufficient);
+    assert_eq!(
+        db.grant(alice, -7, "c").await,
+        GrantOutcome::CoinsInsufficient
+    );
     assert_eq!(db.grant(alice, -6, "c").await, granted(0, false));
-    assert_eq!(db.grant(UserId::new(99).unwrap(), 1, "d").await, GrantOutcome::UserNotFound);
-    let nothing = CoinGrant { user_id: alice, delta: Coins::ZERO, request_id: request("e"), at: NOW };
-    assert!(matches!(db.store.grant(nothing).await, Err(StoreError::Fault(_))));
+    assert_eq!(
+        db.grant(UserId::new(99).unwrap(), 1, "d").await,
+        GrantOutcome::UserNotFound
+    );
+    let nothing = CoinGrant {
+        user_id: alice,
+        delta: Coins::ZERO,
+        request_id: request("e"),
+        at: NOW,
+    };
+    assert!(matches!(
+        db.store.grant(nothing).await,
+        Err(StoreError::Fault(_))
+    ));
     db.set_enabled(bob, false).await;
     assert_eq!(db.grant(bob, 5, "f").await, granted(5, false));
     db.assert_books_balance().await;
@@ -117,7 +230,11 @@ pub async fn two_stores_on_one_database_keep_the_books_exact(db: Database) {
     const CALLS: i64 = 30;
     let alice = db.user("alice", 10_000).await.id;
     let bob = db.user("bob", 10_000).await.id;
-    let (first, second, rose) = (db.live(alice, "k").await, db.live(alice, "k2").await, db.gift(1).await);
+    let (first, second, rose) = (
+        db.live(alice, "k").await,
+        db.live(alice, "k2").await,
+        db.gift(1).await,
+    );
     let stores = [db.store.clone(), open(&db.url).await.unwrap()];
     let mut commits = Vec::new();
     let mut grants = Vec::new();
@@ -126,8 +243,20 @@ pub async fn two_stores_on_one_database_keep_the_books_exact(db: Database) {
             // Opposite orders of users and lives, to provoke a deadlock; and every second batch
             // holds a gift that the other store sends as well.
             let mut batch = vec![
-                Write::Gift(Arc::new(order(first, alice, &rose, 1, &format!("a{number}-{call}")))),
-                Write::Gift(Arc::new(order(second, bob, &rose, 1, &format!("both-{call}")))),
+                Write::Gift(Arc::new(order(
+                    first,
+                    alice,
+                    &rose,
+                    1,
+                    &format!("a{number}-{call}"),
+                ))),
+                Write::Gift(Arc::new(order(
+                    second,
+                    bob,
+                    &rose,
+                    1,
+                    &format!("both-{call}"),
+                ))),
             ];
             if number == 1 {
                 batch.reverse();
@@ -135,19 +264,35 @@ pub async fn two_stores_on_one_database_keep_the_books_exact(db: Database) {
             commits.push(commit(&**store, batch));
             let at = NOW;
             let request_id = request(&format!("both-{call}"));
-            grants.push(store.grant(CoinGrant { user_id: bob, delta: Coins::new(2), request_id, at }));
+            grants.push(store.grant(CoinGrant {
+                user_id: bob,
+                delta: Coins::new(2),
+                request_id,
+                at,
+            }));
         }
     }
     let (committed, granted) = tokio::join!(join_all(commits), join_all(grants));
     for outcomes in committed {
-        assert!(outcomes.unwrap().iter().all(|outcome| matches!(outcome, WriteOutcome::Gift(Ok(_)))));
+        assert!(
+            outcomes
+                .unwrap()
+                .iter()
+                .all(|outcome| matches!(outcome, WriteOutcome::Gift(Ok(_))))
+        );
     }
     for outcome in granted {
         assert!(matches!(outcome.unwrap(), GrantOutcome::Granted { .. }));
     }
     assert_eq!(db.coin(alice).await, 10_000 - 2 * CALLS);
     assert_eq!(db.coin(bob).await, 10_000 - CALLS + 2 * CALLS);
-    let coins = [db.store.live_ledger(first).await.unwrap(), db.store.live_ledger(second).await.unwrap()];
-    assert_eq!(coins.map(|ledger| (ledger.gifts_count, ledger.coins.get())), [(2 * CALLS, 2 * CALLS), (CALLS, CALLS)]);
+    let coins = [
+        db.store.live_ledger(first).await.unwrap(),
+        db.store.live_ledger(second).await.unwrap(),
+    ];
+    assert_eq!(
+        coins.map(|ledger| (ledger.gifts_count, ledger.coins.get())),
+        [(2 * CALLS, 2 * CALLS), (CALLS, CALLS)]
+    );
     db.assert_books_balance().await;
 }

@@ -12,39 +12,49 @@ use std::sync::Arc;
 
 use crate::support::database::{Database, NOW, contract, open, order, profile, request};
 use actions::{
-    a_refused_attempt_leaves_a_row_and_its_request_id_usable, a_repeated_action_has_one_effect_and_the_same_answer,
-    a_request_id_names_one_action_of_its_actor_and_kind, an_action_is_pending_until_the_log_of_its_room_has_its_entry,
-    an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed, nobody_changes_a_row_of_the_audit,
-    retries_at_the_same_time_have_one_effect,
+    a_refused_attempt_leaves_a_row_and_its_request_id_usable,
+    a_repeated_action_has_one_effect_and_the_same_answer,
+    a_request_id_names_one_action_of_its_actor_and_kind,
+    an_action_is_pending_until_the_log_of_its_room_has_its_entry,
+    an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed,
+    nobody_changes_a_row_of_the_audit, retries_at_the_same_time_have_one_effect,
 };
 use changes::{
     a_change_that_commits_late_is_in_the_feed_all_the_same,
     a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept,
-    every_change_that_nodes_must_learn_is_in_the_feed_once, too_many_changes_and_old_ones_are_said_to_be_missed,
+    every_change_that_nodes_must_learn_is_in_the_feed_once,
+    too_many_changes_and_old_ones_are_said_to_be_missed,
 };
 use comments::{
-    a_comment_is_stored_once_and_strangers_comments_are_refused, a_comment_shown_later_stands_where_it_was_shown,
+    a_comment_is_stored_once_and_strangers_comments_are_refused,
+    a_comment_shown_later_stands_where_it_was_shown,
     a_comment_that_two_stores_keep_at_once_is_kept_once, a_page_of_comments_costs_its_own_length,
     a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
-    an_id_that_another_comment_has_is_refused_and_the_rest_is_kept, comments_come_in_pages_newest_first,
+    an_id_that_another_comment_has_is_refused_and_the_rest_is_kept,
+    comments_come_in_pages_newest_first,
     comments_of_the_version_before_keep_their_order_and_it_finds_its_way,
-    recent_comments_are_found_without_reading_older_ones, recent_comments_are_the_newest_with_a_request_id,
+    recent_comments_are_found_without_reading_older_ones,
+    recent_comments_are_the_newest_with_a_request_id,
 };
 use gifts::{
     a_gift_moves_its_price_from_giver_to_live, a_grant_happens_once_per_request_id,
-    a_refused_gift_moves_nothing_and_keeps_its_request_id_usable, a_retried_gift_has_one_effect_and_the_first_receipt,
-    the_catalogue_reads_back_as_written, two_stores_on_one_database_keep_the_books_exact,
+    a_refused_gift_moves_nothing_and_keeps_its_request_id_usable,
+    a_retried_gift_has_one_effect_and_the_first_receipt, the_catalogue_reads_back_as_written,
+    two_stores_on_one_database_keep_the_books_exact,
 };
 use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
-use lives::{a_live_is_changed_until_it_ends, a_view_counts_once_for_ever, lives_come_in_pages_in_id_order};
+use lives::{
+    a_live_is_changed_until_it_ends, a_view_counts_once_for_ever, lives_come_in_pages_in_id_order,
+};
 use names::{
-    names_from_before_stay_valid_and_keep_their_look_alikes_out, of_names_that_look_alike_one_is_given_out,
+    names_from_before_stay_valid_and_keep_their_look_alikes_out,
+    of_names_that_look_alike_one_is_given_out,
     of_registrations_at_the_same_time_the_database_takes_one,
 };
 use users::{
-    a_token_replaces_the_one_before_and_is_cleared, a_user_is_disabled_and_enabled, a_username_is_taken_once,
-    the_newest_networks_of_a_users_logins_are_remembered,
+    a_token_replaces_the_one_before_and_is_cleared, a_user_is_disabled_and_enabled,
+    a_username_is_taken_once, the_newest_networks_of_a_users_logins_are_remembered,
 };
 
 contract! {
@@ -95,12 +105,19 @@ contract! {
 
 async fn writes_of_a_batch_take_effect_in_order(db: Database) {
     let (alice, bob) = (db.user("alice", 5).await.id, db.user("bob", 10).await.id);
-    let (live, seven, three) = (db.live(alice, "k").await, db.gift(7).await, db.gift(3).await);
+    let (live, seven, three) = (
+        db.live(alice, "k").await,
+        db.gift(7).await,
+        db.gift(3).await,
+    );
     let gift = |giver, gift, id: &str| Write::Gift(Arc::new(order(live, giver, gift, 1, id)));
     let outcomes = db
         .commit(vec![
             gift(bob, &seven, "1"),
-            Write::View { live_id: live, user_id: bob },
+            Write::View {
+                live_id: live,
+                user_id: bob,
+            },
             gift(bob, &seven, "2"),
             gift(alice, &three, "1"),
             gift(bob, &three, "3"),
@@ -110,19 +127,37 @@ async fn writes_of_a_batch_take_effect_in_order(db: Database) {
     let told: Vec<_> = outcomes
         .iter()
         .map(|outcome| match outcome {
-            WriteOutcome::Gift(Ok(receipt)) => Ok((receipt.giver_coin.get(), receipt.live_coin.get())),
+            WriteOutcome::Gift(Ok(receipt)) => {
+                Ok((receipt.giver_coin.get(), receipt.live_coin.get()))
+            }
             WriteOutcome::Gift(Err(refusal)) => Err(Some(*refusal)),
             _ => Err(None),
         })
         .collect();
     let insufficient = Err(Some(GiftRefusal::CoinsInsufficient));
-    assert_eq!(told, [Ok((3, 7)), Err(None), insufficient, Ok((2, 10)), Ok((0, 13)), Err(Some(GiftRefusal::Conflict))]);
+    assert_eq!(
+        told,
+        [
+            Ok((3, 7)),
+            Err(None),
+            insufficient,
+            Ok((2, 10)),
+            Ok((0, 13)),
+            Err(Some(GiftRefusal::Conflict))
+        ]
+    );
     assert_eq!(outcomes[1], WriteOutcome::View(Some(1)));
     assert_eq!(db.commit(Vec::new()).await, []);
     db.assert_books_balance().await;
 }
 
-fn comment(id: i64, live_id: LiveId, author: UserId, text: &str, request_id: Option<&str>) -> Comment {
+fn comment(
+    id: i64,
+    live_id: LiveId,
+    author: UserId,
+    text: &str,
+    request_id: Option<&str>,
+) -> Comment {
     Comment {
         id: CommentId::new(id).unwrap(),
         live_id,
@@ -138,7 +173,8 @@ async fn openers_at_the_same_time_migrate_once(db: Database) {
     let url = if db.is_sqlite() {
         db.url.replace("liveroom.db", "other.db")
     } else {
-        db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").unwrap();
+        db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            .unwrap();
         db.url.clone()
     };
     let opened = futures_util::future::join_all((0..6).map(|_| open(&url))).await;
@@ -151,23 +187,41 @@ async fn everything_is_still_there_after_reopening(mut db: Database) {
     let (alice, bob) = (db.user("alice", 0).await, db.user("bob", 20).await.id);
     let (live, rose) = (db.live(alice.id, "k").await, db.gift(7).await);
     let receipt = db.give(order(live, bob, &rose, 2, "g")).await.unwrap();
-    db.store.set_token(bob, Some("digest".into()), NOW).await.unwrap();
+    db.store
+        .set_token(bob, Some("digest".into()), NOW)
+        .await
+        .unwrap();
     let row = db.store.live(live).await.unwrap();
     let before = db.store.audit().await.unwrap();
 
     let reopened = open(&db.url).await.unwrap();
     db.store = reopened;
     assert_eq!(db.store.user(alice.id).await.unwrap(), Some(alice));
-    assert_eq!(db.store.token(bob).await.unwrap(), Some(StoredToken { digest: Some("digest".into()), at: NOW }));
+    assert_eq!(
+        db.store.token(bob).await.unwrap(),
+        Some(StoredToken {
+            digest: Some("digest".into()),
+            at: NOW
+        })
+    );
     assert_eq!(db.store.live(live).await.unwrap(), row);
-    assert_eq!(db.give(order(live, bob, &rose, 2, "g")).await, Ok(GiftReceipt { duplicate: true, ..receipt }));
+    assert_eq!(
+        db.give(order(live, bob, &rose, 2, "g")).await,
+        Ok(GiftReceipt {
+            duplicate: true,
+            ..receipt
+        })
+    );
     assert_eq!(db.store.audit().await.unwrap(), before);
 }
 
 async fn a_call_nobody_waits_for_is_done_all_the_same(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 20).await.id);
     let (live, rose) = (db.live(alice, "k").await, db.gift(7).await);
-    drop(db.store.commit_skip_locked(vec![Write::Gift(Arc::new(order(live, bob, &rose, 1, "g")))]));
+    drop(
+        db.store
+            .commit_skip_locked(vec![Write::Gift(Arc::new(order(live, bob, &rose, 1, "g")))]),
+    );
     // SQLite has one writer, PostgreSQL locks the giver: the retry comes after it or recognises it.
     db.give(order(live, bob, &rose, 1, "g")).await.unwrap();
     assert_eq!(db.coin(bob).await, 13);
@@ -181,12 +235,24 @@ async fn a_store_that_cannot_write_says_so_and_recovers(mut db: Database) {
         use diesel::connection::SimpleConnection;
         let path = db.url.trim_start_matches("sqlite://");
         let mut other = diesel::sqlite::SqliteConnection::establish(path).unwrap();
-        let impatient = StoreOptions { wait_ms: 50, ..StoreOptions::default() };
+        let impatient = StoreOptions {
+            wait_ms: 50,
+            ..StoreOptions::default()
+        };
         db.store = liveroom::storage::open(&db.url, impatient).await.unwrap();
         other.batch_execute("BEGIN IMMEDIATE").unwrap();
-        let refused = db.store.commit_skip_locked(vec![Write::Gift(Arc::new(order(live, bob, &rose, 1, "g")))]).await;
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        assert!(matches!(db.store.ping().await, Err(StoreError::Unavailable(_))));
+        let refused = db
+            .store
+            .commit_skip_locked(vec![Write::Gift(Arc::new(order(live, bob, &rose, 1, "g")))])
+            .await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+        assert!(matches!(
+            db.store.ping().await,
+            Err(StoreError::Unavailable(_))
+        ));
         assert_eq!(db.coin(bob).await, 20, "reading goes on");
         other.batch_execute("ROLLBACK").unwrap();
     } else {
@@ -196,21 +262,48 @@ async fn a_store_that_cannot_write_says_so_and_recovers(mut db: Database) {
         )
         .unwrap();
     }
-    assert!(!db.give(order(live, bob, &rose, 1, "g")).await.unwrap().duplicate);
+    assert!(
+        !db.give(order(live, bob, &rose, 1, "g"))
+            .await
+            .unwrap()
+            .duplicate
+    );
     db.assert_books_balance().await;
 }
 
 async fn text_that_postgresql_cannot_keep_is_refused_everywhere(db: Database) {
-    let created = db.store.create_user("nul\0".into(), None, "h".into(), NOW).await;
+    let created = db
+        .store
+        .create_user("nul\0".into(), None, "h".into(), NOW)
+        .await;
     assert!(matches!(created, Err(StoreError::Fault(_))), "{created:?}");
-    assert!(db.store.credentials("nul\0".into()).await.unwrap().is_none());
+    assert!(
+        db.store
+            .credentials("nul\0".into())
+            .await
+            .unwrap()
+            .is_none()
+    );
     let alice = db.user("alice", 0).await.id;
-    assert!(db.store.create_live(alice, "nul\0".into(), "c".into(), "k".into(), NOW).await.is_err());
+    assert!(
+        db.store
+            .create_live(alice, "nul\0".into(), "c".into(), "k".into(), NOW)
+            .await
+            .is_err()
+    );
 }
 
 #[test]
 fn a_url_of_no_known_kind_is_a_fault_that_does_not_repeat_it() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let error = runtime.block_on(open("mysql://root:secret@localhost/x")).err().unwrap();
-    assert!(matches!(error, StoreError::Fault(_)) && !error.to_string().contains("secret"), "{error}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let error = runtime
+        .block_on(open("mysql://root:secret@localhost/x"))
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, StoreError::Fault(_)) && !error.to_string().contains("secret"),
+        "{error}"
+    );
 }

@@ -8,18 +8,42 @@ use crate::support::database::{Database, NOW};
 pub async fn a_username_is_taken_once(db: Database) {
     let store = &db.store;
     let nickname = Some("小花 \u{1F339}".to_owned());
-    let user = store.create_user("alice".into(), nickname.clone(), "hash".into(), NOW).await.unwrap().unwrap();
+    let user = store
+        .create_user("alice".into(), nickname.clone(), "hash".into(), NOW)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
-        (user.username.as_str(), &user.nickname, user.coin, user.enabled),
+        (
+            user.username.as_str(),
+            &user.nickname,
+            user.coin,
+            user.enabled
+        ),
         ("alice", &nickname, Coins::ZERO, true)
     );
     assert_eq!((user.created_at, user.updated_at), (NOW, NOW));
-    assert_eq!(store.create_user("alice".into(), None, "other".into(), NOW).await.unwrap(), None);
+    assert_eq!(
+        store
+            .create_user("alice".into(), None, "other".into(), NOW)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(store.user(user.id).await.unwrap(), Some(user.clone()));
     let credentials = store.credentials("alice".into()).await.unwrap().unwrap();
-    assert_eq!((credentials.user, credentials.password_hash.as_str()), (user.clone(), "hash"));
+    assert_eq!(
+        (credentials.user, credentials.password_hash.as_str()),
+        (user.clone(), "hash")
+    );
     assert!(store.credentials("Alice".into()).await.unwrap().is_none());
-    assert_eq!(store.user(UserId::new(user.id.get() + 99).unwrap()).await.unwrap(), None);
+    assert_eq!(
+        store
+            .user(UserId::new(user.id.get() + 99).unwrap())
+            .await
+            .unwrap(),
+        None
+    );
     store.ping().await.unwrap();
 }
 
@@ -27,7 +51,10 @@ pub async fn a_user_is_disabled_and_enabled(db: Database) {
     let alice = db.user("alice", 0).await.id;
     let later = NOW.plus_ms(5);
     let changed = async |action| match db.act(Scope::Site, action, later).await {
-        Performed::Done { change: Change::User(user), .. } => *user,
+        Performed::Done {
+            change: Change::User(user),
+            ..
+        } => *user,
         other => panic!("no user changed: {other:?}"),
     };
     let disabled = changed(Action::DisableUser(alice)).await;
@@ -40,24 +67,52 @@ pub async fn a_user_is_disabled_and_enabled(db: Database) {
     assert_eq!(db.store.disabled_users(among).await.unwrap(), [bob]);
     assert_eq!(db.store.disabled_users(vec![alice]).await.unwrap(), []);
     assert_eq!(db.store.disabled_users(Vec::new()).await.unwrap(), []);
-    assert_eq!(db.set_enabled(UserId::new(99).unwrap(), true).await, Performed::Refused(Reject::UserNotFound));
+    assert_eq!(
+        db.set_enabled(UserId::new(99).unwrap(), true).await,
+        Performed::Refused(Reject::UserNotFound)
+    );
 }
 
 pub async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {
     let alice = db.user("alice", 0).await.id;
     assert_eq!(db.store.token(alice).await.unwrap(), None);
-    db.store.set_token(alice, Some("one".into()), NOW).await.unwrap();
-    db.store.set_token(alice, Some("two".into()), NOW).await.unwrap();
-    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: Some("two".into()), at: NOW }));
+    db.store
+        .set_token(alice, Some("one".into()), NOW)
+        .await
+        .unwrap();
+    db.store
+        .set_token(alice, Some("two".into()), NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        db.store.token(alice).await.unwrap(),
+        Some(StoredToken {
+            digest: Some("two".into()),
+            at: NOW
+        })
+    );
     assert_eq!(db.store.tokens_since(NOW).await.unwrap(), [alice]);
     let later = NOW.plus_ms(1);
     assert_eq!(db.store.tokens_since(later).await.unwrap(), []);
     db.store.set_token(alice, None, NOW).await.unwrap();
     db.store.set_token(alice, None, later).await.unwrap();
-    assert_eq!(db.store.token(alice).await.unwrap(), Some(StoredToken { digest: None, at: later }));
-    assert_eq!(db.store.tokens_since(later).await.unwrap(), [alice], "a logout is remembered");
+    assert_eq!(
+        db.store.token(alice).await.unwrap(),
+        Some(StoredToken {
+            digest: None,
+            at: later
+        })
+    );
+    assert_eq!(
+        db.store.tokens_since(later).await.unwrap(),
+        [alice],
+        "a logout is remembered"
+    );
     let [replaced, current] = [NOW, later].map(|at| StoredToken { digest: None, at });
-    assert!(!db.store.remove_token(alice, replaced).await.unwrap(), "it is another one now");
+    assert!(
+        !db.store.remove_token(alice, replaced).await.unwrap(),
+        "it is another one now"
+    );
     assert_eq!(db.store.token(alice).await.unwrap(), Some(current.clone()));
     assert!(db.store.remove_token(alice, current.clone()).await.unwrap());
     assert_eq!(db.store.token(alice).await.unwrap(), None);
@@ -71,16 +126,32 @@ pub async fn the_newest_networks_of_a_users_logins_are_remembered(db: Database) 
     let max = LOGIN_NETWORKS_MAX as i64;
     db.store.remember_login(bob, network(0), NOW).await.unwrap();
     for n in 0..max {
-        db.store.remember_login(alice, network(n), NOW.plus_ms(n)).await.unwrap();
+        db.store
+            .remember_login(alice, network(n), NOW.plus_ms(n))
+            .await
+            .unwrap();
     }
     // Used again, the oldest is the newest, and the one after it goes.
-    db.store.remember_login(alice, network(0), NOW.plus_ms(max)).await.unwrap();
-    db.store.remember_login(alice, network(max), NOW.plus_ms(max + 1)).await.unwrap();
-    assert_eq!(last(alice, network(0)).await.unwrap(), Some(NOW.plus_ms(max)));
+    db.store
+        .remember_login(alice, network(0), NOW.plus_ms(max))
+        .await
+        .unwrap();
+    db.store
+        .remember_login(alice, network(max), NOW.plus_ms(max + 1))
+        .await
+        .unwrap();
+    assert_eq!(
+        last(alice, network(0)).await.unwrap(),
+        Some(NOW.plus_ms(max))
+    );
     assert_eq!(last(alice, network(1)).await.unwrap(), None);
     for n in 2..max {
         assert_eq!(last(alice, network(n)).await.unwrap(), Some(NOW.plus_ms(n)));
     }
-    assert_eq!(last(bob, network(0)).await.unwrap(), Some(NOW), "another user's");
+    assert_eq!(
+        last(bob, network(0)).await.unwrap(),
+        Some(NOW),
+        "another user's"
+    );
     assert_eq!(last(bob, network(2)).await.unwrap(), None);
 }

@@ -27,7 +27,11 @@ impl Connection {
         );
         socket.send(|out| out.extend_from_slice(request.as_bytes()))?;
         let mask = 0x9e37_79b9_u32.wrapping_mul(dial.token.0 as u32 | 1);
-        Ok(Self { socket, upgraded: false, mask })
+        Ok(Self {
+            socket,
+            upgraded: false,
+            mask,
+        })
     }
 
     pub fn is_upgraded(&self) -> bool {
@@ -44,9 +48,13 @@ impl Connection {
     }
 
     pub fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
-        self.mask = self.mask.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+        self.mask = self
+            .mask
+            .wrapping_mul(0x0019_660d)
+            .wrapping_add(0x3c6e_f35f);
         let mask = self.mask.to_be_bytes();
-        self.socket.send(|out| frames::push_masked(out, opcode, payload, mask))
+        self.socket
+            .send(|out| frames::push_masked(out, opcode, payload, mask))
     }
 
     pub fn fill(&mut self, buffer: &mut Vec<u8>, bytes_max: usize) -> io::Result<(usize, Pump)> {
@@ -62,11 +70,21 @@ impl Connection {
     /// the server answered instead.
     pub fn read_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
         let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
-            return if bytes.len() > HEAD_BYTES_MAX { Err("http_head_too_long".to_owned()) } else { Ok(None) };
+            return if bytes.len() > HEAD_BYTES_MAX {
+                Err("http_head_too_long".to_owned())
+            } else {
+                Ok(None)
+            };
         };
-        let status = bytes[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        let status = bytes[..end]
+            .split(|byte| *byte == b' ')
+            .nth(1)
+            .unwrap_or_default();
         if status != b"101" {
-            let status = std::str::from_utf8(status).ok().and_then(|it| it.parse().ok()).unwrap_or_default();
+            let status = std::str::from_utf8(status)
+                .ok()
+                .and_then(|it| it.parse().ok())
+                .unwrap_or_default();
             // The answer to a WebSocket whose session has ended is that of a poll.
             return Err(payload::refusal(status, &bytes[end + 4..]));
         }

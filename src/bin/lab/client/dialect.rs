@@ -1,6 +1,7 @@
 //! The dialects of the client kinds: the same commands and events in three encodings.
 //!
-//! Incoming texts are classified by their first bytes only; their content is parsed elsewhere, and only once.
+//! Incoming texts are classified by their first bytes only; their content is parsed elsewhere, and
+//! only once.
 
 use serde::Serialize;
 
@@ -84,8 +85,14 @@ impl Kind {
             fields: &'a T,
         }
         match self {
-            Kind::Plain => json(&Plain { id: ack, event, data: fields }),
-            Kind::Eio4 | Kind::Eio3 => format!("42{ack}{}", json(&(event, Signed { token, fields }))),
+            Kind::Plain => json(&Plain {
+                id: ack,
+                event,
+                data: fields,
+            }),
+            Kind::Eio4 | Kind::Eio3 => {
+                format!("42{ack}{}", json(&(event, Signed { token, fields })))
+            }
         }
     }
 
@@ -105,7 +112,9 @@ fn json(value: &impl Serialize) -> String {
 fn parse_plain(text: &[u8]) -> Incoming<'_> {
     if let Some(rest) = text.strip_prefix(b"{\"event\":\"")
         && let Some((name, rest)) = split_at_quote(rest)
-        && let Some(body) = rest.strip_prefix(b",\"data\":").and_then(|rest| rest.strip_suffix(b"}"))
+        && let Some(body) = rest
+            .strip_prefix(b",\"data\":")
+            .and_then(|rest| rest.strip_suffix(b"}"))
     {
         return Incoming::Event { name, body };
     }
@@ -114,7 +123,11 @@ fn parse_plain(text: &[u8]) -> Incoming<'_> {
     {
         return Incoming::Answer { ack, body: text };
     }
-    if text.starts_with(b"{\"msg\":\"fail\"") { Incoming::Fail(text) } else { Incoming::Unknown }
+    if text.starts_with(b"{\"msg\":\"fail\"") {
+        Incoming::Fail(text)
+    } else {
+        Incoming::Unknown
+    }
 }
 
 fn parse_socketio(text: &[u8]) -> Incoming<'_> {
@@ -148,13 +161,19 @@ pub fn first_number(text: &[u8]) -> Option<u64> {
 }
 
 fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).take(19).count();
-    let number = text[..digits].iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let digits = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .take(19)
+        .count();
+    let number = text[..digits]
+        .iter()
+        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
     (digits > 0).then_some((number, &text[digits..]))
 }
 
-/// The number after the last `"key":` in a payload. Inside a JSON string the quotes would be escaped,
-/// so what is found is a key.
+/// The number after the last `"key":` in a payload. Inside a JSON string the quotes would be
+/// escaped, so what is found is a key.
 pub fn last_number(body: &[u8], quoted_key: &[u8]) -> Option<u64> {
     let at = memchr::memmem::rfind(body, quoted_key)?;
     leading_number(body[at + quoted_key.len()..].strip_prefix(b":")?).map(|(number, _)| number)
@@ -165,7 +184,11 @@ pub fn last_number(body: &[u8], quoted_key: &[u8]) -> Option<u64> {
 #[inline]
 pub fn offset_of(body: &[u8]) -> Option<u64> {
     let inside = body.strip_suffix(b"}")?;
-    let digits = inside.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = inside
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let (head, number) = inside.split_at(inside.len() - digits);
     if (1..=19).contains(&digits) && head.ends_with(b"\"offset\":") {
         return leading_number(number).map(|(number, _)| number);
@@ -182,8 +205,18 @@ mod tests {
         let body: &[u8] = br#"{"content":"a","live_id":2,"offset":42}"#;
         let plain = [br#"{"event":"comment","data":"#, body, b"}"].concat();
         let socketio = [br#"42["comment","#, body, b"]"].concat();
-        for (kind, text) in [(Kind::Plain, plain), (Kind::Eio4, socketio.clone()), (Kind::Eio3, socketio)] {
-            assert_eq!(kind.parse(&text), Incoming::Event { name: b"comment", body });
+        for (kind, text) in [
+            (Kind::Plain, plain),
+            (Kind::Eio4, socketio.clone()),
+            (Kind::Eio3, socketio),
+        ] {
+            assert_eq!(
+                kind.parse(&text),
+                Incoming::Event {
+                    name: b"comment",
+                    body
+                }
+            );
         }
         assert_eq!(offset_of(body), Some(42));
         assert_eq!(last_number(body, b"\"live_id\""), Some(2));
@@ -192,13 +225,36 @@ mod tests {
     #[test]
     fn answers_heartbeats_and_last_words_are_distinguished() {
         let answer: &[u8] = br#"{"id":7,"ok":true}"#;
-        assert_eq!(Kind::Plain.parse(answer), Incoming::Answer { ack: 7, body: answer });
-        assert_eq!(Kind::Eio4.parse(br#"437[{"ok":true}]"#), Incoming::Answer { ack: 7, body: br#"{"ok":true}"# });
+        assert_eq!(
+            Kind::Plain.parse(answer),
+            Incoming::Answer {
+                ack: 7,
+                body: answer
+            }
+        );
+        assert_eq!(
+            Kind::Eio4.parse(br#"437[{"ok":true}]"#),
+            Incoming::Answer {
+                ack: 7,
+                body: br#"{"ok":true}"#
+            }
+        );
         assert_eq!(Kind::Eio3.parse(b"2"), Incoming::Ping);
         assert_eq!(Kind::Eio3.parse(b"3"), Incoming::Pong);
         assert_eq!(Kind::Eio4.parse(br#"40{"sid":"x"}"#), Incoming::Connected);
-        assert_eq!(Kind::Eio4.parse(br#"0{"sid":"x"}"#), Incoming::Opened(br#"{"sid":"x"}"#));
-        for text in [&b""[..], b"x", b"42", b"42[\"a\"", b"43[]", b"{\"event\":\"a\"}", b"{\"id\":\"x\"}"] {
+        assert_eq!(
+            Kind::Eio4.parse(br#"0{"sid":"x"}"#),
+            Incoming::Opened(br#"{"sid":"x"}"#)
+        );
+        for text in [
+            &b""[..],
+            b"x",
+            b"42",
+            b"42[\"a\"",
+            b"43[]",
+            b"{\"event\":\"a\"}",
+            b"{\"id\":\"x\"}",
+        ] {
             assert_eq!(Kind::Plain.parse(text), Incoming::Unknown, "{text:?}");
             assert_eq!(Kind::Eio4.parse(text), Incoming::Unknown, "{text:?}");
         }
@@ -223,6 +279,9 @@ mod tests {
             Kind::Plain.command(1, "joinLive", "t", &fields),
             r#"{"id":1,"event":"joinLive","data":{"live_id":2}}"#
         );
-        assert_eq!(Kind::Eio4.command(1, "joinLive", "t", &fields), r#"421["joinLive",{"token":"t","live_id":2}]"#);
+        assert_eq!(
+            Kind::Eio4.command(1, "joinLive", "t", &fields),
+            r#"421["joinLive",{"token":"t","live_id":2}]"#
+        );
     }
 }

@@ -14,7 +14,11 @@ pub const PONG: u8 = 10;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A whole frame, and how many bytes it took.
-    Frame { opcode: u8, payload: &'a [u8], used: usize },
+    Frame {
+        opcode: u8,
+        payload: &'a [u8],
+        used: usize,
+    },
     /// The rest has not come yet.
     Partial,
     /// Masked, fragmented, compressed or huge: nothing that a server may send to this client.
@@ -24,7 +28,9 @@ pub enum Step<'a> {
 /// Reads the frame at the start of `bytes` without copying.
 #[inline]
 pub fn next(bytes: &[u8]) -> Step<'_> {
-    let [first, second, rest @ ..] = bytes else { return Step::Partial };
+    let [first, second, rest @ ..] = bytes else {
+        return Step::Partial;
+    };
     if second & 0x80 != 0 {
         return Step::Faulty("a masked frame");
     }
@@ -37,7 +43,10 @@ pub fn next(bytes: &[u8]) -> Step<'_> {
             _ => return Step::Partial,
         },
         127 => match rest.first_chunk::<8>() {
-            Some(length) => (10, usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX)),
+            Some(length) => (
+                10,
+                usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX),
+            ),
             None => return Step::Partial,
         },
         short => (2, usize::from(short)),
@@ -46,7 +55,11 @@ pub fn next(bytes: &[u8]) -> Step<'_> {
         return Step::Faulty("a frame of more than 4 MiB");
     }
     match bytes.get(head..head + length) {
-        Some(payload) => Step::Frame { opcode: first & 0x0f, payload, used: head + length },
+        Some(payload) => Step::Frame {
+            opcode: first & 0x0f,
+            payload,
+            used: head + length,
+        },
         None => Step::Partial,
     }
 }
@@ -66,7 +79,12 @@ pub fn push_masked(out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4])
         }
     }
     out.extend_from_slice(&mask);
-    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
 }
 
 /// Appends an unmasked frame, as servers send them.
@@ -103,7 +121,14 @@ mod tests {
             }
             let used = bytes.len();
             bytes.extend_from_slice(b"more");
-            assert_eq!(next(&bytes), Step::Frame { opcode: TEXT, payload: &payload, used });
+            assert_eq!(
+                next(&bytes),
+                Step::Frame {
+                    opcode: TEXT,
+                    payload: &payload,
+                    used
+                }
+            );
         }
     }
 
@@ -112,7 +137,10 @@ mod tests {
         assert!(matches!(next(&[0x81, 0x80]), Step::Faulty(_)));
         assert!(matches!(next(&[0x01, 0x01, b'x']), Step::Faulty(_)));
         assert!(matches!(next(&[0xc1, 0x01, b'x']), Step::Faulty(_)));
-        assert!(matches!(next(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255]), Step::Faulty(_)));
+        assert!(matches!(
+            next(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255]),
+            Step::Faulty(_)
+        ));
     }
 
     #[test]
@@ -120,7 +148,11 @@ mod tests {
         let mut bytes = Vec::new();
         push_masked(&mut bytes, TEXT, b"hello", [1, 2, 3, 4]);
         assert_eq!(bytes[..6], [0x81, 0x85, 1, 2, 3, 4]);
-        let clear: Vec<u8> = bytes[6..].iter().zip([1, 2, 3, 4].iter().cycle()).map(|(a, b)| a ^ b).collect();
+        let clear: Vec<u8> = bytes[6..]
+            .iter()
+            .zip([1, 2, 3, 4].iter().cycle())
+            .map(|(a, b)| a ^ b)
+            .collect();
         assert_eq!(clear, b"hello");
     }
 }

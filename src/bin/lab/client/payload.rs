@@ -22,7 +22,10 @@ pub fn refusal(status: u16, body: &[u8]) -> String {
 
 pub fn encode(kind: Kind, packets: &[String]) -> String {
     match kind {
-        Kind::Eio3 => packets.iter().map(|text| format!("{}:{text}", text.encode_utf16().count())).collect(),
+        Kind::Eio3 => packets
+            .iter()
+            .map(|text| format!("{}:{text}", text.encode_utf16().count()))
+            .collect(),
         Kind::Eio4 | Kind::Plain => packets.join("\x1e"),
     }
 }
@@ -41,7 +44,10 @@ pub fn split(kind: Kind, body: &[u8]) -> Option<(&[u8], &[u8])> {
 /// `<length>:<packet>`, the length in UTF-16 code units.
 fn split_counted(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', body)?;
-    let mut units = std::str::from_utf8(&body[..colon]).ok()?.parse::<usize>().ok()?;
+    let mut units = std::str::from_utf8(&body[..colon])
+        .ok()?
+        .parse::<usize>()
+        .ok()?;
     let text = &body[colon + 1..];
     let mut end = 0;
     while units > 0 {
@@ -76,13 +82,22 @@ mod tests {
             }
             assert_eq!(found, packets, "{kind:?}");
         }
-        assert_eq!(encode(Kind::Eio3, &packets[1..2]), "21:42[\"comment\",\"你好 🌹\"]");
+        assert_eq!(
+            encode(Kind::Eio3, &packets[1..2]),
+            "21:42[\"comment\",\"你好 🌹\"]"
+        );
     }
 
     #[test]
     fn a_session_that_is_over_is_distinguished_from_other_refusals() {
-        assert_eq!(refusal(400, br#"{"code":1,"message":"Session ID unknown"}"#), "sid_unknown");
-        assert_eq!(refusal(400, br#"{"code":3,"message":"Bad request"}"#), "http_400");
+        assert_eq!(
+            refusal(400, br#"{"code":1,"message":"Session ID unknown"}"#),
+            "sid_unknown"
+        );
+        assert_eq!(
+            refusal(400, br#"{"code":3,"message":"Bad request"}"#),
+            "http_400"
+        );
         assert_eq!(refusal(503, b""), "http_503");
     }
 

@@ -1,5 +1,5 @@
-//! A Socket.IO client that polls: one keep-alive connection on which a GET always hangs, another for
-//! POSTs, of which there is one at a time.
+//! A Socket.IO client that polls: one keep-alive connection on which a GET always hangs, another
+//! for POSTs, of which there is one at a time.
 
 use std::io;
 
@@ -35,8 +35,13 @@ pub struct Line {
 
 impl Line {
     fn start(dial: Dial<'_>, request: Vec<u8>) -> io::Result<Self> {
-        let mut line = Self { socket: Socket::start(dial)?, request, is_used: false };
-        line.socket.send(|out| out.extend_from_slice(&line.request))?;
+        let mut line = Self {
+            socket: Socket::start(dial)?,
+            request,
+            is_used: false,
+        };
+        line.socket
+            .send(|out| out.extend_from_slice(&line.request))?;
         Ok(line)
     }
 
@@ -73,7 +78,9 @@ impl Line {
 
     /// The request that a server which closes idle connections may never have seen.
     fn unseen_request(&mut self) -> Option<Vec<u8>> {
-        self.is_used.then(|| std::mem::take(&mut self.request)).filter(|request| !request.is_empty())
+        self.is_used
+            .then(|| std::mem::take(&mut self.request))
+            .filter(|request| !request.is_empty())
     }
 }
 
@@ -100,7 +107,14 @@ impl Polling {
     /// Starts to connect, and asks for a session.
     pub fn start(dial: Dial<'_>, kind: Kind, path: String) -> io::Result<Self> {
         let poll = Line::start(dial, get(&path, dial))?;
-        Ok(Self { kind, path, poll, post: None, waiting: Vec::new(), is_pausing: false })
+        Ok(Self {
+            kind,
+            path,
+            poll,
+            post: None,
+            waiting: Vec::new(),
+            is_pausing: false,
+        })
     }
 
     /// The session has its id.
@@ -110,7 +124,8 @@ impl Polling {
 
     /// Where a WebSocket for this session connects.
     pub fn upgrade_path(&self) -> String {
-        self.path.replace("transport=polling", "transport=websocket")
+        self.path
+            .replace("transport=polling", "transport=websocket")
     }
 
     pub fn line(&mut self, side: Side) -> Option<&mut Line> {
@@ -134,7 +149,10 @@ impl Polling {
 
     /// Posts what waits, if no POST is on its way.
     pub fn post(&mut self, dial: Dial<'_>) -> io::Result<()> {
-        if self.is_pausing || self.waiting.is_empty() || self.post.as_ref().is_some_and(|line| !line.is_idle()) {
+        if self.is_pausing
+            || self.waiting.is_empty()
+            || self.post.as_ref().is_some_and(|line| !line.is_idle())
+        {
             return Ok(());
         }
         let mut bytes = 0;
@@ -162,8 +180,8 @@ impl Polling {
         }
     }
 
-    /// The server closed one of the connections. Whether the session goes on: servers may close what
-    /// was idle, and a request that crossed with that is asked again.
+    /// The server closed one of the connections. Whether the session goes on: servers may close
+    /// what was idle, and a request that crossed with that is asked again.
     pub fn on_line_ended(&mut self, side: Side, dial: Dial<'_>) -> io::Result<bool> {
         match side {
             Side::Poll => match self.poll.unseen_request() {
@@ -206,19 +224,34 @@ fn get(path: &str, dial: Dial<'_>) -> Vec<u8> {
 /// Only answers that say their length: polling servers do, as they know it.
 fn read_reply(bytes: &[u8]) -> Result<Option<Reply<'_>>, String> {
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
-        return if bytes.len() > HEAD_BYTES_MAX { Err("http_head_too_long".to_owned()) } else { Ok(None) };
+        return if bytes.len() > HEAD_BYTES_MAX {
+            Err("http_head_too_long".to_owned())
+        } else {
+            Ok(None)
+        };
     };
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let status: u16 = status.ok_or_else(|| "http_malformed".to_owned())?;
-    let length = lines.find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let length = lines.find_map(|line| {
+        line.strip_prefix("content-length:")?
+            .trim()
+            .parse::<usize>()
+            .ok()
+    });
     let length = length.ok_or_else(|| "http_without_length".to_owned())?;
     if length > BODY_BYTES_MAX {
         return Err("http_body_too_long".to_owned());
     }
     let body_at = end + 4;
-    Ok(bytes.get(body_at..body_at + length).map(|body| Reply { status, body, used: body_at + length }))
+    Ok(bytes.get(body_at..body_at + length).map(|body| Reply {
+        status,
+        body,
+        used: body_at + length,
+    }))
 }
 
 #[cfg(test)]
@@ -231,9 +264,22 @@ mod tests {
         for cut in [1, 20, 37, 39] {
             assert_eq!(read_reply(&bytes[..cut]), Ok(None), "{cut}");
         }
-        assert_eq!(read_reply(bytes), Ok(Some(Reply { status: 200, body: b"2:6", used: 41 })));
-        assert_eq!(read_reply(b"HTTP/1.1 200 OK\r\n\r\n"), Err("http_without_length".to_owned()));
-        assert_eq!(read_reply(b"nonsense\r\n\r\n"), Err("http_malformed".to_owned()));
+        assert_eq!(
+            read_reply(bytes),
+            Ok(Some(Reply {
+                status: 200,
+                body: b"2:6",
+                used: 41
+            }))
+        );
+        assert_eq!(
+            read_reply(b"HTTP/1.1 200 OK\r\n\r\n"),
+            Err("http_without_length".to_owned())
+        );
+        assert_eq!(
+            read_reply(b"nonsense\r\n\r\n"),
+            Err("http_malformed".to_owned())
+        );
         assert!(read_reply(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n").is_err());
     }
 }

@@ -9,7 +9,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-/// The receive buffer of a slow reader, in bytes: small, so that the server notices that it is slow.
+/// The receive buffer of a slow reader, in bytes: small, so that the server notices that it is
+/// slow.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
 /// Where to connect to, and whence.
@@ -49,7 +50,11 @@ pub struct Socket {
 impl Socket {
     /// Starts to connect.
     pub fn start(dial: Dial<'_>) -> io::Result<Self> {
-        let socket = RawSocket::new(Domain::for_address(dial.address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = RawSocket::new(
+            Domain::for_address(dial.address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if dial.slow {
@@ -59,19 +64,32 @@ impl Socket {
             && v4.ip().is_loopback()
         {
             socket.bind(
-                &SocketAddr::from((loopback_source(dial.started.replace(dial.started.get() + 1) / dial.per_source), 0))
-                    .into(),
+                &SocketAddr::from((
+                    loopback_source(dial.started.replace(dial.started.get() + 1) / dial.per_source),
+                    0,
+                ))
+                .into(),
             )?;
         }
         match socket.connect(&dial.address.into()) {
             Ok(()) => {}
             // EINPROGRESS has no ErrorKind of its own on stable; 115 is Linux's number for it.
-            Err(error) if error.raw_os_error() == Some(115) || error.kind() == ErrorKind::WouldBlock => {}
+            Err(error)
+                if error.raw_os_error() == Some(115) || error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
         let mut stream = TcpStream::from_std(socket.into());
-        dial.registry.register(&mut stream, dial.token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, is_connected: false, unsent: Vec::new(), partial: Vec::new() })
+        dial.registry.register(
+            &mut stream,
+            dial.token,
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        Ok(Self {
+            stream,
+            is_connected: false,
+            unsent: Vec::new(),
+            partial: Vec::new(),
+        })
     }
 
     /// The socket can be written to: it may just have connected.
@@ -94,7 +112,11 @@ impl Socket {
         let was_empty = self.unsent.is_empty();
         append(&mut self.unsent);
         // Otherwise the socket is full, and becomes writable later.
-        if was_empty && self.is_connected { self.flush() } else { Ok(()) }
+        if was_empty && self.is_connected {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -131,7 +153,9 @@ impl Socket {
                 // Less than asked for: the socket is empty, and its next byte makes a new report.
                 Ok(n) if n < bytes_max => return Ok((start + n, Pump::Drained)),
                 Ok(n) => return Ok((start + n, Pump::More)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((start, Pump::Drained)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok((start, Pump::Drained));
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -162,8 +186,13 @@ mod tests {
 
     #[test]
     fn sources_are_many_and_none_is_a_network() {
-        let last_octets: Vec<_> = (0..250).map(|number| loopback_source(number).octets()[3]).collect();
-        assert_eq!((last_octets.first(), last_octets.last()), (Some(&1), Some(&250)));
+        let last_octets: Vec<_> = (0..250)
+            .map(|number| loopback_source(number).octets()[3])
+            .collect();
+        assert_eq!(
+            (last_octets.first(), last_octets.last()),
+            (Some(&1), Some(&250))
+        );
         assert_eq!(loopback_source(250), Ipv4Addr::new(127, 0, 1, 1));
         assert_eq!(loopback_source(0), Ipv4Addr::LOCALHOST);
     }

@@ -97,9 +97,9 @@ impl Driver<'_> {
         self.progress.show(point, self.phases.end_ns() as f64 / 1e9);
     }
 
-    /// The script is over: stopped readers read on, and so find out whether they were cut. A close frame
-    /// waits behind what they did not read; and a server whose kernel gave them up sent none, but
-    /// resets what it is sent.
+    /// The script is over: stopped readers read on, and so find out whether they were cut. A close
+    /// frame waits behind what they did not read; and a server whose kernel gave them up sent none,
+    /// but resets what it is sent.
     fn wake_stopped_readers(&mut self) {
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
@@ -107,7 +107,11 @@ impl Driver<'_> {
                 continue;
             }
             member.reading = Reading::Full;
-            if let Some(Err(error)) = member.conn.as_mut().map(|conn| conn.send(frames::PING, b"")) {
+            if let Some(Err(error)) = member
+                .conn
+                .as_mut()
+                .map(|conn| conn.send(frames::PING, b""))
+            {
                 self.lose(index, &io_code(&error));
             }
             self.pump(index);
@@ -116,7 +120,11 @@ impl Driver<'_> {
 
     /// Counts the phases that have ended by now.
     pub(super) fn end_phases(&mut self, now_ns: u64) {
-        let ended = self.phases.iter().take_while(|(end_ns, _)| *end_ns <= now_ns).skip(self.stats.phases.len());
+        let ended = self
+            .phases
+            .iter()
+            .take_while(|(end_ns, _)| *end_ns <= now_ns)
+            .skip(self.stats.phases.len());
         for (end_ns, name) in ended {
             self.stats.end_phase(name, end_ns as f64 / 1e9);
         }
@@ -131,7 +139,9 @@ impl Driver<'_> {
 
     /// Numbers a command and remembers that its member waits for the answer.
     fn number(&mut self, kind: CommandKind, member: usize, intended_ns: u64) -> usize {
-        let number = self.commands.add(kind, member, self.members[member].room, intended_ns);
+        let number = self
+            .commands
+            .add(kind, member, self.members[member].room, intended_ns);
         self.members[member].pending.push(number);
         number
     }
@@ -144,10 +154,21 @@ impl Driver<'_> {
         let member = &mut self.members[index];
         member.seat = Seat::Joining;
         let room = &self.rooms[member.room];
-        let since = member.resume_from.zip(room.log.epoch()).map(|(offset, epoch)| Since { epoch, offset });
-        let fields = JoinFields { live_id: room.live_id, since };
+        let since = member
+            .resume_from
+            .zip(room.log.epoch())
+            .map(|(offset, epoch)| Since { epoch, offset });
+        let fields = JoinFields {
+            live_id: room.live_id,
+            since,
+        };
         let kind = member.kind;
-        let text = kind.command(number as u64, "joinLive", &self.account(index).token, &fields);
+        let text = kind.command(
+            number as u64,
+            "joinLive",
+            &self.account(index).token,
+            &fields,
+        );
         self.send(index, &text);
     }
 
@@ -164,7 +185,14 @@ impl Driver<'_> {
         }
     }
 
-    pub(super) fn fill(&self, template: &str, index: usize, number: usize, request_id: &str, text: &str) -> String {
+    pub(super) fn fill(
+        &self,
+        template: &str,
+        index: usize,
+        number: usize,
+        request_id: &str,
+        text: &str,
+    ) -> String {
         let escaped = serde_json::to_string(text).unwrap_or_default();
         let live_id = self.rooms[self.members[index].room].live_id;
         template
@@ -184,7 +212,9 @@ impl Driver<'_> {
         }
         let sender = match plan.senders {
             Senders::Anyone => self.choose(room),
-            Senders::Streamer => Some(self.rooms[room].members.start).filter(|it| self.members[*it].seat == Seat::In),
+            Senders::Streamer => {
+                Some(self.rooms[room].members.start).filter(|it| self.members[*it].seat == Seat::In)
+            }
         };
         let sender = sender?;
         let number = self.number(CommandKind::Comment, sender, at_ns);
@@ -215,23 +245,38 @@ impl Driver<'_> {
             }
             None => {
                 let live_id = self.rooms[self.members[sender].room].live_id;
-                let fields = CommentFields { live_id, data: text, request_id: &request_id };
-                self.members[sender].kind.command(number as u64, "comment", &self.account(sender).token, &fields)
+                let fields = CommentFields {
+                    live_id,
+                    data: text,
+                    request_id: &request_id,
+                };
+                self.members[sender].kind.command(
+                    number as u64,
+                    "comment",
+                    &self.account(sender).token,
+                    &fields,
+                )
             }
         };
         self.send(sender, &packet);
     }
 
     fn give(&mut self, room: usize, at_ns: u64) {
-        let Some(plan) = &self.script.rooms[self.rooms[room].plan].gifts else { return };
+        let Some(plan) = &self.script.rooms[self.rooms[room].plan].gifts else {
+            return;
+        };
         let plan = plan.get_ref();
         if self.rooms[room].is_ended {
             return;
         }
-        let Some(sender) = self.choose(room) else { return };
+        let Some(sender) = self.choose(room) else {
+            return;
+        };
         let price = plan.catalogue[self.rng.below(plan.catalogue.len())];
         let num = 1 + self.rng.below(plan.num_max as usize) as i64;
-        let Some(gift) = self.setup.gifts.iter().position(|gift| gift.price == price) else { return };
+        let Some(gift) = self.setup.gifts.iter().position(|gift| gift.price == price) else {
+            return;
+        };
         let kind = CommandKind::Gift { gift, num };
         let number = self.number(kind, sender, at_ns);
         self.send_gift(sender, number, number, gift, num);
@@ -248,8 +293,18 @@ impl Driver<'_> {
         self.stats.gifts_sent += 1;
         let request_id = format!("{}-{original}", self.setup.run_id);
         let live_id = self.rooms[self.members[sender].room].live_id;
-        let fields = GiftFields { live_id, gift_id: self.setup.gifts[gift].id, num, request_id: &request_id };
-        let packet = self.members[sender].kind.command(number as u64, "gift", &self.account(sender).token, &fields);
+        let fields = GiftFields {
+            live_id,
+            gift_id: self.setup.gifts[gift].id,
+            num,
+            request_id: &request_id,
+        };
+        let packet = self.members[sender].kind.command(
+            number as u64,
+            "gift",
+            &self.account(sender).token,
+            &fields,
+        );
         self.send(sender, &packet);
     }
 
@@ -273,17 +328,29 @@ impl Driver<'_> {
         if self.script.target.templates.is_some() {
             return;
         }
-        let Some(index) = self.choose(room) else { return };
+        let Some(index) = self.choose(room) else {
+            return;
+        };
         let number = self.number(CommandKind::Leave, index, at_ns);
         self.members[index].seat = Seat::Leaving;
-        let fields = JoinFields { live_id: self.rooms[room].live_id, since: None };
-        let packet = self.members[index].kind.command(number as u64, "leaveLive", &self.account(index).token, &fields);
+        let fields = JoinFields {
+            live_id: self.rooms[room].live_id,
+            since: None,
+        };
+        let packet = self.members[index].kind.command(
+            number as u64,
+            "leaveLive",
+            &self.account(index).token,
+            &fields,
+        );
         self.send(index, &packet);
     }
 
     /// Drops a connection without a word, as a phone in a tunnel does.
     fn cut_one(&mut self, room: usize) {
-        let Some(index) = self.choose(room) else { return };
+        let Some(index) = self.choose(room) else {
+            return;
+        };
         self.drop_connection(index);
         let after_ns = self.rejoin_after_ns(room);
         let session = self.members[index].session;
@@ -308,14 +375,22 @@ impl Driver<'_> {
 
     pub(super) fn ping(&mut self, index: usize, session: u32, at_ns: u64) {
         if self.members[index].session == session && self.members[index].is_connected() {
-            self.schedule.add(at_ns + PING_EVERY_NS, Action::Ping { member: index, session });
+            self.schedule.add(
+                at_ns + PING_EVERY_NS,
+                Action::Ping {
+                    member: index,
+                    session,
+                },
+            );
             self.send(index, "2");
         }
     }
 
     fn slow_read(&mut self, index: usize, session: u32, at_ns: u64) {
         let member = &self.members[index];
-        let Reading::Slow { bytes_per_s } = member.reading else { return };
+        let Reading::Slow { bytes_per_s } = member.reading else {
+            return;
+        };
         if member.session != session || !member.is_connected() {
             return;
         }
@@ -324,7 +399,13 @@ impl Driver<'_> {
         let outcome = self.pump_carrier_into(index, &mut buffer, bytes_max, 1);
         self.buffer = buffer;
         match outcome {
-            Ok(()) => self.schedule.add(at_ns + SLOW_READ_EVERY_NS, Action::SlowRead { member: index, session }),
+            Ok(()) => self.schedule.add(
+                at_ns + SLOW_READ_EVERY_NS,
+                Action::SlowRead {
+                    member: index,
+                    session,
+                },
+            ),
             Err(code) => self.lose(index, &code),
         }
     }

@@ -1,14 +1,14 @@
 //! Closed loops: rooms in which so many comments are on their way at any time, and the next is sent
-//! when every member has received one of them. With one on its way the server's cost per delivery shows
-//! without any coalescing; with many it shows at saturation, whatever the server's speed.
+//! when every member has received one of them. With one on its way the server's cost per delivery
+//! shows without any coalescing; with many it shows at saturation, whatever the server's speed.
 
 use std::ops::Range;
 
 use super::Driver;
 use super::schedule::Action;
 
-/// A comment that not every member has received after so long gives up its place: it was lost, or its
-/// sender was before it was sent.
+/// A comment that not every member has received after so long gives up its place: it was lost, or
+/// its sender was before it was sent.
 const FLIGHT_NS_MAX: u64 = 10_000_000_000;
 
 impl Driver<'_> {
@@ -17,15 +17,20 @@ impl Driver<'_> {
         let wanted = self.flights_wanted(room, at_ns);
         while self.rooms[room].flights.len() < wanted {
             // Nobody there who could send: the next second sees to it.
-            let Some(number) = self.comment(room, at_ns) else { return };
+            let Some(number) = self.comment(room, at_ns) else {
+                return;
+            };
             self.rooms[room].flights.insert(number);
         }
     }
 
     fn flights_wanted(&self, room: usize, at_ns: u64) -> usize {
-        let in_flight = self.script.rooms[self.rooms[room].plan].comments().and_then(|it| it.in_flight);
-        in_flight
-            .map_or(0, |count| (count as f64 * self.phases.factor_at(at_ns, |phase| phase.comments)).ceil() as usize)
+        let in_flight = self.script.rooms[self.rooms[room].plan]
+            .comments()
+            .and_then(|it| it.in_flight);
+        in_flight.map_or(0, |count| {
+            (count as f64 * self.phases.factor_at(at_ns, |phase| phase.comments)).ceil() as usize
+        })
     }
 
     /// Once a second: what takes too long is given up, and what was refused is made up for.
@@ -33,7 +38,9 @@ impl Driver<'_> {
         for room in 0..self.rooms.len() {
             let commands = &self.commands;
             self.rooms[room].flights.retain(|number| {
-                commands.get(*number).is_some_and(|command| now_ns < command.intended_ns.saturating_add(FLIGHT_NS_MAX))
+                commands.get(*number).is_some_and(|command| {
+                    now_ns < command.intended_ns.saturating_add(FLIGHT_NS_MAX)
+                })
             });
             self.top_up(room, now_ns);
         }
@@ -42,13 +49,17 @@ impl Driver<'_> {
     /// Every member has received the event at `offset`.
     fn land(&mut self, index: usize, offset: u64, now_ns: u64) {
         let room = self.members[index].room;
-        if let Some(number) = self.rooms[room].log.get(offset).and_then(|event| event.content.command()) {
+        if let Some(number) = self.rooms[room]
+            .log
+            .get(offset)
+            .and_then(|event| event.content.command())
+        {
             self.top_up_without(index, number, now_ns);
         }
     }
 
-    /// The place of a comment is free. The next is sent from the loop and not from here, in the middle
-    /// of what a member receives.
+    /// The place of a comment is free. The next is sent from the loop and not from here, in the
+    /// middle of what a member receives.
     pub(super) fn top_up_without(&mut self, index: usize, number: usize, now_ns: u64) {
         let room = self.members[index].room;
         if self.rooms[room].flights.remove(&number) {
@@ -56,7 +67,8 @@ impl Driver<'_> {
         }
     }
 
-    /// A member that was promised every comment came in at `offset`: it is to receive all after that.
+    /// A member that was promised every comment came in at `offset`: it is to receive all after
+    /// that.
     pub(super) fn await_more(&mut self, index: usize, offset: u64, now_ns: u64) {
         let room = self.members[index].room;
         self.rooms[room].attentive += 1;
@@ -94,7 +106,9 @@ impl Driver<'_> {
     }
 
     pub(super) fn await_one_less(&mut self, index: usize, offset: u64, now_ns: u64) {
-        let Some(event) = self.rooms[self.members[index].room].log.get_mut(offset) else { return };
+        let Some(event) = self.rooms[self.members[index].room].log.get_mut(offset) else {
+            return;
+        };
         if event.awaited > 0 {
             event.awaited -= 1;
             if event.awaited == 0 {
@@ -105,7 +119,16 @@ impl Driver<'_> {
 
     /// The offsets of comments on their way that were announced behind `offset`.
     fn announced_after(&self, room: usize, offset: u64) -> Vec<u64> {
-        let announced = |number: &usize| self.commands.get(*number).and_then(|command| command.announced);
-        self.rooms[room].flights.iter().filter_map(announced).filter(|at| *at > offset).collect()
+        let announced = |number: &usize| {
+            self.commands
+                .get(*number)
+                .and_then(|command| command.announced)
+        };
+        self.rooms[room]
+            .flights
+            .iter()
+            .filter_map(announced)
+            .filter(|at| *at > offset)
+            .collect()
     }
 }

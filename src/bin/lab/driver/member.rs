@@ -63,7 +63,12 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(room: usize, user: Option<usize>, (kind, carrier): (Kind, Carrier), reading: Reading) -> Self {
+    pub fn new(
+        room: usize,
+        user: Option<usize>,
+        (kind, carrier): (Kind, Carrier),
+        reading: Reading,
+    ) -> Self {
         Self {
             room,
             user,
@@ -104,7 +109,9 @@ impl Member {
         match self.reading {
             Reading::Full => true,
             // They read the handshake and the answer to the join like everybody.
-            Reading::Slow { .. } | Reading::Stopped => !matches!(self.seat, Seat::In | Seat::Leaving),
+            Reading::Slow { .. } | Reading::Stopped => {
+                !matches!(self.seat, Seat::In | Seat::Leaving)
+            }
         }
     }
 }

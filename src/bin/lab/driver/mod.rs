@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 use crate::accounts::Account;
@@ -90,8 +91,15 @@ impl<'a> Driver<'a> {
         progress: Progress,
     ) -> io::Result<Self> {
         let net = Net::new(setup.base.address, *script.script.per_address.get_ref())?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        net.poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        net.poll.registry().register(
+            &mut SourceFd(&timer.as_raw_fd()),
+            TIMER,
+            Interest::READABLE,
+        )?;
         let mut driver = Self {
             script,
             setup,
@@ -131,9 +139,20 @@ impl<'a> Driver<'a> {
             if now >= end_ns && (now >= give_up_ns || self.is_settled(now)) {
                 break;
             }
-            let limit = if now < end_ns { end_ns } else { now + settle::LOOK_NS };
-            self.wait(&mut events, limit.min(self.schedule.next_ns().unwrap_or(u64::MAX)))?;
-            let reports: Vec<_> = events.iter().filter(|event| event.token() != TIMER).map(Report::from).collect();
+            let limit = if now < end_ns {
+                end_ns
+            } else {
+                now + settle::LOOK_NS
+            };
+            self.wait(
+                &mut events,
+                limit.min(self.schedule.next_ns().unwrap_or(u64::MAX)),
+            )?;
+            let reports: Vec<_> = events
+                .iter()
+                .filter(|event| event.token() != TIMER)
+                .map(Report::from)
+                .collect();
             for batch in reports.chunks(REPORTS_AT_ONCE) {
                 for report in batch {
                     self.on_report(report);
@@ -148,7 +167,8 @@ impl<'a> Driver<'a> {
         self.tick();
         // The last may have ended while the loop was busy.
         self.end_phases(end_ns);
-        self.stats.end_phase("settle", (self.now_ns().max(end_ns)) as f64 / 1e9);
+        self.stats
+            .end_phase("settle", (self.now_ns().max(end_ns)) as f64 / 1e9);
         self.progress.finish();
         Ok(last_ns as f64 / 1e9)
     }
@@ -159,7 +179,9 @@ impl<'a> Driver<'a> {
     }
 
     pub fn account(&self, member: usize) -> &'a Account {
-        self.members[member].user.map_or(&self.setup.owner, |user| &self.setup.users[user])
+        self.members[member]
+            .user
+            .map_or(&self.setup.owner, |user| &self.setup.users[user])
     }
 
     /// Closes the connections of all members.
@@ -182,12 +204,29 @@ impl<'a> Driver<'a> {
     /// counts in whole milliseconds and a comment may be due in tens of microseconds.
     fn wait(&mut self, events: &mut Events, until_ns: u64) -> io::Result<()> {
         let now = self.now_ns();
-        let timeout = if until_ns <= now || !self.unread.is_empty() { Some(Duration::ZERO) } else { None };
+        let timeout = if until_ns <= now || !self.unread.is_empty() {
+            Some(Duration::ZERO)
+        } else {
+            None
+        };
         if timeout.is_none() && self.timer_set_for != until_ns {
             let length = Duration::from_nanos((until_ns - now).max(1));
-            let at = Timespec { tv_sec: length.as_secs() as i64, tv_nsec: i64::from(length.subsec_nanos()) };
-            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: once, it_value: at })?;
+            let at = Timespec {
+                tv_sec: length.as_secs() as i64,
+                tv_nsec: i64::from(length.subsec_nanos()),
+            };
+            let once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            timerfd_settime(
+                &self.timer,
+                TimerfdTimerFlags::empty(),
+                &Itimerspec {
+                    it_interval: once,
+                    it_value: at,
+                },
+            )?;
             self.timer_set_for = until_ns;
         }
         match self.net.poll.poll(events, timeout) {
@@ -209,7 +248,10 @@ impl<'a> Driver<'a> {
             return;
         }
         if report.writable {
-            let outcome = self.members[index].conn.as_mut().map_or(Ok(()), Connection::on_writable);
+            let outcome = self.members[index]
+                .conn
+                .as_mut()
+                .map_or(Ok(()), Connection::on_writable);
             if let Err(error) = outcome {
                 self.lose(index, &io_code(&error));
                 return;
@@ -249,10 +291,20 @@ impl<'a> Driver<'a> {
     }
 
     /// Reads at most `reads` times `bytes_max`. An error is the code the connection ended with.
-    fn pump_into(&mut self, index: usize, buffer: &mut Vec<u8>, bytes_max: usize, reads: usize) -> Result<(), String> {
+    fn pump_into(
+        &mut self,
+        index: usize,
+        buffer: &mut Vec<u8>,
+        bytes_max: usize,
+        reads: usize,
+    ) -> Result<(), String> {
         for _ in 0..reads {
-            let Some(conn) = self.members[index].conn.as_mut() else { return Ok(()) };
-            let (filled, pump) = conn.fill(buffer, bytes_max).map_err(|error| io_code(&error))?;
+            let Some(conn) = self.members[index].conn.as_mut() else {
+                return Ok(());
+            };
+            let (filled, pump) = conn
+                .fill(buffer, bytes_max)
+                .map_err(|error| io_code(&error))?;
             let now_ns = self.now_ns();
             self.stats.bytes += filled as u64;
             let used = self.take_in(index, &buffer[..filled], now_ns)?;
@@ -276,22 +328,30 @@ impl<'a> Driver<'a> {
     /// Handles whole frames and returns how many bytes they took.
     fn take_in(&mut self, index: usize, bytes: &[u8], now_ns: u64) -> Result<usize, String> {
         let mut at = 0;
-        let Some(conn) = self.members[index].conn.as_mut() else { return Ok(0) };
+        let Some(conn) = self.members[index].conn.as_mut() else {
+            return Ok(0);
+        };
         if !conn.is_upgraded() {
             match conn.read_head(bytes)? {
                 None => return Ok(0),
                 Some(used) => at = used,
             }
-            self.on_upgraded(index, now_ns).map_err(|error| io_code(&error))?;
+            self.on_upgraded(index, now_ns)
+                .map_err(|error| io_code(&error))?;
         }
         loop {
             match frames::next(&bytes[at..]) {
                 frames::Step::Partial => return Ok(at),
                 frames::Step::Faulty(what) => {
-                    self.offences.add(judge::WIRE, || format!("member {index} got {what}"));
+                    self.offences
+                        .add(judge::WIRE, || format!("member {index} got {what}"));
                     return Err("close_1002".to_owned());
                 }
-                frames::Step::Frame { opcode, payload, used } => {
+                frames::Step::Frame {
+                    opcode,
+                    payload,
+                    used,
+                } => {
                     at += used;
                     self.stats.frames += 1;
                     self.on_frame(index, opcode, payload, now_ns)?;
@@ -326,7 +386,9 @@ impl<'a> Driver<'a> {
 
     fn start_websocket(&mut self, index: usize, path: &str) -> io::Result<()> {
         let member = &mut self.members[index];
-        let dial = self.net.dial(index, Slot::WebSocket, member.reading != Reading::Full);
+        let dial = self
+            .net
+            .dial(index, Slot::WebSocket, member.reading != Reading::Full);
         member.conn = Some(Connection::start(dial, path)?);
         Ok(())
     }
@@ -345,7 +407,13 @@ impl From<&mio::event::Event> for Report {
     fn from(event: &mio::event::Event) -> Self {
         let ended = event.is_read_closed() || event.is_error();
         let (member, slot) = net::owner_of(event.token());
-        Self { member, slot, readable: event.is_readable() || ended, writable: event.is_writable(), ended }
+        Self {
+            member,
+            slot,
+            readable: event.is_readable() || ended,
+            writable: event.is_writable(),
+            ended,
+        }
     }
 }
 

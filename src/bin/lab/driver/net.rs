@@ -15,7 +15,11 @@ pub enum Slot {
     Line(Side),
 }
 
-const SLOTS: [Slot; 3] = [Slot::WebSocket, Slot::Line(Side::Poll), Slot::Line(Side::Post)];
+const SLOTS: [Slot; 3] = [
+    Slot::WebSocket,
+    Slot::Line(Side::Poll),
+    Slot::Line(Side::Post),
+];
 
 pub struct Net {
     pub poll: Poll,
@@ -27,7 +31,12 @@ pub struct Net {
 
 impl Net {
     pub fn new(address: SocketAddr, connections_per_source: usize) -> io::Result<Self> {
-        Ok(Self { poll: Poll::new()?, address, connections_per_source, started: Cell::new(0) })
+        Ok(Self {
+            poll: Poll::new()?,
+            address,
+            connections_per_source,
+            started: Cell::new(0),
+        })
     }
 
     pub fn dial(&self, member: usize, slot: Slot, slow: bool) -> Dial<'_> {
@@ -58,7 +67,10 @@ mod tests {
         let net = Net::new(SocketAddr::from(([127, 0, 0, 1], 1)), 1).unwrap();
         for member in [0, 1, 77] {
             for slot in SLOTS {
-                assert_eq!(owner_of(net.dial(member, slot, false).token), (member, slot));
+                assert_eq!(
+                    owner_of(net.dial(member, slot, false).token),
+                    (member, slot)
+                );
             }
         }
     }

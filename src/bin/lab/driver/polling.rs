@@ -29,7 +29,11 @@ impl Driver<'_> {
 
     pub(super) fn start_polling(&mut self, index: usize, path: String) -> io::Result<()> {
         let member = &mut self.members[index];
-        let dial = self.net.dial(index, Slot::Line(Side::Poll), member.reading != Reading::Full);
+        let dial = self.net.dial(
+            index,
+            Slot::Line(Side::Poll),
+            member.reading != Reading::Full,
+        );
         member.polling = Some(Box::new(Polling::start(dial, member.kind, path)?));
         Ok(())
     }
@@ -37,12 +41,16 @@ impl Driver<'_> {
     /// The session has its id: greet, and try a WebSocket if the client is one that does.
     pub(super) fn on_polling_open(&mut self, index: usize, handshake: &[u8]) -> io::Result<()> {
         let member = &mut self.members[index];
-        let Some(polling) = &mut member.polling else { return Ok(()) };
+        let Some(polling) = &mut member.polling else {
+            return Ok(());
+        };
         let handshake: Value = serde_json::from_slice(handshake).unwrap_or_default();
         polling.open(handshake["sid"].as_str().unwrap_or_default());
         self.stats.connections += 1;
         if member.carrier == Carrier::Upgrade {
-            let dial = self.net.dial(index, Slot::WebSocket, member.reading != Reading::Full);
+            let dial = self
+                .net
+                .dial(index, Slot::WebSocket, member.reading != Reading::Full);
             member.conn = Some(Connection::start(dial, &polling.upgrade_path())?);
         }
         connection::greeting(member.kind).map_or(Ok(()), |greeting| self.say(index, greeting))
@@ -58,10 +66,15 @@ impl Driver<'_> {
 
     fn finish_upgrade(&mut self, index: usize) -> io::Result<()> {
         let member = &mut self.members[index];
-        let Some(conn) = &mut member.conn else { return Ok(()) };
+        let Some(conn) = &mut member.conn else {
+            return Ok(());
+        };
         if let Some(polling) = member.polling.take_if(|polling| polling.is_paused()) {
             conn.send_text("5")?;
-            polling.into_waiting().iter().try_for_each(|text| conn.send_text(text))?;
+            polling
+                .into_waiting()
+                .iter()
+                .try_for_each(|text| conn.send_text(text))?;
         }
         Ok(())
     }
@@ -69,7 +82,13 @@ impl Driver<'_> {
     pub(super) fn on_line_report(&mut self, report: &Report, side: Side) {
         let index = report.member;
         let member = &mut self.members[index];
-        let Some(line) = member.polling.as_mut().and_then(|polling| polling.line(side)) else { return };
+        let Some(line) = member
+            .polling
+            .as_mut()
+            .and_then(|polling| polling.line(side))
+        else {
+            return;
+        };
         if report.writable
             && let Err(error) = line.on_writable()
         {
@@ -83,7 +102,13 @@ impl Driver<'_> {
 
     fn pump_line(&mut self, index: usize, side: Side) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.pump_line_into(index, side, &mut buffer, super::READ_BYTES, super::READS_IN_A_ROW);
+        let outcome = self.pump_line_into(
+            index,
+            side,
+            &mut buffer,
+            super::READ_BYTES,
+            super::READS_IN_A_ROW,
+        );
         self.buffer = buffer;
         if let Err(code) = outcome {
             self.lose(index, &code);
@@ -100,7 +125,9 @@ impl Driver<'_> {
         reads: usize,
     ) -> Result<(), String> {
         for _ in 0..reads {
-            let Some(line) = self.line(index, side) else { return Ok(()) };
+            let Some(line) = self.line(index, side) else {
+                return Ok(());
+            };
             let (filled, pump) = match line.fill(buffer, bytes_max) {
                 // A request crossed with the closing of an idle connection.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => (0, Pump::Ended),
@@ -132,8 +159,12 @@ impl Driver<'_> {
 
     fn on_line_ended(&mut self, index: usize, side: Side) -> Result<(), String> {
         let member = &mut self.members[index];
-        let Some(polling) = &mut member.polling else { return Ok(()) };
-        let dial = self.net.dial(index, Slot::Line(side), member.reading != Reading::Full);
+        let Some(polling) = &mut member.polling else {
+            return Ok(());
+        };
+        let dial = self
+            .net
+            .dial(index, Slot::Line(side), member.reading != Reading::Full);
         match polling.on_line_ended(side, dial) {
             Ok(true) => Ok(()),
             Ok(false) => Err("close_1006".to_owned()),
@@ -142,11 +173,21 @@ impl Driver<'_> {
     }
 
     /// Handles whole answers, asks on, and returns how many bytes they took.
-    fn take_replies(&mut self, index: usize, side: Side, bytes: &[u8], now_ns: u64) -> Result<usize, String> {
+    fn take_replies(
+        &mut self,
+        index: usize,
+        side: Side,
+        bytes: &[u8],
+        now_ns: u64,
+    ) -> Result<usize, String> {
         let mut at = 0;
         loop {
-            let Some(line) = self.line(index, side) else { return Ok(at) };
-            let Some(reply) = line.read_reply(&bytes[at..])? else { return Ok(at) };
+            let Some(line) = self.line(index, side) else {
+                return Ok(at);
+            };
+            let Some(reply) = line.read_reply(&bytes[at..])? else {
+                return Ok(at);
+            };
             at += reply.used;
             if reply.status != 200 {
                 return Err(payload::refusal(reply.status, reply.body));
@@ -160,8 +201,12 @@ impl Driver<'_> {
 
     fn ask_on(&mut self, index: usize, side: Side) -> io::Result<()> {
         let member = &mut self.members[index];
-        let Some(polling) = &mut member.polling else { return Ok(()) };
-        let dial = self.net.dial(index, Slot::Line(side), member.reading != Reading::Full);
+        let Some(polling) = &mut member.polling else {
+            return Ok(());
+        };
+        let dial = self
+            .net
+            .dial(index, Slot::Line(side), member.reading != Reading::Full);
         match side {
             Side::Poll => polling.poll(dial)?,
             Side::Post => polling.post(dial)?,
@@ -174,7 +219,9 @@ impl Driver<'_> {
         // A packet may end the session.
         while !body.is_empty() && self.members[index].polling.is_some() {
             let Some((packet, rest)) = payload::split(kind, body) else {
-                self.offences.add(judge::WIRE, || format!("member {index} got a polling payload that is malformed"));
+                self.offences.add(judge::WIRE, || {
+                    format!("member {index} got a polling payload that is malformed")
+                });
                 return Err("close_1002".to_owned());
             };
             body = rest;

@@ -29,27 +29,42 @@ impl Driver<'_> {
         let kind = self.members[index].kind;
         if kind.is_plain() {
             self.join(index, now_ns);
-        } else if let (Some(greeting), Some(conn)) = (connection::greeting(kind), self.members[index].conn.as_mut()) {
+        } else if let (Some(greeting), Some(conn)) = (
+            connection::greeting(kind),
+            self.members[index].conn.as_mut(),
+        ) {
             conn.send_text(greeting)?;
         }
         Ok(())
     }
 
     #[inline]
-    pub(super) fn on_frame(&mut self, index: usize, opcode: u8, payload: &[u8], now_ns: u64) -> Result<(), String> {
+    pub(super) fn on_frame(
+        &mut self,
+        index: usize,
+        opcode: u8,
+        payload: &[u8],
+        now_ns: u64,
+    ) -> Result<(), String> {
         match opcode {
             frames::TEXT => self.on_text(index, payload, now_ns),
             frames::PING => match self.members[index].conn.as_mut() {
-                Some(conn) => conn.send(frames::PONG, payload).map_err(|error| io_code(&error)),
+                Some(conn) => conn
+                    .send(frames::PONG, payload)
+                    .map_err(|error| io_code(&error)),
                 None => Ok(()),
             },
             frames::PONG | frames::BINARY => Ok(()),
             frames::CLOSE => {
-                let code = payload.first_chunk::<2>().map_or(1005, |code| u16::from_be_bytes(*code));
+                let code = payload
+                    .first_chunk::<2>()
+                    .map_or(1005, |code| u16::from_be_bytes(*code));
                 Err(format!("close_{code}"))
             }
             _ => {
-                self.offences.add(judge::WIRE, || format!("member {index} got a frame of opcode {opcode}"));
+                self.offences.add(judge::WIRE, || {
+                    format!("member {index} got a frame of opcode {opcode}")
+                });
                 Ok(())
             }
         }
@@ -59,13 +74,18 @@ impl Driver<'_> {
     pub(super) fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) -> Result<(), String> {
         let kind = self.members[index].kind;
         let incoming = kind.parse(text);
-        if self.script.target.templates.is_some() && matches!(incoming, Incoming::Event { .. } | Incoming::Unknown) {
+        if self.script.target.templates.is_some()
+            && matches!(incoming, Incoming::Event { .. } | Incoming::Unknown)
+        {
             self.on_marked(index, text, now_ns);
             return Ok(());
         }
         match incoming {
             // No need to look for an offset in the longest of all.
-            Incoming::Event { name: name @ b"online", body } => self.on_state(index, name, body),
+            Incoming::Event {
+                name: name @ b"online",
+                body,
+            } => self.on_state(index, name, body),
             Incoming::Event { name, body } => match dialect::offset_of(body) {
                 Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
                 None => self.on_state(index, name, body),
@@ -79,17 +99,25 @@ impl Driver<'_> {
                 }
             }
             Incoming::Opened(handshake) => {
-                self.on_polling_open(index, handshake).map_err(|error| io_code(&error))?;
+                self.on_polling_open(index, handshake)
+                    .map_err(|error| io_code(&error))?;
                 if kind == crate::client::Kind::Eio3 {
                     let session = self.members[index].session;
-                    self.schedule.add(now_ns, Action::Ping { member: index, session });
+                    self.schedule.add(
+                        now_ns,
+                        Action::Ping {
+                            member: index,
+                            session,
+                        },
+                    );
                 }
             }
             Incoming::Ping => {
                 self.say(index, "3").map_err(|error| io_code(&error))?;
             }
             Incoming::Pong if text == b"3probe" => {
-                self.on_probe_answered(index).map_err(|error| io_code(&error))?;
+                self.on_probe_answered(index)
+                    .map_err(|error| io_code(&error))?;
             }
             Incoming::Pong => {}
             Incoming::Fail(_) => self.refuse("connect_refused_by_server"),
@@ -120,16 +148,19 @@ impl Driver<'_> {
             Arrival::InOrder => {}
             // Whether it is a loss shows at the end: it may be late.
             Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
-            Arrival::Late => {
-                self.offences.add(judge::ORDER, || format!("member {index} got offset {offset} after later ones"))
-            }
+            Arrival::Late => self.offences.add(judge::ORDER, || {
+                format!("member {index} got offset {offset} after later ones")
+            }),
             Arrival::Again => {
-                self.offences.add(judge::DUPLICATED, || format!("member {index} got offset {offset} twice"));
+                self.offences.add(judge::DUPLICATED, || {
+                    format!("member {index} got offset {offset} twice")
+                });
                 return;
             }
             Arrival::Outside => {
-                self.offences
-                    .add(judge::ISOLATED, || format!("member {index} got offset {offset} while outside the room"));
+                self.offences.add(judge::ISOLATED, || {
+                    format!("member {index} got offset {offset} while outside the room")
+                });
                 return;
             }
         }
@@ -143,7 +174,9 @@ impl Driver<'_> {
     #[inline]
     fn on_receipt(&mut self, index: usize, offset: u64, now_ns: u64) {
         let member = &self.members[index];
-        let Some(event) = self.rooms[member.room].log.get_mut(offset) else { return };
+        let Some(event) = self.rooms[member.room].log.get_mut(offset) else {
+            return;
+        };
         if !member.may_miss_crowd || event.lane != Lane::Crowd {
             self.stats.promised[event.lane as usize] += 1;
         }
@@ -152,7 +185,9 @@ impl Driver<'_> {
             return;
         }
         if event.intended_ns != u64::MAX && event.sender != index as u32 {
-            self.stats.second.record_ns(now_ns.saturating_sub(event.intended_ns));
+            self.stats
+                .second
+                .record_ns(now_ns.saturating_sub(event.intended_ns));
         }
         if event.awaited > 0 {
             self.await_one_less(index, offset, now_ns);
@@ -165,15 +200,18 @@ impl Driver<'_> {
             Sight::Foreign { live_id } => self.offences.add(judge::ISOLATED, || {
                 format!("member {index} got offset {offset} of room {live_id}, where it is not")
             }),
-            Sight::Different => self
-                .offences
-                .add(judge::ORDER, || format!("member {index} got at offset {offset} another event than others")),
+            Sight::Different => self.offences.add(judge::ORDER, || {
+                format!("member {index} got at offset {offset} another event than others")
+            }),
             Sight::Impossible(what) => {
-                self.offences.add(judge::GAPS, || format!("member {index} got offset {offset}: {what}"));
+                self.offences.add(judge::GAPS, || {
+                    format!("member {index} got offset {offset}: {what}")
+                });
             }
             Sight::Unreadable | Sight::First | Sight::Known => {
-                self.offences
-                    .add(judge::WIRE, || format!("member {index} got an event at {offset} without its fields"));
+                self.offences.add(judge::WIRE, || {
+                    format!("member {index} got an event at {offset} without its fields")
+                });
             }
         }
     }
@@ -183,9 +221,15 @@ impl Driver<'_> {
     fn on_first_sight(&mut self, index: usize, offset: u64) {
         let room_index = self.members[index].room;
         let room = &mut self.rooms[room_index];
-        let Some(event) = room.log.get_mut(offset) else { return };
-        let Some(number) = event.content.command() else { return };
-        let Some(command) = self.commands.get_mut(number) else { return };
+        let Some(event) = room.log.get_mut(offset) else {
+            return;
+        };
+        let Some(number) = event.content.command() else {
+            return;
+        };
+        let Some(command) = self.commands.get_mut(number) else {
+            return;
+        };
         event.intended_ns = command.intended_ns;
         event.sender = command.member;
         if self.members[command.member as usize].is_streamer() {
@@ -195,10 +239,14 @@ impl Driver<'_> {
             event.awaited = room.attentive;
         }
         if command.room as usize != room_index {
-            self.offences.add(judge::ISOLATED, || format!("comment {number} was announced in another room"));
+            self.offences.add(judge::ISOLATED, || {
+                format!("comment {number} was announced in another room")
+            });
         }
         if let Some(before) = command.announced.replace(offset) {
-            self.offences.add(judge::DUPLICATED, || format!("comment {number} was announced at {before} and {offset}"));
+            self.offences.add(judge::DUPLICATED, || {
+                format!("comment {number} was announced at {before} and {offset}")
+            });
         }
     }
 
@@ -209,13 +257,15 @@ impl Driver<'_> {
                 let member = &mut self.members[index];
                 let room = &mut self.rooms[member.room];
                 match room.presence.read(body) {
-                    Some(announced) if announced.live_id == room.live_id => member.offsets.online.receive(announced),
-                    Some(announced) => self
-                        .offences
-                        .add(judge::ISOLATED, || format!("member {index} got presence of room {}", announced.live_id)),
-                    None => self
-                        .offences
-                        .add(judge::WIRE, || format!("member {index} got presence without count or live_id")),
+                    Some(announced) if announced.live_id == room.live_id => {
+                        member.offsets.online.receive(announced)
+                    }
+                    Some(announced) => self.offences.add(judge::ISOLATED, || {
+                        format!("member {index} got presence of room {}", announced.live_id)
+                    }),
+                    None => self.offences.add(judge::WIRE, || {
+                        format!("member {index} got presence without count or live_id")
+                    }),
                 }
             }
             b"rate" => {}
@@ -223,7 +273,9 @@ impl Driver<'_> {
             // Refusals without a command: `kicked`, `error`, and the one named by the socket id.
             _ => {
                 let code = serde_json::from_slice::<Value>(body).ok();
-                let code = code.as_ref().and_then(|body| body["code"].as_str().or(body["data"]["payload"].as_str()));
+                let code = code
+                    .as_ref()
+                    .and_then(|body| body["code"].as_str().or(body["data"]["payload"].as_str()));
                 self.refuse(code.unwrap_or("unknown_event"));
             }
         }
@@ -236,29 +288,41 @@ impl Driver<'_> {
         match command.filter(|command| command.member as usize == index) {
             Some(command) => {
                 if std::mem::replace(&mut command.is_echoed, true) {
-                    self.offences
-                        .add(judge::DUPLICATED, || format!("member {index} got its comment {number:?} back twice"));
+                    self.offences.add(judge::DUPLICATED, || {
+                        format!("member {index} got its comment {number:?} back twice")
+                    });
                 }
             }
             None => self.offences.add(judge::SAMPLED, || {
-                format!("member {index} got comment {number:?} without a place, which it did not send")
+                format!(
+                    "member {index} got comment {number:?} without a place, which it did not send"
+                )
             }),
         }
     }
 
     fn on_answer(&mut self, index: usize, ack: u64, body: &[u8], now_ns: u64) {
         let number = usize::try_from(ack).unwrap_or(usize::MAX);
-        let Some(place) = self.members[index].pending.iter().position(|it| *it == number) else {
-            self.offences
-                .add(judge::ANSWERED, || format!("member {index} got an answer to {ack}, which it did not wait for"));
+        let Some(place) = self.members[index]
+            .pending
+            .iter()
+            .position(|it| *it == number)
+        else {
+            self.offences.add(judge::ANSWERED, || {
+                format!("member {index} got an answer to {ack}, which it did not wait for")
+            });
             return;
         };
         self.members[index].pending.swap_remove(place);
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-        let Some(command) = self.commands.get_mut(number) else { return };
+        let Some(command) = self.commands.get_mut(number) else {
+            return;
+        };
         let kind = command.kind;
         if matches!(kind, CommandKind::Comment | CommandKind::Gift { .. }) {
-            self.stats.ack_latency.record_ns(now_ns.saturating_sub(command.intended_ns));
+            self.stats
+                .ack_latency
+                .record_ns(now_ns.saturating_sub(command.intended_ns));
         }
         if answer["ok"] == true {
             command.fate = fate_of(&answer);
@@ -268,7 +332,8 @@ impl Driver<'_> {
             self.on_accepted(index, kind, &answer, now_ns);
         } else {
             command.fate = Fate::Refused;
-            // Its place is free again at the next second: a server that says no is not asked in a loop.
+            // Its place is free again at the next second: a server that says no is not asked in a
+            // loop.
             self.rooms[self.members[index].room].flights.remove(&number);
             self.on_refused(index, kind, &answer);
         }
@@ -279,16 +344,32 @@ impl Driver<'_> {
             CommandKind::Join => {
                 let offset = answer["offset"].as_u64().unwrap_or_default();
                 let room_index = self.members[index].room;
-                if !self.rooms[room_index].log.joined_at(answer["epoch"].as_str().unwrap_or_default(), offset) {
-                    self.offences.add(judge::GAPS, || format!("member {index} joined in another epoch than others"));
+                if !self.rooms[room_index]
+                    .log
+                    .joined_at(answer["epoch"].as_str().unwrap_or_default(), offset)
+                {
+                    self.offences.add(judge::GAPS, || {
+                        format!("member {index} joined in another epoch than others")
+                    });
                 }
-                let resumed = self.members[index].resume_from.take().filter(|_| answer["recovered"] == true);
-                self.enter(index, resumed.unwrap_or(offset), Online::counted(answer["count"].as_u64()), now_ns);
+                let resumed = self.members[index]
+                    .resume_from
+                    .take()
+                    .filter(|_| answer["recovered"] == true);
+                self.enter(
+                    index,
+                    resumed.unwrap_or(offset),
+                    Online::counted(answer["count"].as_u64()),
+                    now_ns,
+                );
             }
             CommandKind::Leave => {
                 self.exit(index);
                 self.members[index].seat = Seat::Out;
-                let (session, after_ns) = (self.members[index].session, self.rejoin_after_ns(self.members[index].room));
+                let (session, after_ns) = (
+                    self.members[index].session,
+                    self.rejoin_after_ns(self.members[index].room),
+                );
                 self.plan_return(index, session, after_ns);
             }
             CommandKind::Comment | CommandKind::Gift { .. } => {}
@@ -310,17 +391,23 @@ impl Driver<'_> {
         }
     }
 
-    /// Any text of a server that is driven by templates: what carries a mark is a comment. Its place
-    /// is the order in which the room first received it.
+    /// Any text of a server that is driven by templates: what carries a mark is a comment. Its
+    /// place is the order in which the room first received it.
     fn on_marked(&mut self, index: usize, text: &[u8], now_ns: u64) {
         if memmem::find(text, MARK.as_bytes()).is_none() {
             return;
         }
-        let Some(number) = read_mark(text) else { return };
-        let Some(command) = self.commands.get(number) else { return };
+        let Some(number) = read_mark(text) else {
+            return;
+        };
+        let Some(command) = self.commands.get(number) else {
+            return;
+        };
         let room_index = self.members[index].room;
         if command.room as usize != room_index {
-            self.offences.add(judge::ISOLATED, || format!("member {index} got comment {number} of another room"));
+            self.offences.add(judge::ISOLATED, || {
+                format!("member {index} got comment {number} of another room")
+            });
             return;
         }
         let offset = match command.announced {
@@ -333,16 +420,22 @@ impl Driver<'_> {
         match self.members[index].offsets.arrive(offset) {
             Arrival::InOrder => {}
             Arrival::Skipped { from } => self.pass_over(index, from..offset, now_ns),
-            Arrival::Late => {
-                self.offences.add(judge::ORDER, || format!("member {index} got comment {number} after later ones"))
-            }
+            Arrival::Late => self.offences.add(judge::ORDER, || {
+                format!("member {index} got comment {number} after later ones")
+            }),
             Arrival::Again => {
-                self.offences.add(judge::DUPLICATED, || format!("member {index} got comment {number} twice"));
+                self.offences.add(judge::DUPLICATED, || {
+                    format!("member {index} got comment {number} twice")
+                });
                 return;
             }
             Arrival::Outside => return,
         }
-        if self.commands.get(number).is_some_and(|command| command.announced.is_none()) {
+        if self
+            .commands
+            .get(number)
+            .is_some_and(|command| command.announced.is_none())
+        {
             self.on_first_sight(index, offset);
         }
         self.on_receipt(index, offset, now_ns);
@@ -358,5 +451,8 @@ fn fate_of(answer: &Value) -> Fate {
         (_, Value::Number(id)) => id.to_string(),
         _ => String::new(),
     };
-    Fate::Accepted { id, offset: answer["offset"].as_u64() }
+    Fate::Accepted {
+        id,
+        offset: answer["offset"].as_u64(),
+    }
 }

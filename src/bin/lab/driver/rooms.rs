@@ -23,7 +23,12 @@ impl Driver<'_> {
             let plan = &self.script.rooms[site.plan];
             let first = self.members.len();
             if plan.has_streamer() {
-                self.members.push(Member::new(index, None, (Kind::Plain, Carrier::WebSocket), Reading::Full));
+                self.members.push(Member::new(
+                    index,
+                    None,
+                    (Kind::Plain, Carrier::WebSocket),
+                    Reading::Full,
+                ));
                 self.schedule.add(0, Action::Connect { member: first });
             }
             let users = plan.users_count().min(self.setup.users.len());
@@ -31,8 +36,14 @@ impl Driver<'_> {
             for (number, kind) in kinds_of(plan).enumerate() {
                 let reading = reading_of(plan, number);
                 let at_ns = (ramp_ns * number as u128 / count as u128) as u64;
-                self.schedule.add(at_ns, Action::Connect { member: self.members.len() });
-                self.members.push(Member::new(index, Some(number % users), kind, reading));
+                self.schedule.add(
+                    at_ns,
+                    Action::Connect {
+                        member: self.members.len(),
+                    },
+                );
+                self.members
+                    .push(Member::new(index, Some(number % users), kind, reading));
             }
             self.rooms.push(Room {
                 live_id: site.live_id,
@@ -76,10 +87,15 @@ impl Driver<'_> {
             self.plan_next(0, Action::Cut { room });
         }
         if let Some(streamer) = &plan.streamer {
-            let Streamer { pause_at, resume_at, end_at } = streamer.get_ref();
+            let Streamer {
+                pause_at,
+                resume_at,
+                end_at,
+            } = streamer.get_ref();
             for (at, kind) in [(pause_at, "pause"), (resume_at, "play"), (end_at, "stop")] {
                 if let Some(at) = at {
-                    self.schedule.add(at.as_nanos() as u64, Action::Streamer { room, kind });
+                    self.schedule
+                        .add(at.as_nanos() as u64, Action::Streamer { room, kind });
                 }
             }
         }
@@ -87,18 +103,41 @@ impl Driver<'_> {
 
     /// Plans the next of the events of a room that come at random.
     pub(super) fn plan_next(&mut self, now_ns: u64, action: Action) {
-        let plan =
-            |room: usize| &self.script.rooms[self.rooms.get(room).map_or(self.setup.rooms[room].plan, |it| it.plan)];
+        let plan = |room: usize| {
+            &self.script.rooms[self
+                .rooms
+                .get(room)
+                .map_or(self.setup.rooms[room].plan, |it| it.plan)]
+        };
         let (rate, factor): (f64, fn(&crate::script::Phase) -> f64) = match action {
-            Action::Comment { room } => {
-                (plan(room).comments().and_then(|it| it.rate).unwrap_or_default(), |it| it.comments)
-            }
-            Action::Gift { room } => (plan(room).gifts.as_ref().map_or(0.0, |it| it.get_ref().rate), |it| it.gifts),
-            Action::Leave { room } => (plan(room).churn.as_ref().map_or(0.0, |it| it.leave_per_s), |it| it.churn),
-            Action::Cut { room } => (plan(room).churn.as_ref().map_or(0.0, |it| it.cut_per_s), |it| it.churn),
+            Action::Comment { room } => (
+                plan(room)
+                    .comments()
+                    .and_then(|it| it.rate)
+                    .unwrap_or_default(),
+                |it| it.comments,
+            ),
+            Action::Gift { room } => (
+                plan(room)
+                    .gifts
+                    .as_ref()
+                    .map_or(0.0, |it| it.get_ref().rate),
+                |it| it.gifts,
+            ),
+            Action::Leave { room } => (
+                plan(room).churn.as_ref().map_or(0.0, |it| it.leave_per_s),
+                |it| it.churn,
+            ),
+            Action::Cut { room } => (
+                plan(room).churn.as_ref().map_or(0.0, |it| it.cut_per_s),
+                |it| it.churn,
+            ),
             _ => return,
         };
-        if let Some(at_ns) = self.phases.next_arrival(now_ns, rate, factor, &mut self.rng) {
+        if let Some(at_ns) = self
+            .phases
+            .next_arrival(now_ns, rate, factor, &mut self.rng)
+        {
             self.schedule.add(at_ns, action);
         }
     }
@@ -121,7 +160,13 @@ impl Driver<'_> {
         let member = &self.members[index];
         if let Reading::Slow { .. } = member.reading {
             let session = member.session;
-            self.schedule.add(now_ns + super::actions::SLOW_READ_EVERY_NS, Action::SlowRead { member: index, session });
+            self.schedule.add(
+                now_ns + super::actions::SLOW_READ_EVERY_NS,
+                Action::SlowRead {
+                    member: index,
+                    session,
+                },
+            );
         }
     }
 
@@ -145,7 +190,8 @@ impl Driver<'_> {
 
     /// A connection ended that the lab did not end. The member comes back as clients do.
     pub(super) fn lose(&mut self, index: usize, code: &str) {
-        let was_connecting = self.members[index].seat == Seat::Connecting || self.members[index].seat == Seat::Away;
+        let was_connecting =
+            self.members[index].seat == Seat::Connecting || self.members[index].seat == Seat::Away;
         if was_connecting {
             self.stats.connect_failures += 1;
         }
@@ -170,7 +216,11 @@ impl Driver<'_> {
     pub(super) fn drop_connection(&mut self, index: usize) {
         let wants_resume = self.resumes(index);
         let member = &mut self.members[index];
-        member.resume_from = if wants_resume { member.offsets.position().or(member.resume_from) } else { None };
+        member.resume_from = if wants_resume {
+            member.offsets.position().or(member.resume_from)
+        } else {
+            None
+        };
         member.conn = None;
         member.polling = None;
         member.seat = Seat::Away;
@@ -221,8 +271,9 @@ fn kinds_of(plan: &RoomPlan) -> impl Iterator<Item = (Kind, Carrier)> + use<> {
 /// The last members of a room are its slow readers, and those before them the stopped ones.
 fn reading_of(plan: &RoomPlan, number: usize) -> Reading {
     let from_end = plan.members_count() - 1 - number;
-    let (slow, bytes_per_s) =
-        plan.slow_readers.as_ref().map_or((0, 0), |it| (it.get_ref().members, it.get_ref().bytes_per_s));
+    let (slow, bytes_per_s) = plan.slow_readers.as_ref().map_or((0, 0), |it| {
+        (it.get_ref().members, it.get_ref().bytes_per_s)
+    });
     match from_end {
         at if at < slow => Reading::Slow { bytes_per_s },
         at if at < slow + plan.stopped_readers => Reading::Stopped,
@@ -244,14 +295,24 @@ mod tests {
         .unwrap();
         let kinds: Vec<_> = kinds_of(&script.rooms[0]).collect();
         let count = |kind, carrier| kinds.iter().filter(|it| **it == (kind, carrier)).count();
-        assert_eq!((kinds.len(), count(Kind::Plain, Carrier::WebSocket)), (6, 3));
+        assert_eq!(
+            (kinds.len(), count(Kind::Plain, Carrier::WebSocket)),
+            (6, 3)
+        );
         assert_eq!(count(Kind::Eio4, Carrier::WebSocket), 1);
         assert_eq!(count(Kind::Eio4, Carrier::Polling), 1);
         assert_eq!(count(Kind::Eio3, Carrier::Upgrade), 1);
-        let readings: Vec<Reading> = (0..6).map(|number| reading_of(&script.rooms[0], number)).collect();
+        let readings: Vec<Reading> = (0..6)
+            .map(|number| reading_of(&script.rooms[0], number))
+            .collect();
         assert_eq!(
             readings[2..],
-            [Reading::Full, Reading::Stopped, Reading::Slow { bytes_per_s: 9 }, Reading::Slow { bytes_per_s: 9 }]
+            [
+                Reading::Full,
+                Reading::Stopped,
+                Reading::Slow { bytes_per_s: 9 },
+                Reading::Slow { bytes_per_s: 9 }
+            ]
         );
     }
 }

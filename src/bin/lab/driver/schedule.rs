@@ -76,7 +76,9 @@ impl Schedule {
         if self.next_ns()? > now_ns {
             return None;
         }
-        self.queue.pop().map(|Reverse((at_ns, _, action))| (at_ns, action))
+        self.queue
+            .pop()
+            .map(|Reverse((at_ns, _, action))| (at_ns, action))
     }
 }
 
@@ -94,7 +96,9 @@ impl Phases {
             end += phase.duration;
             (end.as_nanos() as u64, phase.clone())
         };
-        Self { ends: phases.iter().map(until).collect() }
+        Self {
+            ends: phases.iter().map(until).collect(),
+        }
     }
 
     pub fn end_ns(&self) -> u64 {
@@ -102,27 +106,43 @@ impl Phases {
     }
 
     pub fn name_at(&self, at_ns: u64) -> &str {
-        self.ends.iter().find(|(end, _)| at_ns < *end).map_or("settle", |(_, phase)| &phase.name)
+        self.ends
+            .iter()
+            .find(|(end, _)| at_ns < *end)
+            .map_or("settle", |(_, phase)| &phase.name)
     }
 
     /// When each phase begins.
     pub fn starts_ns(&self) -> impl Iterator<Item = u64> {
-        std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end)).take(self.ends.len())
+        std::iter::once(0)
+            .chain(self.ends.iter().map(|(end, _)| *end))
+            .take(self.ends.len())
     }
 
     /// The phases in order, each with its end.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
-        self.ends.iter().map(|(end, phase)| (*end, phase.name.as_str()))
+        self.ends
+            .iter()
+            .map(|(end, phase)| (*end, phase.name.as_str()))
     }
 
     /// By how much `factor` multiplies at a time; nothing happens after the end.
     pub fn factor_at(&self, at_ns: u64, factor: fn(&Phase) -> f64) -> f64 {
-        self.ends.iter().find(|(end, _)| at_ns < *end).map_or(0.0, |(_, phase)| factor(phase))
+        self.ends
+            .iter()
+            .find(|(end, _)| at_ns < *end)
+            .map_or(0.0, |(_, phase)| factor(phase))
     }
 
-    /// When the next event comes that has `rate` a second times the phase's `factor`; `None` if that
-    /// is after the end. Arrivals have no memory, so a phase's end just starts the wait anew.
-    pub fn next_arrival(&self, now_ns: u64, rate: f64, factor: fn(&Phase) -> f64, rng: &mut Rng) -> Option<u64> {
+    /// When the next event comes that has `rate` a second times the phase's `factor`; `None` if
+    /// that is after the end. Arrivals have no memory, so a phase's end just starts the wait anew.
+    pub fn next_arrival(
+        &self,
+        now_ns: u64,
+        rate: f64,
+        factor: fn(&Phase) -> f64,
+        rng: &mut Rng,
+    ) -> Option<u64> {
         let mut at_ns = now_ns;
         for (end, phase) in &self.ends {
             let rate = rate * factor(phase);
@@ -146,7 +166,13 @@ mod tests {
     use super::*;
 
     fn phase(name: &str, seconds: u64, comments: f64) -> Phase {
-        Phase { name: name.into(), duration: Duration::from_secs(seconds), comments, gifts: 1.0, churn: 1.0 }
+        Phase {
+            name: name.into(),
+            duration: Duration::from_secs(seconds),
+            comments,
+            gifts: 1.0,
+            churn: 1.0,
+        }
     }
 
     #[test]
@@ -157,12 +183,19 @@ mod tests {
         }
         assert_eq!(schedule.pop_due(2), None);
         let order: Vec<_> = std::iter::from_fn(|| schedule.pop_due(9)).collect();
-        assert_eq!(order, [(3, 2), (5, 1), (5, 0)].map(|(at, room)| (at, Action::Comment { room })));
+        assert_eq!(
+            order,
+            [(3, 2), (5, 1), (5, 0)].map(|(at, room)| (at, Action::Comment { room }))
+        );
     }
 
     #[test]
     fn arrivals_follow_the_phases() {
-        let phases = Phases::new(&[phase("calm", 10, 1.0), phase("silent", 10, 0.0), phase("busy", 10, 10.0)]);
+        let phases = Phases::new(&[
+            phase("calm", 10, 1.0),
+            phase("silent", 10, 0.0),
+            phase("busy", 10, 10.0),
+        ]);
         let mut rng = Rng::new(7);
         let (mut at, mut counts) = (0, [0; 3]);
         while let Some(next) = phases.next_arrival(at, 10.0, |phase| phase.comments, &mut rng) {
@@ -170,10 +203,19 @@ mod tests {
             counts[(at / 10_000_000_000) as usize] += 1;
         }
         assert_eq!(counts[1], 0);
-        assert!((70..130).contains(&counts[0]) && (850..1150).contains(&counts[2]), "{counts:?}");
+        assert!(
+            (70..130).contains(&counts[0]) && (850..1150).contains(&counts[2]),
+            "{counts:?}"
+        );
         assert_eq!(phases.name_at(15_000_000_000), "silent");
-        assert_eq!(phases.starts_ns().collect::<Vec<_>>(), [0, 10_000_000_000, 20_000_000_000]);
+        assert_eq!(
+            phases.starts_ns().collect::<Vec<_>>(),
+            [0, 10_000_000_000, 20_000_000_000]
+        );
         let factors = [0, 10_000_000_000, 29_999_999_999, 30_000_000_000];
-        assert_eq!(factors.map(|at| phases.factor_at(at, |phase| phase.comments)), [1.0, 0.0, 10.0, 0.0]);
+        assert_eq!(
+            factors.map(|at| phases.factor_at(at, |phase| phase.comments)),
+            [1.0, 0.0, 10.0, 0.0]
+        );
     }
 }

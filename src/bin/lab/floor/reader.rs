@@ -17,7 +17,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1024;
 
 /// How often an idle reader looks whether the writer is done.
-const IDLE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const IDLE_WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
+};
 
 /// Bytes that were sent and are not received for this long will not come.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -32,13 +35,22 @@ impl<'a> Reader<'a> {
     pub fn new(sockets: &'a [TcpStream], progress: &'a Progress) -> io::Result<Reader<'a>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (index, socket) in sockets.iter().enumerate() {
-            epoll::add(&epoll, socket, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
+            epoll::add(
+                &epoll,
+                socket,
+                epoll::EventData::new_u64(index as u64),
+                epoll::EventFlags::IN,
+            )?;
         }
-        Ok(Reader { sockets, progress, epoll })
+        Ok(Reader {
+            sockets,
+            progress,
+            epoll,
+        })
     }
 
-    /// Reads until all that was sent has come. `on_read` is called for each read: which socket, how many
-    /// bytes.
+    /// Reads until all that was sent has come. `on_read` is called for each read: which socket, how
+    /// many bytes.
     pub fn run(self, mut on_read: impl FnMut(usize, usize)) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut events = Vec::with_capacity(EVENTS_MAX);
@@ -50,17 +62,26 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             self.progress.check()?;
-            if sent_bytes != u64::MAX && done_at.get_or_insert_with(Instant::now).elapsed() > STALL_MAX {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "bytes that were sent did not arrive"));
+            if sent_bytes != u64::MAX
+                && done_at.get_or_insert_with(Instant::now).elapsed() > STALL_MAX
+            {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "bytes that were sent did not arrive",
+                ));
             }
-            retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&IDLE_WAIT)))?;
+            retry_on_intr(|| {
+                epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&IDLE_WAIT))
+            })?;
             for event in events.drain(..) {
                 let index = { event.data }.u64() as usize;
                 let bytes = self.read(index, &mut buffer)?;
                 received_bytes += bytes as u64;
                 on_read(index, bytes);
             }
-            self.progress.received_bytes.store(received_bytes, Ordering::Relaxed);
+            self.progress
+                .received_bytes
+                .store(received_bytes, Ordering::Relaxed);
         }
     }
 

@@ -21,7 +21,8 @@ const FRAME_BYTES_MAX: usize = 4 + u16::MAX as usize;
 /// A text frame as a server sends it, unmasked, of `bytes` in all.
 pub fn frame(bytes: usize) -> io::Result<Vec<u8>> {
     if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&bytes) {
-        let what = format!("frames of {bytes} bytes: expected {FRAME_BYTES_MIN} to {FRAME_BYTES_MAX}");
+        let what =
+            format!("frames of {bytes} bytes: expected {FRAME_BYTES_MIN} to {FRAME_BYTES_MAX}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     let mut frame = if bytes - 2 <= SHORT_PAYLOAD_MAX {
@@ -49,7 +50,10 @@ impl Loopback {
                 "{pairs} sockets need {needed} file descriptors and {allowed} are allowed: raise `ulimit -n`"
             )));
         }
-        let mut loopback = Loopback { senders: Vec::with_capacity(pairs), receivers: Vec::with_capacity(pairs) };
+        let mut loopback = Loopback {
+            senders: Vec::with_capacity(pairs),
+            receivers: Vec::with_capacity(pairs),
+        };
         while loopback.senders.len() < pairs {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             for _ in 0..PER_LISTENER.min(pairs - loopback.senders.len()) {

@@ -51,11 +51,20 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(sockets: &'a [TcpStream], block: &'a [u8], progress: &'a Progress) -> io::Result<Writer<'a>> {
+    pub fn new(
+        sockets: &'a [TcpStream],
+        block: &'a [u8],
+        progress: &'a Progress,
+    ) -> io::Result<Writer<'a>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (index, socket) in sockets.iter().enumerate() {
             let data = epoll::EventData::new_u64(index as u64);
-            epoll::add(&epoll, socket, data, epoll::EventFlags::OUT | epoll::EventFlags::ET)?;
+            epoll::add(
+                &epoll,
+                socket,
+                data,
+                epoll::EventFlags::OUT | epoll::EventFlags::ET,
+            )?;
         }
         Ok(Writer {
             sockets,
@@ -72,13 +81,16 @@ impl<'a> Writer<'a> {
     /// Rounds without a pause for `duration`, save that the reader is not outrun.
     pub fn burst(mut self, duration: Duration) -> io::Result<Sent> {
         let round_bytes = (self.block.len() * self.sockets.len()) as u64;
-        let ahead_bytes_max = (AHEAD_BYTES_PER_SOCKET * self.sockets.len() as u64).max(AHEAD_ROUNDS_MIN * round_bytes);
+        let ahead_bytes_max = (AHEAD_BYTES_PER_SOCKET * self.sockets.len() as u64)
+            .max(AHEAD_ROUNDS_MIN * round_bytes);
         let started = Instant::now();
         let cpu_before_s = thread_cpu_s();
         while started.elapsed() < duration {
             self.progress.check()?;
             self.send_round()?;
-            while self.sent_bytes - self.progress.received_bytes.load(Ordering::Relaxed) > ahead_bytes_max {
+            while self.sent_bytes - self.progress.received_bytes.load(Ordering::Relaxed)
+                > ahead_bytes_max
+            {
                 self.progress.check()?;
                 thread::sleep(BREATH);
             }
@@ -88,7 +100,12 @@ impl<'a> Writer<'a> {
 
     /// One round each `interval`, the first at once; notes when each begins, as nanoseconds since
     /// `epoch`. A round that is late starts when it can.
-    pub fn paced(mut self, epoch: Instant, interval: Duration, round_started_ns: &[AtomicU64]) -> io::Result<Sent> {
+    pub fn paced(
+        mut self,
+        epoch: Instant,
+        interval: Duration,
+        round_started_ns: &[AtomicU64],
+    ) -> io::Result<Sent> {
         let started = Instant::now();
         let cpu_before_s = thread_cpu_s();
         for (round, started_ns) in (0..).zip(round_started_ns) {
@@ -132,7 +149,10 @@ impl<'a> Writer<'a> {
 
     /// Goes on with the sockets that have room again.
     fn resume_blocked(&mut self, wait_ms: u32) -> io::Result<()> {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(wait_ms) * 1_000_000 };
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(wait_ms) * 1_000_000,
+        };
         let mut events = std::mem::take(&mut self.events);
         retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)))?;
         for event in events.drain(..) {
@@ -159,8 +179,14 @@ impl<'a> Writer<'a> {
     fn finish(mut self, started: Instant, cpu_before_s: f64) -> io::Result<Sent> {
         self.send_rest()?;
         let cpu_s = thread_cpu_s() - cpu_before_s;
-        self.progress.sent_bytes.store(self.sent_bytes, Ordering::Release);
-        Ok(Sent { started, bytes: self.sent_bytes, cpu_s })
+        self.progress
+            .sent_bytes
+            .store(self.sent_bytes, Ordering::Release);
+        Ok(Sent {
+            started,
+            bytes: self.sent_bytes,
+            cpu_s,
+        })
     }
 }
 

@@ -21,16 +21,23 @@ pub fn beside_floor(outcome: &Outcome) -> Vec<BesideFloor<'_>> {
     points
         .map(|floor| BesideFloor {
             floor,
-            cpu: outcome.server.cpu_us_per_delivery.and_then(|cpu| ratio(cpu, floor.cpu_us_per_delivery)),
+            cpu: outcome
+                .server
+                .cpu_us_per_delivery
+                .and_then(|cpu| ratio(cpu, floor.cpu_us_per_delivery)),
             rate: ratio(outcome.totals.deliveries_per_s, floor.deliveries_per_s),
-            p99: (outcome.latency.count > 0).then(|| ratio(outcome.latency.p99, floor.p99_ms)).flatten(),
+            p99: (outcome.latency.count > 0)
+                .then(|| ratio(outcome.latency.p99, floor.p99_ms))
+                .flatten(),
         })
         .collect()
 }
 
 /// The ratios to the point with so many comments per send.
 pub fn at(outcome: &Outcome, comments_per_send: u64) -> Option<BesideFloor<'_>> {
-    beside_floor(outcome).into_iter().find(|ratios| ratios.floor.comments_per_send == comments_per_send)
+    beside_floor(outcome)
+        .into_iter()
+        .find(|ratios| ratios.floor.comments_per_send == comments_per_send)
 }
 
 #[cfg(test)]
@@ -44,12 +51,20 @@ mod tests {
         outcome.server.cpu_us_per_delivery = Some(3.0);
         outcome.totals.deliveries_per_s = 250_000.0;
         outcome.latency.p99 = 8.0;
-        let point = FloorPoint { comments_per_send: 10, deliveries_per_s: 1e6, cpu_us_per_delivery: 1.5, p99_ms: 2.0 };
+        let point = FloorPoint {
+            comments_per_send: 10,
+            deliveries_per_s: 1e6,
+            cpu_us_per_delivery: 1.5,
+            p99_ms: 2.0,
+        };
         if let Some(floor) = &mut outcome.floor {
             floor.points = vec![point];
         }
         let ratios = at(&outcome, 10).expect("the floor has this point");
-        assert_eq!((ratios.cpu, ratios.rate, ratios.p99), (Some(2.0), Some(0.25), Some(4.0)));
+        assert_eq!(
+            (ratios.cpu, ratios.rate, ratios.p99),
+            (Some(2.0), Some(0.25), Some(4.0))
+        );
         assert!(at(&outcome, 50).is_none());
     }
 
@@ -58,7 +73,11 @@ mod tests {
         let mut outcome = sample::outcome();
         outcome.server.cpu_us_per_delivery = None;
         outcome.latency.count = 0;
-        assert!(beside_floor(&outcome).iter().all(|ratios| ratios.cpu.is_none() && ratios.p99.is_none()));
+        assert!(
+            beside_floor(&outcome)
+                .iter()
+                .all(|ratios| ratios.cpu.is_none() && ratios.p99.is_none())
+        );
         outcome.floor = None;
         assert!(beside_floor(&outcome).is_empty());
     }

@@ -38,7 +38,11 @@ pub fn figure(number: f64) -> String {
 
 /// A number of things.
 pub fn whole(number: f64) -> String {
-    if number.is_finite() && number >= 0.0 { count(number.round() as u64) } else { figure(number) }
+    if number.is_finite() && number >= 0.0 {
+        count(number.round() as u64)
+    } else {
+        figure(number)
+    }
 }
 
 /// For the labels of an axis, without the zeros that say nothing: `0`, `500`, `2 k`, `1.5 M`.
@@ -50,7 +54,11 @@ pub fn short(number: f64) -> String {
         _ => (1.0, ""),
     };
     let digits = figure(number / divisor);
-    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    let digits = if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &digits
+    };
     format!("{digits}{unit}")
 }
 
@@ -74,7 +82,11 @@ pub fn micros(number: f64) -> String {
 
 pub fn seconds(number: f64) -> String {
     match number {
-        long if long >= 120.0 => format!("{:.0} min {:.0} s", (long / 60.0).floor(), (long % 60.0).floor()),
+        long if long >= 120.0 => format!(
+            "{:.0} min {:.0} s",
+            (long / 60.0).floor(),
+            (long % 60.0).floor()
+        ),
         short => format!("{} s", figure(short)),
     }
 }
@@ -125,17 +137,47 @@ mod tests {
 
     #[test]
     fn numbers_keep_the_digits_that_matter() {
-        let numbers = [0.0, 0.01234, 0.1234, 1.0, 1.999, 9.996, 12.34, 99.99, 123.4, 1_234_567.0, -2_000.0];
-        let shown = ["0", "0.0123", "0.123", "1.00", "2.00", "10.0", "12.3", "100", "123", "1,234,567", "-2,000"];
+        let numbers = [
+            0.0,
+            0.01234,
+            0.1234,
+            1.0,
+            1.999,
+            9.996,
+            12.34,
+            99.99,
+            123.4,
+            1_234_567.0,
+            -2_000.0,
+        ];
+        let shown = [
+            "0",
+            "0.0123",
+            "0.123",
+            "1.00",
+            "2.00",
+            "10.0",
+            "12.3",
+            "100",
+            "123",
+            "1,234,567",
+            "-2,000",
+        ];
         assert_eq!(numbers.map(figure), shown);
         assert_eq!([0.0, 2.0, 1_999.6].map(whole), ["0", "2", "2,000"]);
         assert_eq!([f64::NAN, f64::INFINITY].map(figure), [UNKNOWN, UNKNOWN]);
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[test]
     fn units_follow_the_size() {
-        assert_eq!([0.0, 1_536.0, 3.0 * 1024.0 * 1024.0].map(bytes), ["0 B", "1.50 KiB", "3.00 MiB"]);
+        assert_eq!(
+            [0.0, 1_536.0, 3.0 * 1024.0 * 1024.0].map(bytes),
+            ["0 B", "1.50 KiB", "3.00 MiB"]
+        );
         assert_eq!([950.0, 1_500.0, 20e6].map(short), ["950", "1.5 k", "20 M"]);
         assert_eq!([12.34, 125.0].map(seconds), ["12.3 s", "2 min 5 s"]);
     }
@@ -143,12 +185,18 @@ mod tests {
     #[test]
     fn ratios_to_nothing_are_not_known() {
         assert_eq!(ratio(3.0, 2.0), Some(1.5));
-        assert_eq!([ratio(1.0, 0.0), ratio(f64::NAN, 1.0), ratio(-1.0, 1.0)], [None; 3]);
+        assert_eq!(
+            [ratio(1.0, 0.0), ratio(f64::NAN, 1.0), ratio(-1.0, 1.0)],
+            [None; 3]
+        );
     }
 
     #[test]
     fn nothing_that_html_understands_survives_escaping() {
-        assert_eq!(escape(r#"<b a="x">'&'</b>"#), "&lt;b a=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/b&gt;");
+        assert_eq!(
+            escape(r#"<b a="x">'&'</b>"#),
+            "&lt;b a=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/b&gt;"
+        );
         assert_eq!(escape("你好 😀"), "你好 😀");
     }
 }

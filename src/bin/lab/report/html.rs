@@ -4,7 +4,8 @@
 use super::beside_floor::{self, beside_floor};
 use super::chart::{Chart, Line, Scale};
 use super::format::{
-    bytes, count, escape, figure, known, micros, millis, per_second, percent, seconds, short, times, whole,
+    bytes, count, escape, figure, known, micros, millis, per_second, percent, seconds, short,
+    times, whole,
 };
 use super::summary::comments;
 use super::{all_checks, has_several_phases, page, passed, timeline, verdict};
@@ -47,7 +48,10 @@ pub fn html(outcome: &Outcome) -> String {
         page::card("Rooms", &rooms(outcome)),
         page::card("To repeat it", &origin(outcome)),
         "</main>".to_owned(),
-        format!("<footer>Written by liveroom-lab {}.</footer>", escape(&outcome.lab_version)),
+        format!(
+            "<footer>Written by liveroom-lab {}.</footer>",
+            escape(&outcome.lab_version)
+        ),
     ];
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -90,23 +94,48 @@ fn tiles(outcome: &Outcome) -> String {
     let (totals, server, latency) = (&outcome.totals, &outcome.server, &outcome.latency);
     let one_a_send = beside_floor::at(outcome, 1);
     let of_floor = |ratio: Option<f64>| ratio.map(|ratio| format!("{} the floor", times(ratio)));
-    let members_peak = outcome.series.iter().map(|point| point.members).max().unwrap_or(totals.joins);
-    let beside = format!("p50 {}, p99.9 {}", figure(latency.p50), figure(latency.p999));
+    let members_peak = outcome
+        .series
+        .iter()
+        .map(|point| point.members)
+        .max()
+        .unwrap_or(totals.joins);
+    let beside = format!(
+        "p50 {}, p99.9 {}",
+        figure(latency.p50),
+        figure(latency.p999)
+    );
     let cpu_beside = one_a_send.and_then(|ratios| of_floor(ratios.cpu));
     [
         page::tile("Send to receipt, p99", &millis(latency.p99), &beside),
-        page::tile("Deliveries", &per_second(totals.deliveries_per_s), &format!("{} in all", count(totals.deliveries))),
-        page::tile("Lost", &count(totals.lost_deliveries), &format!("of {}", count(totals.expected_deliveries))),
-        page::tile("Members", &count(members_peak), &format!("in {}", rooms_in_words(outcome))),
+        page::tile(
+            "Deliveries",
+            &per_second(totals.deliveries_per_s),
+            &format!("{} in all", count(totals.deliveries)),
+        ),
+        page::tile(
+            "Lost",
+            &count(totals.lost_deliveries),
+            &format!("of {}", count(totals.expected_deliveries)),
+        ),
+        page::tile(
+            "Members",
+            &count(members_peak),
+            &format!("in {}", rooms_in_words(outcome)),
+        ),
         page::tile(
             "CPU per delivery",
             &known(server.cpu_us_per_delivery, micros),
-            &cpu_beside.unwrap_or_else(|| format!("{} of CPU in all", known(server.cpu_s, seconds))),
+            &cpu_beside
+                .unwrap_or_else(|| format!("{} of CPU in all", known(server.cpu_s, seconds))),
         ),
         page::tile(
             "Memory per connection",
             &known(server.rss_bytes_per_connection, bytes),
-            &format!("{} at the peak", known(server.rss_peak_bytes.map(|peak| peak as f64), bytes)),
+            &format!(
+                "{} at the peak",
+                known(server.rss_peak_bytes.map(|peak| peak as f64), bytes)
+            ),
         ),
     ]
     .concat()
@@ -123,7 +152,9 @@ fn charts(series: &[Point]) -> String {
     let points = timeline::condensed(series);
     let at_s: Vec<f64> = points.iter().map(|point| point.at_s).collect();
     let phases = timeline::phases(&points);
-    let line = |name, class, value: &dyn Fn(&Point) -> Option<f64>| Line::new(name, class, points.iter().map(value));
+    let line = |name, class, value: &dyn Fn(&Point) -> Option<f64>| {
+        Line::new(name, class, points.iter().map(value))
+    };
     let chart = |title, label, exact, lines| Chart {
         title,
         scale: Scale::Linear,
@@ -138,14 +169,51 @@ fn charts(series: &[Point]) -> String {
         line("p99", "second", &|point| latency_seen(point, point.p99_ms)),
         line("max", "third", &|point| latency_seen(point, point.max_ms)),
     ];
-    let memory_mib = |point: &Point| point.server_rss_bytes.map(|bytes| bytes as f64 / BYTES_PER_MIB);
+    let memory_mib = |point: &Point| {
+        point
+            .server_rss_bytes
+            .map(|bytes| bytes as f64 / BYTES_PER_MIB)
+    };
     [
-        Chart { scale: Scale::Log, ..chart("Send to receipt, ms (log scale)", short, figure, percentiles) },
-        chart("Deliveries per second", short, whole, vec![line("", "first", &|point| Some(point.deliveries_per_s))]),
-        chart("Commands sent per second", short, figure, vec![line("", "fourth", &|point| Some(point.sent_per_s))]),
-        chart("Members", short, whole, vec![line("", "second", &|point| Some(point.members as f64))]),
-        chart("Server CPU, % of one core", short, figure, vec![line("", "third", &|point| point.server_cpu_percent)]),
-        chart("Server memory, MiB", short, figure, vec![line("", "second", &memory_mib)]),
+        Chart {
+            scale: Scale::Log,
+            ..chart(
+                "Send to receipt, ms (log scale)",
+                short,
+                figure,
+                percentiles,
+            )
+        },
+        chart(
+            "Deliveries per second",
+            short,
+            whole,
+            vec![line("", "first", &|point| Some(point.deliveries_per_s))],
+        ),
+        chart(
+            "Commands sent per second",
+            short,
+            figure,
+            vec![line("", "fourth", &|point| Some(point.sent_per_s))],
+        ),
+        chart(
+            "Members",
+            short,
+            whole,
+            vec![line("", "second", &|point| Some(point.members as f64))],
+        ),
+        chart(
+            "Server CPU, % of one core",
+            short,
+            figure,
+            vec![line("", "third", &|point| point.server_cpu_percent)],
+        ),
+        chart(
+            "Server memory, MiB",
+            short,
+            figure,
+            vec![line("", "second", &memory_mib)],
+        ),
     ]
     .iter()
     .map(Chart::figure)
@@ -177,15 +245,32 @@ fn checks(checks: &[Check]) -> String {
 
 fn latency(outcome: &Outcome) -> String {
     let row = |name: &str, it: &Percentiles| {
-        let [min, p50, p90, p99, p999, max] = [it.min, it.p50, it.p90, it.p99, it.p999, it.max].map(figure);
-        [name.to_owned(), count(it.count), min, p50, p90, p99, p999, max]
+        let [min, p50, p90, p99, p999, max] =
+            [it.min, it.p50, it.p90, it.p99, it.p999, it.max].map(figure);
+        [
+            name.to_owned(),
+            count(it.count),
+            min,
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        ]
     };
     let rows = [
         row("send to receipt by others", &outcome.latency),
-        row("send to the answer of one's own command", &outcome.ack_latency),
+        row(
+            "send to the answer of one's own command",
+            &outcome.ack_latency,
+        ),
     ];
-    page::note("Milliseconds, counted from the moment the script meant to send: a stall of the server is not hidden.")
-        + &page::numbers(["", "samples", "min", "p50", "p90", "p99", "p99.9", "max"], &rows)
+    page::note(
+        "Milliseconds, counted from the moment the script meant to send: a stall of the server is not hidden.",
+    ) + &page::numbers(
+        ["", "samples", "min", "p50", "p90", "p99", "p99.9", "max"],
+        &rows,
+    )
 }
 
 fn lanes(outcome: &Outcome) -> String {
@@ -194,7 +279,14 @@ fn lanes(outcome: &Outcome) -> String {
     let rows: Vec<_> = totals
         .lanes
         .iter()
-        .map(|(name, lane)| [name.clone(), count(lane.expected), count(lane.lost), share(lane)])
+        .map(|(name, lane)| {
+            [
+                name.clone(),
+                count(lane.expected),
+                count(lane.lost),
+                share(lane),
+            ]
+        })
         .collect();
     let text = format!(
         "The crowd is viewers' comments, voice the streamer's, money gifts and changes of state. Slow and stopped \
@@ -202,7 +294,11 @@ fn lanes(outcome: &Outcome) -> String {
         count(totals.missed_by_slow)
     );
     let table = page::numbers(["lane", "expected deliveries", "lost", "lost share"], &rows);
-    if table.is_empty() { table } else { page::note(&text) + &table }
+    if table.is_empty() {
+        table
+    } else {
+        page::note(&text) + &table
+    }
 }
 
 fn phases(outcome: &Outcome) -> String {
@@ -227,13 +323,24 @@ fn phases(outcome: &Outcome) -> String {
             ]
         })
         .collect();
-    let headings =
-        ["phase", "seconds", "joins", "comments", "deliveries/s", "p50 ms", "p99 ms", "CPU s", "CPU µs a delivery"];
+    let headings = [
+        "phase",
+        "seconds",
+        "joins",
+        "comments",
+        "deliveries/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU s",
+        "CPU µs a delivery",
+    ];
     page::numbers(headings, &rows)
 }
 
 fn floor(outcome: &Outcome) -> String {
-    let Some(floor) = &outcome.floor else { return String::new() };
+    let Some(floor) = &outcome.floor else {
+        return String::new();
+    };
     let rows: Vec<_> = beside_floor(outcome)
         .iter()
         .map(|ratios| {
@@ -269,10 +376,24 @@ fn floor(outcome: &Outcome) -> String {
 fn traffic(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     page::facts(&[
-        ("connections", format!("{}, {} failed", count(totals.connections), count(totals.connect_failures))),
+        (
+            "connections",
+            format!(
+                "{}, {} failed",
+                count(totals.connections),
+                count(totals.connect_failures)
+            ),
+        ),
         ("joins", count(totals.joins)),
         ("comments", comments(totals)),
-        ("gifts", format!("{} sent, {} acked", count(totals.gifts_sent), count(totals.gifts_acked))),
+        (
+            "gifts",
+            format!(
+                "{} sent, {} acked",
+                count(totals.gifts_sent),
+                count(totals.gifts_acked)
+            ),
+        ),
         ("deliveries", count(totals.deliveries)),
         ("received", bytes(totals.bytes_received as f64)),
     ])
@@ -281,19 +402,48 @@ fn traffic(outcome: &Outcome) -> String {
 fn server(outcome: &Outcome) -> String {
     let server = &outcome.server;
     let memory = |number: Option<u64>| known(number.map(|number| number as f64), bytes);
-    let switches = |number: u64| per_second(number as f64 / outcome.duration_s.max(f64::MIN_POSITIVE));
+    let switches =
+        |number: u64| per_second(number as f64 / outcome.duration_s.max(f64::MIN_POSITIVE));
     page::facts(&[
-        ("version", server.version.clone().unwrap_or_else(|| "not reported".to_owned())),
+        (
+            "version",
+            server
+                .version
+                .clone()
+                .unwrap_or_else(|| "not reported".to_owned()),
+        ),
         ("CPU", known(server.cpu_s, seconds)),
-        ("CPU per delivery", known(server.cpu_us_per_delivery, micros)),
-        ("memory", format!("{} before, {} at the peak", memory(server.rss_start_bytes), memory(server.rss_peak_bytes))),
-        ("memory per connection", known(server.rss_bytes_per_connection, bytes)),
-        ("context switches", server.context_switches.map_or_else(|| known(None, figure), switches)),
+        (
+            "CPU per delivery",
+            known(server.cpu_us_per_delivery, micros),
+        ),
+        (
+            "memory",
+            format!(
+                "{} before, {} at the peak",
+                memory(server.rss_start_bytes),
+                memory(server.rss_peak_bytes)
+            ),
+        ),
+        (
+            "memory per connection",
+            known(server.rss_bytes_per_connection, bytes),
+        ),
+        (
+            "context switches",
+            server
+                .context_switches
+                .map_or_else(|| known(None, figure), switches),
+        ),
     ])
 }
 
 fn refusals(outcome: &Outcome) -> String {
-    let rows: Vec<_> = outcome.refusals.iter().map(|(code, times)| [code.clone(), count(*times)]).collect();
+    let rows: Vec<_> = outcome
+        .refusals
+        .iter()
+        .map(|(code, times)| [code.clone(), count(*times)])
+        .collect();
     page::numbers(["code", "times"], &rows)
 }
 
@@ -317,15 +467,32 @@ fn rooms(outcome: &Outcome) -> String {
         .collect();
     let more = match outcome.rooms.len().saturating_sub(ROOMS_MAX) {
         0 => String::new(),
-        more => page::note(&format!("The first {ROOMS_MAX}; {} more are in the JSON file.", count(more as u64))),
+        more => page::note(&format!(
+            "The first {ROOMS_MAX}; {} more are in the JSON file.",
+            count(more as u64)
+        )),
     };
-    let headings = ["room", "live", "members, peak", "comments", "gifts", "coins", "offsets", "deliveries"];
+    let headings = [
+        "room",
+        "live",
+        "members, peak",
+        "comments",
+        "gifts",
+        "coins",
+        "offsets",
+        "deliveries",
+    ];
     more + &page::numbers(headings, &rows)
 }
 
 fn origin(outcome: &Outcome) -> String {
     let machine = &outcome.machine;
-    let cores = format!("{}, {} cores, {}", machine.cpu, machine.cores, bytes(machine.memory_bytes as f64));
+    let cores = format!(
+        "{}, {} cores, {}",
+        machine.cpu,
+        machine.cores,
+        bytes(machine.memory_bytes as f64)
+    );
     let facts = [
         ("command", outcome.command.join(" ")),
         ("script", outcome.script_path.clone()),
@@ -345,13 +512,25 @@ mod tests {
     #[test]
     fn the_page_has_all_parts_and_needs_nothing_else() {
         let page = html(&sample::outcome());
-        for part in
-            ["one big room", "offsets_without_gaps", "Beside the floor", "main hall", "rate_limited", "[[room]]"]
-        {
+        for part in [
+            "one big room",
+            "offsets_without_gaps",
+            "Beside the floor",
+            "main hall",
+            "rate_limited",
+            "[[room]]",
+        ] {
             assert!(page.contains(part), "{part}");
         }
         assert_eq!(page.matches("<svg").count(), 6);
-        for foreign in ["<script", "http://www", "https://", "url(", "@import", "src=\""] {
+        for foreign in [
+            "<script",
+            "http://www",
+            "https://",
+            "url(",
+            "@import",
+            "src=\"",
+        ] {
             assert!(!page.contains(foreign), "{foreign}");
         }
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
@@ -393,7 +572,9 @@ mod tests {
         outcome.server = Default::default();
         outcome.duration_s = 0.0;
         let page = html(&outcome);
-        assert!(!page.contains("<svg") && !page.contains("Beside the floor") && !page.contains("NaN"));
+        assert!(
+            !page.contains("<svg") && !page.contains("Beside the floor") && !page.contains("NaN")
+        );
         assert!(page.contains(">✓ passed<"));
     }
 

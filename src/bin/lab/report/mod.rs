@@ -36,11 +36,18 @@ fn all_checks(outcome: &Outcome) -> impl Iterator<Item = &Check> {
 fn lanes(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let lane = |(name, lane): (&String, &LaneTotals)| {
-        format!("{name} {} of {}", format::count(lane.lost), format::count(lane.expected))
+        format!(
+            "{name} {} of {}",
+            format::count(lane.lost),
+            format::count(lane.expected)
+        )
     };
     let mut words: Vec<String> = totals.lanes.iter().map(lane).collect();
     if totals.missed_by_slow > 0 {
-        words.push(format!("slow readers missed {} more of the crowd", format::count(totals.missed_by_slow)));
+        words.push(format!(
+            "slow readers missed {} more of the crowd",
+            format::count(totals.missed_by_slow)
+        ));
     }
     words.join(", ")
 }
@@ -48,9 +55,17 @@ fn lanes(outcome: &Outcome) -> String {
 /// The verdict in one sentence, such as `8 of 9 promises and 2 of 2 objectives kept`.
 fn verdict(outcome: &Outcome) -> String {
     let kept = |checks: &[Check]| checks.iter().filter(|check| check.passed).count();
-    let promises = format!("{} of {} promises", kept(&outcome.checks), outcome.checks.len());
+    let promises = format!(
+        "{} of {} promises",
+        kept(&outcome.checks),
+        outcome.checks.len()
+    );
     match outcome.objectives.as_slice() {
         [] => format!("{promises} kept"),
-        objectives => format!("{promises} and {} of {} objectives kept", kept(objectives), objectives.len()),
+        objectives => format!(
+            "{promises} and {} of {} objectives kept",
+            kept(objectives),
+            objectives.len()
+        ),
     }
 }

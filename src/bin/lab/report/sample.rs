@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    Check, Floor, FloorPoint, LaneTotals, Machine, Outcome, Percentiles, PhaseOutcome, Point, RoomOutcome, ServerFacts,
-    Totals,
+    Check, Floor, FloorPoint, LaneTotals, Machine, Outcome, Percentiles, PhaseOutcome, Point,
+    RoomOutcome, ServerFacts, Totals,
 };
 
 const SECONDS: u64 = 90;

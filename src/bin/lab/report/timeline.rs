@@ -17,14 +17,21 @@ pub struct Phase<'a> {
 /// Neighbouring points merged so that at most `POINTS_MAX` are left: the worst latency, the most
 /// memory, and the mean of what is a rate. A peak is never averaged away.
 pub fn condensed(series: &[Point]) -> Vec<Point> {
-    series.chunks(series.len().div_ceil(POINTS_MAX).max(1)).filter_map(merged).collect()
+    series
+        .chunks(series.len().div_ceil(POINTS_MAX).max(1))
+        .filter_map(merged)
+        .collect()
 }
 
 fn merged(points: &[Point]) -> Option<Point> {
     let last = points.last()?;
-    let mean = |value: fn(&Point) -> f64| points.iter().map(value).sum::<f64>() / points.len() as f64;
+    let mean =
+        |value: fn(&Point) -> f64| points.iter().map(value).sum::<f64>() / points.len() as f64;
     let most = |value: fn(&Point) -> f64| points.iter().map(value).fold(0.0, f64::max);
-    let cpu: Vec<f64> = points.iter().filter_map(|point| point.server_cpu_percent).collect();
+    let cpu: Vec<f64> = points
+        .iter()
+        .filter_map(|point| point.server_cpu_percent)
+        .collect();
     Some(Point {
         at_s: last.at_s,
         phase: last.phase.clone(),
@@ -35,7 +42,10 @@ fn merged(points: &[Point]) -> Option<Point> {
         p99_ms: most(|point| point.p99_ms),
         max_ms: most(|point| point.max_ms),
         server_cpu_percent: (!cpu.is_empty()).then(|| cpu.iter().sum::<f64>() / cpu.len() as f64),
-        server_rss_bytes: points.iter().filter_map(|point| point.server_rss_bytes).max(),
+        server_rss_bytes: points
+            .iter()
+            .filter_map(|point| point.server_rss_bytes)
+            .max(),
     })
 }
 
@@ -49,7 +59,11 @@ pub fn phases(series: &[Point]) -> Vec<Phase<'_>> {
                 if let Some(previous) = previous {
                     previous.to_s = point.at_s;
                 }
-                phases.push(Phase { name: &point.phase, from_s: point.at_s, to_s: point.at_s });
+                phases.push(Phase {
+                    name: &point.phase,
+                    from_s: point.at_s,
+                    to_s: point.at_s,
+                });
             }
         }
     }
@@ -62,7 +76,13 @@ mod tests {
 
     fn point(at_s: u32, phase: &str) -> Point {
         let value = f64::from(at_s);
-        Point { at_s: value, phase: phase.to_owned(), sent_per_s: value, max_ms: value, ..Point::default() }
+        Point {
+            at_s: value,
+            phase: phase.to_owned(),
+            sent_per_s: value,
+            max_ms: value,
+            ..Point::default()
+        }
     }
 
     #[test]
@@ -79,9 +99,22 @@ mod tests {
 
     #[test]
     fn phases_touch_each_other() {
-        let series = [point(0, "ramp"), point(1, "ramp"), point(2, "rush"), point(3, "rush"), point(4, "ramp")];
+        let series = [
+            point(0, "ramp"),
+            point(1, "ramp"),
+            point(2, "rush"),
+            point(3, "rush"),
+            point(4, "ramp"),
+        ];
         let phase = |name, from_s, to_s| Phase { name, from_s, to_s };
-        assert_eq!(phases(&series), [phase("ramp", 0.0, 2.0), phase("rush", 2.0, 4.0), phase("ramp", 4.0, 4.0)]);
+        assert_eq!(
+            phases(&series),
+            [
+                phase("ramp", 0.0, 2.0),
+                phase("rush", 2.0, 4.0),
+                phase("ramp", 4.0, 4.0)
+            ]
+        );
         assert!(phases(&[]).is_empty());
     }
 }

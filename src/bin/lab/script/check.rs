@@ -21,7 +21,11 @@ impl Script {
     pub(super) fn check(&self, text: &str) -> Result<(), ScriptFault> {
         let header = || ScriptFault::find(text, "[script]");
         match (self.script.duration, self.phases.is_empty()) {
-            (None, true) => return Err(header().because("expected script.duration, or [[phase]] tables with theirs")),
+            (None, true) => {
+                return Err(
+                    header().because("expected script.duration, or [[phase]] tables with theirs")
+                );
+            }
             (Some(_), false) => {
                 return Err(header()
                     .because("expected either script.duration or [[phase]] tables: the phases' sum is the duration"));
@@ -30,8 +34,9 @@ impl Script {
         }
         let per_address = &self.script.per_address;
         if !(1..=PER_ADDRESS_MAX).contains(per_address.get_ref()) {
-            return Err(ScriptFault::at(text, per_address.span())
-                .because(format!("script.per_address: expected 1 to {PER_ADDRESS_MAX}")));
+            return Err(ScriptFault::at(text, per_address.span()).because(format!(
+                "script.per_address: expected 1 to {PER_ADDRESS_MAX}"
+            )));
         }
         if self.rooms.is_empty() {
             return Err(header().because("expected at least one [[room]]"));
@@ -42,48 +47,86 @@ impl Script {
             .map(|room| room.members_count().saturating_mul(room.count))
             .fold(0, usize::saturating_add);
         if total > MEMBERS_MAX {
-            return Err(header().because(format!("expected at most {MEMBERS_MAX} members in all rooms, found {total}")));
+            return Err(header().because(format!(
+                "expected at most {MEMBERS_MAX} members in all rooms, found {total}"
+            )));
         }
-        self.rooms.iter().try_for_each(|room| room.check(text, self.script.duration))
+        self.rooms
+            .iter()
+            .try_for_each(|room| room.check(text, self.script.duration))
     }
 }
 
 impl RoomPlan {
     fn check(&self, text: &str, duration: Option<Duration>) -> Result<(), ScriptFault> {
         let members = self.members_count();
-        let at = |span: std::ops::Range<usize>, what: String| Err(ScriptFault::at(text, span).because(what));
+        let at = |span: std::ops::Range<usize>, what: String| {
+            Err(ScriptFault::at(text, span).because(what))
+        };
         let room = &self.name;
         if members == 0 || self.count == 0 {
-            return at(self.members.span(), format!("room {room}: expected at least one member and a count from 1"));
+            return at(
+                self.members.span(),
+                format!("room {room}: expected at least one member and a count from 1"),
+            );
         }
         if let Some(users) = &self.users
             && !(1..=members).contains(users.get_ref())
         {
-            return at(users.span(), format!("room {room}: users: expected 1 to {members}, the number of its members"));
+            return at(
+                users.span(),
+                format!("room {room}: users: expected 1 to {members}, the number of its members"),
+            );
         }
-        let slow = self.slow_readers.as_ref().map_or(0, |slow| slow.get_ref().members);
+        let slow = self
+            .slow_readers
+            .as_ref()
+            .map_or(0, |slow| slow.get_ref().members);
         if slow.saturating_add(self.stopped_readers) > members {
             return at(
                 self.members.span(),
-                format!("room {room}: expected at least as many members as slow and stopped readers"),
+                format!(
+                    "room {room}: expected at least as many members as slow and stopped readers"
+                ),
             );
         }
         if let Some(comments) = &self.comments {
-            let Comments { bytes, rate, in_flight, .. } = comments.get_ref();
+            let Comments {
+                bytes,
+                rate,
+                in_flight,
+                ..
+            } = comments.get_ref();
             if !(1..=COMMENT_BYTES_MAX).contains(bytes) {
-                return at(comments.span(), format!("room {room}: comments.bytes: expected 1 to {COMMENT_BYTES_MAX}"));
+                return at(
+                    comments.span(),
+                    format!("room {room}: comments.bytes: expected 1 to {COMMENT_BYTES_MAX}"),
+                );
             }
             if rate.is_some() == in_flight.is_some() {
-                return at(comments.span(), format!("room {room}: comments: expected either rate or in_flight"));
+                return at(
+                    comments.span(),
+                    format!("room {room}: comments: expected either rate or in_flight"),
+                );
             }
             if in_flight.is_some_and(|count| !(1..=IN_FLIGHT_MAX).contains(&count)) {
-                return at(comments.span(), format!("room {room}: comments.in_flight: expected 1 to {IN_FLIGHT_MAX}"));
+                return at(
+                    comments.span(),
+                    format!("room {room}: comments.in_flight: expected 1 to {IN_FLIGHT_MAX}"),
+                );
             }
         }
         if let Some(gifts) = &self.gifts {
-            let Gifts { catalogue, balance, num_max, .. } = gifts.get_ref();
-            let prices_good =
-                !catalogue.is_empty() && catalogue.iter().all(|price| (1..=1_000_000_000).contains(price));
+            let Gifts {
+                catalogue,
+                balance,
+                num_max,
+                ..
+            } = gifts.get_ref();
+            let prices_good = !catalogue.is_empty()
+                && catalogue
+                    .iter()
+                    .all(|price| (1..=1_000_000_000).contains(price));
             if !prices_good || *balance < 0 || !(1..=999).contains(num_max) {
                 return at(
                     gifts.span(),
@@ -94,8 +137,16 @@ impl RoomPlan {
             }
         }
         if let Some(streamer) = &self.streamer {
-            let Streamer { pause_at, resume_at, end_at } = streamer.get_ref();
-            let times: Vec<Duration> = [pause_at, resume_at, end_at].into_iter().flatten().copied().collect();
+            let Streamer {
+                pause_at,
+                resume_at,
+                end_at,
+            } = streamer.get_ref();
+            let times: Vec<Duration> = [pause_at, resume_at, end_at]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
             let late = duration.is_some_and(|duration| times.iter().any(|at| *at > duration));
             if !times.is_sorted() || late || (resume_at.is_some() && pause_at.is_none()) {
                 return at(

@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One fault. Its text has the file, the line, the line's content (so the key) and what was expected.
+/// One fault. Its text has the file, the line, the line's content (so the key) and what was
+/// expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptFault {
     path: Option<PathBuf>,
@@ -16,13 +17,21 @@ pub struct ScriptFault {
 
 impl ScriptFault {
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self { path: Some(path.to_owned()), place: None, what: format!("cannot be read: {error}") }
+        Self {
+            path: Some(path.to_owned()),
+            place: None,
+            what: format!("cannot be read: {error}"),
+        }
     }
 
     pub fn from_toml(error: &toml::de::Error, text: &str) -> Self {
         match error.span() {
             Some(span) => Self::at(text, span).because(error.message()),
-            None => Self { path: None, place: None, what: error.message().to_owned() },
+            None => Self {
+                path: None,
+                place: None,
+                what: error.message().to_owned(),
+            },
         }
     }
 
@@ -31,8 +40,17 @@ impl ScriptFault {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.matches('\n').count();
         let column = before.chars().rev().take_while(|c| *c != '\n').count();
-        let content = text.lines().nth(line).unwrap_or_default().trim_end().to_owned();
-        Self { path: None, place: Some((line + 1, column + 1, content)), what: String::new() }
+        let content = text
+            .lines()
+            .nth(line)
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned();
+        Self {
+            path: None,
+            place: Some((line + 1, column + 1, content)),
+            what: String::new(),
+        }
     }
 
     /// A fault where `needle` first stands in `text`.

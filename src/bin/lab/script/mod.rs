@@ -49,8 +49,9 @@ pub struct Header {
     /// How long answers, the last events and presence may take to arrive once everybody is silent.
     #[serde(default = "default_settle", deserialize_with = "units::duration")]
     pub settle: Duration,
-    /// Members from one address at most, if the server is on this machine: they come from 127.0.0.1,
-    /// 127.0.0.2 and so on, as the ephemeral ports of one address, and what servers allow one, are few.
+    /// Members from one address at most, if the server is on this machine: they come from
+    /// 127.0.0.1, 127.0.0.2 and so on, as the ephemeral ports of one address, and what servers
+    /// allow one, are few.
     #[serde(default = "default_per_address")]
     pub per_address: Spanned<usize>,
     /// Codes that commands of this script may be refused with, and closes such as `close_3008`.
@@ -128,8 +129,8 @@ pub struct Comments {
     /// Per second in the whole room, whatever the server makes of it.
     #[serde(default, deserialize_with = "units::some_rate")]
     pub rate: Option<f64>,
-    /// In place of `rate`, a closed loop: so many comments are on their way at any time, and the next
-    /// is sent when all members have received one of them.
+    /// In place of `rate`, a closed loop: so many comments are on their way at any time, and the
+    /// next is sent when all members have received one of them.
     pub in_flight: Option<usize>,
     /// Length of the text; the mark that identifies it takes about a dozen.
     #[serde(default = "default_comment_bytes")]
@@ -248,7 +249,8 @@ pub struct Objective {
     pub stopped_readers_cut: bool,
 }
 
-/// The share of a lane's deliveries that may be lost, as servers do with the crowd's under overload.
+/// The share of a lane's deliveries that may be lost, as servers do with the crowd's under
+/// overload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Loss {
@@ -314,12 +316,17 @@ impl RoomPlan {
 
     pub fn users_count(&self) -> usize {
         let members = self.members_count();
-        self.users.as_ref().map_or(members.min(USERS_DEFAULT), |users| *users.get_ref())
+        self.users
+            .as_ref()
+            .map_or(members.min(USERS_DEFAULT), |users| *users.get_ref())
     }
 
     /// Whether a streamer sits in the room besides the members.
     pub fn has_streamer(&self) -> bool {
-        self.streamer.is_some() || self.comments().is_some_and(|it| it.senders == Senders::Streamer)
+        self.streamer.is_some()
+            || self
+                .comments()
+                .is_some_and(|it| it.senders == Senders::Streamer)
     }
 
     pub fn comments(&self) -> Option<&Comments> {
@@ -327,14 +334,17 @@ impl RoomPlan {
     }
 
     pub fn ends(&self) -> bool {
-        self.streamer.as_ref().is_some_and(|streamer| streamer.get_ref().end_at.is_some())
+        self.streamer
+            .as_ref()
+            .is_some_and(|streamer| streamer.get_ref().end_at.is_some())
     }
 }
 
 impl Script {
     /// Reads the script at `path`, and its text as it was.
     pub fn load(path: &Path) -> Result<(Self, String), ScriptFault> {
-        let text = std::fs::read_to_string(path).map_err(|error| ScriptFault::unreadable(path, &error))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ScriptFault::unreadable(path, &error))?;
         match Self::parse(&text) {
             Ok(script) => Ok((script, text)),
             Err(fault) => Err(fault.in_file(path)),
@@ -342,11 +352,18 @@ impl Script {
     }
 
     pub fn parse(text: &str) -> Result<Self, ScriptFault> {
-        let mut script: Script = toml::from_str(text).map_err(|error| ScriptFault::from_toml(&error, text))?;
+        let mut script: Script =
+            toml::from_str(text).map_err(|error| ScriptFault::from_toml(&error, text))?;
         script.check(text)?;
         if script.phases.is_empty() {
             let duration = script.script.duration.unwrap_or_default();
-            script.phases.push(Phase { name: "all".to_owned(), duration, comments: 1.0, gifts: 1.0, churn: 1.0 });
+            script.phases.push(Phase {
+                name: "all".to_owned(),
+                duration,
+                comments: 1.0,
+                gifts: 1.0,
+                churn: 1.0,
+            });
         }
         Ok(script)
     }

@@ -22,7 +22,8 @@ pub struct Templates {
     /// Where Socket.IO clients connect.
     #[serde(default = "default_socketio_path")]
     pub socketio_path: String,
-    /// The text that a member sends to join. For Socket.IO the whole packet, such as `42["join","{live_id}"]`.
+    /// The text that a member sends to join. For Socket.IO the whole packet, such as
+    /// `42["join","{live_id}"]`.
     pub join: String,
     /// The text that a member sends to comment.
     pub comment: String,

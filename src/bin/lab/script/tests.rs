@@ -15,7 +15,9 @@ members = { plain = 2, socketio_v4 = 1 }
 /// The fault of [`GOOD`] with `from` replaced by `to`.
 fn fault_of(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from}");
-    Script::parse(&GOOD.replace(from, to)).expect_err(to).to_string()
+    Script::parse(&GOOD.replace(from, to))
+        .expect_err(to)
+        .to_string()
 }
 
 #[test]
@@ -32,31 +34,90 @@ fn a_fault_names_line_key_and_what_was_expected() {
     for (from, to, line, words) in [
         ("\"10s\"", "\"10\"", ":4:", "a time of at most a day"),
         ("\"10s\"", "10", ":4:", "a time of at most a day"),
-        ("\"10s\"", "\"10s\"\nper_address = 0", ":5:", "per_address: expected 1 to"),
-        ("plain = 2", "plane = 2", ":8:", "expected one of `plain`, `socketio_v4`, `socketio_v3`"),
+        (
+            "\"10s\"",
+            "\"10s\"\nper_address = 0",
+            ":5:",
+            "per_address: expected 1 to",
+        ),
+        (
+            "plain = 2",
+            "plane = 2",
+            ":8:",
+            "expected one of `plain`, `socketio_v4`, `socketio_v3`",
+        ),
         ("plain = 2", "plain = -2", ":8:", "expected usize"),
         ("name = \"small\"\n", "", ":6:", "missing field `name`"),
-        ("plain = 2, socketio_v4 = 1", "plain = 0", ":8:", "at least one member"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\nusers = 4", ":9:", "users: expected 1 to 3"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ncomments = { rate = -1 }", ":9:", "a number per second from 0"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ncomments = { rate = 1, retry = 2.0 }", ":9:", "a share from 0 to 1"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ncomments = { bytes = 9 }", ":9:", "either rate or in_flight"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ncomments = { rate = 1, in_flight = 1 }", ":9:", "either rate"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ncomments = { in_flight = 0 }", ":9:", "in_flight: expected 1 to"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\ngifts = { rate = 1, balance = -5 }", ":9:", "a balance from 0"),
-        ("socketio_v4 = 1 }", "socketio_v4 = 1 }\nstreamer = { end_at = \"11s\" }", ":9:", "within the duration"),
+        (
+            "plain = 2, socketio_v4 = 1",
+            "plain = 0",
+            ":8:",
+            "at least one member",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nusers = 4",
+            ":9:",
+            "users: expected 1 to 3",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ncomments = { rate = -1 }",
+            ":9:",
+            "a number per second from 0",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ncomments = { rate = 1, retry = 2.0 }",
+            ":9:",
+            "a share from 0 to 1",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ncomments = { bytes = 9 }",
+            ":9:",
+            "either rate or in_flight",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ncomments = { rate = 1, in_flight = 1 }",
+            ":9:",
+            "either rate",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ncomments = { in_flight = 0 }",
+            ":9:",
+            "in_flight: expected 1 to",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\ngifts = { rate = 1, balance = -5 }",
+            ":9:",
+            "a balance from 0",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nstreamer = { end_at = \"11s\" }",
+            ":9:",
+            "within the duration",
+        ),
         ("duration = \"10s\"\n", "", ":2:", "script.duration"),
         ("[[room]]", "[[room", ":6:", ""),
     ] {
         let fault = fault_of(from, to);
-        assert!(fault.contains(line) && fault.contains(words), "{to}: {fault}");
+        assert!(
+            fault.contains(line) && fault.contains(words),
+            "{to}: {fault}"
+        );
     }
 }
 
 #[test]
 fn every_script_of_the_repository_is_good() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["tests/load", "tests/bench/shapes"].map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let folders = ["tests/load", "tests/bench/shapes"]
+        .map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let mut found = 0;
     for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();

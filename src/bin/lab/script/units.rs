@@ -17,7 +17,9 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
 }
 
 /// As [`duration`], for a key that may be missing.
-pub fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub fn some_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
 
@@ -51,7 +53,10 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 /// So many per second, or a factor: zero or more.
 pub fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    deserializer.deserialize_any(NumberVisitor { max: RATE_MAX, what: "a number per second from 0 to 1000000" })
+    deserializer.deserialize_any(NumberVisitor {
+        max: RATE_MAX,
+        what: "a number per second from 0 to 1000000",
+    })
 }
 
 /// As [`rate`], for a key that may be missing.
@@ -61,12 +66,20 @@ pub fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f6
 
 /// A share of a whole.
 pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    deserializer.deserialize_any(NumberVisitor { max: 1.0, what: "a share from 0 to 1" })
+    deserializer.deserialize_any(NumberVisitor {
+        max: 1.0,
+        what: "a share from 0 to 1",
+    })
 }
 
 /// A bound of an objective.
 pub fn some_bound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    deserializer.deserialize_any(NumberVisitor { max: f64::MAX, what: "a number from 0 up" }).map(Some)
+    deserializer
+        .deserialize_any(NumberVisitor {
+            max: f64::MAX,
+            what: "a number from 0 up",
+        })
+        .map(Some)
 }
 
 struct NumberVisitor {
@@ -99,12 +112,20 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_and_an_end() {
-        for (text, expected_ms) in
-            [("250ms", Some(250)), ("10s", Some(10_000)), ("1.5m", Some(90_000)), ("24h", Some(86_400_000))]
-                .into_iter()
-                .chain(["", "10", "s", "-1s", "1d", "25h", "1.2.3s", "1 s"].map(|text| (text, None)))
+        for (text, expected_ms) in [
+            ("250ms", Some(250)),
+            ("10s", Some(10_000)),
+            ("1.5m", Some(90_000)),
+            ("24h", Some(86_400_000)),
+        ]
+        .into_iter()
+        .chain(["", "10", "s", "-1s", "1d", "25h", "1.2.3s", "1 s"].map(|text| (text, None)))
         {
-            assert_eq!(parse_duration(text), expected_ms.map(Duration::from_millis), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                expected_ms.map(Duration::from_millis),
+                "{text}"
+            );
         }
     }
 }

@@ -47,10 +47,17 @@ pub fn verdict(
             crate::commands::CommandKind::Gift { .. } => is_gift,
             _ => false,
         };
-        driver.commands.iter().filter(|(_, it)| kind(&it.kind) && matches!(it.fate, Fate::Accepted { .. })).count()
-            as u64
+        driver
+            .commands
+            .iter()
+            .filter(|(_, it)| kind(&it.kind) && matches!(it.fate, Fate::Accepted { .. }))
+            .count() as u64
     };
-    let comments_sampled_out = driver.commands.iter().filter(|(_, it)| it.fate == Fate::SampledOut).count() as u64;
+    let comments_sampled_out = driver
+        .commands
+        .iter()
+        .filter(|(_, it)| it.fate == Fate::SampledOut)
+        .count() as u64;
     let (stats, rooms) = (&driver.stats, rooms_of(driver, setup));
     let totals = Totals {
         connections: stats.connections,
@@ -66,12 +73,21 @@ pub fn verdict(
         bytes_received: stats.bytes,
         expected_deliveries: receipts.expected(),
         lost_deliveries: receipts.lost(),
-        lanes: Lane::ALL.map(|lane| (lane.name().to_owned(), receipts.lanes[lane as usize].clone())).into(),
+        lanes: Lane::ALL
+            .map(|lane| {
+                (
+                    lane.name().to_owned(),
+                    receipts.lanes[lane as usize].clone(),
+                )
+            })
+            .into(),
         missed_by_slow: receipts.missed_by_slow,
     };
     let latency = stats.latency.percentiles();
     Verdict {
-        checks: driver.offences.verdicts(|check| passed(check, &totals, &receipts, rooms.len())),
+        checks: driver
+            .offences
+            .verdicts(|check| passed(check, &totals, &receipts, rooms.len())),
         objectives: objectives(script, driver, &latency, &totals, &receipts),
         ack_latency: stats.ack_latency.percentiles(),
         latency,
@@ -84,12 +100,28 @@ pub fn verdict(
 fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: usize) -> String {
     match check {
         judge::CONNECTED => format!("{} connections, {} joins", totals.connections, totals.joins),
-        judge::ANSWERED => format!("{} comments and gifts", totals.comments_sent + totals.gifts_sent),
-        judge::COMMENT_LOST => format!("{} acked comments, heard by all that were there", totals.comments_acked),
-        judge::GIFT_LOST => format!("{} acked gifts, heard by all that were there", totals.gifts_acked),
+        judge::ANSWERED => format!(
+            "{} comments and gifts",
+            totals.comments_sent + totals.gifts_sent
+        ),
+        judge::COMMENT_LOST => format!(
+            "{} acked comments, heard by all that were there",
+            totals.comments_acked
+        ),
+        judge::GIFT_LOST => format!(
+            "{} acked gifts, heard by all that were there",
+            totals.gifts_acked
+        ),
         judge::SAMPLED => format!("{} comments sampled out", totals.comments_sampled_out),
-        judge::GAPS => format!("{} of {} deliveries missing", receipts.lost(), receipts.expected()),
-        judge::DUPLICATED | judge::ORDER => format!("{} deliveries, each compared with the others'", totals.deliveries),
+        judge::GAPS => format!(
+            "{} of {} deliveries missing",
+            receipts.lost(),
+            receipts.expected()
+        ),
+        judge::DUPLICATED | judge::ORDER => format!(
+            "{} deliveries, each compared with the others'",
+            totals.deliveries
+        ),
         judge::ISOLATED => format!("{rooms} rooms"),
         judge::MONEY => format!("{} acked gifts in the books", totals.gifts_acked),
         _ => "as it should be".to_owned(),
@@ -99,10 +131,14 @@ fn passed(check: &str, totals: &Totals, receipts: &receipts::Receipts, rooms: us
 fn check_entrances(driver: &mut Driver) {
     for index in 0..driver.members.len() {
         if !driver.members[index].has_been_in {
-            driver.offences.add(judge::CONNECTED, || format!("member {index} never got into its room"));
+            driver.offences.add(judge::CONNECTED, || {
+                format!("member {index} never got into its room")
+            });
         }
         if driver.members[index].is_upgrading() {
-            driver.offences.add(judge::CONNECTED, || format!("member {index} was never upgraded to a WebSocket"));
+            driver.offences.add(judge::CONNECTED, || {
+                format!("member {index} was never upgraded to a WebSocket")
+            });
         }
     }
 }
@@ -111,9 +147,9 @@ fn check_answers(driver: &mut Driver) {
     for (number, command) in driver.commands.iter() {
         if command.fate == Fate::Pending {
             let (kind, member) = (command.kind, command.member);
-            driver
-                .offences
-                .add(judge::ANSWERED, || format!("command {number} of member {member} has no answer: {kind:?}"));
+            driver.offences.add(judge::ANSWERED, || {
+                format!("command {number} of member {member} has no answer: {kind:?}")
+            });
         }
     }
 }
@@ -123,19 +159,28 @@ fn check_presence(driver: &mut Driver) {
         let truth = driver.users_online(room);
         let misled: Vec<(usize, Online)> = driver.misled(room).collect();
         for (member, online) in misled {
-            driver.offences.add(judge::PRESENCE, || format!("member {member} believes: {online}; in truth: {truth}"));
+            driver.offences.add(judge::PRESENCE, || {
+                format!("member {member} believes: {online}; in truth: {truth}")
+            });
         }
     }
 }
 
 fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]) {
-    let mut expected: BTreeSet<&str> = script.script.expected_refusals.iter().map(String::as_str).collect();
+    let mut expected: BTreeSet<&str> = script
+        .script
+        .expected_refusals
+        .iter()
+        .map(String::as_str)
+        .collect();
     if script.rooms.iter().any(|room| room.ends()) {
         expected.insert("live_ended");
     }
     for (code, count) in &driver.refusals {
         if !expected.contains(code.as_str()) {
-            driver.offences.add(judge::REFUSALS, || format!("{code} ×{count}"));
+            driver
+                .offences
+                .add(judge::REFUSALS, || format!("{code} ×{count}"));
         }
     }
     for fault in errand_faults {
@@ -212,9 +257,27 @@ fn objectives(
         })
     });
     let cut = wanted.stopped_readers_cut.then(|| {
-        let stopped = || driver.members.iter().filter(|member| member.is_stopped_reader);
-        let (cut, all) = (stopped().filter(|member| member.was_cut).count(), stopped().count());
-        Check { name: "stopped_readers_cut".to_owned(), passed: cut == all, detail: format!("{cut} of {all}") }
+        let stopped = || {
+            driver
+                .members
+                .iter()
+                .filter(|member| member.is_stopped_reader)
+        };
+        let (cut, all) = (
+            stopped().filter(|member| member.was_cut).count(),
+            stopped().count(),
+        );
+        Check {
+            name: "stopped_readers_cut".to_owned(),
+            passed: cut == all,
+            detail: format!("{cut} of {all}"),
+        }
     });
-    latencies.into_iter().flatten().chain(rate).chain(losses).chain(cut).collect()
+    latencies
+        .into_iter()
+        .flatten()
+        .chain(rate)
+        .chain(losses)
+        .chain(cut)
+        .collect()
 }

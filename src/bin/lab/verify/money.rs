@@ -8,8 +8,8 @@ use crate::judge;
 use crate::room_log::Content;
 use crate::setup::Setup;
 
-/// The coins that must have moved, and those that may have: a gift whose giver's connection was cut before the
-/// answer came, and that no member was there to receive, may or may not have been given.
+/// The coins that must have moved, and those that may have: a gift whose giver's connection was cut
+/// before the answer came, and that no member was there to receive, may or may not have been given.
 #[derive(Debug, Default, Clone, Copy)]
 struct Moved {
     certain: i64,
@@ -24,7 +24,11 @@ impl Moved {
     fn words(self) -> String {
         match self.possible {
             0 => format!("{}", self.certain),
-            possible => format!("{} to {}", self.certain, self.certain.saturating_add(possible)),
+            possible => format!(
+                "{} to {}",
+                self.certain,
+                self.certain.saturating_add(possible)
+            ),
         }
     }
 }
@@ -40,27 +44,37 @@ pub fn check(driver: &mut Driver, setup: &Setup) {
         match setup.live_coins(site.live_id) {
             Ok(coins) if expected.explains(coins) => {}
             Ok(coins) => driver.offences.add(judge::MONEY, || {
-                format!("live {} has {coins} coins, its gifts make {}", site.live_id, expected.words())
+                format!(
+                    "live {} has {coins} coins, its gifts make {}",
+                    site.live_id,
+                    expected.words()
+                )
             }),
             Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
         }
     }
     for (user, account) in setup.users.iter().enumerate() {
-        let Some(before) = account.coins_before else { continue };
+        let Some(before) = account.coins_before else {
+            continue;
+        };
         let expected = by_user.get(&account.id).copied().unwrap_or_default();
         match setup.balance(account) {
             Ok(after) if expected.explains(before - after) => {}
             Ok(after) => driver.offences.add(judge::MONEY, || {
-                format!("user {user} spent {}, its gifts cost {}", before - after, expected.words())
+                format!(
+                    "user {user} spent {}, its gifts cost {}",
+                    before - after,
+                    expected.words()
+                )
             }),
             Err(fault) => driver.offences.add(judge::MONEY, || fault.to_string()),
         }
     }
     match setup.ledger_proof() {
         Some(Ok(proof)) if proof["balanced"] == true => {}
-        Some(Ok(proof)) => {
-            driver.offences.add(judge::MONEY, || format!("the server's own proof fails: {}", proof["faults"]))
-        }
+        Some(Ok(proof)) => driver.offences.add(judge::MONEY, || {
+            format!("the server's own proof fails: {}", proof["faults"])
+        }),
         Some(Err(fault)) => driver.offences.add(judge::MONEY, || fault.to_string()),
         None => {}
     }
@@ -68,28 +82,42 @@ pub fn check(driver: &mut Driver, setup: &Setup) {
 
 /// Coins by room, and by user id.
 fn moved(driver: &Driver, setup: &Setup) -> (BTreeMap<usize, Moved>, BTreeMap<i64, Moved>) {
-    let (mut by_room, mut by_user) = (BTreeMap::<usize, Moved>::new(), BTreeMap::<i64, Moved>::new());
+    let (mut by_room, mut by_user) = (
+        BTreeMap::<usize, Moved>::new(),
+        BTreeMap::<i64, Moved>::new(),
+    );
     let mut counted: HashSet<&str> = HashSet::new();
     let mut add = |room: usize, user: i64, certain: i64, possible: i64| {
-        for moved in [by_room.entry(room).or_default(), by_user.entry(user).or_default()] {
+        for moved in [
+            by_room.entry(room).or_default(),
+            by_user.entry(user).or_default(),
+        ] {
             moved.certain = moved.certain.saturating_add(certain);
             moved.possible = moved.possible.saturating_add(possible);
         }
     };
     for (_, command) in driver.commands.iter() {
-        let CommandKind::Gift { gift, num } = command.kind else { continue };
+        let CommandKind::Gift { gift, num } = command.kind else {
+            continue;
+        };
         let coins = setup.gifts[gift].price.saturating_mul(num);
         let user = driver.account(command.member as usize).id;
         match &command.fate {
-            Fate::Accepted { id, .. } if counted.insert(id) => add(command.room as usize, user, coins, 0),
-            Fate::Unknown if command.retry_of.is_none() => add(command.room as usize, user, 0, coins),
+            Fate::Accepted { id, .. } if counted.insert(id) => {
+                add(command.room as usize, user, coins, 0)
+            }
+            Fate::Unknown if command.retry_of.is_none() => {
+                add(command.room as usize, user, 0, coins)
+            }
             _ => {}
         }
     }
     // An announced gift was given, whether or not its giver was still there for the answer.
     for (room, state) in driver.rooms.iter().enumerate() {
         for (_, event) in state.log.iter() {
-            if let Content::Gift { id, user_id, coins, .. } = &event.content
+            if let Content::Gift {
+                id, user_id, coins, ..
+            } = &event.content
                 && counted.insert(id)
             {
                 add(room, *user_id, *coins, coins.saturating_neg());
@@ -99,16 +127,22 @@ fn moved(driver: &Driver, setup: &Setup) -> (BTreeMap<usize, Moved>, BTreeMap<i6
     (by_room, by_user)
 }
 
-/// Each gift announced the live's total after it: in the order of the books, the one before plus its own coins.
-/// Where a server has several nodes, gifts of one moment may be announced in another order than that of the
-/// books.
+/// Each gift announced the live's total after it: in the order of the books, the one before plus
+/// its own coins. Where a server has several nodes, gifts of one moment may be announced in another
+/// order than that of the books.
 fn check_announced_totals(driver: &mut Driver) {
     for room in &driver.rooms {
         let (mut announced, mut next, mut is_whole) = (Vec::new(), 0, true);
         for (offset, event) in room.log.iter() {
             is_whole &= offset == next || announced.is_empty();
             next = offset + 1;
-            if let Content::Gift { coins, live_coin, id, .. } = &event.content {
+            if let Content::Gift {
+                coins,
+                live_coin,
+                id,
+                ..
+            } = &event.content
+            {
                 announced.push((*live_coin, *coins, id));
             }
         }

@@ -1,5 +1,6 @@
-//! The keys `online_<id>`: they exist while a user has a `/ws` connection. And the one device of each user, if only one
-//! is allowed: nodes compare theirs when one opens, after a cut, and from time to time.
+//! The keys `online_<id>`: they exist while a user has a `/ws` connection. And the one device of
+//! each user, if only one is allowed: nodes compare theirs when one opens, after a cut, and from
+//! time to time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,7 +26,10 @@ pub struct Devices {
 
 impl Devices {
     pub fn new(now: Instant) -> Self {
-        Self { users: HashMap::new(), next_refresh: now + REFRESH }
+        Self {
+            users: HashMap::new(),
+            next_refresh: now + REFRESH,
+        }
     }
 
     /// Has all keys and devices published by then: some may be missing.
@@ -49,7 +53,10 @@ impl Engine {
             self.devices.users.remove(&user);
             let mut cmd = redis::cmd("DEL");
             cmd.arg(keys::device(user));
-            let closed = super::json(&NodeMessage::DeviceClosed { node: self.shared.node.0, user: user.get() });
+            let closed = super::json(&NodeMessage::DeviceClosed {
+                node: self.shared.node.0,
+                user: user.get(),
+            });
             let link = self.link.clone();
             // In this order: a node with another connection of the user then writes the key again.
             tokio::spawn(async move {
@@ -80,19 +87,34 @@ impl Engine {
         });
     }
 
-    /// Publishes the devices of this node. A node with a later device of a user answers with that one.
+    /// Publishes the devices of this node. A node with a later device of a user answers with that
+    /// one.
     fn publish_devices(&self) {
-        let Some(handlers) = self.handlers.as_ref().filter(|_| self.config.auth.single_device) else { return };
+        let Some(handlers) = self
+            .handlers
+            .as_ref()
+            .filter(|_| self.config.auth.single_device)
+        else {
+            return;
+        };
         let held = (handlers.devices)();
         for held in held.chunks(CHUNK) {
-            let devices = held.iter().map(|(user, ticket)| (user.get(), *ticket)).collect();
-            self.publish_device(&NodeMessage::Devices { node: self.shared.node.0, devices });
+            let devices = held
+                .iter()
+                .map(|(user, ticket)| (user.get(), *ticket))
+                .collect();
+            self.publish_device(&NodeMessage::Devices {
+                node: self.shared.node.0,
+                devices,
+            });
         }
     }
 
     /// Another node has these devices.
     pub(super) fn devices_elsewhere(&self, devices: Vec<(i64, DeviceTicket)>) {
-        let Some(handlers) = &self.handlers else { return };
+        let Some(handlers) = &self.handlers else {
+            return;
+        };
         for (user, ticket) in devices {
             if let Some(user) = UserId::new(user) {
                 (handlers.on_signal)(Signal::OtherDevice(user, Some(ticket)));
@@ -133,6 +155,9 @@ impl Engine {
 
 fn set_device(user: UserId) -> redis::Cmd {
     let mut cmd = redis::cmd("SET");
-    cmd.arg(keys::device(user)).arg("1").arg("EX").arg(DEVICE_EX_S);
+    cmd.arg(keys::device(user))
+        .arg("1")
+        .arg("EX")
+        .arg(DEVICE_EX_S);
     cmd
 }

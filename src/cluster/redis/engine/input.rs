@@ -1,4 +1,5 @@
-//! Everything that reaches the engine: requests of the rest of the program, and what Redis answers or pushes.
+//! Everything that reaches the engine: requests of the rest of the program, and what Redis answers
+//! or pushes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,7 +90,8 @@ pub enum Input {
     Command(Command),
     /// The subscription's connection and the servers that it reaches, or why there is none.
     Connected(u64, RedisResult<(RedisConnection, BTreeSet<Server>)>),
-    /// Pushed over the subscription's connection of this number, with its place in that one's backlog.
+    /// Pushed over the subscription's connection of this number, with its place in that one's
+    /// backlog.
     Pushed(u64, PushInfo, BacklogSlot),
     Subscribed {
         connection: u64,

@@ -15,7 +15,8 @@ use super::super::presence_sync::SyncOutcome;
 use super::settings::secret_check;
 use super::{Engine, Input, json};
 
-/// A gap between two checks from which on this node itself was suspended, for example with its machine.
+/// A gap between two checks from which on this node itself was suspended, for example with its
+/// machine.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most report requests under way; operators are few.
 const REPORTS_MAX: usize = 64;
@@ -35,7 +36,13 @@ struct KnownNode {
 
 impl KnownNode {
     fn new(last_seen: Instant) -> Self {
-        Self { last_seen, leaves_at: None, is_asked: false, address: String::new(), secret_check: String::new() }
+        Self {
+            last_seen,
+            leaves_at: None,
+            is_asked: false,
+            address: String::new(),
+            secret_check: String::new(),
+        }
     }
 }
 
@@ -79,23 +86,39 @@ impl Engine {
     fn heartbeat(&self) -> NodeMessage {
         let node = self.shared.node;
         let (address, secret_check) = match &self.handlers {
-            Some(handlers) => (handlers.address.clone(), secret_check(self.config.auth.jwt_secret.expose(), node)),
+            Some(handlers) => (
+                handlers.address.clone(),
+                secret_check(self.config.auth.jwt_secret.expose(), node),
+            ),
             None => Default::default(),
         };
-        NodeMessage::Heartbeat { node: node.0, address, secret_check }
+        NodeMessage::Heartbeat {
+            node: node.0,
+            address,
+            secret_check,
+        }
     }
 
     /// Handles a message from another node, sent to all nodes or to this one.
     pub(super) fn on_node_message(&mut self, message: NodeMessage) {
         let own = self.shared.node.0;
         match message {
-            NodeMessage::Heartbeat { node, address, secret_check } if node != own => {
+            NodeMessage::Heartbeat {
+                node,
+                address,
+                secret_check,
+            } if node != own => {
                 self.heartbeat_of(NodeId(node), address, secret_check);
             }
             NodeMessage::Leave { node, grace_ms } if node != own => {
                 let now = Instant::now();
-                let known = self.nodes.by_id.entry(NodeId(node)).or_insert_with(|| KnownNode::new(now));
-                (known.last_seen, known.leaves_at) = (now, Some(now + Duration::from_millis(grace_ms)));
+                let known = self
+                    .nodes
+                    .by_id
+                    .entry(NodeId(node))
+                    .or_insert_with(|| KnownNode::new(now));
+                (known.last_seen, known.leaves_at) =
+                    (now, Some(now + Duration::from_millis(grace_ms)));
                 info!("node leaves: node={}", NodeId(node));
             }
             NodeMessage::Signal { node, signal } if node != own => {
@@ -109,10 +132,14 @@ impl Engine {
                 }
             }
             NodeMessage::AskAnnouncements { node } if node != own => self.announce_all(),
-            NodeMessage::Devices { node, devices } if node != own => self.devices_elsewhere(devices),
-            NodeMessage::AskReport { node, number, rooms } if node != own => {
-                self.report_to(NodeId(node), number, rooms)
+            NodeMessage::Devices { node, devices } if node != own => {
+                self.devices_elsewhere(devices)
             }
+            NodeMessage::AskReport {
+                node,
+                number,
+                rooms,
+            } if node != own => self.report_to(NodeId(node), number, rooms),
             NodeMessage::Report { number, report } => {
                 if let Some(found) = self.reports.get(&number) {
                     // The requester may have timed out.
@@ -125,7 +152,9 @@ impl Engine {
 
     fn heartbeat_of(&mut self, node: NodeId, address: String, secret_check: String) {
         self.mark_seen(node, Instant::now());
-        let Some(known) = self.nodes.by_id.get_mut(&node) else { return };
+        let Some(known) = self.nodes.by_id.get_mut(&node) else {
+            return;
+        };
         if !secret_check.is_empty() && known.secret_check != secret_check {
             known.address.clone_from(&address);
             known.secret_check.clone_from(&secret_check);
@@ -145,7 +174,9 @@ impl Engine {
         known.last_seen = last_seen;
         if !std::mem::replace(&mut known.is_asked, true) && !self.rooms.is_empty() {
             // If this node had counted it as dead, it removed the users of that node.
-            let ask = NodeMessage::AskAnnouncements { node: self.shared.node.0 };
+            let ask = NodeMessage::AskAnnouncements {
+                node: self.shared.node.0,
+            };
             let mut cmd = redis::cmd("PUBLISH");
             cmd.arg(keys::inbox_channel(node)).arg(json(&ask));
             let (link, inputs) = (self.link.clone(), self.inputs.clone());
@@ -167,14 +198,21 @@ impl Engine {
     /// Another node has removed the users of this one, or does not know them yet.
     fn announce_all(&mut self) {
         let now = Instant::now();
-        self.rooms.values_mut().for_each(|room| room.announce_by(now));
+        self.rooms
+            .values_mut()
+            .for_each(|room| room.announce_by(now));
     }
 
     fn report_to(&self, node: NodeId, number: u64, rooms: RoomsAsked) {
-        let Some(handlers) = &self.handlers else { return };
+        let Some(handlers) = &self.handlers else {
+            return;
+        };
         let (report, link) = ((handlers.report)(rooms), self.link.clone());
         tokio::spawn(async move {
-            let report = NodeMessage::Report { number, report: Box::new(report.await) };
+            let report = NodeMessage::Report {
+                number,
+                report: Box::new(report.await),
+            };
             let mut cmd = redis::cmd("PUBLISH");
             cmd.arg(keys::inbox_channel(node)).arg(json(&report));
             let _ = link.command::<()>(&cmd).await;
@@ -190,20 +228,34 @@ impl Engine {
         self.reports.retain(|_, asker| !asker.is_closed());
         let known = self.known_others();
         if self.health.is_away || known.is_empty() || self.reports.len() >= REPORTS_MAX {
-            let _ = reply.send(OtherNodes { asked_count: 0, known });
+            let _ = reply.send(OtherNodes {
+                asked_count: 0,
+                known,
+            });
             return;
         }
-        let _ = reply.send(OtherNodes { asked_count: known.len(), known });
+        let _ = reply.send(OtherNodes {
+            asked_count: known.len(),
+            known,
+        });
         self.reports_count += 1;
         self.reports.insert(self.reports_count, found);
         let (node, number) = (self.shared.node.0, self.reports_count);
-        self.publish_to_nodes(&NodeMessage::AskReport { node, number, rooms: asked });
+        self.publish_to_nodes(&NodeMessage::AskReport {
+            node,
+            number,
+            rooms: asked,
+        });
     }
 
     /// The other nodes but those that stop.
     fn known_others(&self) -> Vec<SilentNode> {
         let (now, at) = (Instant::now(), self.clock.now());
-        let others = self.nodes.by_id.iter().filter(|(_, known)| known.leaves_at.is_none());
+        let others = self
+            .nodes
+            .by_id
+            .iter()
+            .filter(|(_, known)| known.leaves_at.is_none());
         let seen_at = |known: &KnownNode| {
             let silent_ms = now.saturating_duration_since(known.last_seen).as_millis();
             at.plus_ms(-i64::try_from(silent_ms).unwrap_or(i64::MAX)).0
@@ -223,7 +275,10 @@ impl Engine {
         let checked_at = self.nodes.checked_at.replace(now).unwrap_or(now);
         let paused = now.saturating_duration_since(checked_at);
         if paused >= PAUSE {
-            self.nodes.by_id.values_mut().for_each(|known| known.last_seen += paused);
+            self.nodes
+                .by_id
+                .values_mut()
+                .for_each(|known| known.last_seen += paused);
         }
         let mut gone = Vec::new();
         self.nodes.by_id.retain(|node, known| {
@@ -238,12 +293,21 @@ impl Engine {
             if has_left {
                 info!("node left: node={node}");
             } else {
-                warn!("node is dead: node={node} silent_ms={}", timeout.as_millis());
+                warn!(
+                    "node is dead: node={node} silent_ms={}",
+                    timeout.as_millis()
+                );
             }
             let live_ids: Vec<_> = self.rooms.keys().copied().collect();
             for live_id in live_ids {
-                let change = self.rooms.get_mut(&live_id).and_then(|room| room.presence.forget(node));
-                self.perform(live_id, change.map(SyncOutcome::Peers).into_iter().collect());
+                let change = self
+                    .rooms
+                    .get_mut(&live_id)
+                    .and_then(|room| room.presence.forget(node));
+                self.perform(
+                    live_id,
+                    change.map(SyncOutcome::Peers).into_iter().collect(),
+                );
             }
         }
     }
@@ -252,7 +316,10 @@ impl Engine {
         self.leaving = true;
         let grace_ms = u64::from(self.config.presence.leave_grace_ms.get());
         let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Leave { node: self.shared.node.0, grace_ms }));
+        cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Leave {
+            node: self.shared.node.0,
+            grace_ms,
+        }));
         let link = self.link.clone();
         tokio::spawn(async move {
             let _ = link.command::<()>(&cmd).await;

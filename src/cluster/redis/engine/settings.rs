@@ -1,5 +1,5 @@
-//! Settings that must be as nodes need them: those of Redis, and the secret of tokens, which all nodes share.
-//! Those that are not are logged, for an operator to mend.
+//! Settings that must be as nodes need them: those of Redis, and the secret of tokens, which all
+//! nodes share. Those that are not are logged, for an operator to mend.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use super::super::connection::{RedisConnection, Server};
 use super::{Engine, Input};
 use crate::domain::NodeId;
 
-/// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG` give too.
+/// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG`
+/// give too.
 async fn faults_of(
     connection: RedisConnection,
     servers: BTreeSet<Server>,
@@ -21,8 +22,13 @@ async fn faults_of(
     for server in servers {
         match connection.info(&server, timeout).await {
             Ok(info) => {
-                let name = server.map_or_else(String::new, |(host, port)| format!("server={host}:{port} "));
-                faults.extend(faults_in(&info).into_iter().map(|fault| format!("{name}{fault}")));
+                let name = server
+                    .map_or_else(String::new, |(host, port)| format!("server={host}:{port} "));
+                faults.extend(
+                    faults_in(&info)
+                        .into_iter()
+                        .map(|fault| format!("{name}{fault}")),
+                );
             }
             Err(error) => debug!("settings of redis not read: error={error}"),
         }
@@ -32,7 +38,11 @@ async fn faults_of(
 
 /// The settings in an answer to `INFO` that lose what nodes share.
 fn faults_in(info: &str) -> Vec<String> {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    };
     let mut faults = Vec::new();
     if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
         faults.push(format!(
@@ -48,12 +58,19 @@ fn faults_in(info: &str) -> Vec<String> {
     faults
 }
 
-/// Shows other nodes whether their secret is this node's. It is a signature of the node's name: whoever reads Redis
-/// can test guesses of the secret by it as well as by any token, and tokens are in Redis too; it is no token itself.
+/// Shows other nodes whether their secret is this node's. It is a signature of the node's name:
+/// whoever reads Redis can test guesses of the secret by it as well as by any token, and tokens are
+/// in Redis too; it is no token itself.
 pub fn secret_check(secret: &str, node: NodeId) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(format!("liveroom jwt_secret of node {node}").as_bytes());
-    mac.finalize().into_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Engine {
@@ -69,7 +86,10 @@ impl Engine {
     /// Logs each fault once, and again only after it was mended.
     pub(super) fn settings_read(&mut self, faults: BTreeSet<String>) {
         for fault in faults.difference(&self.setting_faults) {
-            warn!("redis has settings that lose data: address={} {fault}", self.address);
+            warn!(
+                "redis has settings that lose data: address={} {fault}",
+                self.address
+            );
         }
         self.setting_faults = faults;
     }
@@ -91,12 +111,20 @@ mod tests {
     #[test]
     fn settings_that_lose_data_are_found_in_an_answer_to_info() {
         let info = |policy: &str, aof: &str| {
-            format!("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n# Persistence\r\naof_enabled:{aof}\r\n")
+            format!(
+                "# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n# Persistence\r\naof_enabled:{aof}\r\n"
+            )
         };
         assert!(faults_in(&info("noeviction", "1")).is_empty());
         let faults = faults_in(&info("allkeys-lru", "0"));
-        assert!(faults[0].starts_with("maxmemory-policy=allkeys-lru ") && faults[1].starts_with("appendonly=no "));
-        assert!(faults_in("# Server\r\nredis_version:7.0.15\r\n").is_empty(), "what is not said is no fault");
+        assert!(
+            faults[0].starts_with("maxmemory-policy=allkeys-lru ")
+                && faults[1].starts_with("appendonly=no ")
+        );
+        assert!(
+            faults_in("# Server\r\nredis_version:7.0.15\r\n").is_empty(),
+            "what is not said is no fault"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The connection over which Redis pushes messages. It is separate from the pool; after a loss it is
-//! replaced, and each room is subscribed again before its log is read.
+//! The connection over which Redis pushes messages. It is separate from the pool; after a loss it
+//! is replaced, and each room is subscribed again before its log is read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,11 +27,13 @@ const PING_SPACING_MAX: Duration = Duration::from_millis(500);
 const LOOK_BACK_AT_START: Duration = Duration::from_secs(600);
 /// Invalidation epochs per connection, so that those of two connections differ.
 const EPOCHS_PER_CONNECTION: u64 = 1 << 20;
-/// Most messages in the backlog of one connection. Beyond, they are dropped, and rooms read their logs.
+/// Most messages in the backlog of one connection. Beyond, they are dropped, and rooms read their
+/// logs.
 const BACKLOG_MAX: usize = 65_536;
 
-/// The place of one pushed message in the backlog of its connection. Dropping it frees the place, also when the
-/// message is ignored because another connection replaced it: each connection has a count of its own.
+/// The place of one pushed message in the backlog of its connection. Dropping it frees the place,
+/// also when the message is ignored because another connection replaced it: each connection has a
+/// count of its own.
 pub struct BacklogSlot(Arc<AtomicUsize>);
 
 impl BacklogSlot {
@@ -116,8 +118,15 @@ impl Engine {
         subscription.attempts_count += 1;
         subscription.connecting = true;
         let (number, node) = (subscription.attempts_count, self.shared.node);
-        let (backlog, overflowed) = (Arc::new(AtomicUsize::new(0)), subscription.overflowed.clone());
-        let (address, inputs, timeout) = (self.address.clone(), self.inputs.clone(), self.redis_timeout());
+        let (backlog, overflowed) = (
+            Arc::new(AtomicUsize::new(0)),
+            subscription.overflowed.clone(),
+        );
+        let (address, inputs, timeout) = (
+            self.address.clone(),
+            self.inputs.clone(),
+            self.redis_timeout(),
+        );
         let pushed = self.inputs.clone();
         tokio::spawn(async move {
             let connecting = async {
@@ -127,11 +136,15 @@ impl Engine {
                             overflowed.fetch_add(1, Ordering::Relaxed);
                             return Ok(());
                         };
-                        pushed.send(Input::Pushed(number, info, slot)).map_err(|_| ())
+                        pushed
+                            .send(Input::Pushed(number, info, slot))
+                            .map_err(|_| ())
                     })
                     .await?;
-                // At once: a Redis that takes its time for each answer would count as away before the last.
-                let (mut nodes, mut inbox, mut probed) = (connection.clone(), connection.clone(), connection.clone());
+                // At once: a Redis that takes its time for each answer would count as away before
+                // the last.
+                let (mut nodes, mut inbox, mut probed) =
+                    (connection.clone(), connection.clone(), connection.clone());
                 let (_, _, servers) = tokio::try_join!(
                     nodes.subscribe(keys::NODES_CHANNEL.to_owned(), false),
                     inbox.subscribe(keys::inbox_channel(node), false),
@@ -140,16 +153,26 @@ impl Engine {
                 connection.track_tokens(&servers, timeout).await?;
                 Ok((connection, servers))
             };
-            // Some steps of connecting have no time limit of their own. In a Redis Cluster more than one step
-            // may wait for a frozen server, while the connection before serves the others.
-            let timeout = if address.is_cluster() { timeout * 4 } else { timeout * 2 };
+            // Some steps of connecting have no time limit of their own. In a Redis Cluster more
+            // than one step may wait for a frozen server, while the connection before serves the
+            // others.
+            let timeout = if address.is_cluster() {
+                timeout * 4
+            } else {
+                timeout * 2
+            };
             let result = tokio::time::timeout(timeout, connecting).await;
-            let result = result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
+            let result =
+                result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
             let _ = inputs.send(Input::Connected(number, result));
         });
     }
 
-    pub(super) fn connected(&mut self, number: u64, result: RedisResult<(RedisConnection, BTreeSet<Server>)>) {
+    pub(super) fn connected(
+        &mut self,
+        number: u64,
+        result: RedisResult<(RedisConnection, BTreeSet<Server>)>,
+    ) {
         if number != self.subscription.attempts_count {
             return;
         }
@@ -164,13 +187,20 @@ impl Engine {
                 self.check_settings(connection.clone(), servers.clone());
                 self.subscription.number = number;
                 self.subscription.connection = Some(connection);
-                self.shared.invalidation_epoch.store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
+                self.shared
+                    .invalidation_epoch
+                    .store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
                 self.subscription.servers = servers;
                 self.subscription.pinged_at = None;
                 let away_since = self.subscription.away_since.take().unwrap_or(now);
                 let is_first = self.subscription.reached_count == 0;
-                let look_back = if is_first { LOOK_BACK_AT_START } else { Duration::ZERO };
-                self.subscription.unreached_for = look_back + now.saturating_duration_since(away_since);
+                let look_back = if is_first {
+                    LOOK_BACK_AT_START
+                } else {
+                    Duration::ZERO
+                };
+                self.subscription.unreached_for =
+                    look_back + now.saturating_duration_since(away_since);
                 self.subscription.reached_count += 1;
                 self.report_reached();
                 self.send_heartbeat();
@@ -192,22 +222,35 @@ impl Engine {
     /// Reports to the tokens that Redis is reached, and since when it was not.
     pub(super) fn report_reached(&self) {
         if let Some(listener) = &self.token_listener {
-            let away_ms = i64::try_from(self.subscription.unreached_for.as_millis()).unwrap_or(i64::MAX);
-            listener(TokenNews::Reached { since: self.clock.now().plus_ms(-away_ms) });
+            let away_ms =
+                i64::try_from(self.subscription.unreached_for.as_millis()).unwrap_or(i64::MAX);
+            listener(TokenNews::Reached {
+                since: self.clock.now().plus_ms(-away_ms),
+            });
         }
     }
 
     /// Subscribes to a room's channel. The room sends no request to its log before that succeeded.
     pub(super) fn subscribe(&mut self, live_id: LiveId) {
         let number = self.subscription.number;
-        let (Some(connection), Some(room)) = (&self.subscription.connection, self.rooms.get_mut(&live_id)) else {
+        let (Some(connection), Some(room)) =
+            (&self.subscription.connection, self.rooms.get_mut(&live_id))
+        else {
             return;
         };
         (room.subscribed, room.subscribe_at) = (false, None);
-        let (mut connection, origin, inputs) = (connection.clone(), room.origin, self.inputs.clone());
+        let (mut connection, origin, inputs) =
+            (connection.clone(), room.origin, self.inputs.clone());
         tokio::spawn(async move {
-            let result = connection.subscribe(keys::room_channel(live_id), true).await;
-            let _ = inputs.send(Input::Subscribed { connection: number, live_id, origin, result });
+            let result = connection
+                .subscribe(keys::room_channel(live_id), true)
+                .await;
+            let _ = inputs.send(Input::Subscribed {
+                connection: number,
+                live_id,
+                origin,
+                result,
+            });
         });
     }
 
@@ -215,12 +258,20 @@ impl Engine {
         if let Some(mut connection) = self.subscription.connection.clone() {
             tokio::spawn(async move {
                 // Messages of a room that is not open here are ignored.
-                let _ = connection.unsubscribe_room(keys::room_channel(live_id)).await;
+                let _ = connection
+                    .unsubscribe_room(keys::room_channel(live_id))
+                    .await;
             });
         }
     }
 
-    pub(super) fn subscribed(&mut self, number: u64, live_id: LiveId, origin: u64, result: RedisResult<()>) {
+    pub(super) fn subscribed(
+        &mut self,
+        number: u64,
+        live_id: LiveId,
+        origin: u64,
+        result: RedisResult<()>,
+    ) {
         if number != self.subscription.number {
             return;
         }
@@ -237,10 +288,13 @@ impl Engine {
             Err(error) => return self.drop_subscription(&error.to_string()),
             Ok(()) => {}
         }
-        let Some(room) = self.room(live_id, origin) else { return };
+        let Some(room) = self.room(live_id, origin) else {
+            return;
+        };
         room.subscribed = true;
         room.presence_in_flight = false;
-        // What was published before the subscription. To a room that opens, the others send their snapshots unasked.
+        // What was published before the subscription. To a room that opens, the others send their
+        // snapshots unasked.
         let now = Instant::now();
         if room.opening.is_some() {
             room.order.resync();
@@ -255,14 +309,25 @@ impl Engine {
 
     /// Announces to the other nodes that have the room that this one has it, and counts them.
     fn announce_room(&mut self, live_id: LiveId) {
-        let Some(room) = self.rooms.get_mut(&live_id) else { return };
+        let Some(room) = self.rooms.get_mut(&live_id) else {
+            return;
+        };
         let (announce, origin) = (room.presence.announce(), room.origin);
         let cmd = self.on_room_channel(live_id, &announce);
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
         tokio::spawn(async move {
             let _ = inputs.send(match link.command::<usize>(&cmd).await {
-                Ok(nodes_count) => Input::Announced { live_id, origin, nodes_count },
-                Err(_) => Input::PresencePublished { live_id, origin, is_delta: false, is_published: false },
+                Ok(nodes_count) => Input::Announced {
+                    live_id,
+                    origin,
+                    nodes_count,
+                },
+                Err(_) => Input::PresencePublished {
+                    live_id,
+                    origin,
+                    is_delta: false,
+                    is_published: false,
+                },
             });
         });
     }
@@ -286,7 +351,8 @@ impl Engine {
         }
     }
 
-    /// Time between two pings: a fraction of the time that Redis may be silent, for it adds to that.
+    /// Time between two pings: a fraction of the time that Redis may be silent, for it adds to
+    /// that.
     pub(super) fn ping_spacing(&self) -> Duration {
         PING_SPACING_MAX.min(self.redis_timeout() / 4)
     }
@@ -294,16 +360,21 @@ impl Engine {
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
-            self.rooms.values_mut().for_each(|room| room.look_again(now));
+            self.rooms
+                .values_mut()
+                .for_each(|room| room.look_again(now));
         }
         let ping_spacing = self.ping_spacing();
         let subscription = &mut self.subscription;
         match &subscription.connection {
             None if !subscription.connecting && now >= subscription.next_attempt => self.connect(),
-            Some(connection) if subscription.pinged_at.is_none() && now >= subscription.next_ping => {
+            Some(connection)
+                if subscription.pinged_at.is_none() && now >= subscription.next_ping =>
+            {
                 subscription.pinged_at = Some(now);
                 subscription.next_ping = now + ping_spacing;
-                let (mut connection, number, inputs) = (connection.clone(), subscription.number, self.inputs.clone());
+                let (mut connection, number, inputs) =
+                    (connection.clone(), subscription.number, self.inputs.clone());
                 let timeout = self.redis_timeout();
                 tokio::spawn(async move {
                     let result = connection.responsive_servers(timeout).await;
@@ -326,8 +397,8 @@ impl Engine {
         }
     }
 
-    /// A server of the Redis Cluster was lost or came back. A new connection subscribes to all rooms whose
-    /// servers are reachable; the old one delivers until it is ready.
+    /// A server of the Redis Cluster was lost or came back. A new connection subscribes to all
+    /// rooms whose servers are reachable; the old one delivers until it is ready.
     fn renew_subscription(&mut self) {
         if !self.subscription.connecting {
             info!("servers of the redis cluster come and go, subscribing anew");
@@ -338,7 +409,12 @@ impl Engine {
     /// Subscribes to rooms whose subscription failed.
     pub(super) fn retry_subscriptions(&mut self, now: Instant) {
         let is_due = |room: &EngineRoom| room.subscribe_at.is_some_and(|at| at <= now);
-        let due: Vec<LiveId> = self.rooms.iter().filter(|(_, room)| is_due(room)).map(|(id, _)| *id).collect();
+        let due: Vec<LiveId> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| is_due(room))
+            .map(|(id, _)| *id)
+            .collect();
         for live_id in due {
             self.subscribe(live_id);
         }
@@ -351,7 +427,8 @@ impl Engine {
         match info.kind {
             PushKind::Message | PushKind::SMessage => {
                 if let [Value::BulkString(channel), Value::BulkString(payload)] = &info.data[..]
-                    && let (Ok(channel), Ok(payload)) = (str::from_utf8(channel), str::from_utf8(payload))
+                    && let (Ok(channel), Ok(payload)) =
+                        (str::from_utf8(channel), str::from_utf8(payload))
                 {
                     self.on_message(channel, payload);
                 }
@@ -386,10 +463,14 @@ impl Engine {
 
     /// A presence message addressed to this node alone.
     fn on_presence_message(&mut self, message: PresenceMessage) {
-        let (PresenceMessage::SnapshotRequest { live, .. } | PresenceMessage::Snapshot { live, .. }) = &message else {
+        let (PresenceMessage::SnapshotRequest { live, .. }
+        | PresenceMessage::Snapshot { live, .. }) = &message
+        else {
             return;
         };
-        let Some(live_id) = LiveId::new(*live) else { return };
+        let Some(live_id) = LiveId::new(*live) else {
+            return;
+        };
         self.receive_presence(live_id, message);
     }
 
@@ -398,7 +479,9 @@ impl Engine {
         if !matches!(data.first(), Some(Value::Array(_))) {
             // What other services read of presence is deleted as well.
             let now = Instant::now();
-            self.rooms.values_mut().for_each(|room| room.publish_users_by(now));
+            self.rooms
+                .values_mut()
+                .for_each(|room| room.publish_users_by(now));
             self.devices.refresh_by(now);
         }
         let report = |news| {
@@ -432,7 +515,9 @@ mod tests {
     #[test]
     fn a_full_backlog_takes_a_message_once_one_was_handled() {
         let backlog = Arc::new(AtomicUsize::new(0));
-        let mut slots: Vec<_> = (0..BACKLOG_MAX).filter_map(|_| BacklogSlot::take(&backlog)).collect();
+        let mut slots: Vec<_> = (0..BACKLOG_MAX)
+            .filter_map(|_| BacklogSlot::take(&backlog))
+            .collect();
         assert_eq!(slots.len(), BACKLOG_MAX);
         assert!(BacklogSlot::take(&backlog).is_none());
         slots.pop();
@@ -447,6 +532,9 @@ mod tests {
         let late = BacklogSlot::take(&before).expect("it is empty");
         let _first = BacklogSlot::take(&next).expect("it is empty");
         drop(late);
-        assert_eq!((before.load(Ordering::Relaxed), next.load(Ordering::Relaxed)), (0, 1));
+        assert_eq!(
+            (before.load(Ordering::Relaxed), next.load(Ordering::Relaxed)),
+            (0, 1)
+        );
     }
 }

@@ -12,8 +12,8 @@ const CONTROLS_MAX: usize = 256;
 /// Gifts that are kept: as many as can be delivered before the log has them.
 const GIFTS_MAX: usize = UNREPLICATED_MAX;
 
-/// Ids of the newest delivered events, and the gifts delivered while partitioned, which another node may have
-/// announced too.
+/// Ids of the newest delivered events, and the gifts delivered while partitioned, which another
+/// node may have announced too.
 #[derive(Debug)]
 pub(super) struct DeliveredIds {
     ids: BoundedMap<EventId, ()>,
@@ -56,7 +56,9 @@ impl DeliveredIds {
 
     /// False for a gift that was delivered before.
     pub(super) fn insert_gift(&mut self, event: &RoomEvent) -> bool {
-        let RoomEvent::Gift { receipt, .. } = event else { return true };
+        let RoomEvent::Gift { receipt, .. } = event else {
+            return true;
+        };
         if self.gifts.contains_key(&receipt.record_id) {
             return false;
         }

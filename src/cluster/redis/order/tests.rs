@@ -1,6 +1,7 @@
-//! Several nodes' orders of one room over a real Redis, with everything going wrong that can: messages
-//! and answers that get lost, actions that several nodes append, questions that are carried out although nobody waits for them any more,
-//! nodes that go alone, data that is lost or falls back to a snapshot.
+//! Several nodes' orders of one room over a real Redis, with everything going wrong that can:
+//! messages and answers that get lost, actions that several nodes append, questions that are
+//! carried out although nobody waits for them any more, nodes that go alone, data that is lost or
+//! falls back to a snapshot.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -39,27 +40,51 @@ struct Member {
 impl Member {
     /// Receives events, and panics on one that comes twice or out of its order.
     fn receive(&mut self, events: Vec<Sequenced>, run: u64) {
-        for Sequenced { epoch, offset, event } in events {
+        for Sequenced {
+            epoch,
+            offset,
+            event,
+        } in events
+        {
             let text = text_of(&event);
-            let before = self.delivered.iter().rev().find(|(other, ..)| *other == epoch).map(|(_, offset, _)| *offset);
-            if let Some(before) = before.filter(|_| self.delivered.last().is_some_and(|(last, ..)| *last == epoch)) {
+            let before = self
+                .delivered
+                .iter()
+                .rev()
+                .find(|(other, ..)| *other == epoch)
+                .map(|(_, offset, _)| *offset);
+            if let Some(before) = before.filter(|_| {
+                self.delivered
+                    .last()
+                    .is_some_and(|(last, ..)| *last == epoch)
+            }) {
                 assert_eq!(offset, before + 1, "run {run}: a gap in {epoch}");
             }
-            assert!(before.is_none_or(|before| before < offset), "run {run}: {epoch} goes back");
-            assert!(self.delivered.iter().all(|(.., known)| *known != text), "run {run}: {text} is delivered twice");
+            assert!(
+                before.is_none_or(|before| before < offset),
+                "run {run}: {epoch} goes back"
+            );
+            assert!(
+                self.delivered.iter().all(|(.., known)| *known != text),
+                "run {run}: {text} is delivered twice"
+            );
             self.delivered.push((epoch, offset, text));
         }
     }
 
     fn control(&mut self, control: Control, run: u64) {
-        assert!(!self.controls.contains(&control), "run {run}: {control:?} is delivered twice");
+        assert!(
+            !self.controls.contains(&control),
+            "run {run}: {control:?} is delivered twice"
+        );
         self.controls.push(control);
     }
 }
 
 /// An event of a kind that this version does not know.
 fn unknown(text: &str) -> RoomEvent {
-    let line = format!(r#"{{"at":1,"event":"poll","body":{{"text":"{text}"}},"private":{{"by":7}}}}"#);
+    let line =
+        format!(r#"{{"at":1,"event":"poll","body":{{"text":"{text}"}},"private":{{"by":7}}}}"#);
     read_event(&line).expect("an event of a later version").0
 }
 
@@ -67,7 +92,10 @@ fn text_of(event: &RoomEvent) -> String {
     match event {
         RoomEvent::Notice { text, .. } => text.to_string(),
         RoomEvent::Other(other) => {
-            let text = other.body.strip_prefix(r#"{"text":""#).and_then(|text| text.strip_suffix(r#""}"#));
+            let text = other
+                .body
+                .strip_prefix(r#"{"text":""#)
+                .and_then(|text| text.strip_suffix(r#""}"#));
             let text = text.expect("the body as it was written");
             assert_eq!(*event, unknown(text), "it comes as it was written");
             text.to_owned()
@@ -118,13 +146,20 @@ impl World {
         for origin in 1..=NODES as u64 {
             let (push, pushed) = mpsc::unbounded_channel();
             let on_push = move |info: redis::PushInfo| {
-                if let [redis::Value::BulkString(_), redis::Value::BulkString(payload)] = &info.data[..] {
+                if let [
+                    redis::Value::BulkString(_),
+                    redis::Value::BulkString(payload),
+                ] = &info.data[..]
+                {
                     let _ = push.send(String::from_utf8(payload.clone()).unwrap());
                 }
                 Ok(())
             };
             let mut subscription = address.listen(LISTEN_TIMEOUT, on_push).await.unwrap();
-            subscription.subscribe(keys::room_channel(live_id), true).await.unwrap();
+            subscription
+                .subscribe(keys::room_channel(live_id), true)
+                .await
+                .unwrap();
             let order = RoomOrder::new(origin, Timestamp(0));
             world.nodes.push(Node {
                 order,
@@ -138,7 +173,15 @@ impl World {
         }
         for index in 0..NODES {
             let question = world.nodes[index].order.ask().unwrap();
-            let answer = ask(world.link.clone(), false, live_id, world.nodes[index].origin, question).await.unwrap();
+            let answer = ask(
+                world.link.clone(),
+                false,
+                live_id,
+                world.nodes[index].origin,
+                question,
+            )
+            .await
+            .unwrap();
             assert!(world.nodes[index].order.open(answer).is_empty());
         }
         world
@@ -151,7 +194,10 @@ impl World {
         let event = if node.appended.is_multiple_of(3) {
             unknown(&text)
         } else {
-            RoomEvent::Notice { live_id: self.live_id, text: text.into() }
+            RoomEvent::Notice {
+                live_id: self.live_id,
+                text: text.into(),
+            }
         };
         node.order.append(event, Timestamp(1), self.now);
         self.deliver(index);
@@ -171,10 +217,19 @@ impl World {
 
     fn action(&self, id: i64) -> ActionEntry {
         let content = match id % 2 {
-            0 => EntryContent::Event(RoomEvent::Notice { live_id: self.live_id, text: format!("a{id}").into() }),
-            _ => EntryContent::Control(Control::Kick { user: UserId::new(id).unwrap(), at: Timestamp(1) }),
+            0 => EntryContent::Event(RoomEvent::Notice {
+                live_id: self.live_id,
+                text: format!("a{id}").into(),
+            }),
+            _ => EntryContent::Control(Control::Kick {
+                user: UserId::new(id).unwrap(),
+                at: Timestamp(1),
+            }),
         };
-        ActionEntry { id: ActionId::new(id).unwrap(), content }
+        ActionEntry {
+            id: ActionId::new(id).unwrap(),
+            content,
+        }
     }
 
     /// A node applies a new action or repeats one, in its own room alone or in the log.
@@ -182,27 +237,43 @@ impl World {
         if self.actions_count == 0 || self.rng.random_bool(0.5) {
             self.actions_count += 1;
         }
-        let id = self.rng.random_range((self.actions_count - 2).max(1)..=self.actions_count);
+        let id = self
+            .rng
+            .random_range((self.actions_count - 2).max(1)..=self.actions_count);
         let entry = self.action(id);
         if by_room {
-            self.nodes[index].order.append_action(entry, Timestamp(1), self.now);
+            self.nodes[index]
+                .order
+                .append_action(entry, Timestamp(1), self.now);
             self.deliver(index);
         } else {
-            append(self.link.clone(), false, self.live_id, entry, Timestamp(1)).await.unwrap();
+            append(self.link.clone(), false, self.live_id, entry, Timestamp(1))
+                .await
+                .unwrap();
         }
     }
 
     /// Appends all actions to the log, as nodes do with those that are pending.
     async fn append_actions(&mut self) {
         for id in 1..=self.actions_count {
-            append(self.link.clone(), false, self.live_id, self.action(id), Timestamp(1)).await.unwrap();
+            append(
+                self.link.clone(),
+                false,
+                self.live_id,
+                self.action(id),
+                Timestamp(1),
+            )
+            .await
+            .unwrap();
         }
     }
 
     /// Puts the node's next question. It may be lost on its way, or its answer.
     async fn ask(&mut self, index: usize, fate: u32) {
         let node = &mut self.nodes[index];
-        let Some(question) = node.order.ask() else { return };
+        let Some(question) = node.order.ask() else {
+            return;
+        };
         let number = question.number;
         match fate {
             0 => node.order.failed(number),
@@ -211,11 +282,27 @@ impl World {
                 node.order.failed(number);
             }
             2 => {
-                ask(self.link.clone(), false, self.live_id, node.origin, question).await.unwrap();
+                ask(
+                    self.link.clone(),
+                    false,
+                    self.live_id,
+                    node.origin,
+                    question,
+                )
+                .await
+                .unwrap();
                 node.order.failed(number);
             }
             _ => {
-                let answer = ask(self.link.clone(), false, self.live_id, node.origin, question).await.unwrap();
+                let answer = ask(
+                    self.link.clone(),
+                    false,
+                    self.live_id,
+                    node.origin,
+                    question,
+                )
+                .await
+                .unwrap();
                 node.order.answered(number, answer);
             }
         }
@@ -226,7 +313,9 @@ impl World {
     fn push(&mut self, index: usize, gets_lost: bool) {
         while let Ok(payload) = self.nodes[index].pushed.try_recv() {
             if !gets_lost {
-                self.nodes[index].order.published(Batch::parse(payload.strip_prefix('E').unwrap()).unwrap());
+                self.nodes[index]
+                    .order
+                    .published(Batch::parse(payload.strip_prefix('E').unwrap()).unwrap());
                 self.deliver(index);
             }
         }
@@ -257,7 +346,9 @@ impl World {
     }
 
     async fn fall_back(&mut self) {
-        let Some(snapshot) = self.snapshot.take() else { return };
+        let Some(snapshot) = self.snapshot.take() else {
+            return;
+        };
         self.lose_data().await;
         for (key, value) in snapshot {
             let mut cmd = redis::cmd("RESTORE");
@@ -285,7 +376,15 @@ impl World {
             91..94 => self.nodes[index].order.resync(),
             94..97 => {
                 if let Some(stray) = self.nodes[index].stray.pop() {
-                    ask(self.link.clone(), false, self.live_id, self.nodes[index].origin, stray).await.unwrap();
+                    ask(
+                        self.link.clone(),
+                        false,
+                        self.live_id,
+                        self.nodes[index].origin,
+                        stray,
+                    )
+                    .await
+                    .unwrap();
                 }
             }
             97 => self.save().await,
@@ -327,13 +426,21 @@ fn assert_one_order(world: &World) {
     for node in &world.nodes {
         for (epoch, offset, text) in &node.member.delivered {
             let known = places.entry((epoch.clone(), *offset)).or_insert(text);
-            assert_eq!(known, text, "run {}: {epoch} {offset} is two events", world.run);
+            assert_eq!(
+                known, text,
+                "run {}: {epoch} {offset} is two events",
+                world.run
+            );
         }
     }
 }
 
 fn delivered(node: &Node) -> HashSet<&str> {
-    node.member.delivered.iter().map(|(.., text)| text.as_str()).collect()
+    node.member
+        .delivered
+        .iter()
+        .map(|(.., text)| text.as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -353,30 +460,69 @@ async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on
         let all: HashSet<String> = world
             .nodes
             .iter()
-            .flat_map(|node| (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin)))
-            .chain((1..=world.actions_count).filter(|id| id % 2 == 0).map(|id| format!("a{id}")))
+            .flat_map(|node| {
+                (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin))
+            })
+            .chain(
+                (1..=world.actions_count)
+                    .filter(|id| id % 2 == 0)
+                    .map(|id| format!("a{id}")),
+            )
             .collect();
         let controls = (1..=world.actions_count).filter(|id| id % 2 == 1).count();
         for node in &world.nodes {
-            let missing: Vec<_> = all.iter().filter(|text| !delivered(node).contains(text.as_str())).collect();
-            assert!(missing.is_empty(), "run {run}: node {} never heard {missing:?}", node.origin);
-            assert_eq!(node.member.controls.len(), controls, "run {run}: controls of node {}", node.origin);
+            let missing: Vec<_> = all
+                .iter()
+                .filter(|text| !delivered(node).contains(text.as_str()))
+                .collect();
+            assert!(
+                missing.is_empty(),
+                "run {run}: node {} never heard {missing:?}",
+                node.origin
+            );
+            assert_eq!(
+                node.member.controls.len(),
+                controls,
+                "run {run}: controls of node {}",
+                node.origin
+            );
             assert!(!node.order.is_partitioned());
         }
-        let positions: HashSet<String> =
-            world.nodes.iter().map(|node| format!("{:?}", node.order.position())).collect();
-        assert_eq!(positions.len(), 1, "run {run}: all stand at one place: {positions:?}");
+        let positions: HashSet<String> = world
+            .nodes
+            .iter()
+            .map(|node| format!("{:?}", node.order.position()))
+            .collect();
+        assert_eq!(
+            positions.len(),
+            1,
+            "run {run}: all stand at one place: {positions:?}"
+        );
     }
 }
 
 #[test]
 fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no_cursor_back() {
-    let position = |offset| LogPosition { generation: 1, offset };
+    let position = |offset| LogPosition {
+        generation: 1,
+        offset,
+    };
     let published = |offset| {
-        let event = RoomEvent::Notice { live_id: LiveId::FIRST, text: "hello".into() };
+        let event = RoomEvent::Notice {
+            live_id: LiveId::FIRST,
+            text: "hello".into(),
+        };
         let line = write_event(&event, Timestamp(0));
-        let id = EventId { origin: 7, sequence: offset };
-        let entry = LoggedEvent { position: position(offset), epoch: "e".into(), id, line };
+        let id = EventId {
+            origin: 7,
+            sequence: offset,
+        };
+        let entry = LoggedEvent {
+            position: position(offset),
+            epoch: "e".into(),
+            id,
+            line,
+        };
         Batch {
             before: position(offset - 1),
             epoch: "e".into(),
@@ -406,9 +552,20 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
     order.published(published(4));
     order.answered(look.number, nothing_since(3));
     order.published(published(5));
-    assert!(order.ask().is_none() && !order.is_partitioned(), "{order:?}");
-    let [FromLog::Ordered(delivered)] = &order.take_out()[..] else { panic!("events, in one go") };
-    assert_eq!(delivered.iter().map(|delivered| delivered.offset).collect::<Vec<_>>(), [4, 5]);
+    assert!(
+        order.ask().is_none() && !order.is_partitioned(),
+        "{order:?}"
+    );
+    let [FromLog::Ordered(delivered)] = &order.take_out()[..] else {
+        panic!("events, in one go")
+    };
+    assert_eq!(
+        delivered
+            .iter()
+            .map(|delivered| delivered.offset)
+            .collect::<Vec<_>>(),
+        [4, 5]
+    );
 }
 
 #[tokio::test]
@@ -423,17 +580,32 @@ async fn members_of_other_nodes_learn_once_that_a_partitioned_room_dropped_event
         world.append(0);
     }
     let question = world.nodes[0].order.ask().expect("a heal");
-    assert_eq!((question.batch.len(), question.is_incomplete), (UNREPLICATED_MAX, true));
-    let answer = ask(world.link.clone(), false, world.live_id, 1, question).await.unwrap();
+    assert_eq!(
+        (question.batch.len(), question.is_incomplete),
+        (UNREPLICATED_MAX, true)
+    );
+    let answer = ask(world.link.clone(), false, world.live_id, 1, question)
+        .await
+        .unwrap();
     let number = world.nodes[0].order.questions_count;
     world.nodes[0].order.answered(number, answer);
     world.deliver(0);
 
     // One receives it with what is published, the other by a resync.
     let is_missed = |delivered: &FromLog| matches!(delivered, FromLog::EventsMissed);
-    let events = |delivered: &FromLog| if let FromLog::Ordered(events) = delivered { events.len() } else { 0 };
+    let events = |delivered: &FromLog| {
+        if let FromLog::Ordered(events) = delivered {
+            events.len()
+        } else {
+            0
+        }
+    };
     loop {
-        let payload = world.nodes[1].pushed.recv().await.expect("the subscription lasts");
+        let payload = world.nodes[1]
+            .pushed
+            .recv()
+            .await
+            .expect("the subscription lasts");
         let batch = Batch::parse(payload.strip_prefix('E').unwrap()).unwrap();
         let is_heal = !batch.entries.is_empty();
         world.nodes[1].order.published(batch);
@@ -444,11 +616,17 @@ async fn members_of_other_nodes_learn_once_that_a_partitioned_room_dropped_event
     world.nodes[2].order.resync();
     let question = world.nodes[2].order.ask().expect("a resync");
     let (number, origin) = (question.number, world.nodes[2].origin);
-    let answer = ask(world.link.clone(), false, world.live_id, origin, question).await.unwrap();
+    let answer = ask(world.link.clone(), false, world.live_id, origin, question)
+        .await
+        .unwrap();
     world.nodes[2].order.answered(number, answer);
     for node in &mut world.nodes[1..] {
         let delivered = node.order.take_out();
-        assert_eq!(delivered.iter().map(events).sum::<usize>(), UNREPLICATED_MAX, "late, and all that is left");
+        assert_eq!(
+            delivered.iter().map(events).sum::<usize>(),
+            UNREPLICATED_MAX,
+            "late, and all that is left"
+        );
         assert!(delivered.iter().any(is_missed));
     }
     world.append(1);
@@ -483,15 +661,23 @@ async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node()
             .iter()
             .map(|node| {
                 let new = &node.member.delivered[since[&node.origin]..];
-                new.iter().map(|(epoch, offset, text)| format!("{epoch} {offset} {text}")).collect()
+                new.iter()
+                    .map(|(epoch, offset, text)| format!("{epoch} {offset} {text}"))
+                    .collect()
             })
             .collect();
         assert_eq!(last.len(), 1, "run {run}: all hear the same: {last:?}");
         assert_eq!(last.iter().next().map(Vec::len), Some(NODES), "run {run}");
         for node in &world.nodes {
             let own = (1..=node.appended).map(|count| format!("n{}-{count}", node.origin));
-            let missing: Vec<String> = own.filter(|text| !delivered(node).contains(text.as_str())).collect();
-            assert!(missing.is_empty(), "run {run}: node {} never heard its own {missing:?}", node.origin);
+            let missing: Vec<String> = own
+                .filter(|text| !delivered(node).contains(text.as_str()))
+                .collect();
+            assert!(
+                missing.is_empty(),
+                "run {run}: node {} never heard its own {missing:?}",
+                node.origin
+            );
         }
     }
 }

@@ -21,7 +21,13 @@ pub struct WaitingEntry {
 
 impl WaitingEntry {
     pub fn id(&self, origin: u64) -> EventId {
-        self.action.map_or(EventId { origin, sequence: self.sequence }, EventId::from)
+        self.action.map_or(
+            EventId {
+                origin,
+                sequence: self.sequence,
+            },
+            EventId::from,
+        )
     }
 
     /// The gift record that it announces.
@@ -40,9 +46,15 @@ impl WaitingEntry {
     pub fn argument(&self) -> AppendArgument {
         let key = match self.action {
             Some(key) => format!("a{}", EventId::from(key)),
-            None => self.record().map_or_else(String::new, |record| format!("g{record}")),
+            None => self
+                .record()
+                .map_or_else(String::new, |record| format!("g{record}")),
         };
-        AppendArgument { sequence: self.sequence, key, line: write_event(&self.event, self.at) }
+        AppendArgument {
+            sequence: self.sequence,
+            key,
+            line: write_event(&self.event, self.at),
+        }
     }
 }
 
@@ -63,6 +75,10 @@ impl AppendArgument {
             EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
             EntryContent::Control(control) => (format!("c{id}"), write_control(*control)),
         };
-        Self { sequence: 1, key, line }
+        Self {
+            sequence: 1,
+            key,
+            line,
+        }
     }
 }

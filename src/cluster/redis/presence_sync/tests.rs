@@ -6,8 +6,16 @@ use super::*;
 use crate::domain::{Profile, Timestamp};
 
 fn user(id: i64) -> PeerUser {
-    let profile = Profile { id: UserId::new(id).unwrap(), name: format!("user {id}"), avatar: None };
-    PeerUser { profile: Arc::new(profile), sockets: vec![format!("s{id}").into()], arrived_at: Timestamp(id) }
+    let profile = Profile {
+        id: UserId::new(id).unwrap(),
+        name: format!("user {id}"),
+        avatar: None,
+    };
+    PeerUser {
+        profile: Arc::new(profile),
+        sockets: vec![format!("s{id}").into()],
+        arrived_at: Timestamp(id),
+    }
 }
 
 fn online(id: i64) -> PresenceChange {
@@ -24,7 +32,11 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let replica = |node| PresenceReplica::new(LiveId::FIRST, NodeId(node), node * 100);
-        Self { one: replica(1), two: replica(2), now: Instant::now() }
+        Self {
+            one: replica(1),
+            two: replica(2),
+            now: Instant::now(),
+        }
     }
 
     fn announce_one(&mut self) -> Vec<PeerChange> {
@@ -38,7 +50,11 @@ impl Pair {
         let mut todo = vec![(NodeId(2), message)];
         let mut changes = Vec::new();
         while let Some((to, message)) = todo.pop() {
-            let replica = if to == NodeId(1) { &mut self.one } else { &mut self.two };
+            let replica = if to == NodeId(1) {
+                &mut self.one
+            } else {
+                &mut self.two
+            };
             for outcome in replica.receive(message, self.now).into_iter().rev() {
                 match outcome {
                     SyncOutcome::Send(node, message) => todo.push((node, message)),
@@ -55,9 +71,15 @@ impl Pair {
 fn messages_keep_the_names_that_older_nodes_read() {
     let mut pair = Pair::new();
     let name = |message: PresenceMessage| serde_json::to_value(message).unwrap()["share"].clone();
-    assert_eq!([name(pair.one.announce()), name(pair.one.gone())], ["hello", "bye"]);
+    assert_eq!(
+        [name(pair.one.announce()), name(pair.one.gone())],
+        ["hello", "bye"]
+    );
     assert_eq!(name(pair.one.empty_snapshot()), "all");
-    assert_eq!(name(PresenceMessage::SnapshotRequest { live: 1, node: 1 }), "ask");
+    assert_eq!(
+        name(PresenceMessage::SnapshotRequest { live: 1, node: 1 }),
+        "ask"
+    );
 }
 
 #[test]
@@ -67,8 +89,17 @@ fn a_delta_is_applied_once_and_in_order() {
     pair.one.set_local(vec![online(7)]);
     let delta = pair.one.next_delta().unwrap();
     let again = serde_json::to_string(&delta).unwrap();
-    assert_eq!(pair.deliver_to_two(delta), [PeerChange::Present { node: NodeId(1), user: user(7) }]);
-    assert_eq!(pair.deliver_to_two(serde_json::from_str(&again).unwrap()), []);
+    assert_eq!(
+        pair.deliver_to_two(delta),
+        [PeerChange::Present {
+            node: NodeId(1),
+            user: user(7)
+        }]
+    );
+    assert_eq!(
+        pair.deliver_to_two(serde_json::from_str(&again).unwrap()),
+        []
+    );
     assert!(pair.one.next_delta().is_none());
 }
 
@@ -81,7 +112,9 @@ fn a_lost_delta_is_recovered_by_a_snapshot() {
     pair.one.set_local(vec![online(8)]);
     let second = pair.one.next_delta().unwrap();
     let changes = pair.deliver_to_two(second);
-    let [PeerChange::All { node, users }] = &changes[..] else { panic!("{changes:?}") };
+    let [PeerChange::All { node, users }] = &changes[..] else {
+        panic!("{changes:?}")
+    };
     let mut ids: Vec<i64> = users.iter().map(|user| user.profile.id.get()).collect();
     ids.sort_unstable();
     assert_eq!((*node, ids), (NodeId(1), vec![7, 8]));
@@ -93,7 +126,9 @@ fn an_announcement_brings_a_newcomer_a_snapshot_and_reveals_lost_deltas() {
     pair.one.set_local((1..=1_200).map(online).collect());
     while pair.one.next_delta().is_some() {}
     let changes = pair.announce_one();
-    let [PeerChange::All { users, .. }] = &changes[..] else { panic!("{} changes", changes.len()) };
+    let [PeerChange::All { users, .. }] = &changes[..] else {
+        panic!("{} changes", changes.len())
+    };
     assert_eq!(users.len(), 1_200);
     assert!(pair.announce_one().is_empty(), "nothing is missing");
 }
@@ -105,10 +140,25 @@ fn a_reopened_room_keeps_no_users_of_its_earlier_opening() {
     pair.one.next_delta().unwrap();
     pair.announce_one();
     pair.one = PresenceReplica::new(LiveId::FIRST, NodeId(1), 555);
-    assert_eq!(pair.announce_one()[0], PeerChange::All { node: NodeId(1), users: vec![] });
-    let late_gone = PresenceMessage::Gone { node: 1, origin: 100 };
+    assert_eq!(
+        pair.announce_one()[0],
+        PeerChange::All {
+            node: NodeId(1),
+            users: vec![]
+        }
+    );
+    let late_gone = PresenceMessage::Gone {
+        node: 1,
+        origin: 100,
+    };
     assert!(pair.deliver_to_two(late_gone).is_empty());
-    assert_eq!(pair.deliver_to_two(pair.one.gone()), [PeerChange::All { node: NodeId(1), users: vec![] }]);
+    assert_eq!(
+        pair.deliver_to_two(pair.one.gone()),
+        [PeerChange::All {
+            node: NodeId(1),
+            users: vec![]
+        }]
+    );
 }
 
 #[test]
@@ -118,13 +168,24 @@ fn a_user_that_left_is_absent_on_the_other_node() {
     pair.one.set_local(vec![online(7)]);
     let delta = pair.one.next_delta().unwrap();
     pair.deliver_to_two(delta);
-    pair.one.set_local(vec![PresenceChange::Offline(UserId::new(7).unwrap())]);
+    pair.one
+        .set_local(vec![PresenceChange::Offline(UserId::new(7).unwrap())]);
     let delta = pair.one.next_delta().unwrap();
-    assert_eq!(pair.deliver_to_two(delta), [PeerChange::Absent { node: NodeId(1), user: UserId::new(7).unwrap() }]);
+    assert_eq!(
+        pair.deliver_to_two(delta),
+        [PeerChange::Absent {
+            node: NodeId(1),
+            user: UserId::new(7).unwrap()
+        }]
+    );
 }
 fn requests(outcomes: &[SyncOutcome]) -> usize {
-    let is_request =
-        |outcome: &&SyncOutcome| matches!(outcome, SyncOutcome::Send(_, PresenceMessage::SnapshotRequest { .. }));
+    let is_request = |outcome: &&SyncOutcome| {
+        matches!(
+            outcome,
+            SyncOutcome::Send(_, PresenceMessage::SnapshotRequest { .. })
+        )
+    };
     outcomes.iter().filter(is_request).count()
 }
 
@@ -136,16 +197,29 @@ fn a_node_that_missed_deltas_asks_and_has_the_users_without_a_snapshot_if_it_mis
     assert!(pair.two.is_waiting());
     let asking = pair.two.announce();
     let outcomes = pair.one.receive(asking, pair.now);
-    assert!(outcomes.iter().any(|outcome| matches!(outcome, SyncOutcome::Announce)), "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, SyncOutcome::Announce)),
+        "{outcomes:?}"
+    );
     assert!(pair.announce_one().is_empty(), "it missed nothing");
     assert!(!pair.two.is_waiting());
-    let PresenceMessage::Announce { asks, .. } = pair.two.announce() else { panic!("not an announcement") };
+    let PresenceMessage::Announce { asks, .. } = pair.two.announce() else {
+        panic!("not an announcement")
+    };
     assert!(!asks, "it asks once");
 
     pair.one.set_local(vec![online(7)]);
     pair.one.next_delta().unwrap();
     pair.two.doubt(pair.now);
-    assert_eq!(pair.announce_one(), [PeerChange::All { node: NodeId(1), users: vec![user(7)] }]);
+    assert_eq!(
+        pair.announce_one(),
+        [PeerChange::All {
+            node: NodeId(1),
+            users: vec![user(7)]
+        }]
+    );
 }
 
 #[test]
@@ -155,11 +229,19 @@ fn a_doubted_replica_that_nobody_confirms_is_requested_and_ends_with_its_room() 
     pair.one.next_delta().unwrap();
     pair.announce_one();
     pair.two.doubt(pair.now);
-    assert_eq!(requests(&pair.two.repeat_requests(pair.now)), 0, "an announcement may come");
+    assert_eq!(
+        requests(&pair.two.repeat_requests(pair.now)),
+        0,
+        "an announcement may come"
+    );
     let later = pair.now + CONFIRM_WAIT;
     assert_eq!(requests(&pair.two.repeat_requests(later)), 1);
-    let closed = pair.two.receive(PresenceMessage::no_room(LiveId::FIRST, NodeId(1)), later);
-    assert!(matches!(&closed[..], [SyncOutcome::Peers(PeerChange::All { users, .. })] if users.is_empty()));
+    let closed = pair
+        .two
+        .receive(PresenceMessage::no_room(LiveId::FIRST, NodeId(1)), later);
+    assert!(
+        matches!(&closed[..], [SyncOutcome::Peers(PeerChange::All { users, .. })] if users.is_empty())
+    );
     assert!(!pair.two.is_waiting());
 }
 

@@ -1,8 +1,8 @@
 //! What a script shows of the effects of a decision, performed as the actor does.
 
 use liveroom::domain::{
-    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, Reject, Reply, ReplyTo, RoomEvent,
-    Sequenced,
+    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, Reject, Reply, ReplyTo,
+    RoomEvent, Sequenced,
 };
 
 use super::{Effects, World};
@@ -17,30 +17,48 @@ impl World {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
                 Effect::Kick { handle, reason } => {
-                    self.trace.push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
+                    self.trace
+                        .push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
                 }
                 Effect::StoreComment(comment) => {
                     let full = if self.store_full { " (full)" } else { "" };
-                    self.trace.push(format!("store <- comment c{} again{full}", comment.id));
+                    self.trace
+                        .push(format!("store <- comment c{} again{full}", comment.id));
                     if self.store_full {
-                        let effects = self.room().comment_stored(comment.id, Err(CommentWriteError::Busy));
+                        let effects = self
+                            .room()
+                            .comment_stored(comment.id, Err(CommentWriteError::Busy));
                         self.perform(effects);
                     }
                 }
                 Effect::Replay { handle, after } => {
                     let again = self.history.after(after);
-                    let line =
-                        |one: &Sequenced| format!("{handle} <- again {} {}", one.offset, words::event(&one.event));
+                    let line = |one: &Sequenced| {
+                        format!(
+                            "{handle} <- again {} {}",
+                            one.offset,
+                            words::event(&one.event)
+                        )
+                    };
                     self.trace.extend(again.map(line));
                 }
-                Effect::Announce(presence) => self.trace.push(format!("all <- {}", words::presence(&presence))),
+                Effect::Announce(presence) => self
+                    .trace
+                    .push(format!("all <- {}", words::presence(&presence))),
                 Effect::Show { handle, presence } => {
-                    self.trace.push(format!("{handle} <- online {}", words::presence(&presence)));
+                    self.trace
+                        .push(format!("{handle} <- online {}", words::presence(&presence)));
                 }
                 Effect::Reply { to, result } => self.reply(&to, result),
                 Effect::Publish(event) => self.publish(event),
-                Effect::AppendAction(ActionEntry { content: EntryContent::Event(event), .. }) => self.publish(event),
-                Effect::AppendAction(ActionEntry { content: EntryContent::Control(control), .. }) => {
+                Effect::AppendAction(ActionEntry {
+                    content: EntryContent::Event(event),
+                    ..
+                }) => self.publish(event),
+                Effect::AppendAction(ActionEntry {
+                    content: EntryContent::Control(control),
+                    ..
+                }) => {
                     self.step(|room, now| room.apply_control(control, now));
                 }
                 Effect::AnnounceRate(CrowdRate { shown, total }) => {
@@ -59,12 +77,16 @@ impl World {
                 }
                 Effect::Echo { handle, comment } => {
                     let text = comment.text.as_str();
-                    self.trace.push(format!("{handle} <- echo c{} {text:?}", comment.id));
+                    self.trace
+                        .push(format!("{handle} <- echo c{} {text:?}", comment.id));
                 }
                 Effect::CommitGift { ticket, order } => {
-                    let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+                    let (giver, gift, count) =
+                        (&order.giver.name, &order.gift.name, order.count.get());
                     let id = &order.request_id;
-                    self.trace.push(format!("books <- gift t{ticket} {giver} {count} {gift} id={id}"));
+                    self.trace.push(format!(
+                        "books <- gift t{ticket} {giver} {count} {gift} id={id}"
+                    ));
                     self.orders.insert(ticket, order);
                 }
                 Effect::RecordView(user) => {
@@ -77,7 +99,8 @@ impl World {
 
     pub(super) fn publish(&mut self, event: RoomEvent) {
         if self.order_later {
-            self.trace.push(format!("order <- {}", words::event(&event)));
+            self.trace
+                .push(format!("order <- {}", words::event(&event)));
             self.unplaced.push_back(event);
         } else {
             self.place(event);
@@ -87,13 +110,24 @@ impl World {
     /// Gives an event the next place and tells it to all, as the actor does.
     pub(super) fn place(&mut self, event: RoomEvent) {
         self.offset += 1;
-        let sequenced = Sequenced { epoch: "e".into(), offset: self.offset, event };
+        let sequenced = Sequenced {
+            epoch: "e".into(),
+            offset: self.offset,
+            event,
+        };
         let effects = self.room().on_event_ordered(&sequenced);
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
-            self.history.take_down(comment_id, |offset| Sequenced { offset, ..sequenced.clone() });
+            self.history.take_down(comment_id, |offset| Sequenced {
+                offset,
+                ..sequenced.clone()
+            });
         }
         self.history.push(&sequenced, sequenced.clone(), self.now);
-        self.trace.push(format!("all <- {} {}", sequenced.offset, words::event(&sequenced.event)));
+        self.trace.push(format!(
+            "all <- {} {}",
+            sequenced.offset,
+            words::event(&sequenced.event)
+        ));
         self.perform(effects);
     }
 

@@ -8,17 +8,21 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText, Control, Effect,
-    EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History, HistoryLimits, KickReason, Live, LiveId,
-    LiveStatus, PresenceSettings, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, Timestamp, UserId,
+    AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
+    Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History,
+    HistoryLimits, KickReason, Live, LiveId, LiveStatus, PresenceSettings, Profile, Reject,
+    ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
+    Timestamp, UserId,
 };
 
 use super::words::{self, Words};
 use outside::{Env, gift_id};
 
 /// What a room keeps for those who come back, unless a script says otherwise.
-const HISTORY: HistoryLimits = HistoryLimits { events_max: 300, age_ms: 120_000 };
+const HISTORY: HistoryLimits = HistoryLimits {
+    events_max: 300,
+    age_ms: 120_000,
+};
 /// When every script begins.
 const START: Timestamp = Timestamp(1_000_000_000);
 /// The longest comment, as the configuration has it by default.
@@ -59,18 +63,41 @@ impl Default for World {
         let status = LiveStatus::OnAir;
         Self {
             room: None,
-            live: Live { id: LiveId::FIRST, owner, title: "show".into(), status, coin: Coins::ZERO, look_count: 0 },
+            live: Live {
+                id: LiveId::FIRST,
+                owner,
+                title: "show".into(),
+                status,
+                coin: Coins::ZERO,
+                look_count: 0,
+            },
             settings: RoomSettings {
-                comment_rate: BucketRate { burst: 10, refill: 20, per_ms: 30_000 },
-                streamer_comment_rate: BucketRate { burst: 100, refill: 600, per_ms: 30_000 },
+                comment_rate: BucketRate {
+                    burst: 10,
+                    refill: 20,
+                    per_ms: 30_000,
+                },
+                streamer_comment_rate: BucketRate {
+                    burst: 100,
+                    refill: 600,
+                    per_ms: 30_000,
+                },
                 crowd_events_per_s: 40,
-                join_rate: BucketRate { burst: 1_000, refill: 200, per_ms: 1_000 },
+                join_rate: BucketRate {
+                    burst: 1_000,
+                    refill: 200,
+                    per_ms: 1_000,
+                },
                 presence: PresenceSettings {
                     full_users_max: 200,
                     merged_users_max: 1_000,
                     notable_users_max: 20,
                     merge_ms: 1_500,
-                    list_rate: BucketRate { burst: 2_000, refill: 1_000, per_ms: 1_000 },
+                    list_rate: BucketRate {
+                        burst: 2_000,
+                        refill: 1_000,
+                        per_ms: 1_000,
+                    },
                 },
                 leave_grace_ms: 30_000,
                 dedupe_ms: 300_000,
@@ -110,13 +137,20 @@ impl World {
                 }
                 self.trace.clear();
             }
-            "wait" => self.now = self.now.plus_ms(words::duration_ms(&words.next("a duration")?)?),
+            "wait" => {
+                self.now = self
+                    .now
+                    .plus_ms(words::duration_ms(&words.next("a duration")?)?)
+            }
             "tick" => self.step(|room, now| room.tick(now)),
             "store" => self.store(&mut words)?,
             "books" => self.books(&mut words)?,
             "order" => self.order_later = words.next("later or now")? == "later",
             "place" => {
-                let event = self.unplaced.pop_front().ok_or("nothing waits for its place")?;
+                let event = self
+                    .unplaced
+                    .pop_front()
+                    .ok_or("nothing waits for its place")?;
                 self.place(event);
             }
             "elsewhere" => self.post_elsewhere(&mut words)?,
@@ -134,12 +168,18 @@ impl World {
             }
             "remove" => {
                 let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
-                let removal = RoomEvent::Removed { live_id: self.live.id, comment_id: id };
+                let removal = RoomEvent::Removed {
+                    live_id: self.live.id,
+                    comment_id: id,
+                };
                 self.act(EntryContent::Event(removal));
             }
             "notice" => {
                 let text = words.next("a text")?;
-                let notice = RoomEvent::Notice { live_id: self.live.id, text: text.as_str().into() };
+                let notice = RoomEvent::Notice {
+                    live_id: self.live.id,
+                    text: text.as_str().into(),
+                };
                 self.act(EntryContent::Event(notice));
             }
             "events_missed" => self.step(|room, now| room.events_missed(now)),
@@ -155,9 +195,9 @@ impl World {
     }
 
     /// Keys: `opening` coins of the live, `burst` of a viewer's comments and `streamer` of the
-    /// streamer's (2 more each 3 s), `crowd` comments shown a second, `joins` at once (one more each
-    /// second), `full`, `merged` and `notable` users of presence, `entries` its lists may cost at once, `dedupe` entries, `gifts` under way, `offset`
-    /// reached, `history` events.
+    /// streamer's (2 more each 3 s), `crowd` comments shown a second, `joins` at once (one more
+    /// each second), `full`, `merged` and `notable` users of presence, `entries` its lists may cost
+    /// at once, `dedupe` entries, `gifts` under way, `offset` reached, `history` events.
     fn configure(&mut self, words: &mut Words) -> Result<(), String> {
         if self.room.is_some() {
             return Err("the room is open already".into());
@@ -170,26 +210,50 @@ impl World {
             self.books_total = self.live.coin;
         }
         if let Some(burst) = words.number("burst")? {
-            self.settings.comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
+            self.settings.comment_rate = BucketRate {
+                burst,
+                refill: 2,
+                per_ms: 3_000,
+            };
         }
         if let Some(burst) = words.number("streamer")? {
-            self.settings.streamer_comment_rate = BucketRate { burst, refill: 2, per_ms: 3_000 };
+            self.settings.streamer_comment_rate = BucketRate {
+                burst,
+                refill: 2,
+                per_ms: 3_000,
+            };
         }
         if let Some(burst) = words.number("joins")? {
-            self.settings.join_rate = BucketRate { burst, refill: 1, per_ms: 1_000 };
+            self.settings.join_rate = BucketRate {
+                burst,
+                refill: 1,
+                per_ms: 1_000,
+            };
         }
         let settings = &mut self.settings;
         let presence = &mut settings.presence;
         presence.full_users_max = words.number("full")?.unwrap_or(presence.full_users_max);
         presence.merged_users_max = words.number("merged")?.unwrap_or(presence.merged_users_max);
-        presence.notable_users_max = words.number("notable")?.unwrap_or(presence.notable_users_max);
+        presence.notable_users_max = words
+            .number("notable")?
+            .unwrap_or(presence.notable_users_max);
         presence.list_rate.burst = words.number("entries")?.unwrap_or(presence.list_rate.burst);
-        settings.crowd_events_per_s = words.number("crowd")?.unwrap_or(settings.crowd_events_per_s);
+        settings.crowd_events_per_s = words
+            .number("crowd")?
+            .unwrap_or(settings.crowd_events_per_s);
         settings.dedupe_max = words.number("dedupe")?.unwrap_or(settings.dedupe_max);
-        settings.gifts_in_flight_max = words.number("gifts")?.unwrap_or(settings.gifts_in_flight_max);
+        settings.gifts_in_flight_max = words
+            .number("gifts")?
+            .unwrap_or(settings.gifts_in_flight_max);
         self.offset = words.number("offset")?.unwrap_or(self.offset);
         let events_max = words.number("history")?.unwrap_or(HISTORY.events_max);
-        self.history = History::new(HistoryLimits { events_max, ..HISTORY }, words::position(self.offset));
+        self.history = History::new(
+            HistoryLimits {
+                events_max,
+                ..HISTORY
+            },
+            words::position(self.offset),
+        );
         Ok(())
     }
 
@@ -199,13 +263,22 @@ impl World {
         let ago_ms = words::duration_ms(&words.key("ago").ok_or("seed needs ago=")?)?;
         let request_id = words.request_id()?;
         let comment = self.new_comment(&author, &text, request_id)?;
-        self.seeds.push(Comment { at: START.plus_ms(-ago_ms), ..comment });
+        self.seeds.push(Comment {
+            at: START.plus_ms(-ago_ms),
+            ..comment
+        });
         Ok(())
     }
 
     fn room(&mut self) -> &mut Room<String> {
         self.room.get_or_insert_with(|| {
-            Room::open(self.live.clone(), words::position(self.offset), self.seeds.clone(), self.settings, START)
+            Room::open(
+                self.live.clone(),
+                words::position(self.offset),
+                self.seeds.clone(),
+                self.settings,
+                START,
+            )
         })
     }
 
@@ -216,7 +289,15 @@ impl World {
     }
 
     fn act(&mut self, content: EntryContent) {
-        self.step(|room, now| room.apply(ActionEntry { id: ActionId::FIRST, content }, now));
+        self.step(|room, now| {
+            room.apply(
+                ActionEntry {
+                    id: ActionId::FIRST,
+                    content,
+                },
+                now,
+            )
+        });
     }
 
     fn command(&mut self, subject: &str, words: &mut Words) -> Result<(), String> {
@@ -234,27 +315,58 @@ impl World {
         let address = words.number("from")?.unwrap_or(profile.id.get() as u32);
         let address = Ipv4Addr::from_bits(address).into();
         let user_id = profile.id;
-        let caller = Caller { session: id, profile, socket_id: session.into(), address, to: to.clone() };
+        let caller = Caller {
+            session: id,
+            profile,
+            socket_id: session.into(),
+            address,
+            to: to.clone(),
+        };
         let now = self.now;
         let verb = words.next("what it does")?;
         let decision: Decision = match verb.as_str() {
-            "join" => self.handle(caller, RoomCommand::Join { since: words.since() }),
+            "join" => self.handle(
+                caller,
+                RoomCommand::Join {
+                    since: words.since(),
+                },
+            ),
             "leave" => self.handle(caller, RoomCommand::Leave),
             "lost" => Ok(self.room().connection_lost(id, now)),
             "removed" => Ok(self.room().remove(id, now)),
-            "kicked" => Ok(self.room().apply_control(Control::Kick { user: user_id, at: now }, now)),
+            "kicked" => Ok(self.room().apply_control(
+                Control::Kick {
+                    user: user_id,
+                    at: now,
+                },
+                now,
+            )),
             "becomes_another" => Ok(self.room().expel(id, KickReason::IdentityChanged, now)),
             "comment" => {
                 // Whatever becomes of it, so that a script can count its comments.
                 self.comments_count += 1;
-                let text = CommentText::parse(&words.next("a text")?, COMMENT_CHARS_MAX).map_err(Reject::from);
-                self.handle(caller, RoomCommand::Comment { text, request_id: words.request_id_or_fault() })
+                let text = CommentText::parse(&words.next("a text")?, COMMENT_CHARS_MAX)
+                    .map_err(Reject::from);
+                self.handle(
+                    caller,
+                    RoomCommand::Comment {
+                        text,
+                        request_id: words.request_id_or_fault(),
+                    },
+                )
             }
             "gift" => {
                 let gift_id = gift_id(&words.next("a gift")?);
                 let count = GiftCount::new(words.number("num")?.unwrap_or(1));
                 let count = count.ok_or(Reject::BadRequest { what: "num" });
-                self.handle(caller, RoomCommand::Gift { gift_id, count, request_id: words.request_id_or_fault() })
+                self.handle(
+                    caller,
+                    RoomCommand::Gift {
+                        gift_id,
+                        count,
+                        request_id: words.request_id_or_fault(),
+                    },
+                )
             }
             other => return Err(format!("nobody can {other}")),
         };
@@ -267,21 +379,44 @@ impl World {
 
     fn handle(&mut self, caller: Caller<String>, command: RoomCommand) -> Decision {
         self.room();
-        let mut env = Env { history: &self.history, comments_count: self.comments_count };
-        self.room.as_mut().expect("it is open").handle(caller, command, &mut env, self.now)
+        let mut env = Env {
+            history: &self.history,
+            comments_count: self.comments_count,
+        };
+        self.room
+            .as_mut()
+            .expect("it is open")
+            .handle(caller, command, &mut env, self.now)
     }
 
-    fn new_comment(&mut self, author: &str, text: &str, request_id: Option<RequestId>) -> Result<Comment, String> {
-        let text = CommentText::parse(text, COMMENT_CHARS_MAX).map_err(|fault| format!("{fault:?}"))?;
+    fn new_comment(
+        &mut self,
+        author: &str,
+        text: &str,
+        request_id: Option<RequestId>,
+    ) -> Result<Comment, String> {
+        let text =
+            CommentText::parse(text, COMMENT_CHARS_MAX).map_err(|fault| format!("{fault:?}"))?;
         let author = self.profile(author);
         self.comments_count += 1;
         let id = CommentId::new(self.comments_count).ok_or("comments count from 1")?;
-        Ok(Comment { id, live_id: self.live.id, author, text, request_id, at: self.now })
+        Ok(Comment {
+            id,
+            live_id: self.live.id,
+            author,
+            text,
+            request_id,
+            at: self.now,
+        })
     }
 
     fn profile(&mut self, user: &str) -> Arc<Profile> {
         let id = UserId::new(place_of(&mut self.users, user) as i64).unwrap_or(UserId::FIRST);
-        Arc::new(Profile { id, name: user.into(), avatar: None })
+        Arc::new(Profile {
+            id,
+            name: user.into(),
+            avatar: None,
+        })
     }
 
     fn show(&mut self, what: &str) -> Result<(), String> {
@@ -292,16 +427,33 @@ impl World {
                 let members = room.members();
                 let names = words::names(&members.users(usize::MAX));
                 let sockets = members.socket_ids().join(",");
-                let next = room.next_deadline().map_or("never".into(), |at| format!("in {} ms", at.since(now)));
-                format!("users {names}; members {}; leaves {next}", if sockets.is_empty() { "-" } else { &sockets })
+                let next = room
+                    .next_deadline()
+                    .map_or("never".into(), |at| format!("in {} ms", at.since(now)));
+                format!(
+                    "users {names}; members {}; leaves {next}",
+                    if sockets.is_empty() { "-" } else { &sockets }
+                )
             }
             "ledger" => {
                 let ledger = room.ledger();
-                let (total, posted, entries) = (ledger.total(), ledger.posted(), ledger.entries_count());
-                format!("total={total} posted={posted} entries={entries} live={}", room.live().coin)
+                let (total, posted, entries) =
+                    (ledger.total(), ledger.posted(), ledger.entries_count());
+                format!(
+                    "total={total} posted={posted} entries={entries} live={}",
+                    room.live().coin
+                )
             }
-            "idle" => format!("idle={} in_flight={}", room.is_idle(), room.in_flight_count()),
-            "position" => format!("epoch={} offset={}", room.position().epoch, room.position().offset),
+            "idle" => format!(
+                "idle={} in_flight={}",
+                room.is_idle(),
+                room.in_flight_count()
+            ),
+            "position" => format!(
+                "epoch={} offset={}",
+                room.position().epoch,
+                room.position().offset
+            ),
             other => return Err(format!("cannot show {other}")),
         };
         self.trace.push(line);

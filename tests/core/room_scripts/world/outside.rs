@@ -1,11 +1,12 @@
-//! What stands around the room: the store, the books, other nodes, and what the actor gives it to decide with.
+//! What stands around the room: the store, the books, other nodes, and what the actor gives it to
+//! decide with.
 
 use std::sync::Arc;
 
 use liveroom::domain::{
-    Coins, CommandEnv, CommentId, CommentWriteError, Gift, GiftId, GiftReceipt, GiftRecordId, GiftRefusal, History,
-    NodeId, Offset, PeerChange, PeerUser, Position, PresenceChange, RequestId, RoomEvent, Sequenced, SocketId,
-    Timestamp,
+    Coins, CommandEnv, CommentId, CommentWriteError, Gift, GiftId, GiftReceipt, GiftRecordId,
+    GiftRefusal, History, NodeId, Offset, PeerChange, PeerUser, Position, PresenceChange,
+    RequestId, RoomEvent, Sequenced, SocketId, Timestamp,
 };
 
 use super::{START, World};
@@ -55,14 +56,21 @@ impl World {
         let order = self.orders.get(&ticket).ok_or("no such ticket")?.clone();
         let record: i64 = words.number("record")?.unwrap_or(ticket as i64);
         let duplicate = words.flag("duplicate");
-        let total = order.gift.price.checked_mul(order.count.get()).ok_or("the gift is worth too much")?;
+        let total = order
+            .gift
+            .price
+            .checked_mul(order.count.get())
+            .ok_or("the gift is worth too much")?;
         let mut receipt = match self.receipts.get(&record).filter(|_| duplicate) {
             Some(first) => *first,
             None => GiftReceipt {
                 record_id: GiftRecordId::new(record).ok_or("records count from 1")?,
                 total,
                 giver_coin: Coins::new(100),
-                live_coin: self.books_total.checked_add(total).ok_or("the live's total is too much")?,
+                live_coin: self
+                    .books_total
+                    .checked_add(total)
+                    .ok_or("the live's total is too much")?,
                 at: order.at,
                 duplicate: false,
             },
@@ -70,7 +78,9 @@ impl World {
         receipt.duplicate = duplicate;
         receipt.giver_coin = words.number("coin")?.map_or(receipt.giver_coin, Coins::new);
         receipt.live_coin = words.number("live")?.map_or(receipt.live_coin, Coins::new);
-        receipt.at = words.number("at")?.map_or(receipt.at, |s: i64| START.plus_ms(s * 1_000));
+        receipt.at = words
+            .number("at")?
+            .map_or(receipt.at, |s: i64| START.plus_ms(s * 1_000));
         self.books_total = self.books_total.max(receipt.live_coin);
         self.receipts.insert(record, receipt);
         Ok(receipt)
@@ -86,20 +96,37 @@ impl World {
         Ok(())
     }
 
-    /// What another node tells of its members: `node 2 shows bob clients=b1,b2`, `node 2 hides bob`,
-    /// `node 2 all bob carol`.
+    /// What another node tells of its members: `node 2 shows bob clients=b1,b2`, `node 2 hides
+    /// bob`, `node 2 all bob carol`.
     pub(super) fn hear_node(&mut self, words: &mut Words) -> Result<(), String> {
         let node = NodeId(words::number(&words.next("a number")?)?);
         let verb = words.next("what it tells")?;
         let sockets = words.key("clients").unwrap_or_default();
-        let sockets: Vec<SocketId> = sockets.split(',').filter(|id| !id.is_empty()).map(SocketId::from).collect();
+        let sockets: Vec<SocketId> = sockets
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(SocketId::from)
+            .collect();
         let mut users = Vec::new();
         while let Some(user) = words.optional() {
-            users.push(PeerUser { profile: self.profile(&user), sockets: sockets.clone(), arrived_at: self.now });
+            users.push(PeerUser {
+                profile: self.profile(&user),
+                sockets: sockets.clone(),
+                arrived_at: self.now,
+            });
         }
         let changes = match verb.as_str() {
-            "shows" => users.into_iter().map(|user| PeerChange::Present { node, user }).collect(),
-            "hides" => users.into_iter().map(|user| PeerChange::Absent { node, user: user.profile.id }).collect(),
+            "shows" => users
+                .into_iter()
+                .map(|user| PeerChange::Present { node, user })
+                .collect(),
+            "hides" => users
+                .into_iter()
+                .map(|user| PeerChange::Absent {
+                    node,
+                    user: user.profile.id,
+                })
+                .collect(),
             "all" => vec![PeerChange::All { node, users }],
             other => return Err(format!("no node ever tells {other}")),
         };
@@ -112,9 +139,15 @@ impl World {
         for change in self.room().take_local_changes() {
             let line = match change {
                 PresenceChange::Online(user) => {
-                    format!("nodes <- {} clients={}", user.profile.name, words::or_dash(&user.sockets))
+                    format!(
+                        "nodes <- {} clients={}",
+                        user.profile.name,
+                        words::or_dash(&user.sockets)
+                    )
                 }
-                PresenceChange::Offline(user) => format!("nodes <- {} is gone", self.users[user.get() as usize - 1]),
+                PresenceChange::Offline(user) => {
+                    format!("nodes <- {} is gone", self.users[user.get() as usize - 1])
+                }
             };
             self.trace.push(line);
         }
@@ -143,7 +176,12 @@ impl CommandEnv<String> for Env<'_> {
 
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
         let (name, price) = *CATALOGUE.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)?;
-        Some(Arc::new(Gift { id, name: name.into(), image: String::new(), price: Coins::new(price) }))
+        Some(Arc::new(Gift {
+            id,
+            name: name.into(),
+            image: String::new(),
+            price: Coins::new(price),
+        }))
     }
 }
 

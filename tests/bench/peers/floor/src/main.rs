@@ -1,13 +1,13 @@
-//! The floor: a live room of one thread and one epoll that does nothing but write. A comment is made
-//! a frame once, and the bytes go to each member of its room with one `send` each. No server that
-//! puts as many comments in a `send` can be cheaper.
+//! The floor: a live room of one thread and one epoll that does nothing but write. A comment is
+//! made a frame once, and the bytes go to each member of its room with one `send` each. No server
+//! that puts as many comments in a `send` can be cheaper.
 //!
-//! It is a room like the other peers', driven by the same lab over the same sockets, so that what is
-//! compared differs in the server alone. There are no answers, limits, tokens or heartbeats, and
+//! It is a room like the other peers', driven by the same lab over the same sockets, so that what
+//! is compared differs in the server alone. There are no answers, limits, tokens or heartbeats, and
 //! what a command holds is found by searching for its key.
 //!
-//! PORT says where to listen, on loopback. COMMENTS_PER_SEND (default 1) gathers so many comments of
-//! a room before they are written, in one piece: what coalescing can win at best.
+//! PORT says where to listen, on loopback. COMMENTS_PER_SEND (default 1) gathers so many comments
+//! of a room before they are written, in one piece: what coalescing can win at best.
 
 mod connection;
 
