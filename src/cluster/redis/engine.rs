@@ -182,6 +182,7 @@ impl Engine {
                 self.note_outcome(sent_at, result.err().as_ref())
             }
             Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
+            Input::DeviceKeysWritten(users, exist) => self.device_keys_written(users, exist),
             Input::NotAsked(node) => self.not_asked(node),
             Input::SettingsRead(faults) => self.settings_read(faults),
             Input::Announced {

@@ -44,34 +44,61 @@ impl Engine {
         if opened {
             *count += 1;
             if *count == 1 {
-                self.spawn_command(set_device(user));
+                self.write_key(user);
             }
             return;
         }
         *count = count.saturating_sub(1);
         if *count == 0 {
             self.devices.users.remove(&user);
-            let mut cmd = redis::cmd("DEL");
-            cmd.arg(keys::device(user));
-            let closed = super::json(&NodeMessage::DeviceClosed {
-                node: self.shared.node.0,
-                user: user.get(),
-            });
-            let link = self.link.clone();
-            // In this order: a node with another connection of the user then writes the key again.
-            tokio::spawn(async move {
-                let _ = link.command::<()>(&cmd).await;
-                let mut cmd = redis::cmd("PUBLISH");
-                cmd.arg(keys::NODES_CHANNEL).arg(closed);
-                let _ = link.command::<()>(&cmd).await;
-            });
+            self.delete_key(user);
+        }
+    }
+
+    fn delete_key(&self, user: UserId) {
+        let mut cmd = redis::cmd("DEL");
+        cmd.arg(keys::device(user));
+        let closed = super::json(&NodeMessage::DeviceClosed {
+            node: self.shared.node.0,
+            user: user.get(),
+        });
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        // In this order: a node with another connection of the user then writes the key again.
+        tokio::spawn(async move {
+            let _ = link.command::<()>(&cmd).await;
+            let _ = inputs.send(Input::DeviceKeysWritten(vec![user], false));
+            let mut cmd = redis::cmd("PUBLISH");
+            cmd.arg(keys::NODES_CHANNEL).arg(closed);
+            let _ = link.command::<()>(&cmd).await;
+        });
+    }
+
+    fn write_key(&self, user: UserId) {
+        let (link, inputs) = (self.link.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            // The next refresh repeats a write that fails.
+            let _ = link.command::<()>(&set_device(user)).await;
+            let _ = inputs.send(Input::DeviceKeysWritten(vec![user], true));
+        });
+    }
+
+    /// Keys were written or deleted. Commands under way at once may be carried out in either order,
+    /// so a key that is not as it should be by now is written again.
+    pub(super) fn device_keys_written(&mut self, users: Vec<UserId>, exist: bool) {
+        for user in users {
+            let is_here = self.devices.users.contains_key(&user);
+            if is_here && !exist {
+                self.write_key(user);
+            } else if !is_here && exist {
+                self.delete_key(user);
+            }
         }
     }
 
     /// Another node closed its last connection of the user and deleted the key.
     pub(super) fn device_closed_elsewhere(&self, user: UserId) {
         if self.devices.users.contains_key(&user) {
-            self.spawn_command(set_device(user));
+            self.write_key(user);
         }
     }
 
@@ -131,6 +158,7 @@ impl Engine {
         self.publish_devices();
         let users: Vec<UserId> = self.devices.users.keys().copied().collect();
         let (link, is_cluster) = (self.link.clone(), self.address.is_cluster());
+        let inputs = self.inputs.clone();
         tokio::spawn(async move {
             for users in users.chunks(CHUNK) {
                 if is_cluster {
@@ -140,6 +168,7 @@ impl Engine {
                         async move { link.command::<()>(&cmd).await }
                     });
                     futures_util::future::join_all(commands).await;
+                    let _ = inputs.send(Input::DeviceKeysWritten(users.to_vec(), true));
                     continue;
                 }
                 let mut pipeline = redis::pipe();
@@ -148,6 +177,7 @@ impl Engine {
                 }
                 // The next refresh repeats writes that fail.
                 let _ = link.pipeline::<()>(&pipeline).await;
+                let _ = inputs.send(Input::DeviceKeysWritten(users.to_vec(), true));
             }
         });
     }

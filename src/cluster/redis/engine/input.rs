@@ -121,6 +121,8 @@ pub enum Input {
     HeartbeatPublished(Instant, RedisResult<()>),
     /// The others may have missed a device of this node.
     DeviceNotPublished,
+    /// The keys of these users' devices were written, or deleted.
+    DeviceKeysWritten(Vec<UserId>, bool),
     /// A node that joined could not be asked for its announcements.
     NotAsked(NodeId),
     /// The faults of the settings of Redis.

@@ -12,12 +12,12 @@ use super::{Engine, Input};
 use crate::domain::NodeId;
 
 /// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG`
-/// give too.
+/// give too. `None` if a server does not answer.
 async fn faults_of(
     connection: RedisConnection,
     servers: BTreeSet<Server>,
     timeout: std::time::Duration,
-) -> BTreeSet<String> {
+) -> Option<BTreeSet<String>> {
     let mut faults = BTreeSet::new();
     for server in servers {
         match connection.info(&server, timeout).await {
@@ -30,10 +30,14 @@ async fn faults_of(
                         .map(|fault| format!("{name}{fault}")),
                 );
             }
-            Err(error) => debug!("settings of redis not read: error={error}"),
+            // What is not known is not mended.
+            Err(error) => {
+                debug!("settings of redis not read: error={error}");
+                return None;
+            }
         }
     }
-    faults
+    Some(faults)
 }
 
 /// The settings in an answer to `INFO` that lose what nodes share.
@@ -78,8 +82,9 @@ impl Engine {
     pub(super) fn check_settings(&self, connection: RedisConnection, servers: BTreeSet<Server>) {
         let (inputs, timeout) = (self.inputs.clone(), self.redis_timeout());
         tokio::spawn(async move {
-            let faults = faults_of(connection, servers, timeout).await;
-            let _ = inputs.send(Input::SettingsRead(faults));
+            if let Some(faults) = faults_of(connection, servers, timeout).await {
+                let _ = inputs.send(Input::SettingsRead(faults));
+            }
         });
     }
 
