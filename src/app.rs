@@ -112,6 +112,8 @@ impl App {
             &clock,
         );
 
+        // Before any actor begins: one that never ran panics when its system ends.
+        let listener = listener::bind(config)?;
         let arbiters: Vec<ArbiterHandle> = (0..config.server.room_threads.get())
             .map(|_| Arbiter::new().handle())
             .collect();
@@ -146,7 +148,6 @@ impl App {
         );
         let node = cluster.redis.as_ref().map_or(NodeId(0), RedisCluster::node);
         let directory = Arc::new(SessionDirectory::new(node));
-        let listener = listener::bind(config)?;
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity {
                 name: cluster.name,

@@ -164,3 +164,19 @@ fn a_wrong_password_and_a_missing_database_end_a_start_at_once() {
         );
     }
 }
+
+#[test]
+fn a_port_that_is_taken_ends_a_start_with_one_line() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let started = run_program(
+        &[("LIVEROOM__SERVER__PORT", &port), ("RUST_LOG", "error")],
+        &[],
+    );
+    let report = stderr(&started);
+    assert_eq!(started.status.code(), Some(1), "{report}");
+    assert!(
+        report.starts_with("liveroom: cannot listen on 127.0.0.1:") && report.lines().count() == 1,
+        "{report}"
+    );
+}
