@@ -51,8 +51,9 @@ pub const BATCH_MAX: usize = 512;
 /// minutes. Beyond, the oldest comment is dropped first, and the other nodes learn that events are
 /// missing. A heal appends all of them in one call of the script, which takes some 10 us for each.
 const UNREPLICATED_MAX: usize = 8_192;
-/// Most events that a resync returns: all that the log keeps, which is what a heal may append.
-pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX;
+/// Most events that a resync returns: all that the log keeps. That is more than a heal appends: as
+/// many as this may be only a part of those that were missed.
+pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX + BATCH_MAX;
 /// Most events that the opening of a room returns: more than any history keeps.
 const OPENING_EVENTS_MAX: usize = 2_048;
 

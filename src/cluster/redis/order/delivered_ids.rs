@@ -3,10 +3,11 @@
 use crate::cluster::redis::entries::EventId;
 use crate::domain::{BoundedMap, GiftRecordId, RoomEvent};
 
-use super::UNREPLICATED_MAX;
+use super::{RESYNC_EVENTS_MAX, UNREPLICATED_MAX};
 
-/// Ids of delivered events that are kept: more than any resync returns.
-const DELIVERED_MAX: usize = 4_096;
+/// Ids of delivered events that are kept: twice what a resync returns, because it may return events
+/// that were delivered before others.
+const DELIVERED_MAX: usize = 2 * RESYNC_EVENTS_MAX;
 /// Ids of delivered controls that are kept: more than the log keeps.
 const CONTROLS_MAX: usize = 256;
 /// Gifts that are kept: as many as can be delivered before the log has them.

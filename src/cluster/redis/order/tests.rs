@@ -3,6 +3,8 @@
 //! carried out although nobody waits for them any more, nodes that go alone, data that is lost or
 //! falls back to a snapshot.
 
+mod full_heals;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -29,6 +31,13 @@ const STEPS: usize = 120;
 const RUNS: u64 = 60;
 /// Nobody waits for a Redis on this machine for longer.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A Redis of the test's own; `None` when this machine has none, which is printed.
+fn redis() -> Option<server::Redis> {
+    server::Redis::start(server::Keeps::Saved)
+        .inspect_err(|reason| println!("skipped: {reason}"))
+        .ok()
+}
 
 /// The events that a member of one node receives.
 #[derive(Default)]
@@ -445,10 +454,7 @@ fn delivered(node: &Node) -> HashSet<&str> {
 
 #[tokio::test]
 async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on_the_way() {
-    let redis = match server::Redis::start(server::Keeps::Saved) {
-        Ok(redis) => redis,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
+    let Some(redis) = redis() else { return };
     for run in 0..RUNS {
         let mut world = World::new(&redis.url(), run).await;
         for _ in 0..STEPS {
@@ -569,78 +575,8 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
 }
 
 #[tokio::test]
-async fn members_of_other_nodes_learn_once_that_a_partitioned_room_dropped_events() {
-    let redis = match server::Redis::start(server::Keeps::Saved) {
-        Ok(redis) => redis,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
-    let mut world = World::new(&redis.url(), 5_000).await;
-    world.nodes[0].order.enter_partitioned();
-    for _ in 0..=UNREPLICATED_MAX {
-        world.append(0);
-    }
-    let question = world.nodes[0].order.ask().expect("a heal");
-    assert_eq!(
-        (question.batch.len(), question.is_incomplete),
-        (UNREPLICATED_MAX, true)
-    );
-    let answer = ask(world.link.clone(), false, world.live_id, 1, question)
-        .await
-        .unwrap();
-    let number = world.nodes[0].order.questions_count;
-    world.nodes[0].order.answered(number, answer);
-    world.deliver(0);
-
-    // One receives it with what is published, the other by a resync.
-    let is_missed = |delivered: &FromLog| matches!(delivered, FromLog::EventsMissed);
-    let events = |delivered: &FromLog| {
-        if let FromLog::Ordered(events) = delivered {
-            events.len()
-        } else {
-            0
-        }
-    };
-    loop {
-        let payload = world.nodes[1]
-            .pushed
-            .recv()
-            .await
-            .expect("the subscription lasts");
-        let batch = Batch::parse(payload.strip_prefix('E').unwrap()).unwrap();
-        let is_heal = !batch.entries.is_empty();
-        world.nodes[1].order.published(batch);
-        if is_heal {
-            break;
-        }
-    }
-    world.nodes[2].order.resync();
-    let question = world.nodes[2].order.ask().expect("a resync");
-    let (number, origin) = (question.number, world.nodes[2].origin);
-    let answer = ask(world.link.clone(), false, world.live_id, origin, question)
-        .await
-        .unwrap();
-    world.nodes[2].order.answered(number, answer);
-    for node in &mut world.nodes[1..] {
-        let delivered = node.order.take_out();
-        assert_eq!(
-            delivered.iter().map(events).sum::<usize>(),
-            UNREPLICATED_MAX,
-            "late, and all that is left"
-        );
-        assert!(delivered.iter().any(is_missed));
-    }
-    world.append(1);
-    world.ask(1, u32::MAX).await;
-    world.calm_down().await;
-    assert_one_order(&world);
-}
-
-#[tokio::test]
 async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node() {
-    let redis = match server::Redis::start(server::Keeps::Saved) {
-        Ok(redis) => redis,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
+    let Some(redis) = redis() else { return };
     for run in 1_000..1_000 + RUNS {
         let mut world = World::new(&redis.url(), run).await;
         for _ in 0..STEPS {
