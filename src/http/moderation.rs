@@ -29,25 +29,28 @@ struct Terms {
     reason: Option<String>,
 }
 
-impl Terms {
-    fn added_to(self, mut requested: Requested) -> Result<Requested, ApiError> {
-        requested.request_id = self
-            .request_id
-            .as_deref()
-            .map(read_request_id)
-            .transpose()?;
-        if self
-            .reason
-            .as_deref()
-            .is_some_and(|reason| !is_text(reason, REASON_CHARS_MAX))
-        {
-            return Err(invalid(
-                "reason must be 1 to 500 characters, none of them U+0000",
-            ));
-        }
-        requested.reason = self.reason;
-        Ok(requested)
+/// An action of an operator, as it was asked for. Fails if its terms are not as they may be.
+fn of_operator(
+    request: &HttpRequest,
+    state: &ApiState,
+    scope: Scope,
+    action: Action,
+    terms: Terms,
+) -> Result<Requested, ApiError> {
+    let Terms { request_id, reason } = terms;
+    let is_refused = |reason: &String| !is_text(reason, REASON_CHARS_MAX);
+    let request_id = request_id.as_deref().map(read_request_id).transpose()?;
+    if reason.as_ref().is_some_and(is_refused) {
+        return Err(invalid(
+            "reason must be 1 to 500 characters, none of them U+0000",
+        ));
     }
+    let requested = requested(request, state, Principal::Operator, scope, action);
+    Ok(Requested {
+        request_id,
+        reason,
+        ..requested
+    })
 }
 
 /// A comment that was taken down, and when.
@@ -69,14 +72,8 @@ pub async fn take_down(
     let comment_id = path_id(&request, "comment_id", CommentId::new).ok_or(COMMENT_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
     let action = Action::TakeDown(comment_id);
-    let requested = requested(
-        &request,
-        &state,
-        Principal::Operator,
-        Scope::Live(live_id),
-        action,
-    );
-    match state.operations.perform(terms.added_to(requested)?).await? {
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    match state.operations.perform(requested).await? {
         Change::CommentRemoved(removed_at) => {
             let id = comment_id.get().to_string();
             ok(RemovalView {
@@ -117,17 +114,15 @@ pub async fn kick(
         reason,
     } = body.json()?;
     let user = UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))?;
-    let requested = requested(
+    let terms = Terms { request_id, reason };
+    let requested = of_operator(
         &request,
         &state,
-        Principal::Operator,
         Scope::Live(live_id),
         Action::Kick(user),
-    );
-    state
-        .operations
-        .perform(Terms { request_id, reason }.added_to(requested)?)
-        .await?;
+        terms,
+    )?;
+    state.operations.perform(requested).await?;
     ok(KickView {
         live_id: live_id.get(),
         user_id: user.get(),
@@ -150,14 +145,8 @@ pub async fn close(
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let terms: Terms = body.json_or_default()?;
     let action = Action::SetStatus(LiveStatus::Ended);
-    let requested = requested(
-        &request,
-        &state,
-        Principal::Operator,
-        Scope::Live(live_id),
-        action,
-    );
-    match state.operations.perform(terms.added_to(requested)?).await {
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    match state.operations.perform(requested).await {
         Ok(_) | Err(OperationError::Refused(Reject::LiveEnded)) => ok(CloseView {
             live_id: live_id.get(),
             status: LiveStatus::Ended.code(),
@@ -199,17 +188,9 @@ pub async fn set_title(
         ));
     }
     let action = Action::SetTitle(title.as_str().into());
-    let requested = requested(
-        &request,
-        &state,
-        Principal::Operator,
-        Scope::Live(live_id),
-        action,
-    );
-    state
-        .operations
-        .perform(Terms { request_id, reason }.added_to(requested)?)
-        .await?;
+    let terms = Terms { request_id, reason };
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    state.operations.perform(requested).await?;
     ok(TitleView {
         live_id: live_id.get(),
         title,
@@ -247,17 +228,9 @@ pub async fn notice(
         ));
     }
     let action = Action::Notice(text.into());
-    let requested = requested(
-        &request,
-        &state,
-        Principal::Operator,
-        Scope::Live(live_id),
-        action,
-    );
-    state
-        .operations
-        .perform(Terms { request_id, reason }.added_to(requested)?)
-        .await?;
+    let terms = Terms { request_id, reason };
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    state.operations.perform(requested).await?;
     ok(NoticeView {
         live_id: live_id.get(),
     })
@@ -289,12 +262,9 @@ pub async fn set_user_status(
         1 => Action::EnableUser(user_id),
         _ => return Err(invalid("status must be 0 or 1")),
     };
-    let requested = requested(&request, &state, Principal::Operator, Scope::Site, action);
-    match state
-        .operations
-        .perform(Terms { request_id, reason }.added_to(requested)?)
-        .await?
-    {
+    let terms = Terms { request_id, reason };
+    let requested = of_operator(&request, &state, Scope::Site, action, terms)?;
+    match state.operations.perform(requested).await? {
         Change::User(user) => ok(UserView::from(*user)),
         other => Err(mismatched(&other)),
     }
