@@ -16,6 +16,18 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The one line with which a start ends.
+fn failed_start(env: &[(&str, &str)]) -> String {
+    let output = run_program(env, &["serve"]);
+    let said = stderr(&output);
+    assert_eq!(
+        (output.status.code(), said.lines().count()),
+        (Some(1), 1),
+        "{said}"
+    );
+    said
+}
+
 #[test]
 fn config_check_refuses_addresses_that_nobody_can_connect_to() {
     let database = (STORE_URL, "postgres://live:hunter2@db.example/live");
@@ -112,13 +124,7 @@ fn a_server_whose_database_does_not_come_exits_with_the_cause() {
         ("LIVEROOM__STORE__START_TIMEOUT_MS", "600"),
         ("RUST_LOG", "off"),
     ];
-    let output = run_program(&env, &["serve"]);
-    let said = stderr(&output);
-    assert_eq!(
-        (output.status.code(), said.lines().count()),
-        (Some(1), 1),
-        "{said}"
-    );
+    let said = failed_start(&env);
     let address = url.rsplit('@').next().expect("an address");
     assert!(
         said.contains(address) && said.contains("Connection refused") && !said.contains("hunter2"),
@@ -151,13 +157,7 @@ fn a_wrong_password_and_a_missing_database_end_a_start_at_once() {
             ("LIVEROOM__STORE__START_TIMEOUT_MS", "600000"),
             ("RUST_LOG", "off"),
         ];
-        let output = run_program(&env, &["serve"]);
-        let said = stderr(&output);
-        assert_eq!(
-            (output.status.code(), said.lines().count()),
-            (Some(1), 1),
-            "{said}"
-        );
+        let said = failed_start(&env);
         assert!(
             said.contains(cause) && said.contains("127.0.0.1:") && !said.contains("hunter2"),
             "{said}"
