@@ -106,14 +106,14 @@
 //!    under way.
 //! 2. `cluster/redis/append.lua` numbers the batch, appends it to the room's stream and publishes
 //!    it, in one step. Doing it again changes nothing: each room of each node counts its events.
-//! 3. `cluster/redis/order.rs` hands each node's room the events in their order, whether they came
+//! 3. `cluster/redis/log_replica.rs` hands each node's room the events in their order, whether they came
 //!    as the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs`
 //!    takes them in; from there the way is the same.
 //!
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|
-//! | a room's events | stream and script, `order.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
-//! | who is in a room | counted deltas from node to node, `presence_sync.rs` | each node shows its own users, and others' until they count as dead; within 2 s of being reached again all agree |
+//! | a room's events | stream and script, `log_replica.rs` | each node is partitioned: it delivers in an epoch of its own, and appends to the log later |
+//! | who is in a room | counted deltas from node to node, `presence_replica.rs` | each node shows its own users, and others' until they count as dead; within 2 s of being reached again all agree |
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere within `rooms.reconcile_ms` |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
@@ -125,7 +125,7 @@
 //!
 //! * All members of a room receive the same events in the same order, without a gap inside an
 //!   epoch, on every node: one [`cluster::RoomLog`] per room. No event is delivered twice to a
-//!   member, whatever data Redis loses (`cluster/redis/order/tests.rs` tests it).
+//!   member, whatever data Redis loses (`cluster/redis/log_replica/tests.rs` tests it).
 //! * A member that comes back receives every event it missed, once and in order, or is answered
 //!   `recovered: false`: [`domain::History`] keeps the events, and a replay takes the path of live
 //!   events.
@@ -237,13 +237,13 @@
 //! | generation | the number of an epoch in the log | `cluster/redis/entries.rs` |
 //! | cursor | the position up to which a node has read the log | `cluster/redis/entries.rs` |
 //! | origin, sequence | the opening of a room on one node, as Kafka's producer id; its count of appended events | `cluster/redis/entries.rs` |
-//! | delivered | handed to the room for its members, once | `cluster/redis/order.rs` |
+//! | delivered | handed to the room for its members, once | `cluster/redis/log_replica.rs` |
 //! | acknowledged | taken by the room; the number of delivered events that are not is bounded | [`cluster::RoomLog`] |
-//! | resync | read the log because a message may be missing | `cluster/redis/order.rs` |
-//! | partitioned | without Redis, in an epoch of the node's own; `alone` on the wire and in logs | `cluster/redis/order.rs` |
-//! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/order.rs` |
-//! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/order.rs` |
-//! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_sync.rs` |
+//! | resync | read the log because a message may be missing | `cluster/redis/log_replica.rs` |
+//! | partitioned | without Redis, in an epoch of the node's own; `alone` on the wire and in logs | `cluster/redis/log_replica.rs` |
+//! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/log_replica.rs` |
+//! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/log_replica.rs` |
+//! | delta, snapshot, announcement | a numbered presence change; all users of a node; a node's delta count | `cluster/redis/presence_replica.rs` |
 //! | stamp | which login or logout Redis has seen last; it distinguishes a deleted token from a lost one | `cluster/redis/token_rules.rs` |
 //! | look | a comparison of a user's token in the store with that in Redis | `cluster/redis/tokens.rs` |
 //! | signal | a notice to all nodes, best effort | [`cluster::Signal`], `actors/cluster_control.rs` |

@@ -1,4 +1,4 @@
-//! The cluster's thread: one loop that owns every room's order and presence, the subscription, and
+//! The cluster's thread: one loop that owns each room's log and presence, the subscription, and
 //! the state of other nodes. Requests to Redis run beside it and their answers come back as
 //! [`Input`]s, one at a time for each room.
 
@@ -26,9 +26,9 @@ use super::address::Address;
 use super::entries::Batch;
 use super::keys;
 use super::link::Link;
+use super::log_replica::LogReplica;
 use super::messages::NodeMessage;
-use super::order::RoomOrder;
-use super::presence_sync::{PresenceMessage, SyncOutcome};
+use super::presence_replica::{PresenceMessage, PresenceOutcome};
 use super::rooms::{self, ASK_AGAIN, EngineRoom};
 use super::{NodeHandlers, Shared};
 
@@ -233,17 +233,15 @@ impl Engine {
                 origin,
                 event,
             } => {
-                self.append(live_id, origin, |order, at, now| {
-                    order.append(event, at, now)
-                });
+                self.append(live_id, origin, |log, at, now| log.append(event, at, now));
             }
             Command::AppendAction {
                 live_id,
                 origin,
                 entry,
             } => {
-                self.append(live_id, origin, |order, at, now| {
-                    order.append_action(entry, at, now)
+                self.append(live_id, origin, |log, at, now| {
+                    log.append_action(entry, at, now)
                 });
             }
             Command::PublishPresence {
@@ -317,13 +315,13 @@ impl Engine {
         &mut self,
         live_id: LiveId,
         origin: u64,
-        append: impl FnOnce(&mut RoomOrder, Timestamp, Instant),
+        append: impl FnOnce(&mut LogReplica, Timestamp, Instant),
     ) {
         let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away);
         if let Some(room) = self.room(live_id, origin) {
-            append(&mut room.order, at, now);
-            if is_away && !room.order.is_partitioned() {
-                room.order.enter_partitioned();
+            append(&mut room.log, at, now);
+            if is_away && !room.log.is_partitioned() {
+                room.log.enter_partitioned();
             }
             room.release(1);
             self.send_next_request(live_id);
@@ -468,8 +466,8 @@ impl Engine {
         };
         if let Some(batch) = payload.strip_prefix('E') {
             match Batch::parse(batch) {
-                Some(batch) if room.can_receive() => room.order.published(batch),
-                Some(_) => room.order.resync(),
+                Some(batch) if room.can_receive() => room.log.published(batch),
+                Some(_) => room.log.resync(),
                 None => warn!("message of another version not understood: live_id={live_id}"),
             }
             room.release(0);
@@ -487,24 +485,24 @@ impl Engine {
             (Some(room), message) => room.presence.receive(message, now),
             (None, PresenceMessage::SnapshotRequest { node, .. }) => {
                 let no_room = PresenceMessage::no_room(live_id, self.shared.node);
-                vec![SyncOutcome::Send(NodeId(node), no_room)]
+                vec![PresenceOutcome::Send(NodeId(node), no_room)]
             }
             (None, _) => return,
         };
         self.perform(live_id, outcomes);
     }
 
-    fn perform(&mut self, live_id: LiveId, outcomes: Vec<SyncOutcome>) {
+    fn perform(&mut self, live_id: LiveId, outcomes: Vec<PresenceOutcome>) {
         let mut changes = Vec::new();
         for outcome in outcomes {
             match outcome {
-                SyncOutcome::Peers(change) => changes.push(change),
-                SyncOutcome::Send(node, message) => {
+                PresenceOutcome::Peers(change) => changes.push(change),
+                PresenceOutcome::Send(node, message) => {
                     let mut cmd = redis::cmd("PUBLISH");
                     cmd.arg(keys::inbox_channel(node)).arg(json(&message));
                     self.send_presence(live_id, cmd);
                 }
-                SyncOutcome::Announce => {
+                PresenceOutcome::Announce => {
                     if let Some(room) = self.rooms.get_mut(&live_id) {
                         room.announce_by(Instant::now());
                     }
@@ -537,18 +535,18 @@ impl Engine {
                 continue;
             };
             room.tick(now);
-            let waits_for = room.order.waits_for(now);
+            let waits_for = room.log.waits_for(now);
             let is_due = if is_away {
                 !waits_for.is_zero()
             } else {
                 waits_for >= room_timeout
             };
-            if is_due && !room.order.is_partitioned() {
+            if is_due && !room.log.is_partitioned() {
                 warn!(
                     "room goes on alone: live_id={live_id} events={}",
-                    room.order.waiting_count()
+                    room.log.waiting_count()
                 );
-                room.order.enter_partitioned();
+                room.log.enter_partitioned();
                 room.release(0);
             }
             if is_away {

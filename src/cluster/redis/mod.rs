@@ -2,8 +2,8 @@
 //!
 //! Everything that speaks to Redis runs on one thread with a runtime of its own ([`engine`]): rooms
 //! hand it events and never wait. Redis holds, for each room, a log of its newest events, which one
-//! script appends to, numbers and publishes ([`order`] is the node's side of it); presence goes
-//! from node to node as messages ([`presence_sync`]); tokens are written for other programs, and
+//! script appends to, numbers and publishes ([`log_replica`] is the node's side of it); presence goes
+//! from node to node as messages ([`presence_replica`]); tokens are written for other programs, and
 //! read where these issued them ([`tokens`]).
 //!
 //! A published message may get lost without a report: the log is authoritative and a message only
@@ -16,9 +16,9 @@ mod engine;
 mod entries;
 mod keys;
 mod link;
+mod log_replica;
 mod messages;
-mod order;
-mod presence_sync;
+mod presence_replica;
 mod rooms;
 mod token_rules;
 mod tokens;

@@ -12,8 +12,8 @@ use super::Count;
 use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
-use super::order::{AppendArgument, Question, RESYNC_EVENTS_MAX, RoomOrder};
-use super::presence_sync::{PresenceMessage, PresenceReplica};
+use super::log_replica::{AppendArgument, LogReplica, Question, RESYNC_EVENTS_MAX};
+use super::presence_replica::{PresenceMessage, PresenceReplica};
 use crate::cluster::FromLog;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
@@ -62,7 +62,7 @@ pub struct Opened {
 /// One room of this node.
 pub struct EngineRoom {
     pub origin: u64,
-    pub order: RoomOrder,
+    pub log: LogReplica,
     pub presence: PresenceReplica,
     pub gauge: Arc<RoomGauge>,
     /// Set until the room is open: the receiver, and since when it waits.
@@ -97,7 +97,7 @@ impl EngineRoom {
         let origin = rand::random();
         Self {
             origin,
-            order: RoomOrder::new(origin, at),
+            log: LogReplica::new(origin, at),
             presence: PresenceReplica::new(live_id, node, origin),
             gauge,
             opening: Some((reply, now)),
@@ -136,10 +136,10 @@ impl EngineRoom {
         }
     }
 
-    /// Delivers the items that the order has released. `queued`: appended events that the
+    /// Delivers the items that the log has released. `queued`: appended events that the
     /// engine has taken.
     pub fn release(&mut self, queued: usize) {
-        for from_log in self.order.take_out() {
+        for from_log in self.log.take_out() {
             self.deliver(from_log);
         }
         self.gauge.waiting.fetch_sub(queued, Ordering::Relaxed);
@@ -155,7 +155,7 @@ impl EngineRoom {
         if now < self.next_question || !self.can_receive() {
             return None;
         }
-        let question = self.order.ask()?;
+        let question = self.log.ask()?;
         let batch_window =
             Duration::from_millis(self.gauge.batch_window_ms.load(Ordering::Relaxed) as u64);
         self.next_question = now + batch_window.max(BATCH_SPACING);
@@ -171,14 +171,14 @@ impl EngineRoom {
     ) {
         match answer {
             Ok(answer) if self.opening.is_some() => {
-                let mut recent = self.order.open(answer);
+                let mut recent = self.log.open(answer);
                 recent.drain(..recent.len().saturating_sub(history_max));
                 self.past = Some(recent);
                 self.open_if_ready(now);
             }
-            Ok(answer) => self.order.answered(number, answer),
+            Ok(answer) => self.log.answered(number, answer),
             Err(_) => {
-                self.order.failed(number);
+                self.log.failed(number);
                 self.next_question = now + ASK_AGAIN;
             }
         }
@@ -191,7 +191,7 @@ impl EngineRoom {
             .as_ref()
             .is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout)
         {
-            self.order.enter_partitioned();
+            self.log.enter_partitioned();
             self.opened(Vec::new());
         }
     }
@@ -227,7 +227,7 @@ impl EngineRoom {
             }
             _ => true,
         });
-        if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.order.position()) {
+        if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.log.position()) {
             // The receiver may be gone; then the room is closed next.
             let _ = reply.send(Opened {
                 origin: self.origin,
@@ -240,7 +240,7 @@ impl EngineRoom {
 
     /// Whether [`EngineRoom::tick`] has something to do.
     pub fn is_due(&self, now: Instant) -> bool {
-        !self.order.is_at_rest()
+        !self.log.is_at_rest()
             || self.opening.is_some()
             || now
                 >= self
@@ -250,11 +250,11 @@ impl EngineRoom {
             || self.presence.is_waiting()
     }
 
-    /// Does periodic work on the order.
+    /// Does periodic work on the log.
     pub fn tick(&mut self, now: Instant) {
         if now >= self.next_resync {
             self.next_resync = now + RESYNC_EVERY;
-            self.order.resync();
+            self.log.resync();
         }
     }
 
@@ -289,7 +289,7 @@ impl EngineRoom {
     /// Messages of other nodes may have been missed: events are in the log, and presence is asked
     /// for.
     pub fn look_again(&mut self, now: Instant) {
-        self.order.resync();
+        self.log.resync();
         self.presence.doubt(now);
         self.announce_by(now);
     }

@@ -104,7 +104,7 @@ impl Engine {
             }
         } else if is_alone
             && !self.is_failing()
-            && !self.rooms.values().any(|room| room.order.is_partitioned())
+            && !self.rooms.values().any(|room| room.log.is_partitioned())
         {
             // And not before all rooms are together again.
             let since = self.shared.alone_since.swap(0, Ordering::Relaxed);

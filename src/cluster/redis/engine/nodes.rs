@@ -11,7 +11,7 @@ use crate::domain::{NodeId, UserId};
 
 use super::super::keys;
 use super::super::messages::NodeMessage;
-use super::super::presence_sync::SyncOutcome;
+use super::super::presence_replica::PresenceOutcome;
 use super::settings::secret_check;
 use super::{Engine, Input, json};
 
@@ -306,7 +306,7 @@ impl Engine {
                     .and_then(|room| room.presence.forget(node));
                 self.perform(
                     live_id,
-                    change.map(SyncOutcome::Peers).into_iter().collect(),
+                    change.map(PresenceOutcome::Peers).into_iter().collect(),
                 );
             }
         }

@@ -15,7 +15,7 @@ use crate::domain::LiveId;
 use super::super::connection::{RedisConnection, Server};
 use super::super::keys;
 use super::super::messages::NodeMessage;
-use super::super::presence_sync::PresenceMessage;
+use super::super::presence_replica::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
 use super::{Engine, EngineRoom, Input, TokenNews};
 
@@ -297,7 +297,7 @@ impl Engine {
         // snapshots unasked.
         let now = Instant::now();
         if room.opening.is_some() {
-            room.order.resync();
+            room.log.resync();
         } else {
             room.look_again(now);
             room.publish_users_by(now);

@@ -78,9 +78,9 @@ enum RequestKind {
     Heal,
 }
 
-/// One room's order.
+/// One room's part of the shared log, on one node.
 #[derive(Debug)]
-pub struct RoomOrder {
+pub struct LogReplica {
     origin: u64,
     sequence: u64,
     cursor: Option<Cursor>,
@@ -106,7 +106,7 @@ pub struct RoomOrder {
     out: Vec<FromLog>,
 }
 
-impl RoomOrder {
+impl LogReplica {
     /// A room that has not read its log yet.
     pub fn new(origin: u64, opened_at: Timestamp) -> Self {
         Self {
@@ -268,7 +268,7 @@ impl RoomOrder {
     }
 
     /// The next request, if one is due and none is under way. Its outcome goes to
-    /// [`RoomOrder::answered`] or [`RoomOrder::failed`].
+    /// [`LogReplica::answered`] or [`LogReplica::failed`].
     pub fn ask(&mut self) -> Option<Question> {
         if self.request.is_some() {
             return None;

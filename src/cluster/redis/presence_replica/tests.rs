@@ -57,9 +57,9 @@ impl Pair {
             };
             for outcome in replica.receive(message, self.now).into_iter().rev() {
                 match outcome {
-                    SyncOutcome::Send(node, message) => todo.push((node, message)),
-                    SyncOutcome::Peers(change) if to == NodeId(2) => changes.push(change),
-                    SyncOutcome::Peers(_) | SyncOutcome::Announce => {}
+                    PresenceOutcome::Send(node, message) => todo.push((node, message)),
+                    PresenceOutcome::Peers(change) if to == NodeId(2) => changes.push(change),
+                    PresenceOutcome::Peers(_) | PresenceOutcome::Announce => {}
                 }
             }
         }
@@ -179,11 +179,11 @@ fn a_user_that_left_is_absent_on_the_other_node() {
         }]
     );
 }
-fn requests(outcomes: &[SyncOutcome]) -> usize {
-    let is_request = |outcome: &&SyncOutcome| {
+fn requests(outcomes: &[PresenceOutcome]) -> usize {
+    let is_request = |outcome: &&PresenceOutcome| {
         matches!(
             outcome,
-            SyncOutcome::Send(_, PresenceMessage::SnapshotRequest { .. })
+            PresenceOutcome::Send(_, PresenceMessage::SnapshotRequest { .. })
         )
     };
     outcomes.iter().filter(is_request).count()
@@ -200,7 +200,7 @@ fn a_node_that_missed_deltas_asks_and_has_the_users_without_a_snapshot_if_it_mis
     assert!(
         outcomes
             .iter()
-            .any(|outcome| matches!(outcome, SyncOutcome::Announce)),
+            .any(|outcome| matches!(outcome, PresenceOutcome::Announce)),
         "{outcomes:?}"
     );
     assert!(pair.announce_one().is_empty(), "it missed nothing");
@@ -240,7 +240,7 @@ fn a_doubted_replica_that_nobody_confirms_is_requested_and_ends_with_its_room() 
         .two
         .receive(PresenceMessage::no_room(LiveId::FIRST, NodeId(1)), later);
     assert!(
-        matches!(&closed[..], [SyncOutcome::Peers(PeerChange::All { users, .. })] if users.is_empty())
+        matches!(&closed[..], [PresenceOutcome::Peers(PeerChange::All { users, .. })] if users.is_empty())
     );
     assert!(!pair.two.is_waiting());
 }

@@ -114,7 +114,7 @@ fn text_of(event: &RoomEvent) -> String {
 }
 
 struct Node {
-    order: RoomOrder,
+    order: LogReplica,
     origin: u64,
     member: Member,
     pushed: mpsc::UnboundedReceiver<String>,
@@ -169,7 +169,7 @@ impl World {
                 .subscribe(keys::room_channel(live_id), true)
                 .await
                 .unwrap();
-            let order = RoomOrder::new(origin, Timestamp(0));
+            let order = LogReplica::new(origin, Timestamp(0));
             world.nodes.push(Node {
                 order,
                 origin,
@@ -551,7 +551,7 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
             same: true,
         }
     };
-    let mut order = RoomOrder::new(1, Timestamp(0));
+    let mut order = LogReplica::new(1, Timestamp(0));
     order.open(nothing_since(3));
     order.resync();
     let look = order.ask().expect("a look");

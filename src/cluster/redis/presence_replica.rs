@@ -110,7 +110,7 @@ impl PresenceMessage {
 
 /// A consequence of a received message.
 #[derive(Debug)]
-pub enum SyncOutcome {
+pub enum PresenceOutcome {
     Peers(PeerChange),
     Send(NodeId, PresenceMessage),
     /// This node is to announce itself soon.
@@ -227,7 +227,7 @@ impl PresenceReplica {
     }
 
     /// Requests the snapshots that did not arrive, and those of replicas that were not confirmed.
-    pub fn repeat_requests(&mut self, now: Instant) -> Vec<SyncOutcome> {
+    pub fn repeat_requests(&mut self, now: Instant) -> Vec<PresenceOutcome> {
         let is_unconfirmed = |remote: &RemoteReplica| {
             remote
                 .doubted_at
@@ -274,7 +274,7 @@ impl PresenceReplica {
     }
 
     /// Handles a message of another node about this room.
-    pub fn receive(&mut self, message: PresenceMessage, now: Instant) -> Vec<SyncOutcome> {
+    pub fn receive(&mut self, message: PresenceMessage, now: Instant) -> Vec<PresenceOutcome> {
         match message {
             PresenceMessage::Announce {
                 node,
@@ -284,7 +284,7 @@ impl PresenceReplica {
             } => {
                 let mut outcomes = self.on_announce(NodeId(node), origin, count, now);
                 if asks && NodeId(node) != self.node {
-                    outcomes.push(SyncOutcome::Announce);
+                    outcomes.push(PresenceOutcome::Announce);
                 }
                 outcomes
             }
@@ -302,7 +302,7 @@ impl PresenceReplica {
                     .is_some_and(|remote| remote.origin == origin);
                 if is_current {
                     self.forget(node)
-                        .map(SyncOutcome::Peers)
+                        .map(PresenceOutcome::Peers)
                         .into_iter()
                         .collect()
                 } else {
@@ -312,7 +312,7 @@ impl PresenceReplica {
             PresenceMessage::SnapshotRequest { node, .. } => self
                 .snapshot()
                 .into_iter()
-                .map(|message| SyncOutcome::Send(NodeId(node), message))
+                .map(|message| PresenceOutcome::Send(NodeId(node), message))
                 .collect(),
             PresenceMessage::Snapshot {
                 node,
@@ -332,7 +332,7 @@ impl PresenceReplica {
         origin: u64,
         count: u64,
         now: Instant,
-    ) -> Vec<SyncOutcome> {
+    ) -> Vec<PresenceOutcome> {
         if node == self.node {
             return Vec::new();
         }
@@ -343,7 +343,7 @@ impl PresenceReplica {
         let mut outcomes = Vec::new();
         if is_new {
             // The node has opened the room anew: its earlier users are gone.
-            outcomes.extend(self.forget(node).map(SyncOutcome::Peers));
+            outcomes.extend(self.forget(node).map(PresenceOutcome::Peers));
             self.remotes.insert(
                 node,
                 RemoteReplica {
@@ -355,10 +355,10 @@ impl PresenceReplica {
                 outcomes.extend(
                     self.snapshot()
                         .into_iter()
-                        .map(|message| SyncOutcome::Send(node, message)),
+                        .map(|message| PresenceOutcome::Send(node, message)),
                 );
             } else {
-                outcomes.push(SyncOutcome::Send(node, self.empty_snapshot()));
+                outcomes.push(PresenceOutcome::Send(node, self.empty_snapshot()));
             }
         }
         let Some(remote) = self.remotes.get_mut(&node) else {
@@ -384,7 +384,7 @@ impl PresenceReplica {
         }
     }
 
-    fn request_snapshot(&mut self, node: NodeId, now: Instant) -> Option<SyncOutcome> {
+    fn request_snapshot(&mut self, node: NodeId, now: Instant) -> Option<PresenceOutcome> {
         let remote = self.remotes.get_mut(&node)?;
         if remote
             .requested_at
@@ -393,7 +393,7 @@ impl PresenceReplica {
             return None;
         }
         (remote.requested_at, remote.doubted_at) = (Some(now), None);
-        Some(SyncOutcome::Send(
+        Some(PresenceOutcome::Send(
             node,
             PresenceMessage::SnapshotRequest {
                 live: self.live_id.get(),
@@ -409,7 +409,7 @@ impl PresenceReplica {
         count: u64,
         users: Vec<WirePeer>,
         now: Instant,
-    ) -> Vec<SyncOutcome> {
+    ) -> Vec<PresenceOutcome> {
         if node == self.node {
             return Vec::new();
         }
@@ -436,7 +436,7 @@ impl PresenceReplica {
             return Vec::new();
         }
         remote.count = count;
-        changes(node, users).map(SyncOutcome::Peers).collect()
+        changes(node, users).map(PresenceOutcome::Peers).collect()
     }
 
     fn on_snapshot_part(
@@ -446,14 +446,14 @@ impl PresenceReplica {
         (part, parts): (usize, usize),
         users: Vec<WirePeer>,
         now: Instant,
-    ) -> Vec<SyncOutcome> {
+    ) -> Vec<PresenceOutcome> {
         if node == self.node {
             return Vec::new();
         }
         if origin == NO_ORIGIN {
             return self
                 .forget(node)
-                .map(SyncOutcome::Peers)
+                .map(PresenceOutcome::Peers)
                 .into_iter()
                 .collect();
         }
@@ -484,7 +484,7 @@ impl PresenceReplica {
             PresenceChange::Offline(_) => None,
         };
         let users = snapshot.into_iter().filter_map(online).collect();
-        let mut outcomes = vec![SyncOutcome::Peers(PeerChange::All { node, users })];
+        let mut outcomes = vec![PresenceOutcome::Peers(PeerChange::All { node, users })];
         for (delta_count, users) in deferred {
             if delta_count > count {
                 outcomes.extend(self.on_delta(node, origin, delta_count, users, now));
