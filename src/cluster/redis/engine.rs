@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, warn};
-use tokio::sync::mpsc;
+use redis::RedisError;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::cluster::{FromLog, NodeReport, Signal};
 use crate::config::Config;
 use crate::domain::{LiveId, NodeId, Timestamp};
 
+use super::NodeHandlers;
 use super::address::Address;
 use super::entries::Batch;
 use super::keys;
@@ -30,10 +32,10 @@ use super::log_replica::LogReplica;
 use super::messages::NodeMessage;
 use super::presence_replica::{PresenceMessage, PresenceOutcome};
 use super::rooms::{self, ASK_AGAIN, EngineRoom};
-use super::{NodeHandlers, Shared};
 
 use devices::Devices;
 use health::Health;
+pub use health::RedisHealth;
 pub use input::{Command, Input, TokenListener, TokenNews};
 use nodes::KnownNodes;
 pub use nodes::OtherNodes;
@@ -51,7 +53,7 @@ pub struct Engine {
     address: Arc<Address>,
     link: Link,
     config: Arc<Config>,
-    shared: Arc<Shared>,
+    node: NodeId,
     clock: Arc<dyn Clock>,
     inputs: mpsc::UnboundedSender<Input>,
     rooms: HashMap<LiveId, EngineRoom>,
@@ -76,21 +78,22 @@ impl Engine {
         address: Arc<Address>,
         link: Link,
         config: Arc<Config>,
-        shared: Arc<Shared>,
+        node: NodeId,
         clock: Arc<dyn Clock>,
         inputs: mpsc::UnboundedSender<Input>,
     ) -> Self {
         let now = Instant::now();
+        let health = Health::new(address.clone(), config.cluster.redis_timeout_ms.duration());
         Self {
             address,
             link,
             config,
-            shared,
+            node,
             inputs,
             rooms: HashMap::new(),
             due: BTreeSet::new(),
             subscription: Subscription::new(now),
-            health: Health::default(),
+            health,
             nodes: KnownNodes::default(),
             setting_faults: BTreeSet::new(),
             devices: Devices::new(now),
@@ -126,6 +129,18 @@ impl Engine {
         error!("cluster thread ends");
     }
 
+    /// The health of Redis, for readers on any thread.
+    pub fn health(&self) -> watch::Receiver<RedisHealth> {
+        self.health.subscribe()
+    }
+
+    /// A command that was sent at this time has worked or failed.
+    fn command_done(&mut self, sent_at: Instant, error: Option<&RedisError>) {
+        if self.health.command_done(sent_at, error) {
+            self.devices.refresh_by(Instant::now());
+        }
+    }
+
     fn handle_input(&mut self, input: Input) {
         match input {
             Input::Command(command) => self.handle_command(command),
@@ -147,7 +162,7 @@ impl Engine {
                 sent_at,
                 answer,
             } => {
-                self.note_outcome(sent_at, answer.as_ref().err());
+                self.command_done(sent_at, answer.as_ref().err());
                 let history_max = self.config.rooms.history_events_max;
                 if let Some(room) = self.room(live_id, origin) {
                     room.answered(number, answer, history_max, Instant::now());
@@ -179,7 +194,7 @@ impl Engine {
                 }
             }
             Input::HeartbeatPublished(sent_at, result) => {
-                self.note_outcome(sent_at, result.err().as_ref())
+                self.command_done(sent_at, result.err().as_ref())
             }
             Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
             Input::DeviceKeysWritten(users, exist) => self.device_keys_written(users, exist),
@@ -205,14 +220,7 @@ impl Engine {
                 reply,
             } => {
                 let now = Instant::now();
-                let room = EngineRoom::new(
-                    live_id,
-                    self.shared.node,
-                    gauge,
-                    reply,
-                    self.clock.now(),
-                    now,
-                );
+                let room = EngineRoom::new(live_id, self.node, gauge, reply, self.clock.now(), now);
                 self.rooms.insert(live_id, room);
                 self.subscribe(live_id);
                 self.open_partitioned(live_id);
@@ -291,7 +299,7 @@ impl Engine {
                 }
             }
             Command::Signal(signal) => {
-                let node = self.shared.node.0;
+                let node = self.node.0;
                 let message = NodeMessage::Signal {
                     node,
                     signal: signal.into(),
@@ -317,7 +325,7 @@ impl Engine {
         origin: u64,
         append: impl FnOnce(&mut LogReplica, Timestamp, Instant),
     ) {
-        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away);
+        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away());
         if let Some(room) = self.room(live_id, origin) {
             append(&mut room.log, at, now);
             if is_away && !room.log.is_partitioned() {
@@ -338,7 +346,7 @@ impl Engine {
     /// Sends the next request of a room to Redis, or schedules it.
     fn send_next_request(&mut self, live_id: LiveId) {
         let now = Instant::now();
-        if !self.subscription.is_connected() || self.health.failing_since.is_some() {
+        if !self.health.is_reached() {
             return;
         }
         let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else {
@@ -484,7 +492,7 @@ impl Engine {
         let outcomes = match (self.rooms.get_mut(&live_id), message) {
             (Some(room), message) => room.presence.receive(message, now),
             (None, PresenceMessage::SnapshotRequest { node, .. }) => {
-                let no_room = PresenceMessage::no_room(live_id, self.shared.node);
+                let no_room = PresenceMessage::no_room(live_id, self.node);
                 vec![PresenceOutcome::Send(NodeId(node), no_room)]
             }
             (None, _) => return,
@@ -520,8 +528,15 @@ impl Engine {
     fn tick(&mut self) {
         let now = Instant::now();
         self.maintain_subscription(now);
-        self.judge_link(now);
-        let (is_away, room_timeout) = (self.health.is_away, self.room_timeout());
+        let is_any_room_apart = self.health.is_partitioned()
+            && self.rooms.values().any(|room| room.log.is_partitioned());
+        self.health.tick(
+            self.subscription.silent_since(),
+            is_any_room_apart,
+            now,
+            self.clock.now(),
+        );
+        let (is_away, room_timeout) = (self.health.is_away(), self.room_timeout());
         let is_connected = self.subscription.is_connected();
         // Of thousands of rooms most are at rest.
         let due: Vec<LiveId> = self
@@ -575,7 +590,7 @@ impl Engine {
     }
 
     fn open_partitioned(&mut self, live_id: LiveId) {
-        if self.health.is_away
+        if self.health.is_away()
             && let Some(room) = self.rooms.get_mut(&live_id)
         {
             room.open_partitioned(Duration::ZERO, Instant::now());

@@ -24,14 +24,14 @@ mod token_rules;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use log::{error, warn};
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -44,7 +44,7 @@ use super::{
     ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore,
 };
 use address::Address;
-use engine::{Command, Engine, Input, OtherNodes};
+use engine::{Command, Engine, Input, OtherNodes, RedisHealth};
 use link::Link;
 use rooms::RoomGauge;
 use tokens::RedisTokens;
@@ -65,39 +65,14 @@ pub struct NodeHandlers {
     pub devices: Box<dyn Fn() -> Vec<(UserId, DeviceTicket)> + Send>,
 }
 
-/// The state that the engine and its users share.
-struct Shared {
-    node: NodeId,
-    /// Milliseconds since the Unix epoch; 0: not partitioned.
-    alone_since: AtomicI64,
-    /// Changes with each connection over which Redis reports changed tokens, and whenever all
-    /// tokens may have changed; 0: changes are not reported.
-    invalidation_epoch: AtomicU64,
-}
-
-impl Shared {
-    fn invalidation_epoch(&self) -> Option<u64> {
-        let epoch = self.invalidation_epoch.load(Ordering::Relaxed);
-        (epoch != 0).then_some(epoch)
-    }
-
-    /// A change of a token may have been missed.
-    fn advance_invalidation_epoch(&self) {
-        let advance = |epoch| (epoch != 0).then_some(epoch + 1);
-        // Without a connection there is nothing to advance: the next one begins another epoch.
-        let _ = self
-            .invalidation_epoch
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
-    }
-}
-
 /// This node's part in a cluster. Clones are the same part.
 #[derive(Clone)]
 pub struct RedisCluster {
     inputs: mpsc::UnboundedSender<Input>,
     runtime: runtime::Handle,
     link: Link,
-    shared: Arc<Shared>,
+    node: NodeId,
+    health: watch::Receiver<RedisHealth>,
     sharded: bool,
     clock: Arc<dyn Clock>,
 }
@@ -118,11 +93,7 @@ impl RedisCluster {
             .enable_all()
             .build()
             .map_err(no_runtime)?;
-        let shared = Arc::new(Shared {
-            node: NodeId(rand::random()),
-            alone_since: AtomicI64::new(0),
-            invalidation_epoch: AtomicU64::new(0),
-        });
+        let node = NodeId(rand::random());
         // Not bounded by itself: each room's events are bounded by its gauge, everything else by
         // the number of rooms, users and operators.
         let (inputs, input) = mpsc::unbounded_channel();
@@ -136,15 +107,24 @@ impl RedisCluster {
                 config.cluster.redis_timeout_ms.duration(),
             )
         };
+        let sharded = address.is_cluster();
+        let engine = Engine::new(
+            address,
+            link.clone(),
+            config,
+            node,
+            clock.clone(),
+            inputs.clone(),
+        );
         let cluster = Self {
-            inputs: inputs.clone(),
+            inputs,
             runtime: handle,
-            link: link.clone(),
-            shared: shared.clone(),
-            sharded: address.is_cluster(),
-            clock: clock.clone(),
+            link,
+            node,
+            health: engine.health(),
+            sharded,
+            clock,
         };
-        let engine = Engine::new(address, link, config, shared, clock, inputs);
         std::thread::Builder::new()
             .name("cluster".into())
             .spawn(move || runtime.block_on(engine.run(input)))
@@ -170,7 +150,7 @@ impl RedisCluster {
 
     /// This node, as others know it.
     pub fn node(&self) -> NodeId {
-        self.shared.node
+        self.node
     }
 
     /// Begins to handle messages of other nodes.
@@ -216,7 +196,7 @@ impl Broker for RedisCluster {
             gauge: gauge.clone(),
             reply,
         });
-        let (inputs, node) = (self.inputs.clone(), self.shared.node);
+        let (inputs, node) = (self.inputs.clone(), self.node);
         async move {
             match opened.await {
                 Ok(opened) => OpenedLog {
@@ -434,8 +414,7 @@ impl Nodes for RedisCluster {
     }
 
     fn alone_since(&self) -> Option<Timestamp> {
-        let at = self.shared.alone_since.load(Ordering::Relaxed);
-        (at != 0).then_some(Timestamp(at))
+        self.health.borrow().partitioned_since()
     }
 
     fn leave(&self) -> BoxFuture<'static, ()> {

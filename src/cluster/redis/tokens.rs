@@ -10,6 +10,7 @@
 //! node finds it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,7 +24,7 @@ use crate::cluster::{Nodes, ReadTokenOrigin, StoreTokens, TokenStore};
 use crate::domain::{Timestamp, UserId};
 use crate::storage::{Store, StoreError, StoredToken};
 
-use super::engine::{Command, TokenNews};
+use super::engine::{Command, RedisHealth, TokenNews};
 use super::token_rules::{RedisToken, Verdict, compare, is_void, stamp};
 use super::{RedisCluster, keys};
 
@@ -69,6 +70,8 @@ pub struct RedisTokens {
     stored: Arc<StoreTokens>,
     read_origin: ReadTokenOrigin,
     looks: mpsc::Sender<Look>,
+    /// How often all tokens may have changed, or a look was dropped.
+    invalidations_count: Arc<AtomicU64>,
 }
 
 impl RedisTokens {
@@ -81,6 +84,7 @@ impl RedisTokens {
             stored,
             read_origin,
             looks,
+            invalidations_count: Arc::default(),
         };
         tokens.cluster.runtime.spawn(tokens.clone().look_at(due));
         let listener = tokens.clone();
@@ -99,7 +103,7 @@ impl RedisTokens {
                 self.stored.invalidate(user);
                 self.request_look(user, Cause::Changed);
             }
-            TokenNews::AllChanged => self.stored.invalidate_all(),
+            TokenNews::AllChanged => self.invalidate_all(),
             TokenNews::Reached { since } => {
                 self.stored.invalidate_all();
                 tokio::spawn(
@@ -117,8 +121,12 @@ impl RedisTokens {
         }
         if self.looks.try_send((user, cause)).is_err() {
             debug!("token not looked at, too many are waiting: user_id={user}");
-            self.cluster.shared.advance_invalidation_epoch();
+            self.advance_invalidation_epoch();
         }
+    }
+
+    fn advance_invalidation_epoch(&self) {
+        self.invalidations_count.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn look_at_missed(self, since: Timestamp) {
@@ -339,7 +347,11 @@ fn quoted(token: &str) -> String {
 
 impl TokenStore for RedisTokens {
     fn invalidation_epoch(&self) -> Option<u64> {
-        self.cluster.shared.invalidation_epoch()
+        // Neither number ever decreases, so an equal sum means that both are as they were.
+        let RedisHealth::Up { epoch } = *self.cluster.health.borrow() else {
+            return None;
+        };
+        Some(epoch + self.invalidations_count.load(Ordering::Relaxed))
     }
 
     fn invalidate(&self, user: UserId) {
@@ -351,7 +363,7 @@ impl TokenStore for RedisTokens {
 
     fn invalidate_all(&self) {
         self.stored.invalidate_all();
-        self.cluster.shared.advance_invalidation_epoch();
+        self.advance_invalidation_epoch();
     }
 
     fn replace(

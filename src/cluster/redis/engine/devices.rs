@@ -59,7 +59,7 @@ impl Engine {
         let mut cmd = redis::cmd("DEL");
         cmd.arg(keys::device(user));
         let closed = super::json(&NodeMessage::DeviceClosed {
-            node: self.shared.node.0,
+            node: self.node.0,
             user: user.get(),
         });
         let (link, inputs) = (self.link.clone(), self.inputs.clone());
@@ -131,7 +131,7 @@ impl Engine {
                 .map(|(user, ticket)| (user.get(), *ticket))
                 .collect();
             self.publish_device(&NodeMessage::Devices {
-                node: self.shared.node.0,
+                node: self.node.0,
                 devices,
             });
         }

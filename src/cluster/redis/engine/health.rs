@@ -1,134 +1,383 @@
 //! Whether Redis works: when this node goes on alone, with the cause, and when Redis is back.
+//!
+//! | state | connected | connection lost | a command failed | a command worked | tick |
+//! |---|---|---|---|---|---|
+//! | `Up` | `Up`, next epoch | `Interrupted` | failing since it was sent | no longer failing | `Partitioned` if Redis has been silent, or commands have failed, for the timeout |
+//! | `Interrupted` | `Up`, next epoch | - | as above | as above | as above |
+//! | `Partitioned` | no longer failing | - | as above | as above | `Up` in the next epoch, if connected, not failing, and all rooms are together |
+//!
+//! Invariants: no other part decides whether Redis works, and [`RedisHealth`] says it to all
+//! threads. Changes of tokens are reported during each epoch of `Up` without a gap. A cause is
+//! logged once while this node is alone. A command that fails on a Redis Cluster has no effect: it
+//! says nothing about the other servers, and the connection finds out whether any is there.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use redis::RedisError;
+use tokio::sync::watch;
 
-use super::{Engine, TICK};
+use crate::domain::Timestamp;
+
+use super::super::address::Address;
 
 /// Causes that are logged while Redis is away, each once. Beyond, only the first ones are.
 const CAUSES_MAX: usize = 8;
 
-#[derive(Debug, Default)]
-pub struct Health {
-    /// Whether Redis has been away for longer than it may.
-    pub is_away: bool,
-    /// When the first command was sent of those that fail.
-    pub failing_since: Option<Instant>,
-    /// The latest failure, without user and password.
-    cause: String,
-    /// Those that were logged since Redis is away.
-    logged: Vec<String>,
-    judged_at: Option<Instant>,
+/// The health of Redis, as this node sees it. It is read for each token that is verified, and once
+/// for each session in a ping interval, but never for an event: a lock for readers is cheap enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisHealth {
+    /// Redis is reached, and reports each token that changes. The epoch is another one after each
+    /// time in which it may not have.
+    Up { epoch: u64 },
+    /// It is not reached, and that for less than `cluster.redis_timeout_ms`.
+    Interrupted,
+    /// This node is alone since then, until its rooms are together with those of others again.
+    Partitioned { since: Timestamp },
 }
 
-impl Engine {
-    /// Notes whether a command that was sent at this time has worked.
-    pub(super) fn note_outcome(&mut self, sent_at: Instant, error: Option<&RedisError>) {
-        match error {
-            None => {
-                if self.health.failing_since.take().is_some() {
-                    self.devices.refresh_by(Instant::now());
-                }
-            }
-            // It says nothing about rooms of other servers. Whether any is there, the subscription
-            // finds out.
-            Some(_) if self.address.is_cluster() => {}
-            Some(error) => {
-                if self.subscription.is_connected() {
-                    self.health.cause = error.to_string();
-                }
-                if self.health.failing_since.is_none() {
-                    warn!(
-                        "redis does not do what it is asked: address={} error={error}",
-                        self.address
-                    );
-                    self.health.failing_since = Some(sent_at);
-                }
-            }
+impl RedisHealth {
+    pub fn partitioned_since(self) -> Option<Timestamp> {
+        match self {
+            Self::Partitioned { since } => Some(since),
+            _ => None,
         }
     }
+}
 
-    /// Notes why there is no subscription.
-    pub(super) fn note_cause(&mut self, cause: String) {
-        self.health.cause = cause;
-    }
-
+pub struct Health {
+    address: Arc<Address>,
     /// How long Redis may be silent before it counts as away.
-    pub(super) fn redis_timeout(&self) -> Duration {
-        self.config.cluster.redis_timeout_ms.duration()
+    timeout: Duration,
+    state: watch::Sender<RedisHealth>,
+    /// The number of the last epoch in which Redis was up.
+    epoch: u64,
+    is_connected: bool,
+    /// Whether Redis has been away for longer than it may.
+    is_away: bool,
+    /// When the first command was sent of those that fail.
+    failing_since: Option<Instant>,
+    causes: Causes,
+}
+
+/// Why Redis is away, without user and password.
+#[derive(Debug, Default)]
+struct Causes {
+    latest: String,
+    /// Those that were logged since Redis is away.
+    logged: Vec<String>,
+}
+
+impl Causes {
+    /// The latest cause, if it is to be logged now.
+    fn next(&mut self) -> Option<&str> {
+        if self.logged.len() >= CAUSES_MAX || self.logged.contains(&self.latest) {
+            return None;
+        }
+        self.logged.push(self.latest.clone());
+        Some(match self.latest.as_str() {
+            "" => "no answer in time",
+            cause => cause,
+        })
+    }
+}
+
+impl Health {
+    pub fn new(address: Arc<Address>, timeout: Duration) -> Self {
+        Self {
+            address,
+            timeout,
+            state: watch::Sender::new(RedisHealth::Interrupted),
+            epoch: 0,
+            is_connected: false,
+            is_away: false,
+            failing_since: None,
+            causes: Causes::default(),
+        }
     }
 
-    /// How long the events of one room may wait before that room goes on alone. If Redis is silent
-    /// to all rooms, the node notices first, at the latest after the next ping, so that the node
-    /// and its rooms go on alone in the same moment; a server of a Redis Cluster may be silent to
-    /// some rooms only.
-    pub(super) fn room_timeout(&self) -> Duration {
-        let timeout = self.redis_timeout();
+    /// For readers on any thread.
+    pub fn subscribe(&self) -> watch::Receiver<RedisHealth> {
+        self.state.subscribe()
+    }
+
+    pub fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// Whether commands are worth sending: there is a connection, and they work.
+    pub fn is_reached(&self) -> bool {
+        self.is_connected && self.failing_since.is_none()
+    }
+
+    pub fn is_partitioned(&self) -> bool {
+        matches!(*self.state.borrow(), RedisHealth::Partitioned { .. })
+    }
+
+    /// There is a new connection. The next commands show whether they work.
+    pub fn connected(&mut self) {
+        self.is_connected = true;
+        self.failing_since = None;
+        if !self.is_partitioned() {
+            self.up();
+        }
+    }
+
+    pub fn connect_failed(&mut self, cause: String) {
+        self.causes.latest = cause;
+    }
+
+    pub fn connection_lost(&mut self, cause: String) {
+        self.is_connected = false;
+        self.causes.latest = cause;
+        if !self.is_partitioned() {
+            self.state.send_replace(RedisHealth::Interrupted);
+        }
+    }
+
+    /// A command that was sent at this time has worked or failed. Returns whether commands work
+    /// again.
+    pub fn command_done(&mut self, sent_at: Instant, error: Option<&RedisError>) -> bool {
+        let Some(error) = error else {
+            return self.failing_since.take().is_some();
+        };
         if self.address.is_cluster() {
-            timeout
-        } else {
-            timeout + self.ping_spacing() + 2 * TICK
+            return false;
         }
+        if self.is_connected {
+            self.causes.latest = error.to_string();
+        }
+        if self.failing_since.is_none() {
+            warn!(
+                "redis does not do what it is asked: address={} error={error}",
+                self.address
+            );
+            self.failing_since = Some(sent_at);
+        }
+        false
     }
 
-    /// Logs it when this node goes on alone, and when Redis is back.
-    pub(super) fn judge_link(&mut self, now: Instant) {
-        // If this node was suspended, or its machine is overloaded, an answer may be there and not
-        // be read yet.
-        let judged_at = self.health.judged_at.replace(now).unwrap_or(now);
-        let stalled = now
-            .saturating_duration_since(judged_at)
-            .saturating_sub(TICK);
-        if stalled >= TICK {
-            self.subscription.extend_ping(stalled);
-        }
-        let silent_since = [self.subscription.silent_since(), self.health.failing_since]
+    /// Decides whether Redis is away. `silent_since` is when the connection was lost, or when the
+    /// ping was sent that is not answered; `is_any_room_apart`, whether a room still goes on alone.
+    pub fn tick(
+        &mut self,
+        silent_since: Option<Instant>,
+        is_any_room_apart: bool,
+        now: Instant,
+        at: Timestamp,
+    ) {
+        let silent_since = [silent_since, self.failing_since]
             .into_iter()
             .flatten()
             .min();
-        let timeout = self.redis_timeout();
-        self.health.is_away =
-            silent_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout);
-        let is_alone = self.shared.alone_since.load(Ordering::Relaxed) != 0;
-        if self.health.is_away && !is_alone {
-            self.shared
-                .alone_since
-                .store(self.clock.now().0.max(1), Ordering::Relaxed);
-            self.log_cause("redis is away, this node goes on alone");
-        } else if self.health.is_away {
-            if !self.health.logged.contains(&self.health.cause) {
-                self.log_cause("redis is still away");
+        let silent_for = silent_since.map(|since| now.saturating_duration_since(since));
+        self.is_away = silent_for.is_some_and(|silent_for| silent_for >= self.timeout);
+        let since = self.state.borrow().partitioned_since();
+        match since {
+            None if self.is_away => {
+                self.state
+                    .send_replace(RedisHealth::Partitioned { since: at });
+                self.log_cause("redis is away, this node goes on alone");
             }
-        } else if is_alone
-            && !self.is_failing()
-            && !self.rooms.values().any(|room| room.log.is_partitioned())
-        {
-            // And not before all rooms are together again.
-            let since = self.shared.alone_since.swap(0, Ordering::Relaxed);
-            self.health.logged.clear();
-            info!(
-                "redis is back: away_ms={}",
-                self.clock.now().0.saturating_sub(since)
-            );
+            Some(_) if self.is_away => self.log_cause("redis is still away"),
+            Some(since) if self.is_reached() && !is_any_room_apart => {
+                self.causes.logged.clear();
+                self.up();
+                info!("redis is back: away_ms={}", at.0.saturating_sub(since.0));
+            }
+            _ => {}
         }
     }
 
-    fn is_failing(&self) -> bool {
-        self.subscription.away_since().is_some() || self.health.failing_since.is_some()
+    fn up(&mut self) {
+        self.epoch += 1;
+        self.state
+            .send_replace(RedisHealth::Up { epoch: self.epoch });
     }
 
     fn log_cause(&mut self, what: &str) {
-        let cause = if self.health.cause.is_empty() {
-            "no answer in time"
-        } else {
-            &self.health.cause
-        };
-        if self.health.logged.len() < CAUSES_MAX {
+        if let Some(cause) = self.causes.next() {
             error!("{what}: address={} error={cause}", self.address);
-            self.health.logged.push(self.health.cause.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::ErrorKind;
+
+    use super::RedisHealth::*;
+    use super::*;
+    use crate::tls::Authorities;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// The part, and the time when it begins.
+    struct Play {
+        health: Health,
+        start: Instant,
+    }
+
+    impl Play {
+        fn at(url: &str) -> Self {
+            let address = Address::parse(url, &Authorities::default()).unwrap();
+            Self {
+                health: Health::new(Arc::new(address), TIMEOUT),
+                start: Instant::now(),
+            }
+        }
+
+        fn connected() -> Self {
+            let mut play = Self::at("redis://localhost");
+            play.health.connected();
+            play
+        }
+
+        /// One tick, so long after the start. At that time Redis is silent since `silent_since`.
+        fn tick(&mut self, after: Duration, silent_since: Option<Instant>, apart: bool) {
+            let at = Timestamp(i64::try_from(after.as_millis()).unwrap());
+            let now = self.start + after;
+            self.health.tick(silent_since, apart, now, at);
+        }
+
+        fn state(&self) -> RedisHealth {
+            *self.health.state.borrow()
+        }
+    }
+
+    fn refused() -> RedisError {
+        (ErrorKind::Io, "refused").into()
+    }
+
+    #[test]
+    fn redis_is_away_once_it_was_silent_for_the_timeout_and_not_before() {
+        let mut play = Play::connected();
+        let silent = Some(play.start);
+        play.tick(TIMEOUT - MOMENT, silent, false);
+        assert_eq!(
+            (play.state(), play.health.is_away()),
+            (Up { epoch: 1 }, false)
+        );
+        play.tick(TIMEOUT, silent, false);
+        let since = Timestamp(2_000);
+        assert_eq!(
+            (play.state(), play.health.is_away()),
+            (Partitioned { since }, true)
+        );
+        play.tick(TIMEOUT * 5, silent, false);
+        assert_eq!(
+            play.state(),
+            Partitioned { since },
+            "it is alone since then"
+        );
+    }
+
+    #[test]
+    fn a_node_that_starts_without_redis_is_interrupted_and_then_alone() {
+        let mut play = Play::at("redis://localhost");
+        assert_eq!(play.state(), Interrupted);
+        let start = Some(play.start);
+        play.health.connect_failed("refused".into());
+        play.tick(TIMEOUT - MOMENT, start, false);
+        assert_eq!(play.state(), Interrupted);
+        play.tick(TIMEOUT, start, false);
+        assert!(play.health.is_partitioned());
+    }
+
+    #[test]
+    fn each_connection_begins_an_epoch_also_one_that_replaces_another() {
+        let mut play = Play::connected();
+        play.health.connection_lost("closed".into());
+        assert_eq!(play.state(), Interrupted);
+        play.health.connected();
+        assert_eq!(play.state(), Up { epoch: 2 });
+        play.health.connected();
+        assert_eq!(play.state(), Up { epoch: 3 });
+    }
+
+    #[test]
+    fn a_node_is_alone_until_redis_works_and_its_rooms_are_together() {
+        let mut play = Play::connected();
+        play.health.connection_lost("closed".into());
+        let lost = Some(play.start);
+        play.tick(TIMEOUT, lost, true);
+        play.tick(TIMEOUT * 2, lost, false);
+        assert!(play.health.is_partitioned(), "there is no connection");
+        play.health.connected();
+        assert!(play.health.is_partitioned(), "only a tick ends it");
+        play.health
+            .command_done(play.start + TIMEOUT * 2, Some(&refused()));
+        play.tick(TIMEOUT * 2, None, false);
+        assert!(play.health.is_partitioned(), "commands fail");
+        assert!(play.health.command_done(play.start, None));
+        play.tick(TIMEOUT * 3, None, true);
+        assert!(
+            play.health.is_partitioned() && !play.health.is_away(),
+            "a room is apart"
+        );
+        play.tick(TIMEOUT * 3, None, false);
+        assert_eq!(play.state(), Up { epoch: 2 });
+    }
+
+    #[test]
+    fn commands_fail_from_when_the_first_was_sent_until_one_works() {
+        let mut play = Play::connected();
+        play.health.command_done(play.start, Some(&refused()));
+        play.health
+            .command_done(play.start + TIMEOUT / 2, Some(&refused()));
+        assert!(!play.health.is_reached());
+        play.tick(TIMEOUT - MOMENT, None, false);
+        assert!(!play.health.is_away());
+        assert!(
+            play.health.command_done(play.start, None),
+            "commands work again"
+        );
+        assert!(
+            !play.health.command_done(play.start, None),
+            "they did before"
+        );
+        play.tick(TIMEOUT * 2, None, false);
+        assert_eq!(
+            play.state(),
+            Up { epoch: 1 },
+            "messages arrived all the time"
+        );
+    }
+
+    #[test]
+    fn commands_that_fail_for_the_timeout_leave_the_node_alone_though_messages_arrive() {
+        let mut play = Play::connected();
+        play.health.command_done(play.start, Some(&refused()));
+        play.tick(TIMEOUT, None, false);
+        assert!(play.health.is_partitioned());
+        play.health.command_done(play.start, None);
+        play.tick(TIMEOUT + MOMENT, None, false);
+        assert_eq!(play.state(), Up { epoch: 2 });
+    }
+
+    #[test]
+    fn one_server_of_a_redis_cluster_that_fails_is_not_redis_away() {
+        let mut play = Play::at("redis-cluster://localhost:7000");
+        play.health.connected();
+        play.health.command_done(play.start, Some(&refused()));
+        play.tick(TIMEOUT * 2, None, false);
+        assert!(play.health.is_reached() && !play.health.is_away());
+    }
+
+    #[test]
+    fn a_cause_is_logged_once_and_only_the_first_ones_are() {
+        let mut causes = Causes::default();
+        assert_eq!(causes.next(), Some("no answer in time"));
+        assert_eq!(causes.next(), None);
+        let mut logged = 0;
+        for number in 0..CAUSES_MAX * 2 {
+            causes.latest = format!("cause {number}");
+            logged += usize::from(causes.next().is_some());
+            assert_eq!(causes.next(), None);
+        }
+        assert_eq!(logged, CAUSES_MAX - 1);
     }
 }

@@ -84,7 +84,7 @@ impl Engine {
 
     /// Before it serves, this node does not say where it listens, and not how its secret compares.
     fn heartbeat(&self) -> NodeMessage {
-        let node = self.shared.node;
+        let node = self.node;
         let (address, secret_check) = match &self.handlers {
             Some(handlers) => (
                 handlers.address.clone(),
@@ -101,7 +101,7 @@ impl Engine {
 
     /// Handles a message from another node, sent to all nodes or to this one.
     pub(super) fn on_node_message(&mut self, message: NodeMessage) {
-        let own = self.shared.node.0;
+        let own = self.node.0;
         match message {
             NodeMessage::Heartbeat {
                 node,
@@ -164,7 +164,7 @@ impl Engine {
 
     /// Records that a message of this node arrived.
     pub(super) fn mark_seen(&mut self, node: NodeId, last_seen: Instant) {
-        if node == self.shared.node {
+        if node == self.node {
             return;
         }
         let known = self.nodes.by_id.entry(node).or_insert_with(|| {
@@ -174,9 +174,7 @@ impl Engine {
         known.last_seen = last_seen;
         if !std::mem::replace(&mut known.is_asked, true) && !self.rooms.is_empty() {
             // If this node had counted it as dead, it removed the users of that node.
-            let ask = NodeMessage::AskAnnouncements {
-                node: self.shared.node.0,
-            };
+            let ask = NodeMessage::AskAnnouncements { node: self.node.0 };
             let mut cmd = redis::cmd("PUBLISH");
             cmd.arg(keys::inbox_channel(node)).arg(json(&ask));
             let (link, inputs) = (self.link.clone(), self.inputs.clone());
@@ -227,7 +225,7 @@ impl Engine {
     ) {
         self.reports.retain(|_, asker| !asker.is_closed());
         let known = self.known_others();
-        if self.health.is_away || known.is_empty() || self.reports.len() >= REPORTS_MAX {
+        if self.health.is_away() || known.is_empty() || self.reports.len() >= REPORTS_MAX {
             let _ = reply.send(OtherNodes {
                 asked_count: 0,
                 known,
@@ -240,7 +238,7 @@ impl Engine {
         });
         self.reports_count += 1;
         self.reports.insert(self.reports_count, found);
-        let (node, number) = (self.shared.node.0, self.reports_count);
+        let (node, number) = (self.node.0, self.reports_count);
         self.publish_to_nodes(&NodeMessage::AskReport {
             node,
             number,
@@ -317,7 +315,7 @@ impl Engine {
         let grace_ms = u64::from(self.config.presence.leave_grace_ms.get());
         let mut cmd = redis::cmd("PUBLISH");
         cmd.arg(keys::NODES_CHANNEL).arg(json(&NodeMessage::Leave {
-            node: self.shared.node.0,
+            node: self.node.0,
             grace_ms,
         }));
         let link = self.link.clone();

@@ -17,7 +17,7 @@ use super::super::keys;
 use super::super::messages::NodeMessage;
 use super::super::presence_replica::PresenceMessage;
 use super::super::rooms::ASK_AGAIN;
-use super::{Engine, EngineRoom, Input, TokenNews};
+use super::{Engine, EngineRoom, Input, TICK, TokenNews};
 
 /// Time between two attempts to connect.
 const CONNECT_EVERY: Duration = Duration::from_millis(250);
@@ -25,8 +25,6 @@ const CONNECT_EVERY: Duration = Duration::from_millis(250);
 const PING_SPACING_MAX: Duration = Duration::from_millis(500);
 /// How far back a node that has just started looks at tokens: another may have died without Redis.
 const LOOK_BACK_AT_START: Duration = Duration::from_secs(600);
-/// Invalidation epochs per connection, so that those of two connections differ.
-const EPOCHS_PER_CONNECTION: u64 = 1 << 20;
 /// Most messages in the backlog of one connection. Beyond, they are dropped, and rooms read their
 /// logs.
 const BACKLOG_MAX: usize = 65_536;
@@ -68,6 +66,7 @@ pub struct Subscription {
     next_ping: Instant,
     /// When the ping was sent that is not answered yet.
     pinged_at: Option<Instant>,
+    ticked_at: Option<Instant>,
     /// Messages dropped since rooms last read their logs for it.
     overflowed: Arc<AtomicUsize>,
 }
@@ -86,6 +85,7 @@ impl Subscription {
             next_attempt: now,
             next_ping: now,
             pinged_at: None,
+            ticked_at: None,
             overflowed: Arc::default(),
         }
     }
@@ -95,18 +95,21 @@ impl Subscription {
         self.connection.is_some()
     }
 
-    pub fn away_since(&self) -> Option<Instant> {
-        self.away_since
-    }
-
     /// Since when Redis has said nothing: it is away, or a ping is under way.
     pub fn silent_since(&self) -> Option<Instant> {
         self.away_since.or(self.pinged_at)
     }
 
-    /// Does not count a time in which this node could not read an answer.
-    pub fn extend_ping(&mut self, stalled: Duration) {
-        if let Some(at) = &mut self.pinged_at {
+    /// Notes the time of a tick. If this node was suspended since the last one, or its machine is
+    /// overloaded, an answer may be there and not be read yet: that time does not count.
+    fn ticked(&mut self, now: Instant) {
+        let ticked_at = self.ticked_at.replace(now).unwrap_or(now);
+        let stalled = now
+            .saturating_duration_since(ticked_at)
+            .saturating_sub(TICK);
+        if stalled >= TICK
+            && let Some(at) = &mut self.pinged_at
+        {
             *at += stalled;
         }
     }
@@ -117,7 +120,7 @@ impl Engine {
         let subscription = &mut self.subscription;
         subscription.attempts_count += 1;
         subscription.connecting = true;
-        let (number, node) = (subscription.attempts_count, self.shared.node);
+        let (number, node) = (subscription.attempts_count, self.node);
         let (backlog, overflowed) = (
             Arc::new(AtomicUsize::new(0)),
             subscription.overflowed.clone(),
@@ -180,16 +183,13 @@ impl Engine {
         self.subscription.connecting = false;
         match result {
             Err(error) => {
-                self.note_cause(error.to_string());
+                self.health.connect_failed(error.to_string());
                 self.subscription.next_attempt = now + CONNECT_EVERY;
             }
             Ok((connection, servers)) => {
                 self.check_settings(connection.clone(), servers.clone());
                 self.subscription.number = number;
                 self.subscription.connection = Some(connection);
-                self.shared
-                    .invalidation_epoch
-                    .store(number * EPOCHS_PER_CONNECTION, Ordering::Relaxed);
                 self.subscription.servers = servers;
                 self.subscription.pinged_at = None;
                 let away_since = self.subscription.away_since.take().unwrap_or(now);
@@ -205,8 +205,7 @@ impl Engine {
                 self.report_reached();
                 self.send_heartbeat();
                 self.subscription.next_ping = now + self.ping_spacing();
-                // The next commands show whether they work.
-                self.health.failing_since = None;
+                self.health.connected();
                 self.devices.refresh_by(now);
                 if let Some(handlers) = &self.handlers {
                     (handlers.on_signal)(Signal::CatalogueChanged);
@@ -337,9 +336,8 @@ impl Engine {
             return;
         }
         warn!("subscription lost: address={} error={why}", self.address);
-        self.note_cause(why.to_owned());
+        self.health.connection_lost(why.to_owned());
         let now = Instant::now();
-        self.shared.invalidation_epoch.store(0, Ordering::Relaxed);
         // Inputs of the lost connection are ignored.
         self.subscription.number = 0;
         // A ping that was not answered was the first sign.
@@ -357,7 +355,26 @@ impl Engine {
         PING_SPACING_MAX.min(self.redis_timeout() / 4)
     }
 
+    /// How long Redis may be silent before it counts as away.
+    pub(super) fn redis_timeout(&self) -> Duration {
+        self.config.cluster.redis_timeout_ms.duration()
+    }
+
+    /// How long the events of one room may wait before that room goes on alone. If Redis is silent
+    /// to all rooms, the node notices first, at the latest after the next ping, so that the node
+    /// and its rooms go on alone in the same moment; a server of a Redis Cluster may be silent to
+    /// some rooms only.
+    pub(super) fn room_timeout(&self) -> Duration {
+        let timeout = self.redis_timeout();
+        if self.address.is_cluster() {
+            timeout
+        } else {
+            timeout + self.ping_spacing() + 2 * TICK
+        }
+    }
+
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
+        self.subscription.ticked(now);
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
             self.rooms
@@ -492,7 +509,6 @@ impl Engine {
         let Some(Value::Array(keys)) = data.first() else {
             // Everything was deleted. Each session finds out at its next periodic check.
             report(TokenNews::AllChanged);
-            self.shared.advance_invalidation_epoch();
             return;
         };
         for key in keys {
