@@ -103,8 +103,8 @@
 //!
 //! 1. `cluster/redis/mod.rs` takes the event from the room without waiting; the cluster's own
 //!    thread (`cluster/redis/engine.rs`) gathers what the room appends while the batch before is
-//!    under way.
-//! 2. `cluster/redis/append.lua` numbers the batch, appends it to the room's stream and publishes
+//!    under way. `engine/append_calls.rs` says which rooms append in the same call.
+//! 2. `cluster/redis/append.lua` numbers each batch, appends it to its room's stream and publishes
 //!    it, in one step. Doing it again changes nothing: each room of each node counts its events.
 //! 3. `cluster/redis/log_replica.rs` hands each node's room the events in their order, whether they came
 //!    as the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs`

@@ -1,158 +1,221 @@
--- Appends events to a room's log, numbers them and publishes them, all at once or not at all; tells
--- what the caller missed. Doing the same again changes nothing: each origin counts its events.
+-- Appends events to the logs of rooms, numbers and publishes them, and returns what the caller missed. Each room is
+-- appended to in one step. Doing the same again changes nothing: each origin counts its events. A room that fails, as
+-- when a key holds something else, fails alone.
 --
--- KEYS  1 order    hash: epoch, generation, offset of the newest event; gap: the newest generation before which events
---                  were dropped by the node that began it
+-- In a Redis Cluster all keys of a call belong to one slot, so there it is one room.
+--
+-- KEYS  for each room:
+--       1 order    hash: epoch, generation, offset of the newest event; gap: the newest generation before which events
+--                  were dropped by the node that began it; last: generation-offset and mark of an event of the log.
+--                  Versions that do not know `last` do not write it, so it may be of an earlier event than the newest
 --       2 events   stream: the newest events, at generation-offset
---       3 applied  hash of one origin: count of its events so far, the reply to the last batch
+--       3 applied  string of one origin: count of its events so far, and the reply to the last batch
 --       4 gifts    sorted set: the newest gifts that were announced
 --       5 actions  sorted set: the keys of the newest actions, by time
 --       6 controls stream: the newest controls, each with the position of the event before it
--- ARGV  1 name of a new epoch, should one begin
---       2 to 5 the place up to which the caller saw the log: epoch ('' for none), generation, offset,
---              mark of the event there ('' for none)
---       6 '1': begin a new epoch   7 how much of what was missed to tell, in events
---       8 events kept              9 ms without an event after which all is forgotten
---       10 PUBLISH or SPUBLISH     11 channel   12 origin
---       13 '1': the caller dropped events that other nodes do not have
---       then for each entry: its count, its key or '', the event or control. Keys: 'g' and the gift record that an
---       event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
--- Reply 1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for each
---         entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
---       2 what was missed, newest first   3 who heard the batch   4 1: the log is the one the caller saw
---       5 with what was missed the newest controls, newest first
-local order_key, events_key, applied_key, gifts_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local actions_key, controls_key = KEYS[5], KEYS[6]
-local known_epoch, known_generation, known_offset, known_mark = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local fill = tonumber(ARGV[7])
-local FIRST, FIELDS = 14, 3
+-- ARGV  1 PUBLISH or SPUBLISH   2 events kept   3 ms without an event after which all is forgotten, at the earliest
+--       then for each room:
+--       1 name of a new epoch, should one begin
+--       2 the epoch that the caller saw; '' for none
+--       3 the place up to which it saw the log: generation-offset, a space and, if it knows it, the mark of the event
+--         there
+--       4 '1': begin a new epoch   5 how many missed events to return at most
+--       6 channel                  7 origin
+--       8 '1': the caller dropped events that other nodes do not have
+--       9 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
+--         gift record that an event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
+-- Reply for each room:
+--       1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for
+--         each entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
+--       2 1: the log is the one the caller saw
+--       3 the missed events, newest first   4 if they were asked for, the newest controls, newest first
+--       or the text of an error. If every room failed, the call fails with the first error.
+local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 9, 3
+local FIRST_ROOM = 4
 local GIFTS_MAX = 4096
 local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
 -- Longer than any caller repeats a batch.
 local APPLIED_MS = 600000
+-- Keys live that much longer than they must, so that few batches have to prolong them.
+local SPARE_MS = 60000
 
-local function place(generation, offset)
-    return string.format('%.0f-%.0f', generation, offset)
+local call, format, concat = redis.call, string.format, table.concat
+local publish, events_max, kept_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+-- An integer in decimal. Far faster than '%.0f', and tostring() would write large ones as 1e+15.
+local function decimal(number)
+    return format('%d', number)
 end
 
-local order = redis.call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap')
-local epoch, generation, offset = order[1], tonumber(order[2] or '0'), tonumber(order[3] or '0')
+-- What precedes the first space, and what follows it.
+local function split(text)
+    return string.match(text, '^([^ ]*) (.*)$')
+end
 
--- A log that was lost, or is older than what the caller saw of it, or went another way since, is not
--- the one that the caller saw. Of events that are kept no more nothing can be said.
-local same = true
-if not epoch then
-    redis.call('DEL', events_key, controls_key)
-    same = known_epoch == ''
-elseif known_epoch ~= '' then
+-- Generation and offset of a place.
+local function numbers(place)
+    local generation, offset = string.match(place, '^(%d+)-(%d+)')
+    return tonumber(generation), tonumber(offset)
+end
+
+local function prolong(...)
+    for _, key in ipairs({ ... }) do
+        call('PEXPIRE', key, kept_ms + SPARE_MS)
+    end
+end
+
+-- Whether the log is the one that the caller saw. A log that was lost, or is older than what the caller saw of it, or
+-- went another way since, is not. Of events that are kept no more nothing can be said.
+local function is_same(events_key, epoch, generation, offset, last, known_epoch, known_last)
+    if known_epoch == '' then
+        return true
+    elseif epoch == known_epoch and last == known_last then
+        return true
+    elseif not epoch then
+        return false
+    end
+    local place, mark = split(known_last)
+    local known_generation, known_offset = numbers(place)
     if generation < known_generation then
-        same = false
+        return false
     elseif generation == known_generation and (epoch ~= known_epoch or offset < known_offset) then
-        same = false
-    elseif known_mark ~= '' then
-        local at = place(known_generation, known_offset)
-        local seen = redis.call('XRANGE', events_key, at, at)[1]
-        same = not seen or seen[2][2] == known_mark
-    end
-end
-
-local applied = redis.call('HMGET', applied_key, 'count', 'reply')
-local count = tonumber(applied[1] or '0')
-if same and ARGV[6] ~= '1' and #ARGV >= FIRST and tonumber(ARGV[#ARGV - FIELDS + 1]) <= count then
-    return { applied[2], {}, 0, 1, {} }
-end
-
-local missed, newest_controls = {}, {}
-if fill > 0 then
-    newest_controls = redis.call('XREVRANGE', controls_key, '+', '-', 'COUNT', CONTROLS_MAX)
-end
-if fill > 0 and epoch then
-    local from = '-'
-    if same and known_epoch ~= '' then
-        from = '(' .. place(known_generation, known_offset)
-    end
-    missed = redis.call('XREVRANGE', events_key, '+', from, 'COUNT', fill)
-end
-
-local before = place(generation, offset)
-local renewed = ARGV[6] == '1' or not same or not epoch
-if renewed then
-    epoch, generation, offset = ARGV[1], math.max(generation, known_generation) + 1, 0
-end
-local gap = tonumber(order[4] or '0')
-if renewed and ARGV[13] == '1' then
-    gap = generation
-    redis.call('HSET', order_key, 'gap', gap)
-end
-
-local first_offset = offset + 1
-local places, lines, controls = {}, {}, {}
-
--- Whether a key is new. From now on it is not.
-local function take_key(kind, name)
-    if kind == 'g' then
-        return redis.call('ZADD', gifts_key, 'NX', name, name) == 1
-    elseif kind == '' then
+        return false
+    elseif mark == '' then
         return true
     end
-    local is_new = redis.call('ZADD', actions_key, 'NX', redis.call('TIME')[1], name) == 1
-    redis.call('ZREMRANGEBYRANK', actions_key, 0, -ACTIONS_MAX - 1)
-    redis.call('PEXPIRE', actions_key, ARGV[9])
+    local seen = call('XRANGE', events_key, place, place)[1]
+    return not seen or seen[2][2] == mark
+end
+
+-- Whether a key is new. From now on it is not.
+local function take_key(kind, name, gifts_key, actions_key)
+    local key, score, max = gifts_key, name, GIFTS_MAX
+    if kind ~= 'g' then
+        key, score, max = actions_key, call('TIME')[1], ACTIONS_MAX
+    end
+    local is_new = call('ZADD', key, 'NX', score, name) == 1
+    call('ZREMRANGEBYRANK', key, 0, -max - 1)
+    prolong(key)
     return is_new
 end
 
-for i = FIRST, #ARGV, FIELDS do
-    local placed = -1
-    if tonumber(ARGV[i]) > count then
-        count = tonumber(ARGV[i])
-        local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
-        local mark = ARGV[12] .. '.' .. ARGV[i]
-        if kind == 'a' or kind == 'c' then
-            mark = name
-        end
-        placed = 0
-        if not take_key(kind, name) then
-            -- It is in the log already.
-        elseif kind == 'c' then
-            redis.call('XADD', controls_key, 'MAXLEN', CONTROLS_MAX, '*',
-                'm', mark, 'a', place(generation, offset), 'p', ARGV[i + 2])
-            redis.call('PEXPIRE', controls_key, ARGV[9])
-            controls[#controls + 1] = { m = mark, o = offset, p = ARGV[i + 2] }
-        else
-            offset = offset + 1
-            placed = offset
-            redis.call('XADD', events_key, 'MAXLEN', '~', ARGV[8], place(generation, offset),
-                'm', mark, 'e', epoch, 'p', ARGV[i + 2])
-            lines[#lines + 1] = mark .. ' ' .. ARGV[i + 2]
+-- One room, whose keys begin at KEYS[key], and its arguments at ARGV[at]; the last entry is at ARGV[last_entry].
+local function append_room(key, at, last_entry)
+    local order_key, events_key, applied_key = KEYS[key], KEYS[key + 1], KEYS[key + 2]
+    local gifts_key, actions_key, controls_key = KEYS[key + 3], KEYS[key + 4], KEYS[key + 5]
+    local known_epoch, known_last, renew, fill = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1', ARGV[at + 4]
+    local first_entry = at + ROOM_FIELDS
+    local has_entries = last_entry >= first_entry
+
+    local order = call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap', 'last')
+    local epoch, generation, offset, gap = order[1], order[2] or '0', order[3] or '0', order[4] or '0'
+    local same = is_same(events_key, epoch, tonumber(generation), tonumber(offset), order[5], known_epoch, known_last)
+    if not epoch then
+        call('DEL', events_key, controls_key)
+    end
+
+    local count = 0
+    local applied = has_entries and call('GET', applied_key)
+    if applied then
+        local applied_count, reply = split(applied)
+        count = tonumber(applied_count)
+        if same and not renew and tonumber(ARGV[last_entry]) <= count then
+            return { reply, 1, {}, {} }
         end
     end
-    places[#places + 1] = placed
+
+    local missed, newest_controls = {}, {}
+    if fill ~= '0' then
+        newest_controls = call('XREVRANGE', controls_key, '+', '-', 'COUNT', CONTROLS_MAX)
+        if epoch then
+            local from = same and known_epoch ~= '' and '(' .. split(known_last) or '-'
+            missed = call('XREVRANGE', events_key, '+', from, 'COUNT', fill)
+        end
+    end
+
+    local before = generation .. '-' .. offset
+    local renewed = renew or not same or not epoch
+    if renewed then
+        epoch, offset = ARGV[at], '0'
+        generation = decimal(math.max(tonumber(generation), (numbers(known_last))) + 1)
+        if ARGV[at + 7] == '1' then
+            gap = generation
+        end
+    end
+
+    local number, last = tonumber(offset), nil
+    local first = number + 1
+    local places, lines, controls = {}, { '' }, {}
+    for i = first_entry, last_entry, ENTRY_FIELDS do
+        local placed = '-1'
+        if tonumber(ARGV[i]) > count then
+            count = tonumber(ARGV[i])
+            placed = '0'
+            local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
+            local line = ARGV[i + 2]
+            local mark = (kind == 'a' or kind == 'c') and name or ARGV[at + 6] .. '.' .. ARGV[i]
+            if kind ~= '' and not take_key(kind, name, gifts_key, actions_key) then
+                -- It is in the log already.
+            elseif kind == 'c' then
+                call('XADD', controls_key, 'MAXLEN', CONTROLS_MAX, '*',
+                    'm', mark, 'a', generation .. '-' .. offset, 'p', line)
+                prolong(controls_key)
+                controls[#controls + 1] = { m = mark, o = number, p = line }
+            else
+                number = number + 1
+                offset = decimal(number)
+                placed = offset
+                local place = generation .. '-' .. offset
+                call('XADD', events_key, 'MAXLEN', '~', events_max, place, 'm', mark, 'e', epoch, 'p', line)
+                last = place .. ' ' .. mark
+                -- In pieces: Redis hashes every byte of each string that is made.
+                local size = #lines
+                lines[size + 1], lines[size + 2], lines[size + 3], lines[size + 4] = '\n', mark, ' ', line
+            end
+        end
+        places[#places + 1] = placed
+    end
+
+    if renewed then
+        call('HSET', order_key, 'epoch', epoch, 'generation', generation, 'offset', offset, 'gap', gap)
+    end
+    if last then
+        call('HSET', order_key, 'offset', offset, 'last', last)
+    end
+    local changed = renewed or last or #controls > 0
+    -- The stream is the key that is asked, because it is a new one whenever something has deleted it.
+    if changed and (renewed or call('PTTL', events_key) < kept_ms) then
+        prolong(order_key, events_key, gifts_key)
+    end
+    local head = '{"e":"' .. epoch .. '","g":' .. generation .. ',"b":"' .. before .. '"'
+    if gap ~= '0' then
+        head = head .. ',"gap":' .. gap
+    end
+    local reply = head .. ',"o":' .. offset .. ',"s":[' .. concat(places, ',') .. ']}'
+    if has_entries then
+        call('SET', applied_key, decimal(count) .. ' ' .. reply, 'PX', APPLIED_MS)
+    end
+    if changed then
+        local news = #controls > 0 and ',"c":' .. cjson.encode(controls) or ''
+        lines[1] = 'E' .. head .. ',"o":' .. decimal(first) .. news .. '}'
+        call(publish, ARGV[at + 5], concat(lines))
+    end
+    return { reply, same and 1 or 0, missed, newest_controls }
 end
 
-local reply = { e = epoch, g = generation, o = offset, b = before, gap = gap > 0 and gap or nil }
-if #places > 0 then
-    reply.s = places
-end
-local encoded = cjson.encode(reply)
-
-local heard = 0
-if renewed or #places > 0 then
-    redis.call('HSET', order_key, 'epoch', epoch, 'generation', generation, 'offset', offset)
-    redis.call('ZREMRANGEBYRANK', gifts_key, 0, -GIFTS_MAX - 1)
-    for i = 1, 4 do
-        redis.call('PEXPIRE', KEYS[i], ARGV[9])
+local replies, failures, first_failure = {}, 0, nil
+local at = FIRST_ROOM
+for key = 1, #KEYS, ROOM_KEYS do
+    local next_at = at + ROOM_FIELDS + ENTRY_FIELDS * tonumber(ARGV[at + ROOM_FIELDS - 1])
+    local worked, reply = pcall(append_room, key, at, next_at - ENTRY_FIELDS)
+    if not worked then
+        failures, first_failure = failures + 1, first_failure or reply
+        reply = type(reply) == 'table' and reply.err or tostring(reply)
     end
+    replies[#replies + 1] = reply
+    at = next_at
 end
-if #places > 0 then
-    redis.call('HSET', applied_key, 'count', count, 'reply', encoded)
-    redis.call('PEXPIRE', applied_key, APPLIED_MS)
+if failures > 0 and failures == #replies then
+    error(first_failure)
 end
-if renewed or #lines > 0 or #controls > 0 then
-    local head = { e = epoch, g = generation, o = first_offset, b = before, gap = gap > 0 and gap or nil }
-    if #controls > 0 then
-        head.c = controls
-    end
-    table.insert(lines, 1, 'E' .. cjson.encode(head))
-    heard = redis.call(ARGV[10], ARGV[11], table.concat(lines, '\n'))
-end
-return { encoded, missed, heard, same and 1 or 0, newest_controls }
+return replies

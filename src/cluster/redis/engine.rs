@@ -2,6 +2,7 @@
 //! the state of other nodes. Requests to Redis run beside it and their answers come back as
 //! [`Input`]s, one at a time for each room.
 
+mod append_calls;
 mod devices;
 mod health;
 mod input;
@@ -25,14 +26,16 @@ use crate::domain::{LiveId, NodeId, Timestamp};
 
 use super::NodeHandlers;
 use super::address::Address;
+use super::append::{self, RoomQuestion};
 use super::entries::Batch;
 use super::keys;
 use super::link::Link;
 use super::log_replica::LogReplica;
 use super::messages::NodeMessage;
 use super::presence_replica::{PresenceMessage, PresenceOutcome};
-use super::rooms::{self, ASK_AGAIN, EngineRoom};
+use super::rooms::{ASK_AGAIN, EngineRoom};
 
+pub use append_calls::AppendCalls;
 use devices::Devices;
 use health::Health;
 pub use health::RedisHealth;
@@ -57,8 +60,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     inputs: mpsc::UnboundedSender<Input>,
     rooms: HashMap<LiveId, EngineRoom>,
-    /// Rooms that have a request to send, by the time when they may.
-    due: BTreeSet<(Instant, LiveId)>,
+    append_calls: AppendCalls,
     subscription: Subscription,
     health: Health,
     nodes: KnownNodes,
@@ -85,13 +87,13 @@ impl Engine {
         let now = Instant::now();
         let health = Health::new(address.clone(), config.cluster.redis_timeout_ms.duration());
         Self {
+            append_calls: AppendCalls::new(address.is_cluster(), now),
             address,
             link,
             config,
             node,
             inputs,
             rooms: HashMap::new(),
-            due: BTreeSet::new(),
             subscription: Subscription::new(now),
             health,
             nodes: KnownNodes::default(),
@@ -114,9 +116,9 @@ impl Engine {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due = self
-                .due
-                .first()
-                .map_or_else(|| Instant::now() + TICK, |(at, _)| *at);
+                .append_calls
+                .next_at()
+                .unwrap_or_else(|| Instant::now() + TICK);
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => self.handle_input(input),
@@ -349,39 +351,62 @@ impl Engine {
         if !self.health.is_reached() {
             return;
         }
-        let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed) else {
+        let Some(room) = self
+            .rooms
+            .get(&live_id)
+            .filter(|room| room.subscribed && !room.log.is_at_rest())
+        else {
             return;
         };
-        if let Some(question) = room.question(now) {
-            let (origin, number) = (room.origin, question.number);
-            let (link, sharded, inputs) = (
-                self.link.clone(),
-                self.address.is_cluster(),
-                self.inputs.clone(),
-            );
-            tokio::spawn(async move {
-                let answer = rooms::ask(link, sharded, live_id, origin, question).await;
-                // The engine lives as long as the process.
-                let _ = inputs.send(Input::Answered {
-                    live_id,
-                    origin,
-                    number,
-                    sent_at: now,
-                    answer,
-                });
-            });
-        } else if room.next_question > now {
-            self.due.insert((room.next_question, live_id));
+        if self.append_calls.may_ask(live_id, room.next_question, now) {
+            self.send_requests([live_id], now);
         }
     }
 
     fn send_due_requests(&mut self) {
         let now = Instant::now();
-        while let Some(&(at, live_id)) = self.due.first()
-            && at <= now
-        {
-            self.due.pop_first();
-            self.send_next_request(live_id);
+        let rooms = self.append_calls.take_due(now);
+        self.send_requests(rooms, now);
+    }
+
+    /// Sends the next requests of rooms to Redis. Each gets an answer of its own.
+    fn send_requests(&mut self, rooms: impl IntoIterator<Item = LiveId>, now: Instant) {
+        if !self.health.is_reached() {
+            return;
+        }
+        let mut questions = Vec::new();
+        for live_id in rooms {
+            if let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed)
+                && let Some(question) = room.question(now)
+            {
+                questions.push(RoomQuestion {
+                    live_id,
+                    origin: room.origin,
+                    is_repeated: room.has_failed,
+                    question,
+                });
+            }
+        }
+        for call in self.append_calls.calls(questions, now) {
+            let (link, inputs) = (self.link.clone(), self.inputs.clone());
+            let sharded = self.address.is_cluster();
+            tokio::spawn(async move {
+                let rooms: Vec<_> = call
+                    .iter()
+                    .map(|room| (room.live_id, room.origin, room.question.number))
+                    .collect();
+                let answers = append::ask(&link, sharded, call).await;
+                for ((live_id, origin, number), answer) in rooms.into_iter().zip(answers) {
+                    // The engine lives as long as the process.
+                    let _ = inputs.send(Input::Answered {
+                        live_id,
+                        origin,
+                        number,
+                        sent_at: now,
+                        answer,
+                    });
+                }
+            });
         }
     }
 

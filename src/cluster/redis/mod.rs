@@ -11,6 +11,7 @@
 //! a batch is missing, from time to time, and after each reconnection.
 
 mod address;
+mod append;
 mod connection;
 mod engine;
 mod entries;
@@ -248,7 +249,7 @@ impl Broker for RedisCluster {
         let cluster = self.clone();
         async move {
             let id = entry.id;
-            let appended = rooms::append(cluster.link.clone(), cluster.sharded, live_id, entry, cluster.clock.now());
+            let appended = append::append_action(cluster.link.clone(), cluster.sharded, live_id, entry, cluster.clock.now());
             match cluster.run(appended).await {
                 Ok(()) => Appended::InLog,
                 Err(error) => {

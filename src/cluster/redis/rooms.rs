@@ -1,27 +1,22 @@
-//! The engine's side of one room, and the calls of `append.lua`.
+//! The engine's side of one room.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis::{ErrorKind, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 use tokio::sync::oneshot;
 
 use super::Count;
-use super::entries::{Answer, EventId, LogPosition, StreamEntries};
+use super::entries::Answer;
 use super::keys;
 use super::link::Link;
-use super::log_replica::{AppendArgument, LogReplica, Question, RESYNC_EVENTS_MAX};
+use super::log_replica::{LogReplica, Question};
 use super::presence_replica::{PresenceMessage, PresenceReplica};
 use crate::cluster::FromLog;
-use crate::cluster::memory::new_epoch;
-use crate::domain::{ActionEntry, LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
+use crate::domain::{LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
 
-/// Events that the log of a room keeps: for rooms that missed some, and for members that come back.
-const KEPT_MAX: usize = RESYNC_EVENTS_MAX;
-/// How long a log outlives its last event.
-const KEPT_MS: u64 = 3_600_000;
 /// Delivered events that a room has not acknowledged. Beyond, none is delivered until it has, and
 /// the room resyncs then.
 const UNACKED_MAX: usize = 16_384;
@@ -80,6 +75,8 @@ pub struct EngineRoom {
     undelivered: VecDeque<FromLog>,
     /// No request is sent before.
     pub next_question: Instant,
+    /// Whether the last request failed.
+    pub has_failed: bool,
     next_resync: Instant,
     next_announcement: Instant,
     next_users: Instant,
@@ -109,6 +106,7 @@ impl EngineRoom {
             listener: None,
             undelivered: VecDeque::new(),
             next_question: now,
+            has_failed: false,
             // Spreads the resyncs of rooms that were opened together.
             next_resync: now + RESYNC_EVERY.mul_f64(rand::random()),
             next_announcement: now + ANNOUNCE_EVERY.mul_f64(rand::random()),
@@ -169,6 +167,7 @@ impl EngineRoom {
         history_max: usize,
         now: Instant,
     ) {
+        self.has_failed = answer.is_err();
         match answer {
             Ok(answer) if self.opening.is_some() => {
                 let mut recent = self.log.open(answer);
@@ -295,73 +294,6 @@ impl EngineRoom {
     }
 }
 
-type AppendReply = (String, StreamEntries, i64, i64, StreamEntries);
-
-fn keys_of(live_id: LiveId, origin: u64) -> [String; 6] {
-    [
-        keys::order(live_id),
-        keys::events(live_id),
-        keys::applied(live_id, origin),
-        keys::gifts(live_id),
-        keys::actions(live_id),
-        keys::controls(live_id),
-    ]
-}
-
-fn arguments(live_id: LiveId, origin: u64, sharded: bool, question: Question) -> Vec<Vec<u8>> {
-    let text = |text: &str| text.as_bytes().to_vec();
-    let number = |number: u64| number.to_string().into_bytes();
-    let known = question.cursor.as_ref();
-    let position = known.map_or(LogPosition::default(), |known| known.position);
-    let id = known
-        .and_then(|known| known.id)
-        .map_or_else(String::new, |id: EventId| id.to_string());
-    let mut args = vec![
-        text(&new_epoch()),
-        text(known.map_or("", |known| &known.epoch)),
-        number(position.generation),
-        number(position.offset),
-        text(&id),
-        text(if question.renew { "1" } else { "0" }),
-        number(question.fill as u64),
-        number(KEPT_MAX as u64),
-        number(KEPT_MS),
-        text(keys::publish_command(sharded)),
-        text(&keys::room_channel(live_id)),
-        text(&format!("{origin:016x}")),
-        text(if question.is_incomplete { "1" } else { "0" }),
-    ];
-    for AppendArgument {
-        sequence,
-        key,
-        line,
-    } in question.batch
-    {
-        args.push(number(sequence));
-        args.push(key.into_bytes());
-        args.push(line.into_bytes());
-    }
-    args
-}
-
-/// Puts a question to the log.
-pub async fn ask(
-    link: Link,
-    sharded: bool,
-    live_id: LiveId,
-    origin: u64,
-    question: Question,
-) -> RedisResult<Answer> {
-    let args = arguments(live_id, origin, sharded, question);
-    let reply: AppendReply = link.append(&keys_of(live_id, origin), &args).await?;
-    Answer::parse(&reply.0, reply.1, reply.3 == 1, reply.4).ok_or_else(|| {
-        RedisError::from((
-            ErrorKind::UnexpectedReturnType,
-            "answer of append.lua not understood",
-        ))
-    })
-}
-
 /// How many nodes listen to a room's channel. Published, because the answer to that is the same for
 /// one server and for a Redis Cluster; every node ignores a message that is neither a batch nor
 /// presence.
@@ -369,31 +301,4 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
     let mut cmd = redis::cmd(keys::publish_command(sharded));
     cmd.arg(keys::room_channel(live_id)).arg("?");
     link.command(&cmd).await
-}
-
-/// Appends the entry of an action to the log of a room that this node need not have.
-pub async fn append(
-    link: Link,
-    sharded: bool,
-    live_id: LiveId,
-    entry: ActionEntry,
-    at: Timestamp,
-) -> RedisResult<()> {
-    let origin = rand::random();
-    let batch = vec![AppendArgument::of_action(&entry, at)];
-    let question = Question {
-        number: 0,
-        cursor: None,
-        renew: false,
-        fill: 0,
-        is_incomplete: false,
-        batch,
-    };
-    let _: AppendReply = link
-        .append(
-            &keys_of(live_id, origin),
-            &arguments(live_id, origin, sharded, question),
-        )
-        .await?;
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! falls back to a snapshot.
 
 mod full_heals;
+mod shared_calls;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 
 use super::super::address::Address;
+use super::super::append::{self, RoomQuestion, append_action as append};
 use super::super::connection::RedisConnection;
+use super::super::engine::AppendCalls;
 use super::super::keys;
 use super::super::link::Link;
-use super::super::rooms::{append, ask};
 use super::*;
 use crate::domain::{ActionId, LiveId, UserId};
 use crate::protocol::write_event;
@@ -37,6 +39,24 @@ fn redis() -> Option<server::Redis> {
     server::Redis::start(server::Keeps::Saved)
         .inspect_err(|reason| println!("skipped: {reason}"))
         .ok()
+}
+
+/// Puts a question in a call of its own.
+async fn ask(
+    link: Link,
+    sharded: bool,
+    live_id: LiveId,
+    origin: u64,
+    question: Question,
+) -> redis::RedisResult<Answer> {
+    let room = RoomQuestion {
+        live_id,
+        origin,
+        is_repeated: false,
+        question,
+    };
+    let answers = append::ask(&link, sharded, vec![room]).await;
+    answers.into_iter().next().expect("an answer for the room")
 }
 
 /// The events that a member of one node receives.
@@ -444,12 +464,93 @@ fn assert_one_order(world: &World) {
     }
 }
 
+/// Every event and every control reached every node, and all are at one position.
+fn assert_complete(world: &World) {
+    assert_one_order(world);
+    let run = world.run;
+    let all: HashSet<String> = world
+        .nodes
+        .iter()
+        .flat_map(|node| (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin)))
+        .chain(
+            (1..=world.actions_count)
+                .filter(|id| id % 2 == 0)
+                .map(|id| format!("a{id}")),
+        )
+        .collect();
+    let controls = (1..=world.actions_count).filter(|id| id % 2 == 1).count();
+    for node in &world.nodes {
+        let missing: Vec<_> = all
+            .iter()
+            .filter(|text| !delivered(node).contains(text.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "run {run}: node {} never heard {missing:?}",
+            node.origin
+        );
+        assert_eq!(
+            node.member.controls.len(),
+            controls,
+            "run {run}: controls of node {}",
+            node.origin
+        );
+        assert!(!node.order.is_partitioned());
+    }
+    let positions: HashSet<String> = world
+        .nodes
+        .iter()
+        .map(|node| format!("{:?}", node.order.position()))
+        .collect();
+    assert_eq!(
+        positions.len(),
+        1,
+        "run {run}: all stand at one place: {positions:?}"
+    );
+}
+
 fn delivered(node: &Node) -> HashSet<&str> {
     node.member
         .delivered
         .iter()
         .map(|(.., text)| text.as_str())
         .collect()
+}
+
+/// Once all have found each other again there is one order, and no node misses its own events.
+async fn assert_united(world: &mut World) {
+    let run = world.run;
+    let mut since: BTreeMap<u64, usize> = BTreeMap::new();
+    for node in &world.nodes {
+        since.insert(node.origin, node.member.delivered.len());
+    }
+    for index in 0..NODES {
+        world.append(index);
+    }
+    world.calm_down().await;
+    let last: HashSet<Vec<String>> = world
+        .nodes
+        .iter()
+        .map(|node| {
+            let new = &node.member.delivered[since[&node.origin]..];
+            new.iter()
+                .map(|(epoch, offset, text)| format!("{epoch} {offset} {text}"))
+                .collect()
+        })
+        .collect();
+    assert_eq!(last.len(), 1, "run {run}: all hear the same: {last:?}");
+    assert_eq!(last.iter().next().map(Vec::len), Some(NODES), "run {run}");
+    for node in &world.nodes {
+        let own = (1..=node.appended).map(|count| format!("n{}-{count}", node.origin));
+        let missing: Vec<String> = own
+            .filter(|text| !delivered(node).contains(text.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "run {run}: node {} never heard its own {missing:?}",
+            node.origin
+        );
+    }
 }
 
 #[tokio::test]
@@ -462,48 +563,7 @@ async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on
         }
         world.append_actions().await;
         world.calm_down().await;
-        assert_one_order(&world);
-        let all: HashSet<String> = world
-            .nodes
-            .iter()
-            .flat_map(|node| {
-                (1..=node.appended).map(move |count| format!("n{}-{count}", node.origin))
-            })
-            .chain(
-                (1..=world.actions_count)
-                    .filter(|id| id % 2 == 0)
-                    .map(|id| format!("a{id}")),
-            )
-            .collect();
-        let controls = (1..=world.actions_count).filter(|id| id % 2 == 1).count();
-        for node in &world.nodes {
-            let missing: Vec<_> = all
-                .iter()
-                .filter(|text| !delivered(node).contains(text.as_str()))
-                .collect();
-            assert!(
-                missing.is_empty(),
-                "run {run}: node {} never heard {missing:?}",
-                node.origin
-            );
-            assert_eq!(
-                node.member.controls.len(),
-                controls,
-                "run {run}: controls of node {}",
-                node.origin
-            );
-            assert!(!node.order.is_partitioned());
-        }
-        let positions: HashSet<String> = world
-            .nodes
-            .iter()
-            .map(|node| format!("{:?}", node.order.position()))
-            .collect();
-        assert_eq!(
-            positions.len(),
-            1,
-            "run {run}: all stand at one place: {positions:?}"
-        );
+        assert_complete(&world);
     }
 }
 
@@ -583,37 +643,6 @@ async fn a_redis_that_loses_its_data_costs_epochs_and_no_event_of_its_own_node()
             world.step(true).await;
         }
         world.calm_down().await;
-        // Once all have found each other again there is one order.
-        let mut since: BTreeMap<u64, usize> = BTreeMap::new();
-        for node in &world.nodes {
-            since.insert(node.origin, node.member.delivered.len());
-        }
-        for index in 0..NODES {
-            world.append(index);
-        }
-        world.calm_down().await;
-        let last: HashSet<Vec<String>> = world
-            .nodes
-            .iter()
-            .map(|node| {
-                let new = &node.member.delivered[since[&node.origin]..];
-                new.iter()
-                    .map(|(epoch, offset, text)| format!("{epoch} {offset} {text}"))
-                    .collect()
-            })
-            .collect();
-        assert_eq!(last.len(), 1, "run {run}: all hear the same: {last:?}");
-        assert_eq!(last.iter().next().map(Vec::len), Some(NODES), "run {run}");
-        for node in &world.nodes {
-            let own = (1..=node.appended).map(|count| format!("n{}-{count}", node.origin));
-            let missing: Vec<String> = own
-                .filter(|text| !delivered(node).contains(text.as_str()))
-                .collect();
-            assert!(
-                missing.is_empty(),
-                "run {run}: node {} never heard its own {missing:?}",
-                node.origin
-            );
-        }
+        assert_united(&mut world).await;
     }
 }
