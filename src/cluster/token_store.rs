@@ -82,7 +82,9 @@ impl StoreTokens {
     }
 
     /// The user's token in the store. Asks the store unless the remembered answer is `digest`: only
-    /// a token that is current may be judged by an answer of some seconds ago.
+    /// a token that is current may be judged by an answer of some seconds ago. So an answer is
+    /// remembered for the token that it was asked for, and the first check of a current token is
+    /// always a fresh one.
     pub(super) async fn known(&self, user: UserId, digest: &str) -> Result<KnownToken, StoreError> {
         let remembered = self.cache().known(user, Instant::now());
         if let Some(token) = remembered
@@ -93,19 +95,19 @@ impl StoreTokens {
                 is_fresh: false,
             });
         }
+        let generation = self.cache().generation;
+        let token = self.store.token(user).await?;
+        self.cache()
+            .remember(user, token.clone(), digest, generation, Instant::now());
         Ok(KnownToken {
-            token: self.fresh(user).await?,
+            token,
             is_fresh: true,
         })
     }
 
-    /// The user's token in the store now.
-    pub(super) async fn fresh(&self, user: UserId) -> Result<Option<StoredToken>, StoreError> {
-        let generation = self.cache().generation;
-        let token = self.store.token(user).await?;
-        self.cache()
-            .remember(user, token.clone(), generation, Instant::now());
-        Ok(token)
+    /// The user's token in the store now. It is not remembered: nobody has shown the token itself.
+    pub(super) async fn read(&self, user: UserId) -> Result<Option<StoredToken>, StoreError> {
+        self.store.token(user).await
     }
 
     /// Records a login, or a logout, and says what the store keeps from now on.
@@ -222,13 +224,21 @@ impl Cache {
         self.users = BoundedMap::new(self.users_max);
     }
 
-    /// Remembers a current token. Users without one are not remembered: nothing is judged by that.
-    fn remember(&mut self, user: UserId, token: Option<StoredToken>, asked_in: u64, now: Instant) {
+    /// Remembers the current token if it is the one that was shown, by its digest. Users without one
+    /// are not remembered: nothing is judged by that.
+    fn remember(
+        &mut self,
+        user: UserId,
+        token: Option<StoredToken>,
+        shown: &str,
+        asked_in: u64,
+        now: Instant,
+    ) {
         if asked_in != self.generation {
             return;
         }
-        match token.filter(|token| token.digest.is_some()) {
-            Some(token) => {
+        match token {
+            Some(token) if token.digest.as_deref() == Some(shown) => {
                 _ = self.users.insert(
                     user,
                     Cached {
@@ -237,7 +247,13 @@ impl Cache {
                     },
                 )
             }
-            None => _ = self.users.remove(&user),
+            // Another token was shown, and what is remembered still holds.
+            Some(token)
+                if self
+                    .users
+                    .get(&user)
+                    .is_some_and(|cached| cached.token == token) => {}
+            _ => _ = self.users.remove(&user),
         }
     }
 }
@@ -261,7 +277,7 @@ mod tests {
     fn an_answer_is_trusted_for_five_seconds() {
         let mut cache = Cache::new(10);
         let now = Instant::now();
-        cache.remember(user(1), token("a"), 0, now);
+        cache.remember(user(1), token("a"), "a", 0, now);
         assert_eq!(
             cache.known(user(1), now + Duration::from_millis(4_999)),
             token("a")
@@ -273,10 +289,10 @@ mod tests {
     fn an_answer_asked_for_before_a_change_is_not_remembered_after_it() {
         let mut cache = Cache::new(10);
         cache.forget(user(1));
-        cache.remember(user(1), token("old"), 0, Instant::now());
+        cache.remember(user(1), token("old"), "old", 0, Instant::now());
         assert_eq!(cache.known(user(1), Instant::now()), None);
         cache.forget_all();
-        cache.remember(user(1), token("old"), 1, Instant::now());
+        cache.remember(user(1), token("old"), "old", 1, Instant::now());
         assert_eq!(cache.known(user(1), Instant::now()), None);
     }
 
@@ -291,10 +307,23 @@ mod tests {
                 at: Timestamp(2),
             }),
         ] {
-            cache.remember(user(1), token("a"), 0, now);
-            cache.remember(user(1), nothing, 0, now);
+            cache.remember(user(1), token("a"), "a", 0, now);
+            cache.remember(user(1), nothing, "a", 0, now);
             assert_eq!(cache.known(user(1), now), None);
         }
+    }
+
+    #[test]
+    fn an_answer_is_remembered_only_for_the_token_that_was_shown() {
+        let mut cache = Cache::new(10);
+        let now = Instant::now();
+        cache.remember(user(1), token("a"), "b", 0, now);
+        assert_eq!(cache.known(user(1), now), None, "a was not shown");
+        cache.remember(user(1), token("a"), "a", 0, now);
+        cache.remember(user(1), token("a"), "b", 0, now);
+        assert_eq!(cache.known(user(1), now), token("a"), "it still holds");
+        cache.remember(user(1), token("c"), "b", 0, now);
+        assert_eq!(cache.known(user(1), now), None, "a is outdated");
     }
 
     #[test]
@@ -302,7 +331,7 @@ mod tests {
         let mut cache = Cache::new(3);
         let now = Instant::now();
         for id in 1..=10 {
-            cache.remember(user(id), token("a"), 0, now);
+            cache.remember(user(id), token("a"), "a", 0, now);
             assert!(cache.users.len() <= 3);
             assert_eq!(cache.known(user(id), now), token("a"));
             assert_eq!(

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use log::{debug, info};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::token_store::digest;
 use crate::cluster::{Nodes, ReadTokenOrigin, StoreTokens, TokenStore};
@@ -38,8 +38,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// How much longer than the connection was away changed tokens are looked at: clocks of nodes
 /// differ.
 const CLOCK_SKEW_MS_MAX: i64 = 10_000;
-/// A token that changes in both stores while it is compared is compared again, so often.
+/// A token that changes in one of the stores while it is compared is compared again, so often.
 const COMPARE_TRIES: usize = 3;
+/// How often a look is tried while Redis or the database fails. The tries span twice the time that
+/// Redis may be silent: if it fails for longer, this node goes on alone, and the looks after that
+/// make up for this one.
+const LOOK_TRIES: u32 = 5;
 
 /// Sets the token and its stamp, or deletes the token, if both are as they were read. Nothing is an
 /// empty string.
@@ -60,7 +64,23 @@ enum Cause {
     Missed,
 }
 
-type Look = (UserId, Cause);
+#[derive(Debug)]
+struct Look {
+    user: UserId,
+    cause: Cause,
+    /// How often it has failed.
+    failures: u32,
+}
+
+impl Look {
+    fn new(user: UserId, cause: Cause) -> Self {
+        Self {
+            user,
+            cause,
+            failures: 0,
+        }
+    }
+}
 
 /// Tokens in the store and in Redis. Clones are the same.
 #[derive(Clone)]
@@ -119,10 +139,14 @@ impl RedisTokens {
             // The next connection is followed by looks.
             return;
         }
-        if self.looks.try_send((user, cause)).is_err() {
-            debug!("token not looked at, too many are waiting: user_id={user}");
-            self.advance_invalidation_epoch();
+        if self.looks.try_send(Look::new(user, cause)).is_err() {
+            self.drop_look(user);
         }
+    }
+
+    fn drop_look(&self, user: UserId) {
+        debug!("token not looked at, too many are waiting: user_id={user}");
+        self.advance_invalidation_epoch();
     }
 
     fn advance_invalidation_epoch(&self) {
@@ -134,7 +158,7 @@ impl RedisTokens {
             Ok(users) => {
                 for user in users {
                     // As long as this task, the receiver is there.
-                    let _ = self.looks.send((user, Cause::Missed)).await;
+                    let _ = self.looks.send(Look::new(user, Cause::Missed)).await;
                 }
             }
             Err(error) => {
@@ -145,7 +169,7 @@ impl RedisTokens {
 
     async fn look_at(self, mut due: mpsc::Receiver<Look>) {
         let places = Arc::new(Semaphore::new(LOOKS_AT_ONCE));
-        while let Some((user, cause)) = due.recv().await {
+        while let Some(look) = due.recv().await {
             let place = places
                 .clone()
                 .acquire_owned()
@@ -153,39 +177,65 @@ impl RedisTokens {
                 .expect("the semaphore is never closed");
             let tokens = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = tokens.look(user, cause).await {
-                    // After the next connection, or when the token is verified, it is looked at
-                    // again.
-                    debug!("token not looked at: user_id={user} error={error}");
-                }
+                let result = tokens.look(&look).await;
                 drop(place);
+                if let Err(error) = result {
+                    debug!("token not looked at: user_id={} error={error}", look.user);
+                    tokens.look_later(look).await;
+                }
             });
         }
     }
 
-    async fn look(&self, user: UserId, cause: Cause) -> Result<(), StoreError> {
-        // Redis before the row: if the stamp is that of the row, then what Redis holds came after
-        // the row.
-        let redis = self.read(user).await?;
-        if matches!(cause, Cause::Changed) && redis.is_of_one_write() {
-            return Ok(());
+    /// Looks again after a failure, unless there were too many.
+    async fn look_later(&self, mut look: Look) {
+        look.failures += 1;
+        if look.failures >= LOOK_TRIES {
+            return;
         }
-        let row = self.stored.fresh(user).await?;
-        match (compare(row.as_ref(), &redis, &*self.read_origin), row) {
-            (Verdict::Outdated, Some(row)) => {
-                let verified = if let Cause::Verified(token) = cause {
-                    Some(token)
-                } else {
-                    None
-                };
-                return self.correct(user, &redis, &row, verified).await;
+        // It takes its place in the queue now, so that those that pause are bounded too.
+        let Ok(place) = self.looks.clone().try_reserve_owned() else {
+            return self.drop_look(look.user);
+        };
+        sleep(self.cluster.link.timeout() / 2).await;
+        // Else the next connection is followed by looks.
+        if self.cluster.alone_since().is_none() {
+            place.send(look);
+        }
+    }
+
+    async fn look(&self, Look { user, cause, .. }: &Look) -> Result<(), StoreError> {
+        let user = *user;
+        for _ in 0..COMPARE_TRIES {
+            // Redis before the row: if the stamp is that of the row, then what Redis holds came
+            // after the row.
+            let redis = self.read(user).await?;
+            if matches!(cause, Cause::Changed) && redis.is_of_one_write() {
+                return Ok(());
             }
-            (Verdict::ChangedElsewhere, Some(row)) => _ = self.yield_to_redis(user, row).await?,
-            // Another node was faster.
-            _ if matches!(cause, Cause::Changed) => self.cluster.command(Command::Recheck(user)),
-            _ => {}
+            let row = self.stored.read(user).await?;
+            let is_settled = match (compare(row.as_ref(), &redis, &*self.read_origin), row) {
+                (Verdict::Outdated, Some(row)) => {
+                    let verified = match cause {
+                        Cause::Verified(token) => Some(token.clone()),
+                        Cause::Changed | Cause::Missed => None,
+                    };
+                    self.correct(user, &redis, &row, verified).await?
+                }
+                (Verdict::ChangedElsewhere, Some(row)) => self.yield_to_redis(user, row).await?,
+                _ => {
+                    if matches!(cause, Cause::Changed) {
+                        // Another node was faster.
+                        self.cluster.command(Command::Recheck(user));
+                    }
+                    true
+                }
+            };
+            if is_settled {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(changes_again_and_again())
     }
 
     /// Another program has set or deleted the token after the login or logout of `row`, which is
@@ -200,14 +250,14 @@ impl RedisTokens {
     }
 
     /// Brings Redis up to date. The token itself can be written only by who has it: the store keeps
-    /// a digest.
+    /// a digest. False: Redis has changed since it was read.
     async fn correct(
         &self,
         user: UserId,
         redis: &RedisToken,
         row: &StoredToken,
         verified: Option<String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let in_hand = verified
             .or_else(|| redis.token())
             .filter(|token| row.digest == Some(digest(token)));
@@ -217,7 +267,7 @@ impl RedisTokens {
             // An old token must not look good to other programs. Without the stamp of its login,
             // the one that is missing is not taken for deleted.
             None if redis.raw.is_some() => (String::new(), String::new()),
-            None => return Ok(()),
+            None => return Ok(true),
         };
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(CORRECT)
@@ -233,7 +283,7 @@ impl RedisTokens {
             .run(async move { link.command(&cmd).await })
             .await?;
         debug!("token in redis corrected: user_id={user} is_done={is_done}");
-        Ok(())
+        Ok(is_done)
     }
 
     async fn read(&self, user: UserId) -> Result<RedisToken, StoreError> {
@@ -317,7 +367,7 @@ impl RedisTokens {
             }
             if row.is_some() {
                 // As in a look: Redis before the row.
-                row = self.stored.fresh(user).await?;
+                row = self.stored.read(user).await?;
             }
             let Some(found) = row.clone() else {
                 return Ok(true);
@@ -334,10 +384,12 @@ impl RedisTokens {
                 }
             }
         }
-        Err(StoreError::Unavailable(
-            "the token changes again and again".into(),
-        ))
+        Err(changes_again_and_again())
     }
+}
+
+fn changes_again_and_again() -> StoreError {
+    StoreError::Unavailable("the token changes again and again".into())
 }
 
 /// As the replaced system writes it: a JSON string.

@@ -55,6 +55,7 @@ on_each! {
     a_login_on_one_node_counts_on_the_other,
     a_token_is_written_as_the_replaced_system_does,
     a_token_that_another_program_changes_is_noticed_at_once,
+    a_login_that_redis_lost_is_written_when_its_token_is_used_once,
 }
 
 /// What is behind two nodes.
@@ -589,6 +590,30 @@ async fn a_token_that_another_program_changes_is_noticed_at_once(mut pair: Pair)
                 node.next_mine(Signal::Recheck(user)).await;
             }
         }
+    }
+}
+
+async fn a_login_that_redis_lost_is_written_when_its_token_is_used_once(pair: Pair) {
+    let logins = Logins::over(&pair).await;
+    let user = logins.user().await;
+    let (key, stamp) = (
+        format!("user_{user}"),
+        format!("liveroom:{{user_{user}}}:stamp"),
+    );
+    // Both nodes notice the change and correct it, while the token is used at both.
+    for round in 0..20 {
+        let token = format!("login {round}");
+        logins.one.replace(user, &token, NOW).await.unwrap();
+        pair.behind
+            .command(&["MSET", &key, "\"earlier\"", &stamp, "1 0"]);
+        for node in [&logins.one, &logins.two] {
+            assert!(node.is_current(user, &token).await.unwrap());
+        }
+        eventually("the token is written", async || {
+            let found = pair.behind.command(&["GET", &key]);
+            (found == Some(format!("\"{token}\""))).then_some(())
+        })
+        .await;
     }
 }
 
