@@ -1,6 +1,7 @@
 //! One connection to Redis, to a single server or to a Redis Cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -174,9 +175,21 @@ fn master_of_range(range: &Value) -> Option<(Server, (u16, u16))> {
     Some((Some(server), (read(first).ok()?, read(last).ok()?)))
 }
 
-/// The error of a command that was not answered in time.
+/// What a log says of a step that was not answered in time.
+pub const NO_ANSWER: &str = "no answer in time";
+
+/// The error of a command that was not answered in time: a timeout, as those of the library are.
 pub fn timed_out() -> RedisError {
-    RedisError::from((ErrorKind::UnexpectedReturnType, "no answer in time"))
+    io::Error::new(io::ErrorKind::TimedOut, NO_ANSWER).into()
+}
+
+/// What a log says of an error: a timeout reads the same, whoever measured it.
+pub fn cause_of(error: &RedisError) -> String {
+    if error.is_timeout() {
+        NO_ANSWER.to_owned()
+    } else {
+        error.to_string()
+    }
 }
 
 impl ConnectionLike for RedisConnection {

@@ -138,8 +138,10 @@ impl Engine {
 
     /// A command that was sent at this time has worked or failed.
     fn command_done(&mut self, sent_at: Instant, error: Option<&RedisError>) {
-        if self.health.command_done(sent_at, error) {
-            self.devices.refresh_by(Instant::now());
+        if let Some(since) = self.health.command_done(sent_at, error) {
+            let now = Instant::now();
+            self.devices.refresh_by(now);
+            self.report_reached(now.saturating_duration_since(since));
         }
     }
 
@@ -292,7 +294,7 @@ impl Engine {
             Command::ListenToTokens(listener) => {
                 self.token_listener = Some(listener);
                 if self.subscription.is_connected() {
-                    self.report_reached();
+                    self.report_reached(self.subscription.unreached_for());
                 }
             }
             Command::Recheck(user) => {

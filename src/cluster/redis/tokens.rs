@@ -198,10 +198,7 @@ impl RedisTokens {
             return self.drop_look(look.user);
         };
         sleep(self.cluster.link.timeout() / 2).await;
-        // Else the next connection is followed by looks.
-        if self.cluster.alone_since().is_none() {
-            place.send(look);
-        }
+        place.send(look);
     }
 
     async fn look(&self, Look { user, cause, .. }: &Look) -> Result<(), StoreError> {

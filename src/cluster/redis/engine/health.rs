@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::domain::Timestamp;
 
 use super::super::address::Address;
+use super::super::connection::{NO_ANSWER, cause_of};
 
 /// Causes that are logged while Redis is away, each once. Beyond, only the first ones are.
 const CAUSES_MAX: usize = 8;
@@ -73,14 +74,15 @@ struct Causes {
 impl Causes {
     /// The latest cause, if it is to be logged now.
     fn next(&mut self) -> Option<&str> {
+        if self.latest.is_empty() {
+            // Nothing has failed yet, and nothing was answered either.
+            self.latest = NO_ANSWER.to_owned();
+        }
         if self.logged.len() >= CAUSES_MAX || self.logged.contains(&self.latest) {
             return None;
         }
         self.logged.push(self.latest.clone());
-        Some(match self.latest.as_str() {
-            "" => "no answer in time",
-            cause => cause,
-        })
+        Some(&self.latest)
     }
 }
 
@@ -137,17 +139,21 @@ impl Health {
         }
     }
 
-    /// A command that was sent at this time has worked or failed. Returns whether commands work
-    /// again.
-    pub fn command_done(&mut self, sent_at: Instant, error: Option<&RedisError>) -> bool {
+    /// A command that was sent at this time has worked or failed. If commands work again, returns
+    /// since when they did not.
+    pub fn command_done(
+        &mut self,
+        sent_at: Instant,
+        error: Option<&RedisError>,
+    ) -> Option<Instant> {
         let Some(error) = error else {
-            return self.failing_since.take().is_some();
+            return self.failing_since.take();
         };
         if self.address.is_cluster() {
-            return false;
+            return None;
         }
         if self.is_connected {
-            self.causes.latest = error.to_string();
+            self.causes.latest = cause_of(error);
         }
         if self.failing_since.is_none() {
             warn!(
@@ -156,7 +162,14 @@ impl Health {
             );
             self.failing_since = Some(sent_at);
         }
-        false
+        None
+    }
+
+    /// Does not count a time in which this node could not read answers.
+    pub fn extend_failure(&mut self, stalled: Duration) {
+        if let Some(since) = &mut self.failing_since {
+            *since += stalled;
+        }
     }
 
     /// Decides whether Redis is away. `silent_since` is when the connection was lost, or when the
@@ -206,6 +219,8 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use redis::ErrorKind;
 
     use super::RedisHealth::*;
@@ -312,7 +327,7 @@ mod tests {
             .command_done(play.start + TIMEOUT * 2, Some(&refused()));
         play.tick(TIMEOUT * 2, None, false);
         assert!(play.health.is_partitioned(), "commands fail");
-        assert!(play.health.command_done(play.start, None));
+        assert!(play.health.command_done(play.start, None).is_some());
         play.tick(TIMEOUT * 3, None, true);
         assert!(
             play.health.is_partitioned() && !play.health.is_away(),
@@ -331,12 +346,14 @@ mod tests {
         assert!(!play.health.is_reached());
         play.tick(TIMEOUT - MOMENT, None, false);
         assert!(!play.health.is_away());
-        assert!(
+        assert_eq!(
             play.health.command_done(play.start, None),
-            "commands work again"
+            Some(play.start),
+            "commands work again, since they failed from the start"
         );
-        assert!(
-            !play.health.command_done(play.start, None),
+        assert_eq!(
+            play.health.command_done(play.start, None),
+            None,
             "they did before"
         );
         play.tick(TIMEOUT * 2, None, false);
@@ -359,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_which_answers_could_not_be_read_is_no_failure_of_redis() {
+        let mut play = Play::connected();
+        play.health.command_done(play.start, Some(&refused()));
+        play.health.extend_failure(TIMEOUT / 2);
+        play.tick(TIMEOUT, None, false);
+        assert!(!play.health.is_away());
+        play.tick(TIMEOUT * 3 / 2, None, false);
+        assert!(play.health.is_away());
+    }
+
+    #[test]
     fn one_server_of_a_redis_cluster_that_fails_is_not_redis_away() {
         let mut play = Play::at("redis-cluster://localhost:7000");
         play.health.connected();
@@ -370,7 +398,10 @@ mod tests {
     #[test]
     fn a_cause_is_logged_once_and_only_the_first_ones_are() {
         let mut causes = Causes::default();
-        assert_eq!(causes.next(), Some("no answer in time"));
+        assert_eq!(causes.next(), Some(NO_ANSWER));
+        assert_eq!(causes.next(), None);
+        // The library's own timeout is the same cause.
+        causes.latest = cause_of(&io::Error::from(io::ErrorKind::TimedOut).into());
         assert_eq!(causes.next(), None);
         let mut logged = 0;
         for number in 0..CAUSES_MAX * 2 {

@@ -12,7 +12,7 @@ use redis::{PushInfo, PushKind, RedisResult, Value};
 use crate::cluster::Signal;
 use crate::domain::LiveId;
 
-use super::super::connection::{RedisConnection, Server};
+use super::super::connection::{RedisConnection, Server, cause_of, timed_out};
 use super::super::keys;
 use super::super::messages::NodeMessage;
 use super::super::presence_replica::PresenceMessage;
@@ -95,23 +95,31 @@ impl Subscription {
         self.connection.is_some()
     }
 
+    /// How long Redis had not been reached when the current connection was made.
+    pub fn unreached_for(&self) -> Duration {
+        self.unreached_for
+    }
+
     /// Since when Redis has said nothing: it is away, or a ping is under way.
     pub fn silent_since(&self) -> Option<Instant> {
         self.away_since.or(self.pinged_at)
     }
 
     /// Notes the time of a tick. If this node was suspended since the last one, or its machine is
-    /// overloaded, an answer may be there and not be read yet: that time does not count.
-    fn ticked(&mut self, now: Instant) {
+    /// overloaded, an answer may be there and not be read yet: that time, which is returned, does not
+    /// count.
+    fn ticked(&mut self, now: Instant) -> Duration {
         let ticked_at = self.ticked_at.replace(now).unwrap_or(now);
         let stalled = now
             .saturating_duration_since(ticked_at)
             .saturating_sub(TICK);
-        if stalled >= TICK
-            && let Some(at) = &mut self.pinged_at
-        {
+        if stalled < TICK {
+            return Duration::ZERO;
+        }
+        if let Some(at) = &mut self.pinged_at {
             *at += stalled;
         }
+        stalled
     }
 }
 
@@ -165,8 +173,7 @@ impl Engine {
                 timeout * 2
             };
             let result = tokio::time::timeout(timeout, connecting).await;
-            let result =
-                result.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()));
+            let result = result.unwrap_or_else(|_| Err(timed_out()));
             let _ = inputs.send(Input::Connected(number, result));
         });
     }
@@ -183,7 +190,7 @@ impl Engine {
         self.subscription.connecting = false;
         match result {
             Err(error) => {
-                self.health.connect_failed(error.to_string());
+                self.health.connect_failed(cause_of(&error));
                 self.subscription.next_attempt = now + CONNECT_EVERY;
             }
             Ok((connection, servers)) => {
@@ -202,7 +209,7 @@ impl Engine {
                 self.subscription.unreached_for =
                     look_back + now.saturating_duration_since(away_since);
                 self.subscription.reached_count += 1;
-                self.report_reached();
+                self.report_reached(self.subscription.unreached_for);
                 self.send_heartbeat();
                 self.subscription.next_ping = now + self.ping_spacing();
                 self.health.connected();
@@ -218,11 +225,10 @@ impl Engine {
         }
     }
 
-    /// Reports to the tokens that Redis is reached, and since when it was not.
-    pub(super) fn report_reached(&self) {
+    /// Reports to the tokens that Redis is reached, and for how long it was not.
+    pub(super) fn report_reached(&self, unreached_for: Duration) {
         if let Some(listener) = &self.token_listener {
-            let away_ms =
-                i64::try_from(self.subscription.unreached_for.as_millis()).unwrap_or(i64::MAX);
+            let away_ms = i64::try_from(unreached_for.as_millis()).unwrap_or(i64::MAX);
             listener(TokenNews::Reached {
                 since: self.clock.now().plus_ms(-away_ms),
             });
@@ -284,7 +290,7 @@ impl Engine {
                 }
                 return;
             }
-            Err(error) => return self.drop_subscription(&error.to_string()),
+            Err(error) => return self.drop_subscription(&cause_of(&error)),
             Ok(()) => {}
         }
         let Some(room) = self.room(live_id, origin) else {
@@ -374,7 +380,8 @@ impl Engine {
     }
 
     pub(super) fn maintain_subscription(&mut self, now: Instant) {
-        self.subscription.ticked(now);
+        let stalled = self.subscription.ticked(now);
+        self.health.extend_failure(stalled);
         if self.subscription.overflowed.swap(0, Ordering::Relaxed) > 0 {
             warn!("messages passed over, rooms look into their logs");
             self.rooms
@@ -408,7 +415,7 @@ impl Engine {
         }
         self.subscription.pinged_at = None;
         match result {
-            Err(error) => self.drop_subscription(&error.to_string()),
+            Err(error) => self.drop_subscription(&cause_of(&error)),
             Ok(servers) if servers != self.subscription.servers => self.renew_subscription(),
             Ok(_) => {}
         }
