@@ -1,21 +1,64 @@
 //! One room's events on one node, from the room into the shared log and from the log to the room's
 //! members: a state machine without a connection or a clock.
 //!
+//! **Opening.** The room reads the newest events of its log, which become its history.
+//!
 //! **Following.** Events that the room appends are sent to Redis in batches, one at a time, and
 //! delivered when they are ordered. Each batch carries the position before it, so a gap is noticed,
 //! and read from the log before any later event is delivered.
 //!
 //! **Partitioned.** When Redis has been away for too long, waiting events are delivered at once, in
-//! an epoch of this node's own, and kept as unreplicated. When Redis is back the room *heals*: one
-//! call of the script appends the unreplicated events to the log, at the start of a new shared
-//! epoch, and returns the events of others since, which are delivered in this node's own epoch.
-//! Then the room follows again. So no member receives an event twice or meets a gap inside an
-//! epoch, and members on other nodes receive all unreplicated events. A log that was lost, or
-//! rolled back to an older state, is healed in the same way.
+//! an epoch of this node's own, and kept as unreplicated. A log that was lost, rolled back to an
+//! older state or replaced leads here too: its events may not continue the epoch that members have.
 //!
-//! Whatever the network does, each event is appended once: the script checks the sequence numbers
-//! of each origin, and the keys of gifts and actions, which several nodes may append. And each is
-//! delivered once here: the ids of delivered events are kept.
+//! **Healing.** When Redis is back, one call of the script appends the unreplicated events to the
+//! log, at the start of a new shared epoch, and returns the events of others since, which are
+//! delivered in this node's own epoch. Then the room follows again. So members on other nodes
+//! receive all unreplicated events, and members here those of the others.
+//!
+//! | mode | `append` | `published` | `answered` | `failed` | `resync` | `enter_partitioned` | `ask` |
+//! |---|---|---|---|---|---|---|---|
+//! | opening | waits | noted if a request is under way | **following** | - | as `published` | **partitioned** | the newest events |
+//! | following | waits | the next batch: delivered; a later one: a resync is due; an earlier one: its controls are delivered | delivered; **partitioned** if that breaks the order | asked again | a resync is due | **partitioned** | a resync if it is due, else a batch |
+//! | partitioned | delivered | ignored: healing reads it | ignored: it is late | ignored | ignored | - | heals: **healing** |
+//! | healing | waits | noted | **following** | **partitioned** | noted | **partitioned** | - |
+//!
+//! Bold: the mode that follows. All these transitions are in `mode.rs`. Those that wait are
+//! delivered on the way to *partitioned*. Whatever was noted makes a resync due in *following*, if
+//! the answer does not contain it. One request is under way at a time; `ask` returns nothing until
+//! it was answered or failed.
+//!
+//! An example: `e:4` is offset 4 of epoch `e`, `n1.2` the second event of node 1.
+//!
+//! | at node 1 | members of node 1 receive | mode after it |
+//! |---|---|---|
+//! | it appends n1.1 and asks | | following e:4, a batch under way |
+//! | published after e:4: n2.1 | e:5 n2.1 | following e:5 |
+//! | answered: n1.1 is e:6 | e:6 n1.1 | following e:6 |
+//! | published after e:7: n2.3 | nothing, e:7 is missing | following e:6, a resync due |
+//! | Redis is away; it appends n1.2 | own:1 n1.2 | partitioned own:1, 1 unreplicated |
+//! | Redis is back; it asks | | healing |
+//! | answered: e:7 n2.2, e:8 n2.3, and n1.2 is f:1 | own:2 n2.2, own:3 n2.3 | following f:1 |
+//! | published after f:1: n2.4 | f:2 n2.4 | following f:2 |
+//!
+//! Invariants:
+//!
+//! 1. An event is delivered at most once, and so is a control, whatever the network does and
+//!    whatever data Redis loses. The script appends an event once, by its origin and sequence
+//!    number or by the key of its gift or action; the replica keeps the ids of what it delivered.
+//! 2. An event is delivered at the offset after [`LogReplica::position`], or at offset 1 of another
+//!    epoch. Where a resync is cut short, [`FromLog::EventsMissed`] follows the gap.
+//! 3. Events are delivered in the order of the log, except for the own ones of a partition.
+//! 4. An own event that was not delivered is in one place: waiting, or in the batch. They are sent
+//!    in the order in which they were appended: sequence numbers ascend from the batch to those that
+//!    wait.
+//! 5. Unreplicated events were delivered, in an own epoch, and precede those that wait.
+//! 6. The cursor never moves back.
+//! 7. While entries are unordered, a resync is due or under way.
+//! 8. There are at most [`BATCH_MAX`] events in a batch and `UNREPLICATED_MAX` unreplicated ones.
+//!
+//! `invariants.rs` checks 4 to 8 after each step of the tests, which check the others on what a
+//! member receives.
 //!
 //! **Controls** are entries without an offset. A room does not append them:
 //! [`Broker::append`](crate::cluster::Broker) does, apart from its batches, until the log has them.
@@ -23,26 +66,31 @@
 //! delivered to this node's members at once.
 
 mod delivered_ids;
+mod delivery;
+mod following;
+#[cfg(test)]
+mod invariants;
+mod mode;
+mod opening;
+mod partition;
+mod question;
 mod waiting;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use log::warn;
-
-use super::entries::{
-    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control,
-};
+use super::entries::{Answer, Batch};
 use crate::cluster::FromLog;
-use crate::cluster::memory::new_epoch;
 use crate::domain::{
-    ActionEntry, Control, EntryContent, EntryKey, Epoch, Position, RoomEvent, Sequenced, Timestamp,
+    ActionEntry, EntryContent, EntryKey, Position, RoomEvent, Sequenced, Timestamp,
 };
-use crate::protocol::read_event;
 
-use delivered_ids::DeliveredIds;
+use delivery::Delivery;
+use mode::Mode;
+use opening::Opening;
+use partition::Healing;
 use waiting::WaitingEntry;
 
+pub use question::Question;
 pub use waiting::AppendArgument;
 
 /// Most events in one batch.
@@ -57,53 +105,17 @@ pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX + BATCH_MAX;
 /// Most events that the opening of a room returns: more than any history keeps.
 const OPENING_EVENTS_MAX: usize = 2_048;
 
-/// The next request to Redis. One at a time.
-#[derive(Debug)]
-pub struct Question {
-    /// Returned with the answer, so that a late answer is ignored.
-    pub number: u64,
-    pub cursor: Option<Cursor>,
-    pub renew: bool,
-    /// Most missed events to return.
-    pub fill: usize,
-    /// Events were dropped that other nodes do not have.
-    pub is_incomplete: bool,
-    pub batch: Vec<AppendArgument>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RequestKind {
-    Append,
-    Resync,
-    Heal,
-}
-
 /// One room's part of the shared log, on one node.
 #[derive(Debug)]
 pub struct LogReplica {
+    /// Identifies this opening of the room on this node.
     origin: u64,
+    /// Of the newest entry that the room appended.
     sequence: u64,
-    cursor: Option<Cursor>,
-    waiting: VecDeque<WaitingEntry>,
-    /// The batch that is being appended, or whose outcome is unknown: it is repeated unchanged.
-    in_flight: Vec<WaitingEntry>,
-    /// Appended after events of others that have not arrived, and delivered after those.
-    awaiting_order: Vec<WaitingEntry>,
-    request: Option<RequestKind>,
+    /// Questions asked so far, which is the number of the newest.
     questions_count: u64,
-    must_resync: bool,
-    /// The highest published position that could not be followed.
-    highest_published: LogPosition,
-    opened_at: Timestamp,
-    /// This node's own epoch and offset, while the room is partitioned.
-    partition: Option<(Epoch, u64)>,
-    unreplicated: VecDeque<WaitingEntry>,
-    /// Whether events were dropped from the unreplicated ones.
-    is_incomplete: bool,
-    /// The newest generation with a gap before it that members know of.
-    known_gap: u64,
-    delivered: DeliveredIds,
-    out: Vec<FromLog>,
+    mode: Mode,
+    delivery: Delivery,
 }
 
 impl LogReplica {
@@ -112,46 +124,25 @@ impl LogReplica {
         Self {
             origin,
             sequence: 0,
-            cursor: None,
-            waiting: VecDeque::new(),
-            in_flight: Vec::new(),
-            awaiting_order: Vec::new(),
-            request: None,
             questions_count: 0,
-            must_resync: false,
-            highest_published: LogPosition::default(),
-            opened_at,
-            partition: None,
-            unreplicated: VecDeque::new(),
-            is_incomplete: false,
-            known_gap: 0,
-            delivered: DeliveredIds::default(),
-            out: Vec::new(),
+            mode: Mode::Opening(Opening::new(opened_at)),
+            delivery: Delivery::default(),
         }
     }
 
-    /// The position of the last delivered event. `None` before the log was read.
+    /// The position after which members receive the next event. `None` before the log was read.
     pub fn position(&self) -> Option<Position> {
-        match (&self.partition, &self.cursor) {
-            (Some((epoch, offset)), _) => Some(Position {
-                epoch: epoch.clone(),
-                offset: *offset,
-            }),
-            (None, Some(cursor)) => Some(Position {
-                epoch: cursor.epoch.clone(),
-                offset: cursor.position.offset,
-            }),
-            (None, None) => None,
-        }
+        self.mode.position()
     }
 
+    /// Whether members receive events in an epoch of this node's own.
     pub fn is_partitioned(&self) -> bool {
-        self.partition.is_some()
+        matches!(self.mode, Mode::Partitioned(_) | Mode::Healing(_))
     }
 
     /// Events and changes for the room since the last call.
     pub fn take_out(&mut self) -> Vec<FromLog> {
-        std::mem::take(&mut self.out)
+        self.delivery.take_out()
     }
 
     /// Appends an event of this node.
@@ -164,518 +155,146 @@ impl LogReplica {
     pub fn append_action(&mut self, entry: ActionEntry, at: Timestamp, now: Instant) {
         let key = entry.key();
         match entry.content {
-            EntryContent::Event(_) if self.delivered.contains(key.into()) => {}
+            EntryContent::Event(_) if self.delivery.is_action_delivered(key) => {}
             EntryContent::Event(event) => self.enqueue(event, Some(key), at, now),
-            EntryContent::Control(control) => self.deliver_control(key.into(), Some(control)),
+            EntryContent::Control(control) => self.delivery.control(key.into(), Some(control)),
         }
     }
 
     fn enqueue(&mut self, event: RoomEvent, action: Option<EntryKey>, at: Timestamp, now: Instant) {
         self.sequence += 1;
-        let waiting = WaitingEntry {
+        let entry = WaitingEntry {
             sequence: self.sequence,
             event,
             action,
             at,
             since: now,
         };
-        // While the room heals, new events wait for the outcome: they belong to the new epoch.
-        if self.partition.is_some() && self.request != Some(RequestKind::Heal) {
-            self.deliver_partitioned(waiting);
-        } else {
-            self.waiting.push_back(waiting);
+        match &mut self.mode {
+            Mode::Opening(opening) => opening.waiting.push_back(entry),
+            Mode::Following(following) => following.waiting.push_back(entry),
+            Mode::Partitioned(partition) => partition.append(entry, &mut self.delivery),
+            Mode::Healing(healing) => healing.waiting.push_back(entry),
         }
     }
 
     /// Whether no request is due or under way.
     pub fn is_at_rest(&self) -> bool {
-        self.cursor.is_some()
-            && self.request.is_none()
-            && !self.must_resync
-            && self.partition.is_none()
-            && self.waiting.is_empty()
-            && self.in_flight.is_empty()
+        matches!(&self.mode, Mode::Following(following) if following.is_at_rest())
     }
 
-    /// Events that are not ordered yet.
+    /// Events of this node that were not delivered yet.
     pub fn waiting_count(&self) -> usize {
-        self.waiting.len() + self.in_flight.len()
+        match &self.mode {
+            Mode::Opening(opening) => opening.waiting.len(),
+            Mode::Following(following) => following.own.entries().len() + following.waiting.len(),
+            Mode::Partitioned(_) => 0,
+            Mode::Healing(healing) => healing.waiting.len(),
+        }
     }
 
     /// How long the oldest of them waits.
     pub fn waits_for(&self, now: Instant) -> Duration {
-        let oldest = self.in_flight.first().or(self.waiting.front());
+        let oldest = match &self.mode {
+            Mode::Opening(Opening { waiting, .. }) | Mode::Healing(Healing { waiting, .. }) => {
+                waiting.front()
+            }
+            Mode::Following(following) => following.oldest_waiting(),
+            Mode::Partitioned(_) => None,
+        };
         oldest.map_or(Duration::ZERO, |oldest| {
             now.saturating_duration_since(oldest.since)
         })
     }
 
-    /// Events may have been missed: reads the log next.
+    /// Messages may have been missed: reads the log before any later event is delivered.
     pub fn resync(&mut self) {
-        self.must_resync = true;
+        match &mut self.mode {
+            Mode::Opening(Opening {
+                request: Some(meanwhile),
+                ..
+            })
+            | Mode::Healing(Healing { meanwhile, .. }) => meanwhile.note_messages_lost(),
+            Mode::Following(following) => following.resync_due = true,
+            // The next question reads all of it.
+            Mode::Opening(_) | Mode::Partitioned(_) => {}
+        }
     }
 
     /// Continues without Redis, in an own epoch, until the room heals.
     pub fn enter_partitioned(&mut self) {
-        if self.partition.is_none() {
-            self.partition = Some((new_epoch(), 0));
-        }
-        // A late answer is ignored: healing finds out what was appended.
-        self.request = None;
-        let left = self
-            .awaiting_order
-            .drain(..)
-            .chain(self.in_flight.drain(..))
-            .chain(self.waiting.drain(..));
-        for waiting in left.collect::<Vec<_>>() {
-            self.deliver_partitioned(waiting);
-        }
-    }
-
-    fn deliver_partitioned(&mut self, waiting: WaitingEntry) {
-        if !self.delivered.insert(waiting.id(self.origin)) {
-            // It was published and delivered then; only the answer did not arrive.
-            return;
-        }
-        self.delivered.insert_gift(&waiting.event);
-        self.deliver_in_own_epoch(waiting.event.clone());
-        if self.unreplicated.len() == UNREPLICATED_MAX {
-            let comment = self.unreplicated.iter().position(WaitingEntry::is_comment);
-            self.unreplicated.remove(comment.unwrap_or(0));
-            self.is_incomplete = true;
-        }
-        self.unreplicated.push_back(waiting);
-    }
-
-    fn deliver_in_own_epoch(&mut self, event: RoomEvent) {
-        let Some((epoch, offset)) = &mut self.partition else {
-            return;
-        };
-        *offset += 1;
-        let sequenced = Sequenced {
-            epoch: epoch.clone(),
-            offset: *offset,
-            event,
-        };
-        self.deliver(sequenced);
-    }
-
-    fn deliver(&mut self, sequenced: Sequenced) {
-        match self.out.last_mut() {
-            Some(FromLog::Ordered(events)) => events.push(sequenced),
-            _ => self.out.push(FromLog::Ordered(vec![sequenced])),
-        }
+        let mode = std::mem::take(&mut self.mode);
+        self.mode = mode.partition(self.origin, &mut self.delivery);
     }
 
     /// The next request, if one is due and none is under way. Its outcome goes to
     /// [`LogReplica::answered`] or [`LogReplica::failed`].
     pub fn ask(&mut self) -> Option<Question> {
-        if self.request.is_some() {
-            return None;
-        }
-        self.questions_count += 1;
-        let cursor = self.cursor.clone();
-        let question = |renew, fill, batch| Question {
-            number: self.questions_count,
-            cursor: cursor.clone(),
-            renew,
-            fill,
-            is_incomplete: self.is_incomplete,
-            batch,
+        let number = self.questions_count + 1;
+        let question = match &mut self.mode {
+            Mode::Opening(opening) => opening.ask(number)?,
+            Mode::Following(following) => following.ask(number)?,
+            Mode::Partitioned(_) => self.begin_healing(number)?,
+            Mode::Healing(_) => return None,
         };
-        if self.partition.is_some() {
-            self.request = Some(RequestKind::Heal);
-            let batch = self
-                .unreplicated
-                .iter()
-                .map(WaitingEntry::argument)
-                .collect();
-            return Some(question(true, RESYNC_EVENTS_MAX, batch));
-        }
-        if self.must_resync || cursor.is_none() {
-            self.must_resync = false;
-            self.request = Some(RequestKind::Resync);
-            let fill = if cursor.is_none() {
-                OPENING_EVENTS_MAX
-            } else {
-                RESYNC_EVENTS_MAX
-            };
-            return Some(question(false, fill, Vec::new()));
-        }
-        if self.in_flight.is_empty() {
-            self.in_flight = self
-                .waiting
-                .drain(..self.waiting.len().min(BATCH_MAX))
-                .collect();
-        }
-        if self.in_flight.is_empty() {
-            return None;
-        }
-        self.request = Some(RequestKind::Append);
-        let batch = self.in_flight.iter().map(WaitingEntry::argument).collect();
-        Some(question(false, 0, batch))
+        self.questions_count = number;
+        Some(question)
     }
 
-    /// The request failed.
+    fn begin_healing(&mut self, number: u64) -> Option<Question> {
+        let (mode, question) = std::mem::take(&mut self.mode).begin_healing(number);
+        self.mode = mode;
+        question
+    }
+
+    /// The request failed. Its outcome is unknown.
     pub fn failed(&mut self, number: u64) {
         if number != self.questions_count {
             return;
         }
-        match self.request.take() {
-            // Its outcome is unknown. It is repeated, or resolved by healing.
-            Some(RequestKind::Append) | None => {}
-            Some(RequestKind::Resync) => self.must_resync = true,
-            Some(RequestKind::Heal) => self.enter_partitioned(),
+        match &mut self.mode {
+            Mode::Opening(opening) => opening.request = None,
+            Mode::Following(following) => following.failed(),
+            Mode::Healing(_) => self.enter_partitioned(),
+            Mode::Partitioned(_) => {}
         }
     }
 
     /// Handles a published batch.
     pub fn published(&mut self, batch: Batch) {
-        let is_lost = self.must_resync || self.partition.is_some();
-        let Some(cursor) = self.cursor.as_ref().filter(|_| !is_lost) else {
-            // The resync under way may or may not contain it.
-            self.highest_published = self.highest_published.max(batch.end);
-            return;
-        };
-        if batch.before == cursor.position {
-            self.follow_all(batch.entries, batch.controls);
-            self.note_gap(batch.gap);
-            let id = self
-                .cursor
-                .as_ref()
-                .filter(|cursor| cursor.position == batch.end)
-                .and_then(|cursor| cursor.id);
-            self.cursor = Some(Cursor {
-                epoch: batch.epoch,
-                position: batch.end,
-                id,
-            });
-        } else if batch.end > cursor.position
-            || (batch.end.generation == cursor.position.generation && batch.epoch != cursor.epoch)
-        {
-            self.must_resync = true;
-        } else if batch.end.generation < cursor.position.generation && batch.end.offset > 0 {
-            // A late message of an earlier epoch, or the log was replaced unnoticed.
-            self.must_resync |= batch
-                .entries
-                .iter()
-                .any(|entry| !self.delivered.contains(entry.id));
-            self.deliver_controls(batch.controls);
-        } else {
-            // The answer to a batch of this node was faster than the control before it.
-            self.deliver_controls(batch.controls);
-        }
-    }
-
-    /// Delivers the events of the shared log in their order, and each control after the event it
-    /// follows.
-    fn follow_all(&mut self, entries: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
-        let mut controls = controls.into_iter().peekable();
-        for entry in entries {
-            while let Some(control) = controls.next_if(|control| control.after < entry.position) {
-                self.deliver_control(control.id, read_control(&control.line));
+        match &mut self.mode {
+            Mode::Following(following) => {
+                if following.published(batch, &mut self.delivery).is_err() {
+                    self.enter_partitioned();
+                }
             }
-            self.follow(entry, None);
-        }
-        self.deliver_controls(controls);
-    }
-
-    fn deliver_controls(&mut self, controls: impl IntoIterator<Item = ControlEntry>) {
-        for control in controls {
-            self.deliver_control(control.id, read_control(&control.line));
-        }
-    }
-
-    /// Delivers a control, unless it was delivered before. `None`: one that only later versions
-    /// know.
-    fn deliver_control(&mut self, id: EventId, control: Option<Control>) {
-        if !self.delivered.insert_control(id) {
-            return;
-        }
-        match control {
-            Some(control) => self.out.push(FromLog::Control(control)),
-            None => warn!("control of a later version ignored: id={id}"),
+            Mode::Opening(Opening {
+                request: Some(meanwhile),
+                ..
+            })
+            | Mode::Healing(Healing { meanwhile, .. }) => meanwhile.note_published(batch.end),
+            // The next question reads all of it.
+            Mode::Opening(_) | Mode::Partitioned(_) => {}
         }
     }
 
-    /// Handles the answer to the last request.
-    pub fn answered(&mut self, number: u64, answer: Answer) {
+    /// Handles the answer to the last request. The first one opens the room: returns the newest
+    /// events, which count as delivered, as its history, oldest first and without a gap up to its
+    /// position.
+    pub fn answered(&mut self, number: u64, answer: Answer) -> Option<Vec<(Sequenced, Timestamp)>> {
         if number != self.questions_count {
-            return;
+            return None;
         }
-        let Some(request) = self.request.take() else {
-            return;
-        };
-        self.apply_answer(request, answer);
-        self.resync_if_behind_published();
-    }
-
-    /// Resyncs once more if a batch was published while the answer was on its way.
-    fn resync_if_behind_published(&mut self) {
-        let highest_published = std::mem::take(&mut self.highest_published);
-        self.must_resync |= self
-            .cursor
-            .as_ref()
-            .is_some_and(|cursor| cursor.position < highest_published);
-    }
-
-    /// Reports that events were dropped that this node's members have not received.
-    fn note_gap(&mut self, gap: u64) {
-        if gap > self.known_gap {
-            self.known_gap = gap;
-            self.out.push(FromLog::EventsMissed);
-        }
-    }
-
-    fn apply_answer(&mut self, request: RequestKind, answer: Answer) {
-        let gap = answer.gap;
-        match request {
-            RequestKind::Heal => self.healed(answer),
-            _ if !answer.same => {
-                // The log may contain some of the delivered events, anywhere. So the room heals as
-                // after a partition: it delivers new events in an epoch of its own, and begins a
-                // shared one.
-                warn!(
-                    "log of a room was lost or rolled back, a new epoch begins: epoch={}",
-                    answer.epoch
-                );
+        if let Mode::Following(following) = &mut self.mode {
+            if following.answered(answer, &mut self.delivery).is_err() {
                 self.enter_partitioned();
             }
-            RequestKind::Resync => {
-                self.catch_up(answer.missed, answer.controls);
-                self.drop_delivered();
-                if self.awaiting_order.is_empty() {
-                    // A batch published after the resync may have arrived before its answer.
-                    if self
-                        .cursor
-                        .as_ref()
-                        .is_none_or(|cursor| cursor.position <= answer.end)
-                    {
-                        self.set_cursor(answer.epoch, answer.end, None);
-                    }
-                } else {
-                    // Ordered events of this node are missing: the log was replaced.
-                    self.enter_partitioned();
-                }
-            }
-            RequestKind::Append => self.appended(answer),
-        }
-        if self.partition.is_none() {
-            self.note_gap(gap);
-        }
-    }
-
-    fn appended(&mut self, answer: Answer) {
-        let own = std::mem::take(&mut self.in_flight);
-        self.report_known_gifts(&own, &answer.places);
-        let is_next = self
-            .cursor
-            .as_ref()
-            .is_some_and(|cursor| cursor.position == answer.before);
-        let mut last = None;
-        for (waiting, position) in own.into_iter().zip(&answer.places) {
-            match u64::try_from(*position) {
-                Ok(0) => {}
-                Ok(offset) if is_next => {
-                    let id = waiting.id(self.origin);
-                    let position = LogPosition {
-                        offset,
-                        ..answer.end
-                    };
-                    let entry = LoggedEvent {
-                        position,
-                        epoch: answer.epoch.clone(),
-                        id,
-                        line: String::new(),
-                    };
-                    self.follow(entry, Some(waiting.event));
-                    last = Some(id);
-                }
-                // Events of others precede it and are on their way; or it was applied before, and
-                // the answer does not contain its position.
-                _ => self.awaiting_order.push(waiting),
-            }
-        }
-        if is_next {
-            self.set_cursor(answer.epoch, answer.end, last);
-        }
-        self.drop_delivered();
-        self.must_resync |= !self.awaiting_order.is_empty();
-    }
-
-    /// Drops events that were published, and delivered, before their answer arrived.
-    fn drop_delivered(&mut self) {
-        let (origin, delivered) = (self.origin, &self.delivered);
-        self.awaiting_order
-            .retain(|own| !delivered.contains(own.id(origin)));
-    }
-
-    /// Reports gifts that another node announced first.
-    fn report_known_gifts(&mut self, own: &[WaitingEntry], places: &[i64]) {
-        for (waiting, position) in own.iter().zip(places) {
-            if let (0, Some(record_id)) = (position, waiting.record()) {
-                self.out.push(FromLog::GiftKnown(record_id, None));
-            }
-        }
-    }
-
-    fn healed(&mut self, answer: Answer) {
-        let last = std::mem::take(&mut self.unreplicated)
-            .back()
-            .map(|last| last.id(self.origin));
-        // A room that was opened while partitioned does not deliver earlier events.
-        let since = if self.cursor.is_some() {
-            Timestamp(i64::MIN)
-        } else {
-            self.opened_at
-        };
-        for entry in &answer.missed {
-            if self.delivered.insert(entry.id)
-                && let Some((event, at)) = read_event(&entry.line)
-                && at >= since
-                && self.delivered.insert_gift(&event)
-            {
-                self.deliver_in_own_epoch(event);
-            }
-        }
-        self.deliver_controls(answer.controls);
-        if self.has_lost(&answer.missed) {
-            self.out.push(FromLog::EventsMissed);
-        }
-        if std::mem::take(&mut self.is_incomplete) && answer.gap == answer.end.generation {
-            // Members here have received what was dropped.
-            self.known_gap = answer.gap;
-        }
-        self.partition = None;
-        let placed_last = answer.places.last().is_some_and(|position| *position > 0);
-        let id = last.filter(|_| placed_last);
-        self.cursor = Some(Cursor {
-            epoch: answer.epoch,
-            position: answer.end,
-            id,
-        });
-    }
-
-    /// Delivers missed events.
-    fn catch_up(&mut self, missed: Vec<LoggedEvent>, controls: Vec<ControlEntry>) {
-        let cursor = self.cursor.as_ref().map(|cursor| cursor.position);
-        let is_lost = self.has_lost(&missed);
-        let missed = missed
-            .into_iter()
-            .filter(|entry| cursor.is_none_or(|cursor| entry.position > cursor));
-        self.follow_all(missed.collect(), controls);
-        if is_lost {
-            warn!("more events were missed than the log keeps");
-            self.out.push(FromLog::EventsMissed);
-        }
-    }
-
-    /// Whether the log may have kept fewer events than this node missed.
-    fn has_lost(&self, missed: &[LoggedEvent]) -> bool {
-        self.cursor.is_some() && missed.len() >= RESYNC_EVENTS_MAX
-    }
-
-    /// Delivers an event of the shared log, unless it was delivered before: a replaced log may
-    /// repeat one. Members would meet a gap then, so the room is partitioned until it heals.
-    fn follow(&mut self, entry: LoggedEvent, own: Option<RoomEvent>) {
-        if self.delivered.insert(entry.id) {
-            let own = own.or_else(|| self.in_flight_event(entry.id));
-            match own.or_else(|| read_event(&entry.line).map(|(event, _)| event)) {
-                Some(event) if self.partition.is_some() => self.deliver_in_own_epoch(event),
-                Some(event) => {
-                    self.deliver(Sequenced {
-                        epoch: entry.epoch.clone(),
-                        offset: entry.position.offset,
-                        event,
-                    });
-                }
-                None => {
-                    warn!("event of another version not understood: id={}", entry.id);
-                    self.enter_partitioned();
-                }
-            }
-        } else {
-            self.enter_partitioned();
-        }
-        self.cursor = Some(Cursor {
-            epoch: entry.epoch,
-            position: entry.position,
-            id: Some(entry.id),
-        });
-    }
-
-    /// An event of this node that was published before its answer arrived: it need not be parsed.
-    fn in_flight_event(&self, id: EventId) -> Option<RoomEvent> {
-        let at = if id.origin == self.origin {
-            self.in_flight
-                .binary_search_by_key(&id.sequence, |waiting| waiting.sequence)
-                .ok()?
-        } else if id.is_key() {
-            self.in_flight
-                .iter()
-                .position(|waiting| waiting.action.map(EventId::from) == Some(id))?
-        } else {
             return None;
-        };
-        Some(self.in_flight[at].event.clone())
-    }
-
-    /// Sets the cursor, with the id of the event there if it is known.
-    fn set_cursor(&mut self, epoch: Epoch, position: LogPosition, last: Option<EventId>) {
-        let before = self.cursor.take();
-        let id = last.or_else(|| {
-            before
-                .filter(|cursor| cursor.position == position)
-                .and_then(|cursor| cursor.id)
-        });
-        self.cursor = Some(Cursor {
-            epoch,
-            position,
-            id,
-        });
-    }
-
-    /// Opens the room with the first answer: the newest events count as delivered. Returns them as
-    /// the room's history, oldest first and without a gap up to its position.
-    pub fn open(&mut self, answer: Answer) -> Vec<(Sequenced, Timestamp)> {
-        self.request = None;
-        let mut past: Vec<(Sequenced, Timestamp)> = Vec::new();
-        let mut expected = answer.end.offset;
-        for entry in answer.missed.iter().rev() {
-            self.delivered.insert(entry.id);
-            if entry.epoch == answer.epoch
-                && entry.position.offset == expected
-                && let Some((event, at)) = read_event(&entry.line)
-            {
-                past.push((
-                    Sequenced {
-                        epoch: entry.epoch.clone(),
-                        offset: entry.position.offset,
-                        event,
-                    },
-                    at,
-                ));
-                expected -= 1;
-            }
         }
-        past.reverse();
-        // The room had no members here when they were appended.
-        for control in answer.controls {
-            self.delivered.insert_control(control.id);
-        }
-        self.known_gap = answer.gap;
-        let id = answer
-            .missed
-            .last()
-            .filter(|last| last.position == answer.end)
-            .map(|last| last.id);
-        self.cursor = Some(Cursor {
-            epoch: answer.epoch,
-            position: answer.end,
-            id,
-        });
-        self.resync_if_behind_published();
-        past
+        let mode = std::mem::take(&mut self.mode);
+        let (mode, history) = mode.read(self.origin, answer, &mut self.delivery);
+        self.mode = mode;
+        history
     }
 }
 

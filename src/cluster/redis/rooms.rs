@@ -169,13 +169,13 @@ impl EngineRoom {
     ) {
         self.has_failed = answer.is_err();
         match answer {
-            Ok(answer) if self.opening.is_some() => {
-                let mut recent = self.log.open(answer);
-                recent.drain(..recent.len().saturating_sub(history_max));
-                self.past = Some(recent);
-                self.open_if_ready(now);
+            Ok(answer) => {
+                if let Some(mut recent) = self.log.answered(number, answer) {
+                    recent.drain(..recent.len().saturating_sub(history_max));
+                    self.past = Some(recent);
+                    self.open_if_ready(now);
+                }
             }
-            Ok(answer) => self.log.answered(number, answer),
             Err(_) => {
                 self.log.failed(number);
                 self.next_question = now + ASK_AGAIN;

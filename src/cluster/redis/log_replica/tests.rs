@@ -17,11 +17,12 @@ use super::super::address::Address;
 use super::super::append::{self, RoomQuestion, append_action as append};
 use super::super::connection::RedisConnection;
 use super::super::engine::AppendCalls;
+use super::super::entries::{EventId, LogPosition, LoggedEvent};
 use super::super::keys;
 use super::super::link::Link;
 use super::*;
-use crate::domain::{ActionId, LiveId, UserId};
-use crate::protocol::write_event;
+use crate::domain::{ActionId, Control, Epoch, LiveId, UserId};
+use crate::protocol::{read_event, write_event};
 use crate::tls::Authorities;
 
 #[allow(dead_code, reason = "the tests of several nodes use the rest of it")]
@@ -137,11 +138,38 @@ struct Node {
     order: LogReplica,
     origin: u64,
     member: Member,
+    /// Where its replica stood after the last step, and up to where it had read the log.
+    position: Option<Position>,
+    read_up_to: Option<LogPosition>,
     pushed: mpsc::UnboundedReceiver<String>,
     _subscription: RedisConnection,
     /// Questions that were given up, and are carried out when nobody expects it.
     stray: Vec<Question>,
     appended: usize,
+}
+
+impl Node {
+    /// Each event comes right after the position of the replica, or begins another epoch.
+    fn follow(&mut self, events: &[Sequenced], run: u64) {
+        for Sequenced { epoch, offset, .. } in events {
+            let position = self.position.as_ref();
+            let before = position.filter(|position| position.epoch == *epoch);
+            assert_eq!(
+                *offset,
+                before.map_or(0, |before| before.offset) + 1,
+                "run {run}: {epoch}:{offset} after {position:?}"
+            );
+            self.position = Some(Position {
+                epoch: epoch.clone(),
+                offset: *offset,
+            });
+        }
+    }
+
+    fn assert_invariants(&mut self) {
+        self.order.assert_invariants(self.read_up_to);
+        self.read_up_to = self.order.read_up_to();
+    }
 }
 
 struct World {
@@ -194,6 +222,8 @@ impl World {
                 order,
                 origin,
                 member: Member::default(),
+                position: None,
+                read_up_to: None,
                 pushed,
                 _subscription: subscription,
                 stray: Vec::new(),
@@ -211,7 +241,9 @@ impl World {
             )
             .await
             .unwrap();
-            assert!(world.nodes[index].order.open(answer).is_empty());
+            let history = world.nodes[index].order.answered(1, answer);
+            assert_eq!(history.map(|history| history.len()), Some(0));
+            world.deliver(index);
         }
         world
     }
@@ -237,11 +269,15 @@ impl World {
         let node = &mut self.nodes[index];
         for delivered in node.order.take_out() {
             match delivered {
-                FromLog::Ordered(events) => node.member.receive(events, self.run),
+                FromLog::Ordered(events) => {
+                    node.follow(&events, self.run);
+                    node.member.receive(events, self.run);
+                }
                 FromLog::Control(control) => node.member.control(control, self.run),
                 other => panic!("neither events nor controls: {other:?}"),
             }
         }
+        node.position = node.order.position();
     }
 
     fn action(&self, id: i64) -> ActionEntry {
@@ -307,7 +343,7 @@ impl World {
         match fate {
             0 => node.order.failed(number),
             1 => {
-                node.stray.push(copy(&question));
+                node.stray.push(question);
                 node.order.failed(number);
             }
             2 => {
@@ -421,6 +457,7 @@ impl World {
             99 if loses_data => self.fall_back().await,
             _ => {}
         }
+        self.nodes.iter_mut().for_each(Node::assert_invariants);
     }
 
     /// Nothing goes wrong any more: all catch up with each other.
@@ -433,19 +470,8 @@ impl World {
                 }
                 self.push(index, false);
             }
+            self.nodes.iter_mut().for_each(Node::assert_invariants);
         }
-    }
-}
-
-/// What a stray question says is what it said when it was given up.
-fn copy(question: &Question) -> Question {
-    Question {
-        number: question.number,
-        cursor: question.cursor.clone(),
-        renew: question.renew,
-        fill: question.fill,
-        is_incomplete: question.is_incomplete,
-        batch: question.batch.clone(),
     }
 }
 
@@ -612,7 +638,8 @@ fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no
         }
     };
     let mut order = LogReplica::new(1, Timestamp(0));
-    order.open(nothing_since(3));
+    let opening = order.ask().expect("the newest events");
+    order.answered(opening.number, nothing_since(3));
     order.resync();
     let look = order.ask().expect("a look");
     order.published(published(4));

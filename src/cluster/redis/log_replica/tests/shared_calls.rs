@@ -65,7 +65,7 @@ async fn ask_together(worlds: &mut [World], index: usize, calls: &mut AppendCall
     for call in calls.calls(questions, now) {
         let asked: Vec<_> = call
             .iter()
-            .map(|room| (room.live_id, copy(&room.question)))
+            .map(|room| (room.live_id, room.question.clone()))
             .collect();
         let answers = match fate {
             0 | 1 => Vec::new(),
