@@ -41,6 +41,8 @@
 //! | answered: e:7 n2.2, e:8 n2.3, and n1.2 is f:1 | own:2 n2.2, own:3 n2.3 | following f:1 |
 //! | published after f:1: n2.4 | f:2 n2.4 | following f:2 |
 //!
+//! `tests/order_scripts/*.txt` are more of these, in the same notation.
+//!
 //! Invariants:
 //!
 //! 1. An event is delivered at most once, and so is a control, whatever the network does and

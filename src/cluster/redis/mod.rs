@@ -21,6 +21,8 @@ mod log_replica;
 mod messages;
 mod presence_replica;
 mod rooms;
+#[cfg(test)]
+mod scripts;
 mod token_rules;
 mod tokens;
 

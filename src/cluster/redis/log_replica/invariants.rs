@@ -1,16 +1,90 @@
-//! The invariants of a replica that can be seen from inside, for tests. Those of what members
-//! receive are checked where it is received.
+//! Checks the invariants of a replica, for tests. The numbers are those in the module's doc.
+
+use std::collections::HashSet;
 
 use super::following::{Following, OwnBatch, RequestKind};
 use super::mode::Mode;
 use super::partition::{Healing, Partition};
 use super::waiting::WaitingEntry;
 use super::{BATCH_MAX, LogReplica, UNREPLICATED_MAX};
+use crate::cluster::FromLog;
 use crate::cluster::redis::entries::LogPosition;
+use crate::domain::{Control, Position, Sequenced, Timestamp};
+use crate::protocol::write_event;
+
+/// What one replica has delivered, and where it stood after the last step.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    /// The lines of all events.
+    delivered: HashSet<String>,
+    controls: Vec<Control>,
+    position: Option<Position>,
+    read_up_to: Option<LogPosition>,
+}
+
+impl Checks {
+    /// Checks what the replica delivered since the last call. Panics if a member receives an item
+    /// twice or out of its order.
+    pub(super) fn receive(&mut self, replica: &LogReplica, out: &[FromLog]) {
+        let is_cut_short = out.iter().any(|item| matches!(item, FromLog::EventsMissed));
+        for item in out {
+            match item {
+                FromLog::Ordered(events) => events
+                    .iter()
+                    .for_each(|event| self.receive_event(event, is_cut_short)),
+                FromLog::Control(control) => {
+                    let is_new = !self.controls.contains(control);
+                    assert!(is_new, "1: {control:?} is delivered twice");
+                    self.controls.push(*control);
+                }
+                _ => {}
+            }
+        }
+        self.position = replica.position();
+    }
+
+    fn receive_event(&mut self, sequenced: &Sequenced, is_cut_short: bool) {
+        let line = write_event(&sequenced.event, Timestamp(0));
+        let (epoch, offset) = (&sequenced.epoch, sequenced.offset);
+        let before = self.position.as_ref();
+        let before = before.filter(|position| position.epoch == *epoch);
+        let next = before.map_or(0, |before| before.offset) + 1;
+        assert!(
+            offset == next || (is_cut_short && offset > next),
+            "2: {epoch}:{offset} {line} after {:?}",
+            self.position
+        );
+        self.position = Some(Position {
+            epoch: epoch.clone(),
+            offset,
+        });
+        assert!(
+            self.delivered.insert(line),
+            "1: {epoch}:{offset} is delivered twice: {:?}",
+            sequenced.event
+        );
+    }
+
+    /// Checks the state after a step.
+    pub(super) fn inspect(&mut self, replica: &LogReplica) {
+        let before = std::mem::replace(&mut self.read_up_to, replica.read_up_to());
+        assert!(
+            self.read_up_to >= before,
+            "6: the cursor moved back from {before:?}: {replica:?}"
+        );
+        match &replica.mode {
+            Mode::Opening(opening) => replica.assert_ascending(opening.waiting.iter()),
+            Mode::Following(following) => replica.assert_following(following),
+            Mode::Partitioned(partition) => replica.assert_partition(partition, [].iter()),
+            Mode::Healing(healing) => {
+                replica.assert_partition(&healing.partition, healing.waiting.iter());
+            }
+        }
+    }
+}
 
 impl LogReplica {
-    /// Up to where the log was read, if it was.
-    pub(super) fn read_up_to(&self) -> Option<LogPosition> {
+    fn read_up_to(&self) -> Option<LogPosition> {
         let cursor = match &self.mode {
             Mode::Opening(_) => None,
             Mode::Following(following) => Some(&following.cursor),
@@ -19,23 +93,6 @@ impl LogReplica {
             }
         };
         cursor.map(|cursor| cursor.position)
-    }
-
-    /// Panics if an invariant does not hold. `before`: what [`LogReplica::read_up_to`] returned
-    /// before the last step.
-    pub(super) fn assert_invariants(&self, before: Option<LogPosition>) {
-        assert!(
-            self.read_up_to() >= before,
-            "6: the cursor moved back: {self:?}"
-        );
-        match &self.mode {
-            Mode::Opening(opening) => self.assert_ascending(opening.waiting.iter()),
-            Mode::Following(following) => self.assert_following(following),
-            Mode::Partitioned(partition) => self.assert_partition(partition, std::iter::empty()),
-            Mode::Healing(healing) => {
-                self.assert_partition(&healing.partition, healing.waiting.iter());
-            }
-        }
     }
 
     fn assert_following(&self, following: &Following) {
@@ -49,7 +106,7 @@ impl LogReplica {
         let is_sent = matches!(following.own, OwnBatch::Unanswered(_));
         assert!(
             is_sent || following.request != Some(RequestKind::Append),
-            "a batch that does not exist is under way: {self:?}"
+            "no batch is under way, but its request: {self:?}"
         );
     }
 

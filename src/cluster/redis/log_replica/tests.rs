@@ -4,6 +4,7 @@
 //! falls back to a snapshot.
 
 mod full_heals;
+mod scripts;
 mod shared_calls;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,9 +18,9 @@ use super::super::address::Address;
 use super::super::append::{self, RoomQuestion, append_action as append};
 use super::super::connection::RedisConnection;
 use super::super::engine::AppendCalls;
-use super::super::entries::{EventId, LogPosition, LoggedEvent};
 use super::super::keys;
 use super::super::link::Link;
+use super::invariants::Checks;
 use super::*;
 use crate::domain::{ActionId, Control, Epoch, LiveId, UserId};
 use crate::protocol::{read_event, write_event};
@@ -138,38 +139,12 @@ struct Node {
     order: LogReplica,
     origin: u64,
     member: Member,
-    /// Where its replica stood after the last step, and up to where it had read the log.
-    position: Option<Position>,
-    read_up_to: Option<LogPosition>,
+    checks: Checks,
     pushed: mpsc::UnboundedReceiver<String>,
     _subscription: RedisConnection,
     /// Questions that were given up, and are carried out when nobody expects it.
     stray: Vec<Question>,
     appended: usize,
-}
-
-impl Node {
-    /// Each event comes right after the position of the replica, or begins another epoch.
-    fn follow(&mut self, events: &[Sequenced], run: u64) {
-        for Sequenced { epoch, offset, .. } in events {
-            let position = self.position.as_ref();
-            let before = position.filter(|position| position.epoch == *epoch);
-            assert_eq!(
-                *offset,
-                before.map_or(0, |before| before.offset) + 1,
-                "run {run}: {epoch}:{offset} after {position:?}"
-            );
-            self.position = Some(Position {
-                epoch: epoch.clone(),
-                offset: *offset,
-            });
-        }
-    }
-
-    fn assert_invariants(&mut self) {
-        self.order.assert_invariants(self.read_up_to);
-        self.read_up_to = self.order.read_up_to();
-    }
 }
 
 struct World {
@@ -222,8 +197,7 @@ impl World {
                 order,
                 origin,
                 member: Member::default(),
-                position: None,
-                read_up_to: None,
+                checks: Checks::default(),
                 pushed,
                 _subscription: subscription,
                 stray: Vec::new(),
@@ -267,17 +241,15 @@ impl World {
     /// Delivers the items that the order has released to the node's member.
     fn deliver(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        for delivered in node.order.take_out() {
+        let out = node.order.take_out();
+        node.checks.receive(&node.order, &out);
+        for delivered in out {
             match delivered {
-                FromLog::Ordered(events) => {
-                    node.follow(&events, self.run);
-                    node.member.receive(events, self.run);
-                }
+                FromLog::Ordered(events) => node.member.receive(events, self.run),
                 FromLog::Control(control) => node.member.control(control, self.run),
                 other => panic!("neither events nor controls: {other:?}"),
             }
         }
-        node.position = node.order.position();
     }
 
     fn action(&self, id: i64) -> ActionEntry {
@@ -457,7 +429,14 @@ impl World {
             99 if loses_data => self.fall_back().await,
             _ => {}
         }
-        self.nodes.iter_mut().for_each(Node::assert_invariants);
+        self.inspect();
+    }
+
+    /// Checks the invariants of all replicas.
+    fn inspect(&mut self) {
+        for node in &mut self.nodes {
+            node.checks.inspect(&node.order);
+        }
     }
 
     /// Nothing goes wrong any more: all catch up with each other.
@@ -470,7 +449,7 @@ impl World {
                 }
                 self.push(index, false);
             }
-            self.nodes.iter_mut().for_each(Node::assert_invariants);
+            self.inspect();
         }
     }
 }
@@ -591,74 +570,6 @@ async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on
         world.calm_down().await;
         assert_complete(&world);
     }
-}
-
-#[test]
-fn an_event_published_before_a_resync_is_answered_is_delivered_once_and_moves_no_cursor_back() {
-    let position = |offset| LogPosition {
-        generation: 1,
-        offset,
-    };
-    let published = |offset| {
-        let event = RoomEvent::Notice {
-            live_id: LiveId::FIRST,
-            text: "hello".into(),
-        };
-        let line = write_event(&event, Timestamp(0));
-        let id = EventId {
-            origin: 7,
-            sequence: offset,
-        };
-        let entry = LoggedEvent {
-            position: position(offset),
-            epoch: "e".into(),
-            id,
-            line,
-        };
-        Batch {
-            before: position(offset - 1),
-            epoch: "e".into(),
-            end: position(offset),
-            entries: vec![entry],
-            gap: 0,
-            controls: Vec::new(),
-        }
-    };
-    let nothing_since = |offset| {
-        let (end, before) = (position(offset), position(offset));
-        Answer {
-            epoch: "e".into(),
-            end,
-            before,
-            places: Vec::new(),
-            missed: Vec::new(),
-            gap: 0,
-            controls: Vec::new(),
-            same: true,
-        }
-    };
-    let mut order = LogReplica::new(1, Timestamp(0));
-    let opening = order.ask().expect("the newest events");
-    order.answered(opening.number, nothing_since(3));
-    order.resync();
-    let look = order.ask().expect("a look");
-    order.published(published(4));
-    order.answered(look.number, nothing_since(3));
-    order.published(published(5));
-    assert!(
-        order.ask().is_none() && !order.is_partitioned(),
-        "{order:?}"
-    );
-    let [FromLog::Ordered(delivered)] = &order.take_out()[..] else {
-        panic!("events, in one go")
-    };
-    assert_eq!(
-        delivered
-            .iter()
-            .map(|delivered| delivered.offset)
-            .collect::<Vec<_>>(),
-        [4, 5]
-    );
 }
 
 #[tokio::test]

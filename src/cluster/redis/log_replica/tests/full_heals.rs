@@ -70,7 +70,7 @@ async fn members_of_other_nodes_learn_once_that_a_partitioned_room_dropped_event
     world.nodes[2].order.answered(number, answer);
     for node in &mut world.nodes[1..] {
         let delivered = node.order.take_out();
-        node.position = node.order.position();
+        node.checks.receive(&node.order, &delivered);
         assert_eq!(
             delivered.iter().map(events).sum::<usize>(),
             UNREPLICATED_MAX,
