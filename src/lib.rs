@@ -101,14 +101,21 @@
 //! which alone decides about order. A room lives on every node that has members of it. What changes
 //! in the life of a comment is step 5:
 //!
-//! 1. `cluster/redis/mod.rs` takes the event from the room without waiting; the cluster's own
-//!    thread (`cluster/redis/engine.rs`) gathers what the room appends while the batch before is
-//!    under way. `engine/append_calls.rs` says which rooms append in the same call.
+//! 1. `cluster/redis/mod.rs` takes the event from the room without waiting, as an input of the
+//!    cluster's own thread. `cluster/redis/engine.rs` is its loop: it hands each input to the part
+//!    that decides on it, and `engine/performer.rs` carries out what that part returns.
+//!    `engine/rooms.rs` gathers what the room appends while the batch before is under way, and
+//!    `engine/append_calls.rs` says which rooms append in the same call.
 //! 2. `cluster/redis/append.lua` numbers each batch, appends it to its room's stream and publishes
 //!    it, in one step. Doing it again changes nothing: each room of each node counts its events.
 //! 3. `cluster/redis/log_replica.rs` hands each node's room the events in their order, whether they came
 //!    as the answer, as a message or out of the stream, each once. `actors/live_room/peers.rs`
 //!    takes them in; from there the way is the same.
+//!
+//! The other parts, each in a file of `cluster/redis/engine` with its states and inputs in a table:
+//! `connection.rs` (is there a connection), `health.rs` (does Redis work, which the
+//! enum `RedisHealth` says to all threads), `membership.rs` (which other nodes are
+//! there), `devices.rs`, `reports.rs` and `settings.rs`.
 //!
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|
@@ -117,7 +124,7 @@
 //! | current tokens | PostgreSQL; keys `user_<id>` for other programs and of those, `tokens.rs` | the same; tokens that other programs issued cannot be verified |
 //! | actions on a room | entries of its log, once by their keys; pending in the store until it has them | they hold on their own node at once, elsewhere within `rooms.reconcile_ms` |
 //! | that a token, an account or a live changed | PostgreSQL's change feed, `actors/change_feed.rs`; signals say it sooner | within a second |
-//! | what must happen everywhere | signals, `engine/nodes.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
+//! | what must happen everywhere | signals, `engine.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
 //! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |
 //! | coins, comments, accounts | PostgreSQL | not affected |
 //!
@@ -240,6 +247,8 @@
 //! | delivered | handed to the room for its members, once | `cluster/redis/log_replica.rs` |
 //! | acknowledged | taken by the room; the number of delivered events that are not is bounded | [`cluster::RoomLog`] |
 //! | resync | read the log because a message may be missing | `cluster/redis/log_replica.rs` |
+//! | part, input, out | a state machine of the cluster's thread; what it is stepped with; what it decides | `cluster/redis/engine.rs` |
+//! | away, alone | Redis is silent for longer than it may; this node goes on without it, until its rooms are together with others' again | `cluster/redis/engine/health.rs` |
 //! | partitioned | without Redis, in an epoch of the node's own; `alone` on the wire and in logs | `cluster/redis/log_replica.rs` |
 //! | unreplicated | delivered while partitioned and not in the log yet | `cluster/redis/log_replica.rs` |
 //! | heal | append unreplicated events at the start of a new shared epoch | `cluster/redis/log_replica.rs` |

@@ -6,6 +6,7 @@ use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
 use super::log_replica::{AppendArgument, Question, RESYNC_EVENTS_MAX};
+use super::rooms::RoomKey;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{ActionEntry, LiveId, Timestamp};
 
@@ -27,6 +28,13 @@ pub struct RoomQuestion {
 }
 
 impl RoomQuestion {
+    pub fn key(&self) -> RoomKey {
+        RoomKey {
+            live_id: self.live_id,
+            origin: self.origin,
+        }
+    }
+
     /// Whether it may go in one call with others: it appends a batch and asks for nothing more, and
     /// no earlier call of the room failed.
     pub fn may_share(&self) -> bool {

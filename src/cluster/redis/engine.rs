@@ -1,134 +1,116 @@
-//! The cluster's thread: one loop that owns each room's log and presence, the subscription, and
-//! the state of other nodes. Requests to Redis run beside it and their answers come back as
-//! [`Input`]s, one at a time for each room.
+//! The cluster's thread: one loop over parts that own their state. A part takes an input and the
+//! time and returns what follows from it ([`Out`]). None reaches into another, and none uses a
+//! connection, a task or a clock. The loop routes inputs to parts and what they return to the
+//! [`Performer`], and decides nothing. Requests to Redis run beside it, and their answers are inputs.
+//!
+//! ```text
+//!   program, Redis -- Input --> Engine -- input, time --> PushConnection  is there a connection
+//!        ^                        |                       Health          does Redis work
+//!        |                        |                       Membership      which other nodes are there
+//!        +-- Performer <-- Out ---+                       EngineRooms     replicas of logs and presence
+//!                                                         Devices, Reports, SettingFaults
+//! ```
 
-mod append_calls;
+pub mod append_calls;
+mod backlog;
+mod connection;
 mod devices;
 mod health;
 mod input;
-mod nodes;
+mod membership;
+mod out;
+mod performer;
+mod program;
+mod push;
+mod reports;
+mod request;
+mod rooms;
 mod settings;
-mod subscription;
+mod stall;
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, warn};
-use redis::RedisError;
+use redis::{RedisError, RedisResult};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::clock::Clock;
-use crate::cluster::{FromLog, NodeReport, Signal};
+use crate::cluster::Signal;
 use crate::config::Config;
-use crate::domain::{LiveId, NodeId, Timestamp};
+use crate::domain::{NodeId, UserId};
 
-use super::NodeHandlers;
 use super::address::Address;
-use super::append::{self, RoomQuestion};
-use super::entries::Batch;
-use super::keys;
 use super::link::Link;
-use super::log_replica::LogReplica;
 use super::messages::NodeMessage;
-use super::presence_replica::{PresenceMessage, PresenceOutcome};
-use super::rooms::{ASK_AGAIN, EngineRoom};
+use super::rooms::ASK_AGAIN;
 
-pub use append_calls::AppendCalls;
+use connection::PushConnection;
 use devices::Devices;
 use health::Health;
+use membership::Membership;
+use out::{Moment, Out, Tick};
+use performer::Performer;
+use program::Program;
+use push::Push;
+use reports::Reports;
+use request::{Publication, Purpose};
+use rooms::EngineRooms;
+use settings::SettingFaults;
+use stall::StallMeter;
+
+pub use devices::DeviceInput;
 pub use health::RedisHealth;
-pub use input::{Command, Input, TokenListener, TokenNews};
-use nodes::KnownNodes;
-pub use nodes::OtherNodes;
-use subscription::Subscription;
+pub use input::Input;
+pub use out::TokenNews;
+pub use reports::{OtherNodes, ReportRequest};
+pub use rooms::RoomInput;
 
 /// How often the engine checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Time between two attempts to publish that a room was closed.
-const GONE_AGAIN: Duration = Duration::from_secs(1);
-/// How long the users online in a room can be read when no node writes them any more.
-const USERS_EX_S: u64 = 180;
 
 pub struct Engine {
-    address: Arc<Address>,
-    link: Link,
-    config: Arc<Config>,
     node: NodeId,
     clock: Arc<dyn Clock>,
-    inputs: mpsc::UnboundedSender<Input>,
-    rooms: HashMap<LiveId, EngineRoom>,
-    append_calls: AppendCalls,
-    subscription: Subscription,
+    connection: PushConnection,
     health: Health,
-    nodes: KnownNodes,
-    /// The faults of the settings of Redis that were logged.
-    setting_faults: BTreeSet<String>,
+    membership: Membership,
+    rooms: EngineRooms,
     devices: Devices,
-    handlers: Option<NodeHandlers>,
-    next_heartbeat: Instant,
-    token_listener: Option<TokenListener>,
-    reports: HashMap<u64, mpsc::Sender<NodeReport>>,
-    reports_count: u64,
-    leaving: bool,
+    reports: Reports,
+    settings: SettingFaults,
+    stall_meter: StallMeter,
+    performer: Performer,
+    program: Program,
 }
 
 impl Engine {
     pub fn new(
         address: Arc<Address>,
         link: Link,
-        config: Arc<Config>,
+        config: &Config,
         node: NodeId,
         clock: Arc<dyn Clock>,
         inputs: mpsc::UnboundedSender<Input>,
     ) -> Self {
-        let now = Instant::now();
-        let health = Health::new(address.clone(), config.cluster.redis_timeout_ms.duration());
+        let (now, is_cluster) = (Instant::now(), address.is_cluster());
+        let redis_timeout = config.cluster.redis_timeout_ms.duration();
+        let node_timeout = config.cluster.node_timeout_ms.duration();
         Self {
-            append_calls: AppendCalls::new(address.is_cluster(), now),
-            address,
-            link,
-            config,
             node,
-            inputs,
-            rooms: HashMap::new(),
-            subscription: Subscription::new(now),
-            health,
-            nodes: KnownNodes::default(),
-            setting_faults: BTreeSet::new(),
-            devices: Devices::new(now),
-            handlers: None,
-            next_heartbeat: now,
-            token_listener: None,
             clock,
-            reports: HashMap::new(),
-            reports_count: 0,
-            leaving: false,
+            connection: PushConnection::new(is_cluster, redis_timeout, now),
+            health: Health::new(address.clone(), redis_timeout),
+            membership: Membership::new(config, node, now),
+            rooms: EngineRooms::new(config, is_cluster, node, now),
+            devices: Devices::new(node, config.auth.single_device, now),
+            reports: Reports::new(node),
+            settings: SettingFaults::new(address.clone()),
+            stall_meter: StallMeter::default(),
+            performer: Performer::new(node, address, link, inputs, node_timeout),
+            program: Program::default(),
         }
-    }
-
-    /// Runs until the process ends.
-    pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
-        self.connect();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let due = self
-                .append_calls
-                .next_at()
-                .unwrap_or_else(|| Instant::now() + TICK);
-            tokio::select! {
-                input = inputs.recv() => match input {
-                    Some(input) => self.handle_input(input),
-                    None => break,
-                },
-                _ = ticks.tick() => self.tick(),
-                () = sleep_until(due.into()) => self.send_due_requests(),
-            }
-        }
-        error!("cluster thread ends");
     }
 
     /// The health of Redis, for readers on any thread.
@@ -136,495 +118,290 @@ impl Engine {
         self.health.subscribe()
     }
 
+    /// Runs until the process ends.
+    pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let due = self.rooms.next_call_at();
+            let due = due.unwrap_or_else(|| Instant::now() + TICK);
+            tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => self.handle(input),
+                    None => break,
+                },
+                _ = ticks.tick() => self.tick(),
+                () = sleep_until(due.into()) => {
+                    let outs = self.rooms.ask_due(self.moment());
+                    self.perform(outs);
+                }
+            }
+        }
+        error!("cluster thread ends");
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: Instant::now(),
+            at: self.clock.now(),
+            redis: self.health.reach(),
+        }
+    }
+
+    fn tick(&mut self) {
+        let Moment { now, at, .. } = self.moment();
+        let stalled = self.stall_meter.tick(now);
+        let tick = Tick { now, at, stalled };
+        if self.performer.take_overflow() {
+            warn!("messages passed over, rooms look into their logs");
+            self.rooms.look_again(now);
+        }
+        let outs = self.connection.tick(tick);
+        self.perform(outs);
+        let is_any_apart = self.health.is_partitioned() && self.rooms.is_any_partitioned();
+        let silent_since = self.connection.silent_since();
+        self.health.tick(silent_since, is_any_apart, tick);
+        let redis = self.health.reach();
+        let mut outs = self.rooms.tick(Moment { now, at, redis });
+        outs.append(&mut self.membership.tick(tick));
+        outs.append(&mut self.devices.tick(redis.is_connected, now));
+        self.perform(outs);
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = Instant::now();
+        let outs = match input {
+            Input::OpenRoom(key, gauge, reply) => self.rooms.open(key, gauge, reply, self.moment()),
+            Input::Room(key, input) => self.rooms.handle(key, input, self.moment()),
+            Input::Device(input) => self.devices.handle(input),
+            Input::Serve(handlers) => {
+                let outs = self.membership.serve(handlers.address.clone());
+                self.program.handlers = Some(handlers);
+                outs
+            }
+            Input::ListenToTokens(listener) => {
+                self.program.token_listener = Some(listener);
+                return self.report_reached(self.connection.unreached_for());
+            }
+            Input::Recheck(user) => return self.program.signal(Signal::Recheck(user)),
+            Input::Signal(signal) => vec![self.signal_others(signal)],
+            Input::RequestReports(request) => {
+                let moment = self.moment();
+                let known = self.membership.others(now, moment.at);
+                self.reports.request(request, known, moment.redis.is_away)
+            }
+            Input::Leave(reply) => self.membership.leave(reply),
+            Input::Opened(number, result) => {
+                let mut connection = None;
+                let servers = result.map(|(opened, servers)| {
+                    connection = Some((number, opened));
+                    servers
+                });
+                let outs = self.connection.opened(number, servers, now);
+                if self.connection.is_current(number) {
+                    self.performer.set_connection(connection);
+                }
+                outs
+            }
+            Input::Pushed(number, info, _slot) => {
+                let is_current = self.connection.is_current(number);
+                match Push::read(info).filter(|_| is_current) {
+                    Some(push) => self.pushed(number, push),
+                    None => return,
+                }
+            }
+            Input::Subscribed(connection, key, result) => {
+                if !self.connection.is_current(connection) {
+                    return;
+                }
+                let (input, mut outs) = match result {
+                    Ok(()) => (RoomInput::Subscribed, Vec::new()),
+                    Err(cause) => (
+                        RoomInput::NotSubscribed,
+                        self.connection.not_subscribed(connection, cause, now),
+                    ),
+                };
+                outs.append(&mut self.rooms.handle(key, input, self.moment()));
+                outs
+            }
+            Input::Pinged(number, result) => self.connection.pinged(number, result, now),
+            Input::Answered(key, number, sent_at, answer) => {
+                self.command_done(sent_at, answer.as_ref().err());
+                let input = RoomInput::Answered { number, answer };
+                self.rooms.handle(key, input, self.moment())
+            }
+            Input::Published(purpose, sent_at, result) => self.published(purpose, sent_at, result),
+            Input::SettingsRead(faults) => return self.settings.read(faults),
+        };
+        self.perform(outs);
+    }
+
+    /// Redis has pushed something over the current connection.
+    fn pushed(&mut self, number: u64, push: Push) -> Vec<Out> {
+        let moment = self.moment();
+        match push {
+            Push::Batch(live_id, batch) => return self.rooms.batch(live_id, batch, moment),
+            Push::Presence(live_id, message) => {
+                // Its users are removed when the node dies: it must be a known one.
+                let mut outs = self.membership.seen(message.node(), moment.now);
+                outs.append(&mut self.rooms.presence(live_id, message, moment.now));
+                return outs;
+            }
+            Push::Node(message) => return self.node_message(message, moment),
+            Push::TokensChanged(users) => {
+                for user in users {
+                    self.program.report_tokens(TokenNews::Changed(user));
+                    self.program.signal(Signal::Recheck(user));
+                }
+            }
+            Push::AllChanged => {
+                // Each session finds out at its next periodic check.
+                self.program.report_tokens(TokenNews::AllChanged);
+                self.rooms.publish_users(moment.now);
+                self.devices.refresh_by(moment.now);
+            }
+            Push::ChannelMoved(live_id) => return self.rooms.channel_moved(live_id),
+            Push::Closed => return self.connection.closed(number, moment.now),
+        }
+        Vec::new()
+    }
+
+    /// Routes a message from another node, sent to all nodes or to this one.
+    fn node_message(&mut self, message: NodeMessage, moment: Moment) -> Vec<Out> {
+        let now = moment.now;
+        if message.sender() == Some(self.node) {
+            return Vec::new();
+        }
+        match message {
+            NodeMessage::Heartbeat {
+                node,
+                address,
+                secret_check,
+            } => {
+                let node = NodeId(node);
+                return self
+                    .membership
+                    .heartbeat_of(node, address, secret_check, now);
+            }
+            NodeMessage::Leave { node, grace_ms } => {
+                let grace = Duration::from_millis(grace_ms);
+                self.membership.leaves(NodeId(node), grace, now);
+            }
+            NodeMessage::Signal { signal, .. } => {
+                if let Some(signal) = signal.read() {
+                    self.program.signal(signal);
+                }
+            }
+            NodeMessage::DeviceClosed { user, .. } => {
+                let closed = UserId::new(user).map(DeviceInput::ClosedElsewhere);
+                return closed.map_or_else(Vec::new, |input| self.devices.handle(input));
+            }
+            NodeMessage::AskAnnouncements { .. } => self.rooms.announce_all(now),
+            NodeMessage::Devices { devices, .. } => {
+                for (user, ticket) in devices {
+                    if let Some(user) = UserId::new(user) {
+                        self.program.signal(Signal::OtherDevice(user, Some(ticket)));
+                    }
+                }
+            }
+            NodeMessage::AskReport {
+                node,
+                number,
+                rooms,
+            } => {
+                if let Some(report) = self.program.report(rooms) {
+                    self.performer.report(NodeId(node), number, report);
+                }
+            }
+            NodeMessage::Report { number, report } => self.reports.found(number, *report),
+        }
+        Vec::new()
+    }
+
+    /// Routes the outcome of a message that was published.
+    fn published(
+        &mut self,
+        purpose: Purpose,
+        sent_at: Instant,
+        result: RedisResult<usize>,
+    ) -> Vec<Out> {
+        match purpose {
+            Purpose::Heartbeat => self.command_done(sent_at, result.as_ref().err()),
+            Purpose::Presence(key, kind) => {
+                let nodes_count = result.ok();
+                let input = RoomInput::PresencePublished { kind, nodes_count };
+                return self.rooms.handle(key, input, self.moment());
+            }
+            Purpose::Device if result.is_err() => {
+                self.devices.refresh_by(Instant::now() + ASK_AGAIN);
+            }
+            Purpose::AskAnnouncements(node) if result.is_err() => self.membership.not_asked(node),
+            Purpose::Leave(reply) => _ = reply.send(()),
+            Purpose::Notice | Purpose::Device | Purpose::AskAnnouncements(_) => {}
+        }
+        Vec::new()
+    }
+
     /// A command that was sent at this time has worked or failed.
     fn command_done(&mut self, sent_at: Instant, error: Option<&RedisError>) {
         if let Some(since) = self.health.command_done(sent_at, error) {
             let now = Instant::now();
             self.devices.refresh_by(now);
-            self.report_reached(now.saturating_duration_since(since));
+            self.report_reached(Some(now.saturating_duration_since(since)));
         }
     }
 
-    fn handle_input(&mut self, input: Input) {
-        match input {
-            Input::Command(command) => self.handle_command(command),
-            Input::Connected(number, result) => self.connected(number, result),
-            Input::Pushed(number, info, _slot) => self.pushed(number, info),
-            Input::Subscribed {
-                connection,
-                live_id,
-                origin,
-                result,
-            } => {
-                self.subscribed(connection, live_id, origin, result);
-            }
-            Input::Pinged(number, result) => self.pinged(number, result),
-            Input::Answered {
-                live_id,
-                origin,
-                number,
-                sent_at,
-                answer,
-            } => {
-                self.command_done(sent_at, answer.as_ref().err());
-                let history_max = self.config.rooms.history_events_max;
-                if let Some(room) = self.room(live_id, origin) {
-                    room.answered(number, answer, history_max, Instant::now());
-                    room.release(0);
-                    self.send_next_request(live_id);
+    /// Carries out what parts have decided.
+    fn perform(&mut self, outs: Vec<Out>) {
+        for out in outs {
+            match out {
+                Out::Request(request) => self.performer.send(request),
+                Out::Connected => self.connected(),
+                Out::ConnectFailed(cause) => self.health.connect_failed(cause),
+                Out::ConnectionLost(cause) => {
+                    self.performer.set_connection(None);
+                    self.health.connection_lost(cause);
+                    self.rooms.connection_lost();
                 }
-            }
-            Input::PresencePublished {
-                live_id,
-                origin,
-                is_delta,
-                is_published,
-            } => {
-                let Some(room) = self.room(live_id, origin) else {
-                    return;
-                };
-                if !is_published {
-                    // The others may have missed it.
-                    room.announce_by(Instant::now() + ASK_AGAIN);
+                Out::NodeJoined(node) => {
+                    let outs = self.rooms.node_joined(node);
+                    self.perform(outs);
                 }
-                if is_delta {
-                    room.presence_in_flight = false;
-                    self.publish_presence_delta(live_id);
-                }
-            }
-            Input::UsersNotPublished(live_id) => {
-                if let Some(room) = self.rooms.get_mut(&live_id) {
-                    room.publish_users_by(Instant::now() + ASK_AGAIN);
-                }
-            }
-            Input::HeartbeatPublished(sent_at, result) => {
-                self.command_done(sent_at, result.err().as_ref())
-            }
-            Input::DeviceNotPublished => self.devices.refresh_by(Instant::now() + ASK_AGAIN),
-            Input::DeviceKeysWritten(users, exist) => self.device_keys_written(users, exist),
-            Input::NotAsked(node) => self.not_asked(node),
-            Input::SettingsRead(faults) => self.settings_read(faults),
-            Input::Announced {
-                live_id,
-                origin,
-                nodes_count,
-            } => {
-                if let Some(room) = self.room(live_id, origin) {
-                    room.announced(nodes_count, Instant::now());
+                Out::NodeRemoved(node) => self.rooms.node_removed(node, Instant::now()),
+                Out::CompareDevices => {
+                    let outs = self.devices.publish(&self.program.devices());
+                    self.perform(outs);
                 }
             }
         }
     }
 
-    fn handle_command(&mut self, command: Command) {
-        match command {
-            Command::Open {
-                live_id,
-                gauge,
-                reply,
-            } => {
-                let now = Instant::now();
-                let room = EngineRoom::new(live_id, self.node, gauge, reply, self.clock.now(), now);
-                self.rooms.insert(live_id, room);
-                self.subscribe(live_id);
-                self.open_partitioned(live_id);
-            }
-            Command::Listen {
-                live_id,
-                origin,
-                room: listener,
-            } => {
-                if let Some(room) = self.room(live_id, origin) {
-                    room.listen(listener);
-                    self.publish_presence_delta(live_id);
-                    self.send_next_request(live_id);
-                }
-            }
-            Command::Append {
-                live_id,
-                origin,
-                event,
-            } => {
-                self.append(live_id, origin, |log, at, now| log.append(event, at, now));
-            }
-            Command::AppendAction {
-                live_id,
-                origin,
-                entry,
-            } => {
-                self.append(live_id, origin, |log, at, now| {
-                    log.append_action(entry, at, now)
-                });
-            }
-            Command::PublishPresence {
-                live_id,
-                origin,
-                changes,
-            } => {
-                if let Some(room) = self.room(live_id, origin) {
-                    room.presence.set_local(changes);
-                    self.publish_presence_delta(live_id);
-                }
-            }
-            Command::PublishUsers { live_id, users } => {
-                let mut cmd = redis::cmd("SET");
-                cmd.arg(keys::users(live_id))
-                    .arg(users)
-                    .arg("EX")
-                    .arg(USERS_EX_S);
-                let (link, inputs) = (self.link.clone(), self.inputs.clone());
-                tokio::spawn(async move {
-                    if link.command::<()>(&cmd).await.is_err() {
-                        let _ = inputs.send(Input::UsersNotPublished(live_id));
-                    }
-                });
-            }
-            Command::Close { live_id, origin } => {
-                if let Some(room) = self.room(live_id, origin) {
-                    let gone = room.presence.gone();
-                    self.rooms.remove(&live_id);
-                    self.publish_gone(live_id, &gone);
-                    self.unsubscribe(live_id);
-                }
-            }
-            Command::Serve(handlers) => {
-                self.handlers = Some(handlers);
-                self.send_heartbeat();
-            }
-            Command::ListenToTokens(listener) => {
-                self.token_listener = Some(listener);
-                if self.subscription.is_connected() {
-                    self.report_reached(self.subscription.unreached_for());
-                }
-            }
-            Command::Recheck(user) => {
-                if let Some(handlers) = &self.handlers {
-                    (handlers.on_signal)(Signal::Recheck(user));
-                }
-            }
-            Command::Signal(signal) => {
-                let node = self.node.0;
-                let message = NodeMessage::Signal {
-                    node,
-                    signal: signal.into(),
-                };
-                match signal {
-                    Signal::OtherDevice(..) => self.publish_device(&message),
-                    _ => self.publish_to_nodes(&message),
-                }
-            }
-            Command::Device { user, opened } => self.device(user, opened),
-            Command::AskReports {
-                asked,
-                found,
-                reply,
-            } => self.request_reports(asked, found, reply),
-            Command::Leave(reply) => self.leave(reply),
+    /// There is a new connection: what may have been missed is made up for.
+    fn connected(&mut self) {
+        self.health.connected();
+        self.report_reached(self.connection.unreached_for());
+        self.program.signal(Signal::CatalogueChanged);
+        self.devices.refresh_by(Instant::now());
+        let mut outs = self.membership.heartbeat();
+        outs.append(&mut self.rooms.connected());
+        self.perform(outs);
+    }
+
+    /// Reports to the tokens that Redis is reached, and for how long it was not.
+    fn report_reached(&self, unreached_for: Option<Duration>) {
+        if let Some(unreached_for) = unreached_for {
+            let away_ms = i64::try_from(unreached_for.as_millis()).unwrap_or(i64::MAX);
+            let since = self.clock.now().plus_ms(-away_ms);
+            self.program.report_tokens(TokenNews::Reached { since });
         }
     }
 
-    fn append(
-        &mut self,
-        live_id: LiveId,
-        origin: u64,
-        append: impl FnOnce(&mut LogReplica, Timestamp, Instant),
-    ) {
-        let (at, now, is_away) = (self.clock.now(), Instant::now(), self.health.is_away());
-        if let Some(room) = self.room(live_id, origin) {
-            append(&mut room.log, at, now);
-            if is_away && !room.log.is_partitioned() {
-                room.log.enter_partitioned();
-            }
-            room.release(1);
-            self.send_next_request(live_id);
-        }
-    }
-
-    /// A room, if it is still that opening of it.
-    fn room(&mut self, live_id: LiveId, origin: u64) -> Option<&mut EngineRoom> {
-        self.rooms
-            .get_mut(&live_id)
-            .filter(|room| room.origin == origin)
-    }
-
-    /// Sends the next request of a room to Redis, or schedules it.
-    fn send_next_request(&mut self, live_id: LiveId) {
-        let now = Instant::now();
-        if !self.health.is_reached() {
-            return;
-        }
-        let Some(room) = self
-            .rooms
-            .get(&live_id)
-            .filter(|room| room.subscribed && !room.log.is_at_rest())
-        else {
-            return;
+    fn signal_others(&self, signal: Signal) -> Out {
+        let purpose = match signal {
+            Signal::OtherDevice(..) => Purpose::Device,
+            _ => Purpose::Notice,
         };
-        if self.append_calls.may_ask(live_id, room.next_question, now) {
-            self.send_requests([live_id], now);
-        }
+        let (node, signal) = (self.node.0, signal.into());
+        Publication::to_nodes(NodeMessage::Signal { node, signal }, purpose).into()
     }
-
-    fn send_due_requests(&mut self) {
-        let now = Instant::now();
-        let rooms = self.append_calls.take_due(now);
-        self.send_requests(rooms, now);
-    }
-
-    /// Sends the next requests of rooms to Redis. Each gets an answer of its own.
-    fn send_requests(&mut self, rooms: impl IntoIterator<Item = LiveId>, now: Instant) {
-        if !self.health.is_reached() {
-            return;
-        }
-        let mut questions = Vec::new();
-        for live_id in rooms {
-            if let Some(room) = self.rooms.get_mut(&live_id).filter(|room| room.subscribed)
-                && let Some(question) = room.question(now)
-            {
-                questions.push(RoomQuestion {
-                    live_id,
-                    origin: room.origin,
-                    is_repeated: room.has_failed,
-                    question,
-                });
-            }
-        }
-        for call in self.append_calls.calls(questions, now) {
-            let (link, inputs) = (self.link.clone(), self.inputs.clone());
-            let sharded = self.address.is_cluster();
-            tokio::spawn(async move {
-                let rooms: Vec<_> = call
-                    .iter()
-                    .map(|room| (room.live_id, room.origin, room.question.number))
-                    .collect();
-                let answers = append::ask(&link, sharded, call).await;
-                for ((live_id, origin, number), answer) in rooms.into_iter().zip(answers) {
-                    // The engine lives as long as the process.
-                    let _ = inputs.send(Input::Answered {
-                        live_id,
-                        origin,
-                        number,
-                        sent_at: now,
-                        answer,
-                    });
-                }
-            });
-        }
-    }
-
-    /// Publishes the next delta of this node's users in a room, one message at a time.
-    fn publish_presence_delta(&mut self, live_id: LiveId) {
-        if !self.subscription.is_connected() {
-            return;
-        }
-        let Some(room) = self
-            .rooms
-            .get_mut(&live_id)
-            .filter(|room| !room.presence_in_flight)
-        else {
-            return;
-        };
-        if let Some(delta) = room.presence.next_delta() {
-            room.presence_in_flight = true;
-            self.publish_presence(live_id, &delta);
-        }
-    }
-
-    fn publish_presence(&self, live_id: LiveId, message: &PresenceMessage) {
-        let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
-        let cmd = self.on_room_channel(live_id, message);
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
-        let is_delta = matches!(message, PresenceMessage::Delta { .. });
-        tokio::spawn(async move {
-            // A node that misses it notices at the next delta or announcement.
-            let is_published = link.command::<()>(&cmd).await.is_ok();
-            let _ = inputs.send(Input::PresencePublished {
-                live_id,
-                origin,
-                is_delta,
-                is_published,
-            });
-        });
-    }
-
-    /// Sends a presence message to one node. If that fails, an announcement shows the other what it
-    /// misses.
-    fn send_presence(&self, live_id: LiveId, cmd: redis::Cmd) {
-        let origin = self.rooms.get(&live_id).map_or(0, |room| room.origin);
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            if link.command::<()>(&cmd).await.is_err() {
-                let lost = Input::PresencePublished {
-                    live_id,
-                    origin,
-                    is_delta: false,
-                    is_published: false,
-                };
-                let _ = inputs.send(lost);
-            }
-        });
-    }
-
-    /// Publishes that this node closed a room, until that succeeds or the others count this node as
-    /// dead.
-    fn publish_gone(&self, live_id: LiveId, gone: &PresenceMessage) {
-        let cmd = self.on_room_channel(live_id, gone);
-        let (link, timeout) = (
-            self.link.clone(),
-            self.config.cluster.node_timeout_ms.duration(),
-        );
-        tokio::spawn(tokio::time::timeout(timeout, async move {
-            while link.command::<()>(&cmd).await.is_err() {
-                tokio::time::sleep(GONE_AGAIN).await;
-            }
-        }));
-    }
-
-    fn on_room_channel(&self, live_id: LiveId, message: &PresenceMessage) -> redis::Cmd {
-        let mut cmd = redis::cmd(keys::publish_command(self.address.is_cluster()));
-        cmd.arg(keys::room_channel(live_id)).arg(json(message));
-        cmd
-    }
-
-    /// Sends a command whose outcome changes nothing here.
-    fn spawn_command(&self, cmd: redis::Cmd) {
-        let link = self.link.clone();
-        tokio::spawn(async move {
-            let _ = link.command::<redis::Value>(&cmd).await;
-        });
-    }
-
-    /// A message on a room's channel.
-    fn on_room_message(&mut self, live_id: LiveId, payload: &str) {
-        let Some(room) = self.rooms.get_mut(&live_id) else {
-            return;
-        };
-        if let Some(batch) = payload.strip_prefix('E') {
-            match Batch::parse(batch) {
-                Some(batch) if room.can_receive() => room.log.published(batch),
-                Some(_) => room.log.resync(),
-                None => warn!("message of another version not understood: live_id={live_id}"),
-            }
-            room.release(0);
-            self.send_next_request(live_id);
-        } else if let Ok(message) = serde_json::from_str::<PresenceMessage>(payload) {
-            self.receive_presence(live_id, message);
-        }
-    }
-
-    fn receive_presence(&mut self, live_id: LiveId, message: PresenceMessage) {
-        let now = Instant::now();
-        // A node with a replica must be a known node: its users are removed when the node dies.
-        self.mark_seen(message.node(), now);
-        let outcomes = match (self.rooms.get_mut(&live_id), message) {
-            (Some(room), message) => room.presence.receive(message, now),
-            (None, PresenceMessage::SnapshotRequest { node, .. }) => {
-                let no_room = PresenceMessage::no_room(live_id, self.node);
-                vec![PresenceOutcome::Send(NodeId(node), no_room)]
-            }
-            (None, _) => return,
-        };
-        self.perform(live_id, outcomes);
-    }
-
-    fn perform(&mut self, live_id: LiveId, outcomes: Vec<PresenceOutcome>) {
-        let mut changes = Vec::new();
-        for outcome in outcomes {
-            match outcome {
-                PresenceOutcome::Peers(change) => changes.push(change),
-                PresenceOutcome::Send(node, message) => {
-                    let mut cmd = redis::cmd("PUBLISH");
-                    cmd.arg(keys::inbox_channel(node)).arg(json(&message));
-                    self.send_presence(live_id, cmd);
-                }
-                PresenceOutcome::Announce => {
-                    if let Some(room) = self.rooms.get_mut(&live_id) {
-                        room.announce_by(Instant::now());
-                    }
-                }
-            }
-        }
-        if let Some(room) = self.rooms.get_mut(&live_id) {
-            if !changes.is_empty() {
-                room.deliver(FromLog::Peers(changes));
-            }
-            room.open_if_ready(Instant::now());
-        }
-    }
-
-    fn tick(&mut self) {
-        let now = Instant::now();
-        self.maintain_subscription(now);
-        let is_any_room_apart = self.health.is_partitioned()
-            && self.rooms.values().any(|room| room.log.is_partitioned());
-        self.health.tick(
-            self.subscription.silent_since(),
-            is_any_room_apart,
-            now,
-            self.clock.now(),
-        );
-        let (is_away, room_timeout) = (self.health.is_away(), self.room_timeout());
-        let is_connected = self.subscription.is_connected();
-        // Of thousands of rooms most are at rest.
-        let due: Vec<LiveId> = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| room.is_due(now))
-            .map(|(id, _)| *id)
-            .collect();
-        for live_id in due {
-            let Some(room) = self.rooms.get_mut(&live_id) else {
-                continue;
-            };
-            room.tick(now);
-            let waits_for = room.log.waits_for(now);
-            let is_due = if is_away {
-                !waits_for.is_zero()
-            } else {
-                waits_for >= room_timeout
-            };
-            if is_due && !room.log.is_partitioned() {
-                warn!(
-                    "room goes on alone: live_id={live_id} events={}",
-                    room.log.waiting_count()
-                );
-                room.log.enter_partitioned();
-                room.release(0);
-            }
-            if is_away {
-                self.open_partitioned(live_id);
-                continue;
-            }
-            room.open_if_ready(now);
-            room.open_partitioned(room_timeout, now);
-            if is_connected && room.subscribed {
-                room.request_due_users(now);
-                let requests = room.presence.repeat_requests(now);
-                if let Some(announce) = room.due_announcement(now) {
-                    self.publish_presence(live_id, &announce);
-                }
-                self.perform(live_id, requests);
-            }
-            self.send_next_request(live_id);
-        }
-        self.retry_subscriptions(now);
-        self.remove_dead_nodes(now);
-        self.refresh_devices(now);
-        if now >= self.next_heartbeat {
-            self.next_heartbeat = now + HEARTBEAT;
-            self.send_heartbeat();
-        }
-    }
-
-    fn open_partitioned(&mut self, live_id: LiveId) {
-        if self.health.is_away()
-            && let Some(room) = self.rooms.get_mut(&live_id)
-        {
-            room.open_partitioned(Duration::ZERO, Instant::now());
-        }
-    }
-}
-
-fn json(message: &impl serde::Serialize) -> String {
-    serde_json::to_string(message).expect("strings and numbers are JSON")
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{DeviceTicket, NodeReport, RoomsAsked, Signal};
-use crate::domain::{LiveId, UserId};
+use crate::domain::{LiveId, NodeId, UserId};
 
 /// On the channel of all nodes, or to one of them.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +55,22 @@ pub enum NodeMessage {
         number: u64,
         report: Box<NodeReport>,
     },
+}
+
+impl NodeMessage {
+    /// `None` for a report, which only the node that asked for it receives.
+    pub fn sender(&self) -> Option<NodeId> {
+        match self {
+            Self::Heartbeat { node, .. }
+            | Self::Leave { node, .. }
+            | Self::AskAnnouncements { node }
+            | Self::Signal { node, .. }
+            | Self::DeviceClosed { node, .. }
+            | Self::Devices { node, .. }
+            | Self::AskReport { node, .. } => Some(NodeId(*node)),
+            Self::Report { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -47,9 +47,9 @@ use super::{
     ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore,
 };
 use address::Address;
-use engine::{Command, Engine, Input, OtherNodes, RedisHealth};
+use engine::{DeviceInput, Engine, Input, OtherNodes, RedisHealth, ReportRequest, RoomInput};
 use link::Link;
-use rooms::RoomGauge;
+use rooms::{RoomGauge, RoomKey};
 use tokens::RedisTokens;
 
 /// Events of one room that may wait to be ordered before comments are refused with `busy`.
@@ -114,7 +114,7 @@ impl RedisCluster {
         let engine = Engine::new(
             address,
             link.clone(),
-            config,
+            &config,
             node,
             clock.clone(),
             inputs.clone(),
@@ -158,7 +158,7 @@ impl RedisCluster {
 
     /// Begins to handle messages of other nodes.
     pub fn serve(&self, handlers: NodeHandlers) {
-        self.command(Command::Serve(handlers));
+        self.send(Input::Serve(handlers));
     }
 
     /// Tokens in the store, which other programs read and replace in Redis.
@@ -170,10 +170,10 @@ impl RedisCluster {
         Arc::new(RedisTokens::new(self.clone(), store, read_origin))
     }
 
-    fn command(&self, command: Command) {
+    fn send(&self, input: Input) {
         // Without its thread the node is partitioned for ever, which was logged when the thread
         // ended.
-        let _ = self.inputs.send(Input::Command(command));
+        let _ = self.inputs.send(input);
     }
 
     /// Runs a task on the runtime of the connections to Redis.
@@ -194,18 +194,17 @@ impl Broker for RedisCluster {
     fn open(&self, live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
         let (reply, opened) = oneshot::channel();
         let gauge = Arc::new(RoomGauge::default());
-        self.command(Command::Open {
+        let key = RoomKey {
             live_id,
-            gauge: gauge.clone(),
-            reply,
-        });
+            origin: rand::random(),
+        };
+        self.send(Input::OpenRoom(key, gauge.clone(), reply));
         let (inputs, node) = (self.inputs.clone(), self.node);
         async move {
             match opened.await {
                 Ok(opened) => OpenedLog {
                     log: Box::new(RedisLog {
-                        live_id,
-                        origin: opened.origin,
+                        key,
                         node,
                         gauge,
                         inputs,
@@ -266,47 +265,34 @@ impl Broker for RedisCluster {
 
 /// The log of a room, by way of the engine.
 struct RedisLog {
-    live_id: LiveId,
-    origin: u64,
+    key: RoomKey,
     node: NodeId,
     gauge: Arc<RoomGauge>,
     inputs: mpsc::UnboundedSender<Input>,
 }
 
 impl RedisLog {
-    fn command(&self, command: Command) {
+    fn send(&self, input: RoomInput) {
         // Without its thread nothing is delivered any more, and comments are soon refused as
         // `busy`.
-        let _ = self.inputs.send(Input::Command(command));
+        let _ = self.inputs.send(Input::Room(self.key, input));
     }
 }
 
 impl RoomLog for RedisLog {
     fn listen(&mut self, room: Box<dyn Fn(FromLog) + Send + Sync>) {
-        self.command(Command::Listen {
-            live_id: self.live_id,
-            origin: self.origin,
-            room,
-        });
+        self.send(RoomInput::Listen(room));
     }
 
     fn append(&mut self, event: RoomEvent) -> Option<crate::domain::Sequenced> {
         self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::Append {
-            live_id: self.live_id,
-            origin: self.origin,
-            event,
-        });
+        self.send(RoomInput::Append(event));
         None
     }
 
     fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
         self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::AppendAction {
-            live_id: self.live_id,
-            origin: self.origin,
-            entry,
-        });
+        self.send(RoomInput::AppendAction(entry));
         None
     }
 
@@ -327,19 +313,12 @@ impl RoomLog for RedisLog {
 
     fn publish_presence(&mut self, changes: Vec<PresenceChange>) {
         if !changes.is_empty() {
-            self.command(Command::PublishPresence {
-                live_id: self.live_id,
-                origin: self.origin,
-                changes,
-            });
+            self.send(RoomInput::PublishPresence(changes));
         }
     }
 
     fn publish_users(&mut self, users: String) {
-        self.command(Command::PublishUsers {
-            live_id: self.live_id,
-            users,
-        });
+        self.send(RoomInput::PublishUsers(users));
     }
 
     fn node(&self) -> Option<NodeId> {
@@ -349,37 +328,31 @@ impl RoomLog for RedisLog {
 
 impl Drop for RedisLog {
     fn drop(&mut self) {
-        self.command(Command::Close {
-            live_id: self.live_id,
-            origin: self.origin,
-        });
+        self.send(RoomInput::Close);
     }
 }
 
 impl Nodes for RedisCluster {
     fn signal(&self, signal: Signal) {
-        self.command(Command::Signal(signal));
+        self.send(Input::Signal(signal));
     }
 
     fn device_opened(&self, user: UserId) {
-        self.command(Command::Device { user, opened: true });
+        self.send(Input::Device(DeviceInput::Opened(user)));
     }
 
     fn device_closed(&self, user: UserId) {
-        self.command(Command::Device {
-            user,
-            opened: false,
-        });
+        self.send(Input::Device(DeviceInput::Closed(user)));
     }
 
     fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
         let (found, mut reports) = mpsc::channel(1_024);
         let (reply, others) = oneshot::channel();
-        self.command(Command::AskReports {
-            asked,
+        self.send(Input::RequestReports(ReportRequest {
+            rooms: asked,
             found,
             reply,
-        });
+        }));
         async move {
             let mut answered = vec![own];
             let Ok(OtherNodes {
@@ -422,7 +395,7 @@ impl Nodes for RedisCluster {
 
     fn leave(&self) -> BoxFuture<'static, ()> {
         let (reply, left) = oneshot::channel();
-        self.command(Command::Leave(reply));
+        self.send(Input::Leave(reply));
         // Without its thread the others are not notified.
         left.map(|_| ()).boxed()
     }

@@ -46,9 +46,15 @@ pub struct RoomGauge {
     pub batch_window_ms: Count,
 }
 
+/// One opening of a room on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomKey {
+    pub live_id: LiveId,
+    pub origin: u64,
+}
+
 /// A room as it was opened.
 pub struct Opened {
-    pub origin: u64,
     pub position: Position,
     pub recent: Vec<(Sequenced, Timestamp)>,
     pub peers: Vec<PeerChange>,
@@ -56,7 +62,7 @@ pub struct Opened {
 
 /// One room of this node.
 pub struct EngineRoom {
-    pub origin: u64,
+    pub key: RoomKey,
     pub log: LogReplica,
     pub presence: PresenceReplica,
     pub gauge: Arc<RoomGauge>,
@@ -84,16 +90,16 @@ pub struct EngineRoom {
 
 impl EngineRoom {
     pub fn new(
-        live_id: LiveId,
+        key: RoomKey,
         node: NodeId,
         gauge: Arc<RoomGauge>,
         reply: oneshot::Sender<Opened>,
         at: Timestamp,
         now: Instant,
     ) -> Self {
-        let origin = rand::random();
+        let RoomKey { live_id, origin } = key;
         Self {
-            origin,
+            key,
             log: LogReplica::new(origin, at),
             presence: PresenceReplica::new(live_id, node, origin),
             gauge,
@@ -229,7 +235,6 @@ impl EngineRoom {
         if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.log.position()) {
             // The receiver may be gone; then the room is closed next.
             let _ = reply.send(Opened {
-                origin: self.origin,
                 position,
                 recent,
                 peers,

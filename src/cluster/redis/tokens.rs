@@ -24,7 +24,7 @@ use crate::cluster::{Nodes, ReadTokenOrigin, StoreTokens, TokenStore};
 use crate::domain::{Timestamp, UserId};
 use crate::storage::{Store, StoreError, StoredToken};
 
-use super::engine::{Command, RedisHealth, TokenNews};
+use super::engine::{Input, RedisHealth, TokenNews};
 use super::token_rules::{RedisToken, Verdict, compare, is_void, stamp};
 use super::{RedisCluster, keys};
 
@@ -108,11 +108,8 @@ impl RedisTokens {
         };
         tokens.cluster.runtime.spawn(tokens.clone().look_at(due));
         let listener = tokens.clone();
-        tokens
-            .cluster
-            .command(Command::ListenToTokens(Box::new(move |news| {
-                listener.on_news(news)
-            })));
+        let on_news = Box::new(move |news| listener.on_news(news));
+        tokens.cluster.send(Input::ListenToTokens(on_news));
         tokens
     }
 
@@ -223,7 +220,7 @@ impl RedisTokens {
                 _ => {
                     if matches!(cause, Cause::Changed) {
                         // Another node was faster.
-                        self.cluster.command(Command::Recheck(user));
+                        self.cluster.send(Input::Recheck(user));
                     }
                     true
                 }
@@ -242,7 +239,7 @@ impl RedisTokens {
         if is_removed {
             info!("another program has changed the token: user_id={user}");
         }
-        self.cluster.command(Command::Recheck(user));
+        self.cluster.send(Input::Recheck(user));
         Ok(is_removed)
     }
 

@@ -1,193 +1,252 @@
 //! The keys `online_<id>`: they exist while a user has a `/ws` connection. And the one device of
 //! each user, if only one is allowed: nodes compare theirs when one opens, after a cut, and from
 //! time to time.
+//!
+//! | connections of the user here | opened | closed | key written | key deleted | closed elsewhere |
+//! |---|---|---|---|---|---|
+//! | none | 1: key written | - | key deleted | others notified | - |
+//! | 1 | 2 | none: key deleted | - | key written | key written |
+//! | more | one more | one less | - | key written | key written |
+//!
+//! Invariants: commands under way at once may be carried out in either order, so each
+//! is compared with the connections when it was carried out, and followed by another if the key is not
+//! as it should be. Another node with a connection of the user writes the key again when it is notified,
+//! which is after the key was deleted. All keys are written again periodically.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{DeviceTicket, Signal};
-use crate::domain::UserId;
+use crate::cluster::DeviceTicket;
+use crate::domain::{NodeId, UserId};
 
-use super::super::keys;
 use super::super::messages::NodeMessage;
-use super::{Engine, Input};
+use super::out::Out;
+use super::request::{Publication, Purpose, RedisRequest};
 
-/// How long the key outlives the node that wrote it, in seconds.
-const DEVICE_EX_S: u64 = 60;
 const REFRESH: Duration = Duration::from_secs(20);
-/// Most keys in one pipeline.
+/// Most keys or devices in one request.
 const CHUNK: usize = 500;
 
-/// Users with `/ws` connections to this node, and the number of each.
+#[derive(Debug)]
+pub enum DeviceInput {
+    /// A user has one more `/ws` connection here.
+    Opened(UserId),
+    Closed(UserId),
+    KeysWritten(Vec<UserId>),
+    KeyDeleted(UserId),
+    /// Another node closed its last connection of the user, and deleted the key.
+    ClosedElsewhere(UserId),
+}
+
+/// Users with `/ws` connections to this node.
 pub struct Devices {
+    node: NodeId,
+    /// Whether each user may have one device alone.
+    is_single: bool,
+    /// The number of connections of each.
     users: HashMap<UserId, usize>,
     next_refresh: Instant,
 }
 
 impl Devices {
-    pub fn new(now: Instant) -> Self {
+    pub fn new(node: NodeId, is_single: bool, now: Instant) -> Self {
         Self {
+            node,
+            is_single,
             users: HashMap::new(),
             next_refresh: now + REFRESH,
         }
     }
 
-    /// Has all keys and devices published by then: some may be missing.
+    /// Has all keys written and devices compared by then: some may be missing.
     pub fn refresh_by(&mut self, at: Instant) {
         self.next_refresh = self.next_refresh.min(at);
     }
-}
 
-impl Engine {
-    pub(super) fn device(&mut self, user: UserId, opened: bool) {
-        let count = self.devices.users.entry(user).or_default();
-        if opened {
-            *count += 1;
-            if *count == 1 {
-                self.write_key(user);
+    pub fn handle(&mut self, input: DeviceInput) -> Vec<Out> {
+        match input {
+            DeviceInput::Opened(user) => {
+                let count = self.users.entry(user).or_default();
+                *count += 1;
+                if *count == 1 {
+                    return vec![RedisRequest::WriteDeviceKeys(vec![user]).into()];
+                }
             }
-            return;
+            DeviceInput::Closed(user) => {
+                let count = self.users.entry(user).or_default();
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.users.remove(&user);
+                    return vec![RedisRequest::DeleteDeviceKey(user).into()];
+                }
+            }
+            DeviceInput::KeysWritten(users) => {
+                let gone = users
+                    .into_iter()
+                    .filter(|user| !self.users.contains_key(user));
+                return gone
+                    .map(|user| RedisRequest::DeleteDeviceKey(user).into())
+                    .collect();
+            }
+            DeviceInput::KeyDeleted(user) | DeviceInput::ClosedElsewhere(user)
+                if self.users.contains_key(&user) =>
+            {
+                return vec![RedisRequest::WriteDeviceKeys(vec![user]).into()];
+            }
+            DeviceInput::KeyDeleted(user) => {
+                let (node, user) = (self.node.0, user.get());
+                let closed = NodeMessage::DeviceClosed { node, user };
+                return vec![Publication::to_nodes(closed, Purpose::Notice).into()];
+            }
+            DeviceInput::ClosedElsewhere(_) => {}
         }
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.devices.users.remove(&user);
-            self.delete_key(user);
-        }
+        Vec::new()
     }
 
-    fn delete_key(&self, user: UserId) {
-        let mut cmd = redis::cmd("DEL");
-        cmd.arg(keys::device(user));
-        let closed = super::json(&NodeMessage::DeviceClosed {
+    /// Writes all keys again, and has all devices compared, when that is due.
+    pub fn tick(&mut self, is_connected: bool, now: Instant) -> Vec<Out> {
+        if now < self.next_refresh || !is_connected {
+            return Vec::new();
+        }
+        self.next_refresh = now + REFRESH;
+        let mut outs = Vec::new();
+        if self.is_single {
+            outs.push(Out::CompareDevices);
+        }
+        let users: Vec<UserId> = self.users.keys().copied().collect();
+        let writes = users
+            .chunks(CHUNK)
+            .map(|users| RedisRequest::WriteDeviceKeys(users.to_vec()));
+        outs.extend(writes.map(Out::from));
+        outs
+    }
+
+    /// Publishes the one device of each user of this node. A node with a later device of a user
+    /// answers with that one.
+    pub fn publish(&self, held: &[(UserId, DeviceTicket)]) -> Vec<Out> {
+        let message = |held: &[(UserId, DeviceTicket)]| NodeMessage::Devices {
             node: self.node.0,
-            user: user.get(),
-        });
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
-        // In this order: a node with another connection of the user then writes the key again.
-        tokio::spawn(async move {
-            let _ = link.command::<()>(&cmd).await;
-            let _ = inputs.send(Input::DeviceKeysWritten(vec![user], false));
-            let mut cmd = redis::cmd("PUBLISH");
-            cmd.arg(keys::NODES_CHANNEL).arg(closed);
-            let _ = link.command::<()>(&cmd).await;
-        });
-    }
-
-    fn write_key(&self, user: UserId) {
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            // The next refresh repeats a write that fails.
-            let _ = link.command::<()>(&set_device(user)).await;
-            let _ = inputs.send(Input::DeviceKeysWritten(vec![user], true));
-        });
-    }
-
-    /// Keys were written or deleted. Commands under way at once may be carried out in either order,
-    /// so a key that is not as it should be by now is written again.
-    pub(super) fn device_keys_written(&mut self, users: Vec<UserId>, exist: bool) {
-        for user in users {
-            let is_here = self.devices.users.contains_key(&user);
-            if is_here && !exist {
-                self.write_key(user);
-            } else if !is_here && exist {
-                self.delete_key(user);
-            }
-        }
-    }
-
-    /// Another node closed its last connection of the user and deleted the key.
-    pub(super) fn device_closed_elsewhere(&self, user: UserId) {
-        if self.devices.users.contains_key(&user) {
-            self.write_key(user);
-        }
-    }
-
-    /// Publishes a device that just opened, or that another node should know of.
-    pub(super) fn publish_device(&self, message: &NodeMessage) {
-        let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(keys::NODES_CHANNEL).arg(super::json(message));
-        let (link, inputs) = (self.link.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            if link.command::<()>(&cmd).await.is_err() {
-                let _ = inputs.send(Input::DeviceNotPublished);
-            }
-        });
-    }
-
-    /// Publishes the devices of this node. A node with a later device of a user answers with that
-    /// one.
-    fn publish_devices(&self) {
-        let Some(handlers) = self
-            .handlers
-            .as_ref()
-            .filter(|_| self.config.auth.single_device)
-        else {
-            return;
-        };
-        let held = (handlers.devices)();
-        for held in held.chunks(CHUNK) {
-            let devices = held
+            devices: held
                 .iter()
                 .map(|(user, ticket)| (user.get(), *ticket))
-                .collect();
-            self.publish_device(&NodeMessage::Devices {
-                node: self.node.0,
-                devices,
-            });
-        }
-    }
-
-    /// Another node has these devices.
-    pub(super) fn devices_elsewhere(&self, devices: Vec<(i64, DeviceTicket)>) {
-        let Some(handlers) = &self.handlers else {
-            return;
+                .collect(),
         };
-        for (user, ticket) in devices {
-            if let Some(user) = UserId::new(user) {
-                (handlers.on_signal)(Signal::OtherDevice(user, Some(ticket)));
-            }
-        }
-    }
-
-    /// Writes all keys and publishes all devices again when they are due.
-    pub(super) fn refresh_devices(&mut self, now: Instant) {
-        if now < self.devices.next_refresh || !self.subscription.is_connected() {
-            return;
-        }
-        self.devices.next_refresh = now + REFRESH;
-        self.publish_devices();
-        let users: Vec<UserId> = self.devices.users.keys().copied().collect();
-        let (link, is_cluster) = (self.link.clone(), self.address.is_cluster());
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            for users in users.chunks(CHUNK) {
-                if is_cluster {
-                    // A pipeline cannot span several servers.
-                    let commands = users.iter().map(|user| {
-                        let (link, cmd) = (link.clone(), set_device(*user));
-                        async move { link.command::<()>(&cmd).await }
-                    });
-                    futures_util::future::join_all(commands).await;
-                    let _ = inputs.send(Input::DeviceKeysWritten(users.to_vec(), true));
-                    continue;
-                }
-                let mut pipeline = redis::pipe();
-                for user in users {
-                    pipeline.add_command(set_device(*user)).ignore();
-                }
-                // The next refresh repeats writes that fail.
-                let _ = link.pipeline::<()>(&pipeline).await;
-                let _ = inputs.send(Input::DeviceKeysWritten(users.to_vec(), true));
-            }
-        });
+        let publish = |held| Publication::to_nodes(message(held), Purpose::Device).into();
+        held.chunks(CHUNK).map(publish).collect()
     }
 }
 
-fn set_device(user: UserId) -> redis::Cmd {
-    let mut cmd = redis::cmd("SET");
-    cmd.arg(keys::device(user))
-        .arg("1")
-        .arg("EX")
-        .arg(DEVICE_EX_S);
-    cmd
+#[cfg(test)]
+mod tests {
+    use super::DeviceInput::*;
+    use super::*;
+    use crate::cluster::redis::engine::request::{PublishedMessage, RedisRequest};
+
+    const USER: UserId = UserId::FIRST;
+
+    fn devices() -> (Devices, Instant) {
+        let now = Instant::now();
+        (Devices::new(NodeId(1), true, now), now)
+    }
+
+    /// The requests about the key of the user, as letters: written, deleted, closing published.
+    fn letters(outs: &[Out]) -> String {
+        let letter = |out: &Out| match out {
+            Out::Request(RedisRequest::WriteDeviceKeys(users)) if users[..] == [USER] => 'w',
+            Out::Request(RedisRequest::DeleteDeviceKey(USER)) => 'd',
+            Out::Request(RedisRequest::Publish(Publication {
+                message: PublishedMessage::Node(NodeMessage::DeviceClosed { .. }),
+                ..
+            })) => 'p',
+            _ => '?',
+        };
+        outs.iter().map(letter).collect()
+    }
+
+    fn play(devices: &mut Devices, inputs: impl IntoIterator<Item = DeviceInput>) -> String {
+        let played: Vec<_> = inputs
+            .into_iter()
+            .map(|input| letters(&devices.handle(input)))
+            .collect();
+        played.join(" ")
+    }
+
+    #[test]
+    fn the_key_is_there_from_the_first_connection_to_the_last() {
+        let (mut devices, _) = devices();
+        let inputs = [Opened(USER), Opened(USER), Closed(USER), Closed(USER)];
+        assert_eq!(play(&mut devices, inputs), "w   d");
+        assert_eq!(
+            play(&mut devices, [KeyDeleted(USER)]),
+            "p",
+            "others may have a connection"
+        );
+    }
+
+    #[test]
+    fn a_write_that_overtakes_a_deletion_is_made_good() {
+        let (mut devices, _) = devices();
+        // Closed while the write is under way: whichever is done last is followed by a deletion.
+        let inputs = [
+            Opened(USER),
+            Closed(USER),
+            KeyDeleted(USER),
+            KeysWritten(vec![USER]),
+        ];
+        assert_eq!(play(&mut devices, inputs), "w d p d");
+        // Opened again while the deletion is under way.
+        let inputs = [Opened(USER), Closed(USER), Opened(USER)];
+        assert_eq!(play(&mut devices, inputs), "w d w");
+        assert_eq!(
+            play(&mut devices, [KeysWritten(vec![USER]), KeyDeleted(USER)]),
+            " w"
+        );
+        assert_eq!(
+            play(&mut devices, [KeysWritten(vec![USER])]),
+            "",
+            "it is as it should be"
+        );
+    }
+
+    #[test]
+    fn a_key_that_another_node_deleted_is_written_by_each_node_with_a_connection() {
+        let (mut devices, _) = devices();
+        assert_eq!(play(&mut devices, [ClosedElsewhere(USER)]), "");
+        assert_eq!(
+            play(&mut devices, [Opened(USER), ClosedElsewhere(USER)]),
+            "w w"
+        );
+    }
+
+    #[test]
+    fn keys_are_written_again_and_devices_compared_when_that_is_due_and_redis_is_connected() {
+        let (mut devices, start) = devices();
+        devices.handle(Opened(USER));
+        assert!(devices.tick(true, start).is_empty());
+        assert!(
+            devices.tick(false, start + REFRESH).is_empty(),
+            "it stays due"
+        );
+        let outs = devices.tick(true, start + REFRESH);
+        assert!(matches!(outs[0], Out::CompareDevices) && letters(&outs[1..]) == "w");
+        assert!(devices.tick(true, start + REFRESH).is_empty());
+        devices.refresh_by(start + REFRESH);
+        assert_eq!(devices.tick(true, start + REFRESH).len(), 2);
+    }
+
+    #[test]
+    fn many_keys_and_devices_go_in_several_requests() {
+        let (mut devices, start) = devices();
+        let user = |id: usize| UserId::new(id as i64).expect("a positive number");
+        let ticket = DeviceTicket { at: 0, node: 1 };
+        for id in 1..=CHUNK + 1 {
+            devices.handle(Opened(user(id)));
+        }
+        assert_eq!(devices.tick(true, start + REFRESH).len(), 1 + 2);
+        let held: Vec<_> = (1..=CHUNK + 1).map(|id| (user(id), ticket)).collect();
+        assert_eq!(
+            (devices.publish(&held).len(), devices.publish(&[]).len()),
+            (2, 0)
+        );
+    }
 }

@@ -9,7 +9,8 @@
 //! Invariants: no other part decides whether Redis works, and [`RedisHealth`] says it to all
 //! threads. Changes of tokens are reported during each epoch of `Up` without a gap. A cause is
 //! logged once while this node is alone. A command that fails on a Redis Cluster has no effect: it
-//! says nothing about the other servers, and the connection finds out whether any is there.
+//! says nothing about the other servers, and the connection finds out whether any is there. A time in
+//! which this node itself was stalled does not count as a failure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::domain::Timestamp;
 
 use super::super::address::Address;
 use super::super::connection::{NO_ANSWER, cause_of};
+use super::out::{Reach, Tick};
 
 /// Causes that are logged while Redis is away, each once. Beyond, only the first ones are.
 const CAUSES_MAX: usize = 8;
@@ -60,6 +62,8 @@ pub struct Health {
     is_away: bool,
     /// When the first command was sent of those that fail.
     failing_since: Option<Instant>,
+    /// When this node was stalled last, the end of that.
+    resumed_at: Option<Instant>,
     causes: Causes,
 }
 
@@ -96,6 +100,7 @@ impl Health {
             is_connected: false,
             is_away: false,
             failing_since: None,
+            resumed_at: None,
             causes: Causes::default(),
         }
     }
@@ -105,13 +110,12 @@ impl Health {
         self.state.subscribe()
     }
 
-    pub fn is_away(&self) -> bool {
-        self.is_away
-    }
-
-    /// Whether commands are worth sending: there is a connection, and they work.
-    pub fn is_reached(&self) -> bool {
-        self.is_connected && self.failing_since.is_none()
+    pub fn reach(&self) -> Reach {
+        Reach {
+            is_connected: self.is_connected,
+            is_reached: self.is_connected && self.failing_since.is_none(),
+            is_away: self.is_away,
+        }
     }
 
     pub fn is_partitioned(&self) -> bool {
@@ -160,27 +164,20 @@ impl Health {
                 "redis does not do what it is asked: address={} error={error}",
                 self.address
             );
-            self.failing_since = Some(sent_at);
+            // Its answer may have been there, unread, while this node was stalled.
+            self.failing_since = self.resumed_at.max(Some(sent_at));
         }
         None
     }
 
-    /// Does not count a time in which this node could not read answers.
-    pub fn extend_failure(&mut self, stalled: Duration) {
-        if let Some(since) = &mut self.failing_since {
-            *since += stalled;
-        }
-    }
-
     /// Decides whether Redis is away. `silent_since` is when the connection was lost, or when the
     /// ping was sent that is not answered; `is_any_room_apart`, whether a room still goes on alone.
-    pub fn tick(
-        &mut self,
-        silent_since: Option<Instant>,
-        is_any_room_apart: bool,
-        now: Instant,
-        at: Timestamp,
-    ) {
+    pub fn tick(&mut self, silent_since: Option<Instant>, is_any_room_apart: bool, tick: Tick) {
+        let Tick { now, at, stalled } = tick;
+        if !stalled.is_zero() {
+            self.resumed_at = Some(now);
+            self.failing_since = self.failing_since.map(|since| since + stalled);
+        }
         let silent_since = [silent_since, self.failing_since]
             .into_iter()
             .flatten()
@@ -195,7 +192,7 @@ impl Health {
                 self.log_cause("redis is away, this node goes on alone");
             }
             Some(_) if self.is_away => self.log_cause("redis is still away"),
-            Some(since) if self.is_reached() && !is_any_room_apart => {
+            Some(since) if self.reach().is_reached && !is_any_room_apart => {
                 self.causes.logged.clear();
                 self.up();
                 info!("redis is back: away_ms={}", at.0.saturating_sub(since.0));
@@ -253,9 +250,22 @@ mod tests {
 
         /// One tick, so long after the start. At that time Redis is silent since `silent_since`.
         fn tick(&mut self, after: Duration, silent_since: Option<Instant>, apart: bool) {
-            let at = Timestamp(i64::try_from(after.as_millis()).unwrap());
-            let now = self.start + after;
-            self.health.tick(silent_since, apart, now, at);
+            self.stalled_tick(after, silent_since, apart, Duration::ZERO);
+        }
+
+        fn stalled_tick(
+            &mut self,
+            after: Duration,
+            silent_since: Option<Instant>,
+            apart: bool,
+            stalled: Duration,
+        ) {
+            let tick = Tick {
+                now: self.start + after,
+                at: Timestamp(i64::try_from(after.as_millis()).unwrap()),
+                stalled,
+            };
+            self.health.tick(silent_since, apart, tick);
         }
 
         fn state(&self) -> RedisHealth {
@@ -273,13 +283,13 @@ mod tests {
         let silent = Some(play.start);
         play.tick(TIMEOUT - MOMENT, silent, false);
         assert_eq!(
-            (play.state(), play.health.is_away()),
+            (play.state(), play.health.reach().is_away),
             (Up { epoch: 1 }, false)
         );
         play.tick(TIMEOUT, silent, false);
         let since = Timestamp(2_000);
         assert_eq!(
-            (play.state(), play.health.is_away()),
+            (play.state(), play.health.reach().is_away),
             (Partitioned { since }, true)
         );
         play.tick(TIMEOUT * 5, silent, false);
@@ -330,7 +340,7 @@ mod tests {
         assert!(play.health.command_done(play.start, None).is_some());
         play.tick(TIMEOUT * 3, None, true);
         assert!(
-            play.health.is_partitioned() && !play.health.is_away(),
+            play.health.is_partitioned() && !play.health.reach().is_away,
             "a room is apart"
         );
         play.tick(TIMEOUT * 3, None, false);
@@ -343,9 +353,9 @@ mod tests {
         play.health.command_done(play.start, Some(&refused()));
         play.health
             .command_done(play.start + TIMEOUT / 2, Some(&refused()));
-        assert!(!play.health.is_reached());
+        assert!(!play.health.reach().is_reached);
         play.tick(TIMEOUT - MOMENT, None, false);
-        assert!(!play.health.is_away());
+        assert!(!play.health.reach().is_away);
         assert_eq!(
             play.health.command_done(play.start, None),
             Some(play.start),
@@ -377,13 +387,20 @@ mod tests {
 
     #[test]
     fn a_time_in_which_answers_could_not_be_read_is_no_failure_of_redis() {
-        let mut play = Play::connected();
-        play.health.command_done(play.start, Some(&refused()));
-        play.health.extend_failure(TIMEOUT / 2);
-        play.tick(TIMEOUT, None, false);
-        assert!(!play.health.is_away());
-        play.tick(TIMEOUT * 3 / 2, None, false);
-        assert!(play.health.is_away());
+        let stalled = TIMEOUT * 3;
+        let mut before = Play::connected();
+        before.health.command_done(before.start, Some(&refused()));
+        before.stalled_tick(stalled, None, false, stalled);
+        // It was under way, and its failure is read after the tick.
+        let mut after = Play::connected();
+        after.stalled_tick(stalled, None, false, stalled);
+        after.health.command_done(after.start, Some(&refused()));
+        for mut play in [before, after] {
+            play.tick(stalled + TIMEOUT - MOMENT, None, false);
+            assert!(!play.health.reach().is_away);
+            play.tick(stalled + TIMEOUT, None, false);
+            assert!(play.health.reach().is_away);
+        }
     }
 
     #[test]
@@ -392,7 +409,7 @@ mod tests {
         play.health.connected();
         play.health.command_done(play.start, Some(&refused()));
         play.tick(TIMEOUT * 2, None, false);
-        assert!(play.health.is_reached() && !play.health.is_away());
+        assert!(play.health.reach().is_reached && !play.health.reach().is_away);
     }
 
     #[test]

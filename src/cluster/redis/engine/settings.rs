@@ -2,21 +2,23 @@
 //! nodes share. Those that are not are logged, for an operator to mend.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use log::{debug, warn};
 use sha2::Sha256;
 
+use super::super::address::Address;
 use super::super::connection::{RedisConnection, Server};
-use super::{Engine, Input};
 use crate::domain::NodeId;
 
 /// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG`
 /// give too. `None` if a server does not answer.
-async fn faults_of(
+pub async fn faults_of(
     connection: RedisConnection,
     servers: BTreeSet<Server>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Option<BTreeSet<String>> {
     let mut faults = BTreeSet::new();
     for server in servers {
@@ -77,35 +79,29 @@ pub fn secret_check(secret: &str, node: NodeId) -> String {
         .collect()
 }
 
-impl Engine {
-    /// Reads the settings of the servers that are connected, beside the loop.
-    pub(super) fn check_settings(&self, connection: RedisConnection, servers: BTreeSet<Server>) {
-        let (inputs, timeout) = (self.inputs.clone(), self.redis_timeout());
-        tokio::spawn(async move {
-            if let Some(faults) = faults_of(connection, servers, timeout).await {
-                let _ = inputs.send(Input::SettingsRead(faults));
-            }
-        });
+/// The faults of the settings of Redis that were logged.
+pub struct SettingFaults {
+    address: Arc<Address>,
+    logged: BTreeSet<String>,
+}
+
+impl SettingFaults {
+    pub fn new(address: Arc<Address>) -> Self {
+        Self {
+            address,
+            logged: BTreeSet::new(),
+        }
     }
 
     /// Logs each fault once, and again only after it was mended.
-    pub(super) fn settings_read(&mut self, faults: BTreeSet<String>) {
-        for fault in faults.difference(&self.setting_faults) {
+    pub fn read(&mut self, faults: BTreeSet<String>) {
+        for fault in faults.difference(&self.logged) {
             warn!(
                 "redis has settings that lose data: address={} {fault}",
                 self.address
             );
         }
-        self.setting_faults = faults;
-    }
-
-    /// Compares another node's secret with this node's.
-    pub(super) fn compare_secret(&self, node: NodeId, address: &str, check: &str) {
-        if check != secret_check(self.config.auth.jwt_secret.expose(), node) {
-            warn!(
-                "another node has another auth.jwt_secret, each refuses the other's tokens: node={node} address={address}"
-            );
-        }
+        self.logged = faults;
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::super::address::Address;
 use super::super::append::{self, RoomQuestion, append_action as append};
 use super::super::connection::RedisConnection;
-use super::super::engine::AppendCalls;
+use super::super::engine::append_calls::AppendCalls;
 use super::super::keys;
 use super::super::link::Link;
 use super::invariants::Checks;
