@@ -153,7 +153,7 @@ impl Following {
         let at = self.cursor.position;
         let is_same_generation = batch.end.generation == at.generation;
         let is_other_log = is_same_generation && batch.epoch != self.cursor.epoch;
-        if batch.before == at {
+        if batch.before == at && !is_other_log {
             self.follow(batch.entries, batch.controls, delivery)?;
             delivery.note_gap(batch.gap);
             self.advance(batch.epoch, batch.end);
