@@ -106,6 +106,7 @@ impl Partition {
     /// The log has the unreplicated events, at the start of a new epoch: delivers the events of
     /// others from before, in this node's own epoch. Returns the cursor.
     pub(super) fn heal(mut self, answer: Answer, delivery: &mut Delivery) -> Cursor {
+        let is_gap_own = self.is_incomplete && !self.was_healed_elsewhere(&answer);
         // As many as the resync may return may be only a part of those that were missed.
         let is_incomplete = self.cursor.is_some() && answer.missed.len() >= RESYNC_EVENTS_MAX;
         for entry in answer.missed {
@@ -115,7 +116,7 @@ impl Partition {
         if is_incomplete {
             delivery.events_missed();
         }
-        if self.is_incomplete && answer.gap == answer.end.generation {
+        if is_gap_own {
             // Members here have received what was dropped.
             delivery.skip_gap(answer.gap);
         }
@@ -129,6 +130,16 @@ impl Partition {
                 .filter(|_| is_last)
                 .map(|newest| newest.id(self.origin)),
         }
+    }
+
+    /// Whether another node, or an earlier try of this one, began an epoch since. It may have
+    /// dropped events too: the log keeps the newest gap alone, which is this node's own.
+    fn was_healed_elsewhere(&self, answer: &Answer) -> bool {
+        let generation = self
+            .cursor
+            .as_ref()
+            .map(|cursor| cursor.position.generation);
+        answer.before.generation > generation.unwrap_or_default()
     }
 
     fn deliver_missed(&mut self, entry: &LoggedEvent, delivery: &mut Delivery) {
