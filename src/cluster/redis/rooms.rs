@@ -72,8 +72,9 @@ pub struct EngineRoom {
     /// When to subscribe once more, after a failure.
     pub subscribe_at: Option<Instant>,
     pub presence_in_flight: bool,
-    /// The room's past, when the log has answered.
-    past: Option<Vec<(Sequenced, Timestamp)>>,
+    /// The position that the room opens at and the events up to it, when the log has answered. What
+    /// the log delivers from then on is delivered to the room when it is open.
+    past: Option<(Position, Vec<(Sequenced, Timestamp)>)>,
     /// How many other nodes have the room, once Redis has answered that.
     others: Option<usize>,
     listener: Option<Box<dyn Fn(FromLog) + Send + Sync>>,
@@ -178,7 +179,7 @@ impl EngineRoom {
             Ok(answer) => {
                 if let Some(mut recent) = self.log.answered(number, answer) {
                     recent.drain(..recent.len().saturating_sub(history_max));
-                    self.past = Some(recent);
+                    self.past = self.log.position().map(|position| (position, recent));
                     self.open_if_ready(now);
                 }
             }
@@ -189,15 +190,18 @@ impl EngineRoom {
         }
     }
 
-    /// Opens the room partitioned, if it waits for more than `timeout`.
+    /// Opens the room if it waits for more than `timeout`; partitioned, if the log has not answered.
     pub fn open_partitioned(&mut self, timeout: Duration, now: Instant) {
         if self
             .opening
             .as_ref()
             .is_some_and(|(_, since)| now.saturating_duration_since(*since) >= timeout)
         {
-            self.log.enter_partitioned();
-            self.opened(Vec::new());
+            if self.past.is_none() {
+                self.log.enter_partitioned();
+                self.past = self.log.position().map(|position| (position, Vec::new()));
+            }
+            self.opened();
         }
     }
 
@@ -216,14 +220,14 @@ impl EngineRoom {
         let all_answered = self
             .others
             .is_some_and(|others| self.presence.synced_count() >= others);
-        if (all_answered || now.saturating_duration_since(*since) >= SNAPSHOTS_WAIT)
-            && let Some(past) = self.past.take()
+        if self.past.is_some()
+            && (all_answered || now.saturating_duration_since(*since) >= SNAPSHOTS_WAIT)
         {
-            self.opened(past);
+            self.opened();
         }
     }
 
-    fn opened(&mut self, recent: Vec<(Sequenced, Timestamp)>) {
+    fn opened(&mut self) {
         let mut peers = Vec::new();
         self.undelivered.retain_mut(|from_log| match from_log {
             FromLog::Peers(changes) => {
@@ -232,7 +236,9 @@ impl EngineRoom {
             }
             _ => true,
         });
-        if let (Some((reply, _)), Some(position)) = (self.opening.take(), self.log.position()) {
+        if let (Some((reply, _)), Some((position, recent))) =
+            (self.opening.take(), self.past.take())
+        {
             // The receiver may be gone; then the room is closed next.
             let _ = reply.send(Opened {
                 position,
@@ -307,3 +313,6 @@ pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> Re
     cmd.arg(keys::room_channel(live_id)).arg("?");
     link.command(&cmd).await
 }
+
+#[cfg(test)]
+mod tests;
