@@ -1,10 +1,11 @@
 //! Addresses of Redis: one server, a set of Sentinels, or a Redis Cluster.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
@@ -12,11 +13,10 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::connection::RedisConnection;
+use super::cluster_servers::{CONNECT_MAX, ClusterServers, connection_config};
+use super::connection::{ClusterLink, RedisConnection};
+use super::lost_slots::LostSlots;
 use crate::tls::{Authorities, use_ring};
-
-/// Timeout of a TCP connect.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 const SENTINEL_PORT: u16 = 26_379;
 const SERVER_PORT: u16 = 6_379;
@@ -35,37 +35,7 @@ enum Target {
     /// those of the server; the Sentinels have none.
     Sentinels(Box<Mutex<SentinelClient>>),
     /// `redis-cluster://[user:password@]host[:port],host[:port]…`
-    Cluster(ClusterServers),
-}
-
-/// Servers of a Redis Cluster to begin with, and how to log in.
-struct ClusterServers {
-    urls: Vec<String>,
-    user: Option<String>,
-    password: Option<String>,
-    /// For connections with TLS.
-    certificates: Option<TlsCertificates>,
-}
-
-impl ClusterServers {
-    fn client(&self, timeout: Duration) -> ClusterClientBuilder {
-        let mut builder = ClusterClient::builder(self.urls.iter().map(String::as_str))
-            .use_protocol(ProtocolVersion::RESP3)
-            .connection_timeout(timeout.min(CONNECT_MAX))
-            .response_timeout(timeout)
-            // Callers retry by themselves, with time limits of their own.
-            .retries(1);
-        if let Some(user) = &self.user {
-            builder = builder.username(user.clone());
-        }
-        if let Some(password) = &self.password {
-            builder = builder.password(password.clone());
-        }
-        if let Some(certificates) = &self.certificates {
-            builder = builder.certs(certificates.clone());
-        }
-        builder
-    }
+    Cluster(Arc<ClusterServers>),
 }
 
 /// The part of an address between its scheme and its path.
@@ -179,6 +149,7 @@ impl Address {
             "redis"
         };
         let servers = ClusterServers {
+            lost: LostSlots::default(),
             urls: authority
                 .hosts
                 .iter()
@@ -189,7 +160,7 @@ impl Address {
             certificates,
         };
         Ok(Self {
-            target: Target::Cluster(servers),
+            target: Target::Cluster(Arc::new(servers)),
             hosts: authority.shown(),
         })
     }
@@ -252,9 +223,7 @@ impl Address {
 
     /// A connection for commands; each of them fails after `timeout`.
     pub async fn connect(&self, timeout: Duration) -> RedisResult<RedisConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
-            .set_response_timeout(Some(timeout));
+        let config = connection_config(timeout);
         self.connect_with(&config, |builder| builder, timeout).await
     }
 
@@ -264,10 +233,7 @@ impl Address {
         timeout: Duration,
         on_push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + Clone + 'static,
     ) -> RedisResult<RedisConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout.min(CONNECT_MAX)))
-            .set_response_timeout(Some(timeout))
-            .set_push_sender(on_push.clone());
+        let config = connection_config(timeout).set_push_sender(on_push.clone());
         self.connect_with(&config, |builder| builder.push_sender(on_push), timeout)
             .await
     }
@@ -296,9 +262,10 @@ impl Address {
             }
             Target::Cluster(servers) => {
                 let client = of_cluster(servers.client(timeout)).build()?;
-                Ok(RedisConnection::Cluster(
-                    client.get_async_connection().await?,
-                ))
+                Ok(RedisConnection::Cluster(ClusterLink {
+                    connection: client.get_async_connection().await?,
+                    servers: servers.clone(),
+                }))
             }
         }
     }
@@ -341,8 +308,8 @@ mod tests {
             ]
         );
         assert_eq!(
-            (servers.user, servers.password),
-            (None, Some("pw".to_owned()))
+            (servers.user.as_deref(), servers.password.as_deref()),
+            (None, Some("pw"))
         );
         assert!(servers.certificates.is_none());
     }

@@ -224,6 +224,7 @@ impl Engine {
                 outs.append(&mut self.rooms.handle(key, input, self.moment()));
                 outs
             }
+            Input::PingAnswered(number) => self.connection.ping_answered(number),
             Input::Pinged(number, result) => self.connection.pinged(number, result, now),
             Input::Answered(key, number, sent_at, answer) => {
                 self.command_done(sent_at, answer.as_ref().err());

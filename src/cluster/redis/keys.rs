@@ -92,12 +92,13 @@ pub fn users(live_id: LiveId) -> String {
 
 const SLOTS: u16 = 16_384;
 
-/// The slot of a Redis Cluster that a key without braces belongs to: CRC-16/XMODEM of its bytes.
-pub fn slot(key: &str) -> u16 {
+/// The slot of a Redis Cluster that a key belongs to: CRC-16/XMODEM of its bytes, or of those in its
+/// first braces.
+pub fn slot(key: &[u8]) -> u16 {
     const POLYNOMIAL: u16 = 0x1021;
     let mut crc: u16 = 0;
-    for byte in key.bytes() {
-        crc ^= u16::from(byte) << 8;
+    for byte in hash_tag(key).unwrap_or(key) {
+        crc ^= u16::from(*byte) << 8;
         for _ in 0..8 {
             let carry = crc & 0x8000 != 0;
             crc <<= 1;
@@ -109,6 +110,13 @@ pub fn slot(key: &str) -> u16 {
     crc % SLOTS
 }
 
+/// What is between the first `{` and the next `}`, unless it is nothing.
+fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = key.split_at_checked(key.iter().position(|byte| *byte == b'{')? + 1)?;
+    let end = rest.iter().position(|byte| *byte == b'}')?;
+    (end > 0).then(|| &rest[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,9 +125,14 @@ mod tests {
     fn slots_are_those_of_redis() {
         // The example of the specification is 0x31c3 before it is cut to a slot.
         assert_eq!(
-            (slot("123456789"), slot("user_1"), slot("")),
+            (slot(b"123456789"), slot(b"user_1"), slot(b"")),
             (0x31c3, 7_877, 0)
         );
+        assert_eq!(slot(b"liveroom:{user_1}:stamp"), slot(b"user_1"));
+        assert_eq!(slot(b"{user_1}{other}"), slot(b"user_1"));
+        for whole in ["{}user_1", "user_1}", "{user_1"] {
+            assert_ne!(slot(whole.as_bytes()), slot(b"user_1"), "{whole}");
+        }
     }
 
     #[test]

@@ -12,12 +12,14 @@
 
 mod address;
 mod append;
+mod cluster_servers;
 mod connection;
 mod engine;
 mod entries;
 mod keys;
 mod link;
 mod log_replica;
+mod lost_slots;
 mod messages;
 mod presence_replica;
 mod rooms;

@@ -1,7 +1,7 @@
 //! One of three masters of a Redis Cluster dies, and comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use liveroom::cluster::{Nodes, Signal, TokenStore};
 use liveroom::domain::*;
@@ -14,6 +14,9 @@ use crate::support::room_log::{NOW, block_on, eventually, new_live, new_user, pr
 
 /// How long Redis may be silent.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a server is frozen: long enough for nodes to notice it, and to work without it.
+const FROZEN_FOR: Duration = PATIENCE.saturating_mul(6);
 
 /// One room for each master, on both nodes.
 struct Rooms(Vec<(Heard, Heard)>);
@@ -207,20 +210,33 @@ fn rooms_of_other_masters_go_on_while_one_is_frozen() {
             frozen_one.log.say(&format!("alone {round}"));
             frozen_one.wait_for(1).await;
         }
-        for (_, (one, two)) in others {
-            let before = one.log.position.epoch.clone();
-            one.agree_with(two).await;
-            assert!(
-                one.all.iter().all(|told| told.epoch == before),
-                "as if nothing had happened"
+        // Meanwhile nodes notice that a server is lost, and connect anew without it.
+        let frozen_at = Instant::now();
+        let mut others: Vec<_> = others.into_iter().map(|(_, room)| room).collect();
+        while frozen_at.elapsed() < FROZEN_FOR {
+            for (one, two) in &mut others {
+                let before = one.log.position.epoch.clone();
+                one.agree_with(two).await;
+                assert!(
+                    one.all.iter().all(|told| told.epoch == before),
+                    "as if nothing had happened"
+                );
+            }
+            assert_eq!(
+                (one.cluster.alone_since(), two.cluster.alone_since()),
+                (None, None)
             );
         }
-        assert_eq!(
-            (one.cluster.alone_since(), two.cluster.alone_since()),
-            (None, None)
-        );
+        // A node that starts now never reached that server.
+        let late = Node::start(&masters.url(), PATIENCE);
+        for (one, _) in &mut others {
+            let mut room = Heard::by(late.open(one.log.live_id).await);
+            one.agree_with(&mut room).await;
+        }
         masters.servers[frozen].thaw();
         frozen_one.agree_with(frozen_two).await;
+        let mut room = Heard::by(late.open(frozen_one.log.live_id).await);
+        frozen_one.agree_with(&mut room).await;
     });
 }
 

@@ -13,8 +13,9 @@
 //! subscribed, is no loss: the other servers go on pushing. *Servers changed* exists there alone.
 //!
 //! Invariants: inputs of a connection that is not the current one have no effect. At most one
-//! attempt and one ping are under way. Redis counts as silent from when the oldest ping was sent
-//! that is not answered, without the time in which this node itself was stalled.
+//! attempt and one ping are under way. Redis counts as silent from when a ping was sent until any
+//! server has answered it, without the time in which this node itself was stalled. The ping is over
+//! when each server of a Redis Cluster has answered, or has had the time for it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -43,7 +44,9 @@ struct Current {
     /// The servers that it reached when it was opened.
     servers: BTreeSet<Server>,
     next_ping: Instant,
-    /// When the ping was sent that is not answered yet.
+    /// Whether a ping is under way.
+    is_pinging: bool,
+    /// When that was sent, until any server has answered it.
     pinged_at: Option<Instant>,
 }
 
@@ -107,12 +110,13 @@ impl PushConnection {
         if let Some(at) = &mut current.pinged_at {
             *at += tick.stalled;
         }
-        if current.pinged_at.is_some() || now < current.next_ping {
+        if current.is_pinging || now < current.next_ping {
             return Vec::new();
         }
+        current.is_pinging = true;
         current.pinged_at = Some(now);
         current.next_ping = now + self.ping_spacing;
-        vec![RedisRequest::Ping(current.number).into()]
+        vec![RedisRequest::Ping(current.number, current.servers.clone()).into()]
     }
 
     fn connect(&mut self) -> Vec<Out> {
@@ -151,9 +155,21 @@ impl PushConnection {
             number,
             servers,
             next_ping: now + self.ping_spacing,
+            is_pinging: false,
             pinged_at: None,
         });
         vec![Out::Connected, settings.into()]
+    }
+
+    /// Any server of a Redis Cluster has answered the ping: Redis is there, whichever of the others
+    /// are.
+    pub fn ping_answered(&mut self, number: u64) -> Vec<Out> {
+        if let Some(current) = &mut self.current
+            && current.number == number
+        {
+            current.pinged_at = None;
+        }
+        Vec::new()
     }
 
     /// The ping over a connection was answered by these servers, or by none.
@@ -173,6 +189,7 @@ impl PushConnection {
         match result {
             Err(cause) => self.lost(cause, now),
             Ok(servers) => {
+                current.is_pinging = false;
                 current.pinged_at = None;
                 if servers == current.servers {
                     Vec::new()
@@ -267,7 +284,7 @@ mod tests {
     }
 
     fn is_ping(outs: &[Out]) -> bool {
-        matches!(outs, [Out::Request(RedisRequest::Ping(_))])
+        matches!(outs, [Out::Request(RedisRequest::Ping(..))])
     }
 
     fn is_loss(outs: &[Out]) -> bool {
@@ -332,6 +349,30 @@ mod tests {
             Some(sent_at + SPACING),
             "the ping was the first sign"
         );
+    }
+
+    #[test]
+    fn a_redis_cluster_is_not_silent_while_one_of_its_servers_is() {
+        let (mut connection, number, start) = connected(true);
+        let sent_at = start + SPACING;
+        assert!(is_ping(&connection.tick(at(sent_at))));
+        assert_eq!(connection.silent_since(), Some(sent_at));
+        connection.ping_answered(number + 1);
+        assert_eq!(
+            connection.silent_since(),
+            Some(sent_at),
+            "another connection"
+        );
+        connection.ping_answered(number);
+        assert_eq!(connection.silent_since(), None);
+        let frozen_until = sent_at + TIMEOUT;
+        assert!(
+            connection.tick(at(frozen_until)).is_empty(),
+            "the ping still waits for one server"
+        );
+        assert_eq!(connection.silent_since(), None);
+        connection.pinged(number, Ok(server()), frozen_until);
+        assert!(is_ping(&connection.tick(at(frozen_until))));
     }
 
     #[test]

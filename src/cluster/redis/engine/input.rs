@@ -48,6 +48,8 @@ pub enum Input {
     Opened(u64, Result<(RedisConnection, BTreeSet<Server>), String>),
     Pushed(u64, PushInfo, BacklogSlot),
     Subscribed(u64, RoomKey, Result<(), String>),
+    /// Any server of a Redis Cluster has answered the ping.
+    PingAnswered(u64),
     /// Which servers still answer.
     Pinged(u64, Result<BTreeSet<Server>, String>),
     /// The log has answered the question of this number, which was sent then.

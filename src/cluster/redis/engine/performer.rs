@@ -79,7 +79,7 @@ impl Performer {
     pub fn send(&self, request: RedisRequest) {
         match request {
             RedisRequest::Connect(number) => self.connect(number),
-            RedisRequest::Ping(number) => self.ping(number),
+            RedisRequest::Ping(number, reached) => self.ping(number, reached),
             RedisRequest::ReadSettings(servers) => self.read_settings(servers),
             RedisRequest::Subscribe(key) => self.subscribe(key),
             RedisRequest::Unsubscribe(live_id) => self.unsubscribe(live_id),
@@ -124,10 +124,12 @@ impl Performer {
                 // the last.
                 let (mut nodes, mut inbox, mut probed) =
                     (connection.clone(), connection.clone(), connection.clone());
+                // Which of the servers the connection reaches is not known yet.
+                let reached = BTreeSet::new();
                 let (_, _, servers) = tokio::try_join!(
                     nodes.subscribe(keys::NODES_CHANNEL.to_owned(), false),
                     inbox.subscribe(keys::inbox_channel(node), false),
-                    probed.responsive_servers(timeout),
+                    probed.responsive_servers(&reached, timeout, || ()),
                 )?;
                 connection.track_tokens(&servers, timeout).await?;
                 Ok((connection, servers))
@@ -145,12 +147,15 @@ impl Performer {
         });
     }
 
-    fn ping(&self, number: u64) {
+    fn ping(&self, number: u64, reached: BTreeSet<Server>) {
         let timeout = self.link.timeout();
         if let Some((_, connection)) = &self.connection {
-            let mut connection = connection.clone();
+            let (mut connection, inputs) = (connection.clone(), self.inputs.clone());
             self.spawn(async move {
-                let servers = connection.responsive_servers(timeout).await;
+                let on_answer = || _ = inputs.send(Input::PingAnswered(number));
+                let servers = connection
+                    .responsive_servers(&reached, timeout, on_answer)
+                    .await;
                 Some(Input::Pinged(
                     number,
                     servers.map_err(|error| cause_of(&error)),

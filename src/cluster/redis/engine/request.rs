@@ -18,8 +18,9 @@ use super::super::rooms::RoomKey;
 pub enum RedisRequest {
     /// Opens the connection of this number, over which Redis pushes messages.
     Connect(u64),
-    /// Asks the current connection, of this number, which servers answer.
-    Ping(u64),
+    /// Asks the current connection, of this number, which servers answer. It reached these when it
+    /// was opened.
+    Ping(u64, BTreeSet<Server>),
     /// Reads the settings of these servers.
     ReadSettings(BTreeSet<Server>),
     Subscribe(RoomKey),
