@@ -9,104 +9,53 @@
 //! replicas: its announcement asks the others for theirs. A replica that is not confirmed soon is
 //! replaced by a snapshot, which is empty if the other node has closed the room.
 //!
-//! | replica | announcement, same origin | other origin | next delta | later delta | snapshot | unconfirmed doubt |
-//! |---|---|---|---|---|---|---|
-//! | none | - | new, and a snapshot to it | new | new, requested | in sync | - |
-//! | in sync | in sync; requested if it has a higher count | emptied, new | in sync | requested | in sync | requested |
-//! | requested | requested | emptied, new | deferred | deferred | in sync, deferred deltas applied | requested again |
+//! Messages get lost, and messages of one node overtake each other: it sends them over several
+//! connections. Each carries the *origin*, which identifies an opening of the room on a node, and
+//! the count of deltas, so that what is older than the replica is known by that. Of two origins
+//! nobody can say which is the later, except their node: it is asked.
 //!
-//! Invariants: a replica holds the users of one opening of the room on its node, as they were after
-//! a number of deltas. Each replica that differs from its node has a request under way, or an
-//! announcement of that node to come.
+//! | replica | announcement | next delta | later delta | earlier delta | message of another origin | snapshot | unconfirmed doubt | closed |
+//! |---|---|---|---|---|---|---|---|---|
+//! | none | in sync; requested if it has deltas; a snapshot to it | as an announcement, then | as an announcement, then | - | - | in sync | - | - |
+//! | in sync | in sync; requested if it has a higher count | applied | requested, deferred | ignored | requested; after all but a snapshot, a snapshot to it | in sync; ignored if it has a lower count | requested | none |
+//! | requested | requested again after 1 s | deferred | deferred | deferred | as when it is in sync; its snapshot counts | in sync; deferred deltas applied; ignored if it has a lower count than what showed the gap | requested again after 1 s | none |
+//!
+//! An example, at node 1; `2.3` is the third delta of node 2:
+//!
+//! | message | users of node 2 at node 1 | replica |
+//! |---|---|---|
+//! | 2.1: alice | alice | in sync at 1 |
+//! | 2.3: carol, 2.2 got lost | alice | requested, 1 deferred |
+//! | 2.4: without alice | alice | requested, 2 deferred |
+//! | snapshot at 3: alice, bob, carol | bob, carol | in sync at 4 |
+//! | a snapshot at 1, which was overtaken | bob, carol | in sync at 4 |
+//!
+//! Invariants:
+//!
+//! 1. A replica in sync holds the users of one opening of the room on its node, as they were after
+//!    a number of deltas. That number never falls.
+//! 2. A replica that differs from its node has a request under way, which is repeated until it is
+//!    answered, or an announcement of that node is to come.
+//! 3. Deltas are applied once and in their order.
+//! 4. A snapshot replaces all users of its node, or none.
+//! 5. At most 64 deltas of a node are deferred, and a message has at most 500 users.
+
+mod messages;
+mod remote;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
-
-use serde::{Deserialize, Serialize};
+use std::time::Instant;
 
 use crate::cluster::wire::WirePeer;
 use crate::domain::{LiveId, NodeId, PeerChange, PeerUser, PresenceChange, UserId};
 
+use messages::NO_ORIGIN;
+use remote::{CountedDelta, RemoteEffects, RemoteReplica};
+
+pub use messages::PresenceMessage;
+
 /// Most users in one message.
 const USERS_MAX: usize = 500;
-/// Most deltas of one node that are deferred until its snapshot arrives. Beyond, they are dropped,
-/// and the next announcement shows the gap.
-const DEFERRED_MAX: usize = 64;
-/// A snapshot that has not arrived for so long is requested again.
-const REQUEST_RETRY: Duration = Duration::from_secs(1);
-/// How long a doubted replica waits for an announcement of its node before a snapshot is requested.
-const CONFIRM_WAIT: Duration = Duration::from_millis(500);
-/// The origin in a snapshot of a node that does not have the room.
-const NO_ORIGIN: u64 = 0;
-
-/// A message between nodes about the presence of one room. The names on the wire are older than
-/// those here.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "share", rename_all = "snake_case")]
-pub enum PresenceMessage {
-    /// On the room's channel: this node has the room and has sent `count` deltas. If it asks, the
-    /// others announce themselves too; nodes of an older version neither write nor read that.
-    #[serde(rename = "hello")]
-    Announce {
-        node: u64,
-        origin: u64,
-        count: u64,
-        #[serde(default)]
-        asks: bool,
-    },
-    /// On the room's channel: the next delta.
-    Delta {
-        node: u64,
-        origin: u64,
-        count: u64,
-        users: Vec<WirePeer>,
-    },
-    /// On the room's channel: this node has closed the room.
-    #[serde(rename = "bye")]
-    Gone { node: u64, origin: u64 },
-    /// To one node: send a snapshot.
-    #[serde(rename = "ask")]
-    SnapshotRequest { live: i64, node: u64 },
-    /// To one node: all users of the sender, up to delta `count`, in `parts` parts numbered from 0.
-    #[serde(rename = "all")]
-    Snapshot {
-        live: i64,
-        node: u64,
-        origin: u64,
-        count: u64,
-        part: usize,
-        parts: usize,
-        users: Vec<WirePeer>,
-    },
-}
-
-impl PresenceMessage {
-    /// The sender.
-    pub fn node(&self) -> NodeId {
-        match self {
-            Self::Announce { node, .. }
-            | Self::Delta { node, .. }
-            | Self::Gone { node, .. }
-            | Self::SnapshotRequest { node, .. }
-            | Self::Snapshot { node, .. } => NodeId(*node),
-        }
-    }
-
-    /// The snapshot of a node that does not have the room: its users left, and others did not
-    /// notice.
-    pub fn no_room(live_id: LiveId, node: NodeId) -> Self {
-        let (live, node) = (live_id.get(), node.0);
-        Self::Snapshot {
-            live,
-            node,
-            origin: NO_ORIGIN,
-            count: 0,
-            part: 0,
-            parts: 1,
-            users: Vec::new(),
-        }
-    }
-}
 
 /// A consequence of a received message.
 #[derive(Debug)]
@@ -115,21 +64,6 @@ pub enum PresenceOutcome {
     Send(NodeId, PresenceMessage),
     /// This node is to announce itself soon.
     Announce,
-}
-
-#[derive(Debug, Default)]
-struct RemoteReplica {
-    origin: u64,
-    /// Whether a snapshot has arrived.
-    is_synced: bool,
-    /// The last delta applied; meaningless while a snapshot is requested.
-    count: u64,
-    requested_at: Option<Instant>,
-    /// Since when messages of the node may have been missed.
-    doubted_at: Option<Instant>,
-    deferred: Vec<(u64, Vec<WirePeer>)>,
-    parts: Vec<WirePeer>,
-    parts_count: usize,
 }
 
 /// This node's users in one room, and the state of each other node that has the room.
@@ -216,36 +150,24 @@ impl PresenceReplica {
         self.asks = true;
         self.remotes
             .values_mut()
-            .for_each(|remote| remote.doubted_at = Some(now));
+            .for_each(|remote| remote.doubt(now));
     }
 
     /// Whether a replica waits for its node.
     pub fn is_waiting(&self) -> bool {
-        self.remotes
-            .values()
-            .any(|remote| remote.requested_at.is_some() || remote.doubted_at.is_some())
+        self.remotes.values().any(RemoteReplica::is_waiting)
     }
 
     /// Requests the snapshots that did not arrive, and those of replicas that were not confirmed.
     pub fn repeat_requests(&mut self, now: Instant) -> Vec<PresenceOutcome> {
-        let is_unconfirmed = |remote: &RemoteReplica| {
-            remote
-                .doubted_at
-                .is_some_and(|at| now.saturating_duration_since(at) >= CONFIRM_WAIT)
-        };
-        let is_due =
-            |remote: &RemoteReplica| remote.requested_at.is_some() || is_unconfirmed(remote);
-        let due: Vec<NodeId> = self
-            .remotes
-            .iter()
-            .filter(|(_, remote)| is_due(remote))
-            .map(|(id, _)| *id)
-            .collect();
-        due.into_iter()
-            .filter_map(|node| self.request_snapshot(node, now))
+        let nodes: Vec<NodeId> = self.remotes.keys().copied().collect();
+        nodes
+            .into_iter()
+            .flat_map(|node| self.with_remote(node, |remote| remote.retry(now)))
             .collect()
     }
 
+    /// The message that this node has closed the room.
     pub fn gone(&self) -> PresenceMessage {
         PresenceMessage::Gone {
             node: self.node.0,
@@ -273,8 +195,19 @@ impl PresenceReplica {
         chunks.iter().enumerate().map(part).collect()
     }
 
+    fn send_snapshot(&self, node: NodeId) -> Vec<PresenceOutcome> {
+        let parts = self.snapshot().into_iter();
+        parts
+            .map(|part| PresenceOutcome::Send(node, part))
+            .collect()
+    }
+
     /// Handles a message of another node about this room.
     pub fn receive(&mut self, message: PresenceMessage, now: Instant) -> Vec<PresenceOutcome> {
+        if message.node() == self.node {
+            // What is published on the room's channel comes back.
+            return Vec::new();
+        }
         match message {
             PresenceMessage::Announce {
                 node,
@@ -283,7 +216,7 @@ impl PresenceReplica {
                 asks,
             } => {
                 let mut outcomes = self.on_announce(NodeId(node), origin, count, now);
-                if asks && NodeId(node) != self.node {
+                if asks {
                     outcomes.push(PresenceOutcome::Announce);
                 }
                 outcomes
@@ -293,27 +226,16 @@ impl PresenceReplica {
                 origin,
                 count,
                 users,
-            } => self.on_delta(NodeId(node), origin, count, users, now),
-            PresenceMessage::Gone { node, origin } => {
-                let node = NodeId(node);
-                let is_current = self
-                    .remotes
-                    .get(&node)
-                    .is_some_and(|remote| remote.origin == origin);
-                if is_current {
-                    self.forget(node)
-                        .map(PresenceOutcome::Peers)
-                        .into_iter()
-                        .collect()
-                } else {
-                    Vec::new()
-                }
+            } => {
+                let delta = CountedDelta {
+                    origin,
+                    count,
+                    users,
+                };
+                self.on_delta(NodeId(node), delta, now)
             }
-            PresenceMessage::SnapshotRequest { node, .. } => self
-                .snapshot()
-                .into_iter()
-                .map(|message| PresenceOutcome::Send(NodeId(node), message))
-                .collect(),
+            PresenceMessage::Gone { node, origin } => self.on_gone(NodeId(node), origin),
+            PresenceMessage::SnapshotRequest { node, .. } => self.send_snapshot(NodeId(node)),
             PresenceMessage::Snapshot {
                 node,
                 origin,
@@ -322,7 +244,14 @@ impl PresenceReplica {
                 parts,
                 users,
                 ..
-            } => self.on_snapshot_part(NodeId(node), (origin, count), (part, parts), users, now),
+            } => {
+                let snapshot = CountedDelta {
+                    origin,
+                    count,
+                    users,
+                };
+                self.on_snapshot_part(NodeId(node), snapshot, (part, parts), now)
+            }
         }
     }
 
@@ -333,171 +262,103 @@ impl PresenceReplica {
         count: u64,
         now: Instant,
     ) -> Vec<PresenceOutcome> {
-        if node == self.node {
-            return Vec::new();
-        }
-        let is_new = self
-            .remotes
-            .get(&node)
-            .is_none_or(|remote| remote.origin != origin);
-        let mut outcomes = Vec::new();
-        if is_new {
-            // The node has opened the room anew: its earlier users are gone.
-            outcomes.extend(self.forget(node).map(PresenceOutcome::Peers));
-            self.remotes.insert(
-                node,
-                RemoteReplica {
-                    origin,
-                    ..RemoteReplica::default()
-                },
-            );
-            if !self.local.is_empty() {
-                outcomes.extend(
-                    self.snapshot()
-                        .into_iter()
-                        .map(|message| PresenceOutcome::Send(node, message)),
-                );
+        let mut outcomes = self.meet(node, origin);
+        outcomes.extend(self.with_remote(node, |remote| {
+            if remote.is_of(origin) {
+                remote.announced(count, now)
             } else {
-                outcomes.push(PresenceOutcome::Send(node, self.empty_snapshot()));
+                remote.found_other_opening(now)
             }
-        }
-        let Some(remote) = self.remotes.get_mut(&node) else {
-            return outcomes;
-        };
-        remote.doubted_at = None;
-        if remote.count < count {
-            outcomes.extend(self.request_snapshot(node, now));
-        }
+        }));
         outcomes
     }
 
-    /// The snapshot of a node without users in the room.
-    fn empty_snapshot(&self) -> PresenceMessage {
-        PresenceMessage::Snapshot {
-            live: self.live_id.get(),
-            node: self.node.0,
-            origin: self.origin,
-            count: self.count,
-            part: 0,
-            parts: 1,
-            users: Vec::new(),
+    /// Makes a replica of a node that has none, and sends a snapshot to it if that opening of the
+    /// room was not known here: it does not know of the users here.
+    fn meet(&mut self, node: NodeId, origin: u64) -> Vec<PresenceOutcome> {
+        let remote = self.remotes.get(&node);
+        if remote.is_some_and(|remote| remote.is_of(origin)) {
+            return Vec::new();
         }
-    }
-
-    fn request_snapshot(&mut self, node: NodeId, now: Instant) -> Option<PresenceOutcome> {
-        let remote = self.remotes.get_mut(&node)?;
-        if remote
-            .requested_at
-            .is_some_and(|at| now.saturating_duration_since(at) < REQUEST_RETRY)
-        {
-            return None;
-        }
-        (remote.requested_at, remote.doubted_at) = (Some(now), None);
-        Some(PresenceOutcome::Send(
-            node,
-            PresenceMessage::SnapshotRequest {
-                live: self.live_id.get(),
-                node: self.node.0,
-            },
-        ))
+        self.remotes
+            .entry(node)
+            .or_insert_with(|| RemoteReplica::new(node, origin));
+        self.send_snapshot(node)
     }
 
     fn on_delta(
         &mut self,
         node: NodeId,
-        origin: u64,
-        count: u64,
-        users: Vec<WirePeer>,
+        delta: CountedDelta,
         now: Instant,
     ) -> Vec<PresenceOutcome> {
-        if node == self.node {
-            return Vec::new();
-        }
-        if self
-            .remotes
-            .get(&node)
-            .is_none_or(|remote| remote.origin != origin)
-        {
-            // It arrived before the announcement, or the announcement got lost.
-            let mut outcomes = self.on_announce(node, origin, 0, now);
-            outcomes.extend(self.on_delta(node, origin, count, users, now));
-            return outcomes;
-        }
-        let Some(remote) = self.remotes.get_mut(&node) else {
-            return Vec::new();
-        };
-        if remote.requested_at.is_some() || count > remote.count + 1 {
-            if remote.deferred.len() < DEFERRED_MAX {
-                remote.deferred.push((count, users));
+        // It may have arrived before the announcement, or that got lost.
+        let mut outcomes = self.meet(node, delta.origin);
+        outcomes.extend(self.with_remote(node, |remote| {
+            if remote.is_of(delta.origin) {
+                remote.delta(delta, now)
+            } else {
+                remote.delta_of_other_opening(delta, now)
             }
-            return self.request_snapshot(node, now).into_iter().collect();
-        }
-        if count <= remote.count {
+        }));
+        outcomes
+    }
+
+    fn on_gone(&mut self, node: NodeId, origin: u64) -> Vec<PresenceOutcome> {
+        let remote = self.remotes.get(&node);
+        if remote.is_none_or(|remote| !remote.is_of(origin)) {
             return Vec::new();
         }
-        remote.count = count;
-        changes(node, users).map(PresenceOutcome::Peers).collect()
+        self.forgotten(node)
     }
 
     fn on_snapshot_part(
         &mut self,
         node: NodeId,
-        (origin, count): (u64, u64),
-        (part, parts): (usize, usize),
-        users: Vec<WirePeer>,
+        snapshot: CountedDelta,
+        part: (usize, usize),
         now: Instant,
     ) -> Vec<PresenceOutcome> {
-        if node == self.node {
+        if snapshot.origin == NO_ORIGIN {
+            return self.forgotten(node);
+        }
+        self.remotes
+            .entry(node)
+            .or_insert_with(|| RemoteReplica::of_snapshot(node, snapshot.origin, now));
+        self.with_remote(node, |remote| remote.snapshot_part(snapshot, part, now))
+    }
+
+    /// Lets the replica of a node handle something.
+    fn with_remote(
+        &mut self,
+        node: NodeId,
+        handle: impl FnOnce(&mut RemoteReplica) -> RemoteEffects,
+    ) -> Vec<PresenceOutcome> {
+        let Some(remote) = self.remotes.get_mut(&node) else {
             return Vec::new();
-        }
-        if origin == NO_ORIGIN {
-            return self
-                .forget(node)
-                .map(PresenceOutcome::Peers)
-                .into_iter()
-                .collect();
-        }
-        let remote = self.remotes.entry(node).or_default();
-        if part == 0 {
-            (remote.parts, remote.parts_count) = (Vec::new(), 0);
-        }
-        if part != remote.parts_count {
-            // A part got lost: the request is repeated.
-            return Vec::new();
-        }
-        remote.parts.extend(users);
-        remote.parts_count += 1;
-        if remote.parts_count < parts {
-            return Vec::new();
-        }
-        let snapshot = std::mem::take(&mut remote.parts);
-        let deferred = std::mem::take(&mut remote.deferred);
-        (
-            remote.origin,
-            remote.count,
-            remote.parts_count,
-            remote.is_synced,
-        ) = (origin, count, 0, true);
-        (remote.requested_at, remote.doubted_at) = (None, None);
-        let online = |user: WirePeer| match user.read()? {
-            PresenceChange::Online(user) => Some(user),
-            PresenceChange::Offline(_) => None,
         };
-        let users = snapshot.into_iter().filter_map(online).collect();
-        let mut outcomes = vec![PresenceOutcome::Peers(PeerChange::All { node, users })];
-        for (delta_count, users) in deferred {
-            if delta_count > count {
-                outcomes.extend(self.on_delta(node, origin, delta_count, users, now));
-            }
+        let RemoteEffects { changes, request } = handle(remote);
+        let mut outcomes: Vec<_> = changes.into_iter().map(PresenceOutcome::Peers).collect();
+        if request {
+            let request = PresenceMessage::SnapshotRequest {
+                live: self.live_id.get(),
+                node: self.node.0,
+            };
+            outcomes.push(PresenceOutcome::Send(node, request));
         }
         outcomes
+    }
+
+    fn forgotten(&mut self, node: NodeId) -> Vec<PresenceOutcome> {
+        let change = self.forget(node).map(PresenceOutcome::Peers);
+        change.into_iter().collect()
     }
 
     /// Nodes whose snapshot has arrived.
     pub fn synced_count(&self) -> usize {
         self.remotes
             .values()
-            .filter(|remote| remote.is_synced)
+            .filter(|remote| remote.has_snapshot)
             .count()
     }
 
@@ -508,16 +369,6 @@ impl PresenceReplica {
             users: Vec::new(),
         })
     }
-}
-
-fn changes(node: NodeId, users: Vec<WirePeer>) -> impl Iterator<Item = PeerChange> {
-    users
-        .into_iter()
-        .filter_map(WirePeer::read)
-        .map(move |change| match change {
-            PresenceChange::Online(user) => PeerChange::Present { node, user },
-            PresenceChange::Offline(user) => PeerChange::Absent { node, user },
-        })
 }
 
 #[cfg(test)]

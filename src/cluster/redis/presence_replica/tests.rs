@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::remote::{CONFIRM_WAIT, REQUEST_RETRY};
 use super::*;
 use crate::domain::{Profile, Timestamp};
 
@@ -75,7 +76,7 @@ fn messages_keep_the_names_that_older_nodes_read() {
         [name(pair.one.announce()), name(pair.one.gone())],
         ["hello", "bye"]
     );
-    assert_eq!(name(pair.one.empty_snapshot()), "all");
+    assert_eq!(name(pair.one.snapshot().remove(0)), "all");
     assert_eq!(
         name(PresenceMessage::SnapshotRequest { live: 1, node: 1 }),
         "ask"
