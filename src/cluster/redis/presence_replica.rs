@@ -30,6 +30,8 @@
 //! | snapshot at 3: alice, bob, carol | bob, carol | in sync at 4 |
 //! | a snapshot at 1, which was overtaken | bob, carol | in sync at 4 |
 //!
+//! `tests/presence_scripts/*.txt` are more of these.
+//!
 //! Invariants:
 //!
 //! 1. A replica in sync holds the users of one opening of the room on its node, as they were after

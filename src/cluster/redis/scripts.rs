@@ -75,7 +75,7 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    fn split(line: &'a str) -> Self {
+    pub fn split(line: &'a str) -> Self {
         let mut words = Self {
             plain: Vec::new(),
             keyed: Vec::new(),

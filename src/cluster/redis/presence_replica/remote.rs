@@ -99,6 +99,11 @@ impl RemoteReplica {
         self.origin == origin
     }
 
+    #[cfg(test)]
+    pub(super) fn origin(&self) -> u64 {
+        self.origin
+    }
+
     /// Messages of the node may have been missed. A snapshot under way is awaited first.
     pub(super) fn doubt(&mut self, now: Instant) {
         if let RemoteState::InSync { doubted_at, .. } = &mut self.state {

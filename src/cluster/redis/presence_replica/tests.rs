@@ -1,5 +1,8 @@
 //! Presence messages between replicas, and what each replica holds afterwards.
 
+mod convergence;
+mod scripts;
+
 use std::sync::Arc;
 
 use super::remote::{CONFIRM_WAIT, REQUEST_RETRY};
