@@ -4,6 +4,7 @@
 //! falls back to a snapshot.
 
 mod full_heals;
+mod mixed_versions;
 mod scripts;
 mod shared_calls;
 
@@ -149,6 +150,8 @@ struct Node {
 
 struct World {
     live_id: LiveId,
+    /// How many nodes, the first ones, are of the version before.
+    before_count: usize,
     run: u64,
     link: Link,
     nodes: Vec<Node>,
@@ -162,11 +165,16 @@ struct World {
 
 impl World {
     async fn new(url: &str, run: u64) -> Self {
+        Self::of_versions(url, run, 0).await
+    }
+
+    async fn of_versions(url: &str, run: u64, before_count: usize) -> Self {
         let address = Arc::new(Address::parse(url, &Authorities::default()).unwrap());
         let live_id = LiveId::new(i64::try_from(run).unwrap() + 1).unwrap();
         let link = Link::new(address.clone(), 4, LISTEN_TIMEOUT);
         let mut world = Self {
             live_id,
+            before_count,
             run,
             link,
             nodes: Vec::new(),
@@ -206,15 +214,7 @@ impl World {
         }
         for index in 0..NODES {
             let question = world.nodes[index].order.ask().unwrap();
-            let answer = ask(
-                world.link.clone(),
-                false,
-                live_id,
-                world.nodes[index].origin,
-                question,
-            )
-            .await
-            .unwrap();
+            let answer = world.put(index, question).await;
             let history = world.nodes[index].order.answered(1, answer);
             assert_eq!(history.map(|history| history.len()), Some(0));
             world.deliver(index);
@@ -305,43 +305,35 @@ impl World {
         }
     }
 
+    /// Puts a question as the node's version does.
+    async fn put(&self, index: usize, question: Question) -> Answer {
+        let (link, origin) = (self.link.clone(), self.nodes[index].origin);
+        if index < self.before_count {
+            return mixed_versions::ask(&link, self.live_id, origin, question).await;
+        }
+        ask(link, false, self.live_id, origin, question)
+            .await
+            .unwrap()
+    }
+
     /// Puts the node's next question. It may be lost on its way, or its answer.
     async fn ask(&mut self, index: usize, fate: u32) {
-        let node = &mut self.nodes[index];
-        let Some(question) = node.order.ask() else {
+        let Some(question) = self.nodes[index].order.ask() else {
             return;
         };
         let number = question.number;
-        match fate {
-            0 => node.order.failed(number),
-            1 => {
-                node.stray.push(question);
-                node.order.failed(number);
-            }
-            2 => {
-                ask(
-                    self.link.clone(),
-                    false,
-                    self.live_id,
-                    node.origin,
-                    question,
-                )
-                .await
-                .unwrap();
-                node.order.failed(number);
-            }
-            _ => {
-                let answer = ask(
-                    self.link.clone(),
-                    false,
-                    self.live_id,
-                    node.origin,
-                    question,
-                )
-                .await
-                .unwrap();
+        let stray = (fate == 1).then(|| question.clone());
+        let answer = match fate {
+            0 | 1 => None,
+            _ => Some(self.put(index, question).await),
+        };
+        let node = &mut self.nodes[index];
+        node.stray.extend(stray);
+        match answer {
+            Some(answer) if fate > 2 => {
                 node.order.answered(number, answer);
             }
+            _ => node.order.failed(number),
         }
         self.deliver(index);
     }
@@ -413,15 +405,7 @@ impl World {
             91..94 => self.nodes[index].order.resync(),
             94..97 => {
                 if let Some(stray) = self.nodes[index].stray.pop() {
-                    ask(
-                        self.link.clone(),
-                        false,
-                        self.live_id,
-                        self.nodes[index].origin,
-                        stray,
-                    )
-                    .await
-                    .unwrap();
+                    self.put(index, stray).await;
                 }
             }
             97 => self.save().await,
