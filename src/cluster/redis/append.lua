@@ -28,7 +28,8 @@
 --       1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for
 --         each entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
 --       2 1: the log is the one the caller saw
---       3 the missed events, newest first   4 if they were asked for, the newest controls, newest first
+--       if missed events were asked for:
+--       3 the missed events, newest first   4 the newest controls, newest first
 --       or the text of an error. If every room failed, the call fails with the first error.
 local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 9, 3
 local FIRST_ROOM = 4
@@ -117,15 +118,16 @@ local function append_room(key, at, last_entry)
     local count = 0
     local applied = has_entries and call('GET', applied_key)
     if applied then
-        local applied_count, reply = split(applied)
-        count = tonumber(applied_count)
+        count = tonumber(string.match(applied, '^%d+'))
         if same and not renew and tonumber(ARGV[last_entry]) <= count then
-            return { reply, 1, {}, {} }
+            local _, reply = split(applied)
+            return { reply, 1 }
         end
     end
 
-    local missed, newest_controls = {}, {}
+    local missed, newest_controls = nil, nil
     if fill ~= '0' then
+        missed = {}
         newest_controls = call('XREVRANGE', controls_key, '+', '-', 'COUNT', CONTROLS_MAX)
         if epoch then
             local from = same and known_epoch ~= '' and '(' .. split(known_last) or '-'
@@ -177,7 +179,10 @@ local function append_room(key, at, last_entry)
     end
 
     if renewed then
-        call('HSET', order_key, 'epoch', epoch, 'generation', generation, 'offset', offset, 'gap', gap)
+        call('HSET', order_key, 'epoch', epoch, 'generation', generation, 'offset', offset)
+        if gap ~= '0' then
+            call('HSET', order_key, 'gap', gap)
+        end
     end
     if last then
         call('HSET', order_key, 'offset', offset, 'last', last)

@@ -146,9 +146,20 @@ fn answer(reply: Value) -> RedisResult<Answer> {
     if let Value::BulkString(error) = &reply {
         return Err(refused(&String::from_utf8_lossy(error)));
     }
-    type RoomReply = (String, i64, StreamEntries, StreamEntries);
-    let (head, same, missed, controls) = RoomReply::from_redis_value(reply)?;
+    let mut parts = Vec::<Value>::from_redis_value(reply)?.into_iter();
+    let head: String = part(&mut parts)?;
+    let same: i64 = part(&mut parts)?;
+    let (missed, controls): (StreamEntries, StreamEntries) = match parts.len() {
+        0 => Default::default(),
+        _ => (part(&mut parts)?, part(&mut parts)?),
+    };
     Answer::parse(&head, missed, same == 1, controls).ok_or_else(not_understood)
+}
+
+fn part<T: FromRedisValue>(parts: &mut impl Iterator<Item = Value>) -> RedisResult<T> {
+    Ok(T::from_redis_value(
+        parts.next().ok_or_else(not_understood)?,
+    )?)
 }
 
 fn failed(count: usize, error: &RedisError) -> Vec<RedisResult<Answer>> {

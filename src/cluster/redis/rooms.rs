@@ -22,7 +22,7 @@ use crate::domain::{LiveId, NodeId, PeerChange, Position, Sequenced, Timestamp};
 const UNACKED_MAX: usize = 16_384;
 /// Time between two batches of a room. A calm room does not notice; a loud one needs one call of
 /// the script and one message to each node for all events that gathered.
-const BATCH_SPACING: Duration = Duration::from_millis(5);
+pub const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Time between two resyncs without a reason, in case a message got lost.

@@ -2,9 +2,10 @@
 //! decides, without a connection or a clock.
 //!
 //! Whatever a call carries, it costs Redis a read, a reply, a write to its file and a message to
-//! each node that follows the rooms. So [`CALL_SPACING`] passes between two calls of a node, and
-//! the rooms that get something to append meanwhile share the next call. A room that is alone does
-//! not notice: its own batches are as far apart.
+//! each node that follows the rooms: as much as some four batches. So rooms that get something to
+//! append soon after a call share the next one. How soon goes by the call before: one that carried
+//! a single room is followed after [`CALL_SPACING`], as that room's own batches are, so a room that
+//! is alone does not notice. One that was shared is followed after [`SHARED_CALL_SPACING`].
 //!
 //! | question | call |
 //! |---|---|
@@ -14,17 +15,20 @@
 //! | any, in a Redis Cluster | its own, and at once: rooms belong to different slots |
 //!
 //! Invariants: a question is in one call; the calls of a room are apart by its own spacing; no
-//! shared call begins within [`CALL_SPACING`] of the one before.
+//! shared call begins sooner after the one before than its spacing says.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::cluster::redis::append::RoomQuestion;
 use crate::cluster::redis::log_replica::BATCH_MAX;
+use crate::cluster::redis::rooms::BATCH_SPACING;
 use crate::domain::LiveId;
 
-/// Time between two shared calls of this node. More saves Redis work, and delays comments.
-const CALL_SPACING: Duration = Duration::from_millis(5);
+/// Time after a call with the batch of one room.
+const CALL_SPACING: Duration = BATCH_SPACING;
+/// Time after a call that rooms shared. More saves Redis work, and delays comments by as much.
+const SHARED_CALL_SPACING: Duration = Duration::from_millis(10);
 /// Most rooms in a call. Redis serves nobody else meanwhile: a room of one entry takes it some 20
 /// to 40 us, so a call takes 3 ms at most.
 const CALL_ROOMS_MAX: usize = 64;
@@ -82,8 +86,10 @@ impl AppendCalls {
         let (shared, own): (Vec<_>, Vec<_>) = questions
             .into_iter()
             .partition(|room| !self.is_cluster && room.may_share());
-        if !shared.is_empty() {
-            self.next_call = now + CALL_SPACING;
+        match shared.len() {
+            0 => {}
+            1 => self.next_call = now + CALL_SPACING,
+            _ => self.next_call = now + SHARED_CALL_SPACING,
         }
         let mut calls = share(shared);
         calls.extend(own.into_iter().map(|room| vec![room]));
@@ -182,6 +188,18 @@ mod tests {
         let questions = vec![append(2, 1), append(3, 1)];
         assert_eq!(rooms(&calls.calls(questions, next)), [[2, 3]]);
         assert_eq!(calls.next_at(), Some(later));
+    }
+
+    #[test]
+    fn a_call_that_rooms_shared_is_followed_later_than_one_of_a_single_room() {
+        let now = Instant::now();
+        let mut calls = AppendCalls::new(false, now);
+        calls.calls(vec![append(1, 1), append(2, 1)], now);
+        assert!(!calls.may_ask(live(3), now, now + CALL_SPACING));
+        let next = now + SHARED_CALL_SPACING;
+        assert_eq!(calls.next_at(), Some(next));
+        calls.calls(vec![append(3, 1)], next);
+        assert!(calls.may_ask(live(3), next, next + CALL_SPACING));
     }
 
     #[test]

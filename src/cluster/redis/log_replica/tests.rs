@@ -3,6 +3,7 @@
 //! carried out although nobody waits for them any more, nodes that go alone, data that is lost or
 //! falls back to a snapshot.
 
+mod expiry;
 mod full_heals;
 mod mixed_versions;
 mod scripts;
