@@ -55,7 +55,7 @@ use performer::Performer;
 use program::Program;
 use push::Push;
 use reports::Reports;
-use request::{Publication, Purpose};
+use request::Purpose;
 use rooms::EngineRooms;
 use settings::SettingFaults;
 use stall::StallMeter;
@@ -181,10 +181,13 @@ impl Engine {
             }
             Input::ListenToTokens(listener) => {
                 self.program.token_listener = Some(listener);
-                return self.report_reached(self.connection.unreached_for());
+                if let Some(unreached_for) = self.connection.unreached_for() {
+                    self.program.redis_reached(unreached_for, self.clock.now());
+                }
+                return;
             }
             Input::Recheck(user) => return self.program.signal(Signal::Recheck(user)),
-            Input::Signal(signal) => vec![self.signal_others(signal)],
+            Input::Signal(signal) => self.membership.signal(signal),
             Input::RequestReports(request) => {
                 let moment = self.moment();
                 let known = self.membership.others(now, moment.at);
@@ -203,13 +206,10 @@ impl Engine {
                 }
                 outs
             }
-            Input::Pushed(number, info, _slot) => {
-                let is_current = self.connection.is_current(number);
-                match Push::read(info).filter(|_| is_current) {
-                    Some(push) => self.pushed(number, push),
-                    None => return,
-                }
+            Input::Pushed(number, info, _slot) if self.connection.is_current(number) => {
+                Push::read(info).map_or_else(Vec::new, |push| self.pushed(number, push))
             }
+            Input::Pushed(..) => return,
             Input::Subscribed(connection, key, result) => {
                 if !self.connection.is_current(connection) {
                     return;
@@ -249,12 +249,7 @@ impl Engine {
                 return outs;
             }
             Push::Node(message) => return self.node_message(message, moment),
-            Push::TokensChanged(users) => {
-                for user in users {
-                    self.program.report_tokens(TokenNews::Changed(user));
-                    self.program.signal(Signal::Recheck(user));
-                }
-            }
+            Push::TokensChanged(users) => self.program.tokens_changed(users),
             Push::AllChanged => {
                 // Each session finds out at its next periodic check.
                 self.program.report_tokens(TokenNews::AllChanged);
@@ -289,22 +284,17 @@ impl Engine {
                 self.membership.leaves(NodeId(node), grace, now);
             }
             NodeMessage::Signal { signal, .. } => {
-                if let Some(signal) = signal.read() {
-                    self.program.signal(signal);
-                }
+                signal
+                    .read()
+                    .into_iter()
+                    .for_each(|signal| self.program.signal(signal));
             }
             NodeMessage::DeviceClosed { user, .. } => {
                 let closed = UserId::new(user).map(DeviceInput::ClosedElsewhere);
                 return closed.map_or_else(Vec::new, |input| self.devices.handle(input));
             }
             NodeMessage::AskAnnouncements { .. } => self.rooms.announce_all(now),
-            NodeMessage::Devices { devices, .. } => {
-                for (user, ticket) in devices {
-                    if let Some(user) = UserId::new(user) {
-                        self.program.signal(Signal::OtherDevice(user, Some(ticket)));
-                    }
-                }
-            }
+            NodeMessage::Devices { devices, .. } => self.program.other_devices(devices),
             NodeMessage::AskReport {
                 node,
                 number,
@@ -348,7 +338,8 @@ impl Engine {
         if let Some(since) = self.health.command_done(sent_at, error) {
             let now = Instant::now();
             self.devices.refresh_by(now);
-            self.report_reached(Some(now.saturating_duration_since(since)));
+            self.program
+                .redis_reached(now.saturating_duration_since(since), self.clock.now());
         }
     }
 
@@ -357,7 +348,7 @@ impl Engine {
         for out in outs {
             match out {
                 Out::Request(request) => self.performer.send(request),
-                Out::Connected => self.connected(),
+                Out::Connected { unreached_for } => self.connected(unreached_for),
                 Out::ConnectFailed(cause) => self.health.connect_failed(cause),
                 Out::ConnectionLost(cause) => {
                     self.performer.set_connection(None);
@@ -378,31 +369,13 @@ impl Engine {
     }
 
     /// There is a new connection: what may have been missed is made up for.
-    fn connected(&mut self) {
+    fn connected(&mut self, unreached_for: Duration) {
         self.health.connected();
-        self.report_reached(self.connection.unreached_for());
+        self.program.redis_reached(unreached_for, self.clock.now());
         self.program.signal(Signal::CatalogueChanged);
         self.devices.refresh_by(Instant::now());
         let mut outs = self.membership.heartbeat();
         outs.append(&mut self.rooms.connected());
         self.perform(outs);
-    }
-
-    /// Reports to the tokens that Redis is reached, and for how long it was not.
-    fn report_reached(&self, unreached_for: Option<Duration>) {
-        if let Some(unreached_for) = unreached_for {
-            let away_ms = i64::try_from(unreached_for.as_millis()).unwrap_or(i64::MAX);
-            let since = self.clock.now().plus_ms(-away_ms);
-            self.program.report_tokens(TokenNews::Reached { since });
-        }
-    }
-
-    fn signal_others(&self, signal: Signal) -> Out {
-        let purpose = match signal {
-            Signal::OtherDevice(..) => Purpose::Device,
-            _ => Purpose::Notice,
-        };
-        let (node, signal) = (self.node.0, signal.into());
-        Publication::to_nodes(NodeMessage::Signal { node, signal }, purpose).into()
     }
 }

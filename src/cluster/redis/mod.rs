@@ -178,6 +178,16 @@ impl RedisCluster {
         let _ = self.inputs.send(input);
     }
 
+    /// How many nodes subscribe to a room's channel. Published, because the answer to that is the
+    /// same for one server and for a Redis Cluster; every node ignores a message that is neither a
+    /// batch nor presence.
+    async fn subscribers_count(&self, live_id: LiveId) -> Result<i64, StoreError> {
+        let mut cmd = redis::cmd(keys::publish_command(self.sharded));
+        cmd.arg(keys::room_channel(live_id)).arg("?");
+        let link = self.link.clone();
+        self.run(async move { link.command(&cmd).await }).await
+    }
+
     /// Runs a task on the runtime of the connections to Redis.
     async fn run<T: Send + 'static>(
         &self,
@@ -233,8 +243,7 @@ impl Broker for RedisCluster {
     fn is_open_elsewhere(&self, live_id: LiveId) -> BoxFuture<'static, Option<bool>> {
         let cluster = self.clone();
         async move {
-            let asked = rooms::subscribers_count(cluster.link.clone(), cluster.sharded, live_id);
-            match cluster.run(asked).await {
+            match cluster.subscribers_count(live_id).await {
                 Ok(count) => Some(count > 0),
                 Err(error) => {
                     warn!("other nodes not asked for a room: live_id={live_id} error={error}");

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis::{RedisError, RedisResult};
+use redis::RedisError;
 use tokio::sync::oneshot;
 
 use super::Count;
 use super::entries::Answer;
-use super::keys;
-use super::link::Link;
 use super::log_replica::{LogReplica, Question};
 use super::presence_replica::{PresenceMessage, PresenceReplica};
 use crate::cluster::FromLog;
@@ -303,15 +301,6 @@ impl EngineRoom {
         self.presence.doubt(now);
         self.announce_by(now);
     }
-}
-
-/// How many nodes listen to a room's channel. Published, because the answer to that is the same for
-/// one server and for a Redis Cluster; every node ignores a message that is neither a batch nor
-/// presence.
-pub async fn subscribers_count(link: Link, sharded: bool, live_id: LiveId) -> RedisResult<i64> {
-    let mut cmd = redis::cmd(keys::publish_command(sharded));
-    cmd.arg(keys::room_channel(live_id)).arg("?");
-    link.command(&cmd).await
 }
 
 #[cfg(test)]

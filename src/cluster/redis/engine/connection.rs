@@ -158,7 +158,8 @@ impl PushConnection {
             is_pinging: false,
             pinged_at: None,
         });
-        vec![Out::Connected, settings.into()]
+        let unreached_for = self.unreached_for;
+        vec![Out::Connected { unreached_for }, settings.into()]
     }
 
     /// Any server of a Redis Cluster has answered the ping: Redis is there, whichever of the others
@@ -271,7 +272,7 @@ mod tests {
         let number = attempt(&connection.tick(at(now))).expect("the first attempt is immediate");
         assert!(matches!(
             connection.opened(number, Ok(server()), now)[0],
-            Out::Connected
+            Out::Connected { .. }
         ));
         (connection, number, now)
     }
@@ -431,7 +432,7 @@ mod tests {
         assert!(connection.is_current(number), "it delivers until then");
         assert!(matches!(
             connection.opened(renewed, Ok(servers), now)[0],
-            Out::Connected
+            Out::Connected { .. }
         ));
         assert!(connection.is_current(renewed) && connection.silent_since().is_none());
         assert_eq!(connection.unreached_for(), Some(Duration::ZERO));

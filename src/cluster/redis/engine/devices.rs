@@ -8,9 +8,9 @@
 //! | 1 | 2 | none: key deleted | - | key written | key written |
 //! | more | one more | one less | - | key written | key written |
 //!
-//! Invariants: commands under way at once may be carried out in either order, so each
-//! is compared with the connections when it was carried out, and followed by another if the key is not
-//! as it should be. Another node with a connection of the user writes the key again when it is notified,
+//! Invariants: commands under way at once may be carried out in either order, so each is compared
+//! with the connections when it was carried out, and is followed by another if the key is not as it
+//! should be. Another node with a connection of the user writes the key again when it is notified,
 //! which is after the key was deleted. All keys are written again periodically.
 
 use std::collections::HashMap;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use tokio::sync::oneshot;
 
-use crate::cluster::SilentNode;
+use crate::cluster::{Signal, SilentNode};
 use crate::config::Config;
 use crate::domain::{NodeId, Timestamp};
 
@@ -168,6 +168,16 @@ impl Membership {
             grace_ms: self.leave_grace_ms,
         };
         vec![Publication::to_nodes(leave, Purpose::Leave(reply)).into()]
+    }
+
+    /// A signal of this node to all others.
+    pub fn signal(&self, signal: Signal) -> Vec<Out> {
+        let purpose = match signal {
+            Signal::OtherDevice(..) => Purpose::Device,
+            _ => Purpose::Notice,
+        };
+        let (node, signal) = (self.node.0, signal.into());
+        vec![Publication::to_nodes(NodeMessage::Signal { node, signal }, purpose).into()]
     }
 
     /// The other nodes but those that stop.

@@ -53,8 +53,8 @@ pub enum Out {
     /// The one device of each user, which the rest of the program knows, is compared with those of
     /// other nodes.
     CompareDevices,
-    /// There is a new connection.
-    Connected,
+    /// There is a new connection, and had been none for so long.
+    Connected { unreached_for: Duration },
     /// An attempt to connect failed.
     ConnectFailed(String),
     /// There is no connection any more.

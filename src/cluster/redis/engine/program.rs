@@ -1,9 +1,11 @@
 //! The rest of the program, as the engine calls it. Calls must not block.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::cluster::{DeviceTicket, NodeReport, RoomsAsked, Signal};
-use crate::domain::UserId;
+use crate::domain::{Timestamp, UserId};
 
 use super::super::NodeHandlers;
 use super::input::TokenListener;
@@ -26,6 +28,30 @@ impl Program {
     pub fn report_tokens(&self, news: TokenNews) {
         if let Some(listener) = &self.token_listener {
             listener(news);
+        }
+    }
+
+    /// Another program, or a node, has set or deleted the tokens of these users.
+    pub fn tokens_changed(&self, users: Vec<UserId>) {
+        for user in users {
+            self.report_tokens(TokenNews::Changed(user));
+            self.signal(Signal::Recheck(user));
+        }
+    }
+
+    /// Redis is reached, and was not for so long.
+    pub fn redis_reached(&self, unreached_for: Duration, at: Timestamp) {
+        let away_ms = i64::try_from(unreached_for.as_millis()).unwrap_or(i64::MAX);
+        let since = at.plus_ms(-away_ms);
+        self.report_tokens(TokenNews::Reached { since });
+    }
+
+    /// Another node has these devices.
+    pub fn other_devices(&self, devices: Vec<(i64, DeviceTicket)>) {
+        for (user, ticket) in devices {
+            if let Some(user) = UserId::new(user) {
+                self.signal(Signal::OtherDevice(user, Some(ticket)));
+            }
         }
     }
 
