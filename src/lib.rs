@@ -104,8 +104,8 @@
 //! 1. `cluster/redis/mod.rs` takes the event from the room without waiting, as an input of the
 //!    cluster's own thread. `cluster/redis/engine.rs` is its loop: it hands each input to the part
 //!    that decides on it, and `engine/performer.rs` carries out what that part returns.
-//!    `engine/rooms.rs` gathers what the room appends while the batch before is under way, and
-//!    `engine/append_calls.rs` says which rooms append in the same call.
+//!    `engine/room.rs` gathers what the room appends while the batch before is under way, and
+//!    `engine/rooms.rs` with `append_calls.rs` says which rooms append in the same call.
 //! 2. `cluster/redis/append.lua` numbers each batch, appends it to its room's stream and publishes
 //!    it, in one step. Doing it again changes nothing: each room of each node counts its events.
 //! 3. `cluster/redis/log_replica.rs` hands each node's room the events in their order, whether they came
@@ -113,9 +113,9 @@
 //!    takes them in; from there the way is the same.
 //!
 //! The other parts, each in a file of `cluster/redis/engine` with its states and inputs in a table:
-//! `connection.rs` (is there a connection), `health.rs` (does Redis work, which the
-//! enum `RedisHealth` says to all threads), `membership.rs` (which other nodes are
-//! there), `devices.rs`, `reports.rs` and `settings.rs`.
+//! `connection.rs` (is there a connection), `health.rs` (does Redis work, which the enum
+//! `RedisHealth` says to all threads), `membership.rs` (which other nodes are there), `devices.rs`,
+//! `reports.rs` and `settings.rs`.
 //!
 //! | what nodes share | how | when Redis is away |
 //! |---|---|---|

@@ -6,7 +6,7 @@ use super::entries::{Answer, EventId, LogPosition, StreamEntries};
 use super::keys;
 use super::link::Link;
 use super::log_replica::{AppendArgument, Question, RESYNC_EVENTS_MAX};
-use super::rooms::RoomKey;
+use super::opening::RoomKey;
 use crate::cluster::memory::new_epoch;
 use crate::domain::{ActionEntry, LiveId, Timestamp};
 

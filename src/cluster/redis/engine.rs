@@ -24,6 +24,7 @@ mod program;
 mod push;
 mod reports;
 mod request;
+mod room;
 mod rooms;
 mod settings;
 mod stall;
@@ -44,7 +45,6 @@ use crate::domain::{NodeId, UserId};
 use super::address::Address;
 use super::link::Link;
 use super::messages::NodeMessage;
-use super::rooms::ASK_AGAIN;
 
 use connection::PushConnection;
 use devices::Devices;
@@ -56,6 +56,7 @@ use program::Program;
 use push::Push;
 use reports::Reports;
 use request::Purpose;
+use room::ASK_AGAIN;
 use rooms::EngineRooms;
 use settings::SettingFaults;
 use stall::StallMeter;
@@ -65,7 +66,7 @@ pub use health::RedisHealth;
 pub use input::Input;
 pub use out::TokenNews;
 pub use reports::{OtherNodes, ReportRequest};
-pub use rooms::RoomInput;
+pub use room::RoomInput;
 
 /// How often the engine checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
@@ -172,6 +173,7 @@ impl Engine {
         let now = Instant::now();
         let outs = match input {
             Input::OpenRoom(key, gauge, reply) => self.rooms.open(key, gauge, reply, self.moment()),
+            Input::CloseRoom(key) => self.rooms.close(key),
             Input::Room(key, input) => self.rooms.handle(key, input, self.moment()),
             Input::Device(input) => self.devices.handle(input),
             Input::Serve(handlers) => {

@@ -21,8 +21,8 @@ mod link;
 mod log_replica;
 mod lost_slots;
 mod messages;
+mod opening;
 mod presence_replica;
-mod rooms;
 #[cfg(test)]
 mod scripts;
 mod token_rules;
@@ -51,7 +51,7 @@ use super::{
 use address::Address;
 use engine::{DeviceInput, Engine, Input, OtherNodes, RedisHealth, ReportRequest, RoomInput};
 use link::Link;
-use rooms::{RoomGauge, RoomKey};
+use opening::{RoomGauge, RoomKey};
 use tokens::RedisTokens;
 
 /// Events of one room that may wait to be ordered before comments are refused with `busy`.
@@ -339,7 +339,8 @@ impl RoomLog for RedisLog {
 
 impl Drop for RedisLog {
     fn drop(&mut self) {
-        self.send(RoomInput::Close);
+        // Without its thread there is no room to close.
+        let _ = self.inputs.send(Input::CloseRoom(self.key));
     }
 }
 

@@ -20,9 +20,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::room::BATCH_SPACING;
 use crate::cluster::redis::append::RoomQuestion;
 use crate::cluster::redis::log_replica::BATCH_MAX;
-use crate::cluster::redis::rooms::BATCH_SPACING;
 use crate::domain::LiveId;
 
 /// Time after a call with the batch of one room.

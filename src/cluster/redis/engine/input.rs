@@ -14,13 +14,13 @@ use crate::domain::UserId;
 use super::super::NodeHandlers;
 use super::super::connection::{RedisConnection, Server};
 use super::super::entries::Answer;
-use super::super::rooms::{Opened, RoomGauge, RoomKey};
+use super::super::opening::{Opened, RoomGauge, RoomKey};
 use super::backlog::BacklogSlot;
 use super::devices::DeviceInput;
 use super::out::TokenNews;
 use super::reports::ReportRequest;
 use super::request::Purpose;
-use super::rooms::RoomInput;
+use super::room::RoomInput;
 
 /// Called on the cluster's thread: must not block.
 pub type TokenListener = Box<dyn Fn(TokenNews) + Send>;
@@ -30,6 +30,7 @@ pub enum Input {
     // Of the rest of the program.
     OpenRoom(RoomKey, Arc<RoomGauge>, oneshot::Sender<Opened>),
     Room(RoomKey, RoomInput),
+    CloseRoom(RoomKey),
     Device(DeviceInput),
     Serve(NodeHandlers),
     ListenToTokens(TokenListener),

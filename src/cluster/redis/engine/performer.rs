@@ -19,13 +19,13 @@ use super::super::connection::{RedisConnection, Server, cause_of, timed_out};
 use super::super::keys;
 use super::super::link::Link;
 use super::super::messages::NodeMessage;
+use super::super::opening::RoomKey;
 use super::super::presence_replica::PresenceMessage;
-use super::super::rooms::RoomKey;
 use super::backlog::Backlog;
 use super::devices::DeviceInput;
 use super::input::Input;
 use super::request::{Channel, Publication, RedisRequest};
-use super::rooms::RoomInput;
+use super::room::RoomInput;
 use super::settings;
 
 /// Time between two attempts to publish that a room was closed.

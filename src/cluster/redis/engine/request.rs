@@ -10,8 +10,8 @@ use crate::domain::{LiveId, NodeId, UserId};
 use super::super::append::RoomQuestion;
 use super::super::connection::Server;
 use super::super::messages::NodeMessage;
+use super::super::opening::RoomKey;
 use super::super::presence_replica::PresenceMessage;
-use super::super::rooms::RoomKey;
 
 /// A request to Redis.
 #[derive(Debug)]

@@ -1,63 +1,37 @@
-//! The rooms of this node: each has a log replica and a presence replica, whose inputs and outputs
-//! pass here.
+//! The rooms of this node ([`EngineRoom`]), and which of them ask their logs when.
 //!
-//! | a room | opened | subscribed | not subscribed | log answered | presence published | closed |
-//! |---|---|---|---|---|---|---|
-//! | opening | - | announces itself, reads its log | subscribed again later | open once the others' users are known too | counts the others | gone from other nodes |
-//! | open | another opening replaces it | as above, and the others' users are asked for | as above | delivered, next question | next delta; announced again if it failed | as above |
-//!
-//! | all rooms | connected | lost | node removed | messages missed | keys deleted | tick |
-//! |---|---|---|---|---|---|---|
-//! | | subscribe | not subscribed | its users leave | read the log, ask for users | publish users | what is due; alone after the timeout |
+//! | input | a room of that opening | another one, or none |
+//! |---|---|---|
+//! | opened | replaced | subscribed, once there is a connection; opened alone while Redis is away |
+//! | of the room's actor, answers | the room's | - |
+//! | message about a room | the room's | a request for its users is answered with none |
+//! | closed | unsubscribed, gone for other nodes | - |
+//! | connected, lost, node joined, node removed, messages missed, keys deleted, tick | each room's | |
 //!
 //! Invariants: an input for another opening of a room has no effect. A room asks its log only while
-//! it is subscribed and Redis works, one question at a time. While Redis is away each room with
+//! commands to Redis work, in a call of [`AppendCalls`]. While Redis is away each room with
 //! something to append goes on alone, and none waits to open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::warn;
-use redis::RedisResult;
 use tokio::sync::oneshot;
 
-use crate::cluster::FromLog;
 use crate::config::Config;
-use crate::domain::{ActionEntry, LiveId, NodeId, PresenceChange, RoomEvent};
+use crate::domain::{LiveId, NodeId};
 
 use super::super::append::RoomQuestion;
-use super::super::entries::{Answer, Batch};
+use super::super::entries::Batch;
 use super::super::messages::NodeMessage;
-use super::super::presence_replica::{PresenceMessage, PresenceOutcome};
-use super::super::rooms::{ASK_AGAIN, EngineRoom, Opened, RoomGauge, RoomKey};
+use super::super::opening::{Opened, RoomGauge, RoomKey};
+use super::super::presence_replica::PresenceMessage;
 use super::TICK;
 use super::append_calls::AppendCalls;
 use super::connection::ping_spacing;
 use super::out::{Moment, Out};
 use super::request::{Channel, PresenceKind, Publication, Purpose, RedisRequest};
-
-/// An input for one opening of a room.
-pub enum RoomInput {
-    Listen(Box<dyn Fn(FromLog) + Send + Sync>),
-    Append(RoomEvent),
-    AppendAction(ActionEntry),
-    PublishPresence(Vec<PresenceChange>),
-    PublishUsers(String),
-    Close,
-    Subscribed,
-    NotSubscribed,
-    Answered {
-        number: u64,
-        answer: RedisResult<Answer>,
-    },
-    /// Published to so many nodes, this one included, or not.
-    PresencePublished {
-        kind: PresenceKind,
-        nodes_count: Option<usize>,
-    },
-    UsersNotSet,
-}
+use super::room::{EngineRoom, RoomInput};
 
 pub struct EngineRooms {
     node: NodeId,
@@ -82,7 +56,7 @@ impl EngineRooms {
 
     /// Whether any room goes on alone.
     pub fn is_any_partitioned(&self) -> bool {
-        self.by_id.values().any(|room| room.log.is_partitioned())
+        self.by_id.values().any(EngineRoom::is_partitioned)
     }
 
     /// When the next rooms may ask their logs.
@@ -101,51 +75,32 @@ impl EngineRooms {
         if moment.redis.is_away {
             room.open_partitioned(Duration::ZERO, moment.now);
         }
-        let subscribe = moment.redis.is_connected.then(|| subscribe(&mut room));
+        let subscribe = moment.redis.is_connected.then(|| room.subscribe());
         self.by_id.insert(key.live_id, room);
         Vec::from_iter(subscribe)
     }
 
+    pub fn close(&mut self, key: RoomKey) -> Vec<Out> {
+        let is_it = |room: &EngineRoom| room.key == key;
+        if !self.by_id.get(&key.live_id).is_some_and(is_it) {
+            return Vec::new();
+        }
+        let room = self.by_id.remove(&key.live_id);
+        let unsubscribe = RedisRequest::Unsubscribe(key.live_id).into();
+        Vec::from_iter(
+            room.map(|room| room.gone())
+                .into_iter()
+                .chain([unsubscribe]),
+        )
+    }
+
     pub fn handle(&mut self, key: RoomKey, input: RoomInput, moment: Moment) -> Vec<Out> {
-        let now = moment.now;
         let is_it = |room: &&mut EngineRoom| room.key == key;
         let Some(room) = self.by_id.get_mut(&key.live_id).filter(is_it) else {
             return Vec::new();
         };
-        let mut outs = Vec::new();
-        match input {
-            RoomInput::Listen(listener) => room.listen(listener),
-            RoomInput::Append(event) => {
-                room.log.append(event, moment.at, now);
-                appended(room, moment);
-            }
-            RoomInput::AppendAction(entry) => {
-                room.log.append_action(entry, moment.at, now);
-                appended(room, moment);
-            }
-            RoomInput::PublishPresence(changes) => room.presence.set_local(changes),
-            RoomInput::PublishUsers(users) => outs.push(RedisRequest::SetUsers(key, users).into()),
-            RoomInput::UsersNotSet => room.publish_users_by(now + ASK_AGAIN),
-            RoomInput::Close => return self.close(key.live_id),
-            RoomInput::NotSubscribed => room.subscribe_at = Some(now + ASK_AGAIN),
-            RoomInput::Subscribed => outs.push(subscribed(room, now)),
-            RoomInput::Answered { number, answer } => {
-                room.answered(number, answer, self.history_max, now);
-                room.release(0);
-            }
-            RoomInput::PresencePublished { kind, nodes_count } => {
-                published(room, kind, nodes_count, now);
-            }
-        }
+        let mut outs = Vec::from_iter(room.handle(input, self.history_max, moment));
         proceed(room, &mut self.append_calls, moment, &mut outs);
-        outs
-    }
-
-    fn close(&mut self, live_id: LiveId) -> Vec<Out> {
-        let mut outs = vec![RedisRequest::Unsubscribe(live_id).into()];
-        if let Some(room) = self.by_id.remove(&live_id) {
-            outs.push(RedisRequest::PublishGone(live_id, room.presence.gone()).into());
-        }
         outs
     }
 
@@ -153,12 +108,7 @@ impl EngineRooms {
     pub fn batch(&mut self, live_id: LiveId, batch: Option<Batch>, moment: Moment) -> Vec<Out> {
         let mut outs = Vec::new();
         if let Some(room) = self.by_id.get_mut(&live_id) {
-            match batch {
-                Some(batch) if room.can_receive() => room.log.published(batch),
-                Some(_) => room.log.resync(),
-                None => warn!("message of another version not understood: live_id={live_id}"),
-            }
-            room.release(0);
+            room.batch(batch);
             proceed(room, &mut self.append_calls, moment, &mut outs);
         }
         outs
@@ -171,39 +121,32 @@ impl EngineRooms {
         message: PresenceMessage,
         now: Instant,
     ) -> Vec<Out> {
-        let mut outs = Vec::new();
         match (self.by_id.get_mut(&live_id), message) {
-            (Some(room), message) => {
-                let outcomes = room.presence.receive(message, now);
-                perform(room, outcomes, now, &mut outs);
-            }
+            (Some(room), message) => room.receive(message, now),
             (None, PresenceMessage::SnapshotRequest { node, .. }) => {
                 let no_room = PresenceMessage::no_room(live_id, self.node);
-                let key = RoomKey { live_id, origin: 0 };
-                let to = Channel::Node(NodeId(node));
-                outs.push(presence_to(to, no_room, key, PresenceKind::Direct));
+                let (to, key) = (Channel::Node(NodeId(node)), RoomKey { live_id, origin: 0 });
+                vec![Publication::presence(to, no_room, key, PresenceKind::Direct).into()]
             }
-            (None, _) => {}
+            (None, _) => Vec::new(),
         }
-        outs
     }
 
     /// There is a new connection.
     pub fn connected(&mut self) -> Vec<Out> {
-        self.by_id.values_mut().map(subscribe).collect()
+        self.by_id.values_mut().map(EngineRoom::subscribe).collect()
     }
 
     /// There is no connection any more.
     pub fn connection_lost(&mut self) {
         self.by_id
             .values_mut()
-            .for_each(|room| room.subscribed = false);
+            .for_each(EngineRoom::connection_lost);
     }
 
-    /// In a Redis Cluster the channel of a room moves to another server together with its keys.
     pub fn channel_moved(&mut self, live_id: LiveId) -> Vec<Out> {
-        let room = self.by_id.get_mut(&live_id).filter(|room| room.subscribed);
-        room.map(subscribe).into_iter().collect()
+        let room = self.by_id.get_mut(&live_id);
+        Vec::from_iter(room.and_then(EngineRoom::channel_moved))
     }
 
     /// Messages were dropped.
@@ -238,10 +181,9 @@ impl EngineRooms {
     }
 
     pub fn node_removed(&mut self, node: NodeId, now: Instant) {
-        for room in self.by_id.values_mut() {
-            let change = room.presence.forget(node).map(PresenceOutcome::Peers);
-            perform(room, change.into_iter().collect(), now, &mut Vec::new());
-        }
+        self.by_id
+            .values_mut()
+            .for_each(|room| room.node_removed(node, now));
     }
 
     /// Asks the logs of rooms that wanted to and may by now.
@@ -250,62 +192,20 @@ impl EngineRooms {
         if !moment.redis.is_reached {
             return Vec::new();
         }
-        let rooms = &mut self.by_id;
-        let questions = due
-            .into_iter()
-            .filter_map(|live_id| question(rooms.get_mut(&live_id)?, moment.now));
-        let questions = questions.collect();
+        let question = |live_id| self.by_id.get_mut(&live_id)?.room_question(moment.now);
+        let questions = due.into_iter().filter_map(question).collect();
         calls(&mut self.append_calls, questions, moment.now)
     }
 
     pub fn tick(&mut self, moment: Moment) -> Vec<Out> {
         let mut outs = Vec::new();
         for room in self.by_id.values_mut() {
-            if moment.redis.is_connected && room.subscribe_at.is_some_and(|at| at <= moment.now) {
-                outs.push(subscribe(room));
-            }
-            // Of thousands of rooms most are at rest.
-            if room.is_due(moment.now) {
-                tick(room, self.timeout, moment, &mut outs);
-                if !moment.redis.is_away {
-                    ask(room, &mut self.append_calls, moment, &mut outs);
-                }
+            outs.append(&mut room.tick(self.timeout, moment));
+            if !moment.redis.is_away {
+                ask(room, &mut self.append_calls, moment, &mut outs);
             }
         }
         outs
-    }
-}
-
-fn tick(room: &mut EngineRoom, timeout: Duration, moment: Moment, outs: &mut Vec<Out>) {
-    let (now, redis) = (moment.now, moment.redis);
-    room.tick(now);
-    let waits_for = room.log.waits_for(now);
-    let is_alone = if redis.is_away {
-        !waits_for.is_zero()
-    } else {
-        waits_for >= timeout
-    };
-    if is_alone && !room.log.is_partitioned() {
-        warn!(
-            "room goes on alone: live_id={} events={}",
-            room.key.live_id,
-            room.log.waiting_count()
-        );
-        room.log.enter_partitioned();
-        room.release(0);
-    }
-    if redis.is_away {
-        return room.open_partitioned(Duration::ZERO, now);
-    }
-    room.open_if_ready(now);
-    room.open_partitioned(timeout, now);
-    if redis.is_connected && room.subscribed {
-        room.request_due_users(now);
-        let requests = room.presence.repeat_requests(now);
-        if let Some(announce) = room.due_announcement(now) {
-            outs.push(to_room(room, announce, PresenceKind::Announcement));
-        }
-        perform(room, requests, now, outs);
     }
 }
 
@@ -321,61 +221,15 @@ fn room_timeout(redis_timeout: Duration, is_cluster: bool) -> Duration {
     }
 }
 
-/// An entry was appended.
-fn appended(room: &mut EngineRoom, moment: Moment) {
-    if moment.redis.is_away && !room.log.is_partitioned() {
-        room.log.enter_partitioned();
-    }
-    room.release(1);
-}
-
-/// Subscribes to the room's channel. The room asks nothing of its log before that succeeded.
-fn subscribe(room: &mut EngineRoom) -> Out {
-    (room.subscribed, room.subscribe_at) = (false, None);
-    RedisRequest::Subscribe(room.key).into()
-}
-
-/// The room receives messages from now on. What was published before, it asks for; to a room that
-/// opens, the others send their snapshots unasked. Announces to the others that this node has the
-/// room.
-fn subscribed(room: &mut EngineRoom, now: Instant) -> Out {
-    room.subscribed = true;
-    room.presence_in_flight = false;
-    if room.opening.is_some() {
-        room.log.resync();
-    } else {
-        room.look_again(now);
-        room.publish_users_by(now);
-    }
-    let announce = room.presence.announce();
-    to_room(room, announce, PresenceKind::Announcement)
-}
-
-fn published(room: &mut EngineRoom, kind: PresenceKind, nodes_count: Option<usize>, now: Instant) {
-    if kind == PresenceKind::Delta {
-        room.presence_in_flight = false;
-    }
-    match nodes_count {
-        Some(count) if kind == PresenceKind::Announcement => room.announced(count, now),
-        Some(_) => {}
-        // The others may have missed it.
-        None => room.announce_by(now + ASK_AGAIN),
-    }
-}
-
-/// Publishes the next delta of the room, one at a time, and asks its log, if it may.
+/// Publishes the next delta of the room and asks its log, if it may.
 fn proceed(
     room: &mut EngineRoom,
     append_calls: &mut AppendCalls,
     moment: Moment,
     outs: &mut Vec<Out>,
 ) {
-    if moment.redis.is_connected
-        && !room.presence_in_flight
-        && let Some(delta) = room.presence.next_delta()
-    {
-        room.presence_in_flight = true;
-        outs.push(to_room(room, delta, PresenceKind::Delta));
+    if moment.redis.is_connected {
+        outs.extend(room.next_delta());
     }
     ask(room, append_calls, moment, outs);
 }
@@ -383,26 +237,12 @@ fn proceed(
 /// Asks the room's log, if there is something to ask and it may now; otherwise it is due later.
 fn ask(room: &mut EngineRoom, append_calls: &mut AppendCalls, moment: Moment, outs: &mut Vec<Out>) {
     if moment.redis.is_reached
-        && room.subscribed
-        && !room.log.is_at_rest()
-        && append_calls.may_ask(room.key.live_id, room.next_question, moment.now)
+        && let Some(at) = room.ask_at()
+        && append_calls.may_ask(room.key.live_id, at, moment.now)
     {
-        let questions = question(room, moment.now).into_iter().collect();
+        let questions = Vec::from_iter(room.room_question(moment.now));
         outs.append(&mut calls(append_calls, questions, moment.now));
     }
-}
-
-fn question(room: &mut EngineRoom, now: Instant) -> Option<RoomQuestion> {
-    if !room.subscribed {
-        return None;
-    }
-    let RoomKey { live_id, origin } = room.key;
-    Some(RoomQuestion {
-        live_id,
-        origin,
-        is_repeated: room.has_failed,
-        question: room.question(now)?,
-    })
 }
 
 fn calls(append_calls: &mut AppendCalls, questions: Vec<RoomQuestion>, now: Instant) -> Vec<Out> {
@@ -413,40 +253,9 @@ fn calls(append_calls: &mut AppendCalls, questions: Vec<RoomQuestion>, now: Inst
         .collect()
 }
 
-fn to_room(room: &EngineRoom, message: PresenceMessage, kind: PresenceKind) -> Out {
-    presence_to(Channel::Room(room.key.live_id), message, room.key, kind)
-}
-
-fn presence_to(to: Channel, message: PresenceMessage, key: RoomKey, kind: PresenceKind) -> Out {
-    Publication::presence(to, message, key, kind).into()
-}
-
-/// Performs what follows from presence messages.
-fn perform(
-    room: &mut EngineRoom,
-    outcomes: Vec<PresenceOutcome>,
-    now: Instant,
-    outs: &mut Vec<Out>,
-) {
-    let mut changes = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            PresenceOutcome::Peers(change) => changes.push(change),
-            PresenceOutcome::Send(node, message) => {
-                let to = Channel::Node(node);
-                outs.push(presence_to(to, message, room.key, PresenceKind::Direct));
-            }
-            PresenceOutcome::Announce => room.announce_by(now),
-        }
-    }
-    if !changes.is_empty() {
-        room.deliver(FromLog::Peers(changes));
-    }
-    room.open_if_ready(now);
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::room::ASK_AGAIN;
     use super::*;
     use crate::cluster::redis::engine::out::Reach;
     use crate::cluster::redis::engine::request::PublishedMessage;
@@ -548,12 +357,9 @@ mod tests {
         let other = RoomKey { origin: 8, ..KEY };
         let outs = play.rooms.handle(other, RoomInput::Subscribed, play.moment);
         assert_eq!(words(&outs), "");
-        assert_eq!(
-            words(&play.rooms.handle(other, RoomInput::Close, play.moment)),
-            ""
-        );
-        assert_eq!(play.input(RoomInput::Close), "unsubscribe gone");
-        assert_eq!(play.input(RoomInput::Close), "");
+        assert_eq!(words(&play.rooms.close(other)), "");
+        assert_eq!(words(&play.rooms.close(KEY)), "gone unsubscribe");
+        assert_eq!(words(&play.rooms.close(KEY)), "");
     }
 
     #[test]

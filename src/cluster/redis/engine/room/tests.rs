@@ -2,9 +2,9 @@
 
 use std::sync::Mutex;
 
-use super::super::entries::{Batch, Cursor, EventId, LogPosition, LoggedEvent};
+use super::super::super::entries::{Batch, Cursor, EventId, LogPosition, LoggedEvent};
 use super::*;
-use crate::domain::{Epoch, RoomEvent};
+use crate::domain::{Epoch, LiveId, RoomEvent};
 use crate::protocol::write_event;
 
 const EPOCH: &str = "e";
