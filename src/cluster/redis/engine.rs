@@ -163,7 +163,7 @@ impl Engine {
         let silent_since = self.connection.silent_since();
         self.health.tick(silent_since, is_any_apart, tick);
         let redis = self.health.reach();
-        let mut outs = self.rooms.tick(Moment { now, at, redis });
+        let mut outs = self.rooms.tick(stalled, Moment { now, at, redis });
         outs.append(&mut self.membership.tick(tick));
         outs.append(&mut self.devices.tick(redis.is_connected, now));
         self.perform(outs);

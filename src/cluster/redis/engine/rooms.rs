@@ -10,7 +10,8 @@
 //!
 //! Invariants: an input for another opening of a room has no effect. A room asks its log only while
 //! commands to Redis work, in a call of [`AppendCalls`]. While Redis is away each room with
-//! something to append goes on alone, and none waits to open.
+//! something to append goes on alone, and none waits to open. A time in which this node was stalled
+//! leaves no room alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct EngineRooms {
     history_max: usize,
     /// How long the events of one room may wait before that room goes on alone.
     timeout: Duration,
+    /// When this node was stalled last, the end of that.
+    resumed_at: Option<Instant>,
     by_id: HashMap<LiveId, EngineRoom>,
     append_calls: AppendCalls,
 }
@@ -49,6 +52,7 @@ impl EngineRooms {
             node,
             history_max: config.rooms.history_events_max,
             timeout: room_timeout(redis_timeout, is_cluster),
+            resumed_at: None,
             by_id: HashMap::new(),
             append_calls: AppendCalls::new(is_cluster, now),
         }
@@ -197,10 +201,23 @@ impl EngineRooms {
         calls(&mut self.append_calls, questions, moment.now)
     }
 
-    pub fn tick(&mut self, moment: Moment) -> Vec<Out> {
+    /// `stalled`: for how long this node could not run before. Answers may be there and not be read
+    /// yet, so no room goes on alone before it has waited for the timeout since.
+    pub fn tick(&mut self, stalled: Duration, moment: Moment) -> Vec<Out> {
+        if !stalled.is_zero() {
+            self.resumed_at = Some(moment.now);
+        }
+        let has_waited = self
+            .resumed_at
+            .is_none_or(|at| moment.now.saturating_duration_since(at) >= self.timeout);
+        let timeout = if has_waited {
+            self.timeout
+        } else {
+            Duration::MAX
+        };
         let mut outs = Vec::new();
         for room in self.by_id.values_mut() {
-            outs.append(&mut room.tick(self.timeout, moment));
+            outs.append(&mut room.tick(timeout, moment));
             if !moment.redis.is_away {
                 ask(room, &mut self.append_calls, moment, &mut outs);
             }
@@ -310,7 +327,7 @@ mod tests {
         }
 
         fn tick(&mut self) -> String {
-            words(&self.rooms.tick(self.moment))
+            words(&self.rooms.tick(Duration::ZERO, self.moment))
         }
     }
 
@@ -402,6 +419,24 @@ mod tests {
         play.wait(TICK);
         play.tick();
         assert!(play.opened.try_recv().is_ok() && play.rooms.is_any_partitioned());
+    }
+
+    #[test]
+    fn a_time_in_which_this_node_was_stalled_leaves_no_room_alone() {
+        let (mut play, _) = Play::open(WORKS);
+        play.input(RoomInput::Subscribed);
+        let stalled = play.rooms.timeout * 3;
+        play.wait(stalled);
+        play.rooms.tick(stalled, play.moment);
+        play.wait(play.rooms.timeout - TICK);
+        play.tick();
+        assert!(
+            !play.rooms.is_any_partitioned(),
+            "the answer may be read next"
+        );
+        play.wait(TICK);
+        play.tick();
+        assert!(play.rooms.is_any_partitioned(), "there is none");
     }
 
     #[test]
