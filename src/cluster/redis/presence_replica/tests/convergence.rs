@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::remote::RemoteState;
-use super::scripts::{Network, Node};
+use super::scripts::{LossyNetwork, PresenceNode};
 use super::*;
 use crate::cluster::redis::scripts::{Scripted, Words};
 
@@ -16,13 +16,13 @@ const RUNS: u64 = 150;
 /// More than one message of a snapshot has.
 const CROWD: &str = "u1..600";
 
-fn command(network: &mut Network, line: &str) {
+fn command(network: &mut LossyNetwork, line: &str) {
     // What is not possible now, such as closing a room that is closed, is not done.
     let _ = network.run(Words::split(line));
 }
 
 /// One thing that happens to a node or to a message.
-fn step(network: &mut Network, rng: &mut StdRng) {
+fn step(network: &mut LossyNetwork, rng: &mut StdRng) {
     let node = rng.random_range(1..=NODES);
     let user = ["alice", "bob", "carol", "dave", "erin"][rng.random_range(0..5)];
     let message = match network.underway.len() {
@@ -52,7 +52,7 @@ fn step(network: &mut Network, rng: &mut StdRng) {
 }
 
 /// The number of deltas of each replica in sync, by its opening.
-fn counts(node: &Node) -> BTreeMap<(NodeId, u64), u64> {
+fn counts(node: &PresenceNode) -> BTreeMap<(NodeId, u64), u64> {
     let remotes = node.replica.iter().flat_map(|replica| &replica.remotes);
     let counts = remotes.filter_map(|(of, remote)| match &remote.state {
         RemoteState::InSync { count, .. } => Some(((*of, remote.origin()), *count)),
@@ -66,7 +66,7 @@ fn counts(node: &Node) -> BTreeMap<(NodeId, u64), u64> {
 
 /// The network is whole again, and each node looks again as it does after a cut. It takes two
 /// retries at most.
-fn heal(network: &mut Network) {
+fn heal(network: &mut LossyNetwork) {
     for node in 1..=NODES {
         command(network, &format!("n{node} opens"));
     }
@@ -92,7 +92,7 @@ fn after_a_cut_all_nodes_know_the_users_of_all_others_within_two_seconds() {
     let mut known_count = 0;
     for run in 0..RUNS {
         let mut rng = StdRng::seed_from_u64(run);
-        let mut network = Network::default();
+        let mut network = LossyNetwork::default();
         command(&mut network, &format!("nodes {NODES}"));
         for _ in 0..STEPS {
             let before: Vec<_> = network.nodes.values().map(counts).collect();

@@ -35,11 +35,11 @@ const NUMBERED: i64 = 1_000;
 
 #[test]
 fn replicas_do_what_the_presence_scripts_say() {
-    play_folder::<Network>("presence_scripts");
+    play_folder::<LossyNetwork>("presence_scripts");
 }
 
 /// One node, and what its room knows of the others.
-pub(super) struct Node {
+pub(super) struct PresenceNode {
     /// None while it does not have the room.
     pub(super) replica: Option<PresenceReplica>,
     openings: u64,
@@ -49,21 +49,21 @@ pub(super) struct Node {
 }
 
 /// A message under way to one node.
-pub(super) struct Underway {
+pub(super) struct SentMessage {
     pub(super) number: usize,
     pub(super) to: NodeId,
     text: String,
 }
 
 /// The nodes and the messages between them.
-pub(super) struct Network {
+pub(super) struct LossyNetwork {
     now: Instant,
-    pub(super) nodes: BTreeMap<NodeId, Node>,
+    pub(super) nodes: BTreeMap<NodeId, PresenceNode>,
     messages_count: usize,
-    pub(super) underway: Vec<Underway>,
+    pub(super) underway: Vec<SentMessage>,
 }
 
-impl Default for Network {
+impl Default for LossyNetwork {
     fn default() -> Self {
         Self {
             now: Instant::now(),
@@ -74,7 +74,7 @@ impl Default for Network {
     }
 }
 
-impl Scripted for Network {
+impl Scripted for LossyNetwork {
     fn run(&mut self, mut words: Words<'_>) -> Result<Vec<String>, String> {
         let mut shown = match words.next("a command")? {
             "nodes" => self.open_nodes(&mut words)?,
@@ -100,11 +100,11 @@ impl Scripted for Network {
     }
 }
 
-impl Network {
+impl LossyNetwork {
     fn open_nodes(&mut self, words: &mut Words<'_>) -> Result<Vec<String>, String> {
         let count: u64 = number(words.next("a number of nodes")?)?;
         for id in (1..=count).map(NodeId) {
-            let node = Node {
+            let node = PresenceNode {
                 replica: Some(PresenceReplica::new(LiveId::FIRST, id, origin(id, 1))),
                 openings: 1,
                 users: BTreeMap::new(),
@@ -217,7 +217,7 @@ impl Network {
 
     fn put_underway(&mut self, receivers: &[NodeId], message: &PresenceMessage) {
         self.messages_count += 1;
-        let underway = receivers.iter().map(|to| Underway {
+        let underway = receivers.iter().map(|to| SentMessage {
             number: self.messages_count,
             to: *to,
             text: json(message),
@@ -226,22 +226,23 @@ impl Network {
     }
 
     /// Takes a message, `m3` or `m3>n2`, from the network. `repeat`: it stays there as well.
-    fn take(&mut self, word: &str, repeat: bool) -> Result<Vec<Underway>, String> {
+    fn take(&mut self, word: &str, repeat: bool) -> Result<Vec<SentMessage>, String> {
         let (message, to) = word.split_once('>').unwrap_or((word, ""));
         let wanted: usize = number(message.trim_start_matches('m'))?;
         let to = (!to.is_empty()).then(|| node_id(to)).transpose()?;
-        let is_wanted = |message: &mut Underway| {
+        let is_wanted = |message: &mut SentMessage| {
             message.number == wanted && to.is_none_or(|to| to == message.to)
         };
-        let taken: Vec<Underway> = self.underway.extract_if(.., is_wanted).collect();
+        let taken: Vec<SentMessage> = self.underway.extract_if(.., is_wanted).collect();
         if taken.is_empty() {
             return Err(format!("{word} is not under way"));
         }
         if repeat {
-            self.underway.extend(taken.iter().map(|message| Underway {
-                text: message.text.clone(),
-                ..*message
-            }));
+            self.underway
+                .extend(taken.iter().map(|message| SentMessage {
+                    text: message.text.clone(),
+                    ..*message
+                }));
         }
         Ok(taken)
     }
@@ -263,7 +264,7 @@ impl Network {
         shown
     }
 
-    fn arrive(&mut self, Underway { number, to, text }: Underway) -> Vec<String> {
+    fn arrive(&mut self, SentMessage { number, to, text }: SentMessage) -> Vec<String> {
         let (now, message) = (self.now, read(&text));
         let mut shown = vec![format!("n{} <- m{number}", to.0)];
         let outcomes = match self.replica(to) {
