@@ -1,16 +1,13 @@
 //! Whose token is good is one question for all nodes, and for other programs that share the Redis.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, Stage};
+use crate::support::cluster::{Cluster, LOOKS_SELDOM, Stage};
 use crate::support::jwt::{Algorithm, sign};
 use crate::support::ws::Next;
-use crate::support::{JWT_SECRET, PATIENCE, User, Ws};
-
-/// A second is promised; the rest is for busy machines.
-const REVOKED_MAX: Duration = Duration::from_secs(3);
+use crate::support::{JWT_SECRET, PATIENCE, User, Ws, eventually};
 
 fn key(user: &User) -> String {
     format!("user_{}", user.id)
@@ -26,12 +23,11 @@ fn foreign_token(user: &User, n: u64) -> String {
     sign(Algorithm::Hs256, JWT_SECRET, &claims)
 }
 
-/// Waits until a session is ended, and checks when, how and with which words.
+/// Waits until a session is ended, and checks how and with which words.
 #[track_caller]
-fn assert_ended(ws: &mut Ws, since: Instant, words: &str) {
+fn assert_ended(ws: &mut Ws, words: &str) {
     let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
     let (code, _) = ws.wait_for_close();
-    assert!(since.elapsed() < REVOKED_MAX, "took {:?}", since.elapsed());
     assert_eq!((fail["data"].as_str(), code), (Some(words), 3000));
 }
 
@@ -74,32 +70,32 @@ const REPLACED: &str = "Token 令牌不合法!";
 
 #[test]
 fn a_token_is_good_on_every_node_and_stands_in_redis_as_before() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[1].user("alice");
     assert_good(&cluster, &alice);
-    assert_eq!(
-        cluster.redis.get(&key(&alice)),
-        Some(json!(alice.token).to_string()),
-        "a JSON string"
-    );
+    // A login does not wait for a slow Redis for long.
+    eventually("the token is there, a JSON string", || {
+        (cluster.redis.get(&key(&alice)) == Some(json!(alice.token).to_string())).then_some(())
+    });
     cluster[0].post_as(&alice, "/api/logout", &json!({})).ok();
-    assert_eq!(cluster.redis.get(&key(&alice)), None);
+    eventually("it is gone", || {
+        cluster.redis.get(&key(&alice)).is_none().then_some(())
+    });
     assert_refused(&cluster, &alice);
 }
 
 #[test]
 fn a_login_on_one_node_ends_the_sessions_of_the_token_before_on_all() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[0].user("alice");
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
-    let since = Instant::now();
     let again = cluster[0].login("alice");
     for ws in &mut sessions {
-        assert_ended(ws, since, REPLACED);
+        assert_ended(ws, REPLACED);
     }
     assert_refused(&cluster, &alice);
     assert_good(&cluster, &again);
@@ -107,16 +103,15 @@ fn a_login_on_one_node_ends_the_sessions_of_the_token_before_on_all() {
 
 #[test]
 fn a_logout_on_one_node_ends_the_sessions_on_all() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let (alice, bob) = (cluster[0].user("alice"), cluster[0].user("bobby"));
     let mut bystanders = [0, 1].map(|node| cluster.ws(node, &bob));
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
-    let since = Instant::now();
     cluster[1].post_as(&alice, "/api/logout", &json!({})).ok();
     for ws in &mut sessions {
-        assert_ended(ws, since, REPLACED);
+        assert_ended(ws, REPLACED);
     }
     assert_refused(&cluster, &alice);
     bystanders.iter_mut().for_each(assert_lives);
@@ -124,19 +119,17 @@ fn a_logout_on_one_node_ends_the_sessions_on_all() {
 
 #[test]
 fn disabling_a_user_on_one_node_ends_its_sessions_on_all_and_keeps_it_out() {
-    let Some(stage) = Stage::set(2, &[]) else {
+    let Some(stage) = Stage::set(2, &LOOKS_SELDOM) else {
         return;
     };
     let (_, mut watcher) = stage.joined(0, "watcher");
     let (alice, mut ws) = stage.joined(1, "alice");
-    let since = Instant::now();
     let cluster = &stage.cluster;
     cluster[0]
         .admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0}))
         .ok();
     let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
     assert_eq!(ws.wait_for_close().0, 3000);
-    assert!(since.elapsed() < REVOKED_MAX, "took {:?}", since.elapsed());
     assert_eq!(fail["data"], json!("你已被禁用"));
     let left = watcher.event_where("online", |online| online["action"] == json!("leave"));
     assert_eq!(
@@ -160,17 +153,16 @@ fn disabling_a_user_on_one_node_ends_its_sessions_on_all_and_keeps_it_out() {
 
 #[test]
 fn another_program_that_deletes_the_token_logs_the_user_out() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let (alice, bob) = (cluster[0].user("alice"), cluster[0].user("bobby"));
     let mut bystander = cluster.ws(0, &bob);
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
     sessions.iter_mut().for_each(assert_lives);
-    let since = Instant::now();
     cluster.redis.del(&key(&alice));
     for ws in &mut sessions {
-        assert_ended(ws, since, REPLACED);
+        assert_ended(ws, REPLACED);
     }
     assert_refused(&cluster, &alice);
     assert_lives(&mut bystander);
@@ -178,7 +170,7 @@ fn another_program_that_deletes_the_token_logs_the_user_out() {
 
 #[test]
 fn a_token_of_another_service_works_and_ends_the_one_before() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[0].user("alice");
@@ -188,12 +180,11 @@ fn a_token_of_another_service_works_and_ends_the_one_before() {
         ..alice.clone()
     };
     assert_refused(&cluster, &foreign);
-    let since = Instant::now();
     cluster
         .redis
         .set(&key(&alice), &json!(foreign.token).to_string());
     for ws in &mut sessions {
-        assert_ended(ws, since, REPLACED);
+        assert_ended(ws, REPLACED);
     }
     assert_good(&cluster, &foreign);
     assert_refused(&cluster, &alice);
@@ -201,7 +192,6 @@ fn a_token_of_another_service_works_and_ends_the_one_before() {
     // And one of that service after another.
     let mut ws = cluster.ws(1, &foreign);
     assert_lives(&mut ws);
-    let since = Instant::now();
     let later = User {
         token: foreign_token(&alice, 0),
         ..alice.clone()
@@ -209,13 +199,13 @@ fn a_token_of_another_service_works_and_ends_the_one_before() {
     cluster
         .redis
         .set(&key(&alice), &json!(later.token).to_string());
-    assert_ended(&mut ws, since, REPLACED);
+    assert_ended(&mut ws, REPLACED);
     assert_good(&cluster, &later);
 }
 
 #[test]
 fn what_stands_in_redis_and_is_no_token_logs_nobody_in() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[0].user("alice");
@@ -226,12 +216,9 @@ fn what_stands_in_redis_and_is_no_token_logs_nobody_in() {
     let garbage = ["", "\"\"", "null", "{}", "[1]", "\"garbage\"", "\u{1}"];
     for value in garbage {
         cluster.redis.set(&key(&alice), value);
-        let since = Instant::now();
-        while cluster[0].get_as(&alice, "/api/user/info").status != 400
-            && since.elapsed() < REVOKED_MAX
-        {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually("the token is not good any more", || {
+            (cluster[0].get_as(&alice, "/api/user/info").status == 400).then_some(())
+        });
         assert_refused(&cluster, &alice);
         assert_refused(&cluster, &unquoted);
     }
@@ -241,13 +228,12 @@ fn what_stands_in_redis_and_is_no_token_logs_nobody_in() {
 
 #[test]
 fn a_token_of_the_command_line_replaces_the_current_one_on_every_node() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[0].user("alice");
     let mut sessions = [0, 1].map(|node| cluster.ws(node, &alice));
     sessions.iter_mut().for_each(assert_lives);
-    let since = Instant::now();
     let printed = cluster[0].run(&["token", &alice.id.to_string()]);
     assert!(
         printed.status.success(),
@@ -259,7 +245,7 @@ fn a_token_of_the_command_line_replaces_the_current_one_on_every_node() {
         .trim()
         .to_owned();
     for ws in &mut sessions {
-        assert_ended(ws, since, REPLACED);
+        assert_ended(ws, REPLACED);
     }
     assert_good(&cluster, &User { token, ..alice });
 }
@@ -272,7 +258,6 @@ fn a_single_device_is_one_over_all_nodes() {
     let alice = cluster[0].user("alice");
     let mut first = cluster.ws(0, &alice);
     assert_lives(&mut first);
-    let since = Instant::now();
     let mut second = cluster.ws(1, &alice);
     assert_lives(&mut second);
     let fail = first.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
@@ -280,13 +265,12 @@ fn a_single_device_is_one_over_all_nodes() {
         (fail["data"].as_str(), first.wait_for_close().0),
         (Some("你的账号在其他设备登录"), 3010)
     );
-    assert!(since.elapsed() < REVOKED_MAX, "took {:?}", since.elapsed());
     assert_lives(&mut second);
 }
 
 #[test]
 fn a_token_that_another_service_gives_an_end_expires_on_every_node() {
-    let Some(cluster) = Cluster::start(2, &[]) else {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;
     };
     let alice = cluster[0].user("alice");

@@ -1,7 +1,6 @@
 //! What operators see and do, against a running server with members in its rooms.
 
-use std::time::{Duration, Instant};
-
+use crate::support::cluster::LOOKS_SELDOM;
 use crate::support::{TestServer, Ws, eventually};
 use serde_json::json;
 
@@ -51,8 +50,9 @@ fn operators_see_rooms_as_they_are() {
 }
 
 #[test]
-fn disabling_a_user_ends_its_sessions_within_a_second_and_keeps_it_out() {
-    let server = TestServer::start(&[]);
+fn disabling_a_user_ends_its_sessions_at_once_and_keeps_it_out() {
+    // The server does not look by itself in the time of a test.
+    let server = TestServer::start(&LOOKS_SELDOM);
     let streamer = server.user("streamer");
     let live = server.live(&streamer);
     let alice = server.user("alice1");
@@ -61,17 +61,11 @@ fn disabling_a_user_ends_its_sessions_within_a_second_and_keeps_it_out() {
     let mut ws = Ws::connect(&server, &alice);
     ws.join(live);
 
-    let started = Instant::now();
     server
         .admin_post(&format!("/admin/users/{}", alice.id), &json!({"status": 0}))
         .ok();
     let fail = ws.wait_for("the last words", |frame| frame["msg"] == json!("fail"));
     let (code, _) = ws.wait_for_close();
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
     assert_eq!((fail["data"].as_str(), code), (Some("你已被禁用"), 3000));
     let leave = watching.event_where("online", |online| online["action"] == json!("leave"));
     assert_eq!(leave["user"]["id"], json!(alice.id));

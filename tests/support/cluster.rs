@@ -51,6 +51,13 @@ const PLENTY: [(&str, &str); 6] = [
     ("LIVEROOM__PRESENCE__LEAVE_GRACE_MS", "1000"),
 ];
 
+/// Nodes do not look by themselves in the time of a test, [`crate::support::PATIENCE`]: what they
+/// learn in it, a signal or the change feed said.
+pub const LOOKS_SELDOM: [(&str, &str); 2] = [
+    ("LIVEROOM__AUTH__RECHECK_MS", "60000"),
+    ("LIVEROOM__ROOMS__RECONCILE_MS", "60000"),
+];
+
 impl Cluster {
     /// So many nodes; `None` when this machine has not what it takes, which is said.
     pub fn start(nodes: usize, env: &[(&str, &str)]) -> Option<Self> {
