@@ -30,7 +30,7 @@ pub struct Address {
 /// What an address names, with the client for it.
 enum Target {
     /// `redis://[user:password@]host[:port][/db]`; this and the following with `rediss` for TLS.
-    Server(Client),
+    Server(Box<Client>),
     /// `redis-sentinel://[user:password@]host[:port],host[:port]…/name[/db]`: user and password are
     /// those of the server; the Sentinels have none.
     Sentinels(Box<Mutex<SentinelClient>>),
@@ -135,7 +135,7 @@ impl Address {
             None => Client::open(info)?,
         };
         Ok(Self {
-            target: Target::Server(client),
+            target: Target::Server(Box::new(client)),
             hosts,
         })
     }
