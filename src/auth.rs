@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::cluster::{ReadTokenOrigin, TokenOrigin, TokenStore};
-use crate::domain::{Profile, Reject, Timestamp, UserId};
+use crate::domain::{Profile, Reject, Sanction, SanctionKind, Timestamp, UserId, holding};
 use crate::storage::{Store, StoreError, User};
 
 pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passwords};
@@ -35,6 +35,8 @@ const WARN_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub profile: Arc<Profile>,
+    /// What holds against the user on the whole site, but for bans: those make no identity.
+    pub site_sanctions: Arc<[Sanction]>,
     /// When the token's own `exp` passes; `None` if it carries none.
     pub expires_at: Option<Timestamp>,
 }
@@ -268,6 +270,10 @@ impl Auth {
         if !user.enabled {
             return Err(AuthError::Disabled);
         }
+        let site_sanctions = self.site_sanctions(&user).await.map_err(unavailable)?;
+        if holding(&site_sanctions, SanctionKind::Ban, self.clock.now()).is_some() {
+            return Err(AuthError::Disabled);
+        }
         is_current?;
         let name = user
             .nickname
@@ -280,8 +286,25 @@ impl Auth {
         });
         Ok(Identity {
             profile,
+            site_sanctions: site_sanctions.into(),
             expires_at,
         })
+    }
+
+    /// What holds against a user on the whole site. Nearly nobody is looked up for it.
+    async fn site_sanctions(&self, user: &User) -> Result<Vec<Sanction>, StoreError> {
+        if user.is_sanctioned {
+            self.store.site_sanctions(user.id, self.clock.now()).await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Whether an account may be used: it is enabled, and not banned from the site.
+    pub async fn is_usable(&self, user: &User) -> Result<bool, StoreError> {
+        let site_sanctions = self.site_sanctions(user).await?;
+        let is_banned = holding(&site_sanctions, SanctionKind::Ban, self.clock.now()).is_some();
+        Ok(user.enabled && !is_banned)
     }
 
     fn warn_unchecked(&self, user_id: UserId, error: &StoreError) {

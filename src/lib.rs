@@ -95,6 +95,25 @@
 //!    node deliver those that stay pending, because Redis was away or their node died:
 //!    [`actors::Operations::deliver_pending`].
 //!
+//! # The life of a mute
+//!
+//! A mute, a ban, a shadow and the naming of a moderator are actions on the *standing* of a user:
+//! what it is and may not do in the lives of one streamer.
+//!
+//! 1. `storage/queries/standing_changes.rs` makes the change under a lock of the streamer, and
+//!    counts it.
+//! 2. The action's entry is [`domain::Control::Standing`]: the user's standing after it, with the
+//!    number of the change.
+//! 3. Every node that has the room takes it in the log's order (`domain/moderation.rs`), notifies
+//!    the user's sessions and ends those of a banned user (`domain/room/moderation.rs`). From there
+//!    on `domain/checks.rs` refuses, and [`domain::Room::judge`] removes comments of the user that
+//!    get their place later.
+//! 4. Rooms of the streamer's other lives, and those that did not receive the control, are behind
+//!    the number in the store. The change feed and `actors/registry/reconcile.rs` have them read
+//!    all standings again.
+//! 5. What holds on the whole site comes with the account, as whether it is enabled: `auth.rs` reads
+//!    it, and the session hands it to the room with each command.
+//!
 //! # Many nodes
 //!
 //! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis,
@@ -127,6 +146,7 @@
 //! | what must happen everywhere | signals, `engine.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
 //! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |
 //! | coins, comments, accounts | PostgreSQL | not affected |
+//! | sanctions and moderators | PostgreSQL; controls in the log give their order | they hold on their own node at once, elsewhere within a second |
 //!
 //! # Promises, and where they are kept
 //!
@@ -234,7 +254,9 @@
 //! | grace | the time that a user stays online after its last connection was lost | `domain/member.rs` |
 //! | command, reply, event | a client asks; one answer; a change that all members receive | `domain` |
 //! | action | a change of a room that is neither comment nor gift, stored with its audit row | `actors/operations.rs` |
-//! | control | an entry of a room's log that only nodes see, without an offset; a kick | [`domain::Control`] |
+//! | control | an entry of a room's log that only nodes see, without an offset; a kick, a standing | [`domain::Control`] |
+//! | sanction | a mute, ban or shadow: one row, with a scope and an end | [`domain::Sanction`] |
+//! | standing | what a user is and may not do in the lives of one streamer | [`domain::Standing`] |
 //! | pending action | one that the log of its room may not have yet | table `pending_actions` |
 //! | epoch | one numbering of a room's events; offsets are gapless inside it | [`domain::Epoch`] |
 //! | offset | the number of an event inside its epoch | [`domain::Offset`] |
@@ -286,7 +308,7 @@
 //!
 //! # What is not here yet
 //!
-//! Moderators, mutes and bans; certificates of clients for PostgreSQL and Redis.
+//! Modes of a room, reports and review; certificates of clients for PostgreSQL and Redis.
 
 // A call that cannot fail has an `expect` that says why; all others return an error value.
 #![warn(clippy::unwrap_used)]

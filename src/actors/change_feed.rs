@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use crate::auth::Auth;
-use crate::domain::LiveId;
 use crate::storage::{CHANGES_KEPT, FeedPage, FeedPosition, RowChange, Store, StoreError};
 
 use super::ClusterControl;
@@ -83,7 +82,7 @@ impl ChangeFeed {
 }
 
 fn apply(node: &ClusterControl, auth: &Auth, changed: Vec<RowChange>) {
-    let mut lives: Vec<LiveId> = Vec::new();
+    let (mut lives, mut streamers) = (Vec::new(), Vec::new());
     for change in changed {
         match change {
             RowChange::Token(user) => {
@@ -92,9 +91,13 @@ fn apply(node: &ClusterControl, auth: &Auth, changed: Vec<RowChange>) {
             }
             RowChange::Account(user) => node.sessions.recheck(user),
             RowChange::Live(live_id) => lives.push(live_id),
+            RowChange::Moderation(streamer) => streamers.push(streamer),
         }
     }
     if !lives.is_empty() {
         node.rooms.compare(lives);
+    }
+    if !streamers.is_empty() {
+        node.rooms.compare_of(streamers);
     }
 }

@@ -11,11 +11,11 @@ use log::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role, Scope,
-    UserId, may,
+    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role,
+    SanctionKind, SanctionScope, Scope, may,
 };
 use crate::protocol::refusal::Refusal;
-use crate::storage::{ActionRecord, Change, PendingAction, Performed, Store, StoreError};
+use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
 
 use super::{AskError, ClusterControl};
 
@@ -106,8 +106,7 @@ impl Operations {
             reason,
             request_id,
         } = requested;
-        let streamer = self.streamer_of(actor, scope, &action).await?;
-        let role = Role::of(actor, streamer);
+        let (role, target) = self.roles(actor, scope, &action).await?;
         let record = ActionRecord {
             actor,
             role,
@@ -118,10 +117,6 @@ impl Operations {
             request_id,
             at: self.clock.now(),
         };
-        let target = record
-            .action
-            .target()
-            .map(|user| Role::of(Principal::User(user), streamer));
         if let Err(reject) = may(role, target, scope, &record.action) {
             return self.refuse(record, reject).await;
         }
@@ -144,40 +139,70 @@ impl Operations {
                     "action done: id={id} action={name} scope={scope:?} role={role} repeated={is_repeated}"
                 );
                 if let Scope::Live(live_id) = scope
-                    && let Some(entry) = pending
+                    && !pending.is_empty()
                 {
-                    self.apply(live_id, entry).await?;
-                } else if let (Action::DisableUser(user), false) = (action, is_repeated) {
-                    self.cluster_control.revoke(*user, Disconnect::Disabled);
+                    self.apply(live_id, id, pending).await?;
                 }
+                self.spread(action, &change, is_repeated);
                 Ok(change)
             }
             Performed::Refused(reject) => self.refuse(record, reject).await,
         }
     }
 
-    /// The user whose lives the scope is about, where it makes a difference: operators outrank
+    /// Has the rest of this node, and the others, take note of a change: what is not in the log of
+    /// the action's own room.
+    fn spread(&self, action: &Action, change: &Change, is_repeated: bool) {
+        // Other lives of the same streamer. Other nodes find them in the change feed.
+        if let Change::Standing(changed) = change {
+            self.cluster_control
+                .rooms
+                .compare_of(vec![changed.streamer]);
+        }
+        if is_repeated {
+            return;
+        }
+        match action {
+            Action::DisableUser(user) => self.cluster_control.revoke(*user, Disconnect::Disabled),
+            Action::Sanction(order) if order.scope == SanctionScope::Site => {
+                if order.kind == SanctionKind::Ban {
+                    self.cluster_control
+                        .revoke(order.user, Disconnect::Disabled);
+                } else {
+                    self.cluster_control.recheck(order.user);
+                }
+            }
+            Action::Lift { user, .. } => self.cluster_control.recheck(*user),
+            _ => {}
+        }
+    }
+
+    /// What the actor is where it acts, and what the user is to whom it is done. Operators outrank
     /// every user.
-    async fn streamer_of(
+    async fn roles(
         &self,
         actor: Principal,
         scope: Scope,
         action: &Action,
-    ) -> Result<Option<UserId>, OperationError> {
-        match (actor, scope) {
-            (Principal::Operator, _) | (_, Scope::Site) => Ok(None),
-            (_, Scope::Streamer(user)) => Ok(Some(user)),
-            (Principal::User(_), Scope::Live(live_id)) => match self.store.live(live_id).await? {
-                Some(row) => Ok(Some(row.live.owner)),
-                None => {
-                    info!(
-                        "action refused: action={} live_id={live_id} code=live_not_found",
-                        action.name()
-                    );
-                    Err(OperationError::Refused(Reject::LiveNotFound))
-                }
-            },
-        }
+    ) -> Result<(Role, Option<Role>), OperationError> {
+        let target = action.target();
+        let role = |principal| match scope {
+            Scope::Streamer(streamer) => Role::of(principal, Some(streamer), false),
+            Scope::Live(_) | Scope::Site => Role::of(principal, None, false),
+        };
+        let (Principal::User(user), Scope::Live(live_id)) = (actor, scope) else {
+            return Ok((role(actor), target.map(|user| role(Principal::User(user)))));
+        };
+        let users = [user].into_iter().chain(target).collect();
+        let Some((_, roles)) = self.store.roles(live_id, users).await? else {
+            info!(
+                "action refused: action={} live_id={live_id} code=live_not_found",
+                action.name()
+            );
+            return Err(OperationError::Refused(Reject::LiveNotFound));
+        };
+        let mut roles = roles.into_iter();
+        Ok((roles.next().unwrap_or(Role::Viewer), roles.next()))
     }
 
     /// Refuses, and has the audit say so: of those who have a say here. Viewers could fill it.
@@ -214,18 +239,31 @@ impl Operations {
             let content = row.live.status_entry();
             self.cluster_control
                 .rooms
-                .apply_here(live_id, ActionEntry { id, content })
+                .apply_here(
+                    live_id,
+                    ActionEntry {
+                        id,
+                        part: 0,
+                        content,
+                    },
+                )
                 .await?;
         }
         Ok(())
     }
 
     /// Applies what an action adds to the log of a room, which was stored as pending.
-    async fn apply(&self, live_id: LiveId, entry: ActionEntry) -> Result<(), OperationError> {
-        let id = entry.id;
-        if self.cluster_control.apply(live_id, entry).await?
-            && let Err(fault) = self.store.actions_logged(vec![id]).await
-        {
+    async fn apply(
+        &self,
+        live_id: LiveId,
+        id: ActionId,
+        entries: Vec<ActionEntry>,
+    ) -> Result<(), OperationError> {
+        let mut is_settled = true;
+        for entry in entries {
+            is_settled &= self.cluster_control.apply(live_id, entry).await?;
+        }
+        if is_settled && let Err(fault) = self.store.actions_logged(vec![id]).await {
             warn!("action stays pending though its room has it: id={id} error={fault}");
         }
         Ok(())
@@ -237,17 +275,22 @@ impl Operations {
     pub async fn deliver_pending(&self) -> Result<(), StoreError> {
         let until = self.clock.now().plus_ms(-PENDING_FOR_MS);
         let mut logged = Vec::new();
-        for PendingAction { live_id, entry } in
-            self.store.pending_actions(until, PENDING_MAX).await?
-        {
-            let id = entry.id;
-            match self.cluster_control.rooms.deliver(live_id, entry).await {
-                Ok(true) => logged.push(id),
-                // The room of this node has it, and the log later.
-                Ok(false) => {}
-                // Nor will the registry answer for the others now.
-                Err(_) => break,
+        'actions: for action in self.store.pending_actions(until, PENDING_MAX).await? {
+            let mut is_settled = true;
+            for entry in action.entries {
+                let delivered = self
+                    .cluster_control
+                    .rooms
+                    .deliver(action.live_id, entry)
+                    .await;
+                match delivered {
+                    // Otherwise the room of this node has it, and the log later.
+                    Ok(in_log) => is_settled &= in_log,
+                    // Nor will the registry answer for the others now.
+                    Err(_) => break 'actions,
+                }
             }
+            logged.extend(is_settled.then_some(action.id));
         }
         if logged.is_empty() {
             Ok(())

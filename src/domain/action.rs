@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Timestamp, UserId};
+use super::{
+    ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Sanction, SanctionKind,
+    SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
+};
 
 /// Longest text of a notice, in characters.
 pub const NOTICE_CHARS_MAX: usize = 200;
@@ -31,6 +34,18 @@ pub enum Action {
     SetStatus(LiveStatus),
     /// Gives a live that has not ended another title.
     SetTitle(Arc<str>),
+    /// Forbids a user something, in this live or beyond it.
+    Sanction(SanctionOrder),
+    /// Lifts all sanctions of a kind that the actor may lift.
+    Lift {
+        user: UserId,
+        kind: SanctionKind,
+    },
+    /// Names a moderator of all lives of this live's streamer, or dismisses one.
+    SetModerator {
+        user: UserId,
+        moderator: bool,
+    },
     /// Ends a user's sessions and refuses new ones.
     DisableUser(UserId),
     EnableUser(UserId),
@@ -43,6 +58,8 @@ pub enum Subject {
     Comment,
     Live,
     User,
+    /// What a user is and may do, see [`Standing`].
+    Standing,
 }
 
 /// What is the same for all actions of a kind, and whom one is done to.
@@ -60,6 +77,19 @@ impl Action {
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
             Self::SetTitle(_) => ("set_title", None, Subject::Live),
+            Self::Sanction(order) => {
+                let name = order.kind.name();
+                (name, Some(order.user), Subject::Standing)
+            }
+            Self::Lift { user, kind } => {
+                let name = match kind {
+                    SanctionKind::Mute => "unmute",
+                    SanctionKind::Ban => "unban",
+                    SanctionKind::Shadow => "unshadow",
+                };
+                (name, Some(*user), Subject::Standing)
+            }
+            Self::SetModerator { user, .. } => ("set_moderator", Some(*user), Subject::Standing),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
         };
@@ -84,15 +114,14 @@ impl Action {
         self.facts().subject
     }
 
-    /// What it adds to the log of a live's room, if it adds anything. `at`: when it was done.
-    /// `live`: as the action left it, if it changed the live.
-    pub fn entry(
+    /// What it adds to the log of a live's room. `at`: when it was done.
+    pub fn entries(
         &self,
         live_id: LiveId,
         at: Timestamp,
-        live: Option<&Live>,
-    ) -> Option<EntryContent> {
-        match self {
+        aftermath: &Aftermath<'_>,
+    ) -> Vec<EntryContent> {
+        let entry = match self {
             Self::TakeDown(comment_id) => Some(EntryContent::Event(RoomEvent::Removed {
                 live_id,
                 comment_id: *comment_id,
@@ -101,10 +130,20 @@ impl Action {
                 live_id,
                 text: text.clone(),
             })),
-            Self::SetStatus(_) | Self::SetTitle(_) => live.map(Live::status_entry),
+            Self::SetStatus(_) | Self::SetTitle(_) => aftermath.live.map(Live::status_entry),
             Self::Kick(user) => Some(EntryContent::Control(Control::Kick { user: *user, at })),
+            Self::Sanction(SanctionOrder { user, .. })
+            | Self::Lift { user, .. }
+            | Self::SetModerator { user, .. } => aftermath.standing.map(|(version, standing)| {
+                EntryContent::Control(Control::Standing {
+                    version,
+                    user: *user,
+                    standing: standing.clone(),
+                })
+            }),
             Self::DisableUser(_) | Self::EnableUser(_) => None,
-        }
+        };
+        entry.into_iter().collect()
     }
 
     /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is
@@ -114,10 +153,33 @@ impl Action {
     }
 }
 
-/// What an action adds to a room's log.
+/// What an action left behind, as far as entries of a room's log say it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Aftermath<'a> {
+    /// The live, if the action changed it.
+    pub live: Option<&'a Live>,
+    /// The standing of its target in this live, and the streamer's change that it is from, if the
+    /// action changed that.
+    pub standing: Option<(u64, &'a Standing)>,
+}
+
+/// The result of an action on a user's standing, as its actor is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Sanctioned(Sanction),
+    /// Sanctions of the same kind that still hold: the actor may not lift them.
+    Lifted {
+        remaining: Vec<Sanction>,
+    },
+    Moderator(bool),
+}
+
+/// One thing that an action adds to a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionEntry {
     pub id: ActionId,
+    /// Which of the action's entries it is, from 0.
+    pub part: u8,
     pub content: EntryContent,
 }
 
@@ -126,6 +188,8 @@ pub struct ActionEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKey {
     Action(ActionId),
+    /// A further entry of the same action, from 1.
+    Part(ActionId, u8),
     /// All actions that take this comment down.
     Removal(CommentId),
 }
@@ -136,13 +200,19 @@ impl ActionEntry {
             EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => {
                 EntryKey::Removal(*comment_id)
             }
+            _ if self.part > 0 => EntryKey::Part(self.id, self.part),
             _ => EntryKey::Action(self.id),
         }
     }
 
-    /// Whether it says what the status of the live is.
-    pub fn is_status(&self) -> bool {
-        matches!(self.content, EntryContent::Event(RoomEvent::Live { .. }))
+    /// Whether it says what something is that a room reads when it opens: then it is worth nothing
+    /// to a room that reads it later.
+    pub fn is_state(&self) -> bool {
+        matches!(
+            self.content,
+            EntryContent::Event(RoomEvent::Live { .. })
+                | EntryContent::Control(Control::Standing { .. })
+        )
     }
 }
 
@@ -155,14 +225,21 @@ pub enum EntryContent {
 }
 
 /// An instruction to every node that has the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
     /// The user was removed from the room then. However late it arrives, it is about sessions that
     /// joined up to [`KICK_REACH_MS`] after that.
     Kick { user: UserId, at: Timestamp },
+    /// This is what the user is and may do here, by the streamer's change of that number.
+    Standing {
+        version: u64,
+        user: UserId,
+        standing: Standing,
+    },
 }
 
-/// More than clocks of nodes differ, less than a person waits before it comes back.
+/// For how long a user who was removed may not come back: more than clocks of nodes differ, and
+/// longer than clients take that join again by themselves.
 pub const KICK_REACH_MS: i64 = 10_000;
 
 /// Where an action holds.
@@ -186,24 +263,29 @@ pub enum Principal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Viewer,
+    /// Named by a streamer, for all of its lives.
+    Moderator,
     Streamer,
     Operator,
 }
 
 impl Role {
-    /// `streamer`: the user whose lives the scope is about, if it is about any.
-    pub fn of(actor: Principal, streamer: Option<UserId>) -> Self {
+    /// `streamer`: the user whose lives the scope is about, if it is about any. `is_moderator`:
+    /// whether the actor is one of that streamer's.
+    pub fn of(actor: Principal, streamer: Option<UserId>, is_moderator: bool) -> Self {
         match actor {
             Principal::Operator => Self::Operator,
             Principal::User(user) if streamer == Some(user) => Self::Streamer,
+            Principal::User(_) if is_moderator => Self::Moderator,
             Principal::User(_) => Self::Viewer,
         }
     }
 
-    /// The word for it in the audit table. Stored: never change one.
+    /// The word for it in the audit table and on the wire. Stored and sent: never change one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Moderator => "moderator",
             Self::Streamer => "streamer",
             Self::Operator => "operator",
         }
@@ -215,10 +297,16 @@ impl Role {
 /// exist in this scope.
 pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> Result<(), Reject> {
     let is_allowed = match (action, scope) {
-        (
-            Action::TakeDown(_) | Action::Notice(_) | Action::Kick(_) | Action::SetTitle(_),
-            Scope::Live(_),
-        ) => role >= Role::Streamer,
+        (Action::TakeDown(_) | Action::Notice(_) | Action::SetTitle(_), Scope::Live(_)) => {
+            role >= Role::Streamer
+        }
+        (Action::Kick(_), Scope::Live(_)) => role >= Role::Moderator,
+        (Action::Sanction(order), Scope::Live(_)) => match (order.scope, order.kind) {
+            (SanctionScope::Site, _) => role == Role::Operator,
+            (_, kind) => role >= least_role(kind),
+        },
+        (Action::Lift { kind, .. }, Scope::Live(_)) => role >= least_role(*kind),
+        (Action::SetModerator { .. }, Scope::Live(_)) => role >= Role::Streamer,
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
@@ -232,54 +320,128 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
     }
 }
 
+/// The lowest role that gives and lifts sanctions of this kind.
+const fn least_role(kind: SanctionKind) -> Role {
+    match kind {
+        SanctionKind::Mute | SanctionKind::Ban => Role::Moderator,
+        SanctionKind::Shadow => Role::Streamer,
+    }
+}
+
+/// Whether somebody of this role lifts a sanction that `by` gave: those of the site, and all that
+/// operators gave, are theirs.
+pub fn may_lift(role: Role, scope: SanctionScope, by: Principal) -> bool {
+    role == Role::Operator
+        || (role >= Role::Moderator && scope != SanctionScope::Site && by != Principal::Operator)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Term;
 
     const LIVE: Scope = Scope::Live(LiveId::FIRST);
     const STREAMERS_LIVES: Scope = Scope::Streamer(UserId::FIRST);
-    const ROLES: [Role; 3] = [Role::Viewer, Role::Streamer, Role::Operator];
+    const ROLES: [Role; 4] = [
+        Role::Viewer,
+        Role::Moderator,
+        Role::Streamer,
+        Role::Operator,
+    ];
 
-    /// For each action the scope that it has, and for each role whether it may: viewer, streamer,
-    /// operator. One that is done to a user is done to a viewer here.
-    fn table() -> Vec<(Action, Scope, [bool; 3])> {
+    /// For each action the scope that it has, and for each role whether it may: viewer, moderator,
+    /// streamer, operator. One that is done to a user is done to a viewer here.
+    fn table() -> Vec<(Action, Scope, [bool; 4])> {
         let user = UserId::FIRST;
         vec![
             (
                 Action::TakeDown(CommentId::FIRST),
                 LIVE,
-                [false, true, true],
+                [false, false, true, true],
             ),
-            (Action::Notice("hello".into()), LIVE, [false, true, true]),
-            (Action::Kick(user), LIVE, [false, true, true]),
+            (
+                Action::Notice("hello".into()),
+                LIVE,
+                [false, false, true, true],
+            ),
+            (Action::Kick(user), LIVE, [false, true, true, true]),
             (
                 Action::SetTitle("tonight".into()),
                 LIVE,
-                [false, true, true],
+                [false, false, true, true],
             ),
             (
                 Action::SetStatus(LiveStatus::Scheduled),
                 LIVE,
-                [false, false, false],
+                [false, false, false, false],
             ),
             (
                 Action::SetStatus(LiveStatus::OnAir),
                 LIVE,
-                [false, true, false],
+                [false, false, true, false],
             ),
             (
                 Action::SetStatus(LiveStatus::Paused),
                 LIVE,
-                [false, true, false],
+                [false, false, true, false],
             ),
             (
                 Action::SetStatus(LiveStatus::Ended),
                 LIVE,
-                [false, true, true],
+                [false, false, true, true],
             ),
-            (Action::DisableUser(user), Scope::Site, [false, false, true]),
-            (Action::EnableUser(user), Scope::Site, [false, false, true]),
+            (
+                sanction(SanctionKind::Mute, SanctionScope::Streamer),
+                LIVE,
+                [false, true, true, true],
+            ),
+            (
+                sanction(SanctionKind::Ban, SanctionScope::Live),
+                LIVE,
+                [false, true, true, true],
+            ),
+            (
+                sanction(SanctionKind::Shadow, SanctionScope::Streamer),
+                LIVE,
+                [false, false, true, true],
+            ),
+            (
+                sanction(SanctionKind::Mute, SanctionScope::Site),
+                LIVE,
+                [false, false, false, true],
+            ),
+            (lift(SanctionKind::Mute), LIVE, [false, true, true, true]),
+            (lift(SanctionKind::Ban), LIVE, [false, true, true, true]),
+            (lift(SanctionKind::Shadow), LIVE, [false, false, true, true]),
+            (
+                Action::SetModerator {
+                    user,
+                    moderator: true,
+                },
+                LIVE,
+                [false, false, true, true],
+            ),
+            (
+                Action::DisableUser(user),
+                Scope::Site,
+                [false, false, false, true],
+            ),
+            (
+                Action::EnableUser(user),
+                Scope::Site,
+                [false, false, false, true],
+            ),
         ]
+    }
+
+    fn sanction(kind: SanctionKind, scope: SanctionScope) -> Action {
+        let order = SanctionOrder::new(UserId::FIRST, kind, Term::Seconds(1), Some(scope));
+        Action::Sanction(order.expect("it does not end with a live"))
+    }
+
+    fn lift(kind: SanctionKind) -> Action {
+        let user = UserId::FIRST;
+        Action::Lift { user, kind }
     }
 
     fn target_of(action: &Action, role: Role) -> Option<Role> {
@@ -311,6 +473,15 @@ mod tests {
     fn nobody_acts_on_a_user_of_the_same_rank_or_a_higher_one() {
         let kick = Action::Kick(UserId::FIRST);
         let may = |role, target| may(role, Some(target), LIVE, &kick);
+        assert_eq!(may(Role::Moderator, Role::Viewer), Ok(()));
+        assert_eq!(
+            may(Role::Moderator, Role::Moderator),
+            Err(Reject::NotAllowed)
+        );
+        assert_eq!(
+            may(Role::Moderator, Role::Streamer),
+            Err(Reject::NotAllowed)
+        );
         assert_eq!(may(Role::Streamer, Role::Streamer), Err(Reject::NotAllowed));
         assert_eq!(may(Role::Streamer, Role::Operator), Err(Reject::NotAllowed));
         assert_eq!(may(Role::Operator, Role::Streamer), Ok(()));
@@ -320,12 +491,34 @@ mod tests {
     #[test]
     fn a_user_is_a_streamer_in_its_own_lives_alone() {
         let (alice, bob) = (UserId::FIRST, UserId::new(2).unwrap());
-        assert_eq!(
-            Role::of(Principal::User(alice), Some(alice)),
-            Role::Streamer
-        );
-        assert_eq!(Role::of(Principal::User(bob), Some(alice)), Role::Viewer);
-        assert_eq!(Role::of(Principal::User(bob), None), Role::Viewer);
-        assert_eq!(Role::of(Principal::Operator, Some(alice)), Role::Operator);
+        let of = |user, streamer| Role::of(Principal::User(user), streamer, false);
+        assert_eq!(of(alice, Some(alice)), Role::Streamer);
+        assert_eq!(of(bob, Some(alice)), Role::Viewer);
+        assert_eq!(of(bob, None), Role::Viewer);
+        let moderates = |user| Role::of(user, Some(alice), true);
+        assert_eq!(moderates(Principal::User(bob)), Role::Moderator);
+        assert_eq!(moderates(Principal::User(alice)), Role::Streamer);
+        assert_eq!(moderates(Principal::Operator), Role::Operator);
+    }
+
+    #[test]
+    fn what_operators_gave_is_lifted_by_operators_alone() {
+        let (streamer, operator) = (Principal::User(UserId::FIRST), Principal::Operator);
+        for (scope, by, lifted_by) in [
+            (SanctionScope::Live, streamer, Role::Moderator),
+            (SanctionScope::Streamer, streamer, Role::Moderator),
+            (SanctionScope::Live, operator, Role::Operator),
+            (SanctionScope::Streamer, operator, Role::Operator),
+            (SanctionScope::Site, operator, Role::Operator),
+        ] {
+            for role in ROLES {
+                let expected = role >= lifted_by;
+                assert_eq!(
+                    may_lift(role, scope, by),
+                    expected,
+                    "{role:?} {scope:?} {by:?}"
+                );
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo,
-    RequestId, SessionId, SocketId, Timestamp,
+    RequestId, Sanction, SessionId, SocketId, Timestamp,
 };
 
 /// One command of a session to a room. The protocol decodes straight into it.
@@ -41,6 +41,8 @@ pub struct Caller<H> {
     /// than the one it joined as is not a member until it joins again.
     pub profile: Arc<Profile>,
     pub socket_id: SocketId,
+    /// What holds against the user on the whole site; it comes with the account.
+    pub site_sanctions: Arc<[Sanction]>,
     /// The address the session comes from, as limits count it.
     pub address: IpAddr,
     pub to: ReplyTo<H>,

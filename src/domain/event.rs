@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     ActionEntry, Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId,
-    Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, SessionId, UserId,
+    Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, Role, SessionId, Timestamp,
+    UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -101,6 +102,8 @@ pub enum Reply {
         recovered: bool,
         count: usize,
         live: Box<Live>,
+        /// What the user is in this room.
+        role: Role,
     },
     Left {
         live_id: LiveId,
@@ -125,14 +128,35 @@ pub enum Reply {
 }
 
 /// Why a session was removed from a room; its client receives the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KickReason {
-    /// An operator removed its user.
-    Operator,
+    /// Somebody who may do so removed its user, who may come back then.
+    Operator { until: Timestamp },
+    /// Its user may not be here.
+    Banned {
+        /// `None`: that does not end by itself.
+        until: Option<Timestamp>,
+        reason: Option<Arc<str>>,
+    },
     /// It shows the token of another user now.
     IdentityChanged,
     /// The room ended without warning. It may join again, which opens the room anew.
     RoomRestarted,
+}
+
+/// What a session is notified of about its user, or about another one in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Its user may not speak here.
+    Muted {
+        /// `None`: that does not end by itself.
+        until: Option<Timestamp>,
+        reason: Option<Arc<str>>,
+    },
+    /// Its user may speak again, before that was over by itself.
+    Unmuted,
+    /// The role of a user changed.
+    Role { user: UserId, role: Role },
 }
 
 /// An effect of a decision, performed by the actor in the order given.
@@ -144,6 +168,8 @@ pub enum Effect<H> {
     Detach { session: SessionId, handle: H },
     /// Notify a session that it was removed from the room, and why.
     Kick { handle: H, reason: KickReason },
+    /// Notify a session of something that is not for the whole room.
+    Notify { handle: H, news: News },
     /// Deliver to `handle` again, in order, every event after this offset.
     Replay { handle: H, after: Offset },
     /// Append the event to the log, then deliver it to all.
@@ -166,6 +192,9 @@ pub enum Effect<H> {
     PostComment(Arc<Comment>),
     /// Store a comment that another node published already; answered by `Room::comment_stored`.
     StoreComment(Arc<Comment>),
+    /// Take down the row of a comment that was removed at its place. It may not be stored yet, but is
+    /// submitted.
+    TakeDown(CommentId),
     /// Show a comment to its sender alone, without a place.
     Echo { handle: H, comment: Arc<Comment> },
     /// Commit a gift; answered by `Room::gift_settled` with the ticket.

@@ -53,6 +53,10 @@ numeric_id!(
     ActionId
 );
 numeric_id!(
+    /// One sanction and its row.
+    SanctionId
+);
+numeric_id!(
     /// One comment. Made by the room (milliseconds and a counter), so it sorts by time and exists
     /// before the row does.
     CommentId

@@ -10,6 +10,7 @@ mod admission;
 mod arrivals;
 mod bounded_map;
 mod bucket;
+mod checks;
 mod command;
 mod comment;
 mod crowd;
@@ -22,33 +23,38 @@ mod ids;
 mod ledger;
 mod live;
 mod member;
+mod moderation;
 mod names;
 mod peers;
 mod presence;
 mod rate;
 mod reject;
 mod room;
+mod sanction;
 
 pub use action::{
-    Action, ActionEntry, Control, EntryContent, EntryKey, KICK_REACH_MS, NOTICE_CHARS_MAX,
-    Principal, REASON_CHARS_MAX, Role, Scope, Subject, TITLE_CHARS_MAX, is_text, may,
+    Action, ActionEntry, Aftermath, Control, EntryContent, EntryKey, KICK_REACH_MS,
+    NOTICE_CHARS_MAX, Outcome, Principal, REASON_CHARS_MAX, Role, Scope, Subject, TITLE_CHARS_MAX,
+    is_text, may, may_lift,
 };
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
 pub use bounded_map::BoundedMap;
 pub use bucket::{Bucket, BucketRate};
+pub use checks::{Check, CheckResult, CommentContext, Explained};
 pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
 pub use disconnect::Disconnect;
 pub use event::{
-    Effect, KickReason, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent, Sequenced,
+    Effect, KickReason, News, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent,
+    Sequenced,
 };
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
 pub use ids::{
     AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset,
-    ReplyTo, RequestId, SessionId, SocketId, Timestamp, UserId,
+    ReplyTo, RequestId, SanctionId, SessionId, SocketId, Timestamp, UserId,
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
@@ -58,3 +64,8 @@ pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};
 pub use reject::{CommentFault, Reject};
 pub use room::{CommentWriteError, Room, RoomSettings};
+pub use sanction::{
+    MODERATORS_MAX, Purge, SANCTION_SECONDS_MAX, SANCTIONS_MAX, Sanction, SanctionKind,
+    SanctionOrder, SanctionScope, Standing, Standings, Term, barring_comments, barring_gifts,
+    holding,
+};

@@ -1,6 +1,6 @@
 //! Why a command is refused. The session lives on.
 
-use super::CommentTextError;
+use super::{CommentTextError, SanctionScope, Timestamp};
 
 /// A refusal is a value: it is answered, never logged as an error. Words and codes are the
 /// protocol's.
@@ -25,6 +25,26 @@ pub enum Reject {
     NotInRoom,
     /// The actor's role does not permit it here, or not to this user.
     NotAllowed,
+    /// The user may not speak, or not give, here.
+    Muted {
+        /// `None`: that does not end by itself.
+        until: Option<Timestamp>,
+        retry_after_ms: Option<u64>,
+        scope: SanctionScope,
+    },
+    /// The user may not be here.
+    Banned {
+        /// `None`: that does not end by itself.
+        until: Option<Timestamp>,
+    },
+    /// The user was removed from the room a moment ago.
+    Kicked {
+        retry_after_ms: u64,
+    },
+    /// The user whom it would mute is banned.
+    AlreadyBanned,
+    /// The streamer has as many sanctions, or moderators, as there may be.
+    ModerationFull,
     RateLimited {
         retry_after_ms: u64,
     },

@@ -1,21 +1,24 @@
 //! One live room: every decision about members, presence and the live itself; those about comments
-//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`.
+//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`, and those about what users may
+//! do in `room/moderation.rs`.
 
 mod comments;
 mod gifts;
+mod moderation;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
+use super::moderation::Moderation;
 use super::rate::RateMeter;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
-    CommentId, Control, Effect, EntryContent, GiftOrder, GiftRecordId, KICK_REACH_MS, KickReason,
-    Live, LiveStatus, Member, MemberList, OnlineChange, PeerChange, Position, PresenceChange,
-    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, RoomCommand, RoomEvent,
-    RoomLedger, Sequenced, SessionId, Timestamp, UserId,
+    CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveStatus, Member,
+    MemberList, OnlineChange, PeerChange, Position, PresenceChange, PresenceLadder,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, RoomCommand, RoomEvent, RoomLedger,
+    Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -27,7 +30,7 @@ pub use comments::CommentWriteError;
 pub struct RoomSettings {
     /// Comments of one viewer.
     pub comment_rate: BucketRate,
-    /// Comments of the streamer.
+    /// Comments of the streamer, and of one moderator.
     pub streamer_comment_rate: BucketRate,
     /// Viewers' comments that are shown per second; 0: all of them.
     pub crowd_events_per_s: u32,
@@ -62,6 +65,7 @@ pub struct Room<H> {
     position: Position,
     opened_at: Timestamp,
     joins: Admission,
+    moderation: Moderation,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
     posted_comments: CommentDedupe,
@@ -101,6 +105,7 @@ impl<H: Clone> Room<H> {
             position,
             opened_at: now,
             joins: Admission::default(),
+            moderation: Moderation::open(Standings::default(), now),
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
@@ -173,14 +178,16 @@ impl<H: Clone> Room<H> {
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
         self.live.status.require_open()?;
-        let since = since?;
         let Caller {
             session,
             profile,
             socket_id,
+            site_sanctions,
             address,
             to: ReplyTo { handle, ack },
         } = caller;
+        self.admit_user(profile.id, &site_sanctions, now)?;
+        let since = since?;
         // A new session of a user that is still online is quiet if it says where it left off.
         let is_return = since.is_some();
         let recover_after = since.and_then(|since| env.recover_after(&since, &handle, now));
@@ -230,6 +237,7 @@ impl<H: Clone> Room<H> {
                     recovered: recover_after.is_some(),
                     count: self.members.users_count(),
                     live: Box::new(self.live.clone()),
+                    role: self.role_of(user),
                 }),
             },
         ]);
@@ -283,7 +291,7 @@ impl<H: Clone> Room<H> {
 
     /// An action on this live. A status that the room has already adds nothing to its log.
     pub fn apply(&mut self, entry: ActionEntry, now: Timestamp) -> Vec<Effect<H>> {
-        let ActionEntry { id, content } = entry;
+        let ActionEntry { id, part, content } = entry;
         let content = match content {
             EntryContent::Event(RoomEvent::Live { status, title, .. }) => {
                 let Some((mut effects, event)) = self.change_live(status, &title, now) else {
@@ -291,29 +299,14 @@ impl<H: Clone> Room<H> {
                 };
                 effects.push(Effect::AppendAction(ActionEntry {
                     id,
+                    part,
                     content: EntryContent::Event(event),
                 }));
                 return effects;
             }
             content => content,
         };
-        vec![Effect::AppendAction(ActionEntry { id, content })]
-    }
-
-    /// Does what an entry without an offset says, which the room's members do not see.
-    pub fn apply_control(&mut self, control: Control, now: Timestamp) -> Vec<Effect<H>> {
-        let Control::Kick { user, at } = control;
-        let joined_before = at.plus_ms(KICK_REACH_MS);
-        let mut sessions = self.members.sessions_of(user);
-        sessions.retain(|session| {
-            self.members
-                .get(*session)
-                .is_some_and(|member| member.joined_at <= joined_before)
-        });
-        sessions
-            .into_iter()
-            .flat_map(|session| self.expel(session, KickReason::Operator, now))
-            .collect()
+        vec![Effect::AppendAction(ActionEntry { id, part, content })]
     }
 
     /// Removes a member at once and notifies it. After its detach, so that nothing of this

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::domain::{
-    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, REASON_CHARS_MAX, Reject,
-    Scope, TITLE_CHARS_MAX, UserId, is_text,
+    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, Purge, REASON_CHARS_MAX,
+    Reject, SanctionKind, SanctionOrder, SanctionScope, Scope, TITLE_CHARS_MAX, Term, UserId,
+    is_text,
 };
+use crate::protocol::OutcomeBody;
 use crate::storage::Change;
 
 use super::admin::{invalid, path_id, read_request_id};
@@ -101,7 +103,7 @@ struct KickView {
 }
 
 /// POST /admin/rooms/{live_id}/kick: removes a user's sessions from a room, on all nodes. They
-/// receive `kicked`, and may join again.
+/// receive `kicked`, and may join again after ten seconds.
 pub async fn kick(
     state: web::Data<ApiState>,
     request: HttpRequest,
@@ -113,7 +115,7 @@ pub async fn kick(
         request_id,
         reason,
     } = body.json()?;
-    let user = UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))?;
+    let user = target_user(user_id)?;
     let terms = Terms { request_id, reason };
     let requested = of_operator(
         &request,
@@ -127,6 +129,142 @@ pub async fn kick(
         live_id: live_id.get(),
         user_id: user.get(),
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SanctionTerms {
+    user_id: i64,
+    seconds: i64,
+    scope: Option<String>,
+    gifts: Option<bool>,
+    purge: Option<String>,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// POST /admin/rooms/{live_id}/mute, /ban, /shadow: forbids a user something: in the live if
+/// `seconds` is 0, otherwise in all lives of its streamer, or where `scope` says.
+pub async fn sanction(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let kind = path_kind(&request)?;
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let asked: SanctionTerms = body.json()?;
+    let order = sanction_order(&asked, kind)?;
+    let terms = Terms {
+        request_id: asked.request_id,
+        reason: asked.reason,
+    };
+    on_standing(&state, &request, live_id, Action::Sanction(order), terms).await
+}
+
+fn sanction_order(asked: &SanctionTerms, kind: SanctionKind) -> Result<SanctionOrder, ApiError> {
+    let user = target_user(asked.user_id)?;
+    let term = Term::from_seconds(asked.seconds).ok_or_else(|| {
+        invalid("seconds must be 1 to 1209600, 0 until the live ends, or -1 for ever")
+    })?;
+    let scope = match asked.scope.as_deref() {
+        None => None,
+        Some(name) => Some(
+            SanctionScope::from_name(name)
+                .ok_or_else(|| invalid("scope must be live, streamer or site"))?,
+        ),
+    };
+    let mut order = SanctionOrder::new(user, kind, term, scope)
+        .map_err(|_| invalid("seconds 0 goes with the scope live alone"))?;
+    match (kind, asked.gifts) {
+        (SanctionKind::Mute, gifts) => order.gifts = gifts.unwrap_or(true),
+        (_, None) => {}
+        (_, Some(_)) => return Err(invalid("gifts goes with a mute alone")),
+    }
+    match (kind, asked.purge.as_deref()) {
+        (_, None) => {}
+        (SanctionKind::Ban, Some(purge)) => {
+            order.purge = Purge::from_name(purge)
+                .ok_or_else(|| invalid("purge must be none, recent or live"))?;
+        }
+        (_, Some(_)) => return Err(invalid("purge goes with a ban alone")),
+    }
+    Ok(order)
+}
+
+/// The kind of sanction that the path names, as the URL table lets it.
+fn path_kind(request: &HttpRequest) -> Result<SanctionKind, ApiError> {
+    let name = request.match_info().get("kind");
+    name.and_then(SanctionKind::from_name)
+        .ok_or(ApiError::UnknownRoute)
+}
+
+fn target_user(user_id: i64) -> Result<UserId, ApiError> {
+    UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))
+}
+
+/// Has an action done on a user's standing, and answers its result.
+async fn on_standing(
+    state: &ApiState,
+    request: &HttpRequest,
+    live_id: LiveId,
+    action: Action,
+    terms: Terms,
+) -> ApiResult {
+    let requested = of_operator(request, state, Scope::Live(live_id), action, terms)?;
+    match state.operations.perform(requested).await? {
+        Change::Standing(changed) => ok(OutcomeBody::from(&changed.outcome)),
+        other => Err(mismatched(&other)),
+    }
+}
+
+/// POST /admin/rooms/{live_id}/unmute, /unban, /unshadow: lifts all sanctions of a kind that hold
+/// against a user in a live, those of the whole site included.
+pub async fn lift(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let kind = path_kind(&request)?;
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    // The same fields as a kick.
+    let KickBody {
+        user_id,
+        request_id,
+        reason,
+    } = body.json()?;
+    let user = target_user(user_id)?;
+    let terms = Terms { request_id, reason };
+    let action = Action::Lift { user, kind };
+    on_standing(&state, &request, live_id, action, terms).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModeratorBody {
+    user_id: i64,
+    moderator: bool,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// POST /admin/rooms/{live_id}/moderator: names a moderator of all lives of this live's streamer,
+/// or dismisses one.
+pub async fn set_moderator(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let ModeratorBody {
+        user_id,
+        moderator,
+        request_id,
+        reason,
+    } = body.json()?;
+    let user = target_user(user_id)?;
+    let terms = Terms { request_id, reason };
+    let action = Action::SetModerator { user, moderator };
+    on_standing(&state, &request, live_id, action, terms).await
 }
 
 #[derive(Serialize)]

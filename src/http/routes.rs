@@ -41,6 +41,21 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
                 .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
+                .service(post(
+                    state,
+                    "/rooms/{live_id}/{kind:mute|ban|shadow}",
+                    moderation::sanction,
+                ))
+                .service(post(
+                    state,
+                    "/rooms/{live_id}/un{kind:mute|ban|shadow}",
+                    moderation::lift,
+                ))
+                .service(post(
+                    state,
+                    "/rooms/{live_id}/moderator",
+                    moderation::set_moderator,
+                ))
                 .service(post(state, "/rooms/{live_id}/close", moderation::close))
                 .service(post(state, "/users/{id}/coins", admin::grant_coins))
                 .service(post(state, "/users/{id}", moderation::set_user_status))

@@ -111,7 +111,7 @@ pub async fn login(
     if !matches {
         return Err(ApiError::Refused("密码错误"));
     }
-    if !user.enabled {
+    if !state.auth.is_usable(&user).await? {
         return Err(AuthError::Disabled.into());
     }
     // First, since a login that was not remembered may be tried again, and a token that was

@@ -8,7 +8,8 @@ use super::payload::FieldFault;
 use crate::config::LimitsConfig;
 use crate::domain::{
     AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position,
-    REASON_CHARS_MAX, Reject, RequestId, RoomCommand, TITLE_CHARS_MAX, UserId, is_text,
+    Purge, REASON_CHARS_MAX, Reject, RequestId, RoomCommand, SanctionKind, SanctionOrder,
+    TITLE_CHARS_MAX, Term, UserId, is_text,
 };
 
 /// One command, decoded but not yet believed.
@@ -146,11 +147,22 @@ fn room_command(
 fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Reject>> {
     let id = |name: &str| fields.get(name).and_then(integer);
     let bad = |what| Reject::BadRequest { what };
+    let user = id("user_id")
+        .and_then(UserId::new)
+        .ok_or(bad("user_id: a positive integer"));
+    let lift = |kind| user.map(|user| Action::Lift { user, kind });
+    if let Some(kind) = SanctionKind::from_name(event) {
+        return Some(user.and_then(|user| sanction(fields, user, kind)));
+    }
     Some(match event {
-        "kick" => id("user_id")
-            .and_then(UserId::new)
-            .map(Action::Kick)
-            .ok_or(bad("user_id: a positive integer")),
+        "unmute" => lift(SanctionKind::Mute),
+        "unban" => lift(SanctionKind::Ban),
+        "unshadow" => lift(SanctionKind::Shadow),
+        "setModerator" => user.and_then(|user| {
+            let moderator = flag(fields, "moderator", None)?;
+            Ok(Action::SetModerator { user, moderator })
+        }),
+        "kick" => user.map(Action::Kick),
         "deleteComment" => id("comment_id")
             .and_then(CommentId::new)
             .map(Action::TakeDown)
@@ -163,6 +175,51 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
             .ok_or(bad("title: 1 to 100 characters, none of them U+0000")),
         _ => return None,
     })
+}
+
+/// How long a sanction lasts, as it is asked for.
+const SECONDS: &str = "seconds: 1 to 1209600, 0 until this live ends, -1 for ever";
+
+fn sanction(
+    fields: &Map<String, Value>,
+    user: UserId,
+    kind: SanctionKind,
+) -> Result<Action, Reject> {
+    let term = fields
+        .get("seconds")
+        .and_then(Value::as_i64)
+        .and_then(Term::from_seconds)
+        .ok_or(Reject::BadRequest { what: SECONDS })?;
+    let mut order = SanctionOrder::new(user, kind, term, None)?;
+    match kind {
+        SanctionKind::Mute => order.gifts = flag(fields, "gifts", Some(true))?,
+        SanctionKind::Ban => order.purge = purge(fields)?,
+        SanctionKind::Shadow => {}
+    }
+    Ok(Action::Sanction(order))
+}
+
+fn purge(fields: &Map<String, Value>) -> Result<Purge, Reject> {
+    let fault = Reject::BadRequest {
+        what: "purge: none, recent or live",
+    };
+    match fields.get("purge") {
+        None | Some(Value::Null) => Ok(Purge::default()),
+        Some(purge) => purge.as_str().and_then(Purge::from_name).ok_or(fault),
+    }
+}
+
+/// A field that is true or false. `default`: if it is absent and may be.
+fn flag(fields: &Map<String, Value>, name: &str, default: Option<bool>) -> Result<bool, Reject> {
+    let what = match name {
+        "gifts" => "gifts: true or false",
+        _ => "moderator: true or false",
+    };
+    let fault = Reject::BadRequest { what };
+    match fields.get(name) {
+        None | Some(Value::Null) => default.ok_or(fault),
+        Some(value) => value.as_bool().ok_or(fault),
+    }
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str, chars_max: usize) -> Option<&'a str> {

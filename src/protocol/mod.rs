@@ -19,11 +19,11 @@ pub mod refusal;
 pub mod reply;
 pub mod socketio;
 
-pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text};
+pub use codec::{Codec, Dialect, fail_text, kicked_text, news_text, presence_text, rate_text};
 pub use command::{ActionRequest, ClientCommand, ClientRequest, Decoded, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use events::{echo_text, event_fields, event_text, read_event, write_event};
 pub use payload::FieldFault;
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};
-pub use reply::{done_text, reply_text};
+pub use reply::{OutcomeBody, SanctionBody, done_text, outcome_text, reply_text};
 pub use socketio::{SocketIoDecoder, SocketIoInput};

@@ -16,6 +16,13 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Until when that is so, in milliseconds since the Unix epoch; `null`: it does not end by
+    /// itself. Of sanctions alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<Option<i64>>,
+    /// Where a sanction holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<&'static str>,
 }
 
 impl From<Reject> for Refusal {
@@ -36,6 +43,11 @@ impl From<Reject> for Refusal {
             Reject::LiveCoinsFull => ("bad_request", "该直播间收到的金币已达上限".into()),
             Reject::NotInRoom => ("not_in_room", "请先进入直播间".into()),
             Reject::NotAllowed => ("not_allowed", "没有权限".into()),
+            Reject::Muted { .. } => ("muted", "你已被禁言".into()),
+            Reject::Banned { .. } => ("banned", "你已被移出直播间".into()),
+            Reject::Kicked { .. } => ("kicked", "你已被移出直播间".into()),
+            Reject::AlreadyBanned => ("already_banned", "该用户已被封禁".into()),
+            Reject::ModerationFull => ("moderation_full", "名单已满".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
             Reject::CommentTooLong { chars_max } => (
                 "comment_too_long",
@@ -49,15 +61,23 @@ impl From<Reject> for Refusal {
             }
         };
         let retry_after_ms = match reject {
-            Reject::RateLimited { retry_after_ms } | Reject::Busy { retry_after_ms } => {
-                Some(retry_after_ms)
-            }
+            Reject::RateLimited { retry_after_ms }
+            | Reject::Busy { retry_after_ms }
+            | Reject::Kicked { retry_after_ms } => Some(retry_after_ms),
+            Reject::Muted { retry_after_ms, .. } => retry_after_ms,
             _ => None,
+        };
+        let (until, scope) = match reject {
+            Reject::Muted { until, scope, .. } => (Some(until), Some(scope.name())),
+            Reject::Banned { until } => (Some(until), None),
+            _ => (None, None),
         };
         Self {
             code,
             message,
             retry_after_ms,
+            until_ms: until.map(|until| until.map(|until| until.0)),
+            scope,
         }
     }
 }
@@ -71,9 +91,10 @@ const fn comment_fault(fault: CommentFault) -> &'static str {
 }
 
 /// The code of a `kicked` event.
-pub const fn kick_code(reason: KickReason) -> &'static str {
+pub const fn kick_code(reason: &KickReason) -> &'static str {
     match reason {
-        KickReason::Operator => "kicked",
+        KickReason::Operator { .. } => "kicked",
+        KickReason::Banned { .. } => "banned",
         KickReason::IdentityChanged => "identity_changed",
         KickReason::RoomRestarted => "room_restarted",
     }

@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::codec::{Dialect, json, push_text};
 use super::refusal::Refusal;
-use crate::domain::{AckId, Offset, Reject, Reply, SocketId, Timestamp};
+use crate::domain::{
+    AckId, Offset, Outcome, Principal, Reject, Reply, Sanction, SocketId, Timestamp,
+};
 
 /// The answer to a command, or `None` where silence is the answer. `now` is what the event named
 /// by the socket id says, `socket_id` the asker's.
@@ -50,6 +52,93 @@ pub fn done_text(dialect: Dialect, ack: &AckId) -> Option<String> {
         ok: bool,
     }
     acked(dialect, ack, &Done { ok: true })
+}
+
+/// The good answer to an action on a user's standing.
+pub fn outcome_text(dialect: Dialect, ack: &AckId, outcome: &Outcome) -> Option<String> {
+    #[derive(Serialize)]
+    struct Done<'a> {
+        ok: bool,
+        #[serde(flatten)]
+        outcome: OutcomeBody<'a>,
+    }
+    acked(
+        dialect,
+        ack,
+        &Done {
+            ok: true,
+            outcome: outcome.into(),
+        },
+    )
+}
+
+/// The result of an action on a user's standing, as socket and HTTP clients get it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum OutcomeBody<'a> {
+    Sanctioned(SanctionBody<'a>),
+    Lifted {
+        /// Of the same kind, and not the actor's to lift.
+        remaining: Vec<SanctionBody<'a>>,
+    },
+    Moderator {
+        moderator: bool,
+    },
+}
+
+impl<'a> From<&'a Outcome> for OutcomeBody<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Sanctioned(sanction) => Self::Sanctioned(sanction.into()),
+            Outcome::Lifted { remaining } => Self::Lifted {
+                remaining: remaining.iter().map(Into::into).collect(),
+            },
+            Outcome::Moderator(moderator) => Self::Moderator {
+                moderator: *moderator,
+            },
+        }
+    }
+}
+
+/// A sanction, as those get it who may give one.
+#[derive(Serialize)]
+pub struct SanctionBody<'a> {
+    pub sanction_id: i64,
+    pub kind: &'a str,
+    pub scope: &'a str,
+    /// `null`: it does not end by itself.
+    pub until_ms: Option<i64>,
+    pub gifts: bool,
+    pub reason: Option<&'a str>,
+    /// `operator`, or the user who gave it.
+    pub by: ActorBody,
+    pub since_ms: i64,
+}
+
+/// Somebody who acts.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum ActorBody {
+    Operator(&'static str),
+    User(i64),
+}
+
+impl<'a> From<&'a Sanction> for SanctionBody<'a> {
+    fn from(sanction: &'a Sanction) -> Self {
+        Self {
+            sanction_id: sanction.id.get(),
+            kind: sanction.kind.name(),
+            scope: sanction.scope.name(),
+            until_ms: sanction.until.map(|until| until.0),
+            gifts: sanction.gifts,
+            reason: sanction.reason.as_deref(),
+            by: match sanction.by {
+                Principal::Operator => ActorBody::Operator("operator"),
+                Principal::User(user) => ActorBody::User(user.get()),
+            },
+            since_ms: sanction.since.0,
+        }
+    }
 }
 
 /// The client's name for its command, as it came.
@@ -139,6 +228,7 @@ enum Accepted<'a> {
         recovered: bool,
         count: usize,
         live: LiveSummary<'a>,
+        role: &'a str,
     },
     Left {
         ok: bool,
@@ -180,6 +270,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 recovered,
                 count,
                 live,
+                role,
             } => Accepted::Joined {
                 ok,
                 live_id: live.id.get(),
@@ -193,6 +284,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                     coin: live.coin.get(),
                     look_count: live.look_count,
                 },
+                role: role.name(),
             },
             Reply::Left { live_id } => Accepted::Left {
                 ok,
@@ -227,7 +319,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
 mod tests {
     use super::*;
     use crate::domain::{
-        Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, UserId,
+        Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, Role, UserId,
     };
 
     const NOW: Timestamp = Timestamp(1_795_294_582_778);
@@ -254,6 +346,7 @@ mod tests {
             recovered: false,
             count: 2,
             live: Box::new(live),
+            role: Role::Viewer,
         }
     }
 
@@ -264,7 +357,7 @@ mod tests {
         for (reply, body) in [
             (
                 joined(),
-                r#"{"ok":true,"live_id":2,"epoch":"k3f","offset":41,"recovered":false,"count":2,"live":{"title":"t","status":1,"coin":30,"look_count":4}}"#,
+                r#"{"ok":true,"live_id":2,"epoch":"k3f","offset":41,"recovered":false,"count":2,"live":{"title":"t","status":1,"coin":30,"look_count":4},"role":"viewer"}"#,
             ),
             (
                 Reply::Left {

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, LiveId, Principal, Reject, RequestId, Role, Scope, Timestamp,
+    Action, ActionEntry, ActionId, Aftermath, LiveId, Outcome, Principal, Reject, RequestId, Role,
+    Scope, Standing, Timestamp, UserId,
 };
+
+use serde_json::Value;
 
 use super::{LiveRow, User};
 
@@ -51,10 +54,10 @@ pub enum Performed {
         /// It had been done before under this `request_id`: nothing changed now.
         is_repeated: bool,
         /// What it adds to the log of its room, unless the log is known to have that.
-        pending: Option<ActionEntry>,
+        pending: Vec<ActionEntry>,
     },
     /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`,
-    /// `UserNotFound`, or `DuplicateConflict` when the `request_id` was used before with other
+    /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, or `DuplicateConflict` when the `request_id` was used before with other
     /// content.
     Refused(Reject),
 }
@@ -68,11 +71,47 @@ pub enum Change {
     CommentRemoved(Timestamp),
     Live(Box<LiveRow>),
     User(Box<User>),
+    Standing(Box<ChangedStanding>),
 }
 
-/// An action whose entry is not known to be in the log of its room.
+/// A change that was made in this transaction.
+pub(super) struct Changed {
+    pub(super) before: Option<Value>,
+    pub(super) after: Option<Value>,
+    pub(super) change: Change,
+}
+
+/// A user's standing in a live, after an action on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedStanding {
+    pub outcome: Outcome,
+    /// The owner of the live.
+    pub streamer: UserId,
+    /// The number of the change, among those of the streamer.
+    pub version: u64,
+    /// As it is now. Sanctions of the site are not part of it.
+    pub standing: Standing,
+}
+
+impl Change {
+    /// What entries of a log say about it.
+    pub fn aftermath(&self) -> Aftermath<'_> {
+        let mut aftermath = Aftermath::default();
+        match self {
+            Self::Live(row) => aftermath.live = Some(&row.live),
+            Self::Standing(changed) => {
+                aftermath.standing = Some((changed.version, &changed.standing));
+            }
+            Self::Nothing | Self::CommentRemoved(_) | Self::User(_) => {}
+        }
+        aftermath
+    }
+}
+
+/// An action whose entries are not known to be in the log of its room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingAction {
+    pub id: ActionId,
     pub live_id: LiveId,
-    pub entry: ActionEntry,
+    pub entries: Vec<ActionEntry>,
 }

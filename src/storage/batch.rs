@@ -60,6 +60,7 @@ impl BatchKeys {
                     keys.locked_lives.insert(live_id.get());
                     keys.views.insert((live_id.get(), user_id.get()));
                 }
+                Write::TakeDown { .. } => {}
             }
         }
         keys.viewers.retain(|user| !keys.givers.contains(user));
@@ -169,6 +170,8 @@ enum PlannedOutcome {
 #[derive(Default)]
 pub(super) struct Plan {
     pub comments: Vec<Arc<Comment>>,
+    /// Comments to take down, after those of the same batch are inserted.
+    pub removals: Vec<(CommentId, Timestamp)>,
     pub views: Vec<(LiveId, UserId)>,
     pub gifts: Vec<NewGift>,
     /// In id order, as the locks were taken.
@@ -187,6 +190,10 @@ impl Plan {
                 Write::Comment(comment) => plan.comment(comment, rows),
                 Write::Gift(order) => plan.gift(order, rows),
                 Write::View { live_id, user_id } => plan.view(*live_id, *user_id, rows),
+                Write::TakeDown { comment_id, at } => {
+                    plan.removals.push((*comment_id, *at));
+                    PlannedOutcome::Ready(WriteOutcome::TakenDown)
+                }
             };
             plan.outcomes.push(answer);
         }

@@ -1,10 +1,10 @@
 //! The change feed: which rows changed, whoever changed them.
 //!
-//! PostgreSQL notes each change of a token, of an account's status and of a live's status or title
-//! in the table `changes`, by triggers: also those of a node of the version before, and those made
-//! by hand. Nodes poll it. A position is a snapshot of the database, and what follows it is what it
-//! did not see: transactions commit in another order than that in which they began or took ids, so
-//! no number could be a position.
+//! PostgreSQL notes each change of a token, of an account's status, of a live's status or title and
+//! of what is forbidden to users in the table `changes`, by triggers: also those of a node of the
+//! version before, and those made by hand. Nodes poll it. A position is a snapshot of the database,
+//! and what follows it is what it did not see: transactions commit in another order than that in
+//! which they began or took ids, so no number could be a position.
 //!
 //! SQLite has one node, which makes all changes itself, and no feed.
 
@@ -27,8 +27,10 @@ pub struct FeedPosition(pub(super) String);
 pub enum RowChange {
     /// The user's current token.
     Token(UserId),
-    /// Whether the account is enabled.
+    /// Whether the account is enabled, or what it may not do on the whole site.
     Account(UserId),
+    /// What users are and may not do in the lives of this streamer.
+    Moderation(UserId),
     /// The status or the title of the live.
     Live(LiveId),
 }

@@ -24,10 +24,11 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt,
-    GiftRefusal, Live, LiveId, LiveStatus, RequestId, Timestamp, UserId,
+    GiftRefusal, Live, LiveId, LiveStatus, RequestId, Role, Sanction, SanctionId, Standings,
+    Timestamp, UserId,
 };
 
-pub use actions::{ActionRecord, Change, PendingAction, Performed};
+pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
 pub use audit::{AuditFault, AuditReport};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
 pub use postgres::PostgresStore;
@@ -117,6 +118,9 @@ pub struct User {
     pub coin: Coins,
     /// False: disabled by an operator.
     pub enabled: bool,
+    /// Whether something may hold against it on the whole site, see [`Store::site_sanctions`]. Read
+    /// with the account alone: [`Store::user`] and [`Store::credentials`].
+    pub is_sanctioned: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -167,6 +171,11 @@ pub enum Write {
         live_id: LiveId,
         user_id: UserId,
     },
+    /// A comment was removed at its place: it is taken down, after the write of the comment itself.
+    TakeDown {
+        comment_id: CommentId,
+        at: Timestamp,
+    },
 }
 
 /// The outcome of one [`Write`], in the order of the batch.
@@ -176,6 +185,8 @@ pub enum WriteOutcome {
     Gift(Result<GiftReceipt, GiftRefusal>),
     /// The live's look_count after it; `None` if it had been counted before or the live is gone.
     View(Option<i64>),
+    /// Whether or not there was such a comment.
+    TakenDown,
 }
 
 /// A change of a balance by an operator.
@@ -217,6 +228,8 @@ pub struct LiveState {
     pub id: LiveId,
     pub status: LiveStatus,
     pub title: String,
+    /// The number of the last change of a standing that concerns it.
+    pub moderation_version: u64,
 }
 
 /// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each
@@ -324,6 +337,24 @@ pub trait Store: Send + Sync {
     /// The highest id of all comments, of whatever live, removed or not, or the highest key under
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
+
+    /// The standings of all users who are not like everybody else in a live; `None` if it is
+    /// unknown.
+    fn standings(&self, live_id: LiveId, now: Timestamp) -> Stored<'_, Option<Standings>>;
+    /// The streamer of a live and what each of `users` is in it; `None` if it is unknown.
+    fn roles(&self, live_id: LiveId, users: Vec<UserId>)
+    -> Stored<'_, Option<(UserId, Vec<Role>)>>;
+    /// What holds against a user on the whole site.
+    fn site_sanctions(&self, user: UserId, now: Timestamp) -> Stored<'_, Vec<Sanction>>;
+    /// What holds in a live, but for sanctions of the site: the newest `max` that were given before
+    /// the sanction `before`, newest first.
+    fn sanctions(
+        &self,
+        live_id: LiveId,
+        before: Option<SanctionId>,
+        max: u32,
+        now: Timestamp,
+    ) -> Stored<'_, Vec<(UserId, Sanction)>>;
 
     /// Makes the change of an action, if it makes one, and adds its row to the audit; once per
     /// `request_id`. It does not ask who may do it.

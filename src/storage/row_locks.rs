@@ -41,7 +41,7 @@ impl Write {
     pub fn rows(&self) -> impl Iterator<Item = RowLock> {
         let rows = match self {
             // Its row refers to no other by a foreign key.
-            Self::Comment(_) => [None, None, None],
+            Self::Comment(_) | Self::TakeDown { .. } => [None, None, None],
             Self::Gift(order) => [
                 Some(RowLock::Balance(order.giver.id)),
                 Some(RowLock::Total(order.live_id)),
@@ -60,7 +60,7 @@ impl Write {
     pub fn sequence(&self) -> Option<Sequence> {
         match self {
             Self::Gift(order) => Some(Sequence(order.giver.id)),
-            Self::Comment(_) | Self::View { .. } => None,
+            Self::Comment(_) | Self::View { .. } | Self::TakeDown { .. } => None,
         }
     }
 }

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use super::schema::{gifts, lives, users};
 use super::{Credentials, GiftRow, LiveRow, StoreError, User};
 use crate::domain::{
-    Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus, Profile,
-    RequestId, Timestamp, UserId,
+    Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus, Principal,
+    Profile, RequestId, Timestamp, UserId,
 };
 
 /// `users.status` of an account that may act; 0 is a disabled one.
@@ -17,6 +17,14 @@ pub(super) const USER_DISABLED: i16 = 0;
 
 /// `lives.status` of lives that take gifts: on air and paused.
 pub(super) const LIVE_OPEN: [i16; 2] = [LiveStatus::OnAir.code(), LiveStatus::Paused.code()];
+
+/// `actor_kind` and `actor_id` of a row that says who acted.
+pub(super) fn actor_columns(actor: Principal) -> (&'static str, i64) {
+    match actor {
+        Principal::Operator => ("operator", 0),
+        Principal::User(user) => ("user", user.get()),
+    }
+}
 
 /// A value that only another program, or a hand, can have written.
 fn impossible(table: &str, id: i64, what: &str) -> StoreError {
@@ -49,6 +57,7 @@ impl TryFrom<UserRecord> for Credentials {
             avatar: row.avatar,
             coin: Coins::new(row.coin),
             enabled: row.status == USER_ENABLED,
+            is_sanctioned: false,
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
         };

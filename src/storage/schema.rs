@@ -112,8 +112,44 @@ diesel::table! {
 }
 
 diesel::table! {
+    moderation_versions (streamer_id) {
+        streamer_id -> Int8,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    moderators (streamer_id, user_id) {
+        streamer_id -> Int8,
+        user_id -> Int8,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
     pending_actions (action_id) {
         action_id -> Int8,
+    }
+}
+
+diesel::table! {
+    sanctions (id) {
+        id -> Int8,
+        scope -> Text,
+        streamer_id -> Nullable<Int8>,
+        live_id -> Nullable<Int8>,
+        user_id -> Int8,
+        kind -> Text,
+        until_at -> Nullable<Int8>,
+        gifts -> Bool,
+        purge -> Text,
+        reason -> Nullable<Text>,
+        actor_kind -> Text,
+        actor_id -> Int8,
+        request_id -> Nullable<Text>,
+        created_at -> Int8,
+        lifted_at -> Nullable<Int8>,
+        lifted_by -> Nullable<Int8>,
     }
 }
 
@@ -150,6 +186,8 @@ diesel::joinable!(live_views -> lives (live_id));
 diesel::joinable!(live_views -> users (user_id));
 diesel::joinable!(lives -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
+diesel::joinable!(moderation_versions -> users (streamer_id));
+diesel::joinable!(sanctions -> lives (live_id));
 diesel::joinable!(session_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -162,7 +200,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     live_views,
     lives,
     login_networks,
+    moderation_versions,
+    moderators,
     pending_actions,
+    sanctions,
     session_tokens,
     users,
 );

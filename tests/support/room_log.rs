@@ -313,6 +313,7 @@ pub fn gift(live_id: LiveId, record: i64) -> RoomEvent {
 pub fn action(id: i64, content: EntryContent) -> ActionEntry {
     ActionEntry {
         id: ActionId::new(id).expect("ids are positive"),
+        part: 0,
         content,
     }
 }

@@ -72,6 +72,20 @@ impl Ws {
         joined
     }
 
+    /// Joins a live, and again as long as the answer says when to come back.
+    pub fn join_when_let_in(&mut self, live_id: i64) -> Value {
+        loop {
+            let joined = self.ask("joinLive", json!({"live_id": live_id}));
+            match joined["retry_after_ms"].as_u64() {
+                Some(wait_ms) => std::thread::sleep(Duration::from_millis(wait_ms.min(10_000))),
+                None => {
+                    assert_eq!(joined["ok"], json!(true), "{joined}");
+                    return joined;
+                }
+            }
+        }
+    }
+
     /// Sends a command and waits for its answer.
     pub fn ask(&mut self, event: &str, data: Value) -> Value {
         let id = self.send(event, data);

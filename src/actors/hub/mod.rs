@@ -18,7 +18,6 @@ use log::info;
 
 use crate::domain::{Disconnect, KickReason, LiveId, Priority, SessionId, SocketId};
 use crate::outbox::{Outbox, Packet, Pushed};
-use crate::protocol::refusal::kick_code;
 use crate::protocol::{Codec, kicked_text};
 
 pub use encoded::{Encoded, Gathered};
@@ -74,12 +73,7 @@ impl Hub {
             .into_iter()
             .flat_map(BTreeMap::into_values)
         {
-            let text = kicked_text(
-                outlet.codec.dialect(),
-                live_id,
-                kick_code(KickReason::RoomRestarted),
-                None,
-            );
+            let text = kicked_text(outlet.codec.dialect(), live_id, &KickReason::RoomRestarted);
             push(
                 &mut self.slow,
                 &outlet,

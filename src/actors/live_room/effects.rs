@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use log::warn;
+
 use crate::actors::hub::Encoded;
 use crate::actors::persister::{SubmitError, WriteTicket};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, Priority, PriorityOf, Reject,
-    Reply, ReplyTo, RoomEvent, Sequenced,
+    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, News, Priority, PriorityOf,
+    Reject, Reply, ReplyTo, RoomEvent, Sequenced,
 };
 use crate::outbox::Packet;
-use crate::protocol::refusal::kick_code;
-use crate::protocol::{echo_text, kicked_text, reply_text};
+use crate::protocol::{echo_text, kicked_text, news_text, reply_text};
 use crate::storage::Write;
 
 use super::LiveRoom;
@@ -27,7 +28,8 @@ impl LiveRoom {
             match effect {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
-                Effect::Kick { handle, reason } => self.kick(&handle, reason),
+                Effect::Kick { handle, reason } => self.kick(&handle, &reason),
+                Effect::Notify { handle, news } => self.notify(&handle, &news),
                 Effect::Reply { to, result } => self.reply(&to, &result),
                 Effect::Replay { handle, after } => self.replay(&handle, after),
                 Effect::Announce(presence) => {
@@ -57,6 +59,17 @@ impl LiveRoom {
                             self.room
                                 .comment_stored(comment.id, Err(CommentWriteError::Busy)),
                         );
+                    }
+                }
+                Effect::TakeDown(comment_id) => {
+                    let at = self.now();
+                    let removal = Write::TakeDown { comment_id, at };
+                    if self
+                        .persister
+                        .submit(removal, WriteTicket::TakeDown)
+                        .is_err()
+                    {
+                        warn!("comment stays in the history: comment_id={comment_id}");
                     }
                 }
                 Effect::Echo { handle, comment } => {
@@ -95,16 +108,17 @@ impl LiveRoom {
         )
     }
 
-    fn kick(&mut self, port: &SessionPort, reason: KickReason) {
-        let text = kicked_text(
-            port.outlet.codec.dialect(),
-            self.live_id,
-            kick_code(reason),
-            None,
-        );
+    fn notify(&mut self, port: &SessionPort, news: &News) {
+        let text = news_text(port.outlet.codec.dialect(), self.live_id, news);
         self.fan_out
             .one(port, Packet::text(&text, Priority::Critical));
-        if reason == KickReason::IdentityChanged {
+    }
+
+    fn kick(&mut self, port: &SessionPort, reason: &KickReason) {
+        let text = kicked_text(port.outlet.codec.dialect(), self.live_id, reason);
+        self.fan_out
+            .one(port, Packet::text(&text, Priority::Critical));
+        if *reason == KickReason::IdentityChanged {
             // The session knows, and may have sent its next join already.
             return;
         }
@@ -131,13 +145,14 @@ impl LiveRoom {
     /// Delivers a sequenced event to all members, and returns the effects of that: the answers that
     /// waited for it.
     pub(super) fn deliver(&mut self, sequenced: Sequenced) -> Effects {
-        let effects = self.room.on_event_ordered(&sequenced);
+        let now = self.now();
+        let (sequenced, mut effects) = self.room.judge(sequenced, now);
+        effects.extend(self.room.on_event_ordered(&sequenced));
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.versioned_live.set(self.room.live());
         }
         let priority = sequenced.event.priority(self.room.live().owner);
         let encoded = Arc::new(Encoded::event(sequenced.clone(), priority));
-        let now = self.now();
         self.recovery.record(&sequenced, encoded.clone(), now);
         self.fan_out.all(encoded);
         effects

@@ -78,6 +78,7 @@ impl LiveRoom {
         let SessionCommand {
             port,
             profile,
+            site_sanctions,
             ack,
             stamp,
             command,
@@ -91,6 +92,7 @@ impl LiveRoom {
             session,
             profile,
             socket_id: port.outlet.socket_id.clone(),
+            site_sanctions,
             address: port.address,
             to: ReplyTo { handle: port, ack },
         };
@@ -172,6 +174,7 @@ impl Handler<WritesDone> for LiveRoom {
                     }
                     Vec::new()
                 }
+                (WriteTicket::TakeDown, WriteOutcome::TakenDown) => Vec::new(),
                 (ticket, outcome) => {
                     log::error!(
                         "store answered another write: ticket={ticket:?} outcome={outcome:?}"

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
-use crate::domain::{AckId, ActionEntry, Control, LiveStatus, Profile, RoomCommand, SessionId};
+use crate::domain::{
+    AckId, ActionEntry, Control, LiveStatus, Profile, RoomCommand, Sanction, SessionId, Standings,
+};
 
 use super::{RoomDetail, RoomStats};
 
@@ -18,6 +20,8 @@ pub struct SessionCommand {
     pub port: Arc<SessionPort>,
     /// The user the command was verified for.
     pub profile: Arc<Profile>,
+    /// What holds against that user on the whole site.
+    pub site_sanctions: Arc<[Sanction]>,
     pub ack: AckId,
     /// The session's count of its commands, echoed in `MembershipLost`.
     pub stamp: u64,
@@ -67,6 +71,12 @@ pub struct Apply(pub ActionEntry);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
+
+/// From the registry: the standings of users as the store has them now. Sent with `do_send`, which
+/// ignores the mailbox capacity: the registry reads them once at a time, and they must arrive.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StandingsRead(pub Standings);
 
 /// From the room's log: events that were sequenced later or on another node, and presence of other
 /// nodes. Sent with `do_send`, which ignores the mailbox capacity: the log bounds the events that

@@ -34,7 +34,7 @@ use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId,
-    Timestamp,
+    Standings, Timestamp,
 };
 
 use deferred_joins::DeferredJoins;
@@ -45,7 +45,7 @@ use window::FlushWindow;
 
 pub use messages::{
     Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail,
-    SessionCommand, StopRoom,
+    SessionCommand, StandingsRead, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -109,6 +109,7 @@ impl LiveRoom {
         arbiter: &ArbiterHandle,
         live: Live,
         recent: Vec<Comment>,
+        standings: Standings,
         opened: OpenedLog,
         generation: u64,
         services: RoomServices,
@@ -138,6 +139,7 @@ impl LiveRoom {
             };
             let recovery = Recovery::open(kept, &position, &events, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
+            room.open_standings(standings, now);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
             Self {
@@ -171,6 +173,8 @@ impl LiveRoom {
 
     /// The end of every handler: hands over what gathered, and arms the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.versioned_live
+            .set_moderation_version(self.room.moderation_version());
         self.publish_local_presence();
         self.flush(ctx);
         self.arm_deadline_timer(ctx);

@@ -6,7 +6,7 @@ use crate::cluster::LogEntry;
 use crate::domain::ActionEntry;
 
 use super::effects::Effects;
-use super::{Apply, ApplyControl, LiveRoom};
+use super::{Apply, ApplyControl, LiveRoom, StandingsRead};
 
 impl Handler<Apply> for LiveRoom {
     type Result = ();
@@ -24,6 +24,16 @@ impl Handler<ApplyControl> for LiveRoom {
 
     fn handle(&mut self, ApplyControl(control): ApplyControl, ctx: &mut Context<Self>) {
         let effects = self.room.apply_control(control, self.now());
+        self.perform(effects);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<StandingsRead> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, StandingsRead(standings): StandingsRead, ctx: &mut Context<Self>) {
+        let effects = self.room.standings_read(standings, self.now());
         self.perform(effects);
         self.settle(ctx);
     }

@@ -1,14 +1,20 @@
-//! The status and title that a room has of its live, with a version, for the registry to compare
-//! with the store without asking the room.
+//! The status and title that a room has of its live, with a version, and the version of what it has
+//! of its users' standings, for the registry to compare with the store without asking the room.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Live, LiveStatus};
+use crate::domain::{Live, LiveStatus, UserId};
 use crate::storage::LiveState;
 
 /// Status and title of a live. Written by the room alone, and only when its live changes.
 #[derive(Debug)]
-pub struct VersionedLive(Mutex<Versioned>);
+pub struct VersionedLive {
+    live: Mutex<Versioned>,
+    owner: UserId,
+    /// The streamer's change of a standing up to which the room knows all.
+    moderation_version: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Versioned {
@@ -19,17 +25,35 @@ struct Versioned {
 
 impl VersionedLive {
     pub fn new(live: &Live) -> Self {
-        Self(Mutex::new(Versioned {
-            status: live.status,
-            title: live.title.clone(),
-            version: 0,
-        }))
+        Self {
+            live: Mutex::new(Versioned {
+                status: live.status,
+                title: live.title.clone(),
+                version: 0,
+            }),
+            owner: live.owner,
+            moderation_version: AtomicU64::new(0),
+        }
+    }
+
+    /// The streamer, who never changes.
+    pub fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    /// Whether changes of standings are missing that were made when `row` was read.
+    pub fn lacks_standings(&self, row: &LiveState) -> bool {
+        self.moderation_version.load(Ordering::Relaxed) < row.moderation_version
+    }
+
+    pub(super) fn set_moderation_version(&self, version: u64) {
+        self.moderation_version.store(version, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Versioned> {
         // Every change under the lock is made of plain assignments: nothing is half done after a
         // panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that changes with each change of the live. `None` once the live has ended: an end
@@ -78,6 +102,7 @@ mod tests {
             id: LiveId::new(1).unwrap(),
             status,
             title: title.to_owned(),
+            moderation_version: 0,
         }
     }
 

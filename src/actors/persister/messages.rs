@@ -34,6 +34,7 @@ pub enum WriteTicket {
     Comment(CommentId),
     Gift(u64),
     View,
+    TakeDown,
 }
 
 /// The outcomes of writes, in the order they were submitted.

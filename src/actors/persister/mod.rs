@@ -613,6 +613,7 @@ fn refused(write: &Write) -> Attempt {
         Write::Comment(_) => WriteOutcome::Comment(Err(CommentWriteError::Refused)),
         Write::Gift(_) => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
         Write::View { .. } => WriteOutcome::View(None),
+        Write::TakeDown { .. } => WriteOutcome::TakenDown,
     })
 }
 
@@ -624,8 +625,8 @@ impl Handler<Submit> for Persister {
     type Result = ();
 
     fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
-        let apart =
-            self.store.supports_concurrent_commits() && matches!(submit.write, Write::Comment(_));
+        let apart = self.store.supports_concurrent_commits()
+            && matches!(submit.write, Write::Comment(_) | Write::TakeDown { .. });
         let lane = if apart {
             WriteLane::Comments
         } else {

@@ -6,7 +6,7 @@ use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::live_room::LiveRoom;
-use crate::domain::{ActionEntry, Control, LiveId, Reject};
+use crate::domain::{ActionEntry, Control, LiveId, Reject, UserId};
 
 /// The way to a room. Shared and not cloned: the bound of a mailbox holds back an address that has
 /// filled it, and a fresh clone has filled nothing yet.
@@ -96,6 +96,13 @@ pub struct ControlRoom {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CompareRooms(pub Vec<LiveId>);
+
+/// From the change feed and from operations: standings of users in the lives of these streamers
+/// changed; compare their rooms with the store. Full mailbox: they are compared with all others,
+/// within `rooms.reconcile_ms`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CompareRoomsOf(pub Vec<UserId>);
 
 /// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller
 /// gets an error.

@@ -22,12 +22,12 @@ use tokio::sync::oneshot;
 use crate::actors::live_room::{Apply, ApplyControl, LiveRoom, RoomServices, VersionedLive};
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
-use crate::domain::{ActionEntry, Comment, Live, LiveId, Reject};
+use crate::domain::{ActionEntry, Comment, LiveId, Reject, Standings};
 use crate::storage::{LiveRow, Store, StoreError};
 
 pub use messages::{
-    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms,
-    RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
+    OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 
@@ -37,8 +37,8 @@ pub const REGISTRY_MAILBOX: usize = 8_192;
 const LOADING_MAX: usize = 256;
 /// Sessions that may wait for one room to open; beyond, `busy`.
 const WAITING_MAX: usize = 4_096;
-/// Changes of the status that may wait for one room to open; beyond, the room finds them in its log
-/// or its row.
+/// Changes of states that may wait for one room to open; beyond, the room finds them in its log or
+/// its rows.
 const ACTIONS_DEFERRED_MAX: usize = 64;
 
 type Waiters = Vec<oneshot::Sender<Located>>;
@@ -47,8 +47,7 @@ enum RoomEntry {
     /// The store is being asked.
     Loading {
         waiters: Waiters,
-        /// Changes of the status meanwhile, which the load may have missed: the room applies them
-        /// first.
+        /// Changes of states meanwhile, which the load may have missed: the room applies them first.
         actions: Vec<ActionEntry>,
     },
     Open {
@@ -79,6 +78,7 @@ impl RoomEntry {
 struct LoadedLive {
     row: LiveRow,
     recent: Vec<Comment>,
+    standings: Standings,
     log: OpenedLog,
 }
 
@@ -134,7 +134,8 @@ impl Registry {
         );
         let (store, broker) = (self.store.clone(), self.services.broker.clone());
         let settings = self.services.settings;
-        let since = self.services.clock.now().plus_ms(-settings.dedupe_ms);
+        let clock = self.services.clock.clone();
+        let since = clock.now().plus_ms(-settings.dedupe_ms);
         let recent_max = u32::try_from(settings.dedupe_max).unwrap_or(u32::MAX);
         let load = async move {
             let Some(row) = store.live(live_id).await? else {
@@ -146,7 +147,15 @@ impl Registry {
                 Err(_) => Vec::new(),
             };
             let log = broker.open(live_id).await;
-            Ok(Some(LoadedLive { row, recent, log }))
+            // After the log is open: it delivers what changes from here on.
+            let standings = store.standings(live_id, clock.now()).await?;
+            let standings = standings.unwrap_or_default();
+            Ok(Some(LoadedLive {
+                row,
+                recent,
+                standings,
+                log,
+            }))
         };
         let loaded = load.into_actor(self).map(move |result, registry, ctx| {
             registry.loaded(live_id, result, ctx);
@@ -165,8 +174,8 @@ impl Registry {
             return;
         };
         let located = match result {
-            Ok(Some(LoadedLive { row, recent, log })) => {
-                let room = self.open(row.live, recent, log, ctx);
+            Ok(Some(loaded)) => {
+                let room = self.open(loaded, ctx);
                 actions.into_iter().for_each(|entry| apply_in(&room, entry));
                 Ok(room)
             }
@@ -179,13 +188,13 @@ impl Registry {
         answer_all(waiters, &located);
     }
 
-    fn open(
-        &mut self,
-        live: Live,
-        recent: Vec<Comment>,
-        log: OpenedLog,
-        ctx: &mut Context<Self>,
-    ) -> RoomAddr {
+    fn open(&mut self, loaded: LoadedLive, ctx: &mut Context<Self>) -> RoomAddr {
+        let LoadedLive {
+            row: LiveRow { live, .. },
+            recent,
+            standings,
+            log,
+        } = loaded;
         let live_id = live.id;
         let generation = self.next_generation;
         self.next_generation += 1;
@@ -195,6 +204,7 @@ impl Registry {
             arbiter,
             live,
             recent,
+            standings,
             log,
             generation,
             self.services.clone(),
@@ -374,10 +384,10 @@ impl Handler<ApplyInRoom> for Registry {
                 apply_in(room, entry);
                 Applied::InRoom
             }
-            // The load may have missed a status. All else it finds in the store and in the room's
+            // The load may have missed a state. All else it finds in the store and in the room's
             // log.
             Some(RoomEntry::Loading { actions, .. })
-                if entry.is_status() && actions.len() < ACTIONS_DEFERRED_MAX =>
+                if entry.is_state() && actions.len() < ACTIONS_DEFERRED_MAX =>
             {
                 actions.push(entry);
                 Applied::Deferred

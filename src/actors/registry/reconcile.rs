@@ -1,4 +1,5 @@
-//! Open rooms are compared with the rows of their lives every few seconds: a room learns of a
+//! Open rooms are compared with the rows of their lives every few seconds, and when the change feed
+//! names them: a room learns of a
 //! change even if the node that made it died before it published it, if the message got lost, or if
 //! an operator changed the row by hand.
 //!
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use log::info;
+use log::{debug, info};
 
-use crate::actors::live_room::{LiveChanged, VersionedLive};
+use crate::actors::live_room::{LiveChanged, StandingsRead, VersionedLive};
+use crate::clock::Clock;
 use crate::domain::LiveId;
 use crate::storage::{LiveState, Store, StoreError};
 
-use super::{CompareRooms, Registry, RoomAddr, RoomEntry};
+use super::{CompareRooms, CompareRoomsOf, Registry, RoomAddr, RoomEntry};
 
 /// Lives of one query.
 const CHUNK: usize = 500;
@@ -40,7 +42,8 @@ impl Registry {
         ctx.run_later(
             self.services.config.rooms.reconcile_ms.duration(),
             |registry, ctx| {
-                let compared = reconcile(registry.store.clone(), registry.comparable());
+                let clock = registry.services.clock.clone();
+                let compared = reconcile(registry.store.clone(), clock, registry.comparable());
                 ctx.spawn(
                     compared
                         .into_actor(registry)
@@ -67,10 +70,26 @@ impl Handler<CompareRooms> for Registry {
     fn handle(&mut self, CompareRooms(live_ids): CompareRooms, ctx: &mut Context<Self>) {
         let open = |live_id: &LiveId| OpenRoom::of(*live_id, self.rooms.get(live_id)?);
         let rooms: Vec<OpenRoom> = live_ids.iter().filter_map(open).collect();
+        self.compare(rooms, ctx);
+    }
+}
+
+impl Handler<CompareRoomsOf> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, CompareRoomsOf(streamers): CompareRoomsOf, ctx: &mut Context<Self>) {
+        let mut rooms = self.comparable();
+        rooms.retain(|room| streamers.contains(&room.live.owner()));
+        self.compare(rooms, ctx);
+    }
+}
+
+impl Registry {
+    fn compare(&self, rooms: Vec<OpenRoom>, ctx: &mut Context<Self>) {
         if rooms.is_empty() {
             return;
         }
-        let compared = reconcile(self.store.clone(), rooms);
+        let compared = reconcile(self.store.clone(), self.services.clock.clone(), rooms);
         ctx.spawn(
             compared
                 .into_actor(self)
@@ -94,8 +113,12 @@ impl OpenRoom {
     }
 }
 
-async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), StoreError> {
-    let differing: Vec<OpenRoom> = differing(&*store, rooms)
+async fn reconcile(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    rooms: Vec<OpenRoom>,
+) -> Result<(), StoreError> {
+    let differing: Vec<OpenRoom> = differing(&*store, &*clock, rooms)
         .await?
         .into_iter()
         .map(|(room, _)| room)
@@ -112,7 +135,7 @@ async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), St
             ..
         },
         row,
-    ) in self::differing(&*store, differing).await?
+    ) in self::differing(&*store, &*clock, differing).await?
     {
         info!(
             "room differs from its row: live_id={live_id} status={}",
@@ -129,9 +152,11 @@ async fn reconcile(store: Arc<dyn Store>, rooms: Vec<OpenRoom>) -> Result<(), St
     Ok(())
 }
 
-/// The rooms whose lives are unchanged since then, and whose rows differ from them.
+/// The rooms whose lives are unchanged since then, and whose rows differ from them. Rooms that lack
+/// changes of standings get them on the way: what has a number need not be confirmed.
 async fn differing(
     store: &dyn Store,
+    clock: &dyn Clock,
     mut rooms: Vec<OpenRoom>,
 ) -> Result<Vec<(OpenRoom, LiveState)>, StoreError> {
     let mut differing = Vec::new();
@@ -142,10 +167,37 @@ async fn differing(
             .await?;
         let mut rows: HashMap<LiveId, LiveState> =
             rows.into_iter().map(|row| (row.id, row)).collect();
-        let with_row = chunk
-            .into_iter()
-            .filter_map(|room| rows.remove(&room.live_id).map(|row| (room, row)));
-        differing.extend(with_row.filter(|(room, row)| room.live.differs(room.version, row)));
+        for room in chunk {
+            let Some(row) = rows.remove(&room.live_id) else {
+                continue;
+            };
+            if room.live.lacks_standings(&row) {
+                read_standings(store, clock, &room).await?;
+            }
+            if room.live.differs(room.version, &row) {
+                differing.push((room, row));
+            }
+        }
     }
     Ok(differing)
+}
+
+async fn read_standings(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    OpenRoom { live_id, room, .. }: &OpenRoom,
+) -> Result<(), StoreError> {
+    let Some(standings) = store.standings(*live_id, clock.now()).await? else {
+        return Ok(());
+    };
+    debug!(
+        "standings read again: live_id={live_id} version={}",
+        standings.version
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one comparison follows the other, and it must arrive"
+    )]
+    room.do_send(StandingsRead(standings));
+    Ok(())
 }

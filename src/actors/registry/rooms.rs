@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
-use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject};
+use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject, UserId};
 
 use super::{
-    Applied, ApplyInRoom, CompareRooms, ControlRoom, FindRoom, Locate, Located, OpenRooms,
-    Registry, RoomAddr,
+    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
+    OpenRooms, Registry, RoomAddr,
 };
 
 /// The statistics of open rooms, by live id.
@@ -106,6 +106,12 @@ impl Rooms {
     pub fn compare(&self, live_ids: Vec<LiveId>) {
         // A full registry compares all rooms soon.
         let _ = self.registry.try_send(CompareRooms(live_ids));
+    }
+
+    /// Has the rooms of these streamers compared with the store, where standings of users changed.
+    pub fn compare_of(&self, streamers: Vec<UserId>) {
+        // A full registry compares all rooms soon.
+        let _ = self.registry.try_send(CompareRoomsOf(streamers));
     }
 
     /// Whether the room of a live is open on any node, or may be: other nodes may be out of reach.

@@ -289,6 +289,7 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_that_the_ro
     // The row still says that it is on air: the load cannot have seen the end.
     let entry = ActionEntry {
         id: ActionId::FIRST,
+        part: 0,
         content: ended.status_entry(),
     };
     let (located, is_here) = join(
@@ -313,6 +314,7 @@ async fn an_entry_that_a_loading_room_finds_by_itself_is_not_deferred_for_it() {
     };
     let entry = ActionEntry {
         id: ActionId::FIRST,
+        part: 0,
         content: EntryContent::Event(notice),
     };
     let (located, is_here) = join(
@@ -333,6 +335,7 @@ async fn an_action_opens_no_room() {
     let live = node.store.live(node.live).await.unwrap().unwrap().live;
     let entry = ActionEntry {
         id: ActionId::FIRST,
+        part: 0,
         content: live.status_entry(),
     };
     assert!(

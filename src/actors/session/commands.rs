@@ -21,7 +21,7 @@ use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
 use crate::config::LimitsConfig;
 use crate::domain::{
-    AckId, BucketRate, Disconnect, LiveId, Principal, Reject, RoomCommand, Scope, UserId,
+    AckId, BucketRate, Disconnect, LiveId, Outcome, Principal, Reject, RoomCommand, Scope, UserId,
 };
 use crate::protocol::refusal::{
     OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN,
@@ -29,8 +29,9 @@ use crate::protocol::refusal::{
 use crate::protocol::socketio::connect_packet;
 use crate::protocol::{
     ActionRequest, ClientCommand, ClientRequest, Codec, Decoded, EngineVersion, TokenField,
-    done_text,
+    done_text, outcome_text,
 };
+use crate::storage::Change;
 
 use super::{RoomLink, Session, Step, Verified};
 
@@ -417,6 +418,12 @@ impl Session {
         }
     }
 
+    fn accept_outcome(&self, ack: &AckId, outcome: &Outcome) {
+        if let Some(text) = outcome_text(self.codec().dialect(), ack, outcome) {
+            self.send_text(&text);
+        }
+    }
+
     /// Has an action done; commands wait meanwhile.
     fn act(
         &mut self,
@@ -450,6 +457,9 @@ impl Session {
                         return;
                     }
                     match result {
+                        Ok(Ok(Change::Standing(changed))) => {
+                            session.accept_outcome(&ack, &changed.outcome);
+                        }
                         Ok(Ok(_)) => session.accept(&ack),
                         Ok(Err(error)) => session.reject(&ack, error.into()),
                         Err(_) => session.reject(&ack, Reject::BUSY),
@@ -497,7 +507,10 @@ impl Session {
         let Some(live_id) = live_id else {
             return self.reject(&ack, Reject::LiveNotFound);
         };
-        let profile = verified.identity.profile.clone();
+        let (profile, site_sanctions) = (
+            verified.identity.profile.clone(),
+            verified.identity.site_sanctions.clone(),
+        );
         let joining = matches!(command, RoomCommand::Join { .. });
         if joining
             && !self.rooms.contains_key(&live_id)
@@ -514,6 +527,7 @@ impl Session {
         let command = SessionCommand {
             port: self.port.clone(),
             profile,
+            site_sanctions,
             ack,
             stamp: self.commands_count,
             command,

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::domain::{Control, EntryKey, Epoch, Timestamp, UserId};
+use crate::domain::{EntryKey, Epoch};
 
 /// A position in the log: the generation of its epoch, and the offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -36,7 +36,7 @@ pub struct Cursor {
 /// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence
 /// number at that origin. The script keeps the last sequence number of each origin, so that a
 /// repeated append has no effect. An entry of an action has the action's key instead, under one of
-/// two origins that no room has.
+/// three origins that no room has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub origin: u64,
@@ -47,6 +47,11 @@ pub struct EventId {
 const ACTIONS_ORIGIN: u64 = 0;
 /// The origin of removals; the sequence number is the comment's id.
 const REMOVALS_ORIGIN: u64 = 1;
+/// The origin of further entries of actions; the sequence number is the action's id times
+/// [`PARTS_MAX`], plus the part.
+const PARTS_ORIGIN: u64 = 2;
+/// Entries of one action.
+const PARTS_MAX: u64 = 256;
 
 impl From<EntryKey> for EventId {
     fn from(key: EntryKey) -> Self {
@@ -54,6 +59,14 @@ impl From<EntryKey> for EventId {
             EntryKey::Action(id) => Self {
                 origin: ACTIONS_ORIGIN,
                 sequence: id.get().unsigned_abs(),
+            },
+            EntryKey::Part(id, part) => Self {
+                origin: PARTS_ORIGIN,
+                sequence: id
+                    .get()
+                    .unsigned_abs()
+                    .saturating_mul(PARTS_MAX)
+                    .saturating_add(part.into()),
             },
             EntryKey::Removal(id) => Self {
                 origin: REMOVALS_ORIGIN,
@@ -66,7 +79,7 @@ impl From<EntryKey> for EventId {
 impl EventId {
     /// Whether it is the key of an action, rather than counted by the room of a node.
     pub fn is_key(self) -> bool {
-        self.origin == ACTIONS_ORIGIN || self.origin == REMOVALS_ORIGIN
+        [ACTIONS_ORIGIN, REMOVALS_ORIGIN, PARTS_ORIGIN].contains(&self.origin)
     }
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -100,33 +113,6 @@ pub struct ControlEntry {
     pub after: LogPosition,
     pub id: EventId,
     pub line: String,
-}
-
-/// A control as nodes write it. Fields are only ever added, and unknown ones ignored.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "control", rename_all = "snake_case")]
-enum ControlLine {
-    Kick { user: i64, at: i64 },
-}
-
-/// A control as one line of text.
-pub fn write_control(control: Control) -> String {
-    let Control::Kick { user, at } = control;
-    let line = ControlLine::Kick {
-        user: user.get(),
-        at: at.0,
-    };
-    serde_json::to_string(&line).expect("strings and numbers are JSON")
-}
-
-/// Reads a line of [`write_control`]; `None` for anything else, such as a control of a later
-/// version.
-pub fn read_control(line: &str) -> Option<Control> {
-    let ControlLine::Kick { user, at } = serde_json::from_str(line).ok()?;
-    Some(Control::Kick {
-        user: UserId::new(user)?,
-        at: Timestamp(at),
-    })
 }
 
 /// A published batch.

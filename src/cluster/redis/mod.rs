@@ -14,6 +14,7 @@ mod address;
 mod append;
 mod cluster_servers;
 mod connection;
+mod controls;
 mod engine;
 mod entries;
 mod keys;

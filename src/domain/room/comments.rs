@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Room;
+use crate::domain::checks::{Check, CheckResult, CommentContext};
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
 use crate::domain::{
-    Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset, Reject,
-    Reply, ReplyTo, RequestId, SessionId, Timestamp,
+    Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset,
+    Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp,
 };
 
 /// Why the store did not keep a comment.
@@ -49,8 +50,20 @@ impl<H: Clone> Room<H> {
         env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
-        self.live.status.require_open()?;
-        let author = self.author(&caller)?;
+        let user = caller.profile.id;
+        let member = self.author(&caller);
+        let rate = self.comment_rate_of(user);
+        let mut context = CommentContext {
+            status: self.live.status,
+            site_sanctions: &caller.site_sanctions,
+            room_sanctions: self.moderation.sanctions(user),
+            is_member: member.is_ok(),
+            limiter: Bucket::default(),
+            rate,
+            now,
+        };
+        refused(context.decide(&Check::OF_USER))?;
+        let author = member?;
         let (text, request_id) = (text?, request_id?);
         self.comments_rate.count(now);
         let key = request_id.clone().map(|request_id| (author.id, request_id));
@@ -63,17 +76,21 @@ impl<H: Clone> Room<H> {
         {
             return answer;
         }
-        let is_crowd = author.id != self.live.owner;
-        let rate = if is_crowd {
-            self.settings.comment_rate
-        } else {
-            self.settings.streamer_comment_rate
-        };
         self.sweep_limiters(now);
-        let limiter = self.limiters.entry(author.id).or_default();
-        limiter
-            .take(rate, now)
-            .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })?;
+        let limiter = self.limiters.entry(user).or_default();
+        let mut context = CommentContext {
+            status: self.live.status,
+            site_sanctions: &caller.site_sanctions,
+            room_sanctions: self.moderation.sanctions(user),
+            is_member: true,
+            limiter: *limiter,
+            rate,
+            now,
+        };
+        let verdict = context.decide(&Check::OF_COMMENT);
+        *limiter = context.limiter;
+        refused(verdict)?;
+        let is_crowd = self.role_of(user) == Role::Viewer;
         let id = env.next_comment_id(now);
         let (session, waiters) = (caller.session, vec![caller.to]);
         self.pending_comments.insert(
@@ -94,6 +111,10 @@ impl<H: Clone> Room<H> {
             request_id,
             at: now,
         });
+        if verdict == CheckResult::Hidden {
+            self.remember_sampled(&comment);
+            return Ok(self.sample_out(&comment));
+        }
         if !is_crowd {
             return Ok(vec![self.show(comment)]);
         }
@@ -102,10 +123,7 @@ impl<H: Clone> Room<H> {
         if self.crowd.pass(&comment) {
             effects.push(self.show(comment));
         } else {
-            if let Some(key) = command_key(&comment) {
-                self.sampled_comments
-                    .record(key, id, comment.text.clone(), now);
-            }
+            self.remember_sampled(&comment);
             for comment in self.crowd.wait(comment) {
                 effects.extend(self.sample_out(&comment));
             }
@@ -123,25 +141,35 @@ impl<H: Clone> Room<H> {
 
     fn end_crowd_turn_due(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let round = self.crowd.end_round_if_due(now);
-        self.decided(round)
+        self.decided(round, now)
     }
 
     /// Ends the crowd's turn at once: nothing waits after it.
     pub(super) fn end_crowd_turn(&mut self, now: Timestamp) -> Vec<Effect<H>> {
         let round = self.crowd.end_round(now);
-        self.decided(round)
+        self.decided(round, now)
     }
 
-    fn decided(&mut self, round: SamplingRound) -> Vec<Effect<H>> {
-        let mut effects: Vec<_> = round
-            .shown
-            .into_iter()
-            .map(|comment| self.show(comment))
-            .collect();
+    fn decided(&mut self, round: SamplingRound, now: Timestamp) -> Vec<Effect<H>> {
+        let mut effects = Vec::with_capacity(round.shown.len());
+        for comment in round.shown {
+            match self.barred_meanwhile(&comment, now) {
+                Some(reject) => effects.extend(self.refuse_pending(comment.id, reject)),
+                None => effects.push(self.show(comment)),
+            }
+        }
         for comment in round.sampled_out {
             effects.extend(self.sample_out(&comment));
         }
         effects
+    }
+
+    /// Remembers a comment that is not shown, or not yet.
+    fn remember_sampled(&mut self, comment: &Comment) {
+        if let Some(key) = command_key(comment) {
+            self.sampled_comments
+                .record(key, comment.id, comment.text.clone(), comment.at);
+        }
     }
 
     fn show(&mut self, comment: Arc<Comment>) -> Effect<H> {
@@ -238,30 +266,32 @@ impl<H: Clone> Room<H> {
                 }
                 self.answer_comment(id)
             }
-            Err(error) => {
-                let Some(pending) = self.pending_comments.remove(&id) else {
-                    return Vec::new();
-                };
-                // A retry is a new comment: this one was not kept.
-                if let Some(key) = pending.key {
-                    self.posted_comments.forget(&key, id);
-                }
-                let reject = match error {
+            Err(error) => self.refuse_pending(
+                id,
+                match error {
                     CommentWriteError::Busy => Reject::BUSY,
                     CommentWriteError::Refused => Reject::CommentRefused {
                         fault: CommentFault::NotStored,
                     },
-                };
-                pending
-                    .waiters
-                    .into_iter()
-                    .map(|to| Effect::Reply {
-                        to,
-                        result: Err(reject),
-                    })
-                    .collect()
-            }
+                },
+            ),
         }
+    }
+
+    /// Refuses a comment that was accepted. A retry is a new comment: this one was not kept.
+    pub(super) fn refuse_pending(&mut self, id: CommentId, reject: Reject) -> Vec<Effect<H>> {
+        let Some(pending) = self.pending_comments.remove(&id) else {
+            return Vec::new();
+        };
+        if let Some(key) = pending.key {
+            self.posted_comments.forget(&key, id);
+            self.sampled_comments.forget(&key, id);
+        }
+        let refuse = |to| Effect::Reply {
+            to,
+            result: Err(reject),
+        };
+        pending.waiters.into_iter().map(refuse).collect()
     }
 
     /// A comment got its place. Its answer follows the event. One that nobody here waits for was
@@ -309,6 +339,13 @@ impl<H: Clone> Room<H> {
         if self.limiters.len() >= LIMITERS_BEFORE_SWEEP.max(2 * self.members.users_count()) {
             self.limiters.retain(|_, limiter| !limiter.is_full(now));
         }
+    }
+}
+
+fn refused(verdict: CheckResult) -> Result<(), Reject> {
+    match verdict {
+        CheckResult::Refused(reject) => Err(reject),
+        CheckResult::Passed | CheckResult::Hidden => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ impl<H: Clone> Room<H> {
         env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
-        let giver = self.admit_gift(&caller)?;
+        let giver = self.admit_gift(&caller, now)?;
         self.gifts_rate.count(now);
         let (count, request_id) = (count?, request_id?.unwrap_or_else(|| env.new_request_id()));
         let gift = gift_id
@@ -58,10 +58,13 @@ impl<H: Clone> Room<H> {
     /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
     /// the retry of a gift that was committed before the end, and only the books know. They refuse
     /// a new one.
-    fn admit_gift(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
+    fn admit_gift(&self, caller: &Caller<H>, now: Timestamp) -> Result<Arc<Profile>, Reject> {
         match self.live.status {
             LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
-            LiveStatus::OnAir | LiveStatus::Paused => self.author(caller),
+            LiveStatus::OnAir | LiveStatus::Paused => {
+                self.admit_giver(caller.profile.id, &caller.site_sanctions, now)?;
+                self.author(caller)
+            }
             LiveStatus::Ended => self.author(caller).map_err(|_| Reject::LiveEnded),
         }
     }

@@ -354,6 +354,7 @@ async fn write(
     } else {
         HashSet::new()
     };
+    write_removals(conn, &plan).await?;
     views?;
     require_all(spends?, plan.spends.len())?;
     require_all(gains?, plan.gains.len())?;
@@ -425,6 +426,20 @@ async fn write_comments(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     )
     .execute(&mut conn)
     .await
+}
+
+/// Takes down comments that were removed at their places, which is rare.
+async fn write_removals(mut conn: &Conn, plan: &Plan) -> QueryResult<()> {
+    for (comment_id, at) in &plan.removals {
+        let shown = comments::table
+            .find(comment_id.get())
+            .filter(comments::removed_at.is_null());
+        diesel::update(shown)
+            .set(comments::removed_at.eq(at.0))
+            .execute(&mut conn)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn write_views(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use crate::domain::{Timestamp, UserId, canonical_name, name_skeleton};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
-use crate::storage::schema::{login_networks, session_tokens, users};
+use crate::storage::schema::{login_networks, sanctions, session_tokens, users};
 use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, User};
 
 /// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at
@@ -21,6 +23,20 @@ const TOKENS_SINCE_MAX: i64 = 10_000;
 
 /// Accounts whose skeletons are filled in by one transaction.
 const FILL_ROWS: i64 = 500;
+
+/// Whether a sanction of the site that is not lifted names the user of the row.
+macro_rules! is_sanctioned {
+    () => {
+        exists(
+            sanctions::table
+                // The condition of the index, which SQLite does not match with bound values.
+                .filter(sql::<Bool>(
+                    "sanctions.lifted_at IS NULL AND sanctions.scope = 'site'",
+                ))
+                .filter(sanctions::user_id.eq(users::id)),
+        )
+    };
+}
 
 pub async fn create(
     conn: &mut Conn,
@@ -52,13 +68,19 @@ pub async fn create(
 }
 
 pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = users::table
+    let row: Option<(UserRecord, bool)> = users::table
         .find(id.get())
-        .select(UserRecord::as_select())
+        .select((UserRecord::as_select(), is_sanctioned!()))
         .get_result(conn)
         .await
         .optional()?;
-    row.map(User::try_from).transpose()
+    let user = |(row, is_sanctioned)| {
+        Ok(User {
+            is_sanctioned,
+            ..User::try_from(row)?
+        })
+    };
+    row.map(user).transpose()
 }
 
 pub async fn credentials(
@@ -69,15 +91,17 @@ pub async fn credentials(
         return Ok(None);
     }
     let canonical = canonical_name(&username);
-    let rows: Vec<UserRecord> = users::table
+    let rows: Vec<(UserRecord, bool)> = users::table
         .filter(users::username.eq_any([&username, &canonical]))
-        .select(UserRecord::as_select())
+        .select((UserRecord::as_select(), is_sanctioned!()))
         .load(conn)
         .await?;
-    let found = rows
-        .into_iter()
-        .map(Credentials::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (row, is_sanctioned) in rows {
+        let mut credentials = Credentials::try_from(row)?;
+        credentials.user.is_sanctioned = is_sanctioned;
+        found.push(credentials);
+    }
     // Names from before there was one form are found as they are written, and go first.
     Ok(found
         .into_iter()

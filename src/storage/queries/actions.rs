@@ -7,25 +7,19 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use super::super::{lock_live_status, lock_user_status};
-use super::{Conn, accounts, comments, lives};
+use super::{Conn, accounts, comments, lives, standing_changes};
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Principal, Reject, RequestId,
-    Scope, Subject, Timestamp, UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Purge, Reject, RequestId,
+    SanctionKind, SanctionOrder, SanctionScope, Scope, Subject, Term, Timestamp, UserId,
 };
+use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
-use crate::storage::rows::USER_ENABLED;
+use crate::storage::rows::{USER_ENABLED, actor_columns};
 use crate::storage::schema::{audit, pending_actions};
 use crate::storage::{ActionRecord, Change, PendingAction, Performed, StoreError, User};
 
 /// `audit.result` of what was done.
 const OK: &str = "ok";
-
-/// A change that was made in this transaction.
-struct Changed {
-    before: Option<Value>,
-    after: Option<Value>,
-    change: Change,
-}
 
 pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed, StoreError> {
     // Locked first: of two retries at once the second then sees what the first wrote.
@@ -42,8 +36,8 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
         Err(reject) => return Ok(Performed::Refused(reject)),
     };
     if let Some(id) = insert(conn, &record, before, after, OK).await? {
-        let pending = entry(id, &record.action, record.scope, record.at, &change);
-        if pending.is_some() {
+        let pending = entries(id, &record.action, record.scope, record.at, &change);
+        if !pending.is_empty() {
             let row = pending_actions::action_id.eq(id.get());
             diesel::insert_into(pending_actions::table)
                 .values(row)
@@ -81,36 +75,39 @@ pub async fn record_refusal(
 }
 
 /// What an action adds to the log of its room.
-fn entry(
+fn entries(
     id: ActionId,
     action: &Action,
     scope: Scope,
     at: Timestamp,
     change: &Change,
-) -> Option<ActionEntry> {
+) -> Vec<ActionEntry> {
     let Scope::Live(live_id) = scope else {
-        return None;
+        return Vec::new();
     };
-    let live = if let Change::Live(row) = change {
-        Some(&row.live)
-    } else {
-        None
-    };
-    Some(ActionEntry {
-        id,
-        content: action.entry(live_id, at, live)?,
-    })
+    let contents = action.entries(live_id, at, &change.aftermath());
+    let entry = |(part, content)| ActionEntry { id, part, content };
+    (0..).zip(contents).map(entry).collect()
 }
 
-/// The columns from which a pending entry is made.
-type PendingColumns = (i64, i64, Option<i64>, String, Option<i64>, String);
+/// An action whose entries are not known to be in the log of its room.
+#[derive(Queryable)]
+struct PendingRecord {
+    id: i64,
+    at: i64,
+    scope_id: Option<i64>,
+    action: String,
+    target_id: Option<i64>,
+    arguments: String,
+    after: Option<String>,
+}
 
 pub async fn pending(
     conn: &mut Conn,
     until: Timestamp,
     max: u32,
 ) -> Result<Vec<PendingAction>, StoreError> {
-    let rows: Vec<PendingColumns> = pending_actions::table
+    let rows: Vec<PendingRecord> = pending_actions::table
         .inner_join(audit::table.on(audit::id.eq(pending_actions::action_id)))
         .filter(audit::at.le(until.0))
         .order(pending_actions::action_id)
@@ -122,28 +119,44 @@ pub async fn pending(
             audit::action,
             audit::target_id,
             audit::arguments,
+            audit::after,
         ))
         .load(conn)
         .await?;
     let mut pending = Vec::with_capacity(rows.len());
-    for (id, at, scope_id, name, target_id, arguments) in rows {
-        let Some(live_id) = scope_id.and_then(LiveId::new) else {
+    for row in rows {
+        let Some(live_id) = row.scope_id.and_then(LiveId::new) else {
             continue;
         };
         // Nodes of a later version see to the actions that only they know.
-        let Some(action) = action_of(&name, target_id, &arguments) else {
+        let Some(action) = action_of(&row.action, row.target_id, &row.arguments) else {
             continue;
         };
-        let change = match action.subject() {
-            Subject::Live => match lives::by_id(conn, live_id).await? {
+        let change = match (action.subject(), action.target()) {
+            (Subject::Live, _) => match lives::by_id(conn, live_id).await? {
                 Some(row) => Change::Live(Box::new(row)),
                 None => continue,
             },
+            (Subject::Standing, Some(user)) => {
+                let after = row.after.as_deref();
+                let change =
+                    standing_changes::earlier(conn, &action, live_id, user, after, until).await?;
+                match change {
+                    Some(change) => change,
+                    None => continue,
+                }
+            }
             _ => Change::Nothing,
         };
-        let entry = ActionId::new(id)
-            .and_then(|id| entry(id, &action, Scope::Live(live_id), Timestamp(at), &change));
-        pending.extend(entry.map(|entry| PendingAction { live_id, entry }));
+        let (scope, at) = (Scope::Live(live_id), Timestamp(row.at));
+        if let Some(id) = ActionId::new(row.id) {
+            let entries = entries(id, &action, scope, at, &change);
+            pending.push(PendingAction {
+                id,
+                live_id,
+                entries,
+            });
+        }
     }
     Ok(pending)
 }
@@ -166,6 +179,10 @@ async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, Sto
     ) {
         (Subject::Live, Scope::Live(live_id), _) => lock_live_status(conn, live_id).await,
         (Subject::User, Scope::Site, Some(user)) => lock_user_status(conn, user).await,
+        (Subject::Standing, Scope::Live(live_id), Some(user)) => {
+            standing_changes::lock(conn, live_id, &record.action, user).await?;
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }
@@ -192,6 +209,12 @@ async fn apply(
         (Action::EnableUser(user), Scope::Site) => {
             set_enabled(conn, *user, status, true, record.at).await
         }
+        (
+            Action::Sanction(SanctionOrder { user, .. })
+            | Action::Lift { user, .. }
+            | Action::SetModerator { user, .. },
+            Scope::Live(live_id),
+        ) => standing_changes::apply(conn, record, live_id, *user).await,
         (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
             before: None,
             after: None,
@@ -333,13 +356,6 @@ async fn insert(
     Ok(id.and_then(ActionId::new))
 }
 
-fn actor_columns(actor: Principal) -> (&'static str, i64) {
-    match actor {
-        Principal::Operator => ("operator", 0),
-        Principal::User(user) => ("user", user.get()),
-    }
-}
-
 fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
     match scope {
         Scope::Live(live_id) => ("live", Some(live_id.get())),
@@ -361,9 +377,18 @@ fn arguments(action: &Action) -> Value {
         Action::Notice(text) => json!({"text": **text}),
         Action::SetStatus(status) => json!({"status": status.code()}),
         Action::SetTitle(title) => json!({"title": **title}),
-        Action::TakeDown(_) | Action::Kick(_) | Action::DisableUser(_) | Action::EnableUser(_) => {
-            json!({})
-        }
+        Action::Sanction(order) => json!({
+            "scope": order.scope.name(),
+            "seconds": order.term.seconds(),
+            "gifts": order.gifts,
+            "purge": order.purge.name(),
+        }),
+        Action::SetModerator { moderator, .. } => json!({"moderator": moderator}),
+        Action::TakeDown(_)
+        | Action::Kick(_)
+        | Action::Lift { .. }
+        | Action::DisableUser(_)
+        | Action::EnableUser(_) => json!({}),
     }
 }
 
@@ -371,11 +396,26 @@ fn arguments(action: &Action) -> Value {
 /// know it.
 fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Action> {
     let arguments: Value = serde_json::from_str(arguments).ok()?;
+    let target_user = target_id.and_then(UserId::new);
+    if let Some(kind) = SanctionKind::from_name(name) {
+        return sanction_of(kind, target_user?, &arguments).map(Action::Sanction);
+    }
+    let lifted = |kind| {
+        let user = target_user?;
+        Some(Action::Lift { user, kind })
+    };
     Some(match name {
         "take_down" => Action::TakeDown(CommentId::new(target_id?)?),
         "notice" => Action::Notice(arguments["text"].as_str()?.into()),
         "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
-        "kick" => Action::Kick(UserId::new(target_id?)?),
+        "kick" => Action::Kick(target_user?),
+        "unmute" => lifted(SanctionKind::Mute)?,
+        "unban" => lifted(SanctionKind::Ban)?,
+        "unshadow" => lifted(SanctionKind::Shadow)?,
+        "set_moderator" => Action::SetModerator {
+            user: target_user?,
+            moderator: arguments["moderator"].as_bool()?,
+        },
         "set_status" => {
             let code = arguments["status"]
                 .as_i64()
@@ -383,6 +423,17 @@ fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Acti
             Action::SetStatus(LiveStatus::from_code(code)?)
         }
         _ => return None,
+    })
+}
+
+fn sanction_of(kind: SanctionKind, user: UserId, arguments: &Value) -> Option<SanctionOrder> {
+    Some(SanctionOrder {
+        user,
+        kind,
+        scope: SanctionScope::from_name(arguments["scope"].as_str()?)?,
+        term: Term::from_seconds(arguments["seconds"].as_i64()?)?,
+        gifts: arguments["gifts"].as_bool()?,
+        purge: Purge::from_name(arguments["purge"].as_str()?)?,
     })
 }
 
@@ -394,6 +445,7 @@ struct EarlierAction {
     scope_id: Option<i64>,
     target_id: Option<i64>,
     arguments: String,
+    after: Option<String>,
     at: i64,
 }
 
@@ -432,24 +484,27 @@ impl EarlierAction {
                 let enabled = matches!(record.action, Action::EnableUser(_));
                 Change::User(Box::new(User { enabled, ..user }))
             }
+            (Subject::Standing, Scope::Live(live_id), Some(user)) => {
+                let after = self.after.as_deref();
+                standing_changes::earlier(conn, action, live_id, user, after, record.at)
+                    .await?
+                    .ok_or_else(gone)?
+            }
             _ => Change::Nothing,
         };
         let id = ActionId::new(self.id).ok_or_else(gone)?;
-        let is_pending = diesel::select(exists(pending_actions::table.find(self.id)))
+        let is_pending: bool = diesel::select(exists(pending_actions::table.find(self.id)))
             .get_result(conn)
             .await?;
-        let entry = entry(
-            id,
-            &record.action,
-            record.scope,
-            Timestamp(self.at),
-            &change,
-        );
+        let mut pending = Vec::new();
+        if is_pending {
+            pending = entries(id, action, record.scope, Timestamp(self.at), &change);
+        }
         Ok(Performed::Done {
             id,
             change,
             is_repeated: true,
-            pending: entry.filter(|_| is_pending),
+            pending,
         })
     }
 }
@@ -475,6 +530,7 @@ async fn earlier(
             audit::scope_id,
             audit::target_id,
             audit::arguments,
+            audit::after,
             audit::at,
         ))
         .get_result(conn)

@@ -8,7 +8,7 @@ use super::Conn;
 use crate::domain::{Coins, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::error::require_storable;
 use crate::storage::rows::LiveRecord;
-use crate::storage::schema::{gift_records, lives};
+use crate::storage::schema::{gift_records, lives, moderation_versions};
 use crate::storage::{LiveLedger, LiveRow, LiveState, StoreError};
 
 pub async fn create(
@@ -56,17 +56,26 @@ pub async fn by_id(conn: &mut Conn, id: LiveId) -> Result<Option<LiveRow>, Store
 
 pub async fn states(conn: &mut Conn, ids: Vec<LiveId>) -> Result<Vec<LiveState>, StoreError> {
     let ids: Vec<i64> = ids.into_iter().map(LiveId::get).collect();
-    let columns = (lives::id, lives::status, lives::title);
-    let rows: Vec<(i64, i16, String)> = lives::table
+    let columns = (
+        lives::id,
+        lives::status,
+        lives::title,
+        moderation_versions::version.nullable(),
+    );
+    let rows: Vec<(i64, i16, String, Option<i64>)> = lives::table
+        .left_join(
+            moderation_versions::table.on(moderation_versions::streamer_id.eq(lives::user_id)),
+        )
         .filter(lives::id.eq_any(ids))
         .select(columns)
         .load(conn)
         .await?;
-    let state = |(id, status, title)| {
+    let state = |(id, status, title, version): (i64, i16, String, Option<i64>)| {
         Some(LiveState {
             id: LiveId::new(id)?,
             status: LiveStatus::from_code(status)?,
             title,
+            moderation_version: version.unwrap_or_default().unsigned_abs(),
         })
     };
     Ok(rows.into_iter().filter_map(state).collect())

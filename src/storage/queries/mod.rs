@@ -13,12 +13,17 @@ mod catalogue;
 mod comments;
 mod grants;
 mod lives;
+mod standing_changes;
+mod standings;
 
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
-use crate::domain::{ActionId, Coins, Comment, CommentId, LiveId, Timestamp, UserId};
+use crate::domain::{
+    ActionId, Coins, Comment, CommentId, LiveId, Role, Sanction, SanctionId, Standings, Timestamp,
+    UserId,
+};
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow,
     GrantOutcome, LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError,
@@ -179,6 +184,32 @@ impl Store for Backend {
 
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>> {
         self.read(move |conn| comments::newest(conn).boxed())
+    }
+
+    fn standings(&self, live_id: LiveId, now: Timestamp) -> Stored<'_, Option<Standings>> {
+        self.read(move |conn| standings::of_live(conn, live_id, now).boxed())
+    }
+
+    fn roles(
+        &self,
+        live_id: LiveId,
+        users: Vec<UserId>,
+    ) -> Stored<'_, Option<(UserId, Vec<Role>)>> {
+        self.read(move |conn| standing_changes::roles(conn, live_id, users).boxed())
+    }
+
+    fn site_sanctions(&self, user: UserId, now: Timestamp) -> Stored<'_, Vec<Sanction>> {
+        self.read(move |conn| standings::of_site(conn, user, now).boxed())
+    }
+
+    fn sanctions(
+        &self,
+        live_id: LiveId,
+        before: Option<SanctionId>,
+        max: u32,
+        now: Timestamp,
+    ) -> Stored<'_, Vec<(UserId, Sanction)>> {
+        self.read(move |conn| standings::page(conn, live_id, before, max, now).boxed())
     }
 
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed> {

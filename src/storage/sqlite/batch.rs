@@ -146,6 +146,14 @@ fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Written, StoreError
             written.taken_ids.insert(comment.id);
         }
     }
+    for (comment_id, at) in &plan.removals {
+        let shown = comments::table
+            .find(comment_id.get())
+            .filter(comments::removed_at.is_null());
+        diesel::update(shown)
+            .set(comments::removed_at.eq(at.0))
+            .execute(conn)?;
+    }
     for (live_id, user_id) in &plan.views {
         diesel::insert_into(live_views::table)
             .values((

@@ -76,6 +76,8 @@ fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
     let elsewhere = cluster[0].live(&evening.stage.streamer);
     let mut guest = cluster.joined(1, &alice, elsewhere);
     let mut sessions = [0, 1].map(|node| cluster.joined(node, &alice, live));
+    let loud = cluster[0].user("louder");
+    let mut loud_sessions = [0, 1].map(|node| cluster.joined(node, &loud, live));
     let rude =
         sessions[0].ask("comment", json!({"live_id": live, "data": "rude"}))["comment_id"].clone();
     let rude = rude.as_str().expect("an id").to_owned();
@@ -99,6 +101,17 @@ fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
             &json!({"user_id": alice.id}),
         )
         .ok();
+    cluster[0]
+        .admin_post(
+            &format!("/admin/rooms/{live}/mute"),
+            &json!({"user_id": loud.id, "seconds": 600}),
+        )
+        .ok();
+    for session in &mut loud_sessions {
+        session.event("muted");
+        let refused = session.ask("comment", json!({"live_id": live, "data": "loud"}));
+        assert_eq!(refused["code"], json!("muted"), "{refused}");
+    }
     assert_eq!(sessions[0].event("removed")["id"], json!(rude));
     assert_eq!(sessions[0].event("kicked")["code"], json!("kicked"));
     // By way of the store.
@@ -108,7 +121,7 @@ fn actions_without_redis_hold_here_at_once_and_elsewhere_soon_and_once() {
     cluster.redis.restart();
     cluster.wait_until_together();
     for session in &mut sessions {
-        session.join(live);
+        session.join_when_let_in(live);
     }
     evening.talk();
     evening.catch_up();

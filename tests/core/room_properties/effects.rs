@@ -11,7 +11,9 @@ impl World {
     pub(super) fn perform(&mut self, effects: Vec<Effect<u64>>) {
         for effect in effects {
             match effect {
-                Effect::Kick { .. } => panic!("there is no operator here"),
+                Effect::Kick { .. } | Effect::Notify { .. } | Effect::TakeDown(_) => {
+                    panic!("there is no operator here")
+                }
                 // Its commit failed before it had its place, and now it is told: a retry stores it.
                 Effect::StoreComment(comment) => {
                     assert!(

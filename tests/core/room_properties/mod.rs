@@ -237,6 +237,7 @@ impl World {
             session: SessionId(to.handle),
             profile: profile(user),
             socket_id: format!("s{}", to.handle).into(),
+            site_sanctions: Default::default(),
             address: Ipv4Addr::from_bits(to.handle as u32 % 3).into(),
             to: to.clone(),
         };

@@ -42,6 +42,9 @@
 //! | `own` | what this node tells others since it was asked last: `nodes <- …` |
 //! | `gift_known rN` | another node has announced the gift before |
 //! | `live STATUS TITLE`, `views N` | the live's row changed |
+//! | `mute WHO 10s gifts=no reason=R`, `ban`, `shadow`; `unmute WHO`, … | the store has it, and the log its control; `ever` does not end, `quiet` at the end leaves the control out |
+//! | `name WHO`, `dismiss WHO` | a moderator, likewise |
+//! | `reading` | the room reads from the store what users are and may not do |
 //! | `show members`, `ledger`, `idle`, `position` | |
 //!
 //! `ack=N` on a member's command asks for an answer by that number.

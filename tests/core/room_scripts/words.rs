@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use liveroom::domain::{
     GiftReceipt, KickReason, Live, LiveStatus, NetChanges, Offset, Position, Presence,
-    PresenceAction, Profile, Reject, Reply, RequestId, RoomEvent, SocketId,
+    PresenceAction, Profile, Reject, Reply, RequestId, Role, RoomEvent, SocketId, Timestamp,
 };
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
@@ -159,11 +159,25 @@ pub fn status_word(status: LiveStatus) -> &'static str {
         .map_or("?", |(_, name)| name)
 }
 
-pub fn kick_reason(reason: KickReason) -> &'static str {
+/// How much longer something lasts: `for=9s`, or `for=ever`.
+pub fn until(until: Option<Timestamp>, now: Timestamp) -> String {
+    match until {
+        Some(until) => format!("for={}ms", until.since(now)),
+        None => "for=ever".into(),
+    }
+}
+
+pub fn kick_reason(reason: &KickReason, now: Timestamp) -> String {
     match reason {
-        KickReason::Operator => "by an operator",
-        KickReason::IdentityChanged => "for another identity",
-        KickReason::RoomRestarted => "for a restart",
+        KickReason::Operator { until } => {
+            format!("by an operator {}", self::until(Some(*until), now))
+        }
+        KickReason::Banned { until, reason } => {
+            let reason = reason.as_deref().unwrap_or("-");
+            format!("banned {} reason={reason}", self::until(*until, now))
+        }
+        KickReason::IdentityChanged => "for another identity".into(),
+        KickReason::RoomRestarted => "for a restart".into(),
     }
 }
 
@@ -171,8 +185,11 @@ pub fn place(offset: Option<Offset>) -> String {
     offset.map_or("-".into(), |offset| offset.to_string())
 }
 
-pub fn reject(reject: Reject) -> String {
+pub fn reject(reject: Reject, now: Timestamp) -> String {
     match reject {
+        Reject::Muted { until, .. } => format!("muted {}", self::until(until, now)),
+        Reject::Banned { until } => format!("banned {}", self::until(until, now)),
+        Reject::Kicked { retry_after_ms } => format!("kicked retry_after_ms={retry_after_ms}"),
         Reject::LiveNotStarted => "live_not_started".into(),
         Reject::LiveEnded => "live_ended".into(),
         Reject::UserDisabled => "user_disabled".into(),
@@ -256,6 +273,7 @@ pub fn reply(reply: &Reply) -> String {
             recovered,
             count,
             live,
+            role,
         } => {
             let Live {
                 status,
@@ -265,8 +283,12 @@ pub fn reply(reply: &Reply) -> String {
             } = live.as_ref();
             let (at, status) = (position.offset, status_word(*status));
             let recovered = if *recovered { " recovered" } else { "" };
+            let role = match role {
+                Role::Viewer => String::new(),
+                role => format!(" as {}", role.name()),
+            };
             format!(
-                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}"
+                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}{role}"
             )
         }
         Reply::Left { .. } => "left".into(),

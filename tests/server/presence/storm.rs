@@ -137,6 +137,7 @@ impl Storm {
                 session,
                 profile,
                 socket_id,
+                site_sanctions: Default::default(),
                 address: Ipv4Addr::LOCALHOST.into(),
                 to,
             },

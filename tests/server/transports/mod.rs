@@ -11,6 +11,7 @@ mod origins;
 mod owners;
 mod polling;
 mod recovery;
+mod sanctions;
 mod slow;
 mod strangers;
 mod upgrade;

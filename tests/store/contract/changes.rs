@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::support::database::{Database, NOW, order};
 use futures_util::future::join_all;
-use liveroom::domain::LiveStatus;
+use liveroom::domain::{
+    Action, LiveStatus, SanctionKind, SanctionOrder, SanctionScope, Scope, Term,
+};
 use liveroom::storage::{FeedPosition, RowChange};
 
 /// A reader of the feed.
@@ -99,6 +101,17 @@ pub async fn every_change_that_nodes_must_learn_is_in_the_feed_once(db: Database
         named(&changed),
         "also what is removed, and what is changed by hand"
     );
+
+    let act = |scope| {
+        let term = Term::Seconds(60);
+        let order = SanctionOrder::new(alice, SanctionKind::Mute, term, Some(scope)).unwrap();
+        db.act(Scope::Live(live), Action::Sanction(order), NOW)
+    };
+    act(SanctionScope::Live).await;
+    assert_eq!(reader.next().await, named(&[RowChange::Moderation(bob)]));
+    act(SanctionScope::Site).await;
+    let of_site = [RowChange::Account(alice), RowChange::Moderation(bob)];
+    assert_eq!(reader.next().await, named(&of_site));
 
     // What happens all the time, and what changes nothing.
     db.grant(alice, 10, "grant").await;

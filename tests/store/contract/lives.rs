@@ -52,6 +52,7 @@ pub async fn a_live_is_changed_until_it_ends(db: Database) {
         id: row.live.id,
         status: LiveStatus::Ended,
         title: "标题".into(),
+        moderation_version: 0,
     };
     assert_eq!(
         db.store

@@ -6,6 +6,7 @@ mod comments;
 mod gifts;
 mod lives;
 mod names;
+mod standings;
 mod users;
 
 use std::sync::Arc;
@@ -52,6 +53,15 @@ use names::{
     of_names_that_look_alike_one_is_given_out,
     of_registrations_at_the_same_time_the_database_takes_one,
 };
+use standings::{
+    a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator,
+    a_page_of_sanctions_has_the_newest_first,
+    a_repeated_act_has_one_effect_and_its_control_says_what_is_now,
+    an_account_says_whether_something_may_hold_against_it_on_the_site,
+    lifting_fills_columns_and_leaves_what_the_actor_may_not_lift,
+    the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires,
+    there_are_so_many_moderators_and_sanctions_and_no_more,
+};
 use users::{
     a_token_replaces_the_one_before_and_is_cleared, a_user_is_disabled_and_enabled,
     a_username_is_taken_once, the_newest_networks_of_a_users_logins_are_remembered,
@@ -92,6 +102,13 @@ contract! {
     a_refused_attempt_leaves_a_row_and_its_request_id_usable,
     retries_at_the_same_time_have_one_effect,
     nobody_changes_a_row_of_the_audit,
+    the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires,
+    lifting_fills_columns_and_leaves_what_the_actor_may_not_lift,
+    a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator,
+    there_are_so_many_moderators_and_sanctions_and_no_more,
+    a_repeated_act_has_one_effect_and_its_control_says_what_is_now,
+    a_page_of_sanctions_has_the_newest_first,
+    an_account_says_whether_something_may_hold_against_it_on_the_site,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,

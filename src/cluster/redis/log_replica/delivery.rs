@@ -3,7 +3,8 @@
 use log::warn;
 
 use crate::cluster::FromLog;
-use crate::cluster::redis::entries::{ControlEntry, EventId, read_control};
+use crate::cluster::redis::controls::read_control;
+use crate::cluster::redis::entries::{ControlEntry, EventId};
 use crate::domain::{Control, EntryKey, GiftRecordId, RoomEvent, Sequenced};
 
 use super::delivered_ids::DeliveredIds;

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use log::warn;
 
+use crate::cluster::redis::controls::read_control;
 use crate::cluster::redis::entries::{
-    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent, read_control,
+    Answer, Batch, ControlEntry, Cursor, EventId, LogPosition, LoggedEvent,
 };
 use crate::domain::{Epoch, RoomEvent, Sequenced};
 use crate::protocol::read_event;

@@ -35,7 +35,7 @@ impl Checks {
                 FromLog::Control(control) => {
                     let is_new = !self.controls.contains(control);
                     assert!(is_new, "1: {control:?} is delivered twice");
-                    self.controls.push(*control);
+                    self.controls.push(control.clone());
                 }
                 _ => {}
             }

@@ -266,6 +266,7 @@ impl World {
         };
         ActionEntry {
             id: ActionId::new(id).unwrap(),
+            part: 0,
             content,
         }
     }

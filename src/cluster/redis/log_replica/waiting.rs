@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::cluster::redis::entries::{EventId, write_control};
+use crate::cluster::redis::controls::write_control;
+use crate::cluster::redis::entries::EventId;
 use crate::domain::{ActionEntry, EntryContent, EntryKey, GiftRecordId, RoomEvent, Timestamp};
 use crate::protocol::write_event;
 
@@ -73,7 +74,7 @@ impl AppendArgument {
         let id = EventId::from(entry.key());
         let (key, line) = match &entry.content {
             EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
-            EntryContent::Control(control) => (format!("c{id}"), write_control(*control)),
+            EntryContent::Control(control) => (format!("c{id}"), write_control(control)),
         };
         Self {
             sequence: 1,

@@ -1,11 +1,11 @@
 //! What a script shows of the effects of a decision, performed as the actor does.
 
 use liveroom::domain::{
-    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, Reject, Reply, ReplyTo,
-    RoomEvent, Sequenced,
+    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, News, Reject, Reply,
+    ReplyTo, RoomEvent, Sequenced,
 };
 
-use super::{Effects, World};
+use super::{Effects, Unplaced, World};
 use crate::room_scripts::words;
 
 impl World {
@@ -17,8 +17,10 @@ impl World {
                 Effect::Attach { handle, .. } => self.trace.push(format!("attach {handle}")),
                 Effect::Detach { handle, .. } => self.trace.push(format!("detach {handle}")),
                 Effect::Kick { handle, reason } => {
-                    self.trace
-                        .push(format!("{handle} <- kicked {}", words::kick_reason(reason)));
+                    self.trace.push(format!(
+                        "{handle} <- kicked {}",
+                        words::kick_reason(&reason, self.now)
+                    ));
                 }
                 Effect::StoreComment(comment) => {
                     let full = if self.store_full { " (full)" } else { "" };
@@ -75,6 +77,10 @@ impl World {
                         self.publish(RoomEvent::Comment(comment));
                     }
                 }
+                Effect::TakeDown(id) => self.trace.push(format!("store <- takes down c{id}")),
+                Effect::Notify { handle, news } => {
+                    self.trace.push(format!("{handle} <- {}", self.news(&news)));
+                }
                 Effect::Echo { handle, comment } => {
                     let text = comment.text.as_str();
                     self.trace
@@ -97,11 +103,25 @@ impl World {
         }
     }
 
+    fn news(&self, news: &News) -> String {
+        match news {
+            News::Muted { until, reason } => {
+                let reason = reason.as_deref().unwrap_or("-");
+                format!("muted {} reason={reason}", words::until(*until, self.now))
+            }
+            News::Unmuted => "unmuted".into(),
+            News::Role { user, role } => {
+                let name = &self.users[user.get() as usize - 1];
+                format!("role {name} {}", role.name())
+            }
+        }
+    }
+
     pub(super) fn publish(&mut self, event: RoomEvent) {
         if self.order_later {
             self.trace
                 .push(format!("order <- {}", words::event(&event)));
-            self.unplaced.push_back(event);
+            self.unplaced.push_back(Unplaced::Event(event));
         } else {
             self.place(event);
         }
@@ -115,7 +135,9 @@ impl World {
             offset: self.offset,
             event,
         };
-        let effects = self.room().on_event_ordered(&sequenced);
+        let now = self.now;
+        let (sequenced, mut effects) = self.room().judge(sequenced, now);
+        effects.extend(self.room().on_event_ordered(&sequenced));
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| Sequenced {
                 offset,
@@ -134,7 +156,7 @@ impl World {
     pub(super) fn reply(&mut self, to: &ReplyTo<String>, result: Result<Reply, Reject>) {
         let mut line = match result {
             Ok(reply) => format!("{} <- {}", to.handle, words::reply(&reply)),
-            Err(reject) => format!("{} ! {}", to.handle, words::reject(reject)),
+            Err(reject) => format!("{} ! {}", to.handle, words::reject(reject, self.now)),
         };
         if let AckId::Number(ack) = to.ack {
             line.push_str(&format!(" ack={ack}"));

@@ -1,6 +1,7 @@
 //! A room, and all that stands around it in a script: clock, store, books, broker.
 
 mod effects;
+mod moderation;
 mod outside;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use liveroom::domain::{
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History,
     HistoryLimits, KickReason, Live, LiveId, LiveStatus, PresenceSettings, Profile, Reject,
     ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
-    Timestamp, UserId,
+    Standings, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -32,6 +33,12 @@ const OWNER: &str = "streamer";
 type Effects = Vec<Effect<String>>;
 type Decision = Result<Effects, Reject>;
 
+/// An entry that waits for its place in the log.
+enum Unplaced {
+    Event(RoomEvent),
+    Control(Control),
+}
+
 /// One case of a script.
 pub struct World {
     /// `None` until the first command that needs it: `room` and `seed` come before.
@@ -50,7 +57,10 @@ pub struct World {
     receipts: BTreeMap<i64, GiftReceipt>,
     books_total: Coins,
     order_later: bool,
-    unplaced: VecDeque<RoomEvent>,
+    unplaced: VecDeque<Unplaced>,
+    /// As the store has them.
+    standings: Standings,
+    sanctions_count: i64,
     offset: u64,
     /// As the actor keeps it.
     history: History<Sequenced>,
@@ -116,6 +126,8 @@ impl Default for World {
             books_total: Coins::ZERO,
             order_later: false,
             unplaced: VecDeque::new(),
+            standings: Standings::default(),
+            sanctions_count: 0,
             offset: 0,
             history: History::new(HISTORY, words::position(0)),
             trace: Vec::new(),
@@ -147,11 +159,13 @@ impl World {
             "books" => self.books(&mut words)?,
             "order" => self.order_later = words.next("later or now")? == "later",
             "place" => {
-                let event = self
-                    .unplaced
-                    .pop_front()
-                    .ok_or("nothing waits for its place")?;
-                self.place(event);
+                let unplaced = self.unplaced.pop_front();
+                match unplaced.ok_or("nothing waits for its place")? {
+                    Unplaced::Event(event) => self.place(event),
+                    Unplaced::Control(control) => {
+                        self.step(|room, now| room.apply_control(control, now));
+                    }
+                }
             }
             "elsewhere" => self.post_elsewhere(&mut words)?,
             "node" => self.hear_node(&mut words)?,
@@ -188,6 +202,8 @@ impl World {
                 self.room().views_recorded(look_count);
             }
             "show" => self.show(&words.next("what")?)?,
+            "reading" => self.read_standings(),
+            verb if self.moderate(verb, &mut words)? => {}
             member => self.command(member, &mut words)?,
         }
         words.end()?;
@@ -272,13 +288,15 @@ impl World {
 
     fn room(&mut self) -> &mut Room<String> {
         self.room.get_or_insert_with(|| {
-            Room::open(
+            let mut room = Room::open(
                 self.live.clone(),
                 words::position(self.offset),
                 self.seeds.clone(),
                 self.settings,
                 START,
-            )
+            );
+            room.open_standings(self.standings.clone(), START);
+            room
         })
     }
 
@@ -293,6 +311,7 @@ impl World {
             room.apply(
                 ActionEntry {
                     id: ActionId::FIRST,
+                    part: 0,
                     content,
                 },
                 now,
@@ -319,6 +338,7 @@ impl World {
             session: id,
             profile,
             socket_id: session.into(),
+            site_sanctions: Arc::default(),
             address,
             to: to.clone(),
         };

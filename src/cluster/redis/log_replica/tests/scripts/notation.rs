@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::cluster::redis::controls::write_control;
 use crate::cluster::redis::entries::{
-    Answer, Batch, ControlEntry, EventId, LogPosition, LoggedEvent, write_control,
+    Answer, Batch, ControlEntry, EventId, LogPosition, LoggedEvent,
 };
 use crate::cluster::redis::log_replica::AppendArgument;
 use crate::cluster::redis::log_replica::tests::{text_of, unknown};
@@ -169,7 +170,7 @@ fn control_entry(word: &str, after: LogPosition) -> Result<ControlEntry, String>
     let (action, kind) = word.split_once(':').unwrap_or((word, ""));
     let action: i64 = number(action)?;
     let line = match kind {
-        "" => write_control(kick(action)?),
+        "" => write_control(&kick(action)?),
         "later" => r#"{"control":"mute","user":1}"#.into(),
         _ => return Err(format!("{kind} is not a kind of control")),
     };
@@ -224,6 +225,7 @@ pub(super) fn action(word: &str) -> Result<ActionEntry, String> {
     };
     Ok(ActionEntry {
         id: ActionId::new(raw).ok_or("0 is not an action")?,
+        part: 0,
         content,
     })
 }

@@ -1,0 +1,3 @@
+DROP TABLE moderation_versions;
+DROP TABLE moderators;
+DROP TABLE sanctions;

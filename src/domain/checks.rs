@@ -1,0 +1,152 @@
+//! What a comment is checked for, in order. The decision is the first check that does not pass; an
+//! explanation is the same list in whole, so the two cannot differ.
+
+use super::{
+    Bucket, BucketRate, LiveStatus, Reject, Sanction, SanctionKind, Timestamp, barring_comments,
+    barring_gifts, holding,
+};
+
+/// One of the things that a comment is checked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// Whether the live is on air.
+    Status,
+    /// Whether the user may speak on the site.
+    SiteSanction,
+    /// Whether the user may speak here. Before the membership: who was banned was removed too, and
+    /// must be answered that it is banned.
+    RoomSanction,
+    Membership,
+    /// Whether the user has commented too often.
+    Rate,
+    /// Whether only the user itself sees it.
+    Shadow,
+}
+
+impl Check {
+    /// Who may comment here at all. A repeated `request_id` is answered after these.
+    pub const OF_USER: [Self; 4] = [
+        Self::Status,
+        Self::SiteSanction,
+        Self::RoomSanction,
+        Self::Membership,
+    ];
+    /// What happens to a comment of such a user. The faults of its fields come before these, and
+    /// the crowd's lane after them.
+    pub const OF_COMMENT: [Self; 2] = [Self::Rate, Self::Shadow];
+
+    /// The word for it on the wire. Sent: never change one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::SiteSanction => "site_sanction",
+            Self::RoomSanction => "room_sanction",
+            Self::Membership => "membership",
+            Self::Rate => "rate",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckResult {
+    Passed,
+    Refused(Reject),
+    /// Accepted, and shown to its sender alone.
+    Hidden,
+}
+
+/// What the checks of one user's comment read.
+#[derive(Debug, Clone, Copy)]
+pub struct CommentContext<'a> {
+    pub status: LiveStatus,
+    pub site_sanctions: &'a [Sanction],
+    pub room_sanctions: &'a [Sanction],
+    pub is_member: bool,
+    /// The limiter as it is; the check of the rate takes one from this copy.
+    pub limiter: Bucket,
+    pub rate: BucketRate,
+    pub now: Timestamp,
+}
+
+/// One line of an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explained<'a> {
+    pub check: Check,
+    pub verdict: CheckResult,
+    /// The sanction that decided it.
+    pub sanction: Option<&'a Sanction>,
+}
+
+impl<'a> CommentContext<'a> {
+    /// The first of these checks that does not pass.
+    pub fn decide(&mut self, checks: &[Check]) -> CheckResult {
+        checks
+            .iter()
+            .map(|check| self.verdict(*check))
+            .find(|verdict| *verdict != CheckResult::Passed)
+            .unwrap_or(CheckResult::Passed)
+    }
+
+    /// All checks with their results.
+    pub fn explain(mut self) -> Vec<Explained<'a>> {
+        let checks = Check::OF_USER.into_iter().chain(Check::OF_COMMENT);
+        let explained = |check| Explained {
+            check,
+            verdict: self.verdict(check),
+            sanction: self.deciding(check),
+        };
+        checks.map(explained).collect()
+    }
+
+    fn verdict(&mut self, check: Check) -> CheckResult {
+        let passes = match check {
+            Check::Status => self.status.require_open(),
+            Check::Membership if self.is_member => Ok(()),
+            Check::Membership => Err(Reject::NotInRoom),
+            Check::Rate => self
+                .limiter
+                .take(self.rate, self.now)
+                .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms }),
+            Check::SiteSanction | Check::RoomSanction => self
+                .deciding(check)
+                .map_or(Ok(()), |sanction| Err(sanction.refusal(self.now))),
+            Check::Shadow if self.deciding(check).is_some() => return CheckResult::Hidden,
+            Check::Shadow => Ok(()),
+        };
+        passes.map_or_else(CheckResult::Refused, |()| CheckResult::Passed)
+    }
+
+    /// The sanction because of which the check does not pass.
+    fn deciding(&self, check: Check) -> Option<&'a Sanction> {
+        let shadow = |sanctions| holding(sanctions, SanctionKind::Shadow, self.now);
+        match check {
+            Check::SiteSanction => barring_comments(self.site_sanctions, self.now),
+            Check::RoomSanction => barring_comments(self.room_sanctions, self.now),
+            Check::Shadow => shadow(self.site_sanctions).or_else(|| shadow(self.room_sanctions)),
+            Check::Status | Check::Membership | Check::Rate => None,
+        }
+    }
+}
+
+/// Whether a user may give, as far as sanctions go.
+pub(super) fn may_give(
+    site_sanctions: &[Sanction],
+    room_sanctions: &[Sanction],
+    now: Timestamp,
+) -> Result<(), Reject> {
+    let barring = barring_gifts(site_sanctions, now).or_else(|| barring_gifts(room_sanctions, now));
+    barring.map_or(Ok(()), |sanction| Err(sanction.refusal(now)))
+}
+
+/// Whether a user may join, as far as sanctions go.
+pub(super) fn may_join(
+    site_sanctions: &[Sanction],
+    room_sanctions: &[Sanction],
+    now: Timestamp,
+) -> Result<(), Reject> {
+    let ban = |sanctions| holding(sanctions, SanctionKind::Ban, now);
+    let barring = ban(site_sanctions).or_else(|| ban(room_sanctions));
+    barring.map_or(Ok(()), |sanction| Err(sanction.refusal(now)))
+}

@@ -1,0 +1,250 @@
+//! What a room holds of its users' standings.
+//!
+//! They reach it in two ways. *Controls* come in the order of the room's log, each with the
+//! standing of one user. *Readings* of the store hold all users; a room is opened with one, and
+//! gets another when its row says that it is behind: controls may be late or lost, and acts on
+//! other lives of the streamer add none to this log. Both carry the streamer's count of changes,
+//! so that whatever comes late changes nothing.
+//!
+//! Two questions are asked, and they have different answers:
+//!
+//! * What may this user do now? The newest that is known decides, whichever way it came.
+//! * Is a comment removed at its place, because its sender was barred before it got that? The log
+//!   alone decides, so that every node answers the same.
+
+use std::collections::HashMap;
+
+use super::{
+    KICK_REACH_MS, Sanction, SanctionKind, Standing, Standings, Timestamp, UserId,
+    barring_comments, holding,
+};
+
+/// Entries that no longer say anything are looked for when there are so many, and again when there
+/// are twice as many as were left.
+const SWEEP_MIN: usize = 1_024;
+
+/// A user's value and the change of the streamer that it is from.
+#[derive(Debug, Clone)]
+struct Versioned<T> {
+    version: u64,
+    value: T,
+}
+
+/// Values of users who have one of their own.
+#[derive(Debug)]
+struct UserValues<T> {
+    /// All changes up to this one are in `users`, or were undone.
+    base: u64,
+    users: HashMap<UserId, Versioned<T>>,
+    sweep_at: usize,
+}
+
+impl<T> UserValues<T> {
+    fn new(base: u64, users: impl Iterator<Item = (UserId, T)>) -> Self {
+        let versioned = |(user, value)| {
+            let version = base;
+            (user, Versioned { version, value })
+        };
+        Self {
+            base,
+            users: users.map(versioned).collect(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+
+    fn get(&self, user: UserId) -> Option<&T> {
+        // Most rooms have none, and a comment there pays nothing for it.
+        if self.users.is_empty() {
+            return None;
+        }
+        self.users.get(&user).map(|versioned| &versioned.value)
+    }
+
+    /// Whether a change of this user is news.
+    fn is_new(&self, user: UserId, version: u64) -> bool {
+        let known = self.users.get(&user);
+        version > self.base && known.is_none_or(|known| version > known.version)
+    }
+
+    /// Sets a value. One that says nothing is kept too, so that an older one that comes later is
+    /// recognised; `says_nothing` finds them when there are many.
+    fn set(&mut self, user: UserId, version: u64, value: T, says_nothing: impl Fn(&T) -> bool) {
+        self.users.insert(user, Versioned { version, value });
+        if self.users.len() >= self.sweep_at {
+            self.users.retain(|_, known| !says_nothing(&known.value));
+            self.sweep_at = SWEEP_MIN.max(2 * self.users.len());
+        }
+    }
+}
+
+/// What removes a user's comments at their place, by the log.
+type BarredByLog = Option<Sanction>;
+
+fn barred_by(standing: &Standing, now: Timestamp) -> BarredByLog {
+    barring_comments(&standing.sanctions, now).cloned()
+}
+
+/// What changed for a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StandingChange {
+    pub user: UserId,
+    pub before: Standing,
+    pub after: Standing,
+}
+
+impl StandingChange {
+    /// The sanction of a kind that holds now and did not before; `Some(None)`: none holds any more.
+    pub(super) fn of(&self, kind: SanctionKind, now: Timestamp) -> Option<Option<&Sanction>> {
+        let before = holding(&self.before.sanctions, kind, now);
+        let after = holding(&self.after.sanctions, kind, now);
+        (before.map(|sanction| sanction.id) != after.map(|sanction| sanction.id)).then_some(after)
+    }
+}
+
+/// The standings of the users of one room, and who was removed from it a moment ago.
+#[derive(Debug)]
+pub(super) struct Moderation {
+    held: UserValues<Standing>,
+    in_log: UserValues<BarredByLog>,
+    /// Until when users may not come back. Those whose time is over are removed with the next.
+    kicked: HashMap<UserId, Timestamp>,
+}
+
+impl Moderation {
+    pub(super) fn open(standings: Standings, now: Timestamp) -> Self {
+        let Standings { version, users } = standings;
+        let barred = users
+            .iter()
+            .map(|(user, standing)| (*user, barred_by(standing, now)))
+            .filter(|(_, barred)| barred.is_some())
+            .collect::<Vec<_>>();
+        Self {
+            held: UserValues::new(version, users.into_iter()),
+            in_log: UserValues::new(version, barred.into_iter()),
+            kicked: HashMap::new(),
+        }
+    }
+
+    /// The streamer's change up to which all are known.
+    pub(super) fn version(&self) -> u64 {
+        self.held.base
+    }
+
+    /// `None`: that of everybody else.
+    pub(super) fn standing(&self, user: UserId) -> Option<&Standing> {
+        self.held.get(user)
+    }
+
+    /// The sanctions of a user in this room.
+    pub(super) fn sanctions(&self, user: UserId) -> &[Sanction] {
+        self.standing(user)
+            .map_or(&[], |standing| standing.sanctions.as_slice())
+    }
+
+    pub(super) fn is_moderator(&self, user: UserId) -> bool {
+        self.standing(user)
+            .is_some_and(|standing| standing.is_moderator)
+    }
+
+    pub(super) fn moderators(&self) -> impl Iterator<Item = UserId> {
+        self.held
+            .users
+            .iter()
+            .filter(|(_, known)| known.value.is_moderator)
+            .map(|(user, _)| *user)
+    }
+
+    /// The sanction by which the log has barred the sender of a comment that was posted then.
+    pub(super) fn removes_comment(
+        &self,
+        author: UserId,
+        posted_at: Timestamp,
+    ) -> Option<&Sanction> {
+        let barred = self.in_log.get(author)?.as_ref();
+        barred.filter(|sanction| sanction.holds(posted_at))
+    }
+
+    /// Takes a standing in, in the order of the log. Returns what changes by it.
+    pub(super) fn take_control(
+        &mut self,
+        version: u64,
+        user: UserId,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Option<StandingChange> {
+        if self.in_log.is_new(user, version) {
+            let barred = barred_by(&standing, now);
+            self.in_log.set(user, version, barred, |barred| {
+                barred.as_ref().is_none_or(|sanction| !sanction.holds(now))
+            });
+        }
+        if !self.held.is_new(user, version) {
+            return None;
+        }
+        let before = self.standing(user).cloned().unwrap_or_default();
+        let after = standing.clone();
+        self.held
+            .set(user, version, standing, |standing| standing.is_plain(now));
+        if version == self.held.base + 1 {
+            self.held.base = version;
+        }
+        Some(StandingChange {
+            user,
+            before,
+            after,
+        })
+    }
+
+    /// Takes a reading of the store in. Returns what changes by it.
+    pub(super) fn take_reading(&mut self, reading: Standings) -> Vec<StandingChange> {
+        let Standings { version, users } = reading;
+        if version <= self.held.base {
+            return Vec::new();
+        }
+        let mut known = std::mem::take(&mut self.held.users);
+        // Controls that are ahead of the reading.
+        let later: Vec<_> = known
+            .extract_if(|_, value| value.version > version)
+            .collect();
+        let mut changes = Vec::new();
+        let mut next = UserValues::new(version, users.into_iter());
+        for (user, read) in &next.users {
+            let before = known
+                .remove(user)
+                .map_or_else(Standing::default, |known| known.value);
+            changes.push((*user, before, read.value.clone()));
+        }
+        let gone = known.into_iter();
+        changes.extend(gone.map(|(user, known)| (user, known.value, Standing::default())));
+        changes.retain(|(user, before, after)| {
+            before != after && later.iter().all(|(later, _)| later != user)
+        });
+        changes.sort_unstable_by_key(|(user, ..)| *user);
+        next.users.extend(later);
+        self.held = next;
+        let change = |(user, before, after)| StandingChange {
+            user,
+            before,
+            after,
+        };
+        changes.into_iter().map(change).collect()
+    }
+
+    /// Keeps a user out who was removed at that time. Returns until when.
+    pub(super) fn kicked(&mut self, user: UserId, at: Timestamp, now: Timestamp) -> Timestamp {
+        self.kicked.retain(|_, until| *until > now);
+        // The clock of the node that removed it may be ahead of ours.
+        let until = at.plus_ms(KICK_REACH_MS).min(now.plus_ms(KICK_REACH_MS));
+        self.kicked.insert(user, until);
+        until
+    }
+
+    /// Milliseconds for which a user who was removed may not come back.
+    pub(super) fn kicked_for_ms(&self, user: UserId, now: Timestamp) -> Option<u64> {
+        if self.kicked.is_empty() {
+            return None;
+        }
+        let until = self.kicked.get(&user)?;
+        (now < *until).then(|| until.since(now).unsigned_abs())
+    }
+}

@@ -1,0 +1,215 @@
+//! The decisions of a room about what its users are and may not do.
+
+use super::Room;
+use crate::domain::checks::{CommentContext, Explained, may_give, may_join};
+use crate::domain::moderation::{Moderation, StandingChange};
+use crate::domain::{
+    BucketRate, Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role,
+    RoomEvent, Sanction, SanctionKind, Sequenced, Standings, Timestamp, UserId, barring_comments,
+};
+
+impl<H: Clone> Room<H> {
+    /// Takes in the standings that the store had when the room opened on this node.
+    pub fn open_standings(&mut self, standings: Standings, now: Timestamp) {
+        self.moderation = Moderation::open(standings, now);
+    }
+
+    /// The streamer's change of a standing up to which all are known.
+    pub fn moderation_version(&self) -> u64 {
+        self.moderation.version()
+    }
+
+    /// The standings as the store has them now: this room may have missed some.
+    pub fn standings_read(&mut self, standings: Standings, now: Timestamp) -> Vec<Effect<H>> {
+        let changes = self.moderation.take_reading(standings);
+        changes
+            .into_iter()
+            .flat_map(|change| self.standing_changed(&change, now))
+            .collect()
+    }
+
+    /// Does what an entry without an offset says, which the room's members do not see.
+    pub fn apply_control(&mut self, control: Control, now: Timestamp) -> Vec<Effect<H>> {
+        match control {
+            Control::Kick { user, at } => self.kick(user, at, now),
+            Control::Standing {
+                version,
+                user,
+                standing,
+            } => {
+                let change = self.moderation.take_control(version, user, standing, now);
+                change.map_or_else(Vec::new, |change| self.standing_changed(&change, now))
+            }
+        }
+    }
+
+    /// Removes a user's sessions, and keeps it out for a while: clients join again by themselves.
+    fn kick(&mut self, user: UserId, at: Timestamp, now: Timestamp) -> Vec<Effect<H>> {
+        let joined_before = at.plus_ms(KICK_REACH_MS);
+        let mut sessions = self.members.sessions_of(user);
+        sessions.retain(|session| {
+            self.members
+                .get(*session)
+                .is_some_and(|member| member.joined_at <= joined_before)
+        });
+        let until = self.moderation.kicked(user, at, now);
+        sessions
+            .into_iter()
+            .flat_map(|session| self.expel(session, KickReason::Operator { until }, now))
+            .collect()
+    }
+
+    /// Notifies a user's sessions of what changed for it, and ends their memberships if it is
+    /// banned now.
+    fn standing_changed(&mut self, change: &StandingChange, now: Timestamp) -> Vec<Effect<H>> {
+        let user = change.user;
+        let mut effects = Vec::new();
+        if let Some(mute) = change.of(SanctionKind::Mute, now) {
+            let news = mute.map_or(News::Unmuted, |mute| News::Muted {
+                until: mute.until,
+                reason: mute.reason.clone(),
+            });
+            effects.extend(self.notify([user], &news));
+        }
+        if change.before.is_moderator != change.after.is_moderator {
+            let role = self.role_of(user);
+            let concerned: Vec<UserId> = self
+                .moderation
+                .moderators()
+                .chain([self.live.owner, user])
+                .collect();
+            effects.extend(self.notify(concerned, &News::Role { user, role }));
+        }
+        if let Some(Some(ban)) = change.of(SanctionKind::Ban, now) {
+            let reason = KickReason::Banned {
+                until: ban.until,
+                reason: ban.reason.clone(),
+            };
+            for session in self.members.sessions_of(user) {
+                effects.extend(self.expel(session, reason.clone(), now));
+            }
+        }
+        effects
+    }
+
+    /// Notifies all sessions of these users on this node, each once.
+    fn notify(
+        &self,
+        users: impl IntoIterator<Item = UserId>,
+        news: &News,
+    ) -> impl Iterator<Item = Effect<H>> {
+        let mut sessions: Vec<_> = users
+            .into_iter()
+            .flat_map(|user| self.members.sessions_of(user))
+            .collect();
+        sessions.sort_unstable();
+        sessions.dedup();
+        let member = |session| self.members.get(session);
+        let handles: Vec<H> = sessions
+            .into_iter()
+            .filter_map(member)
+            .map(|member| member.handle.clone())
+            .collect();
+        let news = news.clone();
+        handles.into_iter().map(move |handle| Effect::Notify {
+            handle,
+            news: news.clone(),
+        })
+    }
+
+    /// Whether a user may join, as far as it is up to those who keep order here.
+    pub(super) fn admit_user(
+        &self,
+        user: UserId,
+        site_sanctions: &[Sanction],
+        now: Timestamp,
+    ) -> Result<(), Reject> {
+        may_join(site_sanctions, self.moderation.sanctions(user), now)?;
+        match self.moderation.kicked_for_ms(user, now) {
+            Some(retry_after_ms) => Err(Reject::Kicked { retry_after_ms }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a user may give, as far as sanctions go.
+    pub(super) fn admit_giver(
+        &self,
+        user: UserId,
+        site_sanctions: &[Sanction],
+        now: Timestamp,
+    ) -> Result<(), Reject> {
+        may_give(site_sanctions, self.moderation.sanctions(user), now)
+    }
+
+    /// What a user is in this room.
+    pub fn role_of(&self, user: UserId) -> Role {
+        Role::of(
+            Principal::User(user),
+            Some(self.live.owner),
+            self.moderation.is_moderator(user),
+        )
+    }
+
+    /// How often this user may comment.
+    pub(super) fn comment_rate_of(&self, user: UserId) -> BucketRate {
+        match self.role_of(user) {
+            Role::Viewer => self.settings.comment_rate,
+            Role::Moderator | Role::Streamer | Role::Operator => {
+                self.settings.streamer_comment_rate
+            }
+        }
+    }
+
+    /// What a comment of this user would be checked for now, and with which results.
+    pub fn explain<'a>(
+        &'a self,
+        user: UserId,
+        site_sanctions: &'a [Sanction],
+        now: Timestamp,
+    ) -> Vec<Explained<'a>> {
+        let context = CommentContext {
+            status: self.live.status,
+            site_sanctions,
+            room_sanctions: self.moderation.sanctions(user),
+            is_member: self.members.profile(user).is_some(),
+            limiter: self.limiters.get(&user).copied().unwrap_or_default(),
+            rate: self.comment_rate_of(user),
+            now,
+        };
+        context.explain()
+    }
+
+    /// Why a comment that waited is not shown any more, if its sender was barred meanwhile.
+    pub(super) fn barred_meanwhile(&self, comment: &Comment, now: Timestamp) -> Option<Reject> {
+        let sanctions = self.moderation.sanctions(comment.author.id);
+        barring_comments(sanctions, now).map(|sanction| sanction.refusal(now))
+    }
+
+    /// An event that is about to get its place. A comment whose sender was barred by an earlier
+    /// entry of the log is removed there: members receive its removal in its place, its row is
+    /// taken down and its sender is answered why. Every node decides the same, for all of it
+    /// follows from the log and the comment.
+    pub fn judge(&mut self, sequenced: Sequenced, now: Timestamp) -> (Sequenced, Vec<Effect<H>>) {
+        let RoomEvent::Comment(comment) = &sequenced.event else {
+            return (sequenced, Vec::new());
+        };
+        let barred = self
+            .moderation
+            .removes_comment(comment.author.id, comment.at);
+        let Some(reject) = barred.map(|sanction| sanction.refusal(now)) else {
+            return (sequenced, Vec::new());
+        };
+        let comment = comment.clone();
+        let mut effects = vec![Effect::TakeDown(comment.id)];
+        effects.extend(self.refuse_pending(comment.id, reject));
+        let removed = RoomEvent::Removed {
+            live_id: comment.live_id,
+            comment_id: comment.id,
+        };
+        let sequenced = Sequenced {
+            event: removed,
+            ..sequenced
+        };
+        (sequenced, effects)
+    }
+}

@@ -1,0 +1,483 @@
+//! Mutes, bans, shadows and moderators by socket and by HTTP, on one node: who may, what each
+//! forbids, who is notified, and what outlives a restart.
+
+use serde_json::{Value, json};
+
+use super::client::EngineSocket;
+use crate::support::{Answer, PASSWORD, TestServer, User, Ws, eventually};
+
+struct Stage {
+    server: TestServer,
+    streamer: User,
+    live: i64,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let server = TestServer::start(&[("LIVEROOM__ROOMS__RECONCILE_MS", "200")]);
+        let streamer = server.user("streamer");
+        let live = server.live(&streamer);
+        Self {
+            server,
+            streamer,
+            live,
+        }
+    }
+
+    fn joined(&self, user: &User) -> Ws {
+        let mut ws = Ws::connect(&self.server, user);
+        ws.join(self.live);
+        ws
+    }
+
+    fn member(&self, name: &str) -> (User, Ws) {
+        let user = self.server.user(name);
+        let ws = self.joined(&user);
+        (user, ws)
+    }
+
+    /// A command of the streamer, answered.
+    fn act(&self, event: &str, data: Value) -> Value {
+        Ws::connect(&self.server, &self.streamer).ask(event, self.about(data))
+    }
+
+    fn about(&self, mut data: Value) -> Value {
+        data["live_id"] = json!(self.live);
+        data
+    }
+
+    fn says(&self, ws: &mut Ws, text: &str) -> Value {
+        ws.ask("comment", self.about(json!({"data": text})))
+    }
+
+    fn operator(&self, act: &str, data: &Value) -> Value {
+        self.server
+            .admin_post(&format!("/admin/rooms/{}/{act}", self.live), data)
+            .ok()
+    }
+}
+
+fn code(answer: &Value) -> &str {
+    assert_eq!(answer["ok"], json!(false), "{answer}");
+    answer["code"].as_str().expect("a refusal has a code")
+}
+
+fn assert_ok(answer: &Value) {
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+}
+
+/// What a request that failed so is answered with.
+fn failed(answer: &Answer, status: u16) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    answer.json()["data"].clone()
+}
+
+#[test]
+fn a_muted_user_hears_until_when_and_why_and_speaks_again_when_it_is_lifted() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let (_, mut bystander) = stage.member("bobby");
+    let muted = stage.act(
+        "mute",
+        json!({"user_id": alice.id, "seconds": 600, "reason": "spam"}),
+    );
+    assert_ok(&muted);
+    assert_eq!(
+        (&muted["kind"], &muted["scope"], &muted["reason"]),
+        (&json!("mute"), &json!("streamer"), &json!("spam")),
+        "{muted}"
+    );
+    let until_ms = &muted["until_ms"];
+    assert!(until_ms.is_i64(), "{muted}");
+    let event = ws.event("muted");
+    assert_eq!(
+        event,
+        json!({"live_id": stage.live, "until_ms": until_ms, "reason": "spam"})
+    );
+
+    let refused = stage.says(&mut ws, "hi");
+    assert_eq!(code(&refused), "muted");
+    assert_eq!(
+        (&refused["message"], &refused["until_ms"], &refused["scope"]),
+        (&json!("你已被禁言"), until_ms, &json!("streamer")),
+        "{refused}"
+    );
+    let left_ms = refused["retry_after_ms"]
+        .as_i64()
+        .expect("it ends by itself");
+    assert!((1..=600_000).contains(&left_ms), "{refused}");
+    assert_ok(&stage.says(&mut bystander, "hello"));
+    assert_eq!(ws.event("comment")["content"], json!("hello"));
+
+    let unmuted = stage.act("unmute", json!({"user_id": alice.id}));
+    assert_eq!(unmuted["remaining"], json!([]), "{unmuted}");
+    assert_eq!(ws.event("unmuted"), json!({"live_id": stage.live}));
+    assert_ok(&stage.says(&mut ws, "thanks"));
+    let seen: Vec<Value> = bystander.so_far();
+    let strange = seen
+        .iter()
+        .find(|frame| ["muted", "unmuted"].contains(&frame["event"].as_str().unwrap_or("")));
+    assert_eq!(strange, None, "the room at large hears nothing of it");
+}
+
+#[test]
+fn a_banned_user_is_out_stays_out_after_a_restart_and_comes_back_when_it_is_lifted() {
+    let mut stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let (_, mut bystander) = stage.member("bobby");
+    let banned = stage.act(
+        "ban",
+        json!({"user_id": alice.id, "seconds": -1, "reason": "rude"}),
+    );
+    assert_ok(&banned);
+    let kicked = json!({"live_id": stage.live, "code": "banned", "until": null, "reason": "rude"});
+    assert_eq!(ws.event("kicked"), kicked);
+    assert_eq!(code(&stage.says(&mut ws, "why?")), "banned");
+    let refused = ws.ask("joinLive", json!({"live_id": stage.live}));
+    assert_eq!(
+        (code(&refused), &refused["message"], &refused["until_ms"]),
+        ("banned", &json!("你已被移出直播间"), &Value::Null),
+        "{refused}"
+    );
+    assert_eq!(
+        code(&stage.act("mute", json!({"user_id": alice.id, "seconds": 60}))),
+        "already_banned"
+    );
+    assert_ok(&stage.says(&mut bystander, "calm"));
+
+    // In all lives of the streamer, also those that begin later.
+    let later = stage.server.live(&stage.streamer);
+    let refused = ws.ask("joinLive", json!({"live_id": later}));
+    assert_eq!(code(&refused), "banned");
+    stage.server.restart();
+    let mut ws = Ws::connect(&stage.server, &alice);
+    let refused = ws.ask("joinLive", json!({"live_id": stage.live}));
+    assert_eq!(code(&refused), "banned", "{refused}");
+    assert_ok(&stage.act("unban", json!({"user_id": alice.id})));
+    assert_ok(&ws.ask("joinLive", json!({"live_id": stage.live})));
+}
+
+#[test]
+fn a_sanction_of_one_live_holds_there_alone_and_one_of_the_streamer_in_all_open_rooms() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let other = stage.server.live(&stage.streamer);
+    ws.join(other);
+    let in_other = |ws: &mut Ws| ws.ask("comment", json!({"live_id": other, "data": "hi"}));
+    let here = json!({"user_id": alice.id, "seconds": 0});
+    assert_ok(&stage.act("mute", here));
+    assert_eq!(code(&stage.says(&mut ws, "hi")), "muted");
+    assert_ok(&in_other(&mut ws));
+
+    assert_ok(&stage.act("mute", json!({"user_id": alice.id, "seconds": 60})));
+    let news = ws.event_where("muted", |news| news["live_id"] == json!(other));
+    assert!(news["until_ms"].is_i64(), "{news}");
+    assert_eq!(code(&in_other(&mut ws)), "muted");
+    // Another streamer's room is none of its business.
+    let elsewhere = stage.server.live(&stage.server.user("another"));
+    ws.join(elsewhere);
+    assert_ok(&ws.ask("comment", json!({"live_id": elsewhere, "data": "hi"})));
+}
+
+#[test]
+fn moderators_keep_order_among_viewers_alone_and_only_while_they_are_named() {
+    let stage = Stage::set();
+    let (bobby, mut moderator) = stage.member("bobby");
+    let (carol, mut other) = stage.member("carol");
+    let (alice, mut ws) = stage.member("alice");
+    let mute = |user: &User| stage.about(json!({"user_id": user.id, "seconds": 60}));
+    assert_eq!(code(&moderator.ask("mute", mute(&alice))), "not_allowed");
+    for user in [&bobby, &carol] {
+        let named = stage.act(
+            "setModerator",
+            json!({"user_id": user.id, "moderator": true}),
+        );
+        assert_eq!(named["moderator"], json!(true), "{named}");
+    }
+    let role = json!({"live_id": stage.live, "user": bobby.id, "role": "moderator"});
+    assert_eq!(moderator.event("role"), role);
+    let joined = moderator.ask("joinLive", json!({"live_id": stage.live}));
+    assert_eq!(joined["role"], json!("moderator"), "{joined}");
+
+    for target in [&carol, &stage.streamer, &bobby] {
+        assert_eq!(code(&moderator.ask("mute", mute(target))), "not_allowed");
+    }
+    for (event, data) in [
+        ("shadow", json!({"user_id": alice.id, "seconds": 60})),
+        (
+            "setModerator",
+            json!({"user_id": alice.id, "moderator": true}),
+        ),
+        ("setTitle", json!({"title": "mine"})),
+    ] {
+        assert_eq!(
+            code(&moderator.ask(event, stage.about(data))),
+            "not_allowed",
+            "{event}"
+        );
+    }
+    assert_ok(&moderator.ask("mute", mute(&alice)));
+    assert_eq!(code(&stage.says(&mut ws, "hi")), "muted");
+    assert_ok(&moderator.ask("kick", stage.about(json!({"user_id": alice.id}))));
+    ws.event("kicked");
+
+    assert_ok(&stage.act(
+        "setModerator",
+        json!({"user_id": bobby.id, "moderator": false}),
+    ));
+    let dismissed = moderator.event_where("role", |news| news["role"] == json!("viewer"));
+    assert_eq!(dismissed["user"], json!(bobby.id));
+    assert_eq!(
+        other.event_where("role", |news| news["role"] == json!("viewer"))["user"],
+        json!(bobby.id),
+        "the others hear of it as well"
+    );
+    let unmute = stage.about(json!({"user_id": alice.id}));
+    assert_eq!(code(&moderator.ask("unmute", unmute)), "not_allowed");
+}
+
+#[test]
+fn who_was_kicked_is_told_for_how_long_it_stays_out() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    assert_ok(&stage.act("kick", json!({"user_id": alice.id})));
+    let kicked = ws.event("kicked");
+    assert_eq!(kicked["code"], json!("kicked"));
+    assert!(kicked["until"].is_i64(), "{kicked}");
+    let refused = ws.ask("joinLive", json!({"live_id": stage.live}));
+    assert_eq!(code(&refused), "kicked");
+    let left_ms = refused["retry_after_ms"].as_i64().expect("a time");
+    assert!((1..=10_000).contains(&left_ms), "{refused}");
+}
+
+#[test]
+fn only_the_sender_sees_what_a_shadowed_user_says_and_its_gifts_are_real() {
+    let stage = Stage::set();
+    let alice = stage.server.rich_user("alice", 100);
+    let mut ws = stage.joined(&alice);
+    let (_, mut bystander) = stage.member("bobby");
+    assert_ok(&stage.act("shadow", json!({"user_id": alice.id, "seconds": -1})));
+    let answer = stage.says(&mut ws, "can you see me?");
+    assert_eq!(answer["status"], json!("sampled_out"), "{answer}");
+    assert_eq!(ws.event("comment")["content"], json!("can you see me?"));
+    let gift = stage.server.gift("rose", 7);
+    assert_ok(&ws.ask("gift", stage.about(json!({"gift_id": gift}))));
+    assert_eq!(bystander.event("gift")["username"], json!("alice"));
+    let history = format!("/api/live/{}/history", stage.live);
+    assert_eq!(stage.server.get(&history).ok(), json!([]));
+    assert!(
+        bystander
+            .kept()
+            .all(|frame| frame["event"] != json!("comment")),
+        "nobody else saw it"
+    );
+    stage.server.assert_books_balance();
+}
+
+#[test]
+fn operators_act_in_any_scope_and_lift_what_others_may_not() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let elsewhere = stage.server.live(&stage.server.user("another"));
+    ws.join(elsewhere);
+    let site = json!({"user_id": alice.id, "seconds": 600, "scope": "site", "reason": "spam"});
+    let muted = stage.operator("mute", &site);
+    assert_eq!(
+        (&muted["scope"], &muted["by"]),
+        (&json!("site"), &json!("operator")),
+        "{muted}"
+    );
+    let in_other = |ws: &mut Ws| ws.ask("comment", json!({"live_id": elsewhere, "data": "hi"}));
+    let refused = eventually("the session knows", || {
+        let answer = in_other(&mut ws);
+        (answer["ok"] == json!(false)).then_some(answer)
+    });
+    assert_eq!(
+        (code(&refused), &refused["scope"]),
+        ("muted", &json!("site")),
+        "{refused}"
+    );
+    let remaining = stage.act("unmute", json!({"user_id": alice.id}));
+    assert_eq!(
+        remaining["remaining"][0]["scope"],
+        json!("site"),
+        "the streamer may not lift it: {remaining}"
+    );
+    let lifted = stage.operator("unmute", &json!({"user_id": alice.id}));
+    assert_eq!(lifted, json!({"remaining": []}));
+    eventually("the session knows", || {
+        (in_other(&mut ws)["ok"] == json!(true)).then_some(())
+    });
+}
+
+#[test]
+fn a_ban_from_the_site_ends_all_sessions_and_refuses_logins() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let ban = json!({"user_id": alice.id, "seconds": -1, "scope": "site"});
+    stage.operator("ban", &ban);
+    assert_eq!(ws.wait_for_close().0, 3000);
+    let login = json!({"username": "alice", "password": PASSWORD});
+    let right = stage.server.post("/api/login", &login);
+    let wrong = json!({"username": "alice", "password": "wrong horse"});
+    assert_eq!(
+        failed(&stage.server.post("/api/login", &wrong), 400),
+        json!("密码错误"),
+        "the password is checked first"
+    );
+    assert_eq!(failed(&right, 400), json!("你已被禁用"));
+    let info = stage.server.get_as(&alice, "/api/user/info");
+    assert_eq!(failed(&info, 400), json!("你已被禁用"));
+    stage.operator("unban", &json!({"user_id": alice.id}));
+    stage.joined(&stage.server.login("alice"));
+}
+
+#[test]
+fn faults_of_an_act_are_named_and_change_nothing() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    for (event, data, expected) in [
+        ("mute", json!({"seconds": 60}), "bad_request"),
+        ("mute", json!({"user_id": alice.id}), "bad_request"),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 1_209_601}),
+            "bad_request",
+        ),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": -2}),
+            "bad_request",
+        ),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 1.5}),
+            "bad_request",
+        ),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 60, "gifts": "no"}),
+            "bad_request",
+        ),
+        (
+            "ban",
+            json!({"user_id": alice.id, "seconds": 60, "purge": "all"}),
+            "bad_request",
+        ),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 60, "reason": "界".repeat(501)}),
+            "bad_request",
+        ),
+        (
+            "mute",
+            json!({"user_id": 999_999, "seconds": 60}),
+            "user_not_found",
+        ),
+        (
+            "mute",
+            json!({"user_id": stage.streamer.id, "seconds": 60}),
+            "not_allowed",
+        ),
+        ("setModerator", json!({"user_id": alice.id}), "bad_request"),
+    ] {
+        assert_eq!(
+            code(&stage.act(event, data.clone())),
+            expected,
+            "{event} {data}"
+        );
+    }
+    for (act, data, expected) in [
+        ("mute", json!({"user_id": 0, "seconds": 60}), 422),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 0, "scope": "site"}),
+            422,
+        ),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 60, "purge": "live"}),
+            422,
+        ),
+        (
+            "ban",
+            json!({"user_id": alice.id, "seconds": 60, "gifts": false}),
+            422,
+        ),
+        (
+            "ban",
+            json!({"user_id": alice.id, "seconds": 60, "scope": "world"}),
+            422,
+        ),
+        ("mute", json!({"user_id": 999_999, "seconds": 60}), 404),
+        ("pause", json!({"user_id": alice.id, "seconds": 60}), 404),
+    ] {
+        let path = format!("/admin/rooms/{}/{act}", stage.live);
+        failed(&stage.server.admin_post(&path, &data), expected);
+    }
+    assert_ok(&stage.says(&mut ws, "still here"));
+}
+
+#[test]
+fn a_repeated_act_has_one_effect_and_the_same_answer() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let mute = |seconds: i64| json!({"user_id": alice.id, "seconds": seconds, "request_id": "m-1"});
+    let without_id = |mut answer: Value| {
+        answer.as_object_mut().expect("an object").remove("id");
+        answer
+    };
+    let first = without_id(stage.act("mute", mute(600)));
+    assert_ok(&first);
+    assert_ok(&stage.act("unmute", json!({"user_id": alice.id})));
+    ws.event("unmuted");
+    assert_eq!(without_id(stage.act("mute", mute(600))), first);
+    assert_ok(&stage.says(&mut ws, "still free"));
+    assert_eq!(code(&stage.act("mute", mute(60))), "duplicate_conflict");
+}
+
+/// The next packet that begins so.
+fn until(socket: &mut EngineSocket, start: &str) -> String {
+    loop {
+        let packet = socket.read().expect("the connection stays open");
+        if packet.starts_with(start) {
+            return packet;
+        }
+    }
+}
+
+#[test]
+fn old_clients_hear_sanctions_where_they_hear_all_refusals() {
+    for eio in [3, 4] {
+        let stage = Stage::set();
+        let alice = stage.server.user("alice");
+        let path = format!("/socket.io/?EIO={eio}&transport=websocket");
+        let mut socket = EngineSocket::connect(stage.server.port(), &path).expect("a handshake");
+        if eio == 4 {
+            socket.send("40");
+        }
+        let send = |socket: &mut EngineSocket, event: &str, mut fields: Value| {
+            fields["live_id"] = json!(stage.live);
+            fields["token"] = json!(alice.token);
+            socket.send(&format!("42{}", json!([event, fields])));
+        };
+        send(&mut socket, "joinLive", json!({}));
+        until(&mut socket, r#"42["online""#);
+        assert_ok(&stage.act("mute", json!({"user_id": alice.id, "seconds": 600})));
+        until(&mut socket, r#"42["muted""#);
+        send(&mut socket, "comment", json!({"data": "hi"}));
+        let refusal = until(&mut socket, "42[");
+        assert!(
+            refusal.contains(r#""data":{"action":"error","payload":"你已被禁言"}"#),
+            "{refusal}"
+        );
+        assert_ok(&stage.act("ban", json!({"user_id": alice.id, "seconds": 600})));
+        until(&mut socket, r#"42["kicked""#);
+        send(&mut socket, "joinLive", json!({}));
+        let refusal = until(&mut socket, "42[");
+        assert!(
+            refusal.contains(r#""data":{"action":"error","payload":"你已被移出直播间"}"#),
+            "{refusal}"
+        );
+    }
+}
