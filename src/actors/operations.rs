@@ -11,8 +11,8 @@ use log::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, LiveId, Principal, Reject, RequestId, Role,
-    SanctionKind, SanctionScope, Scope, may,
+    Action, ActionEntry, ActionId, Disconnect, LiveId, OWN_TAKE_DOWN_MS, Principal, Reject,
+    RequestId, Role, SanctionKind, SanctionScope, Scope, may,
 };
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
@@ -117,7 +117,8 @@ impl Operations {
             request_id,
             at: self.clock.now(),
         };
-        if let Err(reject) = may(role, target, scope, &record.action) {
+        let is_own = self.is_own_comment(&record).await?;
+        if !is_own && let Err(reject) = may(role, target, scope, &record.action) {
             return self.refuse(record, reject).await;
         }
         if let Scope::Live(live_id) = scope
@@ -177,6 +178,21 @@ impl Operations {
         }
     }
 
+    /// Whether the actor takes a comment of its own down that it may take down: an author has a
+    /// moment for that, and who keeps order has no limit.
+    async fn is_own_comment(&self, record: &ActionRecord) -> Result<bool, OperationError> {
+        let (Principal::User(actor), Action::TakeDown(id), Scope::Live(live_id)) =
+            (record.actor, &record.action, record.scope)
+        else {
+            return Ok(false);
+        };
+        let found = self.store.comment_author(live_id, *id).await?;
+        Ok(found.is_some_and(|(author, at)| {
+            let is_fresh = record.at.since(at) <= OWN_TAKE_DOWN_MS;
+            author == actor && (is_fresh || record.role > Role::Viewer)
+        }))
+    }
+
     /// What the actor is where it acts, and what the user is to whom it is done. Operators outrank
     /// every user.
     async fn roles(
@@ -185,7 +201,14 @@ impl Operations {
         scope: Scope,
         action: &Action,
     ) -> Result<(Role, Option<Role>), OperationError> {
-        let target = action.target();
+        let target = match (action, scope) {
+            // It is done to the author.
+            (Action::TakeDown(id), Scope::Live(live_id)) if actor != Principal::Operator => {
+                let found = self.store.comment_author(live_id, *id).await?;
+                found.map(|(author, _)| author)
+            }
+            _ => action.target(),
+        };
         let role = |principal| match scope {
             Scope::Streamer(streamer) => Role::of(principal, Some(streamer), false),
             Scope::Live(_) | Scope::Site => Role::of(principal, None, false),

@@ -4,12 +4,18 @@
 use std::sync::Arc;
 
 use super::{
-    ActionId, CommentId, Live, LiveId, LiveStatus, Reject, RoomEvent, Sanction, SanctionKind,
-    SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
+    ActionId, CommentId, Live, LiveId, LiveStatus, PURGE_LOT_MAX, Reject, RoomEvent, Sanction,
+    SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
 pub const NOTICE_CHARS_MAX: usize = 200;
+/// Most comments that are taken down together: the newest.
+pub const TAKE_DOWN_MAX: u32 = 500;
+/// For how long comments that were taken down together can be shown again, in milliseconds: a day.
+pub const RESTORE_MS: i64 = 86_400_000;
+/// For how long an author may take its own comment down, in milliseconds.
+pub const OWN_TAKE_DOWN_MS: i64 = 120_000;
 /// Longest title of a live, in characters.
 pub const TITLE_CHARS_MAX: usize = 100;
 /// Longest reason for an action, in characters.
@@ -26,6 +32,14 @@ pub fn is_text(text: &str, chars_max: usize) -> bool {
 pub enum Action {
     /// Takes a comment down for good.
     TakeDown(CommentId),
+    /// Takes the newest comments of a user in this live down: 1 to [`TAKE_DOWN_MAX`].
+    TakeDownLast {
+        user: UserId,
+        count: u32,
+    },
+    /// Shows the comments of a user again that were taken down together last, by a ban or by
+    /// [`Action::TakeDownLast`].
+    Restore(UserId),
     /// Shows a text to everybody in a room.
     Notice(Arc<str>),
     /// Removes a user from a room.
@@ -56,6 +70,7 @@ pub enum Action {
 pub enum Subject {
     Nothing,
     Comment,
+    CommentsOfUser,
     Live,
     User,
     /// What a user is and may do, see [`Standing`].
@@ -73,6 +88,10 @@ impl Action {
     const fn facts(&self) -> Facts {
         let (name, target, subject) = match self {
             Self::TakeDown(_) => ("take_down", None, Subject::Comment),
+            Self::TakeDownLast { user, .. } => {
+                ("take_down_last", Some(*user), Subject::CommentsOfUser)
+            }
+            Self::Restore(user) => ("restore", Some(*user), Subject::CommentsOfUser),
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
@@ -121,6 +140,12 @@ impl Action {
         at: Timestamp,
         aftermath: &Aftermath<'_>,
     ) -> Vec<EntryContent> {
+        let purged = aftermath.removed.chunks(PURGE_LOT_MAX).map(|lot| {
+            EntryContent::Event(RoomEvent::Purged {
+                live_id,
+                comment_ids: lot.into(),
+            })
+        });
         let entry = match self {
             Self::TakeDown(comment_id) => Some(EntryContent::Event(RoomEvent::Removed {
                 live_id,
@@ -141,9 +166,12 @@ impl Action {
                     standing: standing.clone(),
                 })
             }),
-            Self::DisableUser(_) | Self::EnableUser(_) => None,
+            Self::TakeDownLast { .. }
+            | Self::Restore(_)
+            | Self::DisableUser(_)
+            | Self::EnableUser(_) => None,
         };
-        entry.into_iter().collect()
+        entry.into_iter().chain(purged).collect()
     }
 
     /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is
@@ -161,9 +189,11 @@ pub struct Aftermath<'a> {
     /// The standing of its target in this live, and the streamer's change that it is from, if the
     /// action changed that.
     pub standing: Option<(u64, &'a Standing)>,
+    /// Comments of its target that it took down together.
+    pub removed: &'a [CommentId],
 }
 
-/// The result of an action on a user's standing, as its actor is answered.
+/// The result of an action on a user's standing or on its comments, as its actor is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Sanctioned(Sanction),
@@ -172,6 +202,10 @@ pub enum Outcome {
         remaining: Vec<Sanction>,
     },
     Moderator(bool),
+    /// So many comments were taken down.
+    TakenDown(usize),
+    /// So many comments are shown again.
+    Restored(usize),
 }
 
 /// One thing that an action adds to a room's log.
@@ -297,10 +331,14 @@ impl Role {
 /// exist in this scope.
 pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> Result<(), Reject> {
     let is_allowed = match (action, scope) {
-        (Action::TakeDown(_) | Action::Notice(_) | Action::SetTitle(_), Scope::Live(_)) => {
-            role >= Role::Streamer
-        }
-        (Action::Kick(_), Scope::Live(_)) => role >= Role::Moderator,
+        (Action::Notice(_) | Action::SetTitle(_), Scope::Live(_)) => role >= Role::Streamer,
+        (
+            Action::TakeDown(_)
+            | Action::TakeDownLast { .. }
+            | Action::Restore(_)
+            | Action::Kick(_),
+            Scope::Live(_),
+        ) => role >= Role::Moderator,
         (Action::Sanction(order), Scope::Live(_)) => match (order.scope, order.kind) {
             (SanctionScope::Site, _) => role == Role::Operator,
             (_, kind) => role >= least_role(kind),
@@ -357,8 +395,14 @@ mod tests {
             (
                 Action::TakeDown(CommentId::FIRST),
                 LIVE,
-                [false, false, true, true],
+                [false, true, true, true],
             ),
+            (
+                Action::TakeDownLast { user, count: 1 },
+                LIVE,
+                [false, true, true, true],
+            ),
+            (Action::Restore(user), LIVE, [false, true, true, true]),
             (
                 Action::Notice("hello".into()),
                 LIVE,

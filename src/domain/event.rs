@@ -15,6 +15,10 @@ pub struct Position {
     pub offset: Offset,
 }
 
+/// Comments that one event takes down: a purge of many uses up neither the events that a room keeps
+/// for recovery nor the outbox of a slow member.
+pub const PURGE_LOT_MAX: usize = 50;
+
 /// Recoverable events: ordered, counted, the same for every member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomEvent {
@@ -33,6 +37,11 @@ pub enum RoomEvent {
     Removed {
         live_id: LiveId,
         comment_id: CommentId,
+    },
+    /// Several comments of one user were taken down at once: 1 to [`PURGE_LOT_MAX`].
+    Purged {
+        live_id: LiveId,
+        comment_ids: Arc<[CommentId]>,
     },
     /// Operators have something to say.
     Notice {
@@ -79,6 +88,7 @@ impl PriorityOf for RoomEvent {
             RoomEvent::Gift { .. }
             | RoomEvent::Live { .. }
             | RoomEvent::Removed { .. }
+            | RoomEvent::Purged { .. }
             | RoomEvent::Notice { .. }
             // It may be as important as any of these.
             | RoomEvent::Other(_) => Priority::Critical,

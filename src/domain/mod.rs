@@ -34,8 +34,8 @@ mod sanction;
 
 pub use action::{
     Action, ActionEntry, Aftermath, Control, EntryContent, EntryKey, KICK_REACH_MS,
-    NOTICE_CHARS_MAX, Outcome, Principal, REASON_CHARS_MAX, Role, Scope, Subject, TITLE_CHARS_MAX,
-    is_text, may, may_lift,
+    NOTICE_CHARS_MAX, OWN_TAKE_DOWN_MS, Outcome, Principal, REASON_CHARS_MAX, RESTORE_MS, Role,
+    Scope, Subject, TAKE_DOWN_MAX, TITLE_CHARS_MAX, is_text, may, may_lift,
 };
 pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
@@ -47,8 +47,8 @@ pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
 pub use disconnect::Disconnect;
 pub use event::{
-    Effect, KickReason, News, OtherEvent, Position, Priority, PriorityOf, Reply, RoomEvent,
-    Sequenced,
+    Effect, KickReason, News, OtherEvent, PURGE_LOT_MAX, Position, Priority, PriorityOf, Reply,
+    RoomEvent, Sequenced,
 };
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use history::{History, HistoryLimits};
@@ -65,7 +65,7 @@ pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, Presenc
 pub use reject::{CommentFault, Reject};
 pub use room::{CommentWriteError, Room, RoomSettings};
 pub use sanction::{
-    MODERATORS_MAX, Purge, SANCTION_SECONDS_MAX, SANCTIONS_MAX, Sanction, SanctionKind,
-    SanctionOrder, SanctionScope, Standing, Standings, Term, barring_comments, barring_gifts,
-    holding,
+    MODERATORS_MAX, PURGE_RECENT_MS, Purge, SANCTION_SECONDS_MAX, SANCTIONS_MAX, Sanction,
+    SanctionKind, SanctionOrder, SanctionScope, Standing, Standings, Term, barring_comments,
+    barring_gifts, holding,
 };

@@ -458,9 +458,10 @@ impl<H: Clone> Room<H> {
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
-            RoomEvent::Removed { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => {
-                Vec::new()
-            }
+            RoomEvent::Removed { .. }
+            | RoomEvent::Purged { .. }
+            | RoomEvent::Notice { .. }
+            | RoomEvent::Other(_) => Vec::new(),
         }
     }
 

@@ -20,6 +20,8 @@ pub const SANCTION_SECONDS_MAX: i64 = 1_209_600;
 /// Sanctions that may hold in a streamer's lives at once, those of single lives included; one more
 /// is refused. A room holds all that concern it: some 200 bytes each.
 pub const SANCTIONS_MAX: usize = 20_000;
+/// How old the comments are at most that [`Purge::Recent`] takes down, in milliseconds.
+pub const PURGE_RECENT_MS: i64 = 600_000;
 /// Moderators of one streamer.
 pub const MODERATORS_MAX: usize = 20;
 

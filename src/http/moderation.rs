@@ -8,8 +8,8 @@ use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::domain::{
     Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, Purge, REASON_CHARS_MAX,
-    Reject, SanctionKind, SanctionOrder, SanctionScope, Scope, TITLE_CHARS_MAX, Term, UserId,
-    is_text,
+    Reject, SanctionKind, SanctionOrder, SanctionScope, Scope, TAKE_DOWN_MAX, TITLE_CHARS_MAX,
+    Term, UserId, is_text,
 };
 use crate::protocol::OutcomeBody;
 use crate::storage::Change;
@@ -158,7 +158,7 @@ pub async fn sanction(
         request_id: asked.request_id,
         reason: asked.reason,
     };
-    on_standing(&state, &request, live_id, Action::Sanction(order), terms).await
+    with_outcome(&state, &request, live_id, Action::Sanction(order), terms).await
 }
 
 fn sanction_order(asked: &SanctionTerms, kind: SanctionKind) -> Result<SanctionOrder, ApiError> {
@@ -202,8 +202,57 @@ fn target_user(user_id: i64) -> Result<UserId, ApiError> {
     UserId::new(user_id).ok_or_else(|| invalid("user_id must be a positive integer"))
 }
 
-/// Has an action done on a user's standing, and answers its result.
-async fn on_standing(
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TakeDownLastBody {
+    user_id: i64,
+    count: u32,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// POST /admin/rooms/{live_id}/delete_comments: takes the newest comments of a user in a live down.
+pub async fn take_down_last(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let TakeDownLastBody {
+        user_id,
+        count,
+        request_id,
+        reason,
+    } = body.json()?;
+    let user = target_user(user_id)?;
+    if !(1..=TAKE_DOWN_MAX).contains(&count) {
+        return Err(invalid("count must be 1 to 500"));
+    }
+    let terms = Terms { request_id, reason };
+    let action = Action::TakeDownLast { user, count };
+    with_outcome(&state, &request, live_id, action, terms).await
+}
+
+/// POST /admin/rooms/{live_id}/restore_comments: shows the comments of a user again that were taken
+/// down together last, by a ban or by the request above, within a day.
+pub async fn restore(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let KickBody {
+        user_id,
+        request_id,
+        reason,
+    } = body.json()?;
+    let user = target_user(user_id)?;
+    let terms = Terms { request_id, reason };
+    with_outcome(&state, &request, live_id, Action::Restore(user), terms).await
+}
+
+/// Has an action done on a user's standing or comments, and answers its result.
+async fn with_outcome(
     state: &ApiState,
     request: &HttpRequest,
     live_id: LiveId,
@@ -213,6 +262,7 @@ async fn on_standing(
     let requested = of_operator(request, state, Scope::Live(live_id), action, terms)?;
     match state.operations.perform(requested).await? {
         Change::Standing(changed) => ok(OutcomeBody::from(&changed.outcome)),
+        Change::Comments { outcome, .. } => ok(OutcomeBody::from(&outcome)),
         other => Err(mismatched(&other)),
     }
 }
@@ -235,7 +285,7 @@ pub async fn lift(
     let user = target_user(user_id)?;
     let terms = Terms { request_id, reason };
     let action = Action::Lift { user, kind };
-    on_standing(&state, &request, live_id, action, terms).await
+    with_outcome(&state, &request, live_id, action, terms).await
 }
 
 #[derive(Deserialize)]
@@ -264,7 +314,7 @@ pub async fn set_moderator(
     let user = target_user(user_id)?;
     let terms = Terms { request_id, reason };
     let action = Action::SetModerator { user, moderator };
-    on_standing(&state, &request, live_id, action, terms).await
+    with_outcome(&state, &request, live_id, action, terms).await
 }
 
 #[derive(Serialize)]

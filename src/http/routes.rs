@@ -53,6 +53,16 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 ))
                 .service(post(
                     state,
+                    "/rooms/{live_id}/delete_comments",
+                    moderation::take_down_last,
+                ))
+                .service(post(
+                    state,
+                    "/rooms/{live_id}/restore_comments",
+                    moderation::restore,
+                ))
+                .service(post(
+                    state,
                     "/rooms/{live_id}/moderator",
                     moderation::set_moderator,
                 ))

@@ -9,7 +9,7 @@ use crate::config::LimitsConfig;
 use crate::domain::{
     AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position,
     Purge, REASON_CHARS_MAX, Reject, RequestId, RoomCommand, SanctionKind, SanctionOrder,
-    TITLE_CHARS_MAX, Term, UserId, is_text,
+    TAKE_DOWN_MAX, TITLE_CHARS_MAX, Term, UserId, is_text,
 };
 
 /// One command, decoded but not yet believed.
@@ -167,6 +167,14 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
             .and_then(CommentId::new)
             .map(Action::TakeDown)
             .ok_or(bad("comment_id: a positive integer")),
+        "deleteComments" => user.and_then(|user| {
+            let count = id("count")
+                .and_then(|count| u32::try_from(count).ok())
+                .filter(|count| (1..=TAKE_DOWN_MAX).contains(count))
+                .ok_or(bad("count: 1 to 500"))?;
+            Ok(Action::TakeDownLast { user, count })
+        }),
+        "restore" => user.map(Action::Restore),
         "notice" => text(fields, "text", NOTICE_CHARS_MAX)
             .map(|text| Action::Notice(text.into()))
             .ok_or(bad("text: 1 to 200 characters, none of them U+0000")),

@@ -95,9 +95,14 @@ fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
             &RemovedBody {
                 live_id: live_id.get(),
                 id: comment_id.get(),
+                ids: Vec::new(),
             },
             &NoFields {},
         ),
+        RoomEvent::Purged {
+            live_id,
+            comment_ids,
+        } => encoder.kind(&RemovedBody::of_all(*live_id, comment_ids), &NoFields {}),
         RoomEvent::Notice { live_id, text } => {
             encoder.kind(&NoticeBody::of(*live_id, text), &NoFields {})
         }
@@ -486,9 +491,22 @@ impl<'a> Kind<'a> for LiveBody<'a> {
 #[derive(Serialize, Deserialize)]
 struct RemovedBody {
     live_id: i64,
-    /// The comment's.
+    /// The comment's; the first of several.
     #[serde(with = "id_text")]
     id: i64,
+    /// All of several. A version that does not know them takes down the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<String>,
+}
+
+impl RemovedBody {
+    fn of_all(live_id: LiveId, comment_ids: &[CommentId]) -> Self {
+        Self {
+            live_id: live_id.get(),
+            id: comment_ids.first().map_or(0, |id| id.get()),
+            ids: comment_ids.iter().map(CommentId::to_string).collect(),
+        }
+    }
 }
 
 impl Kind<'_> for RemovedBody {
@@ -496,9 +514,19 @@ impl Kind<'_> for RemovedBody {
     type Private = NoFields;
 
     fn into_event(self, _private: NoFields) -> Option<RoomEvent> {
-        Some(RoomEvent::Removed {
-            live_id: LiveId::new(self.live_id)?,
-            comment_id: CommentId::new(self.id)?,
+        let live_id = LiveId::new(self.live_id)?;
+        if self.ids.is_empty() {
+            let comment_id = CommentId::new(self.id)?;
+            return Some(RoomEvent::Removed {
+                live_id,
+                comment_id,
+            });
+        }
+        let ids = self.ids.iter().map(|id| CommentId::new(id.parse().ok()?));
+        let comment_ids = ids.collect::<Option<_>>()?;
+        Some(RoomEvent::Purged {
+            live_id,
+            comment_ids,
         })
     }
 }

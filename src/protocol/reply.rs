@@ -54,7 +54,7 @@ pub fn done_text(dialect: Dialect, ack: &AckId) -> Option<String> {
     acked(dialect, ack, &Done { ok: true })
 }
 
-/// The good answer to an action on a user's standing.
+/// The good answer to an action on a user's standing or on its comments.
 pub fn outcome_text(dialect: Dialect, ack: &AckId, outcome: &Outcome) -> Option<String> {
     #[derive(Serialize)]
     struct Done<'a> {
@@ -72,7 +72,7 @@ pub fn outcome_text(dialect: Dialect, ack: &AckId, outcome: &Outcome) -> Option<
     )
 }
 
-/// The result of an action on a user's standing, as socket and HTTP clients get it.
+/// The result of such an action, as socket and HTTP clients get it.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum OutcomeBody<'a> {
@@ -83,6 +83,12 @@ pub enum OutcomeBody<'a> {
     },
     Moderator {
         moderator: bool,
+    },
+    TakenDown {
+        removed: usize,
+    },
+    Restored {
+        restored: usize,
     },
 }
 
@@ -95,6 +101,10 @@ impl<'a> From<&'a Outcome> for OutcomeBody<'a> {
             },
             Outcome::Moderator(moderator) => Self::Moderator {
                 moderator: *moderator,
+            },
+            Outcome::TakenDown(removed) => Self::TakenDown { removed: *removed },
+            Outcome::Restored(restored) => Self::Restored {
+                restored: *restored,
             },
         }
     }

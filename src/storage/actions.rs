@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, LiveId, Outcome, Principal, Reject, RequestId, Role,
-    Scope, Standing, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, Outcome, Principal, Reject,
+    RequestId, Role, Scope, Standing, Timestamp, UserId,
 };
 
 use serde_json::Value;
@@ -72,6 +72,11 @@ pub enum Change {
     Live(Box<LiveRow>),
     User(Box<User>),
     Standing(Box<ChangedStanding>),
+    /// Comments of a user were taken down together, or are shown again.
+    Comments {
+        outcome: Outcome,
+        removed: Vec<CommentId>,
+    },
 }
 
 /// A change that was made in this transaction.
@@ -91,6 +96,8 @@ pub struct ChangedStanding {
     pub version: u64,
     /// As it is now. Sanctions of the site are not part of it.
     pub standing: Standing,
+    /// Earlier comments that a ban took down.
+    pub removed: Vec<CommentId>,
 }
 
 impl Change {
@@ -101,7 +108,9 @@ impl Change {
             Self::Live(row) => aftermath.live = Some(&row.live),
             Self::Standing(changed) => {
                 aftermath.standing = Some((changed.version, &changed.standing));
+                aftermath.removed = &changed.removed;
             }
+            Self::Comments { removed, .. } => aftermath.removed = removed,
             Self::Nothing | Self::CommentRemoved(_) | Self::User(_) => {}
         }
         aftermath

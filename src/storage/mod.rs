@@ -338,6 +338,12 @@ pub trait Store: Send + Sync {
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
+    /// The author of a comment of this live, and when it was posted.
+    fn comment_author(
+        &self,
+        live_id: LiveId,
+        id: CommentId,
+    ) -> Stored<'_, Option<(UserId, Timestamp)>>;
     /// The standings of all users who are not like everybody else in a live; `None` if it is
     /// unknown.
     fn standings(&self, live_id: LiveId, now: Timestamp) -> Stored<'_, Option<Standings>>;

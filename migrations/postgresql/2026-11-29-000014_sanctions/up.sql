@@ -32,6 +32,9 @@ CREATE TABLE sanctions (
 CREATE INDEX sanctions_of_streamer ON sanctions (streamer_id, user_id) WHERE lifted_at IS NULL AND scope <> 'site';
 CREATE INDEX sanctions_of_site ON sanctions (user_id) WHERE lifted_at IS NULL AND scope = 'site';
 
+-- What took several comments of a user down, to show them again.
+CREATE INDEX audit_purges ON audit (scope_id, target_id, id) WHERE action IN ('ban', 'take_down_last') AND result = 'ok';
+
 -- Who helps a streamer in all of its lives.
 CREATE TABLE moderators (
     streamer_id BIGINT NOT NULL REFERENCES users (id),

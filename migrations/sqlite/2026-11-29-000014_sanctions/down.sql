@@ -1,3 +1,4 @@
+DROP INDEX audit_purges;
 DROP TABLE moderation_versions;
 DROP TABLE moderators;
 DROP TABLE sanctions;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::actors::hub::Encoded;
 use crate::actors::session::SessionPort;
 use crate::domain::{
-    History, HistoryLimits, Offset, Position, Priority, PriorityOf, RoomEvent, Sequenced,
-    Timestamp, UserId,
+    CommentId, History, HistoryLimits, LiveId, Offset, Position, Priority, PriorityOf, RoomEvent,
+    Sequenced, Timestamp, UserId,
 };
 use crate::outbox::{Packet, Run};
 use crate::protocol::Dialect;
@@ -61,19 +61,38 @@ impl Recovery {
 
     /// Records a delivered event. A removal also replaces the comment it removes.
     pub(super) fn record(&mut self, sequenced: &Sequenced, encoded: Arc<Encoded>, now: Timestamp) {
-        if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
-            self.history.take_down(comment_id, |offset| {
-                Arc::new(Encoded::event(
-                    Sequenced {
-                        offset,
-                        ..sequenced.clone()
-                    },
-                    Priority::Critical,
-                ))
-            });
+        match &sequenced.event {
+            RoomEvent::Removed {
+                live_id,
+                comment_id,
+            } => self.take_down(*live_id, *comment_id, sequenced),
+            RoomEvent::Purged {
+                live_id,
+                comment_ids,
+            } => {
+                for comment_id in comment_ids.iter() {
+                    self.take_down(*live_id, *comment_id, sequenced);
+                }
+            }
+            _ => {}
         }
         self.history.push(sequenced, encoded, now);
         self.encoded = Default::default();
+    }
+
+    /// Puts a comment's removal in its place.
+    fn take_down(&mut self, live_id: LiveId, comment_id: CommentId, removed_by: &Sequenced) {
+        self.history.take_down(comment_id, |offset| {
+            let removed = Sequenced {
+                epoch: removed_by.epoch.clone(),
+                offset,
+                event: RoomEvent::Removed {
+                    live_id,
+                    comment_id,
+                },
+            };
+            Arc::new(Encoded::event(removed, Priority::Critical))
+        });
     }
 
     /// Drops events that are too old. Called periodically, since a room without events does not
@@ -130,7 +149,6 @@ impl LiveRoom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CommentId, LiveId};
 
     const LIMITS: HistoryLimits = HistoryLimits {
         events_max: 3,

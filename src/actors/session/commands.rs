@@ -460,6 +460,9 @@ impl Session {
                         Ok(Ok(Change::Standing(changed))) => {
                             session.accept_outcome(&ack, &changed.outcome);
                         }
+                        Ok(Ok(Change::Comments { outcome, .. })) => {
+                            session.accept_outcome(&ack, &outcome);
+                        }
                         Ok(Ok(_)) => session.accept(&ack),
                         Ok(Err(error)) => session.reject(&ack, error.into()),
                         Err(_) => session.reject(&ack, Reject::BUSY),

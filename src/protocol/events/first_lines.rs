@@ -74,6 +74,7 @@ pub(super) fn read(name: &str, text: &str) -> Option<RoomEvent> {
             RemovedBody {
                 live_id,
                 id: comment_id,
+                ids: Vec::new(),
             }
             .into_event(NoFields {})
         }

@@ -242,3 +242,20 @@ fn an_echo_is_a_comment_without_a_place() {
         format!(r#"{expected}"id":"1795294582778001","at":1795294582700,"live_id":2}}]"#)
     );
 }
+
+#[test]
+fn a_purge_names_all_its_comments_and_the_first_for_those_who_read_one() {
+    let id = |id| CommentId::new(id).unwrap();
+    let purged = RoomEvent::Purged {
+        live_id: LiveId::new(2).unwrap(),
+        comment_ids: [id(1_795_294_582_778_001), id(5)].into(),
+    };
+    assert_eq!(
+        event_text(Dialect::PlainJson, &placed(purged.clone())),
+        r#"{"event":"removed","data":{"live_id":2,"id":"1795294582778001","ids":["1795294582778001","5"],"epoch":"k3f","offset":42}}"#
+    );
+    let line = write_event(&purged, AT);
+    assert_eq!(read_event(&line), Some((purged, AT)));
+    let of_no_number = line.replace("\"5\"", "\"five\"");
+    assert_eq!(read_event(&of_no_number), None);
+}

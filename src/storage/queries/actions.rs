@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::{Conn, accounts, comments, lives, standing_changes};
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Purge, Reject, RequestId,
-    SanctionKind, SanctionOrder, SanctionScope, Scope, Subject, Term, Timestamp, UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Outcome, Purge, RESTORE_MS,
+    Reject, RequestId, SanctionKind, SanctionOrder, SanctionScope, Scope, Subject, Term, Timestamp,
+    UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -137,6 +138,7 @@ pub async fn pending(
                 Some(row) => Change::Live(Box::new(row)),
                 None => continue,
             },
+            (Subject::CommentsOfUser, _) => earlier_comments(&action, row.after.as_deref()),
             (Subject::Standing, Some(user)) => {
                 let after = row.after.as_deref();
                 let change =
@@ -215,6 +217,12 @@ async fn apply(
             | Action::SetModerator { user, .. },
             Scope::Live(live_id),
         ) => standing_changes::apply(conn, record, live_id, *user).await,
+        (Action::TakeDownLast { user, count }, Scope::Live(live_id)) => {
+            take_down_last(conn, live_id, *user, *count, record.at).await
+        }
+        (Action::Restore(user), Scope::Live(live_id)) => {
+            restore(conn, live_id, *user, record.at).await
+        }
         (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
             before: None,
             after: None,
@@ -243,6 +251,87 @@ async fn take_down(
         after,
         change: Change::CommentRemoved(removed_at),
     }))
+}
+
+async fn take_down_last(
+    conn: &mut Conn,
+    live_id: LiveId,
+    user: UserId,
+    count: u32,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    if accounts::by_id(conn, user).await?.is_none() {
+        return Ok(Err(Reject::UserNotFound));
+    }
+    let all = Timestamp(i64::MIN);
+    let removed = comments::remove_last(conn, live_id, user, all, count, at).await?;
+    Ok(Ok(Changed {
+        before: None,
+        after: Some(json!({"removed": comments::ids_json(&removed)})),
+        change: Change::Comments {
+            outcome: Outcome::TakenDown(removed.len()),
+            removed,
+        },
+    }))
+}
+
+/// Shows the comments again that the last action took down which took several of this user down.
+async fn restore(
+    conn: &mut Conn,
+    live_id: LiveId,
+    user: UserId,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    // The condition of an index, which SQLite does not match with bound values.
+    let purges = "audit.action IN ('ban', 'take_down_last') AND audit.result = 'ok'";
+    let last: Option<(i64, Option<String>)> = audit::table
+        .filter(sql::<Bool>(purges))
+        .filter(audit::scope.eq("live"))
+        .filter(audit::scope_id.eq(live_id.get()))
+        .filter(audit::target_id.eq(user.get()))
+        .filter(audit::at.gt(at.plus_ms(-RESTORE_MS).0))
+        .order(audit::id.desc())
+        .limit(1)
+        .select((audit::at, audit::after))
+        .get_result(conn)
+        .await
+        .optional()?;
+    let Some((removed_at, after)) = last else {
+        return Ok(Err(Reject::CommentNotFound));
+    };
+    let ids = removed_ids(after.as_deref());
+    let restored = comments::restore(conn, live_id, &ids, Timestamp(removed_at)).await?;
+    Ok(Ok(Changed {
+        before: Some(json!({"removed_at": removed_at})),
+        after: Some(json!({"restored": restored})),
+        change: Change::Comments {
+            outcome: Outcome::Restored(restored),
+            removed: Vec::new(),
+        },
+    }))
+}
+
+/// Comments that an action took down together, as the audit says what it left behind.
+fn removed_ids(after: Option<&str>) -> Vec<CommentId> {
+    let after: Value = left_behind(after);
+    comments::ids_of_json(&after["removed"])
+}
+
+fn left_behind(after: Option<&str>) -> Value {
+    after
+        .and_then(|after| serde_json::from_str(after).ok())
+        .unwrap_or_default()
+}
+
+/// The change that an earlier action on several comments made.
+fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
+    let removed = removed_ids(after);
+    let restored = left_behind(after)["restored"].as_u64().unwrap_or_default();
+    let outcome = match action {
+        Action::Restore(_) => Outcome::Restored(usize::try_from(restored).unwrap_or(usize::MAX)),
+        _ => Outcome::TakenDown(removed.len()),
+    };
+    Change::Comments { outcome, removed }
 }
 
 async fn set_status(
@@ -384,8 +473,10 @@ fn arguments(action: &Action) -> Value {
             "purge": order.purge.name(),
         }),
         Action::SetModerator { moderator, .. } => json!({"moderator": moderator}),
+        Action::TakeDownLast { count, .. } => json!({"count": count}),
         Action::TakeDown(_)
         | Action::Kick(_)
+        | Action::Restore(_)
         | Action::Lift { .. }
         | Action::DisableUser(_)
         | Action::EnableUser(_) => json!({}),
@@ -409,6 +500,13 @@ fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Acti
         "notice" => Action::Notice(arguments["text"].as_str()?.into()),
         "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
         "kick" => Action::Kick(target_user?),
+        "restore" => Action::Restore(target_user?),
+        "take_down_last" => Action::TakeDownLast {
+            user: target_user?,
+            count: arguments["count"]
+                .as_u64()
+                .and_then(|count| u32::try_from(count).ok())?,
+        },
         "unmute" => lifted(SanctionKind::Mute)?,
         "unban" => lifted(SanctionKind::Ban)?,
         "unshadow" => lifted(SanctionKind::Shadow)?,
@@ -484,6 +582,7 @@ impl EarlierAction {
                 let enabled = matches!(record.action, Action::EnableUser(_));
                 Change::User(Box::new(User { enabled, ..user }))
             }
+            (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
             (Subject::Standing, Scope::Live(live_id), Some(user)) => {
                 let after = self.after.as_deref();
                 standing_changes::earlier(conn, action, live_id, user, after, record.at)

@@ -7,9 +7,10 @@ use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 
 use super::Conn;
-use crate::domain::{Comment, CommentId, LiveId, Timestamp};
+use crate::domain::{Comment, CommentId, LiveId, Timestamp, UserId};
 use crate::storage::StoreError;
 use crate::storage::rows::CommentRecord;
 use crate::storage::schema::{comments, users};
@@ -204,4 +205,92 @@ pub async fn remove(
     Ok(earlier
         .flatten()
         .map(|at| (Some(Timestamp(at)), Timestamp(at))))
+}
+
+/// How many of the newest comments of a live are looked at for those of one user: no index leads to
+/// them, because each comment would pay for it.
+const LOOKED_AT_MAX: i64 = 20_000;
+
+/// Takes the newest `max` comments of a user in a live down that were posted at `since` or later.
+/// Returns their ids, oldest first.
+pub async fn remove_last(
+    conn: &mut Conn,
+    live_id: LiveId,
+    user: UserId,
+    since: Timestamp,
+    max: u32,
+    at: Timestamp,
+) -> Result<Vec<CommentId>, StoreError> {
+    let newest = diesel::alias!(comments as newest_comments);
+    let looked_at = newest
+        .filter(newest.field(comments::live_id).eq(live_id.get()))
+        .filter(newest.field(comments::removed_at).is_null())
+        .order(coalesce(newest.field(comments::sort_key), newest.field(comments::id)).desc())
+        .limit(LOOKED_AT_MAX)
+        .select(newest.field(comments::id));
+    let ids: Vec<i64> = comments::table
+        .filter(comments::id.eq_any(looked_at))
+        .filter(comments::user_id.eq(user.get()))
+        .filter(comments::created_at.ge(since.0))
+        .order(order_key().desc())
+        .limit(max.into())
+        .select(comments::id)
+        .load(conn)
+        .await?;
+    let shown = comments::table
+        .filter(comments::id.eq_any(ids))
+        .filter(comments::removed_at.is_null());
+    // One that is taken down at the same moment by another is its removal.
+    let mut removed: Vec<i64> = diesel::update(shown)
+        .set(comments::removed_at.eq(at.0))
+        .returning(comments::id)
+        .get_results(conn)
+        .await?;
+    removed.sort_unstable();
+    Ok(removed.into_iter().filter_map(CommentId::new).collect())
+}
+
+/// Shows comments of a live again that were taken down together then. Returns how many.
+pub async fn restore(
+    conn: &mut Conn,
+    live_id: LiveId,
+    ids: &[CommentId],
+    removed_at: Timestamp,
+) -> Result<usize, StoreError> {
+    let removed = comments::table
+        .filter(comments::id.eq_any(ids.iter().map(|id| id.get())))
+        .filter(comments::live_id.eq(live_id.get()))
+        .filter(comments::removed_at.eq(removed_at.0));
+    Ok(diesel::update(removed)
+        .set(comments::removed_at.eq(None::<i64>))
+        .execute(conn)
+        .await?)
+}
+
+/// The author of a comment of this live, and when it was posted.
+pub async fn author(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<(UserId, Timestamp)>, StoreError> {
+    let found: Option<(i64, i64)> = comments::table
+        .find(id.get())
+        .filter(comments::live_id.eq(live_id.get()))
+        .select((comments::user_id, comments::created_at))
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(found.and_then(|(user, at)| Some((UserId::new(user)?, Timestamp(at)))))
+}
+
+/// Ids of comments as the audit keeps them.
+pub fn ids_json(ids: &[CommentId]) -> Value {
+    ids.iter().map(|id| id.get()).collect()
+}
+
+pub fn ids_of_json(ids: &Value) -> Vec<CommentId> {
+    let ids = ids.as_array().into_iter().flatten();
+    ids.filter_map(Value::as_i64)
+        .filter_map(CommentId::new)
+        .collect()
 }

@@ -186,6 +186,14 @@ impl Store for Backend {
         self.read(move |conn| comments::newest(conn).boxed())
     }
 
+    fn comment_author(
+        &self,
+        live_id: LiveId,
+        id: CommentId,
+    ) -> Stored<'_, Option<(UserId, Timestamp)>> {
+        self.read(move |conn| comments::author(conn, live_id, id).boxed())
+    }
+
     fn standings(&self, live_id: LiveId, now: Timestamp) -> Stored<'_, Option<Standings>> {
         self.read(move |conn| standings::of_live(conn, live_id, now).boxed())
     }

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::super::lock_user_status;
 use super::standings::{self, Given};
-use super::{Conn, accounts};
+use super::{Conn, accounts, comments};
 use crate::domain::{
-    Action, LiveId, Outcome, Principal, Reject, Role, Sanction, SanctionId, SanctionKind,
-    SanctionOrder, SanctionScope, Timestamp, UserId, holding, may_lift,
+    Action, CommentId, LiveId, Outcome, PURGE_RECENT_MS, Principal, Purge, Reject, Role, Sanction,
+    SanctionId, SanctionKind, SanctionOrder, SanctionScope, TAKE_DOWN_MAX, Timestamp, UserId,
+    holding, may_lift,
 };
 use crate::storage::actions::Changed;
 use crate::storage::{ActionRecord, Change, ChangedStanding, StoreError};
@@ -88,6 +89,7 @@ impl Target {
         &self,
         conn: &mut Conn,
         outcome: Outcome,
+        removed: Vec<CommentId>,
         now: Timestamp,
     ) -> Result<Change, StoreError> {
         let version = standings::count_change(conn, self.streamer).await?;
@@ -98,6 +100,7 @@ impl Target {
             streamer: self.streamer,
             version,
             standing,
+            removed,
         })))
     }
 }
@@ -132,12 +135,14 @@ async fn give(
     if order.kind == SanctionKind::Ban {
         standings::remove_moderator(conn, target.streamer, target.user).await?;
     }
+    let removed = purge(conn, target, order.purge, at).await?;
     let after = json!({
         "sanction_id": sanction.id.get(),
         "until": sanction.until.map(|until| until.0),
+        "removed": comments::ids_json(&removed),
     });
     let change = target
-        .changed(conn, Outcome::Sanctioned(sanction), at)
+        .changed(conn, Outcome::Sanctioned(sanction), removed, at)
         .await?;
     Ok(Ok(Changed {
         before: Some(json!({"lifted": ids(&held, &replaced)})),
@@ -163,7 +168,7 @@ async fn lift(
     let left: Vec<i64> = remaining.iter().map(|sanction| sanction.id.get()).collect();
     let before = json!({"lifted": lifted.iter().map(|id| id.get()).collect::<Vec<_>>()});
     let change = target
-        .changed(conn, Outcome::Lifted { remaining }, at)
+        .changed(conn, Outcome::Lifted { remaining }, Vec::new(), at)
         .await?;
     Ok(Ok(Changed {
         before: Some(before),
@@ -196,13 +201,29 @@ async fn set_moderator(
         standings::remove_moderator(conn, streamer, user).await?;
     }
     let change = target
-        .changed(conn, Outcome::Moderator(moderator), at)
+        .changed(conn, Outcome::Moderator(moderator), Vec::new(), at)
         .await?;
     Ok(Ok(Changed {
         before: Some(json!({"moderator": was_moderator})),
         after: Some(json!({"moderator": moderator})),
         change,
     }))
+}
+
+/// Takes earlier comments of a banned user down.
+async fn purge(
+    conn: &mut Conn,
+    target: Target,
+    purge: Purge,
+    at: Timestamp,
+) -> Result<Vec<CommentId>, StoreError> {
+    let since = match purge {
+        Purge::Nothing => return Ok(Vec::new()),
+        Purge::Recent => at.plus_ms(-PURGE_RECENT_MS),
+        Purge::Live => Timestamp(i64::MIN),
+    };
+    let Target { live_id, user, .. } = target;
+    comments::remove_last(conn, live_id, user, since, TAKE_DOWN_MAX, at).await
 }
 
 fn ids(held: &[Sanction], among: &[SanctionId]) -> Vec<i64> {
@@ -255,6 +276,7 @@ pub async fn earlier(
         streamer,
         version,
         standing,
+        removed: comments::ids_of_json(&after["removed"]),
     }))))
 }
 

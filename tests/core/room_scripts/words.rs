@@ -261,6 +261,10 @@ pub fn event(event: &RoomEvent) -> String {
         }
         RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", status_word(*status)),
         RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),
+        RoomEvent::Purged { comment_ids, .. } => {
+            let ids: Vec<String> = comment_ids.iter().map(|id| format!("c{id}")).collect();
+            format!("removed {}", ids.join(","))
+        }
         RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
         RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
     }

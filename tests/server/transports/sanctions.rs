@@ -436,6 +436,90 @@ fn a_repeated_act_has_one_effect_and_the_same_answer() {
     assert_eq!(code(&stage.act("mute", mute(60))), "duplicate_conflict");
 }
 
+#[test]
+fn a_ban_takes_recent_comments_down_for_everybody_and_they_can_be_shown_again() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let (_, mut bystander) = stage.member("bobby");
+    let before = bystander.ask("joinLive", json!({"live_id": stage.live}));
+    let mut said = Vec::new();
+    for text in ["one", "two", "three"] {
+        said.push(stage.says(&mut ws, text)["comment_id"].clone());
+    }
+    assert_ok(&stage.says(&mut bystander, "calm"));
+    assert_ok(&stage.act("ban", json!({"user_id": alice.id, "seconds": 60})));
+    let removed = bystander.event("removed");
+    assert_eq!(
+        (&removed["id"], &removed["ids"]),
+        (&said[0], &json!(said)),
+        "{removed}"
+    );
+    let history = || -> Vec<Value> {
+        let page = stage
+            .server
+            .get(&format!("/api/live/{}/history", stage.live))
+            .ok();
+        let texts = page.as_array().expect("a page").iter();
+        texts.map(|comment| comment["content"].clone()).collect()
+    };
+    assert_eq!(history(), [json!("calm")]);
+    let since = json!({"epoch": before["epoch"], "offset": before["offset"]});
+    let mut late = Ws::connect(&stage.server, &stage.server.user("carol"));
+    let joined = late.ask("joinLive", json!({"live_id": stage.live, "since": since}));
+    assert_eq!(joined["recovered"], json!(true), "{joined}");
+    for id in &said {
+        let in_its_place = late.event("removed");
+        assert_eq!(&in_its_place["id"], id, "{in_its_place}");
+    }
+    assert_eq!(late.event("comment")["content"], json!("calm"));
+
+    let restored = stage.act("restore", json!({"user_id": alice.id}));
+    assert_eq!(restored["restored"], json!(3), "{restored}");
+    assert_eq!(history().len(), 4);
+    let path = "delete_comments";
+    let deleted = stage.operator(path, &json!({"user_id": alice.id, "count": 2}));
+    assert_eq!(deleted, json!({"removed": 2}));
+    assert_eq!(bystander.event("removed")["ids"], json!(said[1..]));
+    let restored = stage.operator("restore_comments", &json!({"user_id": alice.id}));
+    assert_eq!(restored, json!({"restored": 2}));
+}
+
+#[test]
+fn comments_are_deleted_by_those_above_their_authors_and_by_these_themselves() {
+    let stage = Stage::set();
+    let (bobby, mut moderator) = stage.member("bobby");
+    let (_, mut ws) = stage.member("alice");
+    let mut streamer = stage.joined(&stage.streamer);
+    assert_ok(&stage.act(
+        "setModerator",
+        json!({"user_id": bobby.id, "moderator": true}),
+    ));
+    let says = |ws: &mut Ws, text: &str| stage.says(ws, text)["comment_id"].clone();
+    let (own, other) = (says(&mut ws, "mine"), says(&mut ws, "rude"));
+    let of_streamer = says(&mut streamer, "hello");
+    let of_moderator = says(&mut moderator, "be kind");
+    let delete = |id: &Value| stage.about(json!({"comment_id": id}));
+    for id in [&of_streamer, &of_moderator] {
+        assert_eq!(code(&ws.ask("deleteComment", delete(id))), "not_allowed");
+    }
+    assert_eq!(
+        code(&moderator.ask("deleteComment", delete(&of_streamer))),
+        "not_allowed"
+    );
+    assert_ok(&ws.ask("deleteComment", delete(&own)));
+    assert_ok(&moderator.ask("deleteComment", delete(&other)));
+    assert_ok(&moderator.ask("deleteComment", delete(&of_moderator)));
+    for id in [&own, &other, &of_moderator] {
+        assert_eq!(&ws.event("removed")["id"], id);
+    }
+    for count in [0, 501] {
+        let data = json!({"user_id": bobby.id, "count": count});
+        assert_eq!(code(&stage.act("deleteComments", data)), "bad_request");
+    }
+    let none = stage.act("deleteComments", json!({"user_id": bobby.id, "count": 500}));
+    assert_eq!(none["removed"], json!(0), "{none}");
+}
+
 /// The next packet that begins so.
 fn until(socket: &mut EngineSocket, start: &str) -> String {
     loop {

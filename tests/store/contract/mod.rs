@@ -54,6 +54,8 @@ use names::{
     of_registrations_at_the_same_time_the_database_takes_one,
 };
 use standings::{
+    a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
+    a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
     a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator,
     a_page_of_sanctions_has_the_newest_first,
     a_repeated_act_has_one_effect_and_its_control_says_what_is_now,
@@ -109,6 +111,8 @@ contract! {
     a_repeated_act_has_one_effect_and_its_control_says_what_is_now,
     a_page_of_sanctions_has_the_newest_first,
     an_account_says_whether_something_may_hold_against_it_on_the_site,
+    a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
+    a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,

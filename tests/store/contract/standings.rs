@@ -2,8 +2,9 @@
 //! read of them.
 
 use liveroom::domain::*;
-use liveroom::storage::{ActionRecord, Change, ChangedStanding, Performed};
+use liveroom::storage::{ActionRecord, Change, ChangedStanding, Performed, Write};
 
+use super::comment;
 use crate::support::database::{Database, NOW, request};
 
 /// A live of alice's with the users bob and carol.
@@ -113,7 +114,7 @@ pub async fn the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires(db:
     assert_eq!(given.by, Principal::User(stage.alice));
     assert_eq!(
         short.standing.sanctions,
-        [given.clone()],
+        std::slice::from_ref(given),
         "the other is replaced"
     );
     assert_eq!(short.version, 2);
@@ -406,4 +407,115 @@ pub async fn an_account_says_whether_something_may_hold_against_it_on_the_site(d
     let unban = stage.record(Principal::Operator, lift(stage.bob, SanctionKind::Ban), NOW);
     stage.perform(unban).await.unwrap();
     assert!(!is_sanctioned().await);
+}
+
+/// Bob's comments 1 to `count`, a minute apart up to now, and one of carol's.
+async fn with_comments(stage: &Stage, count: i64) {
+    let mut writes = Vec::new();
+    for id in 1..=count {
+        let mut of_bob = comment(id, stage.live, stage.bob, "spam", None);
+        of_bob.at = NOW.plus_ms((id - count) * 60_000);
+        writes.push(Write::Comment(of_bob.into()));
+    }
+    let of_carol = comment(count + 1, stage.live, stage.carol, "calm", None);
+    writes.push(Write::Comment(of_carol.into()));
+    stage.db.commit(writes).await;
+}
+
+async fn shown(stage: &Stage) -> Vec<i64> {
+    let page = stage.db.store.comments(stage.live, None, 100).await;
+    let ids = page.unwrap().into_iter().map(|comment| comment.id.get());
+    let mut ids: Vec<i64> = ids.collect();
+    ids.reverse();
+    ids
+}
+
+pub async fn a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again(db: Database) {
+    let stage = Stage::set(db).await;
+    with_comments(&stage, 60).await;
+    let performed =
+        stage
+            .db
+            .store
+            .perform(stage.record(Principal::User(stage.alice), ban(stage.bob, 60), NOW));
+    let performed = performed.await.unwrap();
+    let Performed::Done { pending, .. } = &performed else {
+        panic!("{performed:?}")
+    };
+    let lots = |entries: &[ActionEntry]| -> Vec<(u8, usize)> {
+        let lot = |entry: &ActionEntry| match &entry.content {
+            EntryContent::Event(RoomEvent::Purged { comment_ids, .. }) => {
+                Some((entry.part, comment_ids.len()))
+            }
+            _ => None,
+        };
+        entries.iter().filter_map(lot).collect()
+    };
+    assert_eq!(lots(pending), [(1, 11)], "ten minutes, after the control");
+    assert_eq!(shown(&stage).await, (1..50).chain([61]).collect::<Vec<_>>());
+
+    let action = Action::TakeDownLast {
+        user: stage.bob,
+        count: 500,
+    };
+    let later = NOW.plus_ms(1);
+    let record = stage.record(Principal::User(stage.alice), action, later);
+    let performed = stage.db.store.perform(record).await.unwrap();
+    let Performed::Done {
+        change: Change::Comments { outcome, removed },
+        pending,
+        ..
+    } = performed
+    else {
+        panic!("{performed:?}")
+    };
+    assert_eq!(outcome, Outcome::TakenDown(49));
+    assert_eq!(removed.len(), 49);
+    assert_eq!(lots(&pending), [(0, 49)]);
+    assert_eq!(shown(&stage).await, [61]);
+
+    let restore = async |at| {
+        let action = Action::Restore(stage.bob);
+        let record = stage.record(Principal::User(stage.alice), action, at);
+        match stage.db.store.perform(record).await.unwrap() {
+            Performed::Done {
+                change: Change::Comments { outcome, .. },
+                pending,
+                ..
+            } => {
+                assert_eq!(pending, []);
+                Ok(outcome)
+            }
+            Performed::Refused(reject) => Err(reject),
+            other => panic!("{other:?}"),
+        }
+    };
+    let day_after = later.plus_ms(RESTORE_MS);
+    assert_eq!(restore(day_after).await, Err(Reject::CommentNotFound));
+    assert_eq!(
+        restore(day_after.plus_ms(-1)).await,
+        Ok(Outcome::Restored(49))
+    );
+    assert_eq!(
+        shown(&stage).await,
+        (1..50).chain([61]).collect::<Vec<_>>(),
+        "what was taken down together last, and no more"
+    );
+    assert_eq!(restore(later).await, Ok(Outcome::Restored(0)));
+}
+
+pub async fn a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says(db: Database) {
+    let stage = Stage::set(db).await;
+    with_comments(&stage, 120).await;
+    let purging = |purge| {
+        let mut order =
+            SanctionOrder::new(stage.bob, SanctionKind::Ban, Term::Forever, None).unwrap();
+        order.purge = purge;
+        Action::Sanction(order)
+    };
+    let none = stage.act(purging(Purge::Nothing), NOW).await.unwrap();
+    assert_eq!(none.removed, []);
+    let all = stage.act(purging(Purge::Live), NOW).await.unwrap();
+    assert_eq!(all.removed.len(), 120);
+    assert_eq!(shown(&stage).await, [121]);
 }
