@@ -156,7 +156,10 @@
 //! * A member that comes back receives every event it missed, once and in order, or is answered
 //!   `recovered: false`: [`domain::History`] keeps the events, and a replay takes the path of live
 //!   events.
-//! * A comment that was taken down is neither delivered nor listed again: its removal replaces it.
+//! * A comment that was taken down is neither delivered nor listed again: its removal replaces it,
+//!   also where it got its place after its sender was muted, and when a room opens. Only a restore
+//!   lists it again.
+//! * A check of a comment and its explanation are one list: `domain/checks.rs`.
 //! * An acknowledged comment or gift is durable: answers wait for the commit.
 //! * Receipts are honest: `delivered` comments went to all members, `sampled_out` ones to their
 //!   sender alone; one comment of each sender is shown before a second of any

@@ -27,7 +27,7 @@ pub use crate::cluster::{
 };
 pub use ask::AskError;
 pub use cluster_control::{ClusterControl, NodeIdentity};
-pub use live_room::{MemberView, RoomDetail, RoomStats};
+pub use live_room::{MemberView, RoomDetail, RoomStats, room_settings};
 pub use operations::{Operations, Requested};
 pub use registry::{Overview, Rooms};
 pub use session::{Session, SessionDirectory};

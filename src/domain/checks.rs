@@ -71,12 +71,12 @@ pub struct CommentContext<'a> {
 }
 
 /// One line of an explanation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explained<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedCheck {
     pub check: Check,
-    pub verdict: CheckResult,
+    pub result: CheckResult,
     /// The sanction that decided it.
-    pub sanction: Option<&'a Sanction>,
+    pub sanction: Option<Sanction>,
 }
 
 impl<'a> CommentContext<'a> {
@@ -84,23 +84,23 @@ impl<'a> CommentContext<'a> {
     pub fn decide(&mut self, checks: &[Check]) -> CheckResult {
         checks
             .iter()
-            .map(|check| self.verdict(*check))
-            .find(|verdict| *verdict != CheckResult::Passed)
+            .map(|check| self.result(*check))
+            .find(|result| *result != CheckResult::Passed)
             .unwrap_or(CheckResult::Passed)
     }
 
     /// All checks with their results.
-    pub fn explain(mut self) -> Vec<Explained<'a>> {
+    pub fn explain(mut self) -> Vec<ExplainedCheck> {
         let checks = Check::OF_USER.into_iter().chain(Check::OF_COMMENT);
-        let explained = |check| Explained {
+        let explained = |check| ExplainedCheck {
             check,
-            verdict: self.verdict(check),
-            sanction: self.deciding(check),
+            result: self.result(check),
+            sanction: self.deciding(check).cloned(),
         };
         checks.map(explained).collect()
     }
 
-    fn verdict(&mut self, check: Check) -> CheckResult {
+    fn result(&mut self, check: Check) -> CheckResult {
         let passes = match check {
             Check::Status => self.status.require_open(),
             Check::Membership if self.is_member => Ok(()),
@@ -149,4 +149,84 @@ pub(super) fn may_join(
     let ban = |sanctions| holding(sanctions, SanctionKind::Ban, now);
     let barring = ban(site_sanctions).or_else(|| ban(room_sanctions));
     barring.map_or(Ok(()), |sanction| Err(sanction.refusal(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{Principal, SanctionId, SanctionScope};
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn sanction() -> impl Strategy<Value = Sanction> {
+        let until = prop_oneof![
+            Just(None),
+            (-2_i64..3).prop_map(|off| Some(NOW.plus_ms(off)))
+        ];
+        (0..SanctionKind::ALL.len(), until, any::<bool>()).prop_map(|(kind, until, gifts)| {
+            Sanction {
+                id: SanctionId::FIRST,
+                kind: SanctionKind::ALL[kind],
+                scope: SanctionScope::Streamer,
+                until,
+                gifts,
+                reason: None,
+                by: Principal::Operator,
+                since: Timestamp(0),
+            }
+        })
+    }
+
+    fn sanctions() -> impl Strategy<Value = Vec<Sanction>> {
+        prop::collection::vec(sanction(), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn an_explanation_and_the_decision_agree(
+            status in 0_i16..4,
+            site in sanctions(),
+            room in sanctions(),
+            is_member in any::<bool>(),
+            taken in 0..4_u32,
+        ) {
+            let rate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
+            let mut limiter = Bucket::default();
+            for _ in 0..taken {
+                let _ = limiter.take(rate, NOW);
+            }
+            let mut context = CommentContext {
+                status: LiveStatus::from_code(status).expect("0 to 3"),
+                site_sanctions: &site,
+                room_sanctions: &room,
+                is_member,
+                limiter,
+                rate,
+                now: NOW,
+            };
+            let explained = context.explain();
+            let first = explained
+                .iter()
+                .find(|line| line.result != CheckResult::Passed);
+            let of_user = context.decide(&Check::OF_USER);
+            let decision = match of_user {
+                CheckResult::Passed => context.decide(&Check::OF_COMMENT),
+                refused => refused,
+            };
+            prop_assert_eq!(first.map_or(CheckResult::Passed, |line| line.result), decision);
+            for line in &explained {
+                let is_sanction = matches!(
+                    line.check,
+                    Check::SiteSanction | Check::RoomSanction | Check::Shadow
+                );
+                prop_assert_eq!(
+                    line.sanction.is_some(),
+                    is_sanction && line.result != CheckResult::Passed
+                );
+                prop_assert!(line.sanction.as_ref().is_none_or(|held| held.holds(NOW)));
+            }
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
 pub use bounded_map::BoundedMap;
 pub use bucket::{Bucket, BucketRate};
-pub use checks::{Check, CheckResult, CommentContext, Explained};
+pub use checks::{Check, CheckResult, CommentContext, ExplainedCheck};
 pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};

@@ -17,7 +17,7 @@ use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
     CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveStatus, Member,
     MemberList, OnlineChange, PeerChange, Position, PresenceChange, PresenceLadder,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, RoomCommand, RoomEvent, RoomLedger,
+    PresenceSettings, Profile, Reject, Reply, ReplyTo, Role, RoomCommand, RoomEvent, RoomLedger,
     Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
@@ -48,6 +48,16 @@ pub struct RoomSettings {
     /// Whether the order of events knows which gifts were announced, on whatever node: then a gift
     /// that was committed before the room opened here may be announced, and is not announced twice.
     pub order_knows_gifts: bool,
+}
+
+impl RoomSettings {
+    /// How often somebody of this role may comment.
+    pub const fn comment_rate_of(&self, role: Role) -> BucketRate {
+        match role {
+            Role::Viewer => self.comment_rate,
+            Role::Moderator | Role::Streamer | Role::Operator => self.streamer_comment_rate,
+        }
+    }
 }
 
 /// Comments that are not shown and whose `request_id` is remembered. Those that wait are the newest

@@ -8,6 +8,7 @@ mod admin_views;
 mod changes;
 mod cors;
 mod error;
+mod explain;
 mod fields;
 mod gifts;
 mod health;

@@ -5,7 +5,9 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
-use super::{ApiState, admin, cors, gifts, health, history, lives, moderation, page, users};
+use super::{
+    ApiState, admin, cors, explain, gifts, health, history, lives, moderation, page, users,
+};
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
 pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
@@ -25,12 +27,15 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/live/list/{page}", lives::list))
                 .service(get("/live/read/{id}", lives::read))
                 .service(get("/live/{id}/history", history::page))
+                .service(get("/live/{id}/me", explain::for_user))
+                .service(get("/live/{id}/sanctions", explain::sanctions))
                 .service(get("/gift/list", gifts::list)),
         )
         .service(
             web::scope("/admin")
                 .wrap(from_fn(admin::require_operator))
                 .service(get("/nodes", admin::nodes))
+                .service(get("/explain", explain::for_operators))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
                 .service(delete(

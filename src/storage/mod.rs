@@ -338,6 +338,8 @@ pub trait Store: Send + Sync {
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
+    /// Those of these comments that are taken down, in no order. Ask for a few hundred at most.
+    fn removed_comments(&self, among: Vec<CommentId>) -> Stored<'_, Vec<CommentId>>;
     /// The author of a comment of this live, and when it was posted.
     fn comment_author(
         &self,

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
 use crate::domain::{
-    AckId, ActionEntry, Control, LiveStatus, Profile, RoomCommand, Sanction, SessionId, Standings,
+    AckId, ActionEntry, Control, ExplainedCheck, LiveStatus, Profile, RoomCommand, Sanction,
+    SessionId, Standings, UserId,
 };
 
 use super::{RoomDetail, RoomStats};
@@ -71,6 +72,17 @@ pub struct Apply(pub ActionEntry);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
+
+/// From HTTP: what a comment of this user would be checked for now. Full mailbox: the request is
+/// answered with that.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Explain {
+    pub user: UserId,
+    /// What holds against the user on the whole site.
+    pub site_sanctions: Vec<Sanction>,
+    pub reply: oneshot::Sender<Vec<ExplainedCheck>>,
+}
 
 /// From the registry: the standings of users as the store has them now. Sent with `do_send`, which
 /// ignores the mailbox capacity: the registry reads them once at a time, and they must arrive.

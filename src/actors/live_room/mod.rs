@@ -44,8 +44,8 @@ use recovery::Recovery;
 use window::FlushWindow;
 
 pub use messages::{
-    Apply, ApplyControl, Delivered, Departure, LiveChanged, MemberGone, Observe, ObserveDetail,
-    SessionCommand, StandingsRead, StopRoom,
+    Apply, ApplyControl, Delivered, Departure, Explain, LiveChanged, MemberGone, Observe,
+    ObserveDetail, SessionCommand, StandingsRead, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -102,19 +102,30 @@ pub struct LiveRoom {
     retired: bool,
 }
 
+/// The state that a room starts with.
+pub struct LoadedRoom {
+    pub live: Live,
+    /// As in [`Room::open`].
+    pub recent: Vec<Comment>,
+    pub standings: Standings,
+    pub log: OpenedLog,
+}
+
 impl LiveRoom {
-    /// Starts a room in `arbiter`. `recent` as in [`Room::open`]. Also returns what it holds of the
-    /// live.
+    /// Starts a room in `arbiter`. Also returns what it holds of the live.
     pub fn start_in(
         arbiter: &ArbiterHandle,
-        live: Live,
-        recent: Vec<Comment>,
-        standings: Standings,
-        opened: OpenedLog,
+        loaded: LoadedRoom,
         generation: u64,
         services: RoomServices,
         registry: Addr<Registry>,
     ) -> (Addr<Self>, Arc<VersionedLive>) {
+        let LoadedRoom {
+            live,
+            recent,
+            standings,
+            log: opened,
+        } = loaded;
         let versioned_live = Arc::new(VersionedLive::new(&live));
         let shared_live = versioned_live.clone();
         let room = start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {

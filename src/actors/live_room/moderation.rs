@@ -6,7 +6,7 @@ use crate::cluster::LogEntry;
 use crate::domain::ActionEntry;
 
 use super::effects::Effects;
-use super::{Apply, ApplyControl, LiveRoom, StandingsRead};
+use super::{Apply, ApplyControl, Explain, LiveRoom, StandingsRead};
 
 impl Handler<Apply> for LiveRoom {
     type Result = ();
@@ -36,6 +36,20 @@ impl Handler<StandingsRead> for LiveRoom {
         let effects = self.room.standings_read(standings, self.now());
         self.perform(effects);
         self.settle(ctx);
+    }
+}
+
+impl Handler<Explain> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, explain: Explain, _: &mut Context<Self>) {
+        let Explain {
+            user,
+            site_sanctions,
+            reply,
+        } = explain;
+        // The receiver may have stopped waiting.
+        let _ = reply.send(self.room.explain(user, &site_sanctions, self.now()));
     }
 }
 

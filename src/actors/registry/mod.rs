@@ -19,11 +19,13 @@ use actix::prelude::*;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::{Apply, ApplyControl, LiveRoom, RoomServices, VersionedLive};
+use crate::actors::live_room::{
+    Apply, ApplyControl, LiveRoom, LoadedRoom, RoomServices, VersionedLive,
+};
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
-use crate::domain::{ActionEntry, Comment, LiveId, Reject, Standings};
-use crate::storage::{LiveRow, Store, StoreError};
+use crate::domain::{ActionEntry, CommentId, LiveId, Reject, RoomEvent};
+use crate::storage::{Store, StoreError};
 
 pub use messages::{
     Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
@@ -72,14 +74,6 @@ impl RoomEntry {
             RoomEntry::Loading { .. } => None,
         }
     }
-}
-
-/// The state that a room starts with.
-struct LoadedLive {
-    row: LiveRow,
-    recent: Vec<Comment>,
-    standings: Standings,
-    log: OpenedLog,
 }
 
 /// Live rooms by id, and the threads they run on.
@@ -146,12 +140,13 @@ impl Registry {
                 Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
                 Err(_) => Vec::new(),
             };
-            let log = broker.open(live_id).await;
+            let mut log = broker.open(live_id).await;
+            take_down_removed(&*store, &mut log).await?;
             // After the log is open: it delivers what changes from here on.
             let standings = store.standings(live_id, clock.now()).await?;
             let standings = standings.unwrap_or_default();
-            Ok(Some(LoadedLive {
-                row,
+            Ok(Some(LoadedRoom {
+                live: row.live,
                 recent,
                 standings,
                 log,
@@ -166,7 +161,7 @@ impl Registry {
     fn loaded(
         &mut self,
         live_id: LiveId,
-        result: Result<Option<LoadedLive>, StoreError>,
+        result: Result<Option<LoadedRoom>, StoreError>,
         ctx: &mut Context<Self>,
     ) {
         self.loading_count -= 1;
@@ -188,24 +183,15 @@ impl Registry {
         answer_all(waiters, &located);
     }
 
-    fn open(&mut self, loaded: LoadedLive, ctx: &mut Context<Self>) -> RoomAddr {
-        let LoadedLive {
-            row: LiveRow { live, .. },
-            recent,
-            standings,
-            log,
-        } = loaded;
-        let live_id = live.id;
+    fn open(&mut self, loaded: LoadedRoom, ctx: &mut Context<Self>) -> RoomAddr {
+        let live_id = loaded.live.id;
         let generation = self.next_generation;
         self.next_generation += 1;
         let thread = live_id.get().unsigned_abs() as usize % self.arbiters.len();
         let arbiter = &self.arbiters[thread];
         let (room, live) = LiveRoom::start_in(
             arbiter,
-            live,
-            recent,
-            standings,
-            log,
+            loaded,
             generation,
             self.services.clone(),
             ctx.address(),
@@ -240,6 +226,35 @@ impl Registry {
         }
         true
     }
+}
+
+/// Puts removals in the places of earlier comments that are taken down: those that were removed at
+/// their place are in the log as they were posted.
+async fn take_down_removed(store: &dyn Store, opened: &mut OpenedLog) -> Result<(), StoreError> {
+    let comment_id = |event: &RoomEvent| match event {
+        RoomEvent::Comment(comment) => Some((comment.live_id, comment.id)),
+        _ => None,
+    };
+    let earlier = opened.recent.iter().map(|(sequenced, _)| &sequenced.event);
+    let ids: Vec<CommentId> = earlier
+        .filter_map(comment_id)
+        .map(|(_, comment_id)| comment_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let removed = store.removed_comments(ids).await?;
+    for (sequenced, _) in &mut opened.recent {
+        if let Some((live_id, comment_id)) = comment_id(&sequenced.event)
+            && removed.contains(&comment_id)
+        {
+            sequenced.event = RoomEvent::Removed {
+                live_id,
+                comment_id,
+            };
+        }
+    }
+    Ok(())
 }
 
 fn apply_in(room: &RoomAddr, entry: ActionEntry) {

@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
-use crate::actors::live_room::{Observe, ObserveDetail, RoomDetail, RoomStats};
+use crate::actors::live_room::{Explain, Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
-use crate::domain::{ActionEntry, Control, EntryContent, LiveId, Reject, UserId};
+use crate::domain::{
+    ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, UserId,
+};
 
 use super::{
     Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
@@ -150,6 +152,26 @@ impl Rooms {
         room.try_send(ObserveDetail(reply))
             .map_err(|_| AskError::Closed)?;
         answer(detail).await.map(Some)
+    }
+
+    /// What a comment of a user would be checked for in a room; `None` if it is not open here.
+    pub async fn explain(
+        &self,
+        live_id: LiveId,
+        user: UserId,
+        site_sanctions: Vec<Sanction>,
+    ) -> Result<Option<Vec<ExplainedCheck>>, AskError> {
+        let Some(room) = self.find(live_id).await? else {
+            return Ok(None);
+        };
+        let (reply, explained) = oneshot::channel();
+        room.try_send(Explain {
+            user,
+            site_sanctions,
+            reply,
+        })
+        .map_err(|_| AskError::Closed)?;
+        answer(explained).await.map(Some)
     }
 
     /// Whether the registry answers.

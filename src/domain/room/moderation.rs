@@ -1,7 +1,7 @@
 //! The decisions of a room about what its users are and may not do.
 
 use super::Room;
-use crate::domain::checks::{CommentContext, Explained, may_give, may_join};
+use crate::domain::checks::{CommentContext, ExplainedCheck, may_give, may_join};
 use crate::domain::moderation::{Moderation, StandingChange};
 use crate::domain::{
     BucketRate, Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role,
@@ -152,21 +152,16 @@ impl<H: Clone> Room<H> {
 
     /// How often this user may comment.
     pub(super) fn comment_rate_of(&self, user: UserId) -> BucketRate {
-        match self.role_of(user) {
-            Role::Viewer => self.settings.comment_rate,
-            Role::Moderator | Role::Streamer | Role::Operator => {
-                self.settings.streamer_comment_rate
-            }
-        }
+        self.settings.comment_rate_of(self.role_of(user))
     }
 
     /// What a comment of this user would be checked for now, and with which results.
-    pub fn explain<'a>(
-        &'a self,
+    pub fn explain(
+        &self,
         user: UserId,
-        site_sanctions: &'a [Sanction],
+        site_sanctions: &[Sanction],
         now: Timestamp,
-    ) -> Vec<Explained<'a>> {
+    ) -> Vec<ExplainedCheck> {
         let context = CommentContext {
             status: self.live.status,
             site_sanctions,

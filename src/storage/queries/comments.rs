@@ -267,6 +267,18 @@ pub async fn restore(
         .await?)
 }
 
+/// Those of these comments that are taken down.
+pub async fn removed(conn: &mut Conn, among: Vec<CommentId>) -> Result<Vec<CommentId>, StoreError> {
+    let among = among.into_iter().map(CommentId::get);
+    let ids: Vec<i64> = comments::table
+        .filter(comments::id.eq_any(among))
+        .filter(comments::removed_at.is_not_null())
+        .select(comments::id)
+        .load(conn)
+        .await?;
+    Ok(ids.into_iter().filter_map(CommentId::new).collect())
+}
+
 /// The author of a comment of this live, and when it was posted.
 pub async fn author(
     conn: &mut Conn,

@@ -186,6 +186,10 @@ impl Store for Backend {
         self.read(move |conn| comments::newest(conn).boxed())
     }
 
+    fn removed_comments(&self, among: Vec<CommentId>) -> Stored<'_, Vec<CommentId>> {
+        self.read(move |conn| comments::removed(conn, among).boxed())
+    }
+
     fn comment_author(
         &self,
         live_id: LiveId,

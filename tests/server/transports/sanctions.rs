@@ -565,3 +565,136 @@ fn old_clients_hear_sanctions_where_they_hear_all_refusals() {
         );
     }
 }
+
+/// Of each check whether it passes, and with which code it does not.
+fn checks(explanation: &Value) -> Vec<(String, Value)> {
+    let checks = explanation["checks"].as_array().expect("a list");
+    let line = |check: &Value| {
+        let name = check["check"].as_str().expect("a name").to_owned();
+        let passed = check["passed"] == json!(true);
+        let code = if passed {
+            json!(true)
+        } else {
+            check["code"].clone()
+        };
+        (name, code)
+    };
+    checks.iter().map(line).collect()
+}
+
+#[test]
+fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors() {
+    let stage = Stage::set();
+    let (alice, mut ws) = stage.member("alice");
+    let explain = || {
+        let path = format!("/admin/explain?user={}&live={}", alice.id, stage.live);
+        stage.server.admin_get(&path).ok()
+    };
+    let own = || {
+        let path = format!("/api/live/{}/me", stage.live);
+        stage.server.get_as(&alice, &path).ok()
+    };
+    let all = |of: &[(&str, Value)]| -> Vec<(String, Value)> {
+        of.iter()
+            .map(|(name, code)| ((*name).to_owned(), code.clone()))
+            .collect()
+    };
+    let free = explain();
+    assert_eq!(
+        checks(&free),
+        all(&[
+            ("status", json!(true)),
+            ("site_sanction", json!(true)),
+            ("room_sanction", json!(true)),
+            ("membership", json!(true)),
+            ("rate", json!(true)),
+            ("shadow", json!(true)),
+        ])
+    );
+    assert_eq!(
+        (&free["role"], &free["account"], &free["open_here"]),
+        (&json!("viewer"), &json!(true), &json!(true))
+    );
+
+    let mute = json!({"user_id": alice.id, "seconds": 600, "reason": "spam"});
+    assert_ok(&stage.act("mute", mute));
+    assert_ok(&stage.act("shadow", json!({"user_id": alice.id, "seconds": -1})));
+    let refused = stage.says(&mut ws, "hi");
+    let muted = explain();
+    let found = checks(&muted);
+    let first = found.iter().find(|(_, code)| *code != json!(true));
+    assert_eq!(
+        first,
+        Some(&("room_sanction".to_owned(), refused["code"].clone())),
+        "the same as the decision"
+    );
+    let by = &muted["checks"][2]["sanction"];
+    assert_eq!(
+        (&by["reason"], &by["by"]),
+        (&json!("spam"), &json!(stage.streamer.id)),
+        "{muted}"
+    );
+    assert_eq!(
+        muted["checks"][5]["sanction"]["kind"],
+        json!("shadow"),
+        "{muted}"
+    );
+
+    let mine = own();
+    assert_eq!(
+        checks(&mine)[2],
+        ("room_sanction".to_owned(), json!("muted"))
+    );
+    let text = mine.to_string();
+    assert!(
+        !text.contains("shadow") && !text.contains("sanction_id"),
+        "{text}"
+    );
+
+    for path in [
+        "/admin/explain",
+        "/admin/explain?user=1",
+        "/admin/explain?user=x&live=1",
+    ] {
+        failed(&stage.server.admin_get(path), 400);
+    }
+    for path in [
+        "/admin/explain?user=999999&live=1",
+        "/admin/explain?user=1&live=999999",
+    ] {
+        failed(&stage.server.admin_get(path), 404);
+    }
+}
+
+#[test]
+fn those_who_keep_order_read_the_sanctions_of_a_live_in_pages() {
+    let stage = Stage::set();
+    let (bobby, _moderator) = stage.member("bobby");
+    let (alice, _) = stage.member("alice");
+    let path = format!("/api/live/{}/sanctions", stage.live);
+    let mute = json!({"user_id": alice.id, "seconds": 600, "reason": "spam"});
+    assert_ok(&stage.act("mute", mute));
+    assert_eq!(
+        failed(&stage.server.get_as(&bobby, &path), 400),
+        json!("没有权限")
+    );
+    assert_ok(&stage.act(
+        "setModerator",
+        json!({"user_id": bobby.id, "moderator": true}),
+    ));
+    let listed = stage.server.get_as(&bobby, &path).ok();
+    let first = &listed["sanctions"][0];
+    assert_eq!(
+        (&first["user_id"], &first["kind"], &first["reason"]),
+        (&json!(alice.id), &json!("mute"), &json!("spam")),
+        "{listed}"
+    );
+    assert_eq!(listed["next"], Value::Null);
+    let before = format!("{path}?cursor={}", first["sanction_id"]);
+    let rest = stage.server.get_as(&stage.streamer, &before).ok();
+    assert_eq!(rest["sanctions"], json!([]));
+    failed(
+        &stage.server.get_as(&bobby, &format!("{path}?cursor=x")),
+        400,
+    );
+}

@@ -1,0 +1,246 @@
+//! Why a user may or may not speak in a live: the list of checks of a comment with their results,
+//! for operators and for the user itself; and the sanctions that hold there, for those who keep
+//! order.
+//!
+//! The room makes the list with the function that decides about comments. Where it is not open, the
+//! same function reads what the room would have opened with.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+use crate::actors::room_settings;
+use crate::domain::{
+    Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role, Sanction,
+    SanctionId, UserId,
+};
+use crate::protocol::{Refusal, SanctionBody};
+use crate::storage::User;
+
+use super::ApiState;
+use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, USER_NOT_FOUND, ok};
+use super::fields::positive_digits;
+use super::lives::{self, path_live_id};
+use super::signed_in::SignedIn;
+
+/// Sanctions of one page.
+const PER_PAGE: u32 = 50;
+
+#[derive(Serialize)]
+struct ExplanationView<'a> {
+    live_id: i64,
+    user_id: i64,
+    role: &'static str,
+    /// Whether the account is enabled. Nothing else matters if it is not.
+    account: bool,
+    /// Whether the room is open on this node. Otherwise nobody is a member, as far as it knows.
+    open_here: bool,
+    checks: Vec<CheckView<'a>>,
+}
+
+/// One check. What it is not refused with is left out.
+#[derive(Serialize)]
+struct CheckView<'a> {
+    check: &'static str,
+    passed: bool,
+    #[serde(flatten)]
+    refusal: Option<Refusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sanction: Option<SanctionBody<'a>>,
+}
+
+impl<'a> CheckView<'a> {
+    fn of(explained: &'a ExplainedCheck) -> Self {
+        Self {
+            check: explained.check.name(),
+            passed: explained.result == CheckResult::Passed,
+            refusal: match explained.result {
+                CheckResult::Refused(reject) => Some(reject.into()),
+                CheckResult::Passed | CheckResult::Hidden => None,
+            },
+            sanction: explained.sanction.as_ref().map(SanctionBody::from),
+        }
+    }
+
+    /// As the user itself gets it: without the actors, and without what is kept from it.
+    fn for_user(explained: &'a ExplainedCheck) -> Option<Self> {
+        let view = Self {
+            sanction: None,
+            ..Self::of(explained)
+        };
+        (explained.check != Check::Shadow).then_some(view)
+    }
+}
+
+struct Explanation {
+    role: Role,
+    open_here: bool,
+    checks: Vec<ExplainedCheck>,
+}
+
+/// GET /admin/explain?user={id}&live={id}
+pub async fn for_operators(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
+        .map_err(|_| ApiError::BadParameter("malformed query"))?;
+    let number = |name: &str| query.get(name).and_then(|text| positive_digits(text));
+    let user_id = number("user")
+        .and_then(UserId::new)
+        .ok_or(ApiError::BadParameter("user must be the id of a user"))?;
+    let live_id = number("live")
+        .and_then(LiveId::new)
+        .ok_or(ApiError::BadParameter("live must be the id of a live"))?;
+    let user = state.store.user(user_id).await?.ok_or(USER_NOT_FOUND)?;
+    let explanation = explain(&state, live_id, &user)
+        .await?
+        .ok_or(LIVE_NOT_FOUND)?;
+    ok(ExplanationView {
+        live_id: live_id.get(),
+        user_id: user_id.get(),
+        role: explanation.role.name(),
+        account: user.enabled,
+        open_here: explanation.open_here,
+        checks: explanation.checks.iter().map(CheckView::of).collect(),
+    })
+}
+
+/// GET /api/live/{id}/me: the same for the user who asks, without the actors and without a shadow.
+pub async fn for_user(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+) -> ApiResult {
+    let live_id = path_live_id(&request)?;
+    let user_id = identity.profile.id;
+    let user = state.store.user(user_id).await?.ok_or(USER_NOT_FOUND)?;
+    let explanation = explain(&state, live_id, &user)
+        .await?
+        .ok_or(lives::LIVE_NOT_FOUND)?;
+    let checks = explanation.checks.iter().filter_map(CheckView::for_user);
+    ok(ExplanationView {
+        live_id: live_id.get(),
+        user_id: user_id.get(),
+        role: explanation.role.name(),
+        account: user.enabled,
+        open_here: explanation.open_here,
+        checks: checks.collect(),
+    })
+}
+
+/// `None`: the live is unknown.
+async fn explain(
+    state: &ApiState,
+    live_id: LiveId,
+    user: &User,
+) -> Result<Option<Explanation>, ApiError> {
+    let now = state.clock.now();
+    let Some((_, roles)) = state.store.roles(live_id, vec![user.id]).await? else {
+        return Ok(None);
+    };
+    let role = roles.first().copied().unwrap_or(Role::Viewer);
+    let site_sanctions = if user.is_sanctioned {
+        state.store.site_sanctions(user.id, now).await?
+    } else {
+        Vec::new()
+    };
+    let in_room = state
+        .rooms
+        .explain(live_id, user.id, site_sanctions.clone())
+        .await?;
+    let open_here = in_room.is_some();
+    let checks = match in_room {
+        Some(checks) => checks,
+        None => explain_closed(state, live_id, user.id, role, &site_sanctions).await?,
+    };
+    Ok(Some(Explanation {
+        role,
+        open_here,
+        checks,
+    }))
+}
+
+/// What the room would answer if it were open and the user were not in it.
+async fn explain_closed(
+    state: &ApiState,
+    live_id: LiveId,
+    user: UserId,
+    role: Role,
+    site_sanctions: &[Sanction],
+) -> Result<Vec<ExplainedCheck>, ApiError> {
+    let now = state.clock.now();
+    let row = state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
+    let standings = state.store.standings(live_id, now).await?;
+    let standing = standings
+        .unwrap_or_default()
+        .users
+        .into_iter()
+        .find(|(known, _)| *known == user)
+        .map(|(_, standing)| standing)
+        .unwrap_or_default();
+    let settings = room_settings(&state.config);
+    let context = CommentContext {
+        status: row.live.status,
+        site_sanctions,
+        room_sanctions: &standing.sanctions,
+        is_member: false,
+        limiter: Bucket::default(),
+        rate: settings.comment_rate_of(role),
+        now,
+    };
+    Ok(context.explain())
+}
+
+#[derive(Serialize)]
+struct SanctionsView<'a> {
+    sanctions: Vec<HeldView<'a>>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct HeldView<'a> {
+    user_id: i64,
+    #[serde(flatten)]
+    sanction: SanctionBody<'a>,
+}
+
+/// GET /api/live/{id}/sanctions?cursor={sanction id}: what holds in a live, newest first, but for
+/// sanctions of the whole site. For its streamer and moderators.
+pub async fn sanctions(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+) -> ApiResult {
+    let live_id = path_live_id(&request)?;
+    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
+        .map_err(|_| ApiError::BadParameter("malformed query"))?;
+    let before = match query.get("cursor").map(String::as_str) {
+        None | Some("") => None,
+        Some(text) => Some(positive_digits(text).and_then(SanctionId::new).ok_or(
+            ApiError::BadParameter("cursor must be the id of a sanction"),
+        )?),
+    };
+    let roles = state
+        .store
+        .roles(live_id, vec![identity.profile.id])
+        .await?;
+    let (_, roles) = roles.ok_or(lives::LIVE_NOT_FOUND)?;
+    if roles.iter().all(|role| *role < Role::Moderator) {
+        return Err(ApiError::Action(Reject::NotAllowed));
+    }
+    let now = state.clock.now();
+    let page = state
+        .store
+        .sanctions(live_id, before, PER_PAGE, now)
+        .await?;
+    let is_full = page.len() == PER_PAGE as usize;
+    let last = page.last().map(|(_, sanction)| sanction.id.get());
+    let held = page.iter().map(|(user, sanction)| HeldView {
+        user_id: user.get(),
+        sanction: sanction.into(),
+    });
+    ok(SanctionsView {
+        sanctions: held.collect(),
+        next: last.filter(|_| is_full),
+    })
+}
