@@ -19,7 +19,8 @@
 --       2 the epoch that the caller saw; '' for none
 --       3 the place up to which it saw the log: generation-offset, a space and, if it knows it, the mark of the event
 --         there
---       4 '1': begin a new epoch   5 how many missed events to return at most
+--       4 '1': begin a new epoch   5 how many missed events to return at most; with entries and without a new epoch
+--         they are returned only if there are any
 --       6 channel                  7 origin
 --       8 '1': the caller dropped events that other nodes do not have
 --       9 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
@@ -28,7 +29,7 @@
 --       1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for
 --         each entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
 --       2 1: the log is the one the caller saw
---       if missed events were asked for:
+--       if missed events were asked for and are returned:
 --       3 the missed events, newest first   4 the newest controls, newest first
 --       or the text of an error. If every room failed, the call fails with the first error.
 local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 9, 3
@@ -125,8 +126,10 @@ local function append_room(key, at, last_entry)
         end
     end
 
+    local before = generation .. '-' .. offset
+    local is_behind = string.sub(known_last, 1, #before + 1) ~= before .. ' '
     local missed, newest_controls = nil, nil
-    if fill ~= '0' then
+    if fill ~= '0' and (is_behind or renew or not has_entries) then
         missed = {}
         newest_controls = call('XREVRANGE', controls_key, '+', '-', 'COUNT', CONTROLS_MAX)
         if epoch then
@@ -135,7 +138,6 @@ local function append_room(key, at, last_entry)
         end
     end
 
-    local before = generation .. '-' .. offset
     local renewed = renew or not same or not epoch
     if renewed then
         epoch, offset = ARGV[at], '0'

@@ -35,10 +35,10 @@ impl RoomQuestion {
         }
     }
 
-    /// Whether it may go in one call with others: it appends a batch and asks for nothing more, and
+    /// Whether it may go in one call with others: it appends a batch in the epoch that there is, and
     /// no earlier call of the room failed.
     pub fn may_share(&self) -> bool {
-        !self.is_repeated && !self.question.renew && self.question.fill == 0
+        !self.is_repeated && !self.question.renew && !self.question.batch.is_empty()
     }
 }
 

@@ -104,6 +104,9 @@ const UNREPLICATED_MAX: usize = 8_192;
 /// Most events that a resync returns: all that the log keeps. That is more than a heal appends: as
 /// many as this may be only a part of those that were missed.
 pub const RESYNC_EVENTS_MAX: usize = UNREPLICATED_MAX + BATCH_MAX;
+/// Most missed events that the answer to a batch contains: what other nodes appended since a moment
+/// ago. Where there are as many, a resync reads them.
+const APPEND_MISSED_MAX: usize = 64;
 /// Most events that the opening of a room returns: more than any history keeps.
 const OPENING_EVENTS_MAX: usize = 2_048;
 

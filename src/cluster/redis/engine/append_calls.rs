@@ -143,7 +143,7 @@ mod tests {
                 number: 1,
                 cursor: None,
                 renew: false,
-                fill: 0,
+                fill: 64,
                 is_incomplete: false,
                 batch: (1..=entries).map(entry).collect(),
             },

@@ -14,7 +14,7 @@ use crate::protocol::read_event;
 use super::delivery::Delivery;
 use super::question::Question;
 use super::waiting::WaitingEntry;
-use super::{BATCH_MAX, RESYNC_EVENTS_MAX};
+use super::{APPEND_MISSED_MAX, BATCH_MAX, RESYNC_EVENTS_MAX};
 
 /// See [`super::Mode::Following`].
 #[derive(Debug)]
@@ -37,7 +37,8 @@ pub(super) enum OwnBatch {
     Delivered,
     /// Sent, but not answered: it is repeated unchanged, unless the answer is under way.
     Unanswered(Vec<WaitingEntry>),
-    /// In the log, after events of others that have not arrived. A resync is due or under way.
+    /// In the log, after events of others that have not arrived and were too many for the answer. A
+    /// resync is due or under way.
     Unordered(Vec<WaitingEntry>),
 }
 
@@ -200,8 +201,18 @@ impl Following {
         Ok(())
     }
 
-    /// The batch is in the log: delivers it, if all events before it were delivered.
+    /// The batch is in the log: delivers the events before it that the answer contains, and then the
+    /// batch, if all events before it were delivered.
     fn appended(&mut self, answer: Answer, delivery: &mut Delivery) -> Result<(), OrderBroken> {
+        // The answer to a batch that was applied before contains none.
+        let is_complete = answer.missed.len() < APPEND_MISSED_MAX
+            && answer.missed.last().map(|last| last.position) == Some(answer.before);
+        if is_complete {
+            let cursor = self.cursor.position;
+            let missed = answer.missed.into_iter();
+            let missed = missed.filter(|entry| entry.position > cursor);
+            self.follow(missed, answer.controls, delivery)?;
+        }
         let batch = std::mem::take(&mut self.own).into_entries();
         report_known_gifts(&batch, &answer.places, delivery);
         let is_next = self.cursor.position == answer.before;

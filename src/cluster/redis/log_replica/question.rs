@@ -3,7 +3,7 @@
 use crate::cluster::redis::entries::Cursor;
 
 use super::waiting::{AppendArgument, WaitingEntry};
-use super::{OPENING_EVENTS_MAX, RESYNC_EVENTS_MAX};
+use super::{APPEND_MISSED_MAX, OPENING_EVENTS_MAX, RESYNC_EVENTS_MAX};
 
 /// One request to Redis. A replica has at most one under way.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ impl Question {
         }
     }
 
-    /// Appends a batch.
+    /// Appends a batch, and reads the events between `cursor` and the batch.
     pub(super) fn append<'a>(
         number: u64,
         cursor: &Cursor,
         batch: impl IntoIterator<Item = &'a WaitingEntry>,
     ) -> Self {
         Self {
-            fill: 0,
+            fill: APPEND_MISSED_MAX,
             batch: batch.into_iter().map(WaitingEntry::argument).collect(),
             ..Self::resync(number, cursor)
         }

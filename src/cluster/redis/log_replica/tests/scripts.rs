@@ -262,7 +262,7 @@ impl Names {
             (true, RESYNC_EVENTS_MAX) => format!("heals with {batch}"),
             (false, RESYNC_EVENTS_MAX) => "resyncs".into(),
             (false, OPENING_EVENTS_MAX) => "reads the newest events".into(),
-            (false, 0) => format!("appends {batch}"),
+            (false, APPEND_MISSED_MAX) => format!("appends {batch}"),
             other => panic!("a question that no mode asks: {other:?}"),
         };
         let is_incomplete = if question.is_incomplete {
