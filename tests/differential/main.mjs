@@ -22,6 +22,9 @@ const LANES = 24;
 /** What a step may take before a difference is believed, in ms: engine.io looks each 100 ms whether a poll must go. */
 const SETTLE_MS = 250;
 
+/** How often the filed scripts are played again, alone, for listed differences that did not show. */
+const ROUNDS_AGAIN_MAX = 20;
+
 /** Findings that are shrunk and printed; each takes many runs. */
 const FINDINGS_MAX = 12;
 
@@ -55,11 +58,13 @@ class Judge {
     return { reference, liveroom };
   }
 
-  /** The difference of a script that is still there when nothing is in a hurry. */
+  /** The difference of a script that is still there when nothing is in a hurry, and is there each time. */
   async #difference(lines) {
     const quick = compare(lines, await this.#traces(lines, 0));
     if (!quick || quick.listed) return quick;
-    return this.#slow(lines);
+    const slow = await this.#slow(lines);
+    // On a busy machine a step may take longer than it was given.
+    return !slow || slow.listed ? slow : this.#slow(lines);
   }
 
   async #slow(lines) {
@@ -73,7 +78,7 @@ class Judge {
     this.played += 1;
     if (!difference) return undefined;
     if (difference.listed) {
-      this.listed.set(difference.listed, (this.listed.get(difference.listed) ?? 0) + 1);
+      this.#count(difference.listed);
     } else {
       const key = signature(difference);
       const known = this.findings.get(key);
@@ -81,6 +86,19 @@ class Judge {
       else this.findings.set(key, { name, lines, difference, count: 1 });
     }
     return difference;
+  }
+
+  #count(title) {
+    this.listed.set(title, (this.listed.get(title) ?? 0) + 1);
+  }
+
+  /**
+   * Plays a script once more for the listed difference that it shows. Some show only if a step follows the one before
+   * within the 100 ms after which engine.io looks whether a poll must go, which a busy machine does not always manage.
+   */
+  async playAgain({ lines }) {
+    const difference = compare(lines, await this.#traces(lines, 0));
+    if (difference?.listed) this.#count(difference.listed);
   }
 
   /** Drops the steps without which a script still differs in a way that is not listed. */
@@ -134,11 +152,13 @@ async function main() {
   if (mode === "table") return (console.log(table()), true);
   const judge = new Judge({ reference: await startReference(), liveroom: Number(port) });
   if (mode === "files") {
-    const scripts = filedScripts();
-    const isFine = await judgeAll(judge, () => scripts.shift());
-    const unseen = differences.filter(
-      (listed) => listed.explains && (listed.kind ?? "patient") === kind && !judge.listed.has(listed.title),
-    );
+    const [scripts, queue] = [filedScripts(), filedScripts()];
+    const isFine = await judgeAll(judge, () => queue.shift());
+    const expected = differences.filter((listed) => listed.explains && (listed.kind ?? "patient") === kind);
+    const unseenNow = () => expected.filter(({ title }) => !judge.listed.has(title));
+    for (let round = 0; unseenNow().length > 0 && round < ROUNDS_AGAIN_MAX; round += 1)
+      for (const script of scripts) await judge.playAgain(script);
+    const unseen = unseenNow();
     unseen.forEach(({ title }) => console.log(`listed, but no script in scripts/ shows it: ${title}`));
     return isFine && unseen.length === 0;
   }
