@@ -31,6 +31,7 @@ mod rate;
 mod reject;
 mod room;
 mod sanction;
+pub mod word_filter;
 
 pub use action::{
     Action, ActionEntry, Aftermath, Control, EntryContent, EntryKey, KICK_REACH_MS,

@@ -81,10 +81,15 @@ fn is_seen(c: char) -> bool {
         // Controls, formats, private use, and what no version of Unicode knows yet.
         GeneralCategoryGroup::Other => false,
         GeneralCategoryGroup::Separator => c == ' ',
-        // A skeleton leaves out what Unicode says may be ignored, such as fillers and variation
-        // selectors.
-        _ => !BLANK.contains(&c) && skeleton(c.encode_utf8(&mut [0; 4])).next().is_some(),
+        _ => !draws_nothing(c),
     }
+}
+
+/// Whether a character that is no space draws nothing by itself.
+pub(super) fn draws_nothing(c: char) -> bool {
+    // A skeleton leaves out what Unicode says may be ignored, such as fillers and variation
+    // selectors.
+    BLANK.contains(&c) || skeleton(c.encode_utf8(&mut [0; 4])).next().is_none()
 }
 
 /// Spaces at the ends or several in a row look like fewer.
