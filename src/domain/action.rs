@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::word_filter::TermLines;
 use super::{
     ActionId, CommentId, Live, LiveId, LiveStatus, PURGE_LOT_MAX, Reject, RoomEvent, Sanction,
     SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
@@ -60,6 +61,8 @@ pub enum Action {
         user: UserId,
         moderator: bool,
     },
+    /// Replaces the terms of the site or of a streamer.
+    SetTerms(TermLines),
     /// Ends a user's sessions and refuses new ones.
     DisableUser(UserId),
     EnableUser(UserId),
@@ -109,6 +112,7 @@ impl Action {
                 (name, Some(*user), Subject::Standing)
             }
             Self::SetModerator { user, .. } => ("set_moderator", Some(*user), Subject::Standing),
+            Self::SetTerms(_) => ("set_terms", None, Subject::Nothing),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
         };
@@ -168,6 +172,7 @@ impl Action {
             }),
             Self::TakeDownLast { .. }
             | Self::Restore(_)
+            | Self::SetTerms(_)
             | Self::DisableUser(_)
             | Self::EnableUser(_) => None,
         };
@@ -348,6 +353,8 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
+        (Action::SetTerms(_), Scope::Streamer(_)) => role >= Role::Streamer,
+        (Action::SetTerms(_), Scope::Site) => role == Role::Operator,
         (Action::DisableUser(_) | Action::EnableUser(_), Scope::Site) => role == Role::Operator,
         _ => return Err(Reject::BadRequest { what: "scope" }),
     };
@@ -375,6 +382,7 @@ pub fn may_lift(role: Role, scope: SanctionScope, by: Principal) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::word_filter::{TermList, export};
     use super::*;
     use crate::domain::Term;
 
@@ -486,6 +494,30 @@ mod tests {
     fn lift(kind: SanctionKind) -> Action {
         let user = UserId::FIRST;
         Action::Lift { user, kind }
+    }
+
+    #[test]
+    fn terms_are_of_the_site_or_of_a_streamer() {
+        let terms = || Action::SetTerms(export(&TermList::new(0)));
+        for (scope, allowed) in [
+            (Scope::Site, [false, false, true]),
+            (STREAMERS_LIVES, [false, true, true]),
+        ] {
+            for (role, allowed) in ROLES.into_iter().zip(allowed) {
+                let expected = if allowed {
+                    Ok(())
+                } else {
+                    Err(Reject::NotAllowed)
+                };
+                assert_eq!(
+                    may(role, None, scope, &terms()),
+                    expected,
+                    "{role:?} {scope:?}"
+                );
+            }
+        }
+        let in_a_live = may(Role::Operator, None, LIVE, &terms());
+        assert_eq!(in_a_live, Err(Reject::BadRequest { what: "scope" }));
     }
 
     fn target_of(action: &Action, role: Role) -> Option<Role> {

@@ -161,6 +161,16 @@ pub struct GiftRow {
     pub updated_at: Timestamp,
 }
 
+/// A list of terms of the word filter, as it was imported last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermListRow {
+    /// In the form of [`export`](crate::domain::word_filter::export).
+    pub lines: String,
+    /// Grows with each change of this list.
+    pub version: i64,
+    pub updated_at: Timestamp,
+}
+
 /// One thing a room asks to be made durable.
 #[derive(Debug, Clone)]
 pub enum Write {
@@ -363,6 +373,14 @@ pub trait Store: Send + Sync {
         max: u32,
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>>;
+    /// The terms of this streamer, or else of the site; `None` if there never were any.
+    fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>>;
+    /// The versions of these lists, in no order; those that there never were are left out. Ask for
+    /// a few hundred at most.
+    fn term_list_versions(
+        &self,
+        streamers: Vec<Option<UserId>>,
+    ) -> Stored<'_, Vec<(Option<UserId>, i64)>>;
 
     /// Makes the change of an action, if it makes one, and adds its row to the audit; once per
     /// `request_id`. It does not ask who may do it.

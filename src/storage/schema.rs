@@ -162,6 +162,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    term_lists (streamer_id) {
+        streamer_id -> Int8,
+        lines -> Text,
+        version -> Int8,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Int8,
         username -> Text,
@@ -205,5 +214,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     pending_actions,
     sanctions,
     session_tokens,
+    term_lists,
     users,
 );

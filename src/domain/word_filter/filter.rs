@@ -42,8 +42,11 @@ pub struct CompiledTerms {
 impl CompiledTerms {
     /// `before`: the list that this one replaces; terms of both go on to be counted.
     pub fn compile(list: TermList, before: Option<&Self>) -> Self {
-        fold::prepare();
-        look_alikes::prepare();
+        // A filter without terms looks at no text.
+        if !list.terms().is_empty() {
+            fold::prepare();
+            look_alikes::prepare();
+        }
         let counted = before.map(Self::counters).unwrap_or_default();
         let terms: Box<[_]> = list
             .into_terms()

@@ -8,6 +8,7 @@
 //! return before it; a byte order mark at the start is skipped.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use super::term::{
     FilterAction, FilterTerm, TermAction, TermFault, TermFields, TermList, TermListFault,
@@ -93,13 +94,34 @@ pub fn import(bytes: &[u8], terms_max: usize) -> Result<TermList, ImportError> {
     }
 }
 
+/// A list that [`import`] reads again as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermLines {
+    text: Arc<str>,
+    count: usize,
+}
+
+impl TermLines {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How many terms there are.
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+}
+
 /// Writes a list so that [`import`] reads the same.
-pub fn export<'a>(terms: impl IntoIterator<Item = &'a Term>) -> String {
+pub fn export(list: &TermList) -> TermLines {
     let mut lines = HEADER.to_owned();
-    for term in terms {
+    for term in list.terms() {
         write_line(&mut lines, term);
     }
-    lines
+    TermLines {
+        text: lines.into(),
+        count: list.terms().len(),
+    }
 }
 
 /// `None` for a comment and for an empty line.
@@ -226,7 +248,7 @@ mod tests {
         );
         assert_eq!(list.terms()[1].tags().collect::<Vec<_>>(), ["adult", "en"]);
         assert_eq!(
-            export(list.terms()),
+            export(&list).as_str(),
             "# text\taction\toptions\ttags\n傻冒\thold\nav\tblock\tloose,part\tadult,en\n\
              路口交通\tallow\n\\#tag\tblock\n\\\\o/\tblock\n"
         );

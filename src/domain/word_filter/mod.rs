@@ -30,7 +30,9 @@ pub fn prepare() {
 pub use filter::{
     CompiledTerms, CountedTerm, FilterVerdict, Hit, TermOwner, WordFilter, normalised,
 };
-pub use lines::{IMPORT_FAULTS_MAX, ImportError, LINE_BYTES_MAX, LineFault, export, import};
+pub use lines::{
+    IMPORT_FAULTS_MAX, ImportError, LINE_BYTES_MAX, LineFault, TermLines, export, import,
+};
 pub use term::{
     FilterAction, FilterTerm, SITE_TERMS_MAX, STREAMER_TERMS_MAX, TERM_BYTES_MAX, TERM_CHARS,
     TERM_TAG_CHARS_MAX, TERM_TAGS_MAX, TermAction, TermFault, TermFields, TermList, TermListFault,

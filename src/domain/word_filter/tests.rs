@@ -436,9 +436,9 @@ proptest! {
     #[test]
     fn what_is_exported_is_imported_as_it_was(terms in terms()) {
         let list = list_of(terms);
-        let lines = export(list.terms());
-        let again = import(lines.as_bytes(), SITE_TERMS_MAX).unwrap();
+        let lines = export(&list);
+        let again = import(lines.as_str().as_bytes(), SITE_TERMS_MAX).unwrap();
         prop_assert_eq!(again.terms(), list.terms());
-        prop_assert_eq!(export(again.terms()), lines);
+        prop_assert_eq!(export(&again), lines);
     }
 }

@@ -5,9 +5,11 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::super::{lock_live_status, lock_user_status};
-use super::{Conn, accounts, comments, lives, standing_changes};
+use super::{Conn, accounts, comments, lives, standing_changes, term_lists};
+use crate::domain::word_filter::TermLines;
 use crate::domain::{
     Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Outcome, Purge, RESTORE_MS,
     Reject, RequestId, SanctionKind, SanctionOrder, SanctionScope, Scope, Subject, Term, Timestamp,
@@ -205,6 +207,10 @@ async fn apply(
         (Action::SetTitle(to), Scope::Live(live_id)) => {
             set_title(conn, live_id, to, record.at).await
         }
+        (Action::SetTerms(lines), Scope::Site) => set_terms(conn, None, lines, record.at).await,
+        (Action::SetTerms(lines), Scope::Streamer(streamer)) => {
+            set_terms(conn, Some(streamer), lines, record.at).await
+        }
         (Action::DisableUser(user), Scope::Site) => {
             set_enabled(conn, *user, status, false, record.at).await
         }
@@ -377,6 +383,25 @@ async fn set_title(
     }))
 }
 
+async fn set_terms(
+    conn: &mut Conn,
+    streamer: Option<UserId>,
+    to: &TermLines,
+    at: Timestamp,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    if let Some(streamer) = streamer
+        && accounts::by_id(conn, streamer).await?.is_none()
+    {
+        return Ok(Err(Reject::UserNotFound));
+    }
+    let version = term_lists::set(conn, streamer, to.as_str(), at).await?;
+    Ok(Ok(Changed {
+        before: Some(json!({"version": version - 1})),
+        after: Some(json!({"version": version})),
+        change: Change::Nothing,
+    }))
+}
+
 async fn set_enabled(
     conn: &mut Conn,
     user: UserId,
@@ -480,6 +505,12 @@ fn arguments(action: &Action) -> Value {
         | Action::Lift { .. }
         | Action::DisableUser(_)
         | Action::EnableUser(_) => json!({}),
+        // A list may be as long as all of the audit beside it.
+        Action::SetTerms(lines) => {
+            let digest = Sha256::digest(lines.as_str());
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({"terms": lines.count(), "sha256": hex})
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod grants;
 mod lives;
 mod standing_changes;
 mod standings;
+mod term_lists;
 
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
@@ -27,7 +28,7 @@ use crate::domain::{
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow,
     GrantOutcome, LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError,
-    Stored, StoredToken, User, Write,
+    Stored, StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -222,6 +223,17 @@ impl Store for Backend {
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>> {
         self.read(move |conn| standings::page(conn, live_id, before, max, now).boxed())
+    }
+
+    fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {
+        self.read(move |conn| term_lists::of(conn, streamer).boxed())
+    }
+
+    fn term_list_versions(
+        &self,
+        streamers: Vec<Option<UserId>>,
+    ) -> Stored<'_, Vec<(Option<UserId>, i64)>> {
+        self.read(move |conn| term_lists::versions(conn, streamers).boxed())
     }
 
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed> {

@@ -7,6 +7,7 @@ mod gifts;
 mod lives;
 mod names;
 mod standings;
+mod term_lists;
 mod users;
 
 use std::sync::Arc;
@@ -64,6 +65,10 @@ use standings::{
     the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires,
     there_are_so_many_moderators_and_sanctions_and_no_more,
 };
+use term_lists::{
+    a_list_of_terms_is_replaced_whole_and_its_version_grows,
+    the_longest_list_of_terms_reads_back_and_the_audit_has_its_digest,
+};
 use users::{
     a_token_replaces_the_one_before_and_is_cleared, a_user_is_disabled_and_enabled,
     a_username_is_taken_once, the_newest_networks_of_a_users_logins_are_remembered,
@@ -113,6 +118,8 @@ contract! {
     an_account_says_whether_something_may_hold_against_it_on_the_site,
     a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
+    a_list_of_terms_is_replaced_whole_and_its_version_grows,
+    the_longest_list_of_terms_reads_back_and_the_audit_has_its_digest,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,
