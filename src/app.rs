@@ -39,6 +39,7 @@ use crate::http::{
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
 use crate::transport::{Connections, TransportState};
+use crate::word_filters::WordFilters;
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
@@ -103,6 +104,7 @@ impl App {
         let store = await_store(config).await?;
         let change_feed = ChangeFeed::open(store.clone()).await?;
         let catalogue = GiftCatalogue::load(store.clone()).await?;
+        let word_filters = WordFilters::load(store.clone()).await?;
         let cluster = join_cluster(config, &store, &clock)?;
         let auth = authority_over(
             config,
@@ -176,6 +178,7 @@ impl App {
             clock: clock.clone(),
         });
         reconcile::start(&cluster_control, operations.clone(), config);
+        reconcile::start_word_filters(word_filters.clone());
         match change_feed {
             Some(feed) => feed.follow(cluster_control.clone(), auth.clone()),
             None => reconcile::start_accounts(&cluster_control, store.clone(), config),
@@ -196,6 +199,7 @@ impl App {
             auth,
             passwords: Arc::new(Passwords::new(config.server.workers.get())),
             catalogue: catalogue.clone(),
+            word_filters,
             rooms,
             operations,
             cluster_control,

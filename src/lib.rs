@@ -298,6 +298,9 @@
 //! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
 //! | row lock | a row and the purpose for which a write locks it | [`storage::RowLock`] |
 //! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
+//! | term | a text that the word filter looks for, and what happens to a comment that has it | [`domain::word_filter::Term`] |
+//! | normalised | in the one form in which terms and texts are compared | `domain/word_filter/fold.rs` |
+//! | hit | a place of a text where a term was found | [`domain::word_filter::Hit`] |
 //! | ledger, posting | the append-only record of coins; one line of it | [`domain::RoomLedger`], `storage` |
 //! | change feed | the rows that changed, whoever changed them, as nodes poll them | [`storage::FeedPage`], `actors/change_feed.rs` |
 //! | reconcile | compare open rooms with their rows, and sessions with accounts | `actors/reconcile.rs` |
@@ -335,3 +338,4 @@ pub mod protocol;
 pub mod storage;
 pub mod tls;
 pub mod transport;
+pub mod word_filters;

@@ -1,19 +1,26 @@
-//! Finds changes in the store of which this node got no signal: gifts that were added and, over a
+//! Finds changes in the store of which this node got no signal: gifts that were added, lists of terms
+//! that were replaced and, over a
 //! store without a change feed, accounts that were disabled by a process that died then, or by
 //! hand. (Rooms are compared by the registry, which has them.)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{debug, info, warn};
 
 use crate::config::Config;
 use crate::domain::UserId;
 use crate::storage::{Store, StoreError};
+use crate::word_filters::WordFilters;
 
 use super::{ClusterControl, Operations};
 
 /// Accounts of one query.
 const CHUNK: usize = 500;
+
+/// Time between two looks at the versions of lists of terms, one query by primary key. Longer lets
+/// a term that an operator adds in a raid wait on other nodes.
+const TERMS_EVERY: Duration = Duration::from_secs(1);
 
 /// Begins to look, on the calling thread and until its system ends.
 pub fn start(cluster_control: &Arc<ClusterControl>, operations: Arc<Operations>, config: &Config) {
@@ -32,6 +39,17 @@ pub fn start(cluster_control: &Arc<ClusterControl>, operations: Arc<Operations>,
         loop {
             tokio::time::sleep(catalogue_every).await;
             log.note(catalogue.refresh().await);
+        }
+    });
+}
+
+/// Begins to look for lists of terms that another node, or another program, has replaced.
+pub fn start_word_filters(filters: Arc<WordFilters>) {
+    actix_rt::spawn(async move {
+        let mut log = FailureLog::new("terms");
+        loop {
+            tokio::time::sleep(TERMS_EVERY).await;
+            log.note(filters.refresh().await);
         }
     });
 }

@@ -22,6 +22,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// that dribbles must not be held for ever.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the body of a list may take.
+const LIST_WAIT: Duration = Duration::from_secs(60);
+
 /// A body as it came. Parsed by the handler and not while extracting, because the contract reports
 /// a bad token before a bad body.
 pub struct RequestBody {
@@ -48,17 +51,42 @@ impl FromRequest for RequestBody {
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             let payload = payload.await.map_err(|_| ApiError::MalformedBody)?;
-            let bytes = tokio::time::timeout(BODY_WAIT, payload.to_bytes_limited(BODY_BYTES_MAX))
-                .await
-                .map_err(|_| ApiError::BodyTooSlow)?
-                .map_err(|_| ApiError::BodyTooLarge)?
-                .map_err(|_| ApiError::MalformedBody)?;
+            let bytes = read(payload, BODY_BYTES_MAX, BODY_WAIT).await?;
             Ok(Self {
                 bytes,
                 content_type,
             })
         })
     }
+}
+
+/// A body of lines, for operators alone: longer than others.
+pub struct ListBody(pub Bytes);
+
+impl ListBody {
+    /// Bytes of a list at most; more is answered with 413.
+    pub const BYTES_MAX: usize = 4 * 1_024 * 1_024;
+}
+
+impl FromRequest for ListBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let payload = web::Payload::from_request(request, payload);
+        Box::pin(async move {
+            let payload = payload.await.map_err(|_| ApiError::MalformedBody)?;
+            Ok(Self(read(payload, Self::BYTES_MAX, LIST_WAIT).await?))
+        })
+    }
+}
+
+async fn read(payload: web::Payload, bytes_max: usize, wait: Duration) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(wait, payload.to_bytes_limited(bytes_max))
+        .await
+        .map_err(|_| ApiError::BodyTooSlow)?
+        .map_err(|_| ApiError::BodyTooLarge)?
+        .map_err(|_| ApiError::MalformedBody)
 }
 
 impl RequestBody {

@@ -10,6 +10,7 @@ mod cors;
 mod error;
 mod explain;
 mod fields;
+mod filter;
 mod gifts;
 mod health;
 mod history;
@@ -39,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{Action, Principal, Scope};
 use crate::storage::Store;
+use crate::word_filters::WordFilters;
 
 pub use changes::Changes;
 pub use health::Readiness;
@@ -56,6 +58,7 @@ pub struct ApiState {
     pub auth: Arc<Auth>,
     pub passwords: Arc<Passwords>,
     pub catalogue: Arc<GiftCatalogue>,
+    pub word_filters: Arc<WordFilters>,
     pub rooms: Rooms,
     pub cluster_control: Arc<ClusterControl>,
     pub operations: Arc<Operations>,

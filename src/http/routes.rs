@@ -6,7 +6,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
-    ApiState, admin, cors, explain, gifts, health, history, lives, moderation, page, users,
+    ApiState, admin, cors, explain, filter, gifts, health, history, lives, moderation, page, users,
 };
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -74,6 +74,10 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post(state, "/rooms/{live_id}/close", moderation::close))
                 .service(post(state, "/users/{id}/coins", admin::grant_coins))
                 .service(post(state, "/users/{id}", moderation::set_user_status))
+                .service(get("/filter/export", filter::export_terms))
+                .service(get("/filter/hits", filter::hits))
+                .service(post(state, "/filter/import", filter::import_terms))
+                .service(post(state, "/filter/test", filter::test))
                 .service(post(state, "/gifts", admin::create_gift))
                 .service(get("/ledger/proof", admin::prove_ledger)),
         )

@@ -17,6 +17,33 @@ fn list(server: &TestServer, path: &str) -> Vec<Value> {
 }
 
 #[test]
+fn terms_that_one_node_imported_are_in_force_on_all_with_redis_and_without() {
+    let Some(mut stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let import = |stage: &Stage, node: usize, lines: &str| {
+        let path = "/admin/filter/import";
+        stage.cluster[node].admin_post_text(path, lines).ok()
+    };
+    let found = |stage: &Stage, node: usize, text: &str, action: Value| {
+        eventually("the node has the new list", || {
+            let body = json!({"text": text});
+            let answer = stage.cluster[node].admin_post("/admin/filter/test", &body);
+            (answer.ok()["action"] == action).then_some(())
+        });
+    };
+    assert_eq!(import(&stage, 0, "坏话"), json!({"terms": 1}));
+    found(&stage, 1, "坏话", json!("block"));
+    stage.cluster.redis.kill();
+    assert_eq!(import(&stage, 1, "脏话\thold"), json!({"terms": 1}));
+    found(&stage, 0, "脏话", json!("hold"));
+    found(&stage, 0, "坏话", Value::Null);
+    stage.cluster.kill(0);
+    stage.cluster.restart(0);
+    found(&stage, 0, "脏话", json!("hold"));
+}
+
+#[test]
 fn operators_see_all_nodes_from_each() {
     let Some(mut stage) = Stage::set(3, &[("LIVEROOM__CLUSTER__NODE_TIMEOUT_MS", "2000")]) else {
         return;

@@ -240,6 +240,12 @@ impl TestServer {
         )
     }
 
+    /// Sends lines, as lists are imported.
+    pub fn admin_post_text(&self, path: &str, lines: &str) -> Answer {
+        let headers = [("authorization", &*format!("Bearer {ADMIN_TOKEN}"))];
+        http::request_bytes(self.port, "POST", path, &headers, lines.as_bytes())
+    }
+
     pub fn admin_delete(&self, path: &str) -> Answer {
         http::request(
             self.port,

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["domain", "protocol", "storage", "clock", "config", "tls"],
     ),
     ("catalogue", &["domain", "storage"]),
+    ("word_filters", &["domain", "storage"]),
     ("auth", &["domain", "storage", "cluster", "clock"]),
     (
         "actors",
@@ -41,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "storage",
             "cluster",
             "catalogue",
+            "word_filters",
             "comment_ids",
             "config",
             "limits",
@@ -69,6 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "storage",
             "auth",
             "catalogue",
+            "word_filters",
             "domain",
             "protocol",
             "config",

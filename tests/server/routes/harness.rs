@@ -24,6 +24,7 @@ use liveroom::http::{
     AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
 };
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
+use liveroom::word_filters::WordFilters;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -154,6 +155,7 @@ impl TestApi {
             cluster_control,
             rooms,
             catalogue,
+            word_filters: WordFilters::load(store.clone()).await.unwrap(),
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
@@ -223,6 +225,16 @@ impl TestApi {
                 .uri(path)
                 .insert_header(bearer(ADMIN_TOKEN))
                 .set_json(body),
+        )
+        .await
+    }
+
+    pub async fn admin_post_text(&self, path: &str, body: impl Into<Vec<u8>>) -> Reply {
+        self.call(
+            TestRequest::post()
+                .uri(path)
+                .insert_header(bearer(ADMIN_TOKEN))
+                .set_payload(body.into()),
         )
         .await
     }
