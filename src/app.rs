@@ -141,6 +141,7 @@ impl App {
             broker: cluster.broker.clone(),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
+            word_filters: word_filters.clone(),
             comment_ids,
             clock: clock.clone(),
         };

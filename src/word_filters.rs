@@ -107,15 +107,20 @@ impl WordFilters {
 
     /// The filter of the rooms of this streamer.
     pub async fn of_streamer(&self, streamer: UserId) -> Result<RoomFilter, StoreError> {
-        let _reading = self.reading.lock().await;
         let held = self.streamers().get(&streamer).and_then(Weak::upgrade);
         let terms = match held {
             Some(terms) => terms,
             None => {
+                // Rooms do not wait for each other's lists. One that is replaced meanwhile is read
+                // again by the next refresh, which knows this one then.
                 let terms = CurrentTerms::new(Some(streamer));
                 self.read(&terms).await?;
-                self.streamers().insert(streamer, Arc::downgrade(&terms));
-                terms
+                let mut streamers = self.streamers();
+                let other = streamers.get(&streamer).and_then(Weak::upgrade);
+                other.unwrap_or_else(|| {
+                    streamers.insert(streamer, Arc::downgrade(&terms));
+                    terms
+                })
             }
         };
         Ok(RoomFilter {

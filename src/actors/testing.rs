@@ -32,6 +32,7 @@ use crate::domain::{
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
 use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
+use crate::word_filters::WordFilters;
 
 /// Changes the status of a live behind its room's back.
 pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at: Timestamp) {
@@ -114,6 +115,7 @@ impl Node {
             broker: Arc::new(MemoryBroker),
             persister: persister.clone(),
             catalogue: catalogue.clone(),
+            word_filters: WordFilters::load(store.clone()).await.unwrap(),
             comment_ids: Arc::new(CommentIds::new(0)),
             clock: clock.clone(),
         };

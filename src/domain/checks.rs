@@ -1,6 +1,7 @@
 //! What a comment is checked for, in order. The decision is the first check that does not pass; an
 //! explanation is the same list in whole, so the two cannot differ.
 
+use super::word_filter::FilterAction;
 use super::{
     Bucket, BucketRate, LiveStatus, Reject, Sanction, SanctionKind, Timestamp, barring_comments,
     barring_gifts, holding,
@@ -19,6 +20,8 @@ pub enum Check {
     Membership,
     /// Whether the user has commented too often.
     Rate,
+    /// Whether the word filter lets its text pass.
+    Filter,
     /// Whether only the user itself sees it.
     Shadow,
 }
@@ -31,9 +34,10 @@ impl Check {
         Self::RoomSanction,
         Self::Membership,
     ];
-    /// What happens to a comment of such a user. The faults of its fields come before these, and
-    /// the crowd's lane after them.
-    pub const OF_COMMENT: [Self; 2] = [Self::Rate, Self::Shadow];
+    /// Whether such a user may comment now. The faults of a comment's fields come before this.
+    pub const OF_TIME: [Self; 1] = [Self::Rate];
+    /// What happens to the comment. The crowd's lane comes after these.
+    pub const OF_COMMENT: [Self; 2] = [Self::Filter, Self::Shadow];
 
     /// The word for it on the wire. Sent: never change one.
     pub const fn name(self) -> &'static str {
@@ -43,6 +47,7 @@ impl Check {
             Self::RoomSanction => "room_sanction",
             Self::Membership => "membership",
             Self::Rate => "rate",
+            Self::Filter => "filter",
             Self::Shadow => "shadow",
         }
     }
@@ -67,6 +72,8 @@ pub struct CommentContext<'a> {
     /// The limiter as it is; the check of the rate takes one from this copy.
     pub limiter: Bucket,
     pub rate: BucketRate,
+    /// What the word filter says about the text; without a text it says nothing.
+    pub filtered: Option<FilterAction>,
     pub now: Timestamp,
 }
 
@@ -91,7 +98,8 @@ impl<'a> CommentContext<'a> {
 
     /// All checks with their results.
     pub fn explain(mut self) -> Vec<ExplainedCheck> {
-        let checks = Check::OF_USER.into_iter().chain(Check::OF_COMMENT);
+        let checks = Check::OF_USER.into_iter().chain(Check::OF_TIME);
+        let checks = checks.chain(Check::OF_COMMENT);
         let explained = |check| ExplainedCheck {
             check,
             result: self.result(check),
@@ -109,6 +117,12 @@ impl<'a> CommentContext<'a> {
                 .limiter
                 .take(self.rate, self.now)
                 .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms }),
+            Check::Filter => match self.filtered {
+                // Comments that wait for a moderator do not exist yet.
+                Some(FilterAction::Block | FilterAction::Hold) => Err(Reject::CommentFiltered),
+                Some(FilterAction::Shadow) => return CheckResult::Hidden,
+                Some(FilterAction::Mask) | None => Ok(()),
+            },
             Check::SiteSanction | Check::RoomSanction => self
                 .deciding(check)
                 .map_or(Ok(()), |sanction| Err(sanction.refusal(self.now))),
@@ -125,7 +139,7 @@ impl<'a> CommentContext<'a> {
             Check::SiteSanction => barring_comments(self.site_sanctions, self.now),
             Check::RoomSanction => barring_comments(self.room_sanctions, self.now),
             Check::Shadow => shadow(self.site_sanctions).or_else(|| shadow(self.room_sanctions)),
-            Check::Status | Check::Membership | Check::Rate => None,
+            Check::Status | Check::Membership | Check::Rate | Check::Filter => None,
         }
     }
 }
@@ -183,6 +197,15 @@ mod tests {
         prop::collection::vec(sanction(), 0..4)
     }
 
+    fn filter_action() -> impl Strategy<Value = Option<FilterAction>> {
+        prop::option::of(prop_oneof![
+            Just(FilterAction::Mask),
+            Just(FilterAction::Shadow),
+            Just(FilterAction::Hold),
+            Just(FilterAction::Block),
+        ])
+    }
+
     proptest! {
         #[test]
         fn an_explanation_and_the_decision_agree(
@@ -191,6 +214,7 @@ mod tests {
             room in sanctions(),
             is_member in any::<bool>(),
             taken in 0..4_u32,
+            filtered in filter_action(),
         ) {
             let rate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
             let mut limiter = Bucket::default();
@@ -204,17 +228,19 @@ mod tests {
                 is_member,
                 limiter,
                 rate,
+                filtered,
                 now: NOW,
             };
             let explained = context.explain();
             let first = explained
                 .iter()
                 .find(|line| line.result != CheckResult::Passed);
-            let of_user = context.decide(&Check::OF_USER);
-            let decision = match of_user {
-                CheckResult::Passed => context.decide(&Check::OF_COMMENT),
-                refused => refused,
-            };
+            let lists = [&Check::OF_USER[..], &Check::OF_TIME, &Check::OF_COMMENT];
+            let decision = lists
+                .into_iter()
+                .map(|checks| context.decide(checks))
+                .find(|result| *result != CheckResult::Passed)
+                .unwrap_or(CheckResult::Passed);
             prop_assert_eq!(first.map_or(CheckResult::Passed, |line| line.result), decision);
             for line in &explained {
                 let is_sanction = matches!(

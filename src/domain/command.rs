@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::word_filter::FilterVerdict;
 use super::{
     CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo,
     RequestId, Sanction, SessionId, SocketId, Timestamp,
@@ -62,6 +63,11 @@ pub trait CommandEnv<H> {
     /// A name for a gift whose client gave it none: the store keeps each gift under one, so that
     /// committing it again has no effect.
     fn new_request_id(&mut self) -> RequestId;
+
+    /// What the word filter says about a text. Without one nothing is found.
+    fn check_text(&self, _text: &str) -> FilterVerdict {
+        FilterVerdict::default()
+    }
 
     /// The gift if it is on offer.
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>>;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::word_filter::{FilterAction, FilterVerdict};
 use super::{CommentId, LiveId, Profile, RequestId, Timestamp};
 
 /// The text of a comment: not empty, no longer than the limit, otherwise exactly as sent.
@@ -38,6 +39,13 @@ impl CommentText {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text as it is shown after the filter has said this about it; `None` if that is as it was
+    /// sent. A mask changes no length.
+    pub fn masked(&self, verdict: &FilterVerdict) -> Option<Self> {
+        let is_masked = verdict.action() == Some(FilterAction::Mask);
+        is_masked.then(|| Self(verdict.masked(&self.0).into()))
     }
 }
 

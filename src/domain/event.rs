@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    ActionEntry, Coins, Comment, CommentId, CrowdRate, Epoch, GiftOrder, GiftReceipt, GiftRecordId,
-    Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, Role, SessionId, Timestamp,
-    UserId,
+    ActionEntry, Coins, Comment, CommentId, CommentText, CrowdRate, Epoch, GiftOrder, GiftReceipt,
+    GiftRecordId, Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, Role, SessionId,
+    Timestamp, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -123,6 +123,8 @@ pub enum Reply {
     Commented {
         comment_id: CommentId,
         offset: Option<Offset>,
+        /// The text as members see it, if that is not the one that was sent.
+        shown: Option<CommentText>,
     },
     /// Accepted, but shown to nobody but its sender: the crowd was above the room's cap.
     SampledOut {

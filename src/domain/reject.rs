@@ -54,6 +54,8 @@ pub enum Reject {
     CommentRefused {
         fault: CommentFault,
     },
+    /// The word filter does not let its text pass.
+    CommentFiltered,
     /// The `request_id` was used before with other content.
     DuplicateConflict,
     Busy {

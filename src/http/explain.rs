@@ -185,6 +185,7 @@ async fn explain_closed(
         is_member: false,
         limiter: Bucket::default(),
         rate: settings.comment_rate_of(role),
+        filtered: None,
         now,
     };
     Ok(context.explain())

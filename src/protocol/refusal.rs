@@ -54,6 +54,7 @@ impl From<Reject> for Refusal {
                 format!("评论内容不能超过 {chars_max} 个字").into(),
             ),
             Reject::CommentRefused { fault } => ("comment_refused", comment_fault(fault).into()),
+            Reject::CommentFiltered => ("comment_filtered", "评论包含敏感内容".into()),
             Reject::DuplicateConflict => ("duplicate_conflict", "请求编号已被其他内容使用".into()),
             Reject::Busy { .. } => ("busy", "系统繁忙，请稍后再试".into()),
             Reject::BadRequest { what } => {

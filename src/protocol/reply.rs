@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::codec::{Dialect, json, push_text};
 use super::refusal::Refusal;
 use crate::domain::{
-    AckId, Offset, Outcome, Principal, Reject, Reply, Sanction, SocketId, Timestamp,
+    AckId, CommentText, Offset, Outcome, Principal, Reject, Reply, Sanction, SocketId, Timestamp,
 };
 
 /// The answer to a command, or `None` where silence is the answer. `now` is what the event named
@@ -249,6 +249,8 @@ enum Accepted<'a> {
         comment_id: String,
         offset: Option<Offset>,
         status: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
     },
     SampledOut {
         ok: bool,
@@ -300,11 +302,16 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 ok,
                 live_id: live_id.get(),
             },
-            Reply::Commented { comment_id, offset } => Accepted::Commented {
+            Reply::Commented {
+                comment_id,
+                offset,
+                shown,
+            } => Accepted::Commented {
                 ok,
                 comment_id: comment_id.get().to_string(),
                 offset: *offset,
                 status: "delivered",
+                text: shown.as_ref().map(CommentText::as_str),
             },
             Reply::SampledOut { comment_id } => Accepted::SampledOut {
                 ok,
@@ -379,8 +386,17 @@ mod tests {
                 Reply::Commented {
                     comment_id,
                     offset: Some(42),
+                    shown: None,
                 },
                 r#"{"ok":true,"comment_id":"1795294582778001","offset":42,"status":"delivered"}"#,
+            ),
+            (
+                Reply::Commented {
+                    comment_id,
+                    offset: Some(42),
+                    shown: CommentText::parse("你个**", 200).ok(),
+                },
+                r#"{"ok":true,"comment_id":"1795294582778001","offset":42,"status":"delivered","text":"你个**"}"#,
             ),
             (
                 Reply::SampledOut { comment_id },

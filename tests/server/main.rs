@@ -15,3 +15,4 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod transports;
+mod word_filter;

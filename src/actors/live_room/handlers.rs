@@ -8,11 +8,13 @@ use log::debug;
 use crate::actors::persister::{WriteTicket, WritesDone};
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
+use crate::domain::word_filter::FilterVerdict;
 use crate::domain::{
     Caller, CommandEnv, CommentId, Gift, GiftId, KickReason, Offset, Position, ReplyTo, RequestId,
     Timestamp,
 };
 use crate::storage::WriteOutcome;
+use crate::word_filters::RoomFilter;
 
 use super::{
     Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices,
@@ -23,6 +25,7 @@ use super::{
 struct Env<'a> {
     recovery: &'a mut Recovery,
     services: &'a RoomServices,
+    filter: &'a RoomFilter,
 }
 
 impl CommandEnv<Arc<SessionPort>> for Env<'_> {
@@ -43,6 +46,10 @@ impl CommandEnv<Arc<SessionPort>> for Env<'_> {
     fn new_request_id(&mut self) -> RequestId {
         let name = format!("auto-{:032x}", rand::random::<u128>());
         RequestId::parse(&name).expect("a prefix and hexadecimal digits are a request id")
+    }
+
+    fn check_text(&self, text: &str) -> FilterVerdict {
+        self.filter.current().check(text)
     }
 
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
@@ -100,6 +107,7 @@ impl LiveRoom {
         let mut env = Env {
             recovery: &mut self.recovery,
             services: &self.services,
+            filter: &self.filter,
         };
         match self.room.handle(caller, command, &mut env, now) {
             Ok(effects) => self.perform(effects),

@@ -36,6 +36,7 @@ use crate::domain::{
     Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId,
     Standings, Timestamp,
 };
+use crate::word_filters::{RoomFilter, WordFilters};
 
 use deferred_joins::DeferredJoins;
 use fan_out::{FanOut, GATHERED_MAX};
@@ -72,6 +73,7 @@ pub struct RoomServices {
     pub broker: Arc<dyn Broker>,
     pub persister: PersisterPort,
     pub catalogue: Arc<GiftCatalogue>,
+    pub word_filters: Arc<WordFilters>,
     pub comment_ids: Arc<CommentIds>,
     pub clock: Arc<dyn Clock>,
 }
@@ -82,6 +84,7 @@ pub struct LiveRoom {
     /// Distinguishes this opening of the room from earlier ones.
     generation: u64,
     room: Room<Arc<SessionPort>>,
+    filter: RoomFilter,
     versioned_live: Arc<VersionedLive>,
     log: Box<dyn RoomLog>,
     recovery: Recovery,
@@ -108,6 +111,7 @@ pub struct LoadedRoom {
     /// As in [`Room::open`].
     pub recent: Vec<Comment>,
     pub standings: Standings,
+    pub filter: RoomFilter,
     pub log: OpenedLog,
 }
 
@@ -124,6 +128,7 @@ impl LiveRoom {
             live,
             recent,
             standings,
+            filter,
             log: opened,
         } = loaded;
         let versioned_live = Arc::new(VersionedLive::new(&live));
@@ -158,6 +163,7 @@ impl LiveRoom {
                 generation,
                 recovery,
                 room,
+                filter,
                 versioned_live: shared_live,
                 log,
                 fan_out: FanOut::new(live_id),

@@ -127,6 +127,7 @@ impl Registry {
             },
         );
         let (store, broker) = (self.store.clone(), self.services.broker.clone());
+        let filters = self.services.word_filters.clone();
         let settings = self.services.settings;
         let clock = self.services.clock.clone();
         let since = clock.now().plus_ms(-settings.dedupe_ms);
@@ -140,6 +141,7 @@ impl Registry {
                 Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
                 Err(_) => Vec::new(),
             };
+            let filter = filters.of_streamer(row.live.owner).await?;
             let mut log = broker.open(live_id).await;
             take_down_removed(&*store, &mut log).await?;
             // After the log is open: it delivers what changes from here on.
@@ -149,6 +151,7 @@ impl Registry {
                 live: row.live,
                 recent,
                 standings,
+                filter,
                 log,
             }))
         };

@@ -30,6 +30,10 @@ pub(super) struct PendingComment<H> {
     offset: Option<Offset>,
     stored: bool,
     key: Option<CommandKey>,
+    /// The text as it was sent, if members see another.
+    sent: Option<CommentText>,
+    /// The text that members see, if it was sent as another.
+    shown: Option<CommentText>,
 }
 
 /// How many retries of one pending comment are answered with it; a client has no use for more.
@@ -60,6 +64,7 @@ impl<H: Clone> Room<H> {
             is_member: member.is_ok(),
             limiter: Bucket::default(),
             rate,
+            filtered: None,
             now,
         };
         refused(context.decide(&Check::OF_USER))?;
@@ -72,7 +77,7 @@ impl<H: Clone> Room<H> {
         }
         if let Some(answer) = key
             .as_ref()
-            .and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to))
+            .and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to, env))
         {
             return answer;
         }
@@ -85,11 +90,26 @@ impl<H: Clone> Room<H> {
             is_member: true,
             limiter: *limiter,
             rate,
+            filtered: None,
             now,
         };
-        let verdict = context.decide(&Check::OF_COMMENT);
+        let in_time = context.decide(&Check::OF_TIME);
         *limiter = context.limiter;
+        refused(in_time)?;
+        let filtered = env.check_text(text.as_str());
+        filtered.count();
+        context.filtered = filtered.action();
+        let verdict = context.decide(&Check::OF_COMMENT);
         refused(verdict)?;
+        // Who alone sees a comment sees it as it was sent.
+        let shown = match verdict {
+            CheckResult::Hidden => None,
+            _ => text.masked(&filtered),
+        };
+        let (text, sent) = match shown.clone() {
+            Some(shown) => (shown, Some(text)),
+            None => (text, None),
+        };
         let is_crowd = self.role_of(user) == Role::Viewer;
         let id = env.next_comment_id(now);
         let (session, waiters) = (caller.session, vec![caller.to]);
@@ -101,6 +121,8 @@ impl<H: Clone> Room<H> {
                 offset: None,
                 stored: false,
                 key,
+                sent,
+                shown,
             },
         );
         let comment = Arc::new(Comment {
@@ -167,16 +189,25 @@ impl<H: Clone> Room<H> {
     /// Remembers a comment that is not shown, or not yet.
     fn remember_sampled(&mut self, comment: &Comment) {
         if let Some(key) = command_key(comment) {
+            let text = self.sent_text(comment);
             self.sampled_comments
-                .record(key, comment.id, comment.text.clone(), comment.at);
+                .record(key, comment.id, text, comment.at);
         }
+    }
+
+    /// The text of a comment that was not answered yet as it was sent: a retry has the same.
+    fn sent_text(&self, comment: &Comment) -> CommentText {
+        let pending = self.pending_comments.get(&comment.id);
+        let sent = pending.and_then(|pending| pending.sent.clone());
+        sent.unwrap_or_else(|| comment.text.clone())
     }
 
     fn show(&mut self, comment: Arc<Comment>) -> Effect<H> {
         if let Some(key) = command_key(&comment) {
             self.sampled_comments.forget(&key, comment.id);
+            let text = self.sent_text(&comment);
             self.posted_comments
-                .record(key, comment.id, comment.text.clone(), comment.at);
+                .record(key, comment.id, text, comment.at);
         }
         Effect::PostComment(comment)
     }
@@ -212,12 +243,16 @@ impl<H: Clone> Room<H> {
         text: &CommentText,
         to_session: SessionId,
         to: &ReplyTo<H>,
+        env: &impl CommandEnv<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
         let (known, is_shown) = match self.posted_comments.get(key) {
             Some(known) => (known, true),
             None => (self.sampled_comments.get(key)?, false),
         };
-        if known.text != *text {
+        let shown = text.masked(&env.check_text(text.as_str()));
+        // Of a comment that came from another node, or from the store, the room knows the text that
+        // members see.
+        if known.text != *text && Some(&known.text) != shown.as_ref() {
             return Some(Err(Reject::DuplicateConflict));
         }
         if let Some(pending) = self.pending_comments.get_mut(&known.comment_id) {
@@ -234,6 +269,8 @@ impl<H: Clone> Room<H> {
                 offset: known.offset,
                 stored: false,
                 key: Some(key.clone()),
+                sent: None,
+                shown,
             };
             self.pending_comments.insert(comment.id, pending);
             return Some(Ok(vec![Effect::StoreComment(comment)]));
@@ -243,6 +280,7 @@ impl<H: Clone> Room<H> {
             Reply::Commented {
                 comment_id,
                 offset: known.offset,
+                shown,
             }
         } else {
             Reply::SampledOut { comment_id }
@@ -324,6 +362,7 @@ impl<H: Clone> Room<H> {
         let reply = Reply::Commented {
             comment_id: id,
             offset: pending.offset,
+            shown: pending.shown,
         };
         pending
             .waiters

@@ -168,6 +168,7 @@ impl<H: Clone> Room<H> {
             room_sanctions: self.moderation.sanctions(user),
             is_member: self.members.profile(user).is_some(),
             limiter: self.limiters.get(&user).copied().unwrap_or_default(),
+            filtered: None,
             rate: self.comment_rate_of(user),
             now,
         };

@@ -172,7 +172,9 @@ impl World {
         };
         assert!(self.answered.insert(ack), "a command was answered twice");
         match result {
-            Ok(Reply::Commented { comment_id, offset }) => {
+            Ok(Reply::Commented {
+                comment_id, offset, ..
+            }) => {
                 assert!(
                     self.stored.contains(comment_id),
                     "accepted before the commit"

@@ -44,6 +44,7 @@
 //! | `live STATUS TITLE`, `views N` | the live's row changed |
 //! | `mute WHO 10s gifts=no reason=R`, `ban`, `shadow`; `unmute WHO`, … | the store has it, and the log its control; `ever` does not end, `quiet` at the end leaves the control out |
 //! | `name WHO`, `dismiss WHO` | a moderator, likewise |
+//! | `terms ACTION TERM…` | the word filter has these terms and no others |
 //! | `reading` | the room reads from the store what users are and may not do |
 //! | `show members`, `ledger`, `idle`, `position` | |
 //!

@@ -200,6 +200,7 @@ pub fn reject(reject: Reject, now: Timestamp) -> String {
         Reject::CommentRefused { .. } => "comment_refused".into(),
         Reject::CommentTooLong { chars_max } => format!("comment_too_long chars_max={chars_max}"),
         Reject::BadRequest { what } => format!("bad_request {what}"),
+        Reject::CommentFiltered => "comment_filtered".into(),
         Reject::DuplicateConflict => "duplicate_conflict".into(),
         Reject::RateLimited { retry_after_ms } => {
             format!("rate_limited retry_after_ms={retry_after_ms}")
@@ -296,8 +297,14 @@ pub fn reply(reply: &Reply) -> String {
             )
         }
         Reply::Left { .. } => "left".into(),
-        Reply::Commented { comment_id, offset } => {
-            format!("commented c{comment_id} at={}", place(*offset))
+        Reply::Commented {
+            comment_id,
+            offset,
+            shown,
+        } => {
+            let shown = shown.as_ref();
+            let shown = shown.map_or(String::new(), |text| format!(" as {:?}", text.as_str()));
+            format!("commented c{comment_id} at={}{shown}", place(*offset))
         }
         Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
         Reply::Gifted {

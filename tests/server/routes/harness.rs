@@ -118,11 +118,13 @@ impl TestApi {
         let tokens: Arc<dyn TokenStore> = Arc::new(StoreTokens::new(store.clone()));
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
+        let word_filters = WordFilters::load(store.clone()).await.unwrap();
         let rooms = start_rooms(
             config.clone(),
             store.clone(),
             persister.clone(),
             catalogue.clone(),
+            word_filters.clone(),
             clock.clone(),
         );
         let cluster_control = Arc::new(ClusterControl {
@@ -155,7 +157,7 @@ impl TestApi {
             cluster_control,
             rooms,
             catalogue,
-            word_filters: WordFilters::load(store.clone()).await.unwrap(),
+            word_filters,
             clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
@@ -299,6 +301,7 @@ fn start_rooms(
     store: Arc<dyn Store>,
     persister: PersisterPort,
     catalogue: Arc<GiftCatalogue>,
+    word_filters: Arc<WordFilters>,
     clock: Arc<TestClock>,
 ) -> Rooms {
     let thread = Arbiter::current();
@@ -308,6 +311,7 @@ fn start_rooms(
         broker: Arc::new(MemoryBroker),
         persister,
         catalogue,
+        word_filters,
         comment_ids: Arc::new(CommentIds::new(0)),
         clock,
     };

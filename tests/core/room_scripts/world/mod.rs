@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use liveroom::domain::word_filter::WordFilter;
 use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History,
@@ -17,7 +18,7 @@ use liveroom::domain::{
 };
 
 use super::words::{self, Words};
-use outside::{Env, gift_id};
+use outside::{Env, gift_id, terms};
 
 /// What a room keeps for those who come back, unless a script says otherwise.
 const HISTORY: HistoryLimits = HistoryLimits {
@@ -51,6 +52,7 @@ pub struct World {
     users: Vec<String>,
     sessions: Vec<String>,
     comments_count: i64,
+    filter: WordFilter,
     store_full: bool,
     orders: BTreeMap<u64, Arc<GiftOrder>>,
     /// What the books hold, to give `books ok` its defaults.
@@ -120,6 +122,7 @@ impl Default for World {
             users: vec![OWNER.into()],
             sessions: Vec::new(),
             comments_count: 0,
+            filter: WordFilter::default(),
             store_full: false,
             orders: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -170,6 +173,7 @@ impl World {
             "elsewhere" => self.post_elsewhere(&mut words)?,
             "node" => self.hear_node(&mut words)?,
             "own" => self.tell_own(),
+            "terms" => self.filter = terms(&mut words)?,
             "gift_known" => {
                 let record = GiftRecordId::new(words.label('r')?).ok_or("records count from r1")?;
                 self.step(|room, _| room.gift_announced(record, None));
@@ -402,6 +406,7 @@ impl World {
         let mut env = Env {
             history: &self.history,
             comments_count: self.comments_count,
+            filter: &self.filter,
         };
         self.room
             .as_mut()

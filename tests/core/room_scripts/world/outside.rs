@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use liveroom::domain::word_filter::{
+    CompiledTerms, FilterVerdict, SITE_TERMS_MAX, WordFilter, import,
+};
 use liveroom::domain::{
     Coins, CommandEnv, CommentId, CommentWriteError, Gift, GiftId, GiftReceipt, GiftRecordId,
     GiftRefusal, History, NodeId, Offset, PeerChange, PeerUser, Position, PresenceChange,
@@ -159,6 +162,19 @@ pub(super) struct Env<'a> {
     pub history: &'a History<Sequenced>,
     /// The number of the comment that is posted now.
     pub comments_count: i64,
+    pub filter: &'a WordFilter,
+}
+
+/// Terms of the site: `observe`, `mask` and so on before each.
+pub(super) fn terms(words: &mut Words) -> Result<WordFilter, String> {
+    let mut lines = String::new();
+    while let Ok(action) = words.next("an action") {
+        let text = words.next("a term")?;
+        lines += &format!("{text}\t{action}\n");
+    }
+    let list = import(lines.as_bytes(), SITE_TERMS_MAX).map_err(|faults| faults.to_string())?;
+    let terms = CompiledTerms::compile(list, None);
+    Ok(WordFilter::new(Some(Arc::new(terms)), None))
 }
 
 impl CommandEnv<String> for Env<'_> {
@@ -172,6 +188,10 @@ impl CommandEnv<String> for Env<'_> {
 
     fn new_request_id(&mut self) -> RequestId {
         RequestId::parse("made-up").expect("plain")
+    }
+
+    fn check_text(&self, text: &str) -> FilterVerdict {
+        self.filter.check(text)
     }
 
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>> {
