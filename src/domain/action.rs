@@ -500,8 +500,8 @@ mod tests {
     fn terms_are_of_the_site_or_of_a_streamer() {
         let terms = || Action::SetTerms(export(&TermList::new(0)));
         for (scope, allowed) in [
-            (Scope::Site, [false, false, true]),
-            (STREAMERS_LIVES, [false, true, true]),
+            (Scope::Site, [false, false, false, true]),
+            (STREAMERS_LIVES, [false, false, true, true]),
         ] {
             for (role, allowed) in ROLES.into_iter().zip(allowed) {
                 let expected = if allowed {
