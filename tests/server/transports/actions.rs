@@ -4,41 +4,12 @@
 use serde_json::{Value, json};
 
 use super::client::EngineSocket;
-use crate::support::{TestServer, User, Ws};
-
-struct Stage {
-    server: TestServer,
-    streamer: User,
-    live: i64,
-}
-
-impl Stage {
-    fn set() -> Self {
-        let server = TestServer::start(&[]);
-        let streamer = server.user("streamer");
-        let live = server.live(&streamer);
-        Self {
-            server,
-            streamer,
-            live,
-        }
-    }
-
-    fn joined(&self, user: &User) -> Ws {
-        let mut ws = Ws::connect(&self.server, user);
-        ws.join(self.live);
-        ws
-    }
-}
-
-fn code(answer: &Value) -> &str {
-    assert_eq!(answer["ok"], json!(false), "{answer}");
-    answer["code"].as_str().expect("a refusal has a code")
-}
+use super::streamed_live::{StreamedLive, code};
+use crate::support::Ws;
 
 #[test]
 fn a_streamer_removes_a_comment_and_a_user_and_speaks_to_all() {
-    let stage = Stage::set();
+    let stage = StreamedLive::start(&[]);
     let (alice, bobby) = (stage.server.user("alice"), stage.server.user("bobby"));
     let (mut rude, mut bystander) = (stage.joined(&alice), stage.joined(&bobby));
     // It need not be in the room itself.
@@ -46,10 +17,7 @@ fn a_streamer_removes_a_comment_and_a_user_and_speaks_to_all() {
     let comment =
         rude.ask("comment", json!({"live_id": stage.live, "data": "rude"}))["comment_id"].clone();
 
-    let about = |mut data: Value| {
-        data["live_id"] = json!(stage.live);
-        data
-    };
+    let about = |data| stage.about(data);
     let done = json!({"ok": true});
     let answer = |mut answer: Value| {
         answer.as_object_mut().expect("an object").remove("id");
@@ -87,7 +55,7 @@ fn a_streamer_removes_a_comment_and_a_user_and_speaks_to_all() {
 
 #[test]
 fn a_live_is_renamed_by_its_streamer_and_by_operators_until_it_ends() {
-    let stage = Stage::set();
+    let stage = StreamedLive::start(&[]);
     let mut member = stage.joined(&stage.server.user("alice"));
     let mut streamer = Ws::connect(&stage.server, &stage.streamer);
     let rename = |title: &str| json!({"live_id": stage.live, "title": title});
@@ -131,7 +99,7 @@ fn a_live_is_renamed_by_its_streamer_and_by_operators_until_it_ends() {
 
 #[test]
 fn viewers_act_on_nobody_and_a_streamer_in_its_own_lives_alone() {
-    let stage = Stage::set();
+    let stage = StreamedLive::start(&[]);
     let (alice, bobby) = (stage.server.user("alice"), stage.server.user("bobby"));
     let other_live = stage.server.live(&bobby);
     let mut bystander = stage.joined(&bobby);
@@ -163,7 +131,7 @@ fn viewers_act_on_nobody_and_a_streamer_in_its_own_lives_alone() {
 
 #[test]
 fn faults_are_answered_in_their_order_and_a_repeated_action_has_one_effect() {
-    let stage = Stage::set();
+    let stage = StreamedLive::start(&[]);
     let mut member = stage.joined(&stage.server.user("alice"));
     let mut streamer = Ws::connect(&stage.server, &stage.streamer);
     let mut ask = |event: &str, data: Value| streamer.ask(event, data);
@@ -230,7 +198,7 @@ fn until(socket: &mut EngineSocket, start: &str) -> String {
 
 #[test]
 fn a_socket_io_client_acts_with_its_token_and_hears_a_refusal_without_an_ack_under_its_id() {
-    let stage = Stage::set();
+    let stage = StreamedLive::start(&[]);
     let alice = stage.server.user("alice");
     let mut member = stage.joined(&alice);
     let mut socket =

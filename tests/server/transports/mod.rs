@@ -14,4 +14,5 @@ mod recovery;
 mod sanctions;
 mod slow;
 mod strangers;
+mod streamed_live;
 mod upgrade;

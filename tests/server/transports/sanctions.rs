@@ -4,62 +4,11 @@
 use serde_json::{Value, json};
 
 use super::client::EngineSocket;
-use crate::support::{Answer, PASSWORD, TestServer, User, Ws, eventually};
+use super::streamed_live::{StreamedLive, code};
+use crate::support::{Answer, PASSWORD, User, Ws, eventually};
 
-struct Stage {
-    server: TestServer,
-    streamer: User,
-    live: i64,
-}
-
-impl Stage {
-    fn set() -> Self {
-        let server = TestServer::start(&[("LIVEROOM__ROOMS__RECONCILE_MS", "200")]);
-        let streamer = server.user("streamer");
-        let live = server.live(&streamer);
-        Self {
-            server,
-            streamer,
-            live,
-        }
-    }
-
-    fn joined(&self, user: &User) -> Ws {
-        let mut ws = Ws::connect(&self.server, user);
-        ws.join(self.live);
-        ws
-    }
-
-    fn member(&self, name: &str) -> (User, Ws) {
-        let user = self.server.user(name);
-        let ws = self.joined(&user);
-        (user, ws)
-    }
-
-    /// A command of the streamer, answered.
-    fn act(&self, event: &str, data: Value) -> Value {
-        Ws::connect(&self.server, &self.streamer).ask(event, self.about(data))
-    }
-
-    fn about(&self, mut data: Value) -> Value {
-        data["live_id"] = json!(self.live);
-        data
-    }
-
-    fn says(&self, ws: &mut Ws, text: &str) -> Value {
-        ws.ask("comment", self.about(json!({"data": text})))
-    }
-
-    fn operator(&self, act: &str, data: &Value) -> Value {
-        self.server
-            .admin_post(&format!("/admin/rooms/{}/{act}", self.live), data)
-            .ok()
-    }
-}
-
-fn code(answer: &Value) -> &str {
-    assert_eq!(answer["ok"], json!(false), "{answer}");
-    answer["code"].as_str().expect("a refusal has a code")
+fn start() -> StreamedLive {
+    StreamedLive::start(&[("LIVEROOM__ROOMS__RECONCILE_MS", "200")])
 }
 
 fn assert_ok(answer: &Value) {
@@ -74,7 +23,7 @@ fn failed(answer: &Answer, status: u16) -> Value {
 
 #[test]
 fn a_muted_user_hears_until_when_and_why_and_speaks_again_when_it_is_lifted() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let (_, mut bystander) = stage.member("bobby");
     let muted = stage.act(
@@ -122,7 +71,7 @@ fn a_muted_user_hears_until_when_and_why_and_speaks_again_when_it_is_lifted() {
 
 #[test]
 fn a_banned_user_is_out_stays_out_after_a_restart_and_comes_back_when_it_is_lifted() {
-    let mut stage = Stage::set();
+    let mut stage = start();
     let (alice, mut ws) = stage.member("alice");
     let (_, mut bystander) = stage.member("bobby");
     let banned = stage.act(
@@ -159,7 +108,7 @@ fn a_banned_user_is_out_stays_out_after_a_restart_and_comes_back_when_it_is_lift
 
 #[test]
 fn a_sanction_of_one_live_holds_there_alone_and_one_of_the_streamer_in_all_open_rooms() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let other = stage.server.live(&stage.streamer);
     ws.join(other);
@@ -181,7 +130,7 @@ fn a_sanction_of_one_live_holds_there_alone_and_one_of_the_streamer_in_all_open_
 
 #[test]
 fn moderators_keep_order_among_viewers_alone_and_only_while_they_are_named() {
-    let stage = Stage::set();
+    let stage = start();
     let (bobby, mut moderator) = stage.member("bobby");
     let (carol, mut other) = stage.member("carol");
     let (alice, mut ws) = stage.member("alice");
@@ -238,7 +187,7 @@ fn moderators_keep_order_among_viewers_alone_and_only_while_they_are_named() {
 
 #[test]
 fn who_was_kicked_is_told_for_how_long_it_stays_out() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     assert_ok(&stage.act("kick", json!({"user_id": alice.id})));
     let kicked = ws.event("kicked");
@@ -252,7 +201,7 @@ fn who_was_kicked_is_told_for_how_long_it_stays_out() {
 
 #[test]
 fn only_the_sender_sees_what_a_shadowed_user_says_and_its_gifts_are_real() {
-    let stage = Stage::set();
+    let stage = start();
     let alice = stage.server.rich_user("alice", 100);
     let mut ws = stage.joined(&alice);
     let (_, mut bystander) = stage.member("bobby");
@@ -276,7 +225,7 @@ fn only_the_sender_sees_what_a_shadowed_user_says_and_its_gifts_are_real() {
 
 #[test]
 fn operators_act_in_any_scope_and_lift_what_others_may_not() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let elsewhere = stage.server.live(&stage.server.user("another"));
     ws.join(elsewhere);
@@ -312,7 +261,7 @@ fn operators_act_in_any_scope_and_lift_what_others_may_not() {
 
 #[test]
 fn a_ban_from_the_site_ends_all_sessions_and_refuses_logins() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let ban = json!({"user_id": alice.id, "seconds": -1, "scope": "site"});
     stage.operator("ban", &ban);
@@ -334,7 +283,7 @@ fn a_ban_from_the_site_ends_all_sessions_and_refuses_logins() {
 
 #[test]
 fn faults_of_an_act_are_named_and_change_nothing() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     for (event, data, expected) in [
         ("mute", json!({"seconds": 60}), "bad_request"),
@@ -420,7 +369,7 @@ fn faults_of_an_act_are_named_and_change_nothing() {
 
 #[test]
 fn a_repeated_act_has_one_effect_and_the_same_answer() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let mute = |seconds: i64| json!({"user_id": alice.id, "seconds": seconds, "request_id": "m-1"});
     let without_id = |mut answer: Value| {
@@ -438,7 +387,7 @@ fn a_repeated_act_has_one_effect_and_the_same_answer() {
 
 #[test]
 fn a_ban_takes_recent_comments_down_for_everybody_and_they_can_be_shown_again() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let (_, mut bystander) = stage.member("bobby");
     let before = bystander.ask("joinLive", json!({"live_id": stage.live}));
@@ -486,7 +435,7 @@ fn a_ban_takes_recent_comments_down_for_everybody_and_they_can_be_shown_again() 
 
 #[test]
 fn comments_are_deleted_by_those_above_their_authors_and_by_these_themselves() {
-    let stage = Stage::set();
+    let stage = start();
     let (bobby, mut moderator) = stage.member("bobby");
     let (_, mut ws) = stage.member("alice");
     let mut streamer = stage.joined(&stage.streamer);
@@ -533,7 +482,7 @@ fn until(socket: &mut EngineSocket, start: &str) -> String {
 #[test]
 fn old_clients_hear_sanctions_where_they_hear_all_refusals() {
     for eio in [3, 4] {
-        let stage = Stage::set();
+        let stage = start();
         let alice = stage.server.user("alice");
         let path = format!("/socket.io/?EIO={eio}&transport=websocket");
         let mut socket = EngineSocket::connect(stage.server.port(), &path).expect("a handshake");
@@ -584,7 +533,7 @@ fn checks(explanation: &Value) -> Vec<(String, Value)> {
 
 #[test]
 fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors() {
-    let stage = Stage::set();
+    let stage = start();
     let (alice, mut ws) = stage.member("alice");
     let explain = || {
         let path = format!("/admin/explain?user={}&live={}", alice.id, stage.live);
@@ -667,7 +616,7 @@ fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors(
 
 #[test]
 fn those_who_keep_order_read_the_sanctions_of_a_live_in_pages() {
-    let stage = Stage::set();
+    let stage = start();
     let (bobby, _moderator) = stage.member("bobby");
     let (alice, _) = stage.member("alice");
     let path = format!("/api/live/{}/sanctions", stage.live);
