@@ -88,9 +88,10 @@ pub async fn take_down(
     }
 }
 
+/// The body of an action that says only to whom it is done.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KickBody {
+struct TargetBody {
     user_id: i64,
     request_id: Option<String>,
     reason: Option<String>,
@@ -110,7 +111,7 @@ pub async fn kick(
     body: RequestBody,
 ) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(ROOM_NOT_OPEN)?;
-    let KickBody {
+    let TargetBody {
         user_id,
         request_id,
         reason,
@@ -241,7 +242,7 @@ pub async fn restore(
     body: RequestBody,
 ) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
-    let KickBody {
+    let TargetBody {
         user_id,
         request_id,
         reason,
@@ -276,8 +277,7 @@ pub async fn lift(
 ) -> ApiResult {
     let kind = path_kind(&request)?;
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
-    // The same fields as a kick.
-    let KickBody {
+    let TargetBody {
         user_id,
         request_id,
         reason,

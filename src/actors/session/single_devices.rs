@@ -8,7 +8,7 @@
 //! | input | no device here | a device with a lower ticket | a device with a higher ticket |
 //! |---|---|---|---|
 //! | a connection opens here | it is the device | it replaces the device | cannot be: tickets only grow |
-//! | a ticket of another node | noted | the device ends | this node answers with its ticket |
+//! | a ticket of another node | recorded | the device ends | this node answers with its ticket |
 //! | the device's connection ends | - | no device is left | the same |
 
 use std::collections::HashMap;

@@ -18,13 +18,13 @@
 //!
 //! | mode | `append` | `published` | `answered` | `failed` | `resync` | `enter_partitioned` | `ask` |
 //! |---|---|---|---|---|---|---|---|
-//! | opening | waits | noted if a request is under way | **following** | - | as `published` | **partitioned** | the newest events |
+//! | opening | waits | recorded if a request is under way | **following** | - | as `published` | **partitioned** | the newest events |
 //! | following | waits | the next batch: delivered; a later one: a resync is due; an earlier one: its controls are delivered | delivered; **partitioned** if that breaks the order | asked again | a resync is due | **partitioned** | a resync if it is due, else a batch |
 //! | partitioned | delivered | ignored: healing reads it | ignored: it is late | ignored | ignored | - | heals: **healing** |
-//! | healing | waits | noted | **following** | **partitioned** | noted | **partitioned** | - |
+//! | healing | waits | recorded | **following** | **partitioned** | recorded | **partitioned** | - |
 //!
 //! Bold: the mode that follows. All these transitions are in `mode.rs`. Those that wait are
-//! delivered on the way to *partitioned*. Whatever was noted makes a resync due in *following*, if
+//! delivered on the way to *partitioned*. Whatever was recorded makes a resync due in *following*, if
 //! the answer does not contain it. One request is under way at a time; `ask` returns nothing until
 //! it was answered or failed.
 //!

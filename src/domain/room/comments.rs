@@ -56,7 +56,8 @@ impl<H: Clone> Room<H> {
     ) -> Result<Vec<Effect<H>>, Reject> {
         let user = caller.profile.id;
         let member = self.author(&caller);
-        let rate = self.comment_rate_of(user);
+        let role = self.role_of(user);
+        let rate = self.settings.comment_rate_of(role);
         let mut context = CommentContext {
             status: self.live.status,
             site_sanctions: &caller.site_sanctions,
@@ -110,7 +111,7 @@ impl<H: Clone> Room<H> {
             Some(shown) => (shown, Some(text)),
             None => (text, None),
         };
-        let is_crowd = self.role_of(user) == Role::Viewer;
+        let is_crowd = role == Role::Viewer;
         let id = env.next_comment_id(now);
         let (session, waiters) = (caller.session, vec![caller.to]);
         self.pending_comments.insert(

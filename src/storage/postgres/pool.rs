@@ -67,7 +67,7 @@ impl ConnPool {
         config.custom_setup = Box::new(move |_| {
             let (maker, refusals) = (maker.clone(), refusals.clone());
             async move {
-                // Seen only when the pool has noted it too, for all of this runs on one thread.
+                // Seen only when the pool has noticed it too, for all of this runs on one thread.
                 maker.make().await.map_err(|error| {
                     refusals.send_replace(error.to_string());
                     ConnectionError::BadConnection(error.to_string())
