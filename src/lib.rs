@@ -185,13 +185,13 @@
 //! 1. `domain/action.rs`: a variant of [`domain::Action`]; one line with its name, its target if it
 //!    is done to a user, and what it changes; who may do it (and a line of the table in the tests);
 //!    what it adds to the room's log.
-//! 2. `storage/queries/actions.rs`: how it makes its change (with a query of its own beside it),
-//!    and what was asked for beside the target, written and read.
+//! 2. `storage/queries/actions.rs`: how it makes its change (with a query of its own beside it);
+//!    `action_columns.rs`: what was asked for beside the target, written and read.
 //! 3. `protocol/command.rs`: one arm that reads it from a socket.
 //! 4. `http/moderation.rs`: the body and the handler; `http/routes.rs`: the URL.
 //!
-//! That is all of an action whose event exists already, at most 6 files and 12 places. `set_title`
-//! is one: it is in these five files and `storage/queries/lives.rs`, in 11 places. An action with a
+//! That is all of an action whose event exists already, at most 7 files and 12 places. `set_title`
+//! is one: it is in these six files and `storage/queries/lives.rs`, in 11 places. An action with a
 //! new event needs that as well. A rule that refuses in words of its own is a variant in
 //! `domain/reject.rs` and its words in `protocol/refusal.rs`. Then the README's table of requests.
 //!

@@ -5,15 +5,14 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::super::{lock_live_status, lock_user_status};
+use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::{Conn, accounts, comments, lives, standing_changes, term_lists};
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Outcome, Purge, RESTORE_MS,
-    Reject, RequestId, SanctionKind, SanctionOrder, SanctionScope, Scope, Subject, Term, Timestamp,
-    UserId,
+    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Outcome, RESTORE_MS, Reject,
+    RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -468,102 +467,6 @@ async fn insert(
         .await
         .optional()?;
     Ok(id.and_then(ActionId::new))
-}
-
-fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
-    match scope {
-        Scope::Live(live_id) => ("live", Some(live_id.get())),
-        Scope::Streamer(user) => ("streamer", Some(user.get())),
-        Scope::Site => ("site", None),
-    }
-}
-
-fn target_id(action: &Action) -> Option<i64> {
-    match action {
-        Action::TakeDown(comment_id) => Some(comment_id.get()),
-        _ => action.target().map(UserId::get),
-    }
-}
-
-/// What was asked for beside the target.
-fn arguments(action: &Action) -> Value {
-    match action {
-        Action::Notice(text) => json!({"text": **text}),
-        Action::SetStatus(status) => json!({"status": status.code()}),
-        Action::SetTitle(title) => json!({"title": **title}),
-        Action::Sanction(order) => json!({
-            "scope": order.scope.name(),
-            "seconds": order.term.seconds(),
-            "gifts": order.gifts,
-            "purge": order.purge.name(),
-        }),
-        Action::SetModerator { moderator, .. } => json!({"moderator": moderator}),
-        Action::TakeDownLast { count, .. } => json!({"count": count}),
-        Action::TakeDown(_)
-        | Action::Kick(_)
-        | Action::Restore(_)
-        | Action::Lift { .. }
-        | Action::DisableUser(_)
-        | Action::EnableUser(_) => json!({}),
-        // A list may be as long as all of the audit beside it.
-        Action::SetTerms(lines) => {
-            let digest = Sha256::digest(lines.as_str());
-            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({"terms": lines.count(), "sha256": hex})
-        }
-    }
-}
-
-/// The action on a live that these columns of the audit stand for; `None` if this version does not
-/// know it.
-fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<Action> {
-    let arguments: Value = serde_json::from_str(arguments).ok()?;
-    let target_user = target_id.and_then(UserId::new);
-    if let Some(kind) = SanctionKind::from_name(name) {
-        return sanction_of(kind, target_user?, &arguments).map(Action::Sanction);
-    }
-    let lifted = |kind| {
-        let user = target_user?;
-        Some(Action::Lift { user, kind })
-    };
-    Some(match name {
-        "take_down" => Action::TakeDown(CommentId::new(target_id?)?),
-        "notice" => Action::Notice(arguments["text"].as_str()?.into()),
-        "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
-        "kick" => Action::Kick(target_user?),
-        "restore" => Action::Restore(target_user?),
-        "take_down_last" => Action::TakeDownLast {
-            user: target_user?,
-            count: arguments["count"]
-                .as_u64()
-                .and_then(|count| u32::try_from(count).ok())?,
-        },
-        "unmute" => lifted(SanctionKind::Mute)?,
-        "unban" => lifted(SanctionKind::Ban)?,
-        "unshadow" => lifted(SanctionKind::Shadow)?,
-        "set_moderator" => Action::SetModerator {
-            user: target_user?,
-            moderator: arguments["moderator"].as_bool()?,
-        },
-        "set_status" => {
-            let code = arguments["status"]
-                .as_i64()
-                .and_then(|code| i16::try_from(code).ok())?;
-            Action::SetStatus(LiveStatus::from_code(code)?)
-        }
-        _ => return None,
-    })
-}
-
-fn sanction_of(kind: SanctionKind, user: UserId, arguments: &Value) -> Option<SanctionOrder> {
-    Some(SanctionOrder {
-        user,
-        kind,
-        scope: SanctionScope::from_name(arguments["scope"].as_str()?)?,
-        term: Term::from_seconds(arguments["seconds"].as_i64()?)?,
-        gifts: arguments["gifts"].as_bool()?,
-        purge: Purge::from_name(arguments["purge"].as_str()?)?,
-    })
 }
 
 /// An action that was done under the same name.

@@ -7,6 +7,7 @@
 //! access, which query.
 
 mod accounts;
+mod action_columns;
 mod actions;
 mod audit;
 mod catalogue;
