@@ -15,8 +15,8 @@ const PLAYWRIGHT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/clients/node_modules/playwright-core"
 );
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/page.mjs");
-const SCREENSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/page.png");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+const SCREENSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
 
 /// The catalogue, cheapest first: name, picture, price.
 const GIFTS: [(&str, &str, i64); 6] = [
@@ -28,6 +28,8 @@ const GIFTS: [(&str, &str, i64); 6] = [
     ("火箭", "rocket", 520),
 ];
 
+/// The widest balance that the page writes out.
+const STREAMER_COINS: i64 = 9_999_999;
 const VIEWER_COINS: i64 = 1_000;
 /// The script gives two roses, one of them with its answer lost, three hearts and a crown.
 const SPENT_COINS: i64 = 2 + 3 * 5 + 188;
@@ -81,57 +83,101 @@ fn talk(guests: &mut [Ws], live_id: i64, stop: &AtomicBool) {
     }
 }
 
+/// A server with a catalogue and a live on air, for scripts that look at its page.
+struct Stage {
+    server: TestServer,
+    streamer: User,
+    live_id: i64,
+}
+
+impl Stage {
+    /// `None` if what the scripts need is not installed.
+    fn set() -> Option<Self> {
+        if let Some(what) = missing() {
+            eprintln!("skipped: {what}; tests/run.sh installs what this test needs");
+            return None;
+        }
+        // The page needs no entry in a list of origins.
+        let server = TestServer::start(&[(
+            "LIVEROOM__SERVER__ALLOWED_ORIGINS",
+            "https://elsewhere.example",
+        )]);
+        for (name, image, coin) in GIFTS {
+            let gift =
+                json!({"name": name, "image": format!("/assets/gifts/{image}.svg"), "coin": coin});
+            server.admin_post("/admin/gifts", &gift).ok();
+        }
+        let streamer = server.rich_user("streamer", STREAMER_COINS);
+        let live =
+            json!({"title": "深夜电台 · late night radio", "cover": "/assets/covers/aurora.svg"});
+        let live_id = server.post_as(&streamer, "/api/live/create", &live).ok()["data"]["id"]
+            .as_i64()
+            .expect("an id");
+        server.change_status(&streamer, live_id, "play");
+        Some(Self {
+            server,
+            streamer,
+            live_id,
+        })
+    }
+
+    /// A user that has joined the room.
+    fn guest(&self, name: &str) -> Ws {
+        let mut guest = Ws::connect(&self.server, &self.server.user(name));
+        guest.join(self.live_id);
+        guest
+    }
+
+    /// Runs `{name}.mjs`, which leaves its pictures in `target/{name}*.png`.
+    fn run_script(&self, name: &str, users: &[(&str, &User)]) {
+        let status = Command::new("node")
+            .arg(format!("{SCRIPTS}/{name}.mjs"))
+            .env("BASE_URL", self.server.base_url())
+            .env("LIVE_ID", self.live_id.to_string())
+            .env("CHROMIUM", CHROMIUM)
+            .env("SCREENSHOT", format!("{SCREENSHOTS}/{name}.png"))
+            .env("STREAMER", login(&self.streamer))
+            .envs(users.iter().map(|(name, user)| (name, login(user))))
+            .status()
+            .expect("node was there a moment ago");
+        assert!(status.success(), "the page failed: {status}");
+    }
+}
+
 #[test]
 fn two_tabs_talk_give_and_see_the_streamer_pause() {
     let _turn = take_turn();
-    if let Some(what) = missing() {
-        eprintln!("skipped: {what}; tests/run.sh installs what this test needs");
-        return;
-    }
-    // The page needs no entry in a list of origins.
-    let server = TestServer::start(&[(
-        "LIVEROOM__SERVER__ALLOWED_ORIGINS",
-        "https://elsewhere.example",
-    )]);
-    for (name, image, coin) in GIFTS {
-        let gift =
-            json!({"name": name, "image": format!("/assets/gifts/{image}.svg"), "coin": coin});
-        server.admin_post("/admin/gifts", &gift).ok();
-    }
-    let streamer = server.user("streamer");
-    let viewer = server.rich_user("viewer", VIEWER_COINS);
-    let live =
-        json!({"title": "深夜电台 · late night radio", "cover": "/assets/covers/aurora.svg"});
-    let live_id = server.post_as(&streamer, "/api/live/create", &live).ok()["data"]["id"]
-        .as_i64()
-        .expect("an id");
-    server.change_status(&streamer, live_id, "play");
-    let mut guests = ["xiaoyu", "mika_chan", "nightowl", "lin.wei"].map(|name| {
-        let mut guest = Ws::connect(&server, &server.user(name));
-        guest.join(live_id);
-        guest
-    });
-
+    let Some(stage) = Stage::set() else { return };
+    let viewer = stage.server.rich_user("viewer", VIEWER_COINS);
+    let mut guests = ["xiaoyu", "mika_chan", "nightowl", "lin.wei"].map(|name| stage.guest(name));
     let stop = AtomicBool::new(false);
-    let status = thread::scope(|scope| {
-        scope.spawn(|| talk(&mut guests, live_id, &stop));
-        let status = Command::new("node")
-            .arg(SCRIPT)
-            .env("BASE_URL", server.base_url())
-            .env("STREAMER", login(&streamer))
-            .env("VIEWER", login(&viewer))
-            .env("LIVE_ID", live_id.to_string())
-            .env("CHROMIUM", CHROMIUM)
-            .env("SCREENSHOT", SCREENSHOT)
-            .status();
-        stop.store(true, Ordering::Relaxed);
-        status
+    thread::scope(|scope| {
+        let talking = scope.spawn(|| talk(&mut guests, stage.live_id, &stop));
+        let stopping = StopWhenDropped(&stop);
+        stage.run_script("page", &[("VIEWER", &viewer)]);
+        drop(stopping);
+        talking.join().expect("the guests talked to the end");
     });
-    let status = status.expect("node was there a moment ago");
-    assert!(status.success(), "the page failed: {status}");
+    let server = &stage.server;
     assert_eq!(
         server.balance(&server.login("viewer")),
         VIEWER_COINS - SPENT_COINS
     );
     server.assert_books_balance();
+}
+
+/// Ends the talk of the guests, also when a script fails.
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_view_is_wider_than_a_phone() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    stage.run_script("phone", &[]);
 }

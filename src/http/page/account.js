@@ -2,7 +2,12 @@
 
 import { api, ApiError, token } from "./api.js";
 import { avatar, byId, rollTo, toast } from "./dom.js";
-import { onLanguageChange, refusalText, t } from "./i18n.js";
+import { formatCount, onLanguageChange, refusalText, t } from "./i18n.js";
+
+/** Balances above are shortened: the bar of a phone has no room for more digits. */
+const BALANCE_WRITTEN_MAX = 9_999_999;
+
+const balanceText = (coin) => (coin > BALANCE_WRITTEN_MAX ? formatCount(coin) : coin.toLocaleString("en"));
 
 export class Account {
   user = null;
@@ -134,7 +139,7 @@ export class Account {
   }
 
   #changed() {
-    if (this.user) rollTo(byId("balance"), this.user.coin, (coin) => coin.toLocaleString("en"));
+    if (this.user) rollTo(byId("balance"), this.user.coin, balanceText);
     for (const listener of this.#listeners) listener();
   }
 }
