@@ -262,14 +262,7 @@ impl Operations {
             let content = row.live.status_entry();
             self.cluster_control
                 .rooms
-                .apply_here(
-                    live_id,
-                    ActionEntry {
-                        id,
-                        part: 0,
-                        content,
-                    },
-                )
+                .apply_here(live_id, ActionEntry::of_action(id, 0, content))
                 .await?;
         }
         Ok(())

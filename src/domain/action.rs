@@ -216,9 +216,7 @@ pub enum Outcome {
 /// One thing that an action adds to a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionEntry {
-    pub id: ActionId,
-    /// Which of the action's entries it is, from 0.
-    pub part: u8,
+    key: EntryKey,
     pub content: EntryContent,
 }
 
@@ -234,14 +232,25 @@ pub enum EntryKey {
 }
 
 impl ActionEntry {
-    pub fn key(&self) -> EntryKey {
-        match &self.content {
+    /// An entry of an action; `part`: which of its entries, from 0.
+    pub fn of_action(id: ActionId, part: u8, content: EntryContent) -> Self {
+        let key = match &content {
             EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => {
                 EntryKey::Removal(*comment_id)
             }
-            _ if self.part > 0 => EntryKey::Part(self.id, self.part),
-            _ => EntryKey::Action(self.id),
-        }
+            _ if part > 0 => EntryKey::Part(id, part),
+            _ => EntryKey::Action(id),
+        };
+        Self { key, content }
+    }
+
+    pub const fn key(&self) -> EntryKey {
+        self.key
+    }
+
+    /// The same entry, as its room says it.
+    pub fn with(self, content: EntryContent) -> Self {
+        Self { content, ..self }
     }
 
     /// Whether it says what something is that a room reads when it opens: then it is worth nothing

@@ -301,22 +301,15 @@ impl<H: Clone> Room<H> {
 
     /// An action on this live. A status that the room has already adds nothing to its log.
     pub fn apply(&mut self, entry: ActionEntry, now: Timestamp) -> Vec<Effect<H>> {
-        let ActionEntry { id, part, content } = entry;
-        let content = match content {
-            EntryContent::Event(RoomEvent::Live { status, title, .. }) => {
-                let Some((mut effects, event)) = self.change_live(status, &title, now) else {
-                    return Vec::new();
-                };
-                effects.push(Effect::AppendAction(ActionEntry {
-                    id,
-                    part,
-                    content: EntryContent::Event(event),
-                }));
-                return effects;
-            }
-            content => content,
+        let EntryContent::Event(RoomEvent::Live { status, title, .. }) = &entry.content else {
+            return vec![Effect::AppendAction(entry)];
         };
-        vec![Effect::AppendAction(ActionEntry { id, part, content })]
+        let Some((mut effects, event)) = self.change_live(*status, title, now) else {
+            return Vec::new();
+        };
+        let entry = entry.with(EntryContent::Event(event));
+        effects.push(Effect::AppendAction(entry));
+        effects
     }
 
     /// Removes a member at once and notifies it. After its detach, so that nothing of this

@@ -311,11 +311,7 @@ pub fn gift(live_id: LiveId, record: i64) -> RoomEvent {
 
 /// What the action of this id adds.
 pub fn action(id: i64, content: EntryContent) -> ActionEntry {
-    ActionEntry {
-        id: ActionId::new(id).expect("ids are positive"),
-        part: 0,
-        content,
-    }
+    ActionEntry::of_action(ActionId::new(id).expect("ids are positive"), 0, content)
 }
 
 pub fn kick(user: i64) -> Control {

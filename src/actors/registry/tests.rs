@@ -287,11 +287,7 @@ async fn an_action_that_comes_while_its_room_is_loading_is_the_first_that_the_ro
         ..row.live
     };
     // The row still says that it is on air: the load cannot have seen the end.
-    let entry = ActionEntry {
-        id: ActionId::FIRST,
-        part: 0,
-        content: ended.status_entry(),
-    };
+    let entry = ActionEntry::of_action(ActionId::FIRST, 0, ended.status_entry());
     let (located, is_here) = join(
         node.rooms.locate(node.live),
         node.rooms.apply_here(node.live, entry),
@@ -312,11 +308,7 @@ async fn an_entry_that_a_loading_room_finds_by_itself_is_not_deferred_for_it() {
         live_id,
         text: "hello".into(),
     };
-    let entry = ActionEntry {
-        id: ActionId::FIRST,
-        part: 0,
-        content: EntryContent::Event(notice),
-    };
+    let entry = ActionEntry::of_action(ActionId::FIRST, 0, EntryContent::Event(notice));
     let (located, is_here) = join(
         node.rooms.locate(live_id),
         node.rooms.apply_here(live_id, entry),
@@ -333,11 +325,7 @@ async fn an_entry_that_a_loading_room_finds_by_itself_is_not_deferred_for_it() {
 async fn an_action_opens_no_room() {
     let node = Node::start().await;
     let live = node.store.live(node.live).await.unwrap().unwrap().live;
-    let entry = ActionEntry {
-        id: ActionId::FIRST,
-        part: 0,
-        content: live.status_entry(),
-    };
+    let entry = ActionEntry::of_action(ActionId::FIRST, 0, live.status_entry());
     assert!(
         !node
             .rooms

@@ -261,12 +261,12 @@ impl Broker for RedisCluster {
         }
         let cluster = self.clone();
         async move {
-            let id = entry.id;
+            let key = entry.key();
             let appended = append::append_action(cluster.link.clone(), cluster.sharded, live_id, entry, cluster.clock.now());
             match cluster.run(appended).await {
                 Ok(()) => Appended::InLog,
                 Err(error) => {
-                    warn!("action not appended to the log of its room yet: id={id} live_id={live_id} error={error}");
+                    warn!("action not appended to the log of its room yet: key={key:?} live_id={live_id} error={error}");
                     Appended::Unreachable
                 }
             }

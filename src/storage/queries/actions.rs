@@ -88,7 +88,7 @@ fn entries(
         return Vec::new();
     };
     let contents = action.entries(live_id, at, &change.aftermath());
-    let entry = |(part, content)| ActionEntry { id, part, content };
+    let entry = |(part, content)| ActionEntry::of_action(id, part, content);
     (0..).zip(contents).map(entry).collect()
 }
 

@@ -445,7 +445,11 @@ pub async fn a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_agai
     let lots = |entries: &[ActionEntry]| -> Vec<(u8, usize)> {
         let lot = |entry: &ActionEntry| match &entry.content {
             EntryContent::Event(RoomEvent::Purged { comment_ids, .. }) => {
-                Some((entry.part, comment_ids.len()))
+                let part = match entry.key() {
+                    EntryKey::Part(_, part) => part,
+                    _ => 0,
+                };
+                Some((part, comment_ids.len()))
             }
             _ => None,
         };

@@ -264,11 +264,7 @@ impl World {
                 at: Timestamp(1),
             }),
         };
-        ActionEntry {
-            id: ActionId::new(id).unwrap(),
-            part: 0,
-            content,
-        }
+        ActionEntry::of_action(ActionId::new(id).unwrap(), 0, content)
     }
 
     /// A node applies a new action or repeats one, in its own room alone or in the log.

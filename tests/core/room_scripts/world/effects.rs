@@ -1,8 +1,8 @@
 //! What a script shows of the effects of a decision, performed as the actor does.
 
 use liveroom::domain::{
-    AckId, ActionEntry, CommentWriteError, CrowdRate, Effect, EntryContent, News, Reject, Reply,
-    ReplyTo, RoomEvent, Sequenced,
+    AckId, CommentWriteError, CrowdRate, Effect, EntryContent, News, Reject, Reply, ReplyTo,
+    RoomEvent, Sequenced,
 };
 
 use super::{Effects, Unplaced, World};
@@ -53,16 +53,12 @@ impl World {
                 }
                 Effect::Reply { to, result } => self.reply(&to, result),
                 Effect::Publish(event) => self.publish(event),
-                Effect::AppendAction(ActionEntry {
-                    content: EntryContent::Event(event),
-                    ..
-                }) => self.publish(event),
-                Effect::AppendAction(ActionEntry {
-                    content: EntryContent::Control(control),
-                    ..
-                }) => {
-                    self.step(|room, now| room.apply_control(control, now));
-                }
+                Effect::AppendAction(entry) => match entry.content {
+                    EntryContent::Event(event) => self.publish(event),
+                    EntryContent::Control(control) => {
+                        self.step(|room, now| room.apply_control(control, now));
+                    }
+                },
                 Effect::AnnounceRate(CrowdRate { shown, total }) => {
                     self.trace.push(format!("all <- rate {shown} of {total}"));
                 }

@@ -311,16 +311,8 @@ impl World {
     }
 
     fn act(&mut self, content: EntryContent) {
-        self.step(|room, now| {
-            room.apply(
-                ActionEntry {
-                    id: ActionId::FIRST,
-                    part: 0,
-                    content,
-                },
-                now,
-            )
-        });
+        let entry = ActionEntry::of_action(ActionId::FIRST, 0, content);
+        self.step(|room, now| room.apply(entry, now));
     }
 
     fn command(&mut self, subject: &str, words: &mut Words) -> Result<(), String> {

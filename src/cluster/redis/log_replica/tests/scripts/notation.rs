@@ -223,11 +223,8 @@ pub(super) fn action(word: &str) -> Result<ActionEntry, String> {
         "k" => EntryContent::Control(kick(raw)?),
         _ => return Err(format!("{word} is not the entry of an action")),
     };
-    Ok(ActionEntry {
-        id: ActionId::new(raw).ok_or("0 is not an action")?,
-        part: 0,
-        content,
-    })
+    let id = ActionId::new(raw).ok_or("0 is not an action")?;
+    Ok(ActionEntry::of_action(id, 0, content))
 }
 
 fn kick(action: i64) -> Result<Control, String> {
