@@ -34,7 +34,8 @@ use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
-    AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens,
+    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
+    WrongTokens,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -208,6 +209,7 @@ impl App {
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
+            follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             readiness: Arc::new(Readiness::default()),

@@ -232,6 +232,10 @@ sections! {
         lives_per_min: u32 = 120, 1..=RATE_MAX;
         /// Of one user, over all its lives.
         status_changes_per_min: u32 = 240, 1..=RATE_MAX;
+        /// Whom one user may follow.
+        follows_per_user: u32 = 2_000, 1..=RATE_MAX;
+        /// Of one user: begun and ended.
+        follow_changes_per_min: u32 = 60, 1..=RATE_MAX;
         /// Of strangers, and of those with a token.
         changes: u32 = 256, 1..=CHANGES_MAX;
         persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;

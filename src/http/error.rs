@@ -64,9 +64,9 @@ pub enum ApiError {
     /// 429
     #[error("too many registrations")]
     TooManyRegistrations { retry_after_ms: u64 },
-    /// 429: lives created, or changes of their status, by one user.
-    #[error("too many changes of lives")]
-    TooManyLiveChanges { retry_after_ms: u64 },
+    /// 429: lives created, changes of their status, or follows, of one user.
+    #[error("too many changes")]
+    TooManyChanges { retry_after_ms: u64 },
     /// 401: the operator's token is missing or wrong.
     #[error("no operator")]
     NoOperator,
@@ -118,7 +118,7 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => "请求方法不支持",
             Self::TooManyLogins { .. } => "登录过于频繁，请稍后再试",
             Self::TooManyRegistrations { .. } => "注册过于频繁，请稍后再试",
-            Self::TooManyLiveChanges { .. } => "操作过于频繁，请稍后再试",
+            Self::TooManyChanges { .. } => "操作过于频繁，请稍后再试",
             Self::NoOperator => "operator token missing or wrong",
             Self::TooManyWrongTokens { .. } => "operator token wrong too often, try later",
             Self::Token(AuthError::Unavailable)
@@ -134,7 +134,7 @@ impl ApiError {
         match self {
             Self::TooManyLogins { retry_after_ms }
             | Self::TooManyRegistrations { retry_after_ms }
-            | Self::TooManyLiveChanges { retry_after_ms }
+            | Self::TooManyChanges { retry_after_ms }
             | Self::TooManyWrongTokens { retry_after_ms } => Some(retry_after_ms.div_ceil(1_000)),
             _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
@@ -173,7 +173,7 @@ impl ResponseError for ApiError {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyLogins { .. }
             | Self::TooManyRegistrations { .. }
-            | Self::TooManyLiveChanges { .. }
+            | Self::TooManyChanges { .. }
             | Self::TooManyWrongTokens { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NoOperator => StatusCode::UNAUTHORIZED,
             Self::Conflict(_) => StatusCode::CONFLICT,

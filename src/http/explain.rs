@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::actors::room_settings;
 use crate::domain::{
     Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role, Sanction,
-    SanctionId, UserId,
+    SanctionId, Timestamp, UserId,
 };
 use crate::protocol::{Refusal, SanctionBody};
 use crate::storage::User;
@@ -36,6 +36,8 @@ struct ExplanationView<'a> {
     account: bool,
     /// Whether the room is open on this node. Otherwise nobody is a member, as far as it knows.
     open_here: bool,
+    /// Since when the user follows the streamer; `null` if it does not.
+    follows_since_ms: Option<i64>,
     checks: Vec<CheckView<'a>>,
 }
 
@@ -76,6 +78,7 @@ impl<'a> CheckView<'a> {
 struct Explanation {
     role: Role,
     open_here: bool,
+    follows_since: Option<Timestamp>,
     checks: Vec<ExplainedCheck>,
 }
 
@@ -100,6 +103,7 @@ pub async fn for_operators(state: web::Data<ApiState>, request: HttpRequest) -> 
         role: explanation.role.name(),
         account: user.enabled,
         open_here: explanation.open_here,
+        follows_since_ms: explanation.follows_since.map(|at| at.0),
         checks: explanation.checks.iter().map(CheckView::of).collect(),
     })
 }
@@ -123,6 +127,7 @@ pub async fn for_user(
         role: explanation.role.name(),
         account: user.enabled,
         open_here: explanation.open_here,
+        follows_since_ms: explanation.follows_since.map(|at| at.0),
         checks: checks.collect(),
     })
 }
@@ -134,7 +139,7 @@ async fn explain(
     user: &User,
 ) -> Result<Option<Explanation>, ApiError> {
     let now = state.clock.now();
-    let Some((_, roles)) = state.store.roles(live_id, vec![user.id]).await? else {
+    let Some((streamer, roles)) = state.store.roles(live_id, vec![user.id]).await? else {
         return Ok(None);
     };
     let role = roles.first().copied().unwrap_or(Role::Viewer);
@@ -155,6 +160,7 @@ async fn explain(
     Ok(Some(Explanation {
         role,
         open_here,
+        follows_since: state.store.follows_since(user.id, streamer).await?,
         checks,
     }))
 }

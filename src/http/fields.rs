@@ -164,6 +164,21 @@ impl Fields {
         }
     }
 
+    /// True or false, or one of these words.
+    pub fn flag(&self, name: &str, label: &'static str) -> Result<bool, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Err(missing(label)),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) => match text.as_str() {
+                "" => Err(missing(label)),
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(malformed(label)),
+            },
+            Some(_) => Err(malformed(label)),
+        }
+    }
+
     /// A positive integer or a string of its digits.
     pub fn positive(&self, name: &str, label: &'static str) -> Result<i64, ApiError> {
         let number = match self.0.get(name) {
@@ -227,9 +242,9 @@ mod tests {
     #[test]
     fn json_and_form_say_the_same() {
         let bodies = [
-            fields(r#"{"id":7,"name":"小 花"}"#, "application/json"),
+            fields(r#"{"id":7,"name":"小 花","on":true}"#, "application/json"),
             fields(
-                "id=7&name=%E5%B0%8F+%E8%8A%B1",
+                "id=7&name=%E5%B0%8F+%E8%8A%B1&on=true",
                 "application/x-www-form-urlencoded",
             ),
         ];
@@ -237,6 +252,7 @@ mod tests {
             let body = body.unwrap();
             assert_eq!(body.positive("id", "编号").unwrap(), 7);
             assert_eq!(body.text("name", "名称").unwrap(), "小 花");
+            assert!(body.flag("on", "开关").unwrap());
         }
     }
 

@@ -51,5 +51,5 @@ impl LiveLimits {
 fn take(buckets: &KeyedBuckets, user: UserId, now: Timestamp) -> Result<(), ApiError> {
     buckets
         .take(user.get(), now)
-        .map_err(|retry_after_ms| ApiError::TooManyLiveChanges { retry_after_ms })
+        .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
 }

@@ -120,6 +120,7 @@ pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult
     let id = path_live_id(&request)?;
     let row = state.store.live(id).await?.ok_or(LIVE_NOT_FOUND)?;
     let owner = state.store.user(row.live.owner).await?;
+    let followers = state.store.followers_count(row.live.owner).await?;
     let asker = asker_of(&request, &state, std::slice::from_ref(&row)).await?;
     let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker)).then(|| {
         media::sign(
@@ -133,6 +134,7 @@ pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult
         data: LiveWithOwnerView {
             live,
             user: owner.map(Into::into),
+            followers,
         },
         sign,
     })

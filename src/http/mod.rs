@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod fields;
 mod filter;
+mod follows;
 mod gifts;
 mod health;
 mod history;
@@ -43,6 +44,7 @@ use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
 pub use changes::Changes;
+pub use follows::FollowLimits;
 pub use health::Readiness;
 pub use live_limits::LiveLimits;
 pub use login_limiter::LoginLimiter;
@@ -67,6 +69,7 @@ pub struct ApiState {
     /// Registrations of each address.
     pub registrations: Arc<AddressBuckets>,
     pub live_limits: Arc<LiveLimits>,
+    pub follow_limits: Arc<FollowLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub readiness: Arc<Readiness>,

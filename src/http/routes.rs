@@ -6,7 +6,8 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
-    ApiState, admin, cors, explain, filter, gifts, health, history, lives, moderation, page, users,
+    ApiState, admin, cors, explain, filter, follows, gifts, health, history, lives, moderation,
+    page, users,
 };
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -22,6 +23,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post_of_stranger(state, "/login", users::login))
                 .service(post(state, "/logout", users::logout))
                 .service(get("/user/info", users::info))
+                .service(post(state, "/user/follow", follows::set))
+                .service(get("/user/follows", follows::page))
                 .service(post(state, "/live/create", lives::create))
                 .service(post(state, "/live/changestatus", lives::change_status))
                 .service(get("/live/list/{page}", lives::list))

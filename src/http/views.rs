@@ -119,6 +119,8 @@ pub struct LiveWithOwnerView {
     #[serde(flatten)]
     pub live: LiveView,
     pub user: Option<OwnerView>,
+    /// How many follow its owner.
+    pub followers: i64,
 }
 
 #[derive(Serialize)]

@@ -171,6 +171,26 @@ pub struct TermListRow {
     pub updated_at: Timestamp,
 }
 
+/// The outcome of [`Store::follow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowOutcome {
+    /// It follows since then: a repeated follow changes nothing.
+    Following { since: Timestamp },
+    /// There is no such streamer.
+    UserNotFound,
+    /// It follows as many as it may.
+    TooMany,
+}
+
+/// A streamer whom a user follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedStreamer {
+    pub streamer: UserId,
+    pub username: String,
+    pub avatar: Option<String>,
+    pub since: Timestamp,
+}
+
 /// One thing a room asks to be made durable.
 #[derive(Debug, Clone)]
 pub enum Write {
@@ -381,6 +401,31 @@ pub trait Store: Send + Sync {
         &self,
         streamers: Vec<Option<UserId>>,
     ) -> Stored<'_, Vec<(Option<UserId>, i64)>>;
+
+    /// Has `follower` follow `streamer` from `at` on, or since it does, as one of `max` whom it
+    /// follows at most. Calls of one moment do not see each other: a user may exceed the maximum by
+    /// as many.
+    fn follow(
+        &self,
+        follower: UserId,
+        streamer: UserId,
+        max: u32,
+        at: Timestamp,
+    ) -> Stored<'_, FollowOutcome>;
+    /// False: it did not follow.
+    fn unfollow(&self, follower: UserId, streamer: UserId) -> Stored<'_, bool>;
+    /// Since when `follower` follows `streamer`; `None` if it does not.
+    fn follows_since(&self, follower: UserId, streamer: UserId) -> Stored<'_, Option<Timestamp>>;
+    /// Whom `follower` follows, the newest first: at most `max`, of those after `before` in this
+    /// order.
+    fn follows(
+        &self,
+        follower: UserId,
+        before: Option<(Timestamp, UserId)>,
+        max: u32,
+    ) -> Stored<'_, Vec<FollowedStreamer>>;
+    /// How many follow `streamer`: one row, however many they are.
+    fn followers_count(&self, streamer: UserId) -> Stored<'_, i64>;
 
     /// Makes the change of an action, if it makes one, and adds its row to the audit; once per
     /// `request_id`. It does not ask who may do it.

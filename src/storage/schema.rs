@@ -35,6 +35,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    follower_counts (streamer_id) {
+        streamer_id -> Int8,
+        followers -> Int8,
+    }
+}
+
+diesel::table! {
+    follows (follower_id, streamer_id) {
+        follower_id -> Int8,
+        streamer_id -> Int8,
+        since -> Int8,
+    }
+}
+
+diesel::table! {
     gift_records (id) {
         id -> Int8,
         transfer_id -> Int8,
@@ -185,6 +200,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(follower_counts -> users (streamer_id));
 diesel::joinable!(gift_records -> gifts (gift_id));
 diesel::joinable!(gift_records -> ledger_transfers (transfer_id));
 diesel::joinable!(gift_records -> lives (live_id));
@@ -202,6 +218,8 @@ diesel::joinable!(session_tokens -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     audit,
     comments,
+    follower_counts,
+    follows,
     gift_records,
     gifts,
     ledger_entries,

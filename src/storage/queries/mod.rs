@@ -12,6 +12,7 @@ mod actions;
 mod audit;
 mod catalogue;
 mod comments;
+mod follows;
 mod grants;
 mod lives;
 mod standing_changes;
@@ -27,9 +28,9 @@ use crate::domain::{
     UserId,
 };
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition, GiftRow,
-    GrantOutcome, LiveLedger, LiveRow, LiveState, PendingAction, Performed, Store, StoreError,
-    Stored, StoredToken, TermListRow, User, Write,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition,
+    FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
+    PendingAction, Performed, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -235,6 +236,37 @@ impl Store for Backend {
         streamers: Vec<Option<UserId>>,
     ) -> Stored<'_, Vec<(Option<UserId>, i64)>> {
         self.read(move |conn| term_lists::versions(conn, streamers).boxed())
+    }
+
+    fn follow(
+        &self,
+        follower: UserId,
+        streamer: UserId,
+        max: u32,
+        at: Timestamp,
+    ) -> Stored<'_, FollowOutcome> {
+        self.write(move |conn| follows::follow(conn, follower, streamer, max, at).boxed())
+    }
+
+    fn unfollow(&self, follower: UserId, streamer: UserId) -> Stored<'_, bool> {
+        self.write(move |conn| follows::unfollow(conn, follower, streamer).boxed())
+    }
+
+    fn follows_since(&self, follower: UserId, streamer: UserId) -> Stored<'_, Option<Timestamp>> {
+        self.read(move |conn| follows::since(conn, follower, streamer).boxed())
+    }
+
+    fn follows(
+        &self,
+        follower: UserId,
+        before: Option<(Timestamp, UserId)>,
+        max: u32,
+    ) -> Stored<'_, Vec<FollowedStreamer>> {
+        self.read(move |conn| follows::page(conn, follower, before, max).boxed())
+    }
+
+    fn followers_count(&self, streamer: UserId) -> Stored<'_, i64> {
+        self.read(move |conn| follows::followers_count(conn, streamer).boxed())
     }
 
     fn perform(&self, record: ActionRecord) -> Stored<'_, Performed> {

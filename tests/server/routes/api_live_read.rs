@@ -17,7 +17,7 @@ async fn live_comes_with_its_owner_and_a_sign() {
     assert_eq!(
         reply.body,
         format!(
-            r#"{{"msg":"ok","data":{{"data":{{"id":1,"title":"title","cover":"/c.png","user_id":1,"userId":1,"look_count":0,"coin":0,"key":"{key}","status":1,"created_time":"2026-11-21 08:05:09","updated_time":"2026-11-21T08:05:09.120Z","user":{{"id":1,"username":"alice","avatar":null}}}},"sign":"{sign}"}}}}"#
+            r#"{{"msg":"ok","data":{{"data":{{"id":1,"title":"title","cover":"/c.png","user_id":1,"userId":1,"look_count":0,"coin":0,"key":"{key}","status":1,"created_time":"2026-11-21 08:05:09","updated_time":"2026-11-21T08:05:09.120Z","user":{{"id":1,"username":"alice","avatar":null}},"followers":0}},"sign":"{sign}"}}}}"#
         )
     );
 }

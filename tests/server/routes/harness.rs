@@ -21,7 +21,8 @@ use liveroom::domain::{
     Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId,
 };
 use liveroom::http::{
-    AddressBuckets, ApiState, Changes, LiveLimits, LoginLimiter, Readiness, WrongTokens, configure,
+    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
+    WrongTokens, configure,
 };
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use liveroom::word_filters::WordFilters;
@@ -162,6 +163,7 @@ impl TestApi {
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
+            follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(config.limits.changes)),
             readiness: Arc::new(Readiness::default()),

@@ -3,6 +3,7 @@
 mod actions;
 mod changes;
 mod comments;
+mod follows;
 mod gifts;
 mod lives;
 mod names;
@@ -37,6 +38,10 @@ use comments::{
     comments_of_the_version_before_keep_their_order_and_it_finds_its_way,
     recent_comments_are_found_without_reading_older_ones,
     recent_comments_are_the_newest_with_a_request_id,
+};
+use follows::{
+    a_page_of_follows_has_the_newest_first, a_repeated_follow_keeps_its_time_and_counts_once,
+    follows_are_bounded_and_of_users_that_there_are, follows_of_one_moment_are_all_counted,
 };
 use gifts::{
     a_gift_moves_its_price_from_giver_to_live, a_grant_happens_once_per_request_id,
@@ -118,6 +123,10 @@ contract! {
     an_account_says_whether_something_may_hold_against_it_on_the_site,
     a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
+    a_repeated_follow_keeps_its_time_and_counts_once,
+    follows_are_bounded_and_of_users_that_there_are,
+    a_page_of_follows_has_the_newest_first,
+    follows_of_one_moment_are_all_counted,
     a_list_of_terms_is_replaced_whole_and_its_version_grows,
     the_longest_list_of_terms_reads_back_and_the_audit_has_its_digest,
     a_view_counts_once_for_ever,

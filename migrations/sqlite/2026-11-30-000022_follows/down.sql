@@ -1,0 +1,2 @@
+DROP TABLE follower_counts;
+DROP TABLE follows;
