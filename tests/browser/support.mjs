@@ -1,12 +1,13 @@
 // What the scripts of the page share: the browser, its tabs, and what a user does in them.
 //
-// From the environment: BASE_URL, LIVE_ID and CHROMIUM (the browser).
+// From the environment: BASE_URL, LIVE_ID, ADMIN_TOKEN and CHROMIUM (the browser).
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../clients/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
+const WebSocket = require("ws");
 
 export const { BASE_URL, LIVE_ID, CHROMIUM = "/usr/bin/chromium" } = process.env;
 export const PHONE = { width: 360, height: 640 };
@@ -49,6 +50,62 @@ export async function say(tab, text) {
 }
 
 export const chatLine = (tab, text) => tab.locator("#chat li", { hasText: text });
+
+/** A user of the room without a page, over /ws. */
+export class Guest {
+  #socket;
+  #answers = new Map();
+  #lastId = 0;
+
+  /** `login` is `name:password`. */
+  static async enter(login) {
+    const [username, password] = login.split(":");
+    const body = JSON.stringify({ username, password });
+    const response = await fetch(`${BASE_URL}/api/login`, { method: "POST", headers: { "content-type": "application/json" }, body });
+    const { data } = await response.json();
+    const guest = new Guest();
+    guest.id = data.id;
+    guest.#socket = new WebSocket(`${BASE_URL.replace("http", "ws")}/ws?token=${data.token}`);
+    guest.#socket.on("message", (text) => {
+      const frame = JSON.parse(text);
+      guest.#answers.get(frame.id)?.(frame);
+      guest.#answers.delete(frame.id);
+    });
+    await new Promise((resolve, reject) => guest.#socket.once("open", resolve).once("error", reject));
+    assert.ok((await guest.ask("joinLive")).ok);
+    return guest;
+  }
+
+  /** Sends a command about LIVE_ID; resolves with its answer. */
+  ask(event, data = {}) {
+    const id = ++this.#lastId;
+    this.#socket.send(JSON.stringify({ id, event, data: { live_id: Number(LIVE_ID), ...data } }));
+    return new Promise((resolve) => this.#answers.set(id, resolve));
+  }
+
+  /** Resolves with the id of the comment. Waits as it is asked to if that is one too many. */
+  async say(text) {
+    const answer = await this.ask("comment", { data: text });
+    if (answer.code === "rate_limited") {
+      await new Promise((resolve) => setTimeout(resolve, answer.retry_after_ms));
+      return this.say(text);
+    }
+    assert.ok(answer.ok, JSON.stringify(answer));
+    return answer.comment_id;
+  }
+
+  leave() {
+    this.#socket.close();
+  }
+}
+
+/** Asks as an operator; resolves with the answer's data. */
+export async function operate(method, path, body) {
+  const headers = { authorization: `Bearer ${process.env.ADMIN_TOKEN}`, "content-type": "application/json" };
+  const response = await fetch(`${BASE_URL}/admin${path}`, { method, headers, body: body && JSON.stringify(body) });
+  assert.equal(response.status, 200, await response.clone().text());
+  return (await response.json()).data;
+}
 
 /** Fails if anything on show reaches over the sides of the window. The row of gifts scrolls on purpose. */
 export async function expectFits(tab, view) {

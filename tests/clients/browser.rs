@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{PASSWORD, TestServer, User, Ws};
+use crate::support::{ADMIN_TOKEN, PASSWORD, TestServer, User, Ws};
 use crate::take_turn;
 use serde_json::json;
 
@@ -134,6 +134,7 @@ impl Stage {
             .arg(format!("{SCRIPTS}/{name}.mjs"))
             .env("BASE_URL", self.server.base_url())
             .env("LIVE_ID", self.live_id.to_string())
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
             .env("CHROMIUM", CHROMIUM)
             .env("SCREENSHOT", format!("{SCREENSHOTS}/{name}.png"))
             .env("STREAMER", login(&self.streamer))
@@ -180,4 +181,12 @@ fn no_view_is_wider_than_a_phone() {
     let _turn = take_turn();
     let Some(stage) = Stage::set() else { return };
     stage.run_script("phone", &[]);
+}
+
+#[test]
+fn a_newcomer_sees_what_was_said_before_once_and_in_order() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    let viewer = stage.server.user("viewer");
+    stage.run_script("history", &[("VIEWER", &viewer)]);
 }

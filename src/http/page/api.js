@@ -51,6 +51,8 @@ export const api = {
   userInfo: () => call("GET", "/api/user/info"),
   lives: (page) => call("GET", `/api/live/list/${page}`),
   live: (id) => call("GET", `/api/live/read/${id}`),
+  /** The newest comments of a live, newest first. */
+  history: (id, limit) => call("GET", `/api/live/${id}/history?limit=${limit}`),
   createLive: (title, cover) => call("POST", "/api/live/create", { title, cover }),
   changeStatus: (id, type) => call("POST", "/api/live/changestatus", { id, type }),
   gifts: () => call("GET", "/api/gift/list"),

@@ -4,6 +4,7 @@ import { avatar, byId, hueOf, icon, localPicture, make } from "./dom.js";
 import { giftName, t } from "./i18n.js";
 
 const LINES_MAX = 200;
+const REMOVED_MAX = 500;
 /** The reader is "at the end" within this distance, and stays there when lines arrive. */
 const END_PX = 60;
 
@@ -12,7 +13,10 @@ export class Chat {
   #latest = byId("chat-latest");
   #queue = [];
   #frame = 0;
+  /** Lines of comments by their ids: a comment has one line, whichever way it came. */
   #lines = new Map();
+  /** Ids of comments that were removed: they may still arrive, from a history that was read before. */
+  #removed = new Set();
   #entrance = null;
   #atEnd = true;
 
@@ -30,6 +34,7 @@ export class Chat {
     this.#frame = 0;
     this.#queue = [];
     this.#lines.clear();
+    this.#removed.clear();
     this.#entrance = null;
     this.#atEnd = true;
     this.#latest.hidden = true;
@@ -37,16 +42,28 @@ export class Chat {
   }
 
   /** A comment of somebody. `id` lets it be removed later. */
-  comment({ id, user, content, streamer }) {
-    const line = this.#commentLine(user, content, streamer);
-    this.#remember(id, line);
+  comment(comment) {
+    if (this.#isKnown(comment.id)) return;
+    const line = this.#commentLine(comment);
+    this.#remember(comment.id, line);
     this.#append(line);
   }
 
+  /**
+   * Marks the end of what was said so far. Returns how to add what was said before that and is not
+   * in the log: `comments` of the history, newest first.
+   */
+  gap() {
+    this.#flush();
+    const mark = make("li", { hidden: true });
+    this.#list.append(mark);
+    return (comments) => this.#fill(mark, comments);
+  }
+
   /** One's own comment before it is answered. Returns how to say what became of it. */
-  ownComment({ user, content, streamer, retry }) {
+  ownComment({ retry, ...comment }) {
     const mark = make("span", { className: "mark", attributes: { role: "status" } });
-    const line = this.#commentLine(user, content, streamer);
+    const line = this.#commentLine(comment);
     line.append(mark);
     const receipt = (state, words, symbol) => {
       line.dataset.receipt = state;
@@ -58,6 +75,8 @@ export class Chat {
     this.#append(line, { follow: true });
     return {
       delivered: (id, status) => {
+        // The history may have had it before the answer.
+        this.#lines.get(String(id))?.remove();
         this.#remember(id, line);
         receipt(status, t(status), status === "delivered" ? "check" : "clock");
       },
@@ -102,14 +121,43 @@ export class Chat {
 
   /** Takes a comment down. */
   remove(id) {
-    this.#lines.get(String(id))?.remove();
-    this.#lines.delete(String(id));
+    const key = String(id);
+    this.#lines.get(key)?.remove();
+    this.#queue = this.#queue.filter((line) => line !== this.#lines.get(key));
+    this.#lines.delete(key);
+    this.#removed.add(key);
+    if (this.#removed.size > REMOVED_MAX) this.#removed.delete(this.#removed.values().next().value);
   }
 
-  #commentLine(user, content, streamer) {
+  #fill(mark, comments) {
+    this.#flush();
+    // Too much was said meanwhile, or the room was left: the log has no place for it any more.
+    if (!mark.isConnected) return;
+    const lines = [];
+    for (const comment of comments) {
+      const known = this.#lines.get(String(comment.id));
+      const isBefore = known && mark.compareDocumentPosition(known) & Node.DOCUMENT_POSITION_PRECEDING;
+      if (isBefore) break;
+      if (this.#isKnown(comment.id)) continue;
+      const line = this.#commentLine(comment);
+      this.#lines.set(String(comment.id), line);
+      lines.unshift(line);
+    }
+    // Old news: a screen reader is not to read all of it out.
+    this.#list.setAttribute("aria-live", "off");
+    mark.replaceWith(...lines);
+    this.#trim();
+    requestAnimationFrame(() => this.#list.setAttribute("aria-live", "polite"));
+  }
+
+  #isKnown(id) {
+    return this.#lines.has(String(id)) || this.#removed.has(String(id));
+  }
+
+  #commentLine({ user, content, streamer }) {
     const words = make("span", { className: "words" },
       streamer ? make("span", { className: "role" }, t("streamer")) : null,
-      make("span", { className: "who" }, user.name), content);
+      make("span", { className: "who" }, user.name), make("span", { className: "text" }, content));
     words.style.setProperty("--hue", hueOf(user.id ?? user.name));
     return make("li", {}, avatar(user, "mini"), words);
   }
@@ -125,14 +173,23 @@ export class Chat {
     this.#queue.push(line);
     if (this.#queue.length > LINES_MAX) this.#queue.shift();
     // A hidden tab draws no frames; its queue is bounded and shown when it comes back.
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#list.append(...this.#queue);
-      this.#queue = [];
-      while (this.#list.children.length > LINES_MAX) this.#list.firstElementChild.remove();
-      if (this.#atEnd) this.#scrollToEnd();
-      else this.#latest.hidden = false;
-    });
+    this.#frame ||= requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    if (this.#queue.length === 0) return;
+    this.#list.append(...this.#queue);
+    this.#queue = [];
+    this.#trim();
+  }
+
+  /** Keeps the newest lines, and a reader who is at the end there. */
+  #trim() {
+    while (this.#list.children.length > LINES_MAX) this.#list.firstElementChild.remove();
+    if (this.#atEnd) this.#scrollToEnd();
+    else this.#latest.hidden = false;
   }
 
   #scrollToEnd() {

@@ -19,6 +19,8 @@ const PAUSED = 2;
 const ENDED = 3;
 /** How often a room that has not started is looked at. */
 const START_POLL_MS = 3_000;
+/** Comments of the history that are shown to a reader who comes in. */
+const HISTORY_COMMENTS = 50;
 const RATE_SHOWN_MS = 5_000;
 const RETRY_MS_DEFAULT = 2_000;
 
@@ -225,6 +227,7 @@ export class Room {
     const { epoch, offset, recovered, count, live } = answer;
     const missed = this.#position && (this.#position.epoch !== epoch || this.#position.offset < offset);
     if (missed && !recovered) this.#chat.system(t("gapNotice"));
+    if (missed ? !recovered : !this.#position) this.#readHistory();
     // When recovering, the missed events follow, and each moves the position itself.
     if (!recovered) this.#position = { epoch, offset };
     this.#presence.setCount(count);
@@ -233,6 +236,19 @@ export class Room {
     this.#outbox.resume();
     // Coins may have been added while we were away.
     this.#account.refresh();
+  }
+
+  /**
+   * Shows what was said before. Asked for after the join: what is said from then on arrives as
+   * events, and what the history has of it is not shown twice.
+   */
+  async #readHistory() {
+    const visit = this.#visit;
+    const fill = this.#chat.gap();
+    // Without it the room works all the same.
+    const comments = await api.history(this.#live.id, HISTORY_COMMENTS).catch(() => []);
+    if (visit !== this.#visit) return;
+    fill(comments.map((comment) => ({ ...comment, streamer: comment.user.id === this.#live.user_id })));
   }
 
   #joinRefused(answer) {
@@ -260,7 +276,7 @@ export class Room {
       case "gift": return this.#gifted(data);
       case "live": return this.#setFacts({ title: data.title }), this.#setStatus(data.status);
       case "notice": return this.#chat.system(data.text, "notice");
-      case "removed": return this.#chat.remove(data.id);
+      case "removed": return (data.ids ?? [data.id]).forEach((id) => this.#chat.remove(id));
       case "rate": return this.#rate(data);
       case "kicked": return this.#kicked();
       case "error": return toast(refusalText(data), { tone: "bad", retryAfterMs: data.retry_after_ms });
