@@ -157,10 +157,11 @@ async fn explain(
         Some(checks) => checks,
         None => explain_closed(state, live_id, user.id, role, &site_sanctions).await?,
     };
+    let follows = state.store.follows_since(streamer, vec![user.id]).await?;
     Ok(Some(Explanation {
         role,
         open_here,
-        follows_since: state.store.follows_since(user.id, streamer).await?,
+        follows_since: follows.first().map(|(_, since)| *since),
         checks,
     }))
 }

@@ -414,8 +414,13 @@ pub trait Store: Send + Sync {
     ) -> Stored<'_, FollowOutcome>;
     /// False: it did not follow.
     fn unfollow(&self, follower: UserId, streamer: UserId) -> Stored<'_, bool>;
-    /// Since when `follower` follows `streamer`; `None` if it does not.
-    fn follows_since(&self, follower: UserId, streamer: UserId) -> Stored<'_, Option<Timestamp>>;
+    /// Those of `users` who follow `streamer`, and since when, in no order. Ask for a few hundred at
+    /// most.
+    fn follows_since(
+        &self,
+        streamer: UserId,
+        users: Vec<UserId>,
+    ) -> Stored<'_, Vec<(UserId, Timestamp)>>;
     /// Whom `follower` follows, the newest first: at most `max`, of those after `before` in this
     /// order.
     fn follows(

@@ -75,7 +75,23 @@ pub async fn unfollow(
     Ok(deleted > 0)
 }
 
-pub async fn since(
+pub async fn since_of(
+    conn: &mut Conn,
+    streamer: UserId,
+    users: Vec<UserId>,
+) -> Result<Vec<(UserId, Timestamp)>, StoreError> {
+    let users = users.into_iter().map(UserId::get);
+    let rows: Vec<(i64, i64)> = follows::table
+        .filter(follows::streamer_id.eq(streamer.get()))
+        .filter(follows::follower_id.eq_any(users))
+        .select((follows::follower_id, follows::since))
+        .load(conn)
+        .await?;
+    let since = |(user, at)| Some((UserId::new(user)?, Timestamp(at)));
+    Ok(rows.into_iter().filter_map(since).collect())
+}
+
+async fn since(
     conn: &mut Conn,
     follower: UserId,
     streamer: UserId,

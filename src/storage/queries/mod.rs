@@ -252,8 +252,12 @@ impl Store for Backend {
         self.write(move |conn| follows::unfollow(conn, follower, streamer).boxed())
     }
 
-    fn follows_since(&self, follower: UserId, streamer: UserId) -> Stored<'_, Option<Timestamp>> {
-        self.read(move |conn| follows::since(conn, follower, streamer).boxed())
+    fn follows_since(
+        &self,
+        streamer: UserId,
+        users: Vec<UserId>,
+    ) -> Stored<'_, Vec<(UserId, Timestamp)>> {
+        self.read(move |conn| follows::since_of(conn, streamer, users).boxed())
     }
 
     fn follows(

@@ -21,14 +21,14 @@ pub async fn a_repeated_follow_keeps_its_time_and_counts_once(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
     assert_eq!(follow(&db, bob, alice, 0).await, since(0));
     assert_eq!(follow(&db, bob, alice, 60_000).await, since(0));
-    let since_in_store = db.store.follows_since(bob, alice).await.unwrap();
-    assert_eq!(since_in_store, Some(NOW));
-    assert_eq!(db.store.follows_since(alice, bob).await.unwrap(), None);
+    let since_of = |streamer| db.store.follows_since(streamer, vec![alice, bob]);
+    assert_eq!(since_of(alice).await.unwrap(), [(bob, NOW)]);
+    assert_eq!(since_of(bob).await.unwrap(), []);
     assert_eq!(db.store.followers_count(alice).await.unwrap(), 1);
 
     assert!(db.store.unfollow(bob, alice).await.unwrap());
     assert!(!db.store.unfollow(bob, alice).await.unwrap());
-    assert_eq!(db.store.follows_since(bob, alice).await.unwrap(), None);
+    assert_eq!(since_of(alice).await.unwrap(), []);
     assert_eq!(db.store.followers_count(alice).await.unwrap(), 0);
     assert_eq!(
         follow(&db, bob, alice, 90_000).await,
