@@ -1,5 +1,7 @@
 //! The commands of members to the server, and their outcomes.
 
+use crate::standings::Refusal;
+
 /// Everything asked in a run; a command's number is its place here and its ack on the wire.
 #[derive(Debug, Default)]
 pub struct Commands(Vec<Command>);
@@ -12,6 +14,10 @@ pub struct Command {
     /// When the schedule wanted it sent. Latency counts from here, so that a lab or server that
     /// falls behind does not look faster for it (coordinated omission).
     pub intended_ns: u64,
+    pub sent_ns: u64,
+    pub answered_ns: Option<u64>,
+    /// The sanction because of which every node must refuse it.
+    pub must_refuse: Option<Refusal>,
     pub fate: Fate,
     /// The offset its room announced it at.
     pub announced: Option<u64>,
@@ -26,7 +32,14 @@ pub enum CommandKind {
     Join,
     Leave,
     Comment,
-    Gift { gift: usize, num: i64 },
+    Gift {
+        gift: usize,
+        num: i64,
+    },
+    /// The act with this number.
+    Act {
+        act: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +52,7 @@ pub enum Fate {
     },
     /// Accepted, but not shown to the room, as the answer says.
     SampledOut,
-    Refused,
+    Refused(Refusal),
     /// The connection went first, or the server never answers: it may or may not have had effect.
     Unknown,
 }
@@ -51,12 +64,16 @@ impl Commands {
         member: usize,
         room: usize,
         intended_ns: u64,
+        sent_ns: u64,
     ) -> usize {
         self.0.push(Command {
             kind,
             member: member as u32,
             room: room as u32,
             intended_ns,
+            sent_ns,
+            answered_ns: None,
+            must_refuse: None,
             fate: Fate::Pending,
             announced: None,
             is_echoed: false,

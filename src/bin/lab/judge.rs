@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::Check;
+use crate::standings::Refusal;
 
 /// Texts kept per check; the rest is only counted.
 const SHOWN_MAX: usize = 5;
@@ -18,6 +19,10 @@ pub const GAPS: &str = "offsets_without_gaps";
 pub const ISOLATED: &str = "nobody_hears_another_room";
 pub const MONEY: &str = "gift_money_exact";
 pub const PRESENCE: &str = "presence_converges";
+pub const MUTED: &str = "muted_users_say_nothing";
+pub const BANNED: &str = "banned_users_are_out";
+pub const REMOVED: &str = "nothing_removed_comes_again";
+pub const ACTS: &str = "acts_have_their_effect_alone";
 pub const REFUSALS: &str = "only_expected_refusals";
 pub const WIRE: &str = "frames_are_well_formed";
 
@@ -34,9 +39,21 @@ const ALL: &[&str] = &[
     ISOLATED,
     MONEY,
     PRESENCE,
+    MUTED,
+    BANNED,
+    REMOVED,
+    ACTS,
     REFUSALS,
     WIRE,
 ];
+
+/// The check that a server fails which accepts what a sanction forbids.
+pub fn of_refusal(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Banned => BANNED,
+        Refusal::Muted | Refusal::Other => MUTED,
+    }
+}
 
 /// The offences that were found.
 #[derive(Debug, Default)]
@@ -58,6 +75,22 @@ impl Offences {
         if offence.first.len() < SHOWN_MAX {
             offence.first.push(describe());
         }
+    }
+
+    /// Adds those that were noted elsewhere.
+    pub fn absorb(&mut self, others: Self) {
+        for (check, other) in others.by_check {
+            let offence = self.by_check.entry(check).or_default();
+            offence.count += other.count;
+            let room = SHOWN_MAX.saturating_sub(offence.first.len());
+            offence.first.extend(other.first.into_iter().take(room));
+        }
+    }
+
+    /// The names of the checks that failed.
+    #[cfg(test)]
+    pub fn failed(&self) -> impl Iterator<Item = &'static str> {
+        self.by_check.keys().copied()
     }
 
     /// The verdict of every check. `passed` says in words what was counted where nothing is wrong.

@@ -1,7 +1,7 @@
 //! liveroom-lab: writes down a room, drives it against a server, and judges.
 //!
-//! A script (`tests/load/*.toml`) says how many members come, how they talk, give, fall asleep and
-//! drop off. The lab plays them, verifies what each of them receives, and exits with status 1 if a
+//! A script (`tests/load/*.toml`) says how many members come, how they talk, give, fall asleep, drop
+//! off, flood the room and are muted. The lab plays them, verifies what each of them receives, and exits with status 1 if a
 //! promise of the server or an objective of the script was broken. It imports nothing of the
 //! server: what it knows of the wire it knows from the contract, so it can judge.
 //!
@@ -10,6 +10,7 @@
 //!                                                                  │ client: sockets, frames, dialects
 //!                                                                  │ room_log, offset_tracker: received events
 //!                                                                  │ commands: sent and answered
+//!                                                                  │ standings: who may be refused, who must be
 //!             outcome <── verify: receipts, money, presence <──────┘
 //!                │
 //!                └──> report: summary, JSON, HTML, compare
@@ -36,6 +37,7 @@ mod room_log;
 mod run;
 mod script;
 mod setup;
+mod standings;
 mod stats;
 mod texts;
 mod verify;

@@ -3,6 +3,8 @@
 //! The first member that receives an event has it parsed and kept; every later one only compares
 //! bytes. So each delivery is verified in full for the price of a comparison.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use crate::lane::Lane;
@@ -17,6 +19,8 @@ pub struct RoomLog {
     base: Option<u64>,
     epoch: Option<Box<str>>,
     events: Vec<Option<RoomEvent>>,
+    /// Where the removals of comments were first received, by the comments' ids.
+    removals: HashMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub enum Content {
         coins: i64,
         live_coin: i64,
     },
+    /// Comments that were taken down, by their ids.
+    Removed { ids: Vec<String> },
     /// State changes and whatever else has an offset.
     Other,
 }
@@ -70,7 +76,7 @@ impl Content {
     pub fn command(&self) -> Option<usize> {
         match self {
             Content::Comment { command, .. } => *command,
-            Content::Gift { .. } | Content::Other => None,
+            Content::Gift { .. } | Content::Removed { .. } | Content::Other => None,
         }
     }
 }
@@ -82,6 +88,9 @@ pub enum Sight {
     First,
     /// As others received it.
     Known,
+    /// The removal of the comment that others received at this offset: what a server replays in
+    /// the comment's place.
+    TakenDown,
     /// Others received something else at this offset.
     Different,
     /// Of another room.
@@ -110,6 +119,8 @@ struct Body {
     gift_coin: i64,
     #[serde(default)]
     live_coin: i64,
+    #[serde(default)]
+    ids: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +169,26 @@ impl RoomLog {
     pub fn get_mut(&mut self, offset: u64) -> Option<&mut RoomEvent> {
         let index = offset.checked_sub(self.base() + 1)? as usize;
         self.events.get_mut(index)?.as_mut()
+    }
+
+    /// Where the removal of a comment was first received.
+    pub fn removed_at(&self, comment: &str) -> Option<u64> {
+        self.removals.get(comment).copied()
+    }
+
+    /// The comments whose removals were received.
+    pub fn removed(&self) -> impl Iterator<Item = &str> {
+        self.removals.keys().map(String::as_str)
+    }
+
+    /// Whether what came again at `offset` was taken down by `position`, so that its removal must
+    /// stand in its place.
+    pub fn is_removed_by(&self, offset: u64, position: u64) -> bool {
+        let Some(Content::Comment { id, .. }) = self.get(offset).map(|event| &event.content) else {
+            return false;
+        };
+        self.removed_at(id)
+            .is_some_and(|removal| removal <= position)
     }
 
     /// All events received, with their offsets.
@@ -209,12 +240,25 @@ impl RoomLog {
         match &self.events[index] {
             // The same event in other words is the same event: dialects may differ in spacing.
             Some(event) if event.content == content && content != Content::Other => Sight::Known,
+            Some(event) if takes_down(&content, &event.content) => Sight::TakenDown,
             Some(_) => Sight::Different,
             None => {
+                if let Content::Removed { ids } = &content {
+                    for id in ids {
+                        self.removals.entry(id.clone()).or_insert(offset);
+                    }
+                }
                 self.events[index] = Some(RoomEvent::new(body.into(), content));
                 Sight::First
             }
         }
+    }
+}
+
+fn takes_down(removal: &Content, event: &Content) -> bool {
+    match (removal, event) {
+        (Content::Removed { ids }, Content::Comment { id, .. }) => ids.as_slice() == [id.as_str()],
+        _ => false,
     }
 }
 
@@ -234,6 +278,10 @@ fn content_of(name: &[u8], body: &Body) -> Content {
             user_id: body.user.as_ref().map_or(0, |user| user.id),
             coins: body.gift_coin.saturating_mul(body.num),
             live_coin: body.live_coin,
+        },
+        b"removed" if body.ids.is_empty() => Content::Removed { ids: vec![id] },
+        b"removed" => Content::Removed {
+            ids: body.ids.clone(),
         },
         _ => Content::Other,
     }
@@ -282,6 +330,39 @@ mod tests {
             Sight::Different
         );
         assert_eq!(log.last(), 5);
+    }
+
+    fn removed(offset: u64, ids: &str) -> Vec<u8> {
+        format!(r#"{{"live_id":2,"id":"95",{ids}"epoch":"e","offset":{offset}}}"#).into_bytes()
+    }
+
+    #[test]
+    fn a_removal_stands_in_the_place_of_its_comment_and_of_no_other() {
+        let mut log = RoomLog::default();
+        log.joined_at("e", 4);
+        for offset in [5, 6] {
+            let body = comment(2, "e", offset, "lab#1 x");
+            assert_eq!(log.receive(2, b"comment", offset, &body), Sight::First);
+        }
+        let removal = removed(7, r#""ids":["95","11"],"#);
+        assert_eq!(log.receive(2, b"removed", 7, &removal), Sight::First);
+        assert_eq!(
+            (
+                log.removed_at("95"),
+                log.removed_at("11"),
+                log.removed_at("96")
+            ),
+            (Some(7), Some(7), None)
+        );
+        assert_eq!(
+            log.receive(2, b"removed", 5, &removed(5, "")),
+            Sight::TakenDown
+        );
+        assert_eq!(
+            log.receive(2, b"removed", 6, &removed(6, "")),
+            Sight::Different
+        );
+        assert!(log.is_removed_by(5, 7) && !log.is_removed_by(5, 6) && !log.is_removed_by(6, 9));
     }
 
     #[test]

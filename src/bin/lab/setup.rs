@@ -9,6 +9,9 @@ use crate::accounts::{self, Account};
 use crate::http::{Base, HttpFault, NO_HEADER};
 use crate::script::Script;
 
+/// Comments in one page of a live's history: the most that a server gives.
+const HISTORY_PAGE: usize = 100;
+
 /// Everything that the driver needs of the server.
 #[derive(Debug)]
 pub struct Setup {
@@ -176,6 +179,27 @@ impl Setup {
             .base
             .get(&format!("/api/live/read/{live_id}"), NO_HEADER)?;
         Ok(live["data"]["coin"].as_i64().unwrap_or_default())
+    }
+
+    /// The ids of the comments that a live shows to those who read them later, newest first, and at
+    /// most so many.
+    pub fn history(&self, live_id: i64, comments_max: usize) -> Result<Vec<String>, HttpFault> {
+        let mut ids: Vec<String> = Vec::new();
+        while ids.len() < comments_max {
+            let before = ids.last().map(|id| format!("&before={id}"));
+            let path = format!(
+                "/api/live/{live_id}/history?limit={HISTORY_PAGE}{}",
+                before.unwrap_or_default()
+            );
+            let page = self.base.get(&path, NO_HEADER)?;
+            let page = page.as_array().map_or(&[][..], Vec::as_slice);
+            let id_of = |comment: &Value| comment["id"].as_str().map(str::to_owned);
+            ids.extend(page.iter().filter_map(id_of));
+            if page.len() < HISTORY_PAGE {
+                break;
+            }
+        }
+        Ok(ids)
     }
 
     /// The server's own proof of its books; `None` without an operator's token.

@@ -69,6 +69,8 @@ pub struct Stats {
     pub gifts_sent: u64,
     /// Events with an offset, received by anybody.
     pub deliveries: u64,
+    /// Those of them from before their receiver joined.
+    pub replayed: u64,
     /// Those of them that the promises are about, by lane: all but the crowd's to slow readers.
     pub promised: [u64; Lane::ALL.len()],
     /// Any frames, presence included.

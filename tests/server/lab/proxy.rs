@@ -3,6 +3,7 @@
 //! HTTP and the clients' side pass untouched. Frames of the server are taken apart, and one or more
 //! of them suffer the fault.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,6 +31,16 @@ pub enum Fault {
     DropAnswer,
     /// One comment is announced, but its sender is told that it is not.
     FalseReceipt,
+    /// One comment is announced, but its sender is answered that it is muted.
+    FalseRefusal,
+    /// No user is notified of its mute.
+    DropMuted,
+    /// No user is notified of its ban.
+    DropKicked,
+    /// A member that comes back receives comments that were taken down.
+    Resurrect,
+    /// No removal of a comment is delivered.
+    DropRemoved,
 }
 
 pub struct Proxy {
@@ -43,6 +54,8 @@ struct Shared {
     has_struck: AtomicBool,
     /// Frames seen of the kind the fault is about: a few pass first, so that the run is under way.
     seen: AtomicUsize,
+    /// Comments by their offsets, for [`Fault::Resurrect`].
+    comments: Mutex<HashMap<String, Vec<u8>>>,
     /// A comment of some room, for [`Fault::Leak`].
     leak: Mutex<Option<Leak>>,
 }
@@ -67,6 +80,7 @@ impl Proxy {
             fault,
             has_struck: AtomicBool::new(false),
             seen: AtomicUsize::new(0),
+            comments: Mutex::new(HashMap::new()),
             leak: Mutex::new(None),
         });
         let accepting = Arc::clone(&shared);
@@ -150,6 +164,15 @@ impl Shared {
             Fault::FalseReceipt if text.contains("\"delivered\"") && self.strikes() => {
                 vec![text_frame(&text.replace("delivered", "sampled_out"))]
             }
+            Fault::FalseRefusal if text.contains("\"delivered\"") && self.strikes() => {
+                let id = number_after(text, "\"id\":");
+                let refusal = format!(r#"{{"id":{id},"ok":false,"code":"muted","message":"m"}}"#);
+                vec![text_frame(&refusal)]
+            }
+            Fault::DropMuted if text.starts_with("{\"event\":\"muted\"") => self.swallow(),
+            Fault::DropKicked if text.starts_with("{\"event\":\"kicked\"") => self.swallow(),
+            Fault::DropRemoved if text.starts_with("{\"event\":\"removed\"") => self.swallow(),
+            Fault::Resurrect => vec![self.resurrect(frame, text)],
             Fault::Miscount if text.starts_with("{\"event\":\"online\"") => {
                 self.has_struck.store(true, Ordering::SeqCst);
                 vec![replace_number(text, "\"count\":", 1)]
@@ -163,6 +186,28 @@ impl Shared {
         }
     }
 
+    fn swallow(&self) -> Vec<Vec<u8>> {
+        self.has_struck.store(true, Ordering::SeqCst);
+        Vec::new()
+    }
+
+    /// The comment that had its place where its removal is now.
+    fn resurrect(&self, frame: Vec<u8>, text: &str) -> Vec<u8> {
+        let place = number_after(text, "\"offset\":");
+        let mut comments = self.comments.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.starts_with("{\"event\":\"comment\"") {
+            comments.insert(place, frame.clone());
+            return frame;
+        }
+        match comments.get(&place) {
+            Some(comment) if text.starts_with("{\"event\":\"removed\"") => {
+                self.has_struck.store(true, Ordering::SeqCst);
+                comment.clone()
+            }
+            _ => frame,
+        }
+    }
+
     /// Once, after a few.
     fn strikes(&self) -> bool {
         self.seen.fetch_add(1, Ordering::SeqCst) >= SPARED
@@ -171,10 +216,7 @@ impl Shared {
 
     /// Keeps the first comment, and gives it to the first member that hears one of another room.
     fn leak(&self, frame: Vec<u8>, text: &str) -> Vec<Vec<u8>> {
-        let live_id: String = after(text, "\"live_id\":")
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .collect();
+        let live_id = number_after(text, "\"live_id\":");
         let mut leak = self.leak.lock().unwrap_or_else(PoisonError::into_inner);
         match &*leak {
             None => {
@@ -225,6 +267,12 @@ fn read_frame(server: &mut TcpStream) -> std::io::Result<(Vec<u8>, String)> {
 
 fn after<'a>(text: &'a str, key: &str) -> &'a str {
     text.rfind(key).map_or("", |at| &text[at + key.len()..])
+}
+
+/// The digits behind the last `key`.
+fn number_after(text: &str, key: &str) -> String {
+    let digits = after(text, key).chars().take_while(char::is_ascii_digit);
+    digits.collect()
 }
 
 /// A text frame with `add` added to the number behind `key`.

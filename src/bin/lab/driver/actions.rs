@@ -8,7 +8,7 @@ use crate::client::frames;
 use crate::commands::{CommandKind, Fate};
 use crate::online::Online;
 use crate::room_log::MARK;
-use crate::script::{Senders, Templates};
+use crate::script::{Senders, Templates, TextSource};
 use crate::texts;
 
 /// How often a slow reader reads.
@@ -79,7 +79,20 @@ impl Driver<'_> {
                     let _ = errands.send((room, kind));
                 }
             }
-            Action::Wake => self.wake_stopped_readers(),
+            Action::Flood { room } => {
+                self.flood(room, at_ns);
+                self.plan_next(at_ns, action);
+            }
+            Action::Moderate { room, kind } => {
+                self.moderate(room, kind, at_ns);
+                self.plan_next(at_ns, action);
+            }
+            Action::Unmute { act } => self.unmute(act),
+            Action::Reached { act } => self.judge_reach(act),
+            Action::Wake => {
+                self.wake_stopped_readers();
+                self.end_moderation();
+            }
             Action::PhaseEnds => self.end_phases(at_ns),
             Action::Second => {
                 self.tick();
@@ -131,17 +144,20 @@ impl Driver<'_> {
     }
 
     /// Sends a command of a member, or loses the member.
-    fn send(&mut self, index: usize, text: &str) {
+    pub(super) fn send(&mut self, index: usize, text: &str) {
         if let Err(error) = self.say(index, text) {
             self.lose(index, &io_code(&error));
         }
     }
 
     /// Numbers a command and remembers that its member waits for the answer.
-    fn number(&mut self, kind: CommandKind, member: usize, intended_ns: u64) -> usize {
-        let number = self
-            .commands
-            .add(kind, member, self.members[member].room, intended_ns);
+    pub(super) fn number(&mut self, kind: CommandKind, member: usize, intended_ns: u64) -> usize {
+        let (room, now_ns) = (self.members[member].room, self.now_ns());
+        let number = self.commands.add(kind, member, room, intended_ns, now_ns);
+        let must_refuse = self.must_refuse(member, kind, now_ns);
+        if let Some(command) = self.commands.get_mut(number) {
+            command.must_refuse = must_refuse;
+        }
         self.members[member].pending.push(number);
         number
     }
@@ -216,19 +232,31 @@ impl Driver<'_> {
                 Some(self.rooms[room].members.start).filter(|it| self.members[*it].seat == Seat::In)
             }
         };
-        let sender = sender?;
+        Some(self.speak(sender?, at_ns, plan.bytes, plan.text, plan.retry))
+    }
+
+    /// A member comments; with the chance `retry`, twice under the same `request_id`. Returns the
+    /// command's number.
+    pub(super) fn speak(
+        &mut self,
+        sender: usize,
+        at_ns: u64,
+        bytes: usize,
+        source: TextSource,
+        retry: f64,
+    ) -> usize {
         let number = self.number(CommandKind::Comment, sender, at_ns);
         let mut text = format!("{MARK}{number} ");
-        texts::pad(&mut text, plan.bytes, plan.text, &mut self.rng);
+        texts::pad(&mut text, bytes, source, &mut self.rng);
         self.send_comment(sender, number, number, &text);
-        if self.rng.share() < plan.retry && self.members[sender].seat == Seat::In {
+        if self.rng.share() < retry && self.members[sender].seat == Seat::In {
             let again = self.number(CommandKind::Comment, sender, at_ns);
             if let Some(command) = self.commands.get_mut(again) {
                 command.retry_of = Some(number);
             }
             self.send_comment(sender, again, number, &text);
         }
-        Some(number)
+        number
     }
 
     fn send_comment(&mut self, sender: usize, number: usize, original: usize, text: &str) {

@@ -1,10 +1,12 @@
 //! One member: who it is, where it stands, how it reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use super::moderation::News;
 use crate::client::{Carrier, Connection, Kind, Polling};
 use crate::offset_tracker::OffsetTracker;
 use crate::online::Recent;
+use crate::standings::Standings;
 
 /// Where a member stands with its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,13 @@ pub struct Member {
     /// Where it left off, if it is to resume there.
     pub resume_from: Option<u64>,
     pub has_been_in: bool,
+    /// When it came in last.
+    pub entered_ns: u64,
+    /// Events up to here are replayed to it: it joined at this offset.
+    pub replay_until: u64,
+    /// It came back at the end of the run to read again what it had read: that is no delivery.
+    pub rereads: bool,
+    pub news: News,
     /// A slow or stopped reader, now or before: nobody promised it every comment.
     pub may_miss_crowd: bool,
     /// It reads nothing once it is in, or did.
@@ -84,6 +93,10 @@ impl Member {
             slot: usize::MAX,
             resume_from: None,
             has_been_in: false,
+            entered_ns: 0,
+            replay_until: 0,
+            rereads: false,
+            news: News::default(),
             may_miss_crowd: reading != Reading::Full,
             is_stopped_reader: reading == Reading::Stopped,
             was_cut: false,
@@ -134,6 +147,13 @@ pub struct Room {
     pub deliveries: u64,
     /// Presence events as they were read.
     pub presence: Recent,
+    /// The users that were named as moderators; `None` before the streamer is in.
+    pub moderators: Option<Vec<usize>>,
+    pub standings: Standings,
+    /// The comments that were to be taken down one by one.
+    pub deleted: HashSet<String>,
+    /// Comments in whose place a removal was replayed: offset and the position of the member.
+    pub replaced: Vec<(u64, u64)>,
     /// The streamer asked to end it.
     pub is_ended: bool,
 }

@@ -7,6 +7,7 @@
 mod actions;
 mod closed_loop;
 mod member;
+mod moderation;
 mod net;
 mod polling;
 mod receive;
@@ -35,6 +36,7 @@ use crate::progress::Progress;
 use crate::rng::Rng;
 use crate::script::Script;
 use crate::setup::Setup;
+use crate::standings::Act;
 use crate::stats::Stats;
 
 pub use member::{Member, Reading, Room, Seat};
@@ -61,6 +63,10 @@ pub struct Driver<'a> {
     pub members: Vec<Member>,
     pub rooms: Vec<Room>,
     pub commands: Commands,
+    /// What was asked for to keep order, in all rooms.
+    pub acts: Vec<Act>,
+    /// Acts that are done and whose effect is not judged yet.
+    unjudged_acts: usize,
     pub offences: Offences,
     /// Refusals and closes, by code.
     pub refusals: BTreeMap<String, u64>,
@@ -106,6 +112,8 @@ impl<'a> Driver<'a> {
             members: Vec::new(),
             rooms: Vec::new(),
             commands: Commands::default(),
+            acts: Vec::new(),
+            unjudged_acts: 0,
             offences: Offences::default(),
             refusals: BTreeMap::new(),
             stats: Stats::default(),
@@ -176,6 +184,10 @@ impl<'a> Driver<'a> {
     /// No streamer asks for anything any more.
     pub fn end_errands(&mut self) {
         self.errands = None;
+    }
+
+    pub fn script(&self) -> &Script {
+        self.script
     }
 
     pub fn account(&self, member: usize) -> &'a Account {

@@ -14,6 +14,7 @@ use crate::lane::Lane;
 use crate::offset_tracker::Arrival;
 use crate::online::Online;
 use crate::room_log::{MARK, Sight, read_mark};
+use crate::standings::Refusal;
 
 /// A refused join is tried again after so long, if the server gives no hint.
 const JOIN_AGAIN_MS: u64 = 1_000;
@@ -85,10 +86,10 @@ impl Driver<'_> {
             Incoming::Event {
                 name: name @ b"online",
                 body,
-            } => self.on_state(index, name, body),
+            } => self.on_state(index, name, body, now_ns),
             Incoming::Event { name, body } => match dialect::offset_of(body) {
                 Some(offset) => self.on_numbered(index, name, offset, body, now_ns),
-                None => self.on_state(index, name, body),
+                None => self.on_state(index, name, body, now_ns),
             },
             // Templates do not say what an answer looks like, so nobody waits for one.
             Incoming::Answer { .. } if self.script.target.templates.is_some() => {}
@@ -139,11 +140,15 @@ impl Driver<'_> {
         if !member.may_miss_crowd {
             self.last_received_ns = now_ns;
         }
-        let sight = room.log.receive(room.live_id, name, offset, body);
+        let mut sight = room.log.receive(room.live_id, name, offset, body);
+        if offset <= member.replay_until {
+            sight = self.judge_replay(index, offset, sight);
+        }
         if !matches!(sight, Sight::Known | Sight::First) {
             self.on_wrong_event(index, offset, &sight);
             return;
         }
+        let member = &mut self.members[index];
         match member.offsets.arrive(offset) {
             Arrival::InOrder => {}
             // Whether it is a loss shows at the end: it may be late.
@@ -174,6 +179,9 @@ impl Driver<'_> {
     #[inline]
     fn on_receipt(&mut self, index: usize, offset: u64, now_ns: u64) {
         let member = &self.members[index];
+        if member.rereads && offset <= member.replay_until {
+            return;
+        }
         let Some(event) = self.rooms[member.room].log.get_mut(offset) else {
             return;
         };
@@ -194,13 +202,38 @@ impl Driver<'_> {
         }
     }
 
+    /// An event from before a member joined: what was taken down by then must not come
+    /// again, and its removal stands in its place.
+    #[cold]
+    fn judge_replay(&mut self, index: usize, offset: u64, sight: Sight) -> Sight {
+        let until = self.members[index].replay_until;
+        let room = &mut self.rooms[self.members[index].room];
+        self.stats.replayed += 1;
+        match sight {
+            Sight::Known if room.log.is_removed_by(offset, until) => {
+                self.offences.add(judge::REMOVED, || {
+                    format!(
+                        "member {index} got again the comment at {offset}, which was taken down"
+                    )
+                });
+                Sight::Known
+            }
+            // Its removal may be on its way to the members that follow the room.
+            Sight::TakenDown => {
+                room.replaced.push((offset, until));
+                Sight::Known
+            }
+            sight => sight,
+        }
+    }
+
     #[cold]
     fn on_wrong_event(&mut self, index: usize, offset: u64, sight: &Sight) {
         match sight {
             Sight::Foreign { live_id } => self.offences.add(judge::ISOLATED, || {
                 format!("member {index} got offset {offset} of room {live_id}, where it is not")
             }),
-            Sight::Different => self.offences.add(judge::ORDER, || {
+            Sight::Different | Sight::TakenDown => self.offences.add(judge::ORDER, || {
                 format!("member {index} got at offset {offset} another event than others")
             }),
             Sight::Impossible(what) => {
@@ -243,6 +276,11 @@ impl Driver<'_> {
                 format!("comment {number} was announced in another room")
             });
         }
+        if let Some(sanction) = command.must_refuse {
+            self.offences.add(judge::of_refusal(sanction), || {
+                format!("comment {number} was announced at {offset}: {sanction:?}")
+            });
+        }
         if let Some(before) = command.announced.replace(offset) {
             self.offences.add(judge::DUPLICATED, || {
                 format!("comment {number} was announced at {before} and {offset}")
@@ -251,7 +289,7 @@ impl Driver<'_> {
     }
 
     /// An event that has no place: the latest replaces the one before.
-    fn on_state(&mut self, index: usize, name: &[u8], body: &[u8]) {
+    fn on_state(&mut self, index: usize, name: &[u8], body: &[u8], now_ns: u64) {
         match name {
             b"online" => {
                 let member = &mut self.members[index];
@@ -270,7 +308,9 @@ impl Driver<'_> {
             }
             b"rate" => {}
             b"comment" => self.on_echo(index, body),
-            // Refusals without a command: `kicked`, `error`, and the one named by the socket id.
+            b"muted" | b"unmuted" | b"kicked" => self.on_news(index, name, body, now_ns),
+            b"role" => {}
+            // Refusals without a command: `error`, and the one named by the socket id.
             _ => {
                 let code = serde_json::from_slice::<Value>(body).ok();
                 let code = code
@@ -319,6 +359,7 @@ impl Driver<'_> {
             return;
         };
         let kind = command.kind;
+        command.answered_ns = Some(now_ns);
         if matches!(kind, CommandKind::Comment | CommandKind::Gift { .. }) {
             self.stats
                 .ack_latency
@@ -329,9 +370,12 @@ impl Driver<'_> {
             if command.fate == Fate::SampledOut {
                 self.top_up_without(index, number, now_ns);
             }
+            self.judge_answer(index, number, None);
             self.on_accepted(index, kind, &answer, now_ns);
         } else {
-            command.fate = Fate::Refused;
+            let refusal = Refusal::from_code(answer["code"].as_str().unwrap_or_default());
+            command.fate = Fate::Refused(refusal);
+            self.judge_answer(index, number, Some(refusal));
             // Its place is free again at the next second: a server that says no is not asked in a
             // loop.
             self.rooms[self.members[index].room].flights.remove(&number);
@@ -356,6 +400,7 @@ impl Driver<'_> {
                     .resume_from
                     .take()
                     .filter(|_| answer["recovered"] == true);
+                self.members[index].replay_until = resumed.map_or(0, |_| offset);
                 self.enter(
                     index,
                     resumed.unwrap_or(offset),
@@ -372,6 +417,7 @@ impl Driver<'_> {
                 );
                 self.plan_return(index, session, after_ns);
             }
+            CommandKind::Act { act } => self.on_act_done(act, now_ns),
             CommandKind::Comment | CommandKind::Gift { .. } => {}
         }
     }
@@ -386,8 +432,13 @@ impl Driver<'_> {
                 self.plan_return(index, session, after_ms.saturating_mul(1_000_000));
             }
             // Still in: as before it asked.
-            CommandKind::Leave => self.members[index].seat = Seat::In,
-            CommandKind::Comment | CommandKind::Gift { .. } => {}
+            CommandKind::Leave if self.members[index].seat == Seat::Leaving => {
+                self.members[index].seat = Seat::In;
+            }
+            CommandKind::Leave
+            | CommandKind::Comment
+            | CommandKind::Gift { .. }
+            | CommandKind::Act { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! The members of a script in their rooms, and their coming and going.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
@@ -9,9 +9,10 @@ use crate::commands::Fate;
 use crate::online::{Online, Recent};
 use crate::room_log::RoomLog;
 use crate::script::{Gifts, RoomPlan, Streamer};
+use crate::standings::Standings;
 
 /// A member whose connection was lost or refused tries again after so long.
-const RETRY_NS: u64 = 1_000_000_000;
+pub(super) const RETRY_NS: u64 = 1_000_000_000;
 
 /// How a server ends a connection that does not keep up: by saying so, or by resetting it.
 const CUT: [&str; 2] = ["close_3008", "close_1006"];
@@ -56,6 +57,13 @@ impl Driver<'_> {
                 flights: BTreeSet::new(),
                 deliveries: 0,
                 presence: Recent::default(),
+                moderators: None,
+                standings: Standings::new(
+                    plan.moderation()
+                        .map_or(0, |moderation| moderation.reach.as_nanos() as u64),
+                ),
+                deleted: HashSet::new(),
+                replaced: Vec::new(),
                 is_ended: false,
             });
             self.plan_room(index, plan);
@@ -86,6 +94,7 @@ impl Driver<'_> {
             self.plan_next(0, Action::Leave { room });
             self.plan_next(0, Action::Cut { room });
         }
+        self.plan_moderation(room, plan);
         if let Some(streamer) = &plan.streamer {
             let Streamer {
                 pause_at,
@@ -132,6 +141,14 @@ impl Driver<'_> {
                 plan(room).churn.as_ref().map_or(0.0, |it| it.cut_per_s),
                 |it| it.churn,
             ),
+            Action::Flood { room } => {
+                let rate = Self::moderation_rate(plan(room), None);
+                (rate, |it| it.moderation)
+            }
+            Action::Moderate { room, kind } => {
+                let rate = Self::moderation_rate(plan(room), Some(kind));
+                (rate, |it| it.moderation)
+            }
             _ => return,
         };
         if let Some(at_ns) = self
@@ -148,6 +165,7 @@ impl Driver<'_> {
         let room = &mut self.rooms[member.room];
         member.seat = Seat::In;
         member.has_been_in = true;
+        member.entered_ns = now_ns;
         member.offsets.join(offset);
         member.offsets.online = online;
         member.slot = room.joined.len();
@@ -156,6 +174,9 @@ impl Driver<'_> {
         self.stats.joins += 1;
         if !member.may_miss_crowd {
             self.await_more(index, offset, now_ns);
+        }
+        if self.members[index].is_streamer() {
+            self.name_moderators(self.members[index].room);
         }
         let member = &self.members[index];
         if let Reading::Slow { .. } = member.reading {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::rng::Rng;
 use crate::script::Phase;
+use crate::standings::ActKind;
 
 /// Something that the driver does by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,23 @@ pub enum Action {
     Streamer {
         room: usize,
         kind: &'static str,
+    },
+    /// One of those who flood a room comments.
+    Flood {
+        room: usize,
+    },
+    /// The streamer or a moderator acts on somebody.
+    Moderate {
+        room: usize,
+        kind: ActKind,
+    },
+    /// The mute with this number is lifted.
+    Unmute {
+        act: usize,
+    },
+    /// The act with this number must have reached each node.
+    Reached {
+        act: usize,
     },
     PhaseEnds,
     /// Stopped readers look what became of them.
@@ -172,6 +190,7 @@ mod tests {
             comments,
             gifts: 1.0,
             churn: 1.0,
+            moderation: 1.0,
         }
     }
 

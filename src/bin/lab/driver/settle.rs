@@ -36,6 +36,7 @@ impl Driver<'_> {
                 .enumerate()
                 .all(|(room, _)| self.misled(room).next().is_none())
             && !self.commands.is_any_pending()
+            && self.unjudged_acts == 0
     }
 
     /// A stopped reader that reads again, and has come neither to the newest event nor to its end.

@@ -51,6 +51,13 @@ impl Script {
                 "expected at most {MEMBERS_MAX} members in all rooms, found {total}"
             )));
         }
+        if self.target.templates.is_some()
+            && let Some(moderation) = self.rooms.iter().find_map(|room| room.moderation.as_ref())
+        {
+            return Err(ScriptFault::at(text, moderation.span()).because(
+                "moderation: expected no [target.templates], which do not say how to act",
+            ));
+        }
         self.rooms
             .iter()
             .try_for_each(|room| room.check(text, self.script.duration))
@@ -135,6 +142,14 @@ impl RoomPlan {
                     ),
                 );
             }
+        }
+        if let Some(moderation) = &self.moderation
+            && let Some(fault) = moderation.get_ref().fault(self)
+        {
+            return at(
+                moderation.span(),
+                format!("room {room}: moderation: {fault}"),
+            );
         }
         if let Some(streamer) = &self.streamer {
             let Streamer {

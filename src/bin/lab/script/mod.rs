@@ -5,6 +5,7 @@
 
 mod check;
 mod fault;
+mod moderation;
 mod target;
 mod units;
 
@@ -18,6 +19,7 @@ use toml::Spanned;
 use crate::lane::Lane;
 
 pub use fault::ScriptFault;
+pub use moderation::Moderation;
 pub use target::{Target, Templates};
 
 /// A whole script, believed.
@@ -81,6 +83,7 @@ pub struct RoomPlan {
     #[serde(default)]
     pub stopped_readers: usize,
     pub streamer: Option<Spanned<Streamer>>,
+    pub moderation: Option<Spanned<Moderation>>,
 }
 
 /// Members by client kind.
@@ -229,6 +232,9 @@ pub struct Phase {
     pub gifts: f64,
     #[serde(default = "one_f64", deserialize_with = "units::rate")]
     pub churn: f64,
+    /// Floods and the acts against them.
+    #[serde(default = "one_f64", deserialize_with = "units::rate")]
+    pub moderation: f64,
 }
 
 /// The objectives of the script for the server, beyond its promises.
@@ -324,6 +330,7 @@ impl RoomPlan {
     /// Whether a streamer sits in the room besides the members.
     pub fn has_streamer(&self) -> bool {
         self.streamer.is_some()
+            || self.moderation.is_some()
             || self
                 .comments()
                 .is_some_and(|it| it.senders == Senders::Streamer)
@@ -331,6 +338,10 @@ impl RoomPlan {
 
     pub fn comments(&self) -> Option<&Comments> {
         self.comments.as_ref().map(Spanned::get_ref)
+    }
+
+    pub fn moderation(&self) -> Option<&Moderation> {
+        self.moderation.as_ref().map(Spanned::get_ref)
     }
 
     pub fn ends(&self) -> bool {
@@ -363,6 +374,7 @@ impl Script {
                 comments: 1.0,
                 gifts: 1.0,
                 churn: 1.0,
+                moderation: 1.0,
             });
         }
         Ok(script)

@@ -102,6 +102,36 @@ fn a_fault_names_line_key_and_what_was_expected() {
             ":9:",
             "within the duration",
         ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 0 }",
+            ":9:",
+            "at least one flooder",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { moderators = 1, flooders = 2 }",
+            ":9:",
+            "users besides them among the room's 3",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, unmute_after = \"500ms\" }",
+            ":9:",
+            "unmute_after to be at least reach",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1 }\nstreamer = { end_at = \"1s\" }",
+            ":9:",
+            "does not end the live",
+        ),
+        (
+            "[[room]]",
+            "[target.templates]\njoin = \"j\"\ncomment = \"c\"\n[[room]]\nmoderation = { flooders = 1 }",
+            ":10:",
+            "no [target.templates]",
+        ),
         ("duration = \"10s\"\n", "", ":2:", "script.duration"),
         ("[[room]]", "[[room", ":6:", ""),
     ] {

@@ -1,6 +1,7 @@
 //! Whether the promises held: commands, answers, what every member received, and what the
 //! books say, held against each other once the run is over.
 
+mod moderation;
 mod money;
 mod receipts;
 
@@ -36,6 +37,7 @@ pub fn verdict(
 ) -> Verdict {
     let receipts = receipts::check(driver, script.objective.loss.unwrap_or_default());
     money::check(driver, setup);
+    moderation::check(driver, setup);
     check_entrances(driver);
     check_answers(driver);
     check_presence(driver);
@@ -84,10 +86,13 @@ pub fn verdict(
         missed_by_slow: receipts.missed_by_slow,
     };
     let latency = stats.latency.percentiles();
+    let moderated = moderation::Counts::of(driver);
     Verdict {
-        checks: driver
-            .offences
-            .verdicts(|check| passed(check, &totals, &receipts, rooms.len())),
+        checks: driver.offences.verdicts(|check| {
+            moderated
+                .words(check)
+                .unwrap_or_else(|| passed(check, &totals, &receipts, rooms.len()))
+        }),
         objectives: objectives(script, driver, &latency, &totals, &receipts),
         ack_latency: stats.ack_latency.percentiles(),
         latency,
@@ -176,6 +181,10 @@ fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]
     if script.rooms.iter().any(|room| room.ends()) {
         expected.insert("live_ended");
     }
+    // Whether somebody asked for them is judged beside.
+    if script.rooms.iter().any(|room| room.moderation().is_some()) {
+        expected.extend(["muted", "banned"]);
+    }
     for (code, count) in &driver.refusals {
         if !expected.contains(code.as_str()) {
             driver
@@ -206,7 +215,7 @@ fn rooms_of(driver: &Driver, setup: &Setup) -> Vec<RoomOutcome> {
                     outcome.gifts += 1;
                     outcome.coins = outcome.coins.saturating_add(*coins);
                 }
-                Content::Other => {}
+                Content::Removed { .. } | Content::Other => {}
             }
         }
         outcome

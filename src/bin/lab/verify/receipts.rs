@@ -114,7 +114,7 @@ fn missed_lanes(driver: &Driver) -> HashMap<(usize, u64), Lane> {
                 Lane::Voice
             }
             CommandKind::Comment => Lane::Crowd,
-            CommandKind::Join | CommandKind::Leave => return None,
+            CommandKind::Join | CommandKind::Leave | CommandKind::Act { .. } => return None,
         };
         driver.rooms[room]
             .log
@@ -137,7 +137,7 @@ fn check_acked(driver: &mut Driver, missing: &Missing) {
         let check = match command.kind {
             CommandKind::Comment => judge::COMMENT_LOST,
             CommandKind::Gift { .. } => judge::GIFT_LOST,
-            CommandKind::Join | CommandKind::Leave => continue,
+            CommandKind::Join | CommandKind::Leave | CommandKind::Act { .. } => continue,
         };
         if let Some(original) = command.retry_of {
             let first = driver.commands.get(original).map(|it| &it.fate);
@@ -221,7 +221,7 @@ fn says(content: &Content, number: usize, acked_id: &str, command: &Command) -> 
             id == acked_id && *mark == Some(command.retry_of.unwrap_or(number))
         }
         Content::Gift { id, .. } => id == acked_id,
-        Content::Other => false,
+        Content::Removed { .. } | Content::Other => false,
     }
 }
 
