@@ -114,6 +114,8 @@ pub enum Reply {
         live: Box<Live>,
         /// What the user is in this room.
         role: Role,
+        /// Those of its streamer, by id.
+        moderators: Arc<[UserId]>,
     },
     Left {
         live_id: LiveId,

@@ -13,6 +13,7 @@
 //!   alone decides, so that every node answers the same.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{
     KICK_REACH_MS, Sanction, SanctionKind, Standing, Standings, Timestamp, UserId,
@@ -84,6 +85,17 @@ fn barred_by(standing: &Standing, now: Timestamp) -> BarredByLog {
     barring_comments(&standing.sanctions, now).cloned()
 }
 
+fn moderators_in(held: &UserValues<Standing>) -> Arc<[UserId]> {
+    let mut moderators: Vec<UserId> = held
+        .users
+        .iter()
+        .filter(|(_, known)| known.value.is_moderator)
+        .map(|(user, _)| *user)
+        .collect();
+    moderators.sort_unstable();
+    moderators.into()
+}
+
 /// What changed for a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StandingChange {
@@ -106,6 +118,9 @@ impl StandingChange {
 pub(super) struct Moderation {
     held: UserValues<Standing>,
     in_log: UserValues<BarredByLog>,
+    /// Those of `held`, by id. Each join is answered with them, and there may be thousands of
+    /// sanctions beside them.
+    moderators: Arc<[UserId]>,
     /// Until when users may not come back. Those whose time is over are removed with the next.
     kicked: HashMap<UserId, Timestamp>,
 }
@@ -118,8 +133,10 @@ impl Moderation {
             .map(|(user, standing)| (*user, barred_by(standing, now)))
             .filter(|(_, barred)| barred.is_some())
             .collect::<Vec<_>>();
+        let held = UserValues::new(version, users.into_iter());
         Self {
-            held: UserValues::new(version, users.into_iter()),
+            moderators: moderators_in(&held),
+            held,
             in_log: UserValues::new(version, barred.into_iter()),
             kicked: HashMap::new(),
         }
@@ -146,12 +163,9 @@ impl Moderation {
             .is_some_and(|standing| standing.is_moderator)
     }
 
-    pub(super) fn moderators(&self) -> impl Iterator<Item = UserId> {
-        self.held
-            .users
-            .iter()
-            .filter(|(_, known)| known.value.is_moderator)
-            .map(|(user, _)| *user)
+    /// By id.
+    pub(super) fn moderators(&self) -> &Arc<[UserId]> {
+        &self.moderators
     }
 
     /// The sanction by which the log has barred the sender of a comment that was posted then.
@@ -188,6 +202,9 @@ impl Moderation {
         if version == self.held.base + 1 {
             self.held.base = version;
         }
+        if before.is_moderator != after.is_moderator {
+            self.moderators = moderators_in(&self.held);
+        }
         Some(StandingChange {
             user,
             before,
@@ -222,6 +239,7 @@ impl Moderation {
         changes.sort_unstable_by_key(|(user, ..)| *user);
         next.users.extend(later);
         self.held = next;
+        self.moderators = moderators_in(&self.held);
         let change = |(user, before, after)| StandingChange {
             user,
             before,

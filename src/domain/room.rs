@@ -248,6 +248,7 @@ impl<H: Clone> Room<H> {
                     count: self.members.users_count(),
                     live: Box::new(self.live.clone()),
                     role: self.role_of(user),
+                    moderators: self.moderation.moderators().clone(),
                 }),
             },
         ]);

@@ -50,6 +50,9 @@ struct CheckView<'a> {
     refusal: Option<Refusal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sanction: Option<SanctionBody<'a>>,
+    /// Why there is a sanction, as the user itself gets it: without the rest of `sanction`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 impl<'a> CheckView<'a> {
@@ -62,13 +65,16 @@ impl<'a> CheckView<'a> {
                 CheckResult::Passed | CheckResult::Hidden => None,
             },
             sanction: explained.sanction.as_ref().map(SanctionBody::from),
+            reason: None,
         }
     }
 
     /// As the user itself gets it: without the actors, and without what is kept from it.
     fn for_user(explained: &'a ExplainedCheck) -> Option<Self> {
+        let sanction = explained.sanction.as_ref();
         let view = Self {
             sanction: None,
+            reason: sanction.and_then(|sanction| sanction.reason.as_deref()),
             ..Self::of(explained)
         };
         (explained.check != Check::Shadow).then_some(view)
@@ -212,8 +218,8 @@ struct HeldView<'a> {
     sanction: SanctionBody<'a>,
 }
 
-/// GET /api/live/{id}/sanctions?cursor={sanction id}: what holds in a live, newest first, but for
-/// sanctions of the whole site. For its streamer and moderators.
+/// GET /api/live/{id}/sanctions?cursor={sanction id}&user={id}: what holds in a live, newest first,
+/// but for sanctions of the whole site; of all users or of one. For its streamer and moderators.
 pub async fn sanctions(
     state: web::Data<ApiState>,
     request: HttpRequest,
@@ -222,12 +228,15 @@ pub async fn sanctions(
     let live_id = path_live_id(&request)?;
     let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
         .map_err(|_| ApiError::BadParameter("malformed query"))?;
-    let before = match query.get("cursor").map(String::as_str) {
-        None | Some("") => None,
-        Some(text) => Some(positive_digits(text).and_then(SanctionId::new).ok_or(
-            ApiError::BadParameter("cursor must be the id of a sanction"),
-        )?),
+    let id = |name: &str, fault| match query.get(name).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(text) => match positive_digits(text) {
+            Some(id) => Ok(Some(id)),
+            None => Err(ApiError::BadParameter(fault)),
+        },
     };
+    let before = id("cursor", "cursor must be the id of a sanction")?.and_then(SanctionId::new);
+    let of = id("user", "user must be the id of a user")?.and_then(UserId::new);
     let roles = state
         .store
         .roles(live_id, vec![identity.profile.id])
@@ -239,7 +248,7 @@ pub async fn sanctions(
     let now = state.clock.now();
     let page = state
         .store
-        .sanctions(live_id, before, PER_PAGE, now)
+        .sanctions(live_id, of, before, PER_PAGE, now)
         .await?;
     let is_full = page.len() == PER_PAGE as usize;
     let last = page.last().map(|(_, sanction)| sanction.id.get());

@@ -239,6 +239,9 @@ enum Accepted<'a> {
         count: usize,
         live: LiveSummary<'a>,
         role: &'a str,
+        /// Absent if there are none.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        moderators: Vec<i64>,
     },
     Left {
         ok: bool,
@@ -283,6 +286,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 count,
                 live,
                 role,
+                moderators,
             } => Accepted::Joined {
                 ok,
                 live_id: live.id.get(),
@@ -297,6 +301,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                     look_count: live.look_count,
                 },
                 role: role.name(),
+                moderators: moderators.iter().map(|user| user.get()).collect(),
             },
             Reply::Left { live_id } => Accepted::Left {
                 ok,
@@ -334,6 +339,8 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::{
         Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, Role, UserId,
@@ -364,6 +371,7 @@ mod tests {
             count: 2,
             live: Box::new(live),
             role: Role::Viewer,
+            moderators: Arc::new([]),
         }
     }
 

@@ -384,11 +384,12 @@ pub trait Store: Send + Sync {
     -> Stored<'_, Option<(UserId, Vec<Role>)>>;
     /// What holds against a user on the whole site.
     fn site_sanctions(&self, user: UserId, now: Timestamp) -> Stored<'_, Vec<Sanction>>;
-    /// What holds in a live, but for sanctions of the site: the newest `max` that were given before
-    /// the sanction `before`, newest first.
+    /// What holds in a live against all users or one, but for sanctions of the site: the newest
+    /// `max` that were given before the sanction `before`, newest first.
     fn sanctions(
         &self,
         live_id: LiveId,
+        of: Option<UserId>,
         before: Option<SanctionId>,
         max: u32,
         now: Timestamp,

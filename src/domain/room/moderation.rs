@@ -76,6 +76,8 @@ impl<H: Clone> Room<H> {
             let concerned: Vec<UserId> = self
                 .moderation
                 .moderators()
+                .iter()
+                .copied()
                 .chain([self.live.owner, user])
                 .collect();
             effects.extend(self.notify(concerned, &News::Role { user, role }));

@@ -220,11 +220,12 @@ impl Store for Backend {
     fn sanctions(
         &self,
         live_id: LiveId,
+        of: Option<UserId>,
         before: Option<SanctionId>,
         max: u32,
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>> {
-        self.read(move |conn| standings::page(conn, live_id, before, max, now).boxed())
+        self.read(move |conn| standings::page(conn, live_id, of, before, max, now).boxed())
     }
 
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {

@@ -394,10 +394,12 @@ pub async fn remove_moderator(
     Ok(())
 }
 
-/// One page of what holds in a live, newest first, from before the sanction `before`.
+/// One page of what holds in a live, newest first, from before the sanction `before`; of all
+/// users or of one.
 pub async fn page(
     conn: &mut Conn,
     live_id: LiveId,
+    of: Option<UserId>,
     before: Option<SanctionId>,
     max: u32,
     now: Timestamp,
@@ -405,7 +407,7 @@ pub async fn page(
     let Some(streamer) = streamer_of(conn, live_id).await? else {
         return Ok(Vec::new());
     };
-    let rows: Vec<SanctionRecord> = of_live!(streamer, live_id)
+    let mut page = of_live!(streamer, live_id)
         .filter(
             sanctions::until_at
                 .is_null()
@@ -415,7 +417,10 @@ pub async fn page(
         .order(sanctions::id.desc())
         .limit(max.into())
         .select(COLUMNS)
-        .load(conn)
-        .await?;
+        .into_boxed();
+    if let Some(user) = of {
+        page = page.filter(sanctions::user_id.eq(user.get()));
+    }
+    let rows: Vec<SanctionRecord> = page.load(conn).await?;
     rows.into_iter().map(SanctionRecord::read).collect()
 }

@@ -279,6 +279,7 @@ pub fn reply(reply: &Reply) -> String {
             count,
             live,
             role,
+            ..
         } => {
             let Live {
                 status,

@@ -147,6 +147,13 @@ fn moderators_keep_order_among_viewers_alone_and_only_while_they_are_named() {
     assert_eq!(moderator.event("role"), role);
     let joined = moderator.ask("joinLive", json!({"live_id": stage.live}));
     assert_eq!(joined["role"], json!("moderator"), "{joined}");
+    let moderators = json!([bobby.id, carol.id]);
+    assert_eq!(joined["moderators"], moderators, "{joined}");
+    let seen = ws.ask("joinLive", json!({"live_id": stage.live}));
+    assert_eq!(
+        seen["moderators"], moderators,
+        "every member learns of them"
+    );
 
     for target in [&carol, &stage.streamer, &bobby] {
         assert_eq!(code(&moderator.ask("mute", mute(target))), "not_allowed");
@@ -593,6 +600,7 @@ fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors(
         checks(&mine)[2],
         ("room_sanction".to_owned(), json!("muted"))
     );
+    assert_eq!(mine["checks"][2]["reason"], json!("spam"), "{mine}");
     let text = mine.to_string();
     assert!(
         !text.contains("shadow") && !text.contains("sanction_id"),
@@ -638,11 +646,21 @@ fn those_who_keep_order_read_the_sanctions_of_a_live_in_pages() {
         "{listed}"
     );
     assert_eq!(listed["next"], Value::Null);
+    let of = |user: &User| {
+        let path = format!("{path}?user={}", user.id);
+        stage.server.get_as(&bobby, &path).ok()["sanctions"].clone()
+    };
+    assert_eq!(of(&alice), listed["sanctions"]);
+    assert_eq!(of(&bobby), json!([]));
     let before = format!("{path}?cursor={}", first["sanction_id"]);
     let rest = stage.server.get_as(&stage.streamer, &before).ok();
     assert_eq!(rest["sanctions"], json!([]));
     failed(
         &stage.server.get_as(&bobby, &format!("{path}?cursor=x")),
+        400,
+    );
+    failed(
+        &stage.server.get_as(&bobby, &format!("{path}?user=0x1")),
         400,
     );
 }

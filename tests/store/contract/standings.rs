@@ -380,13 +380,19 @@ pub async fn a_page_of_sanctions_has_the_newest_first(db: Database) {
         }
     }
     let now = NOW.plus_ms(1_000);
-    let page = |before, max| stage.db.store.sanctions(stage.live, before, max, now);
+    let page = |before, max| stage.db.store.sanctions(stage.live, None, before, max, now);
     given.pop();
     given.reverse();
     assert_eq!(page(None, 10).await.unwrap(), given, "one has expired");
     assert_eq!(page(None, 2).await.unwrap(), given[..2]);
     let rest = page(Some(given[1].1.id), 2).await.unwrap();
     assert_eq!(rest, given[2..]);
+    let of_one = stage
+        .db
+        .store
+        .sanctions(stage.live, Some(stage.bob), None, 10, now);
+    given.retain(|(user, _)| *user == stage.bob);
+    assert_eq!(of_one.await.unwrap(), given, "those of one user");
 }
 
 pub async fn an_account_says_whether_something_may_hold_against_it_on_the_site(db: Database) {
