@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::Stage;
+use crate::support::cluster::{LOOKS_SELDOM, Stage};
 
 #[test]
 fn a_live_that_pauses_goes_on_and_ends_does_so_on_every_node() {
@@ -261,6 +261,46 @@ fn a_mute_holds_on_every_node_and_its_user_hears_of_it_on_each() {
         ws.event("unmuted");
         let said = ws.ask("comment", json!({"live_id": stage.live, "data": "hi"}));
         assert_eq!(said["ok"], json!(true), "{said}");
+    }
+}
+
+#[test]
+fn a_comment_behind_a_mute_is_removed_on_every_node_also_where_the_mute_is_not_published_yet() {
+    let Some(stage) = Stage::set(2, &LOOKS_SELDOM) else {
+        return;
+    };
+    let (alice, mut sender) = stage.joined(1, "alice");
+    let (_, mut here) = stage.joined(1, "bobby");
+    let (_, mut there) = stage.joined(0, "carol");
+    // The mute as a node appends it, but for the message, which may come after the answer to a
+    // batch of the other.
+    let key = |name: &str| format!("liveroom:{{{}}}:{name}", stage.live);
+    let field = |name: &str| {
+        let redis = &stage.cluster.redis;
+        redis.command(&["HGET", &key("order"), name]).expect(name)
+    };
+    let after = format!("{}-{}", field("generation"), field("offset"));
+    let sanction = json!({
+        "id": 1, "kind": "mute", "scope": "streamer", "until": null, "gifts": false, "reason": "spam",
+        "by": null, "since": 0,
+    });
+    let mute = json!({
+        "control": "standing", "version": 1, "user": alice.id, "moderator": false, "sanctions": [sanction],
+    });
+    let (controls, order, mute) = (key("controls"), key("order"), mute.to_string());
+    let id = "0000000000000000.1000";
+    let entry = ["XADD", &controls, "*", "m", id, "a", &after, "p", &mute];
+    stage.cluster.redis.command(&entry);
+    let count = ["HINCRBY", &order, "controls", "1"];
+    stage.cluster.redis.command(&count);
+
+    let refused = sender.ask("comment", json!({"live_id": stage.live, "data": "hi"}));
+    assert_eq!(refused["code"], json!("muted"), "{refused}");
+    for ws in [&mut sender, &mut here, &mut there] {
+        let event = ws.wait_for("an event with a place", |frame| {
+            frame["data"]["offset"].is_u64()
+        });
+        assert_eq!(event["event"], json!("removed"), "{event}");
     }
 }
 

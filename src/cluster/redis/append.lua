@@ -7,7 +7,8 @@
 -- KEYS  for each room:
 --       1 order    hash: epoch, generation, offset of the newest event; gap: the newest generation before which events
 --                  were dropped by the node that began it; last: generation-offset and mark of an event of the log.
---                  Versions that do not know `last` do not write it, so it may be of an earlier event than the newest
+--                  Versions that do not know `last` do not write it, so it may be of an earlier event than the newest.
+--                  controls: how many controls were appended. Those of versions that do not know it are not counted
 --       2 events   stream: the newest events, at generation-offset
 --       3 applied  string of one origin: count of its events so far, and the reply to the last batch
 --       4 gifts    sorted set: the newest gifts that were announced
@@ -19,20 +20,22 @@
 --       2 the epoch that the caller saw; '' for none
 --       3 the place up to which it saw the log: generation-offset, a space and, if it knows it, the mark of the event
 --         there
---       4 '1': begin a new epoch   5 how many missed events to return at most; with entries and without a new epoch
---         they are returned only if there are any
---       6 channel                  7 origin
---       8 '1': the caller dropped events that other nodes do not have
---       9 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
+--       4 how many controls the log had there
+--       5 '1': begin a new epoch   6 how many missed events to return at most; with entries and without a new epoch
+--         they are returned only if events or controls were missed
+--       7 channel                  8 origin
+--       9 '1': the caller dropped events that other nodes do not have
+--      10 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
 --         gift record that an event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
 -- Reply for each room:
---       1 as JSON: gap if there is one; e, g, o the place of the newest event; b the place before this batch; s for
---         each entry its offset, 0 for a control and for a key that was there, -1 for one that was applied before
+--       1 as JSON: gap if there is one; k how many controls there are, if any; e, g, o the place of the newest event;
+--         b the place before this batch; s for each entry its offset, 0 for a control and for a key that was there, -1
+--         for one that was applied before
 --       2 1: the log is the one the caller saw
 --       if missed events were asked for and are returned:
 --       3 the missed events, newest first   4 the newest controls, newest first
 --       or the text of an error. If every room failed, the call fails with the first error.
-local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 9, 3
+local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 10, 3
 local FIRST_ROOM = 4
 local GIFTS_MAX = 4096
 local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
@@ -105,12 +108,14 @@ end
 local function append_room(key, at, last_entry)
     local order_key, events_key, applied_key = KEYS[key], KEYS[key + 1], KEYS[key + 2]
     local gifts_key, actions_key, controls_key = KEYS[key + 3], KEYS[key + 4], KEYS[key + 5]
-    local known_epoch, known_last, renew, fill = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1', ARGV[at + 4]
+    local known_epoch, known_last, known_controls = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local renew, fill = ARGV[at + 4] == '1', ARGV[at + 5]
     local first_entry = at + ROOM_FIELDS
     local has_entries = last_entry >= first_entry
 
-    local order = call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap', 'last')
+    local order = call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap', 'last', 'controls')
     local epoch, generation, offset, gap = order[1], order[2] or '0', order[3] or '0', order[4] or '0'
+    local controls_count = order[6] or '0'
     local same = is_same(events_key, epoch, tonumber(generation), tonumber(offset), order[5], known_epoch, known_last)
     if not epoch then
         call('DEL', events_key, controls_key)
@@ -127,7 +132,7 @@ local function append_room(key, at, last_entry)
     end
 
     local before = generation .. '-' .. offset
-    local is_behind = string.sub(known_last, 1, #before + 1) ~= before .. ' '
+    local is_behind = string.sub(known_last, 1, #before + 1) ~= before .. ' ' or known_controls ~= controls_count
     local missed, newest_controls = nil, nil
     if fill ~= '0' and (is_behind or renew or not has_entries) then
         missed = {}
@@ -142,7 +147,7 @@ local function append_room(key, at, last_entry)
     if renewed then
         epoch, offset = ARGV[at], '0'
         generation = decimal(math.max(tonumber(generation), (numbers(known_last))) + 1)
-        if ARGV[at + 7] == '1' then
+        if ARGV[at + 8] == '1' then
             gap = generation
         end
     end
@@ -157,7 +162,7 @@ local function append_room(key, at, last_entry)
             placed = '0'
             local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
             local line = ARGV[i + 2]
-            local mark = (kind == 'a' or kind == 'c') and name or ARGV[at + 6] .. '.' .. ARGV[i]
+            local mark = (kind == 'a' or kind == 'c') and name or ARGV[at + 7] .. '.' .. ARGV[i]
             if kind ~= '' and not take_key(kind, name, gifts_key, actions_key) then
                 -- It is in the log already.
             elseif kind == 'c' then
@@ -189,6 +194,10 @@ local function append_room(key, at, last_entry)
     if last then
         call('HSET', order_key, 'offset', offset, 'last', last)
     end
+    if #controls > 0 then
+        controls_count = decimal(tonumber(controls_count) + #controls)
+        call('HSET', order_key, 'controls', controls_count)
+    end
     local changed = renewed or last or #controls > 0
     -- The stream is the key that is asked, because it is a new one whenever something has deleted it.
     if changed and (renewed or call('PTTL', events_key) < kept_ms) then
@@ -198,6 +207,9 @@ local function append_room(key, at, last_entry)
     if gap ~= '0' then
         head = head .. ',"gap":' .. gap
     end
+    if controls_count ~= '0' then
+        head = head .. ',"k":' .. controls_count
+    end
     local reply = head .. ',"o":' .. offset .. ',"s":[' .. concat(places, ',') .. ']}'
     if has_entries then
         call('SET', applied_key, decimal(count) .. ' ' .. reply, 'PX', APPLIED_MS)
@@ -205,7 +217,7 @@ local function append_room(key, at, last_entry)
     if changed then
         local news = #controls > 0 and ',"c":' .. cjson.encode(controls) or ''
         lines[1] = 'E' .. head .. ',"o":' .. decimal(first) .. news .. '}'
-        call(publish, ARGV[at + 5], concat(lines))
+        call(publish, ARGV[at + 6], concat(lines))
     end
     return { reply, same and 1 or 0, missed, newest_controls }
 end

@@ -124,6 +124,10 @@ fn push_arguments(args: &mut Vec<Vec<u8>>, room: RoomQuestion) {
         new_epoch().as_bytes().to_vec(),
         known.map_or("", |known| &known.epoch).into(),
         format!("{}-{} {id}", position.generation, position.offset).into(),
+        known
+            .map_or(0, |known| known.controls_count)
+            .to_string()
+            .into(),
         flag(question.renew).into(),
         question.fill.to_string().into(),
         keys::room_channel(room.live_id).into(),

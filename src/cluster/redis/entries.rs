@@ -31,6 +31,8 @@ pub struct Cursor {
     pub position: LogPosition,
     /// The event at the position, if there is one.
     pub id: Option<EventId>,
+    /// How many controls the log had there. Those that older versions append are not counted.
+    pub controls_count: u64,
 }
 
 /// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence
@@ -127,6 +129,8 @@ pub struct Batch {
     /// As in [`Answer::gap`].
     pub gap: u64,
     pub controls: Vec<ControlEntry>,
+    /// As in [`Cursor::controls_count`], these included; 0 in a batch of an older version.
+    pub controls_count: u64,
 }
 
 /// A position of the log, as `append.lua` writes it.
@@ -142,6 +146,8 @@ struct Head {
     c: Vec<ControlHead>,
     #[serde(default)]
     gap: u64,
+    #[serde(default)]
+    k: u64,
 }
 
 /// A control in the head of a batch: its id, the offset of the event before it, and its line.
@@ -192,6 +198,7 @@ impl Batch {
             entries,
             gap: head.gap,
             controls,
+            controls_count: head.k,
         })
     }
 }
@@ -217,6 +224,8 @@ pub struct Answer {
     pub gap: u64,
     /// The newest controls of the log, oldest first, whether they were missed or not.
     pub controls: Vec<ControlEntry>,
+    /// As in [`Cursor::controls_count`], at the newest position.
+    pub controls_count: u64,
     /// Whether the log is the one this node saw.
     pub same: bool,
 }
@@ -230,7 +239,14 @@ impl Answer {
         newest_controls: StreamEntries,
     ) -> Option<Self> {
         let Head {
-            e, g, o, b, s, gap, ..
+            e,
+            g,
+            o,
+            b,
+            s,
+            gap,
+            k,
+            ..
         } = serde_json::from_str(head).ok()?;
         let mut entries = Vec::with_capacity(missed.len());
         for (position, fields) in missed.into_iter().rev() {
@@ -262,6 +278,7 @@ impl Answer {
             missed: entries,
             gap,
             controls,
+            controls_count: k,
             same,
         })
     }

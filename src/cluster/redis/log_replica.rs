@@ -19,7 +19,7 @@
 //! | mode | `append` | `published` | `answered` | `failed` | `resync` | `enter_partitioned` | `ask` |
 //! |---|---|---|---|---|---|---|---|
 //! | opening | waits | recorded if a request is under way | **following** | - | as `published` | **partitioned** | the newest events |
-//! | following | waits | the next batch: delivered; a later one: a resync is due; an earlier one: its controls are delivered | delivered; **partitioned** if that breaks the order | asked again | a resync is due | **partitioned** | a resync if it is due, else a batch |
+//! | following | waits | the next batch: delivered; a later one, or one behind controls that are missing: a resync is due; an earlier one: its controls are delivered | delivered; **partitioned** if that breaks the order | asked again | a resync is due | **partitioned** | a resync if it is due, else a batch |
 //! | partitioned | delivered | ignored: healing reads it | ignored: it is late | ignored | ignored | - | heals: **healing** |
 //! | healing | waits | recorded | **following** | **partitioned** | recorded | **partitioned** | - |
 //!
@@ -65,7 +65,10 @@
 //! **Controls** are entries without an offset. A room does not append them:
 //! [`Broker::append`](crate::cluster::Broker) does, apart from its batches, until the log has them.
 //! They arrive like events, and a resync returns the newest. One that the log could not take is
-//! delivered to this node's members at once.
+//! delivered to this node's members at once. The log counts its controls, and the cursor has the
+//! number of those that were read, so that a control that precedes an event is delivered before it:
+//! the answer to a batch contains the newest controls where the numbers differ, and a batch of
+//! others that shows a higher number makes a resync due.
 
 mod delivered_ids;
 mod delivery;
@@ -277,7 +280,7 @@ impl LogReplica {
                 request: Some(meanwhile),
                 ..
             })
-            | Mode::Healing(Healing { meanwhile, .. }) => meanwhile.note_published(batch.end),
+            | Mode::Healing(Healing { meanwhile, .. }) => meanwhile.note_published(&batch),
             // The next question reads all of it.
             Mode::Opening(_) | Mode::Partitioned(_) => {}
         }

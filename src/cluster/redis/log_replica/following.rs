@@ -155,15 +155,21 @@ impl Following {
         let at = self.cursor.position;
         let is_same_generation = batch.end.generation == at.generation;
         let is_other_log = is_same_generation && batch.epoch != self.cursor.epoch;
-        if batch.before == at && !is_other_log {
+        let controls_before = batch
+            .controls_count
+            .saturating_sub(batch.controls.len() as u64);
+        let are_controls_missing = controls_before > self.cursor.controls_count;
+        if batch.before == at && !is_other_log && !are_controls_missing {
             self.follow(batch.entries, batch.controls, delivery)?;
             delivery.note_gap(batch.gap);
             self.advance(batch.epoch, batch.end);
-        } else if batch.end > at || is_other_log {
+            self.count_controls(batch.controls_count);
+        } else if batch.end > at || is_other_log || are_controls_missing {
             self.resync_due = true;
         } else {
             // A late message, whose events were delivered; or the log was replaced unnoticed. Its
-            // controls may be new: the answer to a batch of this node contains none.
+            // controls may be new: older versions do not count theirs, and so the answer to a batch
+            // of this node does not contain them.
             let has_events = !is_same_generation && batch.end.offset > 0;
             self.resync_due |= has_events
                 && batch
@@ -201,21 +207,26 @@ impl Following {
         Ok(())
     }
 
-    /// The batch is in the log: delivers the events before it that the answer contains, and then the
-    /// batch, if all events before it were delivered.
+    /// The batch is in the log: delivers the events and controls before it that the answer contains,
+    /// and then the batch, if all before it were delivered.
     fn appended(&mut self, answer: Answer, delivery: &mut Delivery) -> Result<(), OrderBroken> {
         // The answer to a batch that was applied before contains none.
-        let is_complete = answer.missed.len() < APPEND_MISSED_MAX
+        let has_events = answer.missed.len() < APPEND_MISSED_MAX
             && answer.missed.last().map(|last| last.position) == Some(answer.before);
-        if is_complete {
-            let cursor = self.cursor.position;
+        let has_controls = !answer.controls.is_empty();
+        let cursor = self.cursor.position;
+        if has_events || (has_controls && cursor == answer.before) {
             let missed = answer.missed.into_iter();
             let missed = missed.filter(|entry| entry.position > cursor);
             self.follow(missed, answer.controls, delivery)?;
+            if has_controls {
+                self.count_controls(answer.controls_count);
+            }
         }
         let batch = std::mem::take(&mut self.own).into_entries();
         report_known_gifts(&batch, &answer.places, delivery);
-        let is_next = self.cursor.position == answer.before;
+        let is_next = self.cursor.position == answer.before
+            && self.cursor.controls_count >= answer.controls_count;
         let (mut unordered, mut order) = (Vec::new(), Ok(()));
         for (entry, place) in batch.into_iter().zip(&answer.places) {
             match u64::try_from(*place) {
@@ -267,6 +278,7 @@ impl Following {
         }
         if self.cursor.position <= answer.end {
             self.advance(answer.epoch, answer.end);
+            self.cursor.controls_count = answer.controls_count;
         }
         Ok(())
     }
@@ -333,6 +345,7 @@ impl Following {
             epoch,
             position,
             id: Some(id),
+            ..self.cursor
         };
         Ok(())
     }
@@ -360,8 +373,14 @@ impl Following {
                 epoch,
                 position,
                 id: None,
+                ..self.cursor
             };
         }
+    }
+
+    /// All controls were delivered of which the log had so many.
+    fn count_controls(&mut self, controls_count: u64) {
+        self.cursor.controls_count = self.cursor.controls_count.max(controls_count);
     }
 }
 

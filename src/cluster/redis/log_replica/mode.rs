@@ -40,7 +40,6 @@ impl Mode {
         answer: Answer,
         delivery: &mut Delivery,
     ) -> (Self, Option<Vec<(Sequenced, Timestamp)>>) {
-        let end = answer.end;
         let (cursor, waiting, meanwhile, history) = match self {
             Self::Opening(Opening {
                 request: Some(meanwhile),
@@ -59,7 +58,7 @@ impl Mode {
                 return (mode, None);
             }
         };
-        let resync_due = meanwhile.requires_resync(end);
+        let resync_due = meanwhile.requires_resync(&cursor);
         let following = Following::new(origin, cursor, waiting, resync_due);
         (Self::Following(following), history)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cluster::redis::entries::{Answer, Cursor, LogPosition, LoggedEvent};
+use crate::cluster::redis::entries::{Answer, Batch, Cursor, LogPosition, LoggedEvent};
 use crate::domain::{Sequenced, Timestamp};
 use crate::protocol::read_event;
 
@@ -24,15 +24,16 @@ pub(super) struct Opening {
 /// been read before.
 #[derive(Debug, Default)]
 pub(super) struct Meanwhile {
-    /// The highest position that was published.
-    published: LogPosition,
+    /// The highest position that was published, and how many controls there were.
+    published: (LogPosition, u64),
     /// Messages may have been lost.
     messages_lost: bool,
 }
 
 impl Meanwhile {
-    pub(super) fn note_published(&mut self, end: LogPosition) {
-        self.published = self.published.max(end);
+    pub(super) fn note_published(&mut self, batch: &Batch) {
+        let (end, controls_count) = self.published;
+        self.published = (end.max(batch.end), controls_count.max(batch.controls_count));
     }
 
     pub(super) fn note_messages_lost(&mut self) {
@@ -40,8 +41,9 @@ impl Meanwhile {
     }
 
     /// Whether the log has to be read once more, after an answer that ended there.
-    pub(super) fn requires_resync(&self, end: LogPosition) -> bool {
-        self.messages_lost || end < self.published
+    pub(super) fn requires_resync(&self, cursor: &Cursor) -> bool {
+        let (end, controls_count) = self.published;
+        self.messages_lost || cursor.position < end || cursor.controls_count < controls_count
     }
 }
 
@@ -85,6 +87,7 @@ pub(super) fn open(
         id: newest
             .filter(|newest| newest.position == answer.end)
             .map(|newest| newest.id),
+        controls_count: answer.controls_count,
     };
     let history = history(answer.missed, &cursor);
     (cursor, history)

@@ -129,6 +129,7 @@ impl Partition {
             id: newest
                 .filter(|_| is_last)
                 .map(|newest| newest.id(self.origin)),
+            controls_count: answer.controls_count,
         }
     }
 

@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 use super::super::address::Address;
 use super::super::append::{self, RoomQuestion, append_action as append};
 use super::super::connection::RedisConnection;
+use super::super::controls::read_control;
 use super::super::engine::append_calls::AppendCalls;
+use super::super::entries::{LogPosition, StreamEntries};
 use super::super::keys;
 use super::super::link::Link;
 use super::invariants::Checks;
@@ -67,7 +69,8 @@ async fn ask(
 #[derive(Default)]
 struct Member {
     delivered: Vec<(Epoch, u64, String)>,
-    controls: Vec<Control>,
+    /// With the number of events that were delivered before.
+    controls: Vec<(Control, usize)>,
 }
 
 impl Member {
@@ -107,10 +110,10 @@ impl Member {
 
     fn control(&mut self, control: Control, run: u64) {
         assert!(
-            !self.controls.contains(&control),
+            self.controls.iter().all(|(known, _)| *known != control),
             "run {run}: {control:?} is delivered twice"
         );
-        self.controls.push(control);
+        self.controls.push((control, self.delivered.len()));
     }
 }
 
@@ -496,6 +499,47 @@ fn assert_complete(world: &World) {
     );
 }
 
+/// No node delivered an event of the log before a control that precedes it there.
+async fn assert_controls_precede(world: &World) {
+    let link = &world.link;
+    let entries = async |key: String| {
+        let mut cmd = redis::cmd("XRANGE");
+        cmd.arg(key).arg("-").arg("+");
+        link.command::<StreamEntries>(&cmd).await.unwrap()
+    };
+    let mut generations: HashMap<String, u64> = HashMap::new();
+    for (place, fields) in entries(keys::events(world.live_id)).await {
+        let position = LogPosition::parse(&place).unwrap();
+        generations.insert(fields[3].clone(), position.generation);
+    }
+    let controls = entries(keys::controls(world.live_id)).await;
+    assert!(!controls.is_empty());
+    for (_, fields) in controls {
+        let after = LogPosition::parse(&fields[3]).unwrap();
+        let control = read_control(&fields[5]).unwrap();
+        for node in &world.nodes {
+            let mut known = node.member.controls.iter();
+            let (_, count) = known.find(|(known, _)| *known == control).unwrap();
+            for (epoch, offset, text) in &node.member.delivered[..*count] {
+                // Epochs of one node's own are not in the log.
+                let Some(&generation) = generations.get(epoch.as_ref()) else {
+                    continue;
+                };
+                let position = LogPosition {
+                    generation,
+                    offset: *offset,
+                };
+                assert!(
+                    position <= after,
+                    "run {}: node {} delivers {text} of {position:?} before {control:?}",
+                    world.run,
+                    node.origin
+                );
+            }
+        }
+    }
+}
+
 fn delivered(node: &Node) -> HashSet<&str> {
     node.member
         .delivered
@@ -551,6 +595,7 @@ async fn members_receive_every_event_once_and_in_one_order_whatever_gets_lost_on
         world.append_actions().await;
         world.calm_down().await;
         assert_complete(&world);
+        assert_controls_precede(&world).await;
     }
 }
 

@@ -48,6 +48,7 @@ fn answer(missed: std::ops::RangeInclusive<u64>) -> Answer {
         missed: entries(missed),
         gap: 0,
         controls: Vec::new(),
+        controls_count: 0,
         same: true,
     }
 }
@@ -60,6 +61,7 @@ fn published(offset: u64) -> Batch {
         entries: entries(offset..=offset),
         gap: 0,
         controls: Vec::new(),
+        controls_count: 0,
     }
 }
 

@@ -18,8 +18,8 @@
 //! | `append`, `append 3`, `append comment`, `append r7` | the room appends a notice, three, a comment, a gift |
 //! | `act a5`, `act x9`, `act k6` | the room appends the entry of an action |
 //! | `ask` | the next question, if one is due |
-//! | `published P ENTRY… after=P gap=f` | a batch that ends at P. By default it comes after the same epoch's offset before |
-//! | `answer P ENTRY… places=5,6 before=P gap=f lost` | the log ends at P; missed events and controls; the offsets of the batch's; the position before them, by default that before the first; `lost`: the log is not the one that the node knew |
+//! | `published P ENTRY… after=P gap=f controls=2` | a batch that ends at P, where the log has 2 controls. By default it comes after the same epoch's offset before |
+//! | `answer P ENTRY… places=5,6 before=P gap=f controls=2 lost` | the log ends at P; missed events and controls; the offsets of the batch's; the position before them, by default that before the first; `lost`: the log is not the one that the node knew |
 //! | `answer … to=3`, `fail to=3` | to question 3 rather than to the newest |
 //! | `fail` | the newest question failed |
 //! | `resync` | messages may have been missed |
@@ -29,7 +29,7 @@
 //! # Outputs
 //! `deliver e:5 n2.3`: to the members of this node. `history e:4 n2.2`: of the room that opens.
 //! `events missed`, `gift r7 known`. `question 3 …`. Then the state, if it is another than before;
-//! `e:5/n2.3` is the cursor with the entry there.
+//! `e:5/n2.3+2k` is the cursor with the entry there and the number of controls, unless that is 0.
 
 mod notation;
 
@@ -226,8 +226,12 @@ impl Names {
         let entry = cursor
             .id
             .map_or_else(String::new, |id| format!("/{}", label_of(id)));
+        let controls = match cursor.controls_count {
+            0 => String::new(),
+            count => format!("+{count}k"),
+        };
         format!(
-            "{}:{}{entry}",
+            "{}:{}{entry}{controls}",
             self.epoch(&cursor.epoch),
             cursor.position.offset
         )

@@ -120,6 +120,7 @@ async fn rooms_that_share_calls_deliver_every_event_once_and_in_one_order() {
             world.append_actions().await;
             world.calm_down().await;
             assert_complete(world);
+            assert_controls_precede(world).await;
         }
     }
 }

@@ -62,6 +62,10 @@ fn gap(words: &mut Words<'_>) -> Result<u64, String> {
     words.key("gap").map_or(Ok(0), generation_of)
 }
 
+fn controls_count(words: &mut Words<'_>) -> Result<u64, String> {
+    words.key("controls").map_or(Ok(0), number)
+}
+
 /// `5,6` or `1..8192`.
 fn places(word: &str) -> Result<Vec<i64>, String> {
     match word.split_once("..") {
@@ -74,6 +78,7 @@ pub(super) fn batch(words: &mut Words<'_>) -> Result<Batch, String> {
     let (epoch, end) = position(words.next("a position")?)?;
     let before = words.key("after").map(position).transpose()?;
     let gap = gap(words)?;
+    let controls_count = controls_count(words)?;
     let (entries, controls) = entries(&words.rest(), &epoch, end)?;
     let first = end.offset - entries.len() as u64;
     let same_epoch = LogPosition {
@@ -87,6 +92,7 @@ pub(super) fn batch(words: &mut Words<'_>) -> Result<Batch, String> {
         entries,
         gap,
         controls,
+        controls_count,
     })
 }
 
@@ -95,6 +101,7 @@ pub(super) fn answer(words: &mut Words<'_>) -> Result<Answer, String> {
     let places = words.key("places").map_or(Ok(Vec::new()), places)?;
     let before = words.key("before").map(position).transpose()?;
     let (gap, same) = (gap(words)?, !words.flag("lost"));
+    let controls_count = controls_count(words)?;
     let (missed, controls) = entries(&words.rest(), &epoch, end)?;
     let first = places.iter().find(|place| **place > 0);
     let same_epoch = LogPosition {
@@ -109,6 +116,7 @@ pub(super) fn answer(words: &mut Words<'_>) -> Result<Answer, String> {
         missed,
         gap,
         controls,
+        controls_count,
         same,
     })
 }
