@@ -3,6 +3,7 @@
 mod evening;
 mod instruments;
 
+mod acts;
 mod database_away;
 mod node_dies;
 mod presence_cut;
