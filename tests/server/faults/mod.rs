@@ -2,6 +2,7 @@
 //! Each test runs the servers that it harms, and then asks three things: what clients were told,
 //! what operators saw, and whether the books and the order of events are still exact.
 
+mod acts;
 mod clock;
 mod database;
 mod disk;
