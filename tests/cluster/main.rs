@@ -1,6 +1,7 @@
 //! Several nodes over one PostgreSQL and one Redis are one server to their clients.
 
 mod accounts;
+mod acts_by_socket;
 mod broker_contract;
 mod comments;
 mod devices;

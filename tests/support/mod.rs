@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod redis;
 pub mod redis_groups;
 pub mod room_log;
+pub mod socketio;
 pub mod ws;
 
 use std::io::{BufRead, BufReader};
