@@ -190,3 +190,17 @@ fn a_newcomer_sees_what_was_said_before_once_and_in_order() {
     let viewer = stage.server.user("viewer");
     stage.run_script("history", &[("VIEWER", &viewer)]);
 }
+
+#[test]
+fn a_streamer_and_a_moderator_keep_order_on_the_page_and_those_concerned_read_why() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    let [moderator, talker, troll] =
+        ["moderator", "talker", "troll"].map(|name| stage.server.user(name));
+    let users = [
+        ("MODERATOR", &moderator),
+        ("TALKER", &talker),
+        ("TROLL", &troll),
+    ];
+    stage.run_script("moderation", &users);
+}

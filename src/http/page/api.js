@@ -53,6 +53,11 @@ export const api = {
   live: (id) => call("GET", `/api/live/read/${id}`),
   /** The newest comments of a live, newest first. */
   history: (id, limit) => call("GET", `/api/live/${id}/history?limit=${limit}`),
+  /** What a comment of the reader would be checked for, with the results. */
+  me: (liveId) => call("GET", `/api/live/${liveId}/me`),
+  /** What holds against a user; for the streamer and moderators. */
+  sanctions: (liveId, userId) => call("GET", `/api/live/${liveId}/sanctions?user=${userId}`),
+  follow: (userId, follow) => call("POST", "/api/user/follow", { user_id: userId, follow }),
   createLive: (title, cover) => call("POST", "/api/live/create", { title, cover }),
   changeStatus: (id, type) => call("POST", "/api/live/changestatus", { id, type }),
   gifts: () => call("GET", "/api/gift/list"),

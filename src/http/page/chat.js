@@ -2,6 +2,8 @@
 
 import { avatar, byId, hueOf, icon, localPicture, make } from "./dom.js";
 import { giftName, t } from "./i18n.js";
+import { nameButton } from "./names.js";
+import { drawRole, roleMark } from "./people.js";
 
 const LINES_MAX = 200;
 const REMOVED_MAX = 500;
@@ -9,6 +11,7 @@ const REMOVED_MAX = 500;
 const END_PX = 60;
 
 export class Chat {
+  #people;
   #list = byId("chat");
   #latest = byId("chat-latest");
   #queue = [];
@@ -20,7 +23,8 @@ export class Chat {
   #entrance = null;
   #atEnd = true;
 
-  constructor() {
+  constructor(people) {
+    this.#people = people;
     this.#latest.addEventListener("click", () => this.#scrollToEnd());
     // Read when the reader scrolls, not when a line arrives: reading it then would cost a layout.
     this.#list.addEventListener("scroll", () => {
@@ -63,7 +67,8 @@ export class Chat {
   /** One's own comment before it is answered. Returns how to say what became of it. */
   ownComment({ retry, ...comment }) {
     const mark = make("span", { className: "mark", attributes: { role: "status" } });
-    const line = this.#commentLine(comment);
+    const said = { ...comment, at: Date.now() };
+    const line = this.#commentLine(said);
     line.append(mark);
     const receipt = (state, words, symbol) => {
       line.dataset.receipt = state;
@@ -77,6 +82,7 @@ export class Chat {
       delivered: (id, status) => {
         // The history may have had it before the answer.
         this.#lines.get(String(id))?.remove();
+        said.id = id;
         this.#remember(id, line);
         receipt(status, t(status), status === "delivered" ? "check" : "clock");
       },
@@ -94,7 +100,7 @@ export class Chat {
 
   gift({ user, name, image, num }) {
     const words = make("span", { className: "words" },
-      make("span", { className: "who" }, user.name), `${t("gave")} ${giftName(name)}`,
+      nameButton(user), `${t("gave")} ${giftName(name)}`,
       make("img", { src: localPicture(image) ?? "/assets/icon.svg", alt: "" }), make("b", {}, `×${num}`));
     words.style.setProperty("--hue", hueOf(user.id ?? user.name));
     this.#append(make("li", { className: "gift-line" }, avatar(user, "mini"), words));
@@ -154,12 +160,21 @@ export class Chat {
     return this.#lines.has(String(id)) || this.#removed.has(String(id));
   }
 
-  #commentLine({ user, content, streamer }) {
+  /** Marks people anew: the role of one changed, or of several. */
+  drawRoles(userId) {
+    const lines = userId === null ? "li[data-user]" : `li[data-user="${userId}"]`;
+    for (const line of [...this.#list.querySelectorAll(lines), ...this.#queue]) {
+      const mark = line.querySelector(".role");
+      if (mark) drawRole(mark, this.#people.roleOf(Number(line.dataset.user)));
+    }
+  }
+
+  #commentLine(comment) {
+    const { user, content } = comment;
     const words = make("span", { className: "words" },
-      streamer ? make("span", { className: "role" }, t("streamer")) : null,
-      make("span", { className: "who" }, user.name), make("span", { className: "text" }, content));
+      roleMark(this.#people.roleOf(user.id)), nameButton(user, () => comment), make("span", { className: "text" }, content));
     words.style.setProperty("--hue", hueOf(user.id ?? user.name));
-    return make("li", {}, avatar(user, "mini"), words);
+    return make("li", { dataset: { user: user.id } }, avatar(user, "mini"), words);
   }
 
   #remember(id, line) {

@@ -21,7 +21,22 @@ const DICTIONARY = {
     notice0: "The broadcast has not started", notice0Text: "You will be let in as soon as it does.", notice0Owner: "Press Start when you are ready.",
     notice2: "Paused", notice2Text: "The streamer will be right back.",
     notice3: "The broadcast has ended", notice3Text: "{views} views · {coins} coins",
-    kicked: "You were removed from this room", kickedText: "An operator ended your visit.",
+    kicked: "You were removed from this room", kickedText: "You may come back in {time}.", kickedOver: "You may come back now.", comeBack: "Come back",
+    bannedTitle: "You are banned from this room", forEver: "for ever", until: "until {time}", untilLiveEnds: "until this live ends",
+    muted: "You are muted here", mutedFor: "You are muted for {time}", frozen: "Only the streamer and moderators speak now", frozenFor: "Only the streamer and moderators speak now",
+    followers_only: "Followers only: follow the streamer to speak", followers_onlyFor: "Followers only: you may speak in {time}",
+    gifters_only: "Only those who gave a gift speak now", gifters_onlyFor: "Only those who gave a gift speak now",
+    slow_mode: "Slow mode", slow_modeFor: "Slow mode: you may speak again in {time}",
+    moderator: "Moderator", viewer: "Viewer", namesHelp: "Arrow keys choose a name, Enter opens its card.",
+    follow: "Follow", unfollow: "Unfollow", deleteComment: "Delete comment", deleteLast: "Delete last 50", kick: "Kick",
+    nameModerator: "Make moderator", dismissModerator: "Dismiss moderator", holds: "What holds", sanctions: "Mute or ban",
+    term: "For how long", reason: "Reason (they see it)", purge: "A ban deletes", purge_recent: "Last 10 minutes", purge_none: "No comments", purge_live: "All of this live",
+    mute: "Mute", ban: "Ban", shadow: "Shadow", "term_10": "10 seconds", "term_60": "1 minute", "term_300": "5 minutes", "term_600": "10 minutes",
+    "term_1800": "30 minutes", "term_86400": "24 hours", "term_0": "This live", "term_-1": "For ever",
+    holds_mute: "Muted", holds_ban: "Banned", holds_shadow: "Shadowed", lift_mute: "Unmute", lift_ban: "Unban", lift_shadow: "Unshadow",
+    did_mute: "{name} is muted", did_ban: "{name} is banned", did_shadow: "{name} is shadowed", didKick: "{name} was removed",
+    didLift_mute: "{name} may speak again", didLift_ban: "{name} may come back", didLift_shadow: "{name} is shown to all again",
+    didDelete: "The comment was deleted", didDeleteLast: "Comments of {name} were deleted", didName: "{name} is a moderator", didDismiss: "{name} is no longer a moderator",
     unknownRoom: "There is no such room",
     connecting: "Connecting", open: "Connected", waiting: "Reconnecting", stopped: "Disconnected", reconnect: "Reconnect",
     waitingFor: "Reconnecting in {seconds} s",
@@ -37,7 +52,11 @@ const DICTIONARY = {
     code_user_disabled: "This account does not exist or is disabled", code_live_not_found: "There is no such room",
     code_live_not_started: "The broadcast has not started", code_live_ended: "The broadcast has ended",
     code_gift_not_found: "This gift is no longer available", code_coins_insufficient: "Not enough coins",
-    code_not_in_room: "Join the room first", code_rate_limited: "That was too fast", code_muted: "You are muted",
+    code_not_in_room: "Join the room first", code_rate_limited: "That was too fast", code_muted: "You are muted", code_kicked: "You were removed a moment ago",
+    code_not_allowed: "You may not do that", code_already_banned: "They are banned already", code_moderation_full: "The list is full",
+    code_comment_not_found: "There is no such comment", code_user_not_found: "There is no such user", code_comment_filtered: "The comment has words that are not allowed here",
+    code_slow_mode: "Slow mode", code_followers_only: "Only followers speak now", code_gifters_only: "Only those who gave a gift speak now",
+    code_frozen: "Only the streamer and moderators speak now", code_gifts_paused: "Gifts are paused", code_comment_duplicate: "That was said just now",
     code_banned: "You are banned from this room", code_comment_too_long: "The comment is too long",
     code_comment_refused: "The comment was refused", code_duplicate_conflict: "This was already sent with other content",
     code_busy: "The room is busy", code_bad_request: "The server did not understand that", code_expired: "It could not be sent in time",
@@ -52,6 +71,7 @@ const DICTIONARY = {
     "text_该用户名已存在": "This username is taken", "text_该用户不存在": "There is no such user", "text_密码错误": "Wrong password",
     "text_登录过于频繁，请稍后再试": "Too many logins", "text_系统繁忙，请稍后再试": "The server is busy",
     "text_服务器内部错误": "The server met a fault",
+    "text_没有权限": "You may not do that", "text_不能关注自己": "You cannot follow yourself", "text_关注的人数已达上限": "You follow too many already",
     "text_直播间标题不能为空": "Enter a title", "text_直播间封面不能为空": "Choose a cover",
     "text_该直播间不存在": "There is no such room", "text_该直播间已结束": "The broadcast has ended",
   },
@@ -74,7 +94,22 @@ const DICTIONARY = {
     notice0: "直播还没有开始", notice0Text: "开播后会自动进入。", notice0Owner: "准备好了就点“开播”。",
     notice2: "主播暂时离开", notice2Text: "马上回来。",
     notice3: "直播已结束", notice3Text: "{views} 人看过 · {coins} 金币",
-    kicked: "你已被移出直播间", kickedText: "管理员结束了你的访问。",
+    kicked: "你已被移出直播间", kickedText: "{time} 后可以回来。", kickedOver: "现在可以回来了。", comeBack: "回到直播间",
+    bannedTitle: "你已被封禁，无法进入直播间", forEver: "永久", until: "至 {time}", untilLiveEnds: "至本场直播结束",
+    muted: "你已被禁言", mutedFor: "你已被禁言，剩余 {time}", frozen: "主播已开启全员禁言", frozenFor: "主播已开启全员禁言",
+    followers_only: "关注主播后才能发言", followers_onlyFor: "仅限粉丝发言：{time} 后可以发言",
+    gifters_only: "送礼后才能发言", gifters_onlyFor: "送礼后才能发言",
+    slow_mode: "慢速模式", slow_modeFor: "慢速模式：{time} 后可以再次发言",
+    moderator: "房管", viewer: "观众", namesHelp: "用方向键选择名字，按回车打开名片。",
+    follow: "关注", unfollow: "取消关注", deleteComment: "删除评论", deleteLast: "删除最近 50 条", kick: "踢出",
+    nameModerator: "设为房管", dismissModerator: "撤销房管", holds: "生效中的处罚", sanctions: "禁言或封禁",
+    term: "时长", reason: "原因（对方可见）", purge: "封禁时删除", purge_recent: "最近 10 分钟", purge_none: "不删除评论", purge_live: "本场全部",
+    mute: "禁言", ban: "封禁", shadow: "隐身", "term_10": "10 秒", "term_60": "1 分钟", "term_300": "5 分钟", "term_600": "10 分钟",
+    "term_1800": "30 分钟", "term_86400": "24 小时", "term_0": "本场直播", "term_-1": "永久",
+    holds_mute: "已禁言", holds_ban: "已封禁", holds_shadow: "已隐身", lift_mute: "解除禁言", lift_ban: "解除封禁", lift_shadow: "解除隐身",
+    did_mute: "已禁言 {name}", did_ban: "已封禁 {name}", did_shadow: "已隐身 {name}", didKick: "已踢出 {name}",
+    didLift_mute: "{name} 可以发言了", didLift_ban: "{name} 可以回来了", didLift_shadow: "{name} 的评论恢复可见",
+    didDelete: "评论已删除", didDeleteLast: "已删除 {name} 的评论", didName: "{name} 已成为房管", didDismiss: "{name} 不再是房管",
     unknownRoom: "直播间不存在",
     connecting: "连接中", open: "已连接", waiting: "重连中", stopped: "已断开", reconnect: "重新连接",
     waitingFor: "{seconds} 秒后重连",
@@ -116,6 +151,21 @@ export const giftName = (name) => DICTIONARY[language][`gift_${name}`] ?? name;
 
 const compact = () => new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
 export const formatCount = (value) => (value < 10_000 ? String(value) : compact().format(value));
+
+/** When something ends: `at` in milliseconds since 1970, null for never. */
+export function untilText(at) {
+  if (at === null || at === undefined) return t("forEver");
+  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(at);
+  return t("until", { time });
+}
+
+/** A rest of time to count down: `1:05`, `2:00:00`. */
+export function durationText(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const two = (number) => String(number).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
 
 /** Fills every element that names its words by a `data-i18n…` attribute. */
 export function translatePage() {

@@ -2,6 +2,8 @@
 
 import { avatar, byId, make } from "./dom.js";
 import { formatCount, t } from "./i18n.js";
+import { nameButton } from "./names.js";
+import { roleMark } from "./people.js";
 
 const USERS_MAX = 1_000;
 const ROWS_MAX = 200;
@@ -10,12 +12,13 @@ export class Presence {
   #users = new Map();
   #count = 0;
   #frame = 0;
-  #me = null;
-  #streamerId = null;
+  #people;
 
-  open(me, streamerId) {
-    this.#me = me;
-    this.#streamerId = streamerId;
+  constructor(people) {
+    this.#people = people;
+  }
+
+  open() {
     this.#users.clear();
     this.setCount(0);
   }
@@ -48,10 +51,12 @@ export class Presence {
 
   #drawRows() {
     const rows = [...this.#users.values()].slice(0, ROWS_MAX).map((user) => make("li", {},
-      avatar(user), make("span", { className: "name" }, user.name),
-      user.id === this.#me?.id ? make("small", {}, t("you")) : null,
-      user.id === this.#streamerId ? make("span", { className: "crown" }, t("streamer")) : null));
+      avatar(user), nameButton(user),
+      this.#people.isMe(user.id) ? make("small", {}, t("you")) : null, roleMark(this.#people.roleOf(user.id))));
+    const focused = [...byId("online-list").children].findIndex((row) => row.contains(document.activeElement));
     byId("online-list").replaceChildren(...rows);
+    // The list is drawn anew with each change; a reader who walks through it stays in its place.
+    if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.querySelector(".who").focus();
     const hidden = this.#count - rows.length;
     byId("online-more").hidden = hidden <= 0;
     byId("online-more").textContent = t("more", { count: formatCount(hidden) });

@@ -7,12 +7,16 @@ import { Controls } from "./controls.js";
 import { Danmaku } from "./danmaku.js";
 import { avatar, byId, hueOf, rollTo, toast } from "./dom.js";
 import { GiftDock, GiftShow } from "./gifts.js";
-import { formatCount, onLanguageChange, refusalText, t } from "./i18n.js";
+import { durationText, formatCount, onLanguageChange, refusalText, t, untilText } from "./i18n.js";
+import { listenForNames } from "./names.js";
 import { newRequestId, Outbox } from "./outbox.js";
 import { OwnComments } from "./own_comments.js";
+import { People } from "./people.js";
+import { PersonCard } from "./person_card.js";
 import { Presence } from "./presence.js";
 import { ConnectionLost, LiveSocket } from "./socket.js";
 import { Stage } from "./stage.js";
+import { Standing } from "./standing.js";
 
 const SCHEDULED = 0;
 const PAUSED = 2;
@@ -21,18 +25,23 @@ const ENDED = 3;
 const START_POLL_MS = 3_000;
 /** Comments of the history that are shown to a reader who comes in. */
 const HISTORY_COMMENTS = 50;
+/** The server keeps out for 10 s; the clock of the reader may say anything. */
+const KICK_MS_MAX = 15_000;
 const RATE_SHOWN_MS = 5_000;
 const RETRY_MS_DEFAULT = 2_000;
 
 export class Room {
   #account;
   #showConnection;
-  #chat = new Chat();
-  #presence = new Presence();
+  #people = new People((userId) => this.#drawRoles(userId));
+  #chat = new Chat(this.#people);
+  #presence = new Presence(this.#people);
+  #card = new PersonCard(this.#people, (event, data) => this.#act(event, data));
   #danmaku = new Danmaku(byId("danmaku"));
   #stage = new Stage(byId("stage-canvas"));
   #giftShow = new GiftShow(this.#stage);
   #composer = new Composer((text) => this.#comment(text, newRequestId()));
+  #standing = new Standing(this.#composer);
   #controls = new Controls((status) => this.#setStatus(status));
   #dock;
   #gifts = [];
@@ -56,9 +65,16 @@ export class Room {
     account.onChange(() => this.#dock.refresh());
     onLanguageChange(() => {
       this.#dock.show(this.#gifts);
-      this.#presence.draw();
+      this.#drawRoles(null);
       if (this.#live) this.#drawStatus();
     });
+    byId("stage-notice-back").addEventListener("click", () => {
+      this.#drawStatus();
+      if (!this.#socket) this.#connect();
+    });
+    for (const list of [byId("chat"), byId("online-list")]) {
+      listenForNames(list, (person) => this.#live && this.#card.open(this.#live, person));
+    }
     byId("danmaku-toggle").addEventListener("click", ({ currentTarget }) => {
       this.#danmaku.enabled = !this.#danmaku.enabled;
       currentTarget.setAttribute("aria-pressed", String(this.#danmaku.enabled));
@@ -98,6 +114,8 @@ export class Room {
     this.#giftShow.clear();
     this.#chat.clear();
     this.#controls.open(null, null);
+    this.#card.close();
+    this.#standing.open(null);
     this.#composer.setOpen(false);
     this.#notice(null);
     byId("stage-orb").replaceChildren();
@@ -117,9 +135,11 @@ export class Room {
     this.#position = null;
     this.#ownComments = new OwnComments(this.#chat);
     this.#outbox = new Outbox((event, data) => this.#socket?.request(event, data) ?? Promise.reject(new ConnectionLost()), () => this.#join());
-    this.#presence.open(this.#account.user, live.user_id);
+    this.#people.open(this.#account.user.id, live.user_id);
+    this.#presence.open();
+    this.#standing.open(live.id);
     this.#dock.show(this.#gifts);
-    this.#controls.open(this.#isStreamer() ? live : null, sign);
+    this.#controls.open(this.#people.isStreamer ? live : null, sign);
     const streamer = { id: live.user_id, name: live.user?.username, avatar: live.user?.avatar };
     byId("streamer-avatar").replaceChildren(avatar(streamer));
     byId("stage-orb").replaceChildren(avatar(streamer));
@@ -127,10 +147,6 @@ export class Room {
     delete byId("live-coin").dataset.value;
     this.#setFacts(live);
     this.#setStatus(live.status);
-  }
-
-  #isStreamer() {
-    return this.#live?.user_id === this.#account.user?.id;
   }
 
   #isOpen() {
@@ -173,13 +189,14 @@ export class Room {
     this.#controls.draw();
     this.#composer.setOpen(this.#isOpen());
     this.#dock.refresh();
-    if (status === SCHEDULED) this.#notice(t("notice0"), t(this.#isStreamer() ? "notice0Owner" : "notice0Text"));
+    if (status === SCHEDULED) this.#notice(t("notice0"), t(this.#people.isStreamer ? "notice0Owner" : "notice0Text"));
     else if (status === PAUSED) this.#notice(t("notice2"), t("notice2Text"));
     else if (status === ENDED) this.#notice(t("notice3"), t("notice3Text", { views: formatCount(look_count), coins: formatCount(coin) }));
     else this.#notice(null);
   }
 
-  #notice(title, text = "") {
+  #notice(title, text = "", mayReturn = false) {
+    byId("stage-notice-back").hidden = !mayReturn;
     byId("stage-notice").hidden = title === null;
     byId("stage-notice-title").textContent = title ?? "";
     byId("stage-notice-text").textContent = text;
@@ -200,7 +217,7 @@ export class Room {
       onOpen: () => this.#join(),
       onEvent: (name, data) => this.#receive(name, data),
       onFail: (text) => toast(refusalText({ message: text }), { tone: "bad" }),
-      onFinal: (code) => (code === 3009 ? this.#notice(t("kicked"), t("kickedText")) : this.#account.refresh()),
+      onFinal: (code) => (code === 3009 ? this.#notice(t("kicked")) : this.#account.refresh()),
     });
     this.#socket.connect();
   }
@@ -228,9 +245,12 @@ export class Room {
     const missed = this.#position && (this.#position.epoch !== epoch || this.#position.offset < offset);
     if (missed && !recovered) this.#chat.system(t("gapNotice"));
     if (missed ? !recovered : !this.#position) this.#readHistory();
+    // Later the room says what changes. What changed while the reader was away, a refusal says.
+    if (!this.#position) this.#standing.read();
     // When recovering, the missed events follow, and each moves the position itself.
     if (!recovered) this.#position = { epoch, offset };
     this.#presence.setCount(count);
+    this.#people.joined(answer);
     this.#setFacts(live ?? {});
     if (live && live.status !== this.#live.status) this.#setStatus(live.status);
     this.#outbox.resume();
@@ -248,7 +268,7 @@ export class Room {
     // Without it the room works all the same.
     const comments = await api.history(this.#live.id, HISTORY_COMMENTS).catch(() => []);
     if (visit !== this.#visit) return;
-    fill(comments.map((comment) => ({ ...comment, streamer: comment.user.id === this.#live.user_id })));
+    fill(comments);
   }
 
   #joinRefused(answer) {
@@ -258,6 +278,7 @@ export class Room {
       this.#joinTimer = setTimeout(() => this.#socket && this.#join(), answer.retry_after_ms ?? RETRY_MS_DEFAULT);
       return toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms ?? RETRY_MS_DEFAULT });
     }
+    if (answer.code === "banned" || answer.code === "kicked") return this.#keptOut(answer);
     this.#notice(refusalText(answer));
     this.#disconnect();
     if (["unauthorized", "token_invalid", "token_expired", "user_disabled"].includes(answer.code)) this.#account.forget();
@@ -278,7 +299,10 @@ export class Room {
       case "notice": return this.#chat.system(data.text, "notice");
       case "removed": return (data.ids ?? [data.id]).forEach((id) => this.#chat.remove(id));
       case "rate": return this.#rate(data);
-      case "kicked": return this.#kicked();
+      case "kicked": return this.#kicked(data);
+      case "role": return this.#people.changed(data);
+      case "muted": return this.#standing.muted(data);
+      case "unmuted": return this.#standing.over("muted");
       case "error": return toast(refusalText(data), { tone: "bad", retryAfterMs: data.retry_after_ms });
     }
   }
@@ -290,12 +314,12 @@ export class Room {
     if (isNew) this.#chat.entered(data.user);
   }
 
-  #commented({ id, user, content }) {
+  #commented({ id, at, user, content }) {
     const own = user.id === this.#account.user?.id;
-    const streamer = user.id === this.#live.user_id;
+    const streamer = this.#people.roleOf(user.id) === "streamer";
     this.#danmaku.push(content, { own, tone: streamer ? "streamer-says" : "" });
     this.#stage.excite(0.05);
-    const line = { id, user, content, streamer };
+    const line = { id, at, user, content };
     if (own) this.#ownComments.announced(line);
     else this.#chat.comment(line);
   }
@@ -316,15 +340,62 @@ export class Room {
     this.#rateTimer = setTimeout(() => { byId("rate").hidden = true; }, RATE_SHOWN_MS);
   }
 
-  #kicked() {
-    this.#outbox.refuseAll({ ok: false, code: "banned" });
+  #kicked({ code, until, reason }) {
+    // The room was opened anew, and forgot who was in it.
+    if (code === "room_restarted") return this.#join();
+    if (code === "identity_changed") return this.#disconnect();
+    this.#keptOut({ code, until_ms: until, reason, retry_after_ms: until - Date.now() });
+  }
+
+  /** Says until when and why the reader may not be here. Who was removed for a moment comes back by a button. */
+  async #keptOut({ code, until_ms, reason, retry_after_ms }) {
+    const visit = this.#visit;
+    this.#card.close();
+    this.#outbox.refuseAll({ ok: false, code });
     this.#disconnect();
     this.#composer.setOpen(false);
-    this.#notice(t("kicked"), t("kickedText"));
+    this.#standing.open(null);
+    this.#danmaku.clear();
+    this.#giftShow.clear();
+    if (code === "kicked") return this.#offerReturn(retry_after_ms);
+    const draw = (why) => this.#notice(t("bannedTitle"), [untilText(until_ms), why].filter(Boolean).join(" · "));
+    draw(reason);
+    // Who is banned does not read the room.
+    this.#chat.clear();
+    this.#presence.open();
+    if (reason !== undefined) return;
+    // The refusal of a join does not say why.
+    const me = await api.me(this.#live.id).catch(() => null);
+    if (visit === this.#visit && !this.#socket) draw(me?.checks.find((check) => check.code === "banned")?.reason);
+  }
+
+  #offerReturn(waitMs) {
+    const visit = this.#visit;
+    const endsAt = performance.now() + Math.min(KICK_MS_MAX, Math.max(0, waitMs));
+    const tick = () => {
+      if (visit !== this.#visit || this.#socket) return;
+      const left = endsAt - performance.now();
+      if (left <= 0) return this.#notice(t("kicked"), t("kickedOver"), true);
+      this.#notice(t("kicked"), t("kickedText", { time: durationText(left) }));
+      setTimeout(tick, Math.min(250, left));
+    };
+    tick();
+  }
+
+  /** Sends a command about the live; resolves with its answer. */
+  #act(event, data) {
+    const command = { live_id: this.#live.id, ...data, request_id: newRequestId() };
+    return new Promise((done) => (this.#outbox ? this.#outbox.submit(event, command, { done }) : done({ ok: false, code: "not_in_room" })));
+  }
+
+  #drawRoles(userId) {
+    this.#chat.drawRoles(userId);
+    this.#presence.draw();
+    this.#card.draw();
   }
 
   #comment(text, requestId) {
-    const line = { user: this.#account.profile, content: text, streamer: this.#isStreamer() };
+    const line = { user: this.#account.profile, content: text };
     // A refused comment had no effect, and one whose fate is unknown must keep its id: both retry with the same.
     const receipt = this.#ownComments.sent({ ...line, retry: () => this.#outbox && this.#comment(text, requestId) });
     this.#outbox.submit("comment", { live_id: this.#live.id, data: text, request_id: requestId }, {
@@ -351,6 +422,7 @@ export class Room {
   #refused(answer) {
     // Leaving the room settles what was still waiting; that is no news to the reader.
     if (!this.#outbox) return;
+    if (this.#standing.refused(answer)) return;
     toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms, key: answer.code });
     if (answer.code === "coins_insufficient") this.#account.refresh();
   }
