@@ -261,6 +261,7 @@
 //! | sanction | a mute, ban or shadow: one row, with a scope and an end | [`domain::Sanction`] |
 //! | standing | what a user is and may not do in the lives of one streamer | [`domain::Standing`] |
 //! | pending action | one that the log of its room may not have yet | table `pending_actions` |
+//! | pin | which comment a live shows above all others, by which action | [`domain::Pin`] |
 //! | epoch | one numbering of a room's events; offsets are gapless inside it | [`domain::Epoch`] |
 //! | offset | the number of an event inside its epoch | [`domain::Offset`] |
 //! | sequenced | an event with epoch and offset | [`domain::Sequenced`] |

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::word_filter::TermLines;
 use super::{
-    ActionId, CommentId, Live, LiveId, LiveStatus, PURGE_LOT_MAX, Reject, RoomEvent, Sanction,
+    ActionId, CommentId, Live, LiveId, LiveStatus, PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction,
     SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
@@ -45,6 +45,8 @@ pub enum Action {
     Notice(Arc<str>),
     /// Removes a user from a room.
     Kick(UserId),
+    /// Pins a comment in a live that has not ended, or nothing any more.
+    Pin(Option<CommentId>),
     /// Starts, pauses, resumes or ends a live.
     SetStatus(LiveStatus),
     /// Gives a live that has not ended another title.
@@ -74,6 +76,8 @@ pub enum Subject {
     Nothing,
     Comment,
     CommentsOfUser,
+    /// What is pinned.
+    Pin,
     Live,
     User,
     /// What a user is and may do, see [`Standing`].
@@ -97,6 +101,7 @@ impl Action {
             Self::Restore(user) => ("restore", Some(*user), Subject::CommentsOfUser),
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
+            Self::Pin(_) => ("pin", None, Subject::Pin),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
             Self::SetTitle(_) => ("set_title", None, Subject::Live),
             Self::Sanction(order) => {
@@ -172,11 +177,15 @@ impl Action {
             }),
             Self::TakeDownLast { .. }
             | Self::Restore(_)
+            | Self::Pin(_)
             | Self::SetTerms(_)
             | Self::DisableUser(_)
             | Self::EnableUser(_) => None,
         };
-        entry.into_iter().chain(purged).collect()
+        let pinned = aftermath
+            .pin
+            .map(|pin| EntryContent::Event(pin.event(live_id)));
+        entry.into_iter().chain(purged).chain(pinned).collect()
     }
 
     /// Whether it means nothing unless somebody is in the room: it leaves nothing behind that is
@@ -194,6 +203,8 @@ pub struct Aftermath<'a> {
     /// The standing of its target in this live, and the streamer's change that it is from, if the
     /// action changed that.
     pub standing: Option<(u64, &'a Standing)>,
+    /// What is pinned since, if the action changed that.
+    pub pin: Option<&'a Pin>,
     /// Comments of its target that it took down together.
     pub removed: &'a [CommentId],
 }
@@ -258,7 +269,7 @@ impl ActionEntry {
     pub fn is_state(&self) -> bool {
         matches!(
             self.content,
-            EntryContent::Event(RoomEvent::Live { .. })
+            EntryContent::Event(RoomEvent::Live { .. } | RoomEvent::Pinned { .. })
                 | EntryContent::Control(Control::Standing { .. })
         )
     }
@@ -350,6 +361,7 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
             Action::TakeDown(_)
             | Action::TakeDownLast { .. }
             | Action::Restore(_)
+            | Action::Pin(_)
             | Action::Kick(_),
             Scope::Live(_),
         ) => role >= Role::Moderator,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     ActionEntry, Coins, Comment, CommentId, CommentText, CrowdRate, Epoch, GiftOrder, GiftReceipt,
-    GiftRecordId, Live, LiveId, LiveStatus, Offset, Presence, Reject, ReplyTo, Role, SessionId,
-    Timestamp, UserId,
+    GiftRecordId, Live, LiveId, LiveStatus, Offset, Pin, Presence, Reject, ReplyTo, Role,
+    SessionId, Timestamp, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -47,6 +47,11 @@ pub enum RoomEvent {
     Notice {
         live_id: LiveId,
         text: Arc<str>,
+    },
+    /// A comment was pinned in place of the one before, or nothing is pinned any more.
+    Pinned {
+        live_id: LiveId,
+        pin: Pin,
     },
     /// Of a kind that this version does not know.
     Other(Arc<OtherEvent>),
@@ -90,6 +95,7 @@ impl PriorityOf for RoomEvent {
             | RoomEvent::Removed { .. }
             | RoomEvent::Purged { .. }
             | RoomEvent::Notice { .. }
+            | RoomEvent::Pinned { .. }
             // It may be as important as any of these.
             | RoomEvent::Other(_) => Priority::Critical,
         }
@@ -116,6 +122,7 @@ pub enum Reply {
         role: Role,
         /// Those of its streamer, by id.
         moderators: Arc<[UserId]>,
+        pinned: Option<Arc<Comment>>,
     },
     Left {
         live_id: LiveId,

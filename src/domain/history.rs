@@ -34,6 +34,8 @@ struct Kept<E> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
     Comment(CommentId),
+    /// It shows the text of this comment.
+    Pin(CommentId),
     Removal(CommentId),
     Other,
 }
@@ -42,6 +44,10 @@ impl About {
     fn of(event: &RoomEvent) -> Self {
         match event {
             RoomEvent::Comment(comment) => About::Comment(comment.id),
+            RoomEvent::Pinned { pin, .. } => match &pin.comment {
+                Some(comment) => About::Pin(comment.id),
+                None => About::Other,
+            },
             RoomEvent::Removed { comment_id, .. } => About::Removal(*comment_id),
             _ => About::Other,
         }
@@ -87,17 +93,15 @@ impl<E> History<E> {
     }
 
     /// Puts a comment's removal, in the form that `removal` makes for its place, where the comment
-    /// was.
-    pub fn take_down(&mut self, comment_id: CommentId, removal: impl FnOnce(Offset) -> E) {
-        if let Some(index) = self
-            .kept
-            .iter()
-            .position(|kept| kept.about == About::Comment(comment_id))
-        {
-            let offset = self.position.offset - (self.kept.len() - 1 - index) as Offset;
-            let kept = &mut self.kept[index];
-            kept.about = About::Removal(comment_id);
-            kept.event = removal(offset);
+    /// was, and where it was pinned.
+    pub fn take_down(&mut self, comment_id: CommentId, removal: impl Fn(Offset) -> E) {
+        let (kept_count, newest) = (self.kept.len(), self.position.offset);
+        for (index, kept) in self.kept.iter_mut().enumerate() {
+            if [About::Comment(comment_id), About::Pin(comment_id)].contains(&kept.about) {
+                let offset = newest - (kept_count - 1 - index) as Offset;
+                kept.about = About::Removal(comment_id);
+                kept.event = removal(offset);
+            }
         }
     }
 
@@ -140,7 +144,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::{Comment, CommentText, LiveId, Profile, UserId};
+    use crate::domain::{ActionId, Comment, CommentText, LiveId, Pin, Principal, Profile, UserId};
 
     const LIMITS: HistoryLimits = HistoryLimits {
         events_max: 4,
@@ -245,6 +249,27 @@ mod tests {
         history.take_down(CommentId::new(500).unwrap(), |_| {
             panic!("there is no such comment")
         });
+    }
+
+    #[test]
+    fn a_removed_comment_is_gone_where_it_was_pinned_too() {
+        let mut history = history(12);
+        let RoomEvent::Comment(pinned) = comment(11).event else {
+            panic!("a comment")
+        };
+        let id = pinned.id;
+        let pin = Pin {
+            comment: Some(pinned),
+            by: Principal::Operator,
+            action: ActionId::FIRST,
+        };
+        let pinned = Sequenced {
+            event: pin.event(LiveId::FIRST),
+            ..comment(13)
+        };
+        history.push(&pinned, "p13".into(), Timestamp(300));
+        history.take_down(id, |offset| format!("removed {offset}"));
+        assert_eq!(after(&history, 10), ["removed 11", "c12", "removed 13"]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! One live room: every decision about members, presence and the live itself; those about comments
-//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`, and those about what users may
-//! do in `room/moderation.rs`.
+//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`, those about what users may do in
+//! `room/moderation.rs`, and what is pinned in `room/pins.rs`.
 
 mod comments;
 mod gifts;
 mod moderation;
+mod pins;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::rate::RateMeter;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
     CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveStatus, Member,
-    MemberList, OnlineChange, PeerChange, Position, PresenceChange, PresenceLadder,
+    MemberList, OnlineChange, PeerChange, Pin, Position, PresenceChange, PresenceLadder,
     PresenceSettings, Profile, Reject, Reply, ReplyTo, Role, RoomCommand, RoomEvent, RoomLedger,
     Sequenced, SessionId, Standings, Timestamp, UserId,
 };
@@ -76,6 +77,8 @@ pub struct Room<H> {
     opened_at: Timestamp,
     joins: Admission,
     moderation: Moderation,
+    /// The latest of the store, as far as this room knows it.
+    pin: Option<Pin>,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
     posted_comments: CommentDedupe,
@@ -116,6 +119,7 @@ impl<H: Clone> Room<H> {
             opened_at: now,
             joins: Admission::default(),
             moderation: Moderation::open(Standings::default(), now),
+            pin: None,
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
@@ -249,6 +253,7 @@ impl<H: Clone> Room<H> {
                     live: Box::new(self.live.clone()),
                     role: self.role_of(user),
                     moderators: self.moderation.moderators().clone(),
+                    pinned: self.pinned().cloned(),
                 }),
             },
         ]);
@@ -462,10 +467,16 @@ impl<H: Clone> Room<H> {
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
-            RoomEvent::Removed { .. }
-            | RoomEvent::Purged { .. }
-            | RoomEvent::Notice { .. }
-            | RoomEvent::Other(_) => Vec::new(),
+            RoomEvent::Pinned { pin, .. } => self.pin_ordered(pin),
+            RoomEvent::Removed { comment_id, .. } => {
+                self.unpin(&[*comment_id]);
+                Vec::new()
+            }
+            RoomEvent::Purged { comment_ids, .. } => {
+                self.unpin(comment_ids);
+                Vec::new()
+            }
+            RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
         }
     }
 

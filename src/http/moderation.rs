@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
@@ -18,7 +19,7 @@ use super::admin::{invalid, path_id, read_request_id};
 use super::error::{
     ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok,
 };
-use super::fields::RequestBody;
+use super::fields::{RequestBody, positive_digits};
 use super::views::UserView;
 use super::{ApiState, requested};
 
@@ -129,6 +130,54 @@ pub async fn kick(
     ok(KickView {
         live_id: live_id.get(),
         user_id: user.get(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinBody {
+    /// A number, or a text of its digits; `null` pins nothing any more.
+    comment_id: Value,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// What is pinned in a live.
+#[derive(Serialize)]
+struct PinView {
+    live_id: i64,
+    comment_id: Option<String>,
+}
+
+/// POST /admin/rooms/{live_id}/pin: pins a comment in a live that has not ended, in place of the one
+/// before. Members receive `pinned`.
+pub async fn pin(state: web::Data<ApiState>, request: HttpRequest, body: RequestBody) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let PinBody {
+        comment_id,
+        request_id,
+        reason,
+    } = body.json()?;
+    let id = match &comment_id {
+        Value::Null => None,
+        Value::Number(number) => Some(number.as_i64()),
+        Value::String(text) => Some(positive_digits(text)),
+        _ => Some(None),
+    };
+    let comment_id = match id {
+        None => None,
+        Some(id) => Some(
+            id.and_then(CommentId::new)
+                .ok_or_else(|| invalid("comment_id must be a positive integer or null"))?,
+        ),
+    };
+    let terms = Terms { request_id, reason };
+    let action = Action::Pin(comment_id);
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    state.operations.perform(requested).await?;
+    ok(PinView {
+        live_id: live_id.get(),
+        comment_id: comment_id.map(|id| id.to_string()),
     })
 }
 

@@ -47,6 +47,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                     moderation::take_down,
                 ))
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
+                .service(post(state, "/rooms/{live_id}/pin", moderation::pin))
                 .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
                 .service(post(

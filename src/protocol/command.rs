@@ -174,6 +174,7 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
                 .ok_or(bad("count: 1 to 500"))?;
             Ok(Action::TakeDownLast { user, count })
         }),
+        "pin" => pinned(fields).map(Action::Pin),
         "restore" => user.map(Action::Restore),
         "notice" => text(fields, "text", NOTICE_CHARS_MAX)
             .map(|text| Action::Notice(text.into()))
@@ -183,6 +184,21 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
             .ok_or(bad("title: 1 to 100 characters, none of them U+0000")),
         _ => return None,
     })
+}
+
+/// The comment that is to be pinned; `None`: no comment any more, which has to be said.
+fn pinned(fields: &Map<String, Value>) -> Result<Option<CommentId>, Reject> {
+    let fault = Reject::BadRequest {
+        what: "comment_id: a positive integer, or null",
+    };
+    match fields.get("comment_id") {
+        Some(Value::Null) => Ok(None),
+        Some(id) => match integer(id).and_then(CommentId::new) {
+            Some(id) => Ok(Some(id)),
+            None => Err(fault),
+        },
+        None => Err(fault),
+    }
 }
 
 /// How long a sanction lasts, as it is asked for.
@@ -420,6 +436,30 @@ mod tests {
     fn a_token_is_never_shown() {
         let shown = format!("{:?}", command("leaveLive", json!({"token": "secret"})));
         assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_pin_says_which_comment_or_that_there_is_none() {
+        let action = |payload| match command("pin", payload).request {
+            ClientRequest::Act(request) => request.action,
+            other => panic!("{other:?}"),
+        };
+        let fault = Reject::BadRequest {
+            what: "comment_id: a positive integer, or null",
+        };
+        for (payload, expected) in [
+            (
+                json!({"comment_id": "7"}),
+                Ok(Action::Pin(CommentId::new(7))),
+            ),
+            (json!({"comment_id": null}), Ok(Action::Pin(None))),
+            (json!({}), Err(fault)),
+            (json!({"comment_id": 0}), Err(fault)),
+            (json!({"comment_id": "c7"}), Err(fault)),
+            (json!({"comment_id": [7]}), Err(fault)),
+        ] {
+            assert_eq!(action(payload.clone()), expected, "{payload}");
+        }
     }
 
     #[test]

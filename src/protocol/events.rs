@@ -16,6 +16,7 @@
 //! its whole line, as they came.
 
 mod first_lines;
+mod pinned;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use pinned::{PinnedBody, PinnedPrivate};
 
 use super::codec::{Dialect, UserBody, json, push_text};
 use crate::domain::{
@@ -106,6 +109,9 @@ fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
         RoomEvent::Notice { live_id, text } => {
             encoder.kind(&NoticeBody::of(*live_id, text), &NoFields {})
         }
+        RoomEvent::Pinned { live_id, pin } => {
+            encoder.kind(&PinnedBody::of(*live_id, pin), &PinnedPrivate::of(pin))
+        }
         RoomEvent::Other(other) => encoder.other(other),
     }
 }
@@ -117,6 +123,7 @@ fn read_body<'a>(line: &Line<'a>, body: &'a RawValue, text: &str) -> Option<Room
         LiveBody::NAME => read_kind::<LiveBody>(line, body),
         RemovedBody::NAME => read_kind::<RemovedBody>(line, body),
         NoticeBody::NAME => read_kind::<NoticeBody>(line, body),
+        PinnedBody::NAME => read_kind::<PinnedBody>(line, body),
         name => other_event(name, body, text),
     }
 }
@@ -302,8 +309,9 @@ mod id_text {
     }
 }
 
+/// A comment, as clients get it.
 #[derive(Serialize, Deserialize)]
-struct CommentBody<'a> {
+pub(super) struct CommentBody<'a> {
     #[serde(borrow)]
     user: UserBody<'a>,
     #[serde(borrow)]
@@ -318,6 +326,19 @@ struct CommentBody<'a> {
 struct CommentPrivate<'a> {
     #[serde(borrow)]
     request_id: Option<Cow<'a, str>>,
+}
+
+impl CommentBody<'_> {
+    fn into_comment(self, request_id: Option<RequestId>) -> Option<Comment> {
+        Some(Comment {
+            id: CommentId::new(self.id)?,
+            live_id: LiveId::new(self.live_id)?,
+            author: self.user.read()?,
+            text: CommentText::parse(&self.content, usize::MAX).ok()?,
+            request_id,
+            at: Timestamp(self.at),
+        })
+    }
 }
 
 impl<'a> From<&'a Comment> for CommentBody<'a> {
@@ -345,17 +366,12 @@ impl<'a> Kind<'a> for CommentBody<'a> {
     type Private = CommentPrivate<'a>;
 
     fn into_event(self, private: CommentPrivate) -> Option<RoomEvent> {
-        Some(RoomEvent::Comment(Arc::new(Comment {
-            id: CommentId::new(self.id)?,
-            live_id: LiveId::new(self.live_id)?,
-            author: self.user.read()?,
-            text: CommentText::parse(&self.content, usize::MAX).ok()?,
-            request_id: match private.request_id {
-                Some(request_id) => Some(RequestId::parse(&request_id)?),
-                None => None,
-            },
-            at: Timestamp(self.at),
-        })))
+        let request_id = match private.request_id {
+            Some(request_id) => Some(RequestId::parse(&request_id)?),
+            None => None,
+        };
+        let comment = self.into_comment(request_id)?;
+        Some(RoomEvent::Comment(Arc::new(comment)))
     }
 }
 

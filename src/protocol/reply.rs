@@ -10,6 +10,7 @@
 use serde::Serialize;
 
 use super::codec::{Dialect, json, push_text};
+use super::events::CommentBody;
 use super::refusal::Refusal;
 use crate::domain::{
     AckId, CommentText, Offset, Outcome, Principal, Reject, Reply, Sanction, SocketId, Timestamp,
@@ -242,6 +243,9 @@ enum Accepted<'a> {
         /// Absent if there are none.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         moderators: Vec<i64>,
+        /// Absent if nothing is pinned.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pinned: Option<CommentBody<'a>>,
     },
     Left {
         ok: bool,
@@ -287,6 +291,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 live,
                 role,
                 moderators,
+                pinned,
             } => Accepted::Joined {
                 ok,
                 live_id: live.id.get(),
@@ -302,6 +307,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 },
                 role: role.name(),
                 moderators: moderators.iter().map(|user| user.get()).collect(),
+                pinned: pinned.as_deref().map(CommentBody::from),
             },
             Reply::Left { live_id } => Accepted::Left {
                 ok,
@@ -372,6 +378,7 @@ mod tests {
             live: Box::new(live),
             role: Role::Viewer,
             moderators: Arc::new([]),
+            pinned: None,
         }
     }
 

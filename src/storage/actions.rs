@@ -1,10 +1,11 @@
 //! Actions as they are stored: the change and its row of the audit, in one transaction.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, Outcome, Principal, Reject,
-    RequestId, Role, Scope, Standing, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, Comment, CommentId, LiveId, Outcome, Principal,
+    Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
 };
 
 use serde_json::Value;
@@ -69,6 +70,8 @@ pub enum Change {
     Nothing,
     /// The comment is removed since then: an earlier removal stays as it was.
     CommentRemoved(Timestamp),
+    /// What is pinned since.
+    Pinned(Option<Arc<Comment>>),
     Live(Box<LiveRow>),
     User(Box<User>),
     Standing(Box<ChangedStanding>),
@@ -111,7 +114,7 @@ impl Change {
                 aftermath.removed = &changed.removed;
             }
             Self::Comments { removed, .. } => aftermath.removed = removed,
-            Self::Nothing | Self::CommentRemoved(_) | Self::User(_) => {}
+            Self::Nothing | Self::CommentRemoved(_) | Self::Pinned(_) | Self::User(_) => {}
         }
         aftermath
     }

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt,
-    GiftRefusal, Live, LiveId, LiveStatus, RequestId, Role, Sanction, SanctionId, Standings,
+    GiftRefusal, Live, LiveId, LiveStatus, Pin, RequestId, Role, Sanction, SanctionId, Standings,
     Timestamp, UserId,
 };
 
@@ -394,6 +394,8 @@ pub trait Store: Send + Sync {
         max: u32,
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>>;
+    /// What is pinned in a live, and by which action; `None` if nothing ever was.
+    fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>>;
     /// The terms of this streamer, or else of the site; `None` if there never were any.
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>>;
     /// The versions of these lists, in no order; those that there never were are left out. Ask for

@@ -26,6 +26,14 @@ pub(super) fn actor_columns(actor: Principal) -> (&'static str, i64) {
     }
 }
 
+/// The actor whom a row names by these columns; `None`: no version of this program wrote them.
+pub(super) fn actor_of(kind: &str, id: i64) -> Option<Principal> {
+    match kind {
+        "operator" => Some(Principal::Operator),
+        _ => UserId::new(id).map(Principal::User),
+    }
+}
+
 /// A value that only another program, or a hand, can have written.
 fn impossible(table: &str, id: i64, what: &str) -> StoreError {
     StoreError::Fault(format!("{table} {id}: {what}"))

@@ -148,6 +148,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    pins (live_id) {
+        live_id -> Int8,
+        comment_id -> Nullable<Int8>,
+        actor_kind -> Text,
+        actor_id -> Int8,
+        action_id -> Int8,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
     sanctions (id) {
         id -> Int8,
         scope -> Text,
@@ -212,6 +223,7 @@ diesel::joinable!(live_views -> users (user_id));
 diesel::joinable!(lives -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(moderation_versions -> users (streamer_id));
+diesel::joinable!(pins -> lives (live_id));
 diesel::joinable!(sanctions -> lives (live_id));
 diesel::joinable!(session_tokens -> users (user_id));
 
@@ -230,6 +242,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     moderation_versions,
     moderators,
     pending_actions,
+    pins,
     sanctions,
     session_tokens,
     term_lists,

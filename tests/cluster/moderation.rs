@@ -350,3 +350,45 @@ fn an_act_whose_node_died_after_its_commit_holds_on_the_others() {
     ));
     assert_eq!(ws.event("kicked")["code"], json!("banned"));
 }
+
+#[test]
+fn pins_from_two_nodes_at_once_end_the_same_on_both_and_in_the_store() {
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
+    let mut comments = Vec::new();
+    for text in ["one", "two"] {
+        let said = members[0].ask("comment", json!({"live_id": stage.live, "data": text}));
+        comments.push(said["comment_id"].clone());
+    }
+    let mut streamers = [0, 1].map(|node| stage.cluster.ws(node, &stage.streamer));
+    for _ in 0..10 {
+        let asked: Vec<i64> = streamers
+            .iter_mut()
+            .zip(&comments)
+            .map(|(ws, id)| ws.send("pin", json!({"live_id": stage.live, "comment_id": id})))
+            .collect();
+        for (ws, id) in streamers.iter_mut().zip(asked) {
+            assert_eq!(ws.answer(id)["ok"], json!(true));
+        }
+    }
+    let stored = stage.cluster.query(&format!(
+        "COPY (SELECT comment_id FROM pins WHERE live_id = {}) TO STDOUT",
+        stage.live
+    ));
+    let wanted = json!(stored.trim());
+    let mut seen = Vec::new();
+    for (node, ws) in members.iter_mut().enumerate() {
+        let pins: Vec<Value> = (0..20).map(|_| ws.event("pinned")).collect();
+        // An earlier pin that came last is followed by the later one.
+        if pins.last().map(|pin| &pin["comment"]["id"]) != Some(&wanted) {
+            ws.event_where("pinned", |pin| pin["comment"]["id"] == wanted);
+        }
+        let mut late = stage.cluster.ws(node, &stage.streamer);
+        let joined = late.ask("joinLive", json!({"live_id": stage.live}));
+        assert_eq!(joined["pinned"]["id"], wanted, "node {node}");
+        seen.push(pins);
+    }
+    assert_eq!(seen[0], seen[1], "the same events at the same places");
+}

@@ -33,7 +33,7 @@ use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{
-    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Room, RoomSettings, SessionId,
+    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Pin, Room, RoomSettings, SessionId,
     Standings, Timestamp,
 };
 use crate::word_filters::{RoomFilter, WordFilters};
@@ -111,6 +111,7 @@ pub struct LoadedRoom {
     /// As in [`Room::open`].
     pub recent: Vec<Comment>,
     pub standings: Standings,
+    pub pin: Option<Pin>,
     pub filter: RoomFilter,
     pub log: OpenedLog,
 }
@@ -128,6 +129,7 @@ impl LiveRoom {
             live,
             recent,
             standings,
+            pin,
             filter,
             log: opened,
         } = loaded;
@@ -156,6 +158,7 @@ impl LiveRoom {
             let recovery = Recovery::open(kept, &position, &events, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
             room.open_standings(standings, now);
+            room.open_pin(pin);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
             Self {

@@ -147,10 +147,12 @@ impl Registry {
             // After the log is open: it delivers what changes from here on.
             let standings = store.standings(live_id, clock.now()).await?;
             let standings = standings.unwrap_or_default();
+            let pin = store.pin(live_id).await?;
             Ok(Some(LoadedRoom {
                 live: row.live,
                 recent,
                 standings,
+                pin,
                 filter,
                 log,
             }))
@@ -231,11 +233,15 @@ impl Registry {
     }
 }
 
-/// Puts removals in the places of earlier comments that are taken down: those that were removed at
-/// their place are in the log as they were posted.
+/// Puts removals in the places of earlier comments that are taken down, and where they were pinned:
+/// those that were removed at their place are in the log as they were posted.
 async fn take_down_removed(store: &dyn Store, opened: &mut OpenedLog) -> Result<(), StoreError> {
     let comment_id = |event: &RoomEvent| match event {
         RoomEvent::Comment(comment) => Some((comment.live_id, comment.id)),
+        RoomEvent::Pinned { pin, .. } => pin
+            .comment
+            .as_ref()
+            .map(|comment| (comment.live_id, comment.id)),
         _ => None,
     };
     let earlier = opened.recent.iter().map(|(sequenced, _)| &sequenced.event);

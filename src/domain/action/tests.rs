@@ -34,6 +34,7 @@ fn table() -> Vec<(Action, Scope, [bool; 4])> {
             LIVE,
             [false, false, true, true],
         ),
+        (Action::Pin(None), LIVE, [false, true, true, true]),
         (Action::Kick(user), LIVE, [false, true, true, true]),
         (
             Action::SetTitle("tonight".into()),

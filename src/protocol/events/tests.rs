@@ -1,7 +1,7 @@
 //! Each kind of event in the bytes that nodes and clients of all versions agree on.
 
 use super::*;
-use crate::domain::{Profile, UserId};
+use crate::domain::{ActionId, Pin, Principal, Profile, UserId};
 
 /// Of each event its line, and what clients of both dialects get, as version 824d29f wrote them.
 const RECORDED: &str = include_str!("../../../tests/node_lines/first_kinds.txt");
@@ -258,4 +258,34 @@ fn a_purge_names_all_its_comments_and_the_first_for_those_who_read_one() {
     assert_eq!(read_event(&line), Some((purged, AT)));
     let of_no_number = line.replace("\"5\"", "\"five\"");
     assert_eq!(read_event(&of_no_number), None);
+}
+
+#[test]
+fn a_pin_has_the_comment_as_it_was_shown_and_keeps_its_action_from_clients() {
+    let RoomEvent::Comment(pinned) = comment("hi", None, None) else {
+        panic!("a comment")
+    };
+    let pin = |comment, by| RoomEvent::Pinned {
+        live_id: LiveId::new(2).unwrap(),
+        pin: Pin {
+            comment,
+            by,
+            action: ActionId::new(31).unwrap(),
+        },
+    };
+    let user = Principal::User(UserId::new(7).unwrap());
+    let shown = r#"{"user":{"id":5,"name":"小\"明\"","avatar":null},"content":"hi","id":"1795294582778001","at":1795294582700,"live_id":2}"#;
+    for (event, comment, by) in [
+        (pin(Some(pinned), user), shown, "7"),
+        (pin(None, Principal::Operator), "null", r#""operator""#),
+    ] {
+        assert_eq!(
+            event_text(Dialect::PlainJson, &placed(event.clone())),
+            format!(
+                r#"{{"event":"pinned","data":{{"live_id":2,"comment":{comment},"by":{by},"epoch":"k3f","offset":42}}}}"#
+            )
+        );
+        let line = write_event(&event, AT);
+        assert_eq!(read_event(&line), Some((event, AT)), "{line}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Actions: the change, and its row of the audit.
 
+use std::sync::Arc;
+
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -8,15 +10,15 @@ use serde_json::{Value, json};
 
 use super::super::{lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
-use super::{Conn, accounts, comments, lives, standing_changes, term_lists};
+use super::{Conn, accounts, comments, lives, pins, standing_changes, term_lists};
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
-    Action, ActionEntry, ActionId, CommentId, LiveId, LiveStatus, Outcome, RESTORE_MS, Reject,
-    RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, LiveStatus, Outcome, Pin,
+    Principal, RESTORE_MS, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
-use crate::storage::rows::{USER_ENABLED, actor_columns};
+use crate::storage::rows::{USER_ENABLED, actor_columns, actor_of};
 use crate::storage::schema::{audit, pending_actions};
 use crate::storage::{ActionRecord, Change, PendingAction, Performed, StoreError, User};
 
@@ -37,8 +39,18 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
         Ok(changed) => changed,
         Err(reject) => return Ok(Performed::Refused(reject)),
     };
+    let unpinned = unpins(conn, &record).await?;
+    let after = if unpinned {
+        with_unpinned(after)
+    } else {
+        after
+    };
     if let Some(id) = insert(conn, &record, before, after, OK).await? {
-        let pending = entries(id, &record.action, record.scope, record.at, &change);
+        let pin = pin_of(id, record.actor, &change, unpinned);
+        if let (Some(_), Scope::Live(live_id)) = (&pin, record.scope) {
+            pins::set_action(conn, live_id, id).await?;
+        }
+        let pending = entries(id, &record.action, record.scope, record.at, &change, pin);
         if !pending.is_empty() {
             let row = pending_actions::action_id.eq(id.get());
             diesel::insert_into(pending_actions::table)
@@ -83,11 +95,16 @@ fn entries(
     scope: Scope,
     at: Timestamp,
     change: &Change,
+    pin: Option<Pin>,
 ) -> Vec<ActionEntry> {
     let Scope::Live(live_id) = scope else {
         return Vec::new();
     };
-    let contents = action.entries(live_id, at, &change.aftermath());
+    let aftermath = Aftermath {
+        pin: pin.as_ref(),
+        ..change.aftermath()
+    };
+    let contents = action.entries(live_id, at, &aftermath);
     let entry = |(part, content)| ActionEntry::of_action(id, part, content);
     (0..).zip(contents).map(entry).collect()
 }
@@ -102,6 +119,8 @@ struct PendingRecord {
     target_id: Option<i64>,
     arguments: String,
     after: Option<String>,
+    actor_kind: String,
+    actor_id: i64,
 }
 
 pub async fn pending(
@@ -122,6 +141,8 @@ pub async fn pending(
             audit::target_id,
             audit::arguments,
             audit::after,
+            audit::actor_kind,
+            audit::actor_id,
         ))
         .load(conn)
         .await?;
@@ -140,6 +161,7 @@ pub async fn pending(
                 None => continue,
             },
             (Subject::CommentsOfUser, _) => earlier_comments(&action, row.after.as_deref()),
+            (Subject::Pin, _) => pinned_earlier(conn, live_id, row.target_id).await?,
             (Subject::Standing, Some(user)) => {
                 let after = row.after.as_deref();
                 let change =
@@ -152,8 +174,12 @@ pub async fn pending(
             _ => Change::Nothing,
         };
         let (scope, at) = (Scope::Live(live_id), Timestamp(row.at));
-        if let Some(id) = ActionId::new(row.id) {
-            let entries = entries(id, &action, scope, at, &change);
+        if let (Some(id), Some(by)) = (
+            ActionId::new(row.id),
+            actor_of(&row.actor_kind, row.actor_id),
+        ) {
+            let pin = pin_of(id, by, &change, was_unpinned(row.after.as_deref()));
+            let entries = entries(id, &action, scope, at, &change, pin);
             pending.push(PendingAction {
                 id,
                 live_id,
@@ -199,6 +225,14 @@ async fn apply(
     match (&record.action, record.scope) {
         (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
             take_down(conn, live_id, *comment_id, record.at).await
+        }
+        (Action::Pin(comment_id), Scope::Live(live_id)) => {
+            let pinned = pins::set(conn, record, live_id, *comment_id).await?;
+            Ok(pinned.map(|comment| Changed {
+                before: None,
+                after: None,
+                change: Change::Pinned(comment),
+            }))
         }
         (Action::SetStatus(to), Scope::Live(live_id)) => {
             set_status(conn, live_id, status, *to, record.at).await
@@ -320,6 +354,55 @@ async fn restore(
 fn removed_ids(after: Option<&str>) -> Vec<CommentId> {
     let after: Value = left_behind(after);
     comments::ids_of_json(&after["removed"])
+}
+
+/// Whether the action took the pinned comment of its live down, so that nothing is pinned.
+async fn unpins(conn: &mut Conn, record: &ActionRecord) -> Result<bool, StoreError> {
+    match (record.action.subject(), record.scope) {
+        (Subject::Comment | Subject::CommentsOfUser | Subject::Standing, Scope::Live(live_id)) => {
+            pins::take_down(conn, live_id, record.actor, record.at).await
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What an action left behind that took a pinned comment down.
+fn with_unpinned(after: Option<Value>) -> Option<Value> {
+    let mut after = after.unwrap_or_else(|| json!({}));
+    after["unpinned"] = true.into();
+    Some(after)
+}
+
+fn was_unpinned(after: Option<&str>) -> bool {
+    left_behind(after)["unpinned"].as_bool().unwrap_or_default()
+}
+
+/// What is pinned since an action, if it changed that.
+fn pin_of(id: ActionId, by: Principal, change: &Change, unpinned: bool) -> Option<Pin> {
+    let comment = match change {
+        Change::Pinned(comment) => comment.clone(),
+        _ if unpinned => None,
+        _ => return None,
+    };
+    Some(Pin {
+        comment,
+        by,
+        action: id,
+    })
+}
+
+/// The change that an earlier action on the pin of a live made. A comment that was taken down since
+/// is not shown again.
+async fn pinned_earlier(
+    conn: &mut Conn,
+    live_id: LiveId,
+    target_id: Option<i64>,
+) -> Result<Change, StoreError> {
+    let comment = match target_id.and_then(CommentId::new) {
+        Some(id) => comments::shown(conn, live_id, id).await?,
+        None => None,
+    };
+    Ok(Change::Pinned(comment.map(Arc::new)))
 }
 
 fn left_behind(after: Option<&str>) -> Value {
@@ -517,6 +600,9 @@ impl EarlierAction {
                 Change::User(Box::new(User { enabled, ..user }))
             }
             (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
+            (Subject::Pin, Scope::Live(live_id), _) => {
+                pinned_earlier(conn, live_id, self.target_id).await?
+            }
             (Subject::Standing, Scope::Live(live_id), Some(user)) => {
                 let after = self.after.as_deref();
                 standing_changes::earlier(conn, action, live_id, user, after, record.at)
@@ -531,7 +617,9 @@ impl EarlierAction {
             .await?;
         let mut pending = Vec::new();
         if is_pending {
-            pending = entries(id, action, record.scope, Timestamp(self.at), &change);
+            let unpinned = was_unpinned(self.after.as_deref());
+            let pin = pin_of(id, record.actor, &change, unpinned);
+            pending = entries(id, action, record.scope, Timestamp(self.at), &change, pin);
         }
         Ok(Performed::Done {
             id,

@@ -295,6 +295,39 @@ pub async fn author(
     Ok(found.and_then(|(user, at)| Some((UserId::new(user)?, Timestamp(at)))))
 }
 
+/// A comment of this live that is not taken down.
+pub async fn shown(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<Comment>, StoreError> {
+    let row: Option<CommentRecord> = comments::table
+        .inner_join(users::table.on(users::id.eq(comments::user_id)))
+        .filter(comments::id.eq(id.get()))
+        .filter(comments::live_id.eq(live_id.get()))
+        .filter(comments::removed_at.is_null())
+        .select(COLUMNS)
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.map(Comment::try_from).transpose()
+}
+
+/// The same; nobody takes it down before this transaction ends.
+pub async fn lock_shown(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<Comment>, StoreError> {
+    // Both databases have this lock: a write that changes nothing.
+    diesel::update(comments::table.find(id.get()))
+        .filter(comments::removed_at.is_null())
+        .set(comments::removed_at.eq(None::<i64>))
+        .execute(conn)
+        .await?;
+    shown(conn, live_id, id).await
+}
+
 /// Ids of comments as the audit keeps them.
 pub fn ids_json(ids: &[CommentId]) -> Value {
     ids.iter().map(|id| id.get()).collect()

@@ -15,6 +15,7 @@ mod comments;
 mod follows;
 mod grants;
 mod lives;
+mod pins;
 mod standing_changes;
 mod standings;
 mod term_lists;
@@ -24,8 +25,8 @@ use futures_util::FutureExt;
 
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, LiveId, Role, Sanction, SanctionId, Standings, Timestamp,
-    UserId,
+    ActionId, Coins, Comment, CommentId, LiveId, Pin, Role, Sanction, SanctionId, Standings,
+    Timestamp, UserId,
 };
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition,
@@ -226,6 +227,10 @@ impl Store for Backend {
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>> {
         self.read(move |conn| standings::page(conn, live_id, of, before, max, now).boxed())
+    }
+
+    fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>> {
+        self.read(move |conn| pins::of_live(conn, live_id).boxed())
     }
 
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {

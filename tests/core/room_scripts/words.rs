@@ -267,6 +267,10 @@ pub fn event(event: &RoomEvent) -> String {
             format!("removed {}", ids.join(","))
         }
         RoomEvent::Notice { text, .. } => format!("notice {text:?}"),
+        RoomEvent::Pinned { pin, .. } => match &pin.comment {
+            Some(comment) => format!("pinned c{} action={}", comment.id, pin.action),
+            None => format!("pinned nothing action={}", pin.action),
+        },
         RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
     }
 }
@@ -279,6 +283,7 @@ pub fn reply(reply: &Reply) -> String {
             count,
             live,
             role,
+            pinned,
             ..
         } => {
             let Live {
@@ -293,8 +298,10 @@ pub fn reply(reply: &Reply) -> String {
                 Role::Viewer => String::new(),
                 role => format!(" as {}", role.name()),
             };
+            let pinned = pinned.as_ref();
+            let pinned = pinned.map_or(String::new(), |comment| format!(" pinned=c{}", comment.id));
             format!(
-                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}{role}"
+                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}{role}{pinned}"
             )
         }
         Reply::Left { .. } => "left".into(),

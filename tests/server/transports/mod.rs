@@ -9,6 +9,7 @@ mod hostile;
 mod joins;
 mod origins;
 mod owners;
+mod pins;
 mod polling;
 mod recovery;
 mod sanctions;

@@ -7,6 +7,7 @@ mod follows;
 mod gifts;
 mod lives;
 mod names;
+mod pins;
 mod standings;
 mod term_lists;
 mod users;
@@ -58,6 +59,12 @@ use names::{
     names_from_before_stay_valid_and_keep_their_look_alikes_out,
     of_names_that_look_alike_one_is_given_out,
     of_registrations_at_the_same_time_the_database_takes_one,
+};
+use pins::{
+    a_pin_goes_with_its_comment_by_whatever_takes_that_down,
+    a_pin_replaces_the_one_before_and_says_by_which_action,
+    a_repeated_pin_is_the_first_and_not_undone_by_what_came_between,
+    pins_and_removals_of_one_moment_leave_nothing_pinned_that_is_down,
 };
 use standings::{
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
@@ -123,6 +130,10 @@ contract! {
     an_account_says_whether_something_may_hold_against_it_on_the_site,
     a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
+    a_pin_replaces_the_one_before_and_says_by_which_action,
+    a_pin_goes_with_its_comment_by_whatever_takes_that_down,
+    a_repeated_pin_is_the_first_and_not_undone_by_what_came_between,
+    pins_and_removals_of_one_moment_leave_nothing_pinned_that_is_down,
     a_repeated_follow_keeps_its_time_and_counts_once,
     follows_are_bounded_and_of_users_that_there_are,
     a_page_of_follows_has_the_newest_first,

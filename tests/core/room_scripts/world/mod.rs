@@ -12,8 +12,8 @@ use liveroom::domain::word_filter::WordFilter;
 use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History,
-    HistoryLimits, KickReason, Live, LiveId, LiveStatus, PresenceSettings, Profile, Reject,
-    ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
+    HistoryLimits, KickReason, Live, LiveId, LiveStatus, Pin, PresenceSettings, Principal, Profile,
+    Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
     Standings, Timestamp, UserId,
 };
 
@@ -200,6 +200,7 @@ impl World {
                 };
                 self.act(EntryContent::Event(notice));
             }
+            "pin" => self.pin(&mut words)?,
             "events_missed" => self.step(|room, now| room.events_missed(now)),
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;
@@ -313,6 +314,36 @@ impl World {
     fn act(&mut self, content: EntryContent) {
         let entry = ActionEntry::of_action(ActionId::FIRST, 0, content);
         self.step(|room, now| room.apply(entry, now));
+    }
+
+    /// `pin c1 action=2`, `pin nothing action=3`: an action on what is pinned. With `opening` the
+    /// store has it when the room opens.
+    fn pin(&mut self, words: &mut Words) -> Result<(), String> {
+        let action = words.number("action")?.and_then(ActionId::new);
+        let action = action.ok_or("a pin needs action=")?;
+        let opening = words.flag("opening");
+        let comment = if words.flag("nothing") {
+            None
+        } else {
+            let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
+            let counted = self.comments_count;
+            let comment = self.new_comment(OWNER, "pinned", None)?;
+            self.comments_count = counted;
+            Some(Arc::new(Comment { id, ..comment }))
+        };
+        let pin = Pin {
+            comment,
+            by: Principal::Operator,
+            action,
+        };
+        if opening {
+            self.room().open_pin(Some(pin));
+        } else {
+            let event = EntryContent::Event(pin.event(self.live.id));
+            let entry = ActionEntry::of_action(action, 0, event);
+            self.step(|room, now| room.apply(entry, now));
+        }
+        Ok(())
     }
 
     fn command(&mut self, subject: &str, words: &mut Words) -> Result<(), String> {

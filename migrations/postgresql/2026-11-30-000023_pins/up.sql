@@ -1,0 +1,12 @@
+-- The comment that is pinned in each live that ever had one.
+CREATE TABLE pins (
+    live_id    BIGINT PRIMARY KEY REFERENCES lives (id),
+    -- NULL: nothing is pinned any more. A comment that is taken down is not pinned, whatever stands here.
+    comment_id BIGINT,
+    -- who decided that
+    actor_kind TEXT   NOT NULL CHECK (actor_kind IN ('operator', 'user')),
+    actor_id   BIGINT NOT NULL,
+    -- audit.id of the action that decided it: actions on one live's pin lock this row first, so that these ids rise
+    action_id  BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
