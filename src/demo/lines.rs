@@ -1,6 +1,6 @@
 //! The lines of guests.
 
-pub const LINES: [&str; 28] = [
+pub const LINES: [&str; 32] = [
     "来啦来啦",
     "晚上好！",
     "hello from Lisbon",
@@ -29,4 +29,9 @@ pub const LINES: [&str; 28] = [
     "网络有点卡，大家卡吗？",
     "不卡，很流畅",
     "see you next week",
+    // Something to moderate.
+    "加微信领福利，名额有限",
+    "cheap coins here, message me",
+    "主播真难听，滚",
+    "FIRST FIRST FIRST FIRST",
 ];

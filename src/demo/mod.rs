@@ -1,7 +1,7 @@
 //! `liveroom demo`: something to look at within a second of starting.
 //!
 //! Fills an empty database with users, gifts and lives, opens a room and lets a few guests talk and
-//! give in it. A guest is a session like any other, only without a socket: what it says passes the
+//! give in it, some of it for a moderator to take down. A guest is a session like any other, only without a socket: what it says passes the
 //! token check, the limits, the room and the books.
 
 mod guests;
@@ -98,8 +98,9 @@ impl Demo {
             password_hash: Passwords::new(1).hash(PASSWORD.to_owned()).await?,
         };
         let streamer = filler.user(STREAMER).await?;
+        let mut viewers = Vec::new();
         for viewer in VIEWERS {
-            filler.user(viewer).await?;
+            viewers.push(filler.user(viewer).await?.id);
         }
         let mut guests = Vec::new();
         for guest in GUESTS {
@@ -108,6 +109,7 @@ impl Demo {
         filler.gifts().await?;
         app.catalogue().refresh().await?;
         let room = filler.lives(streamer.id).await?;
+        filler.moderator(&room, viewers[0]).await?;
         let gifts = app
             .catalogue()
             .rows()
@@ -132,7 +134,7 @@ impl Demo {
         format!(
             "liveroom listening on {url}\n\n  \
              open      {url}/\n  \
-             log in    {} (owns \"{}\"), {} or {}\n  \
+             log in    {} (owns \"{}\"), {} (moderator) or {}\n  \
              password  {PASSWORD}\n  \
              admin     curl -H 'Authorization: Bearer {}' {url}/admin/rooms\n",
             STREAMER.0,
@@ -191,6 +193,21 @@ impl Filler<'_> {
                     .await?;
             }
         }
+        Ok(())
+    }
+
+    /// Has the streamer of a live name a moderator, once: the demo may have dismissed it since.
+    async fn moderator(&self, room: &LiveRow, user: UserId) -> Result<(), DemoError> {
+        let (actor, scope) = (Principal::User(room.live.owner), Scope::Live(room.live.id));
+        let named = Action::SetModerator {
+            user,
+            moderator: true,
+        };
+        let record = ActionRecord {
+            request_id: RequestId::parse(&format!("demo-moderator-{}", room.live.id)),
+            ..ActionRecord::new(actor, Role::Streamer, scope, named, self.now)
+        };
+        self.store.perform(record).await?;
         Ok(())
     }
 
