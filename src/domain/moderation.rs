@@ -78,11 +78,14 @@ impl<T> UserValues<T> {
     }
 }
 
-/// What removes a user's comments at their place, by the log.
-type BarredByLog = Option<Sanction>;
+/// What removes a user's comments at their place, by the log: its mutes and bans, also those that
+/// are over by the clock of this node. Nodes take a control in at different times, and a comment
+/// that was posted while a sanction held may get its place after that.
+type BarredByLog = Vec<Sanction>;
 
-fn barred_by(standing: &Standing, now: Timestamp) -> BarredByLog {
-    barring_comments(&standing.sanctions, now).cloned()
+fn barred_by(standing: &Standing) -> BarredByLog {
+    let bars = |sanction: &&Sanction| sanction.kind != SanctionKind::Shadow;
+    standing.sanctions.iter().filter(bars).cloned().collect()
 }
 
 fn moderators_in(held: &UserValues<Standing>) -> Arc<[UserId]> {
@@ -126,12 +129,12 @@ pub(super) struct Moderation {
 }
 
 impl Moderation {
-    pub(super) fn open(standings: Standings, now: Timestamp) -> Self {
+    pub(super) fn open(standings: Standings) -> Self {
         let Standings { version, users } = standings;
         let barred = users
             .iter()
-            .map(|(user, standing)| (*user, barred_by(standing, now)))
-            .filter(|(_, barred)| barred.is_some())
+            .map(|(user, standing)| (*user, barred_by(standing)))
+            .filter(|(_, barred)| !barred.is_empty())
             .collect::<Vec<_>>();
         let held = UserValues::new(version, users.into_iter());
         Self {
@@ -174,8 +177,7 @@ impl Moderation {
         author: UserId,
         posted_at: Timestamp,
     ) -> Option<&Sanction> {
-        let barred = self.in_log.get(author)?.as_ref();
-        barred.filter(|sanction| sanction.holds(posted_at))
+        barring_comments(self.in_log.get(author)?, posted_at)
     }
 
     /// Takes a standing in, in the order of the log. Returns what changes by it.
@@ -187,9 +189,9 @@ impl Moderation {
         now: Timestamp,
     ) -> Option<StandingChange> {
         if self.in_log.is_new(user, version) {
-            let barred = barred_by(&standing, now);
+            let barred = barred_by(&standing);
             self.in_log.set(user, version, barred, |barred| {
-                barred.as_ref().is_none_or(|sanction| !sanction.holds(now))
+                !barred.iter().any(|sanction| sanction.holds(now))
             });
         }
         if !self.held.is_new(user, version) {

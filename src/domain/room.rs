@@ -118,7 +118,7 @@ impl<H: Clone> Room<H> {
             position,
             opened_at: now,
             joins: Admission::default(),
-            moderation: Moderation::open(Standings::default(), now),
+            moderation: Moderation::open(Standings::default()),
             pin: None,
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),

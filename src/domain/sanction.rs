@@ -220,10 +220,10 @@ impl Sanction {
         }
     }
 
-    /// Milliseconds until it is over, if it ends by itself.
+    /// Milliseconds until it is over, if it ends by itself; 1 if it is over.
     pub fn retry_after_ms(&self, now: Timestamp) -> Option<u64> {
         self.until
-            .map(|until| until.since(now).unsigned_abs().max(1))
+            .map(|until| until.since(now).max(1).unsigned_abs())
     }
 
     /// How its user is refused what it forbids.
@@ -301,6 +301,15 @@ mod tests {
             by: Principal::Operator,
             since: Timestamp(0),
         }
+    }
+
+    #[test]
+    fn what_is_over_may_be_tried_again_at_once() {
+        let until = |until| sanction(SanctionKind::Mute, until).retry_after_ms(Timestamp(10));
+        assert_eq!(
+            [Some(12), Some(10), Some(3), None].map(until),
+            [Some(2), Some(1), Some(1), None]
+        );
     }
 
     #[test]

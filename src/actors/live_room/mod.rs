@@ -157,7 +157,7 @@ impl LiveRoom {
             };
             let recovery = Recovery::open(kept, &position, &events, live.owner);
             let mut room = Room::open(live, position, recent, services.settings, now);
-            room.open_standings(standings, now);
+            room.open_standings(standings);
             room.open_pin(pin);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);

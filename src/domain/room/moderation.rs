@@ -10,8 +10,8 @@ use crate::domain::{
 
 impl<H: Clone> Room<H> {
     /// Takes in the standings that the store had when the room opened on this node.
-    pub fn open_standings(&mut self, standings: Standings, now: Timestamp) {
-        self.moderation = Moderation::open(standings, now);
+    pub fn open_standings(&mut self, standings: Standings) {
+        self.moderation = Moderation::open(standings);
     }
 
     /// The streamer's change of a standing up to which all are known.

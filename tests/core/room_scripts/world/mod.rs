@@ -300,7 +300,7 @@ impl World {
                 self.settings,
                 START,
             );
-            room.open_standings(self.standings.clone(), START);
+            room.open_standings(self.standings.clone());
             room
         })
     }
