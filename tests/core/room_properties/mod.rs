@@ -19,6 +19,7 @@ use proptest::sample::Index;
 mod checks;
 mod clients;
 mod effects;
+mod moderated;
 mod outside;
 mod step;
 mod views;
