@@ -75,7 +75,7 @@ async function deleteByFinger(streamer, moderator, troll) {
   await troll.say("buy coins here");
   await longPress(moderator, chatLine(moderator, "buy coins here"));
   assert.equal(await moderator.textContent("#person-comment"), "buy coins here");
-  assert.deepEqual(await offered(moderator), ["person-delete", "person-delete-last", "person-kick", "person-term", "person-purge", "person-mute", "person-ban"],
+  assert.deepEqual(await offered(moderator), ["person-pin", "person-delete", "person-delete-last", "person-kick", "person-term", "person-purge", "person-mute", "person-ban"],
     "a moderator names nobody and shadows nobody");
   await expectFits(moderator, "the card of a person");
   await moderator.screenshot({ path: picture("card-zh") });
@@ -84,6 +84,30 @@ async function deleteByFinger(streamer, moderator, troll) {
   await chatLine(streamer, "buy coins here").waitFor({ state: "detached" });
   // The finger was lifted over a button of the card, which did nothing.
   await troll.say("still here");
+}
+
+/** A pinned comment stands above the chat, for those who come later too, until it is unpinned or deleted. */
+async function pin(streamer, moderator, talker, troll) {
+  await troll.say("the rules of the house");
+  const pinned = (tab) => tab.locator("#pinned", { hasText: "the rules of the house" });
+  const pinIt = async () => {
+    await openCard(moderator, chatLine(moderator, "the rules of the house"));
+    await moderator.click("#person-pin");
+    await moderator.waitForSelector(CARD, { state: "hidden" });
+    for (const tab of [streamer, moderator, talker]) await pinned(tab).waitFor();
+  };
+  await pinIt();
+  await talker.reload();
+  await pinned(talker).waitFor();
+  await expectFits(talker, "a pinned comment");
+  assert.ok(!(await talker.isVisible("#unpin")), "a viewer unpins nothing");
+  await streamer.click("#unpin");
+  for (const tab of [streamer, moderator, talker]) await tab.waitForSelector("#pinned", { state: "hidden" });
+  await pinIt();
+  await moderator.screenshot({ path: picture("pinned-zh") });
+  await openCard(streamer, streamer.locator("#pinned"));
+  await streamer.click("#person-delete");
+  for (const tab of [streamer, moderator, talker]) await tab.waitForSelector("#pinned", { state: "hidden" });
 }
 
 /** Mutes the talker on the moderator's phone, for ten minutes. */
@@ -124,13 +148,14 @@ async function run(browser) {
   await chooseByKeyboard(streamer);
   await nameModerator(streamer, moderator);
   await deleteByFinger(streamer, moderator, troll);
+  await pin(streamer, moderator, talker, troll);
 
   // Ranks: nobody acts on those above, and a viewer on nobody. A streamer can be followed.
   await say(streamer, "good evening");
-  for (const tab of [moderator, talker]) {
+  for (const [tab, acts] of [[moderator, ["person-follow", "person-pin"]], [talker, ["person-follow"]]]) {
     await openCard(tab, chatLine(tab, "good evening"));
     await tab.waitForSelector("#person-follow");
-    assert.deepEqual(await offered(tab), ["person-follow"]);
+    assert.deepEqual(await offered(tab), acts);
     await closeCard(tab);
   }
   await openCard(talker, chatLine(talker, "good evening"));

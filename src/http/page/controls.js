@@ -1,4 +1,5 @@
-// What only the streamer of a room sees: start, pause, end, and the address to stream to.
+// What only those who run a room see: the streamer starts, pauses and ends it, and has the address to stream to;
+// moderators have its modes as well.
 
 import { api, ApiError } from "./api.js";
 import { byId, toast } from "./dom.js";
@@ -9,6 +10,7 @@ const STATUS_AFTER = { play: 1, pause: 2, stop: 3 };
 export class Controls {
   #live = null;
   #sign = null;
+  #mayModerate = false;
   #onStatus;
 
   /** `onStatus(status)` runs when a change was accepted. */
@@ -33,8 +35,16 @@ export class Controls {
     this.draw();
   }
 
+  /** Whether the reader may set modes. */
+  setModerator(mayModerate) {
+    this.#mayModerate = mayModerate;
+    this.draw();
+  }
+
   draw() {
-    byId("controls").hidden = !this.#live || this.#live.status === 3;
+    byId("controls").hidden = !(this.#live || this.#mayModerate) || this.#live?.status === 3;
+    byId("open-modes").hidden = !this.#mayModerate;
+    for (const button of ["live-play", "live-pause", "live-stop", "open-address"]) byId(button).hidden = !this.#live;
     if (!this.#live) return;
     const { status } = this.#live;
     byId("live-play-text").textContent = t(status === 2 ? "resume" : "start");

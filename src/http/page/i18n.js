@@ -27,6 +27,14 @@ const DICTIONARY = {
     followers_only: "Followers only: follow the streamer to speak", followers_onlyFor: "Followers only: you may speak in {time}",
     gifters_only: "Only those who gave a gift speak now", gifters_onlyFor: "Only those who gave a gift speak now",
     slow_mode: "Slow mode", slow_modeFor: "Slow mode: you may speak again in {time}",
+    modes: "Modes", off: "Off", anyFollower: "Any follower", coins: "{count} coins",
+    set_shield: "Shield", shieldHelp: "For a raid: slow mode, followers only, and links and new accounts are held for review.",
+    set_frozen: "Only moderators speak", set_gifts_paused: "Pause gifts", set_slow_s: "Slow mode", set_followers_min: "Followers only",
+    set_gifters_coins: "Gifters only", set_unique_s: "No repeats for", set_mod_delay_s: "Moderators see first",
+    shown_shield: "Shield", shown_frozen: "Only moderators speak", shown_gifts_paused: "Gifts paused", shown_slow_s: "Slow: {words}",
+    shown_followers_min: "Followers: {words}", shown_gifters_coins: "Gifters: {words}", shown_unique_s: "No repeats: {words}", shown_mod_delay_s: "Delay: {words}",
+    span_s: "{n} s", span_min: "{n} min", span_h: "{n} h", span_d: "{n} d",
+    pinned: "Pinned comment", unpin: "Unpin", pinComment: "Pin comment", didPin: "The comment is pinned",
     moderator: "Moderator", viewer: "Viewer", namesHelp: "Arrow keys choose a name, Enter opens its card.",
     follow: "Follow", unfollow: "Unfollow", deleteComment: "Delete comment", deleteLast: "Delete last 50", kick: "Kick",
     nameModerator: "Make moderator", dismissModerator: "Dismiss moderator", holds: "What holds", sanctions: "Mute or ban",
@@ -100,6 +108,14 @@ const DICTIONARY = {
     followers_only: "关注主播后才能发言", followers_onlyFor: "仅限粉丝发言：{time} 后可以发言",
     gifters_only: "送礼后才能发言", gifters_onlyFor: "送礼后才能发言",
     slow_mode: "慢速模式", slow_modeFor: "慢速模式：{time} 后可以再次发言",
+    modes: "房间模式", off: "关闭", anyFollower: "所有粉丝", coins: "{count} 金币",
+    set_shield: "护盾模式", shieldHelp: "应对捣乱：慢速、仅粉丝发言，链接和新账号的评论先审核。",
+    set_frozen: "全员禁言（房管除外）", set_gifts_paused: "暂停礼物", set_slow_s: "慢速模式", set_followers_min: "仅粉丝发言",
+    set_gifters_coins: "送礼后发言", set_unique_s: "禁止重复", set_mod_delay_s: "房管先看",
+    shown_shield: "护盾", shown_frozen: "全员禁言", shown_gifts_paused: "礼物已暂停", shown_slow_s: "慢速：{words}",
+    shown_followers_min: "仅粉丝：{words}", shown_gifters_coins: "需送礼：{words}", shown_unique_s: "禁止重复：{words}", shown_mod_delay_s: "延迟：{words}",
+    span_s: "{n} 秒", span_min: "{n} 分钟", span_h: "{n} 小时", span_d: "{n} 天",
+    pinned: "置顶评论", unpin: "取消置顶", pinComment: "置顶评论", didPin: "评论已置顶",
     moderator: "房管", viewer: "观众", namesHelp: "用方向键选择名字，按回车打开名片。",
     follow: "关注", unfollow: "取消关注", deleteComment: "删除评论", deleteLast: "删除最近 50 条", kick: "踢出",
     nameModerator: "设为房管", dismissModerator: "撤销房管", holds: "生效中的处罚", sanctions: "禁言或封禁",
@@ -157,6 +173,12 @@ export function untilText(at) {
   if (at === null || at === undefined) return t("forEver");
   const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(at);
   return t("until", { time });
+}
+
+/** A span of time in the largest unit that divides it. */
+export function spanText(seconds) {
+  const [unit, length] = [["d", 86_400], ["h", 3_600], ["min", 60]].find(([, length]) => seconds % length === 0) ?? ["s", 1];
+  return t(`span_${unit}`, { n: seconds / length });
 }
 
 /** A rest of time to count down: `1:05`, `2:00:00`. */

@@ -15,6 +15,7 @@ const OWN_DELETE_MS = 120_000;
 export class PersonCard {
   #people;
   #act;
+  #onFollow;
   #dialog = byId("person-dialog");
   #live = null;
   #user = null;
@@ -22,10 +23,11 @@ export class PersonCard {
   /** Counts what is asked for: an answer about the person before is ignored. */
   #visit = 0;
 
-  /** `act(event, data)` sends a command about the live; resolves with its answer. */
-  constructor(people, act) {
+  /** `act(event, data)` sends a command about the live and resolves with its answer; `onFollow()` runs when the reader has followed somebody, or does no longer. */
+  constructor(people, act, onFollow) {
     this.#people = people;
     this.#act = act;
+    this.#onFollow = onFollow;
     byId("person-form").addEventListener("submit", (event) => event.preventDefault());
     this.#dialog.addEventListener("close", () => { this.#visit++; });
     for (const kind of ["mute", "ban", "shadow"]) {
@@ -37,6 +39,7 @@ export class PersonCard {
       "person-delete-last": () => this.#do("deleteComments", { count: DELETE_LAST }, "didDeleteLast"),
       "person-name-moderator": () => this.#do("setModerator", { moderator: true }, "didName"),
       "person-dismiss": () => this.#do("setModerator", { moderator: false }, "didDismiss"),
+      "person-pin": () => this.#do("pin", { comment_id: this.#comment.id }, "didPin", { user_id: undefined }),
       "person-follow": () => this.#follow(true),
       "person-unfollow": () => this.#follow(false),
     };
@@ -80,6 +83,7 @@ export class PersonCard {
     const isOwn = this.#people.isMe(id) && Date.now() - (this.#comment?.at ?? 0) < OWN_DELETE_MS;
     const shown = {
       "person-shadow": isStreamer, "person-kick": isAbove, "person-delete-last": isAbove,
+      "person-pin": Boolean(this.#comment?.id) && this.#people.isModerator,
       "person-delete": Boolean(this.#comment?.id) && (isAbove || isOwn),
       "person-name-moderator": isAbove && isStreamer && role === "viewer",
       "person-dismiss": isAbove && isStreamer && role === "moderator",
@@ -106,7 +110,7 @@ export class PersonCard {
     if (answer.ok) toast(t(done, { name }), { tone: "good" });
     if (visit !== this.#visit) return answer.ok || toast(refusalText(answer), { tone: "bad" });
     if (!answer.ok) return this.#fail(refusalText(answer));
-    if (event === "deleteComment") return this.close();
+    if (event === "deleteComment" || event === "pin") return this.close();
     this.draw();
     if (this.#people.isAbove(id)) await this.#readHolds();
   }
@@ -156,6 +160,7 @@ export class PersonCard {
     this.#fail("");
     this.#read(api.follow(this.#user.id, follow), () => {
       this.#drawFollow(follow);
+      this.#onFollow();
       byId(follow ? "person-unfollow" : "person-follow").focus();
     });
   }

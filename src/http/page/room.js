@@ -8,11 +8,13 @@ import { Danmaku } from "./danmaku.js";
 import { avatar, byId, hueOf, rollTo, toast } from "./dom.js";
 import { GiftDock, GiftShow } from "./gifts.js";
 import { durationText, formatCount, onLanguageChange, refusalText, t, untilText } from "./i18n.js";
+import { Modes } from "./modes.js";
 import { listenForNames } from "./names.js";
 import { newRequestId, Outbox } from "./outbox.js";
 import { OwnComments } from "./own_comments.js";
 import { People } from "./people.js";
 import { PersonCard } from "./person_card.js";
+import { Pinned } from "./pinned.js";
 import { Presence } from "./presence.js";
 import { ConnectionLost, LiveSocket } from "./socket.js";
 import { Stage } from "./stage.js";
@@ -36,7 +38,9 @@ export class Room {
   #people = new People((userId) => this.#drawRoles(userId));
   #chat = new Chat(this.#people);
   #presence = new Presence(this.#people);
-  #card = new PersonCard(this.#people, (event, data) => this.#act(event, data));
+  #card = new PersonCard(this.#people, (event, data) => this.#act(event, data), () => this.#standing.read());
+  #pinned = new Pinned(this.#people, () => this.#unpin(), (person) => this.#card.open(this.#live, person));
+  #modes = new Modes((change) => this.#act("setModes", change));
   #danmaku = new Danmaku(byId("danmaku"));
   #stage = new Stage(byId("stage-canvas"));
   #giftShow = new GiftShow(this.#stage);
@@ -115,6 +119,8 @@ export class Room {
     this.#chat.clear();
     this.#controls.open(null, null);
     this.#card.close();
+    this.#pinned.show(null);
+    this.#modes.close();
     this.#standing.open(null);
     this.#composer.setOpen(false);
     this.#notice(null);
@@ -154,7 +160,7 @@ export class Room {
   }
 
   #spendable() {
-    return this.#isOpen() ? this.#account.spendable : 0;
+    return this.#isOpen() && !this.#modes.current.gifts_paused ? this.#account.spendable : 0;
   }
 
   #setFacts({ title = this.#live.title, coin = this.#live.coin, look_count = this.#live.look_count }) {
@@ -252,6 +258,8 @@ export class Room {
     this.#presence.setCount(count);
     this.#people.joined(answer);
     this.#setFacts(live ?? {});
+    this.#pinned.show(answer.pinned ?? null);
+    this.#setModes(answer.modes);
     if (live && live.status !== this.#live.status) this.#setStatus(live.status);
     this.#outbox.resume();
     // Coins may have been added while we were away.
@@ -297,7 +305,9 @@ export class Room {
       case "gift": return this.#gifted(data);
       case "live": return this.#setFacts({ title: data.title }), this.#setStatus(data.status);
       case "notice": return this.#chat.system(data.text, "notice");
-      case "removed": return (data.ids ?? [data.id]).forEach((id) => this.#chat.remove(id));
+      case "removed": return this.#removed(data.ids ?? [data.id]);
+      case "pinned": return this.#pinned.show(data.comment);
+      case "modes": return this.#setModes(data);
       case "rate": return this.#rate(data);
       case "kicked": return this.#kicked(data);
       case "role": return this.#people.changed(data);
@@ -361,6 +371,8 @@ export class Room {
     const draw = (why) => this.#notice(t("bannedTitle"), [untilText(until_ms), why].filter(Boolean).join(" · "));
     draw(reason);
     // Who is banned does not read the room.
+    this.#pinned.show(null);
+    this.#setModes(undefined);
     this.#chat.clear();
     this.#presence.open();
     if (reason !== undefined) return;
@@ -388,7 +400,32 @@ export class Room {
     return new Promise((done) => (this.#outbox ? this.#outbox.submit(event, command, { done }) : done({ ok: false, code: "not_in_room" })));
   }
 
+  #removed(ids) {
+    for (const id of ids) this.#chat.remove(id);
+    this.#pinned.removed(ids);
+  }
+
+  async #unpin() {
+    const answer = await this.#act("pin", { comment_id: null });
+    if (!answer.ok) toast(refusalText(answer), { tone: "bad" });
+  }
+
+  #setModes(modes) {
+    this.#modes.show(modes);
+    this.#ruleChanged();
+    this.#dock.refresh();
+  }
+
+  /** What the reader may do here depends on its role and on the modes. */
+  #ruleChanged() {
+    const { isModerator } = this.#people;
+    this.#controls.setModerator(this.#live !== null && isModerator && this.#modes.isKnown);
+    this.#standing.modesChanged(this.#modes.current, isModerator);
+  }
+
   #drawRoles(userId) {
+    this.#ruleChanged();
+    this.#pinned.draw();
     this.#chat.drawRoles(userId);
     this.#presence.draw();
     this.#card.draw();
@@ -401,7 +438,8 @@ export class Room {
     this.#outbox.submit("comment", { live_id: this.#live.id, data: text, request_id: requestId }, {
       done: (answer) => {
         receipt.answered(answer);
-        if (!answer.ok) this.#refused(answer);
+        if (answer.ok) this.#standing.spoke(this.#modes.current, this.#people.isModerator);
+        else this.#refused(answer);
       },
     });
   }

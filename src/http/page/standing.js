@@ -50,6 +50,23 @@ export class Standing {
     if (this.#causes.delete(cause)) this.#draw();
   }
 
+  /** Takes the modes of the room; of none of which those are asked who keep order there. */
+  modesChanged({ frozen, slow_s, followers_min, gifters_coins }, isModerator) {
+    if (frozen && !isModerator) this.#set("frozen", {});
+    else this.#causes.delete("frozen");
+    if (slow_s === 0 || isModerator) this.#causes.delete("slow_mode");
+    if (followers_min < 0 || isModerator) this.#causes.delete("followers_only");
+    if (gifters_coins === 0 || isModerator) this.#causes.delete("gifters_only");
+    this.#draw();
+  }
+
+  /** The reader has commented. */
+  spoke({ slow_s }, isModerator) {
+    for (const cause of ["followers_only", "gifters_only"]) this.#causes.delete(cause);
+    if (slow_s > 0 && !isModerator) this.#set("slow_mode", { retry_after_ms: slow_s * 1000 });
+    this.#draw();
+  }
+
   /** Takes an answer that refuses a comment. Returns whether the composer says why. */
   refused(answer) {
     if (!(answer.code in CAUSES)) return false;
