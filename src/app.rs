@@ -18,6 +18,7 @@ use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::change_feed::ChangeFeed;
+use crate::actors::held_comments::{self, HeldComments};
 use crate::actors::live_room::{RoomServices, room_settings};
 use crate::actors::node_number::NodeNumber;
 use crate::actors::persister::{Persister, PersisterPort};
@@ -136,6 +137,7 @@ impl App {
         if let Some(number) = node_number {
             number.keep(comment_ids.clone());
         }
+        let (held_reports, held_inbox) = held_comments::channel();
         let room_services = RoomServices {
             settings: room_settings(config),
             config: config.clone(),
@@ -143,7 +145,8 @@ impl App {
             persister: persister.clone(),
             catalogue: catalogue.clone(),
             word_filters: word_filters.clone(),
-            comment_ids,
+            comment_ids: comment_ids.clone(),
+            held: held_reports,
             clock: clock.clone(),
         };
         let rooms = Rooms::new(
@@ -168,6 +171,7 @@ impl App {
         let operations = Arc::new(Operations::new(
             store.clone(),
             cluster_control.clone(),
+            comment_ids.clone(),
             clock.clone(),
         ));
         let sessions = Arc::new(SessionServices {
@@ -181,6 +185,13 @@ impl App {
         });
         reconcile::start(&cluster_control, operations.clone(), config);
         reconcile::start_word_filters(word_filters.clone());
+        let held = HeldComments {
+            store: store.clone(),
+            rooms: rooms.clone(),
+            comment_ids,
+            clock: clock.clone(),
+        };
+        held_comments::start(held, held_inbox);
         match change_feed {
             Some(feed) => feed.follow(cluster_control.clone(), auth.clone()),
             None => reconcile::start_accounts(&cluster_control, store.clone(), config),

@@ -114,6 +114,24 @@
 //! 5. What holds on the whole site comes with the account, as whether it is enabled: `auth.rs` reads
 //!    it, and the session hands it to the room with each command.
 //!
+//! # The life of a held comment
+//!
+//! A comment that a moderator is to see first, because of a term of the word filter say, is held.
+//!
+//! 1. `domain/checks.rs` says so, and the room has the store hold it ([`storage::Write::Hold`], in
+//!    the persister's batch) instead of showing it. At the commit the sender is answered `held`.
+//! 2. The room reports it to `actors/held_comments.rs`, which appends [`domain::Control::Held`] to
+//!    the room's log: every node that has the room notifies its moderators (`domain/room/holds.rs`),
+//!    and recognises a retry.
+//! 3. It is decided once, by the update of its row while it waits
+//!    (`storage/queries/held_comments.rs`): by [`domain::Action::Review`] or a removal, which take
+//!    the way of all actions; by a ban of its author; or by the time, which every node watches.
+//! 4. The decision is an entry of the log, under a key of the comment: the comment as an event, with
+//!    the time of the decision and a key of then in the history, or [`domain::Control::Denied`],
+//!    which notifies its author.
+//! 5. The row says whether the log is known to have the entry. Any node appends what it does not
+//!    have, so it does not matter which node dies in between.
+//!
 //! # Many nodes
 //!
 //! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis,
@@ -165,7 +183,9 @@
 //!   sender alone; one comment of each sender is shown before a second of any
 //!   ([`domain::Room::tick`] ends the rounds).
 //! * A retried command has one effect: `request_id`, remembered by the room for comments (and read
-//!   back from the store when a room opens), unique in the store for gifts.
+//!   back from the store when a room opens), unique in the store for gifts and, while it may wait,
+//!   for a held comment.
+//! * Nobody but moderators receives a held comment before it is shown.
 //! * A join costs the same in a room of any size, and everybody ends with the right count of users
 //!   online: [`domain::PresenceLadder`] decides how much of it is announced, and when.
 //! * A change asked for over HTTP completes or does nothing, whatever its client does:

@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod change_feed;
 pub mod cluster_control;
+pub mod held_comments;
 pub mod hub;
 pub mod live_room;
 pub mod node_number;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use log::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::comment_ids::CommentIds;
 use crate::domain::{
     Action, ActionEntry, ActionId, Disconnect, LiveId, OWN_TAKE_DOWN_MS, Principal, Reject,
     RequestId, Role, SanctionKind, SanctionScope, Scope, may,
@@ -78,6 +79,7 @@ impl Requested {
 pub struct Operations {
     store: Arc<dyn Store>,
     cluster_control: Arc<ClusterControl>,
+    comment_ids: Arc<CommentIds>,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,11 +87,13 @@ impl Operations {
     pub fn new(
         store: Arc<dyn Store>,
         cluster_control: Arc<ClusterControl>,
+        comment_ids: Arc<CommentIds>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             cluster_control,
+            comment_ids,
             clock,
         }
     }
@@ -107,6 +111,8 @@ impl Operations {
             request_id,
         } = requested;
         let (role, target) = self.roles(actor, scope, &action).await?;
+        let at = self.clock.now();
+        let shows = matches!(action, Action::Review { approve: true, .. });
         let record = ActionRecord {
             actor,
             role,
@@ -115,7 +121,8 @@ impl Operations {
             action,
             reason,
             request_id,
-            at: self.clock.now(),
+            key: shows.then(|| self.comment_ids.next(at)),
+            at,
         };
         let is_own = self.is_own_comment(&record).await?;
         if !is_own && let Err(reject) = may(role, target, scope, &record.action) {
@@ -203,7 +210,10 @@ impl Operations {
     ) -> Result<(Role, Option<Role>), OperationError> {
         let target = match (action, scope) {
             // It is done to the author.
-            (Action::TakeDown(id), Scope::Live(live_id)) if actor != Principal::Operator => {
+            (
+                Action::TakeDown(id) | Action::Review { comment_id: id, .. },
+                Scope::Live(live_id),
+            ) if actor != Principal::Operator => {
                 let found = self.store.comment_author(live_id, *id).await?;
                 found.map(|(author, _)| author)
             }

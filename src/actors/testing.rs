@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::held_comments::{self, HeldComments};
 use super::hub::Hub;
 use super::live_room::{RoomServices, room_settings};
 use super::persister::{Persister, PersisterPort};
@@ -109,6 +110,8 @@ impl Node {
         ));
         let arbiter = Arbiter::new().handle();
         let persister = Persister::start_in(&arbiter, store.clone(), &config.limits);
+        let comment_ids = Arc::new(CommentIds::new(0));
+        let (held_reports, held_inbox) = held_comments::channel();
         let room_services = RoomServices {
             settings: room_settings(&config),
             config: config.clone(),
@@ -116,7 +119,8 @@ impl Node {
             persister: persister.clone(),
             catalogue: catalogue.clone(),
             word_filters: WordFilters::load(store.clone()).await.unwrap(),
-            comment_ids: Arc::new(CommentIds::new(0)),
+            comment_ids: comment_ids.clone(),
+            held: held_reports,
             clock: clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
@@ -141,9 +145,17 @@ impl Node {
             nodes: nodes.clone(),
             clock: clock.clone(),
         });
+        let held = HeldComments {
+            store: store.clone(),
+            rooms: rooms.clone(),
+            comment_ids: comment_ids.clone(),
+            clock: clock.clone(),
+        };
+        held_comments::start(held, held_inbox);
         let operations = Arc::new(Operations::new(
             store.clone(),
             cluster_control,
+            comment_ids,
             clock.clone(),
         ));
         let services = Arc::new(SessionServices {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::word_filter::TermLines;
 use super::{
-    ActionId, CommentId, Live, LiveId, LiveStatus, PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction,
-    SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
+    ActionId, CommentId, Denial, HeldComment, HeldDecision, Live, LiveId, LiveStatus,
+    PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction, SanctionKind, SanctionOrder, SanctionScope,
+    Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
@@ -41,6 +42,11 @@ pub enum Action {
     /// Shows the comments of a user again that were taken down together last, by a ban or by
     /// [`Action::TakeDownLast`].
     Restore(UserId),
+    /// Decides about a comment that waits for review: it is shown, or denied.
+    Review {
+        comment_id: CommentId,
+        approve: bool,
+    },
     /// Shows a text to everybody in a room.
     Notice(Arc<str>),
     /// Removes a user from a room.
@@ -78,6 +84,7 @@ pub enum Subject {
     CommentsOfUser,
     /// What is pinned.
     Pin,
+    HeldComment,
     Live,
     User,
     /// What a user is and may do, see [`Standing`].
@@ -99,6 +106,7 @@ impl Action {
                 ("take_down_last", Some(*user), Subject::CommentsOfUser)
             }
             Self::Restore(user) => ("restore", Some(*user), Subject::CommentsOfUser),
+            Self::Review { .. } => ("review", None, Subject::HeldComment),
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
             Self::Pin(_) => ("pin", None, Subject::Pin),
@@ -156,6 +164,10 @@ impl Action {
             })
         });
         let entry = match self {
+            // Nobody but moderators has seen a comment that was held.
+            Self::TakeDown(_) | Self::Review { .. } if aftermath.decision.is_some() => {
+                aftermath.decision.map(EntryContent::from)
+            }
             Self::TakeDown(comment_id) => Some(EntryContent::Event(RoomEvent::Removed {
                 live_id,
                 comment_id: *comment_id,
@@ -178,6 +190,7 @@ impl Action {
             Self::TakeDownLast { .. }
             | Self::Restore(_)
             | Self::Pin(_)
+            | Self::Review { .. }
             | Self::SetTerms(_)
             | Self::DisableUser(_)
             | Self::EnableUser(_) => None,
@@ -207,6 +220,8 @@ pub struct Aftermath<'a> {
     pub pin: Option<&'a Pin>,
     /// Comments of its target that it took down together.
     pub removed: &'a [CommentId],
+    /// What it decided about a held comment.
+    pub decision: Option<&'a HeldDecision>,
 }
 
 /// The result of an action on a user's standing or on its comments, as its actor is answered.
@@ -222,6 +237,11 @@ pub enum Outcome {
     TakenDown(usize),
     /// So many comments are shown again.
     Restored(usize),
+    /// A held comment is shown, or denied.
+    Reviewed {
+        comment_id: CommentId,
+        approved: bool,
+    },
 }
 
 /// One thing that an action adds to a room's log.
@@ -240,19 +260,36 @@ pub enum EntryKey {
     Part(ActionId, u8),
     /// All actions that take this comment down.
     Removal(CommentId),
+    /// This comment is held.
+    Held(CommentId),
+    /// What becomes of this held comment, whoever decides it: that is decided once.
+    Decision(CommentId),
 }
 
 impl ActionEntry {
     /// An entry of an action; `part`: which of its entries, from 0.
     pub fn of_action(id: ActionId, part: u8, content: EntryContent) -> Self {
-        let key = match &content {
-            EntryContent::Event(RoomEvent::Removed { comment_id, .. }) => {
-                EntryKey::Removal(*comment_id)
-            }
-            _ if part > 0 => EntryKey::Part(id, part),
-            _ => EntryKey::Action(id),
-        };
+        let key = content.key().unwrap_or(match part {
+            0 => EntryKey::Action(id),
+            part => EntryKey::Part(id, part),
+        });
         Self { key, content }
+    }
+
+    /// Says that a comment is held.
+    pub fn of_held(held: Arc<HeldComment>) -> Self {
+        Self {
+            key: EntryKey::Held(held.comment.id),
+            content: EntryContent::Control(Control::Held(held)),
+        }
+    }
+
+    /// Says what becomes of a held comment.
+    pub fn of_decision(decision: &HeldDecision) -> Self {
+        Self {
+            key: EntryKey::Decision(decision.comment_id()),
+            content: decision.into(),
+        }
     }
 
     pub const fn key(&self) -> EntryKey {
@@ -283,6 +320,29 @@ pub enum EntryContent {
     Control(Control),
 }
 
+impl EntryContent {
+    /// The key of an entry that is the same whichever action adds it.
+    fn key(&self) -> Option<EntryKey> {
+        Some(match self {
+            Self::Event(RoomEvent::Removed { comment_id, .. }) => EntryKey::Removal(*comment_id),
+            // Other comments are not entries of actions.
+            Self::Event(RoomEvent::Comment(comment)) => EntryKey::Decision(comment.id),
+            Self::Control(Control::Denied(denial)) => EntryKey::Decision(denial.comment_id),
+            Self::Control(Control::Held(held)) => EntryKey::Held(held.comment.id),
+            _ => return None,
+        })
+    }
+}
+
+impl From<&HeldDecision> for EntryContent {
+    fn from(decision: &HeldDecision) -> Self {
+        match decision {
+            HeldDecision::Shown(comment) => Self::Event(RoomEvent::Comment(comment.clone())),
+            HeldDecision::Denied(denial) => Self::Control(Control::Denied(denial.clone())),
+        }
+    }
+}
+
 /// An instruction to every node that has the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -295,6 +355,10 @@ pub enum Control {
         user: UserId,
         standing: Standing,
     },
+    /// A comment is held, which moderators are notified of.
+    Held(Arc<HeldComment>),
+    /// A held comment will not be shown, which its author is notified of.
+    Denied(Denial),
 }
 
 /// For how long a user who was removed may not come back: more than clocks of nodes differ, and
@@ -362,6 +426,7 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
             | Action::TakeDownLast { .. }
             | Action::Restore(_)
             | Action::Pin(_)
+            | Action::Review { .. }
             | Action::Kick(_),
             Scope::Live(_),
         ) => role >= Role::Moderator,

@@ -3,8 +3,8 @@
 
 use super::word_filter::FilterAction;
 use super::{
-    Bucket, BucketRate, LiveStatus, Reject, Sanction, SanctionKind, Timestamp, barring_comments,
-    barring_gifts, holding,
+    Bucket, BucketRate, HoldRule, LiveStatus, Reject, Role, Sanction, SanctionKind, Timestamp,
+    barring_comments, barring_gifts, holding,
 };
 
 /// One of the things that a comment is checked for.
@@ -60,12 +60,16 @@ pub enum CheckResult {
     Refused(Reject),
     /// Accepted, and shown to its sender alone.
     Hidden,
+    /// Accepted, and not shown yet.
+    Held(HoldRule),
 }
 
 /// What the checks of one user's comment read.
 #[derive(Debug, Clone, Copy)]
 pub struct CommentContext<'a> {
     pub status: LiveStatus,
+    /// What the user is in this room.
+    pub role: Role,
     pub site_sanctions: &'a [Sanction],
     pub room_sanctions: &'a [Sanction],
     pub is_member: bool,
@@ -118,10 +122,15 @@ impl<'a> CommentContext<'a> {
                 .take(self.rate, self.now)
                 .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms }),
             Check::Filter => match self.filtered {
-                // Comments that wait for a moderator do not exist yet.
-                Some(FilterAction::Block | FilterAction::Hold) => Err(Reject::CommentFiltered),
+                Some(FilterAction::Block) => Err(Reject::CommentFiltered),
+                // Who reviews is not reviewed, and nobody reviews what nobody would see.
+                Some(FilterAction::Hold)
+                    if self.role == Role::Viewer && self.deciding(Check::Shadow).is_none() =>
+                {
+                    return CheckResult::Held(HoldRule::Term);
+                }
                 Some(FilterAction::Shadow) => return CheckResult::Hidden,
-                Some(FilterAction::Mask) | None => Ok(()),
+                Some(FilterAction::Hold | FilterAction::Mask) | None => Ok(()),
             },
             Check::SiteSanction | Check::RoomSanction => self
                 .deciding(check)
@@ -215,6 +224,7 @@ mod tests {
             is_member in any::<bool>(),
             taken in 0..4_u32,
             filtered in filter_action(),
+            is_viewer in any::<bool>(),
         ) {
             let rate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
             let mut limiter = Bucket::default();
@@ -223,6 +233,7 @@ mod tests {
             }
             let mut context = CommentContext {
                 status: LiveStatus::from_code(status).expect("0 to 3"),
+                role: if is_viewer { Role::Viewer } else { Role::Moderator },
                 site_sanctions: &site,
                 room_sanctions: &room,
                 is_member,

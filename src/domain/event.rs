@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    ActionEntry, Coins, Comment, CommentId, CommentText, CrowdRate, Epoch, GiftOrder, GiftReceipt,
-    GiftRecordId, Live, LiveId, LiveStatus, Offset, Pin, Presence, Reject, ReplyTo, Role,
-    SessionId, Timestamp, UserId,
+    ActionEntry, Coins, Comment, CommentId, CommentText, CrowdRate, Denial, Epoch, GiftOrder,
+    GiftReceipt, GiftRecordId, HeldComment, Live, LiveId, LiveStatus, Offset, Pin, Presence,
+    Reject, ReplyTo, Role, SessionId, Timestamp, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -139,6 +139,12 @@ pub enum Reply {
     SampledOut {
         comment_id: CommentId,
     },
+    /// Accepted, and not shown yet. `delay_ms`: it is shown after that unless a moderator takes it
+    /// down; `None`: a moderator decides.
+    Held {
+        comment_id: CommentId,
+        delay_ms: Option<i64>,
+    },
     /// `offset` is `None` when the gift was announced before this room opened, so its place is in
     /// an earlier epoch.
     Gifted {
@@ -178,6 +184,10 @@ pub enum News {
     Unmuted,
     /// The role of a user changed.
     Role { user: UserId, role: Role },
+    /// Of moderators: a comment is held.
+    Held(Arc<HeldComment>),
+    /// Of the author and of moderators: a held comment will not be shown.
+    CommentDenied(Denial),
 }
 
 /// An effect of a decision, performed by the actor in the order given.
@@ -213,6 +223,10 @@ pub enum Effect<H> {
     PostComment(Arc<Comment>),
     /// Store a comment that another node published already; answered by `Room::comment_stored`.
     StoreComment(Arc<Comment>),
+    /// Store a comment that is not shown yet; answered by `Room::comment_held`.
+    HoldComment(Arc<HeldComment>),
+    /// Have every node know that a comment is held, which is stored.
+    ReportHeld(Arc<HeldComment>),
     /// Take down the row of a comment that was removed at its place. It may not be stored yet, but is
     /// submitted.
     TakeDown(CommentId),

@@ -18,6 +18,7 @@ mod dedupe;
 mod disconnect;
 mod event;
 mod gift;
+mod held;
 mod history;
 mod ids;
 mod ledger;
@@ -53,6 +54,10 @@ pub use event::{
     RoomEvent, Sequenced,
 };
 pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
+pub use held::{
+    DELAYED_MAX, Denial, HELD_REQUEST_MS, HeldComment, HeldDecision, HoldRefusal, HoldRule,
+    REVIEW_MS, REVIEWS_MAX, REVIEWS_OF_USER_MAX,
+};
 pub use history::{History, HistoryLimits};
 pub use ids::{
     AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset,

@@ -56,6 +56,10 @@ pub enum Reject {
     },
     /// The word filter does not let its text pass.
     CommentFiltered,
+    /// The comment waits no more: somebody has decided about it, or the time has.
+    AlreadyReviewed,
+    /// The author of the comment may not speak here.
+    AuthorBarred,
     /// The `request_id` was used before with other content.
     DuplicateConflict,
     Busy {

@@ -1,9 +1,10 @@
 //! One live room: every decision about members, presence and the live itself; those about comments
-//! are in `room/comments.rs`, those about gifts in `room/gifts.rs`, those about what users may do in
-//! `room/moderation.rs`, and what is pinned in `room/pins.rs`.
+//! are in `room/comments.rs` and `room/holds.rs`, those about gifts in `room/gifts.rs`, those about
+//! what users may do in `room/moderation.rs`, and what is pinned in `room/pins.rs`.
 
 mod comments;
 mod gifts;
+mod holds;
 mod moderation;
 mod pins;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
+use super::held::HeldRequests;
 use super::moderation::Moderation;
 use super::rate::RateMeter;
 use super::{
@@ -85,6 +87,8 @@ pub struct Room<H> {
     /// Comments that wait in the crowd lane or were sampled out. Apart, so that a crowd never makes
     /// the room forget what it has shown.
     sampled_comments: CommentDedupe,
+    /// Comments that are held, or were.
+    held_requests: HeldRequests,
     crowd: CrowdSampler,
     pending_comments: HashMap<CommentId, PendingComment<H>>,
     next_ticket: u64,
@@ -123,6 +127,7 @@ impl<H: Clone> Room<H> {
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
+            held_requests: HeldRequests::new(settings.dedupe_ms, settings.dedupe_max),
             crowd,
             pending_comments: HashMap::new(),
             next_ticket: 0,

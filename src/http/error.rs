@@ -215,6 +215,10 @@ impl From<OperationError> for ApiError {
                 Reject::LiveNotFound => LIVE_NOT_FOUND,
                 Reject::RoomNotOpen => ROOM_NOT_OPEN,
                 Reject::UserNotFound => USER_NOT_FOUND,
+                Reject::AlreadyReviewed => Self::Conflict("the comment waits no more"),
+                Reject::AuthorBarred => {
+                    Self::Conflict("the author of the comment may not speak here")
+                }
                 Reject::DuplicateConflict => {
                     Self::Conflict("request_id was used before with other content")
                 }

@@ -62,7 +62,7 @@ impl<'a> CheckView<'a> {
             passed: explained.result == CheckResult::Passed,
             refusal: match explained.result {
                 CheckResult::Refused(reject) => Some(reject.into()),
-                CheckResult::Passed | CheckResult::Hidden => None,
+                CheckResult::Passed | CheckResult::Hidden | CheckResult::Held(_) => None,
             },
             sanction: explained.sanction.as_ref().map(SanctionBody::from),
             reason: None,
@@ -193,6 +193,7 @@ async fn explain_closed(
     let settings = room_settings(&state.config);
     let context = CommentContext {
         status: row.live.status,
+        role,
         site_sanctions,
         room_sanctions: &standing.sanctions,
         is_member: false,

@@ -14,6 +14,7 @@ mod filter;
 mod follows;
 mod gifts;
 mod health;
+mod held;
 mod history;
 mod live_limits;
 mod lives;

@@ -25,11 +25,11 @@ use super::{ApiState, requested};
 
 /// The optional fields of every action.
 #[derive(Default, Deserialize)]
-struct Terms {
+pub(super) struct Terms {
     /// The operators' name for it: repeated, it has one effect and the same answer.
-    request_id: Option<String>,
+    pub request_id: Option<String>,
     /// Why, for the audit.
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// An action of an operator, as it was asked for. Fails if its terms are not as they may be.
@@ -77,7 +77,7 @@ pub async fn take_down(
     let action = Action::TakeDown(comment_id);
     let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
     match state.operations.perform(requested).await? {
-        Change::CommentRemoved(removed_at) => {
+        Change::CommentRemoved(removed_at) | Change::Decided { at: removed_at, .. } => {
             let id = comment_id.get().to_string();
             ok(RemovalView {
                 live_id: live_id.get(),
@@ -302,7 +302,7 @@ pub async fn restore(
 }
 
 /// Has an action done on a user's standing or comments, and answers its result.
-async fn with_outcome(
+pub(super) async fn with_outcome(
     state: &ApiState,
     request: &HttpRequest,
     live_id: LiveId,
@@ -312,7 +312,9 @@ async fn with_outcome(
     let requested = of_operator(request, state, Scope::Live(live_id), action, terms)?;
     match state.operations.perform(requested).await? {
         Change::Standing(changed) => ok(OutcomeBody::from(&changed.outcome)),
-        Change::Comments { outcome, .. } => ok(OutcomeBody::from(&outcome)),
+        Change::Comments { outcome, .. } | Change::Decided { outcome, .. } => {
+            ok(OutcomeBody::from(&outcome))
+        }
         other => Err(mismatched(&other)),
     }
 }

@@ -6,8 +6,8 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
-    ApiState, admin, cors, explain, filter, follows, gifts, health, history, lives, moderation,
-    page, users,
+    ApiState, admin, cors, explain, filter, follows, gifts, health, held, history, lives,
+    moderation, page, users,
 };
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -32,6 +32,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/live/{id}/history", history::page))
                 .service(get("/live/{id}/me", explain::for_user))
                 .service(get("/live/{id}/sanctions", explain::sanctions))
+                .service(get("/live/{id}/held", held::list))
                 .service(get("/gift/list", gifts::list)),
         )
         .service(
@@ -46,6 +47,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                     "/rooms/{live_id}/comments/{comment_id}",
                     moderation::take_down,
                 ))
+                .service(get("/rooms/{live_id}/held", held::list_for_operators))
+                .service(post(state, "/rooms/{live_id}/review", held::review))
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
                 .service(post(state, "/rooms/{live_id}/pin", moderation::pin))
                 .service(post(state, "/rooms/{live_id}/title", moderation::set_title))

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::kick_code;
-use crate::domain::{
-    CrowdRate, KickReason, LiveId, News, Presence, PresenceAction, Profile, UserId,
-};
+use crate::domain::{CrowdRate, KickReason, LiveId, Presence, PresenceAction, Profile, UserId};
 
 /// The wire form of a session's packets. The first two differ in Engine.IO framing and in CONNECT;
 /// their event packets are the same bytes.
@@ -120,48 +118,6 @@ pub fn kicked_text(dialect: Dialect, live_id: LiveId, why: &KickReason) -> Strin
     push_text(dialect, "kicked", &kicked)
 }
 
-/// What one member is notified of about a user of its room: that it is muted itself (`until_ms` is
-/// `null` if that does not end by itself), that it is not any more, or that a role changed.
-pub fn news_text(dialect: Dialect, live_id: LiveId, news: &News) -> String {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Body<'a> {
-        Muted {
-            live_id: i64,
-            until_ms: Option<i64>,
-            reason: Option<&'a str>,
-        },
-        Unmuted {
-            live_id: i64,
-        },
-        Role {
-            live_id: i64,
-            user: i64,
-            role: &'a str,
-        },
-    }
-    let live_id = live_id.get();
-    match news {
-        News::Muted { until, reason } => {
-            let body = Body::Muted {
-                live_id,
-                until_ms: until.map(|at| at.0),
-                reason: reason.as_deref(),
-            };
-            push_text(dialect, "muted", &body)
-        }
-        News::Unmuted => push_text(dialect, "unmuted", &Body::Unmuted { live_id }),
-        News::Role { user, role } => {
-            let body = Body::Role {
-                live_id,
-                user: user.get(),
-                role: role.name(),
-            };
-            push_text(dialect, "role", &body)
-        }
-    }
-}
-
 /// The last frame on `/ws` before it is closed, as the replaced system sends it.
 pub fn fail_text(text: &str) -> String {
     #[derive(Serialize)]
@@ -252,7 +208,7 @@ struct OnlineBody<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Role, Timestamp};
+    use crate::domain::Timestamp;
 
     #[test]
     fn a_user_without_avatar_has_null_and_one_with_an_empty_keeps_it() {
@@ -305,23 +261,6 @@ mod tests {
         assert_eq!(
             kicked_text(Dialect::PlainJson, live_id, &banned(None, None)),
             r#"{"event":"kicked","data":{"live_id":2,"code":"banned","until":null}}"#
-        );
-        let news = |news| news_text(Dialect::PlainJson, live_id, &news);
-        assert_eq!(
-            news(News::Muted {
-                until: Some(Timestamp(9)),
-                reason: None
-            }),
-            r#"{"event":"muted","data":{"live_id":2,"until_ms":9,"reason":null}}"#
-        );
-        assert_eq!(
-            news(News::Unmuted),
-            r#"{"event":"unmuted","data":{"live_id":2}}"#
-        );
-        let (user, role) = (UserId::FIRST, Role::Moderator);
-        assert_eq!(
-            news(News::Role { user, role }),
-            r#"{"event":"role","data":{"live_id":2,"user":1,"role":"moderator"}}"#
         );
         assert_eq!(
             fail_text("用户不存在"),

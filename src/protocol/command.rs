@@ -176,6 +176,7 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
         }),
         "pin" => pinned(fields).map(Action::Pin),
         "restore" => user.map(Action::Restore),
+        "review" => review(fields),
         "notice" => text(fields, "text", NOTICE_CHARS_MAX)
             .map(|text| Action::Notice(text.into()))
             .ok_or(bad("text: 1 to 200 characters, none of them U+0000")),
@@ -199,6 +200,21 @@ fn pinned(fields: &Map<String, Value>) -> Result<Option<CommentId>, Reject> {
         },
         None => Err(fault),
     }
+}
+
+fn review(fields: &Map<String, Value>) -> Result<Action, Reject> {
+    let comment_id = fields
+        .get("comment_id")
+        .and_then(integer)
+        .and_then(CommentId::new)
+        .ok_or(Reject::BadRequest {
+            what: "comment_id: a positive integer",
+        })?;
+    let approve = flag(fields, "approve", None)?;
+    Ok(Action::Review {
+        comment_id,
+        approve,
+    })
 }
 
 /// How long a sanction lasts, as it is asked for.
@@ -237,6 +253,7 @@ fn purge(fields: &Map<String, Value>) -> Result<Purge, Reject> {
 fn flag(fields: &Map<String, Value>, name: &str, default: Option<bool>) -> Result<bool, Reject> {
     let what = match name {
         "gifts" => "gifts: true or false",
+        "approve" => "approve: true or false",
         _ => "moderator: true or false",
     };
     let fault = Reject::BadRequest { what };

@@ -30,8 +30,8 @@ use pinned::{PinnedBody, PinnedPrivate};
 use super::codec::{Dialect, UserBody, json, push_text};
 use crate::domain::{
     Coins, Comment, CommentId, CommentText, Gift, GiftCount, GiftId, GiftOrder, GiftReceipt,
-    GiftRecordId, LiveId, LiveStatus, Offset, OtherEvent, RequestId, RoomEvent, Sequenced,
-    Timestamp,
+    GiftRecordId, HeldComment, LiveId, LiveStatus, Offset, OtherEvent, RequestId, RoomEvent,
+    Sequenced, Timestamp,
 };
 
 /// Characters in the name of a kind that this version does not know. A longer name is not
@@ -49,6 +49,42 @@ pub fn event_text(dialect: Dialect, sequenced: &Sequenced) -> String {
 /// A comment as only its sender gets it: it was sampled out, so it has no place.
 pub fn echo_text(dialect: Dialect, comment: &Comment) -> String {
     push_text(dialect, CommentBody::NAME, &CommentBody::from(comment))
+}
+
+/// A held comment as moderators get it: `held` with `rule` and `expires_ms` if they decide about
+/// it, `preview` with `shown_ms` if it is shown without them.
+pub fn held_text(dialect: Dialect, held: &HeldComment) -> String {
+    #[derive(Serialize)]
+    struct Held<'a> {
+        live_id: i64,
+        comment: CommentBody<'a>,
+        rule: &'a str,
+        expires_ms: i64,
+    }
+    #[derive(Serialize)]
+    struct Preview<'a> {
+        live_id: i64,
+        comment: CommentBody<'a>,
+        shown_ms: i64,
+    }
+    let live_id = held.comment.live_id.get();
+    let comment = CommentBody::from(&*held.comment);
+    if held.rule.is_for_review() {
+        let held = Held {
+            live_id,
+            comment,
+            rule: held.rule.name(),
+            expires_ms: held.due.0,
+        };
+        push_text(dialect, "held", &held)
+    } else {
+        let preview = Preview {
+            live_id,
+            comment,
+            shown_ms: held.due.0,
+        };
+        push_text(dialect, "preview", &preview)
+    }
 }
 
 /// A recoverable event, as operators get it: its name as `event`, its place, and what clients get.

@@ -5,7 +5,7 @@
 //!
 //! A text from a client goes down: [`engineio`] takes packets out of a frame or a POST body,
 //! [`socketio`] takes events out of messages, or [`plain_json`] does both for `/ws`; [`command`]
-//! reads what the event asks for. What a room says goes up through [`events`] and [`codec`],
+//! reads what the event asks for. What a room says goes up through [`events`], [`news`] and [`codec`],
 //! answers through [`reply`], both in the words of [`refusal`]. [`events`] also has the lines in
 //! which nodes pass events on to each other.
 
@@ -13,16 +13,18 @@ pub mod codec;
 pub mod command;
 pub mod engineio;
 pub mod events;
+pub mod news;
 pub mod payload;
 pub mod plain_json;
 pub mod refusal;
 pub mod reply;
 pub mod socketio;
 
-pub use codec::{Codec, Dialect, fail_text, kicked_text, news_text, presence_text, rate_text};
+pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text};
 pub use command::{ActionRequest, ClientCommand, ClientRequest, Decoded, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use events::{echo_text, event_fields, event_text, read_event, write_event};
+pub use news::news_text;
 pub use payload::FieldFault;
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};
 pub use reply::{OutcomeBody, SanctionBody, done_text, outcome_text, reply_text};

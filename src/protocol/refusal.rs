@@ -25,6 +25,20 @@ pub struct Refusal {
     pub scope: Option<&'static str>,
 }
 
+impl Refusal {
+    /// What the sender of a comment that is held for review is pushed if it waits for no answer:
+    /// clients of the replaced system show such a text, and have nothing else to show.
+    pub(super) const fn held() -> Self {
+        Self {
+            code: "held",
+            message: Cow::Borrowed("评论已提交审核"),
+            retry_after_ms: None,
+            until_ms: None,
+            scope: None,
+        }
+    }
+}
+
 impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         let (code, message): (_, Cow<'static, str>) = match reject {
@@ -55,6 +69,8 @@ impl From<Reject> for Refusal {
             ),
             Reject::CommentRefused { fault } => ("comment_refused", comment_fault(fault).into()),
             Reject::CommentFiltered => ("comment_filtered", "评论包含敏感内容".into()),
+            Reject::AlreadyReviewed => ("already_reviewed", "该评论已被处理".into()),
+            Reject::AuthorBarred => ("author_barred", "该用户已被禁言".into()),
             Reject::DuplicateConflict => ("duplicate_conflict", "请求编号已被其他内容使用".into()),
             Reject::Busy { .. } => ("busy", "系统繁忙，请稍后再试".into()),
             Reject::BadRequest { what } => {

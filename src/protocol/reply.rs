@@ -2,9 +2,9 @@
 //!
 //! | | with an ack | without |
 //! |---|---|---|
-//! | Socket.IO, accepted | `43<ack>[{"ok":true,…}]` | nothing |
+//! | Socket.IO, accepted | `43<ack>[{"ok":true,…}]` | nothing; of a comment that is held for review what a refusal is |
 //! | Socket.IO, refused | `43<ack>[{"ok":false,…}]` | an event named by the socket id, as the replaced system does |
-//! | plain JSON, accepted | `{"id":…,"ok":true,…}` | nothing |
+//! | plain JSON, accepted | `{"id":…,"ok":true,…}` | the same |
 //! | plain JSON, refused | `{"id":…,"ok":false,…}` | `{"event":"error","data":{…}}` |
 
 use serde::Serialize;
@@ -26,7 +26,13 @@ pub fn reply_text(
     now: Timestamp,
 ) -> Option<String> {
     match result {
-        Ok(reply) => acked(dialect, ack, &Accepted::from(reply)),
+        Ok(reply) => acked(dialect, ack, &Accepted::from(reply)).or_else(|| match reply {
+            // Who waits for no answer would wait for the comment.
+            Reply::Held { delay_ms: None, .. } => {
+                Some(refused_unasked(dialect, socket_id, &Refusal::held(), now))
+            }
+            _ => None,
+        }),
         Err(reject) => {
             let refusal = Refusal::from(*reject);
             Some(
@@ -91,6 +97,10 @@ pub enum OutcomeBody<'a> {
     Restored {
         restored: usize,
     },
+    Reviewed {
+        comment_id: String,
+        approved: bool,
+    },
 }
 
 impl<'a> From<&'a Outcome> for OutcomeBody<'a> {
@@ -106,6 +116,13 @@ impl<'a> From<&'a Outcome> for OutcomeBody<'a> {
             Outcome::TakenDown(removed) => Self::TakenDown { removed: *removed },
             Outcome::Restored(restored) => Self::Restored {
                 restored: *restored,
+            },
+            Outcome::Reviewed {
+                comment_id,
+                approved,
+            } => Self::Reviewed {
+                comment_id: comment_id.to_string(),
+                approved: *approved,
             },
         }
     }
@@ -264,6 +281,13 @@ enum Accepted<'a> {
         comment_id: String,
         status: &'a str,
     },
+    Held {
+        ok: bool,
+        comment_id: String,
+        status: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delay_ms: Option<i64>,
+    },
     Gifted {
         ok: bool,
         gift_record_id: i64,
@@ -328,6 +352,15 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 ok,
                 comment_id: comment_id.get().to_string(),
                 status: "sampled_out",
+            },
+            Reply::Held {
+                comment_id,
+                delay_ms,
+            } => Accepted::Held {
+                ok,
+                comment_id: comment_id.get().to_string(),
+                status: "held",
+                delay_ms: *delay_ms,
             },
             Reply::Gifted {
                 record_id,

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, Comment, CommentId, LiveId, Outcome, Principal,
-    Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, Comment, CommentId, HeldDecision, LiveId, Outcome,
+    Principal, Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
 };
 
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub struct ActionRecord {
     /// The actor's name for it, by which a retry is recognised; each actor has names of its own for
     /// each kind of action.
     pub request_id: Option<RequestId>,
+    /// The key in the history that a comment gets which it shows; of approvals alone.
+    pub key: Option<CommentId>,
     pub at: Timestamp,
 }
 
@@ -41,6 +43,7 @@ impl ActionRecord {
             action,
             reason: None,
             request_id: None,
+            key: None,
             at,
         }
     }
@@ -58,7 +61,7 @@ pub enum Performed {
         pending: Vec<ActionEntry>,
     },
     /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`,
-    /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, or `DuplicateConflict` when the `request_id` was used before with other
+    /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, `AlreadyReviewed`, `AuthorBarred`, or `DuplicateConflict` when the `request_id` was used before with other
     /// content.
     Refused(Reject),
 }
@@ -79,6 +82,12 @@ pub enum Change {
     Comments {
         outcome: Outcome,
         removed: Vec<CommentId>,
+    },
+    /// A held comment is shown, or denied, since then.
+    Decided {
+        decision: Box<HeldDecision>,
+        outcome: Outcome,
+        at: Timestamp,
     },
 }
 
@@ -114,6 +123,7 @@ impl Change {
                 aftermath.removed = &changed.removed;
             }
             Self::Comments { removed, .. } => aftermath.removed = removed,
+            Self::Decided { decision, .. } => aftermath.decision = Some(decision),
             Self::Nothing | Self::CommentRemoved(_) | Self::Pinned(_) | Self::User(_) => {}
         }
         aftermath

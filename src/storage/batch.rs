@@ -9,6 +9,8 @@
 //! Comments are inserted without looking up their ids first: they are nearly always new. The rows
 //! that the insert skipped are read afterwards, and decide the outcome ([`Written`]).
 
+mod holds;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -17,8 +19,10 @@ use diesel::Queryable;
 use super::{StoreError, Write, WriteOutcome};
 use crate::domain::{
     Coins, Comment, CommentId, CommentWriteError, GiftOrder, GiftReceipt, GiftRecordId,
-    GiftRefusal, LiveId, RequestId, Timestamp, UserId,
+    GiftRefusal, HeldComment, LiveId, RequestId, Timestamp, UserId,
 };
+
+pub(super) use holds::{HoldKeys, HoldRows};
 
 /// The keys of the rows that a batch depends on. Ordered, because locks are taken in this order.
 #[derive(Default)]
@@ -37,6 +41,7 @@ pub(super) struct BatchKeys {
     /// locked.
     pub authors: BTreeSet<i64>,
     pub commented_lives: BTreeSet<i64>,
+    pub holds: HoldKeys,
 }
 
 impl BatchKeys {
@@ -60,6 +65,7 @@ impl BatchKeys {
                     keys.locked_lives.insert(live_id.get());
                     keys.views.insert((live_id.get(), user_id.get()));
                 }
+                Write::Hold(held) => keys.add_hold(held),
                 Write::TakeDown { .. } => {}
             }
         }
@@ -121,6 +127,7 @@ pub(super) struct BatchRows {
     pub views: HashSet<(i64, i64)>,
     pub authors: HashSet<i64>,
     pub commented_lives: HashSet<i64>,
+    pub holds: HoldRows,
 }
 
 /// A gift to be written.
@@ -172,6 +179,7 @@ pub(super) struct Plan {
     pub comments: Vec<Arc<Comment>>,
     /// Comments to take down, after those of the same batch are inserted.
     pub removals: Vec<(CommentId, Timestamp)>,
+    pub holds: Vec<Arc<HeldComment>>,
     pub views: Vec<(LiveId, UserId)>,
     pub gifts: Vec<NewGift>,
     /// In id order, as the locks were taken.
@@ -190,6 +198,9 @@ impl Plan {
                 Write::Comment(comment) => plan.comment(comment, rows),
                 Write::Gift(order) => plan.gift(order, rows),
                 Write::View { live_id, user_id } => plan.view(*live_id, *user_id, rows),
+                Write::Hold(held) => {
+                    PlannedOutcome::Ready(WriteOutcome::Held(plan.take_hold(held, rows)))
+                }
                 Write::TakeDown { comment_id, at } => {
                     plan.removals.push((*comment_id, *at));
                     PlannedOutcome::Ready(WriteOutcome::TakenDown)

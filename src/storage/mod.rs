@@ -23,9 +23,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder, GiftReceipt,
-    GiftRefusal, Live, LiveId, LiveStatus, Pin, RequestId, Role, Sanction, SanctionId, Standings,
-    Timestamp, UserId,
+    ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
+    GiftReceipt, GiftRefusal, HeldComment, HoldRefusal, Live, LiveId, LiveStatus, Pin, RequestId,
+    Role, Sanction, SanctionId, Standings, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -195,6 +195,8 @@ pub struct FollowedStreamer {
 #[derive(Debug, Clone)]
 pub enum Write {
     Comment(Arc<Comment>),
+    /// A comment is not shown yet, once per `request_id`.
+    Hold(Arc<HeldComment>),
     Gift(Arc<GiftOrder>),
     /// This user was seen in this live; counted once, ever.
     View {
@@ -212,6 +214,8 @@ pub enum Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
     Comment(Result<(), CommentWriteError>),
+    /// The comment that is held: another one if its `request_id` was that of one before.
+    Held(Result<CommentId, HoldRefusal>),
     Gift(Result<GiftReceipt, GiftRefusal>),
     /// The live's look_count after it; `None` if it had been counted before or the live is gone.
     View(Option<i64>),
@@ -260,6 +264,31 @@ pub struct LiveState {
     pub title: String,
     /// The number of the last change of a standing that concerns it.
     pub moderation_version: u64,
+}
+
+/// Held comments that nobody decided in time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DueHeldComments {
+    /// In the order in which they were due.
+    pub ids: Vec<CommentId>,
+    /// When the next one is due.
+    pub next_at: Option<Timestamp>,
+}
+
+/// What a held comment adds to the log of its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldEntry {
+    pub live_id: LiveId,
+    pub entry: ActionEntry,
+    pub logged: LoggedHeldEntry,
+}
+
+/// Names an entry of a held comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoggedHeldEntry {
+    pub comment_id: CommentId,
+    /// It says what was decided; otherwise that the comment is held.
+    pub is_decision: bool,
 }
 
 /// Networks that are remembered of one user: home, work, a phone's, and some while travelling. Each
@@ -364,13 +393,40 @@ pub trait Store: Send + Sync {
         before: Option<CommentId>,
         max: u32,
     ) -> Stored<'_, Vec<Comment>>;
-    /// The highest id of all comments, of whatever live, removed or not, or the highest key under
+    /// The highest id of all comments, of whatever live, held, removed or not, or the highest key under
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
+    /// Comments of a live that wait for review, oldest first, at most `max`.
+    fn held_comments(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<HeldComment>>;
+    /// Comments of a live that were held at `since` or later and carry a `request_id`, whatever
+    /// became of them: the newest `max`, oldest first.
+    fn recent_held_comments(
+        &self,
+        live_id: LiveId,
+        since: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<HeldComment>>;
+    /// Held comments that nobody decided in time: the first `max`, and when the next one is due.
+    fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments>;
+    /// Decides held comments that are due, those that still wait: each with the key that it gets in
+    /// the history if it is shown. Returns what that adds to logs.
+    fn decide_held_comments(
+        &self,
+        keys: Vec<(CommentId, CommentId)>,
+        at: Timestamp,
+    ) -> Stored<'_, Vec<HeldEntry>>;
+    /// What is not known to be in logs of held comments that were posted and decided at `until` or
+    /// before: the oldest `max`.
+    fn unlogged_held_comments(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<HeldEntry>>;
+    /// Notes that logs have these entries, or that they need not have them any more.
+    fn held_comments_logged(&self, entries: Vec<LoggedHeldEntry>) -> Stored<'_, ()>;
+    /// Removes what is known of held comments that were decided before `before`, of at most `max`.
+    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, ()>;
+
     /// Those of these comments that are taken down, in no order. Ask for a few hundred at most.
     fn removed_comments(&self, among: Vec<CommentId>) -> Stored<'_, Vec<CommentId>>;
-    /// The author of a comment of this live, and when it was posted.
+    /// The author of a comment of this live, held or not, and when it was posted.
     fn comment_author(
         &self,
         live_id: LiveId,

@@ -7,6 +7,7 @@
 mod batch;
 mod changes;
 mod connect;
+mod holds;
 mod limits;
 mod node_numbers;
 mod pool;

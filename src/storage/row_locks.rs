@@ -14,7 +14,7 @@ use crate::domain::{GiftId, LiveId, UserId};
 pub enum RowLock {
     /// A user whose balance may move.
     Balance(UserId),
-    /// A live whose coins or views may move.
+    /// A live whose coins or views may move, or whose comments that wait are counted.
     Total(LiveId),
     /// A user that must not be deleted before the commit.
     User(UserId),
@@ -42,6 +42,7 @@ impl Write {
         let rows = match self {
             // Its row refers to no other by a foreign key.
             Self::Comment(_) | Self::TakeDown { .. } => [None, None, None],
+            Self::Hold(held) => [Some(RowLock::Total(held.comment.live_id)), None, None],
             Self::Gift(order) => [
                 Some(RowLock::Balance(order.giver.id)),
                 Some(RowLock::Total(order.live_id)),
@@ -60,7 +61,7 @@ impl Write {
     pub fn sequence(&self) -> Option<Sequence> {
         match self {
             Self::Gift(order) => Some(Sequence(order.giver.id)),
-            Self::Comment(_) | Self::View { .. } | Self::TakeDown { .. } => None,
+            Self::Comment(_) | Self::Hold(_) | Self::View { .. } | Self::TakeDown { .. } => None,
         }
     }
 }

@@ -171,6 +171,10 @@ impl CommentRecord {
     pub(super) fn id(&self) -> i64 {
         self.id
     }
+
+    pub(super) fn live_id(&self) -> i64 {
+        self.live_id
+    }
 }
 
 impl TryFrom<CommentRecord> for Comment {

@@ -76,6 +76,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    held_comments (comment_id) {
+        comment_id -> Int8,
+        live_id -> Int8,
+        user_id -> Int8,
+        content -> Text,
+        request_id -> Nullable<Text>,
+        rule -> Text,
+        created_at -> Int8,
+        due_at -> Int8,
+        state -> Text,
+        decided_at -> Nullable<Int8>,
+        reason -> Nullable<Text>,
+        is_logged -> Bool,
+    }
+}
+
+diesel::table! {
     ledger_entries (id) {
         id -> Int8,
         transfer_id -> Int8,
@@ -234,6 +251,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     follows,
     gift_records,
     gifts,
+    held_comments,
     ledger_entries,
     ledger_transfers,
     live_views,

@@ -5,6 +5,7 @@
 //! one reading connection each, which in WAL mode no writer delays.
 
 mod batch;
+mod holds;
 mod worker;
 
 #[expect(

@@ -9,8 +9,8 @@ use crate::actors::hub::Encoded;
 use crate::actors::persister::{SubmitError, WriteTicket};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::domain::{
-    Comment, CommentWriteError, Effect, GiftRefusal, KickReason, News, Priority, PriorityOf,
-    Reject, Reply, ReplyTo, RoomEvent, Sequenced,
+    Comment, CommentWriteError, Effect, GiftRefusal, HoldRefusal, KickReason, News, Priority,
+    PriorityOf, Reject, Reply, ReplyTo, RoomEvent, Sequenced,
 };
 use crate::outbox::Packet;
 use crate::protocol::{echo_text, kicked_text, news_text, reply_text};
@@ -61,6 +61,16 @@ impl LiveRoom {
                         );
                     }
                 }
+                Effect::HoldComment(held) => {
+                    let (id, hold) = (held.comment.id, Write::Hold(held));
+                    if let Err(SubmitError) = self.persister.submit(hold, WriteTicket::Hold(id)) {
+                        prepend(
+                            &mut todo,
+                            self.room.comment_held(id, Err(HoldRefusal::Busy)),
+                        );
+                    }
+                }
+                Effect::ReportHeld(held) => self.services.held.report(held),
                 Effect::TakeDown(comment_id) => {
                     let at = self.now();
                     let removal = Write::TakeDown { comment_id, at };

@@ -173,6 +173,9 @@ impl Handler<WritesDone> for LiveRoom {
                 (WriteTicket::Comment(id), WriteOutcome::Comment(result)) => {
                     self.room.comment_stored(id, result)
                 }
+                (WriteTicket::Hold(id), WriteOutcome::Held(result)) => {
+                    self.room.comment_held(id, result)
+                }
                 (WriteTicket::Gift(ticket), WriteOutcome::Gift(result)) => {
                     self.room.gift_settled(ticket, result)
                 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::{error, info, warn};
 
+use crate::actors::held_comments::HeldReports;
 use crate::actors::persister::{PersisterPort, RoomPersister};
 use crate::actors::registry::{Registry, RoomIdle, RoomStopped};
 use crate::actors::session::{MembershipLost, SessionPort};
@@ -33,8 +34,8 @@ use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{
-    Comment, Disconnect, HistoryLimits, Live, LiveId, Member, Pin, Room, RoomSettings, SessionId,
-    Standings, Timestamp,
+    Comment, Disconnect, HeldComment, HistoryLimits, Live, LiveId, Member, Pin, Room, RoomSettings,
+    SessionId, Standings, Timestamp,
 };
 use crate::word_filters::{RoomFilter, WordFilters};
 
@@ -75,6 +76,7 @@ pub struct RoomServices {
     pub catalogue: Arc<GiftCatalogue>,
     pub word_filters: Arc<WordFilters>,
     pub comment_ids: Arc<CommentIds>,
+    pub held: HeldReports,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -110,6 +112,8 @@ pub struct LoadedRoom {
     pub live: Live,
     /// As in [`Room::open`].
     pub recent: Vec<Comment>,
+    /// As in [`Room::open_held`].
+    pub held: Vec<HeldComment>,
     pub standings: Standings,
     pub pin: Option<Pin>,
     pub filter: RoomFilter,
@@ -128,6 +132,7 @@ impl LiveRoom {
         let LoadedRoom {
             live,
             recent,
+            held,
             standings,
             pin,
             filter,
@@ -159,6 +164,7 @@ impl LiveRoom {
             let mut room = Room::open(live, position, recent, services.settings, now);
             room.open_standings(standings);
             room.open_pin(pin);
+            room.open_held(&held);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
             Self {

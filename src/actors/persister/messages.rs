@@ -32,6 +32,7 @@ impl Submit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteTicket {
     Comment(CommentId),
+    Hold(CommentId),
     Gift(u64),
     View,
     TakeDown,

@@ -6,7 +6,7 @@
 //! at a time.
 //!
 //! A store that supports concurrent commits (PostgreSQL) has two lanes with this order each:
-//! comments, which change no shared row, and coins with views, which do. Writes that need a row
+//! comments, which change no shared row, and coins with views and held comments, which do. Writes that need a row
 //! that another transaction locks for longer than a commit takes are blocked ([`BlockedWrites`]):
 //! the persister retries them, one row at a time, until the lock is released, and all other writes
 //! continue. Each user's comments stay in order, and each user's gifts stay in order.
@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::start_in_arbiter;
 use crate::config::LimitsConfig;
-use crate::domain::{CommentWriteError, GiftRefusal};
+use crate::domain::{CommentWriteError, GiftRefusal, HoldRefusal};
 use crate::storage::{Attempt, RowLock, Sequence, Store, StoreError, Write, WriteOutcome};
 
 use blocked::BlockedWrites;
@@ -611,6 +611,7 @@ impl Persister {
 fn refused(write: &Write) -> Attempt {
     Attempt::Done(match write {
         Write::Comment(_) => WriteOutcome::Comment(Err(CommentWriteError::Refused)),
+        Write::Hold(_) => WriteOutcome::Held(Err(HoldRefusal::Refused)),
         Write::Gift(_) => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
         Write::View { .. } => WriteOutcome::View(None),
         Write::TakeDown { .. } => WriteOutcome::TakenDown,

@@ -137,9 +137,14 @@ impl Registry {
                 return Ok(None);
             };
             // A room that is not open takes no comments, so no repeated one has to be recognised.
-            let recent = match row.live.status.require_open() {
-                Ok(()) => store.recent_comments(live_id, since, recent_max).await?,
-                Err(_) => Vec::new(),
+            let (recent, held) = match row.live.status.require_open() {
+                Ok(()) => (
+                    store.recent_comments(live_id, since, recent_max).await?,
+                    store
+                        .recent_held_comments(live_id, since, recent_max)
+                        .await?,
+                ),
+                Err(_) => Default::default(),
             };
             let filter = filters.of_streamer(row.live.owner).await?;
             let mut log = broker.open(live_id).await;
@@ -151,6 +156,7 @@ impl Registry {
             Ok(Some(LoadedRoom {
                 live: row.live,
                 recent,
+                held,
                 standings,
                 pin,
                 filter,

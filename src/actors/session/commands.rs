@@ -21,7 +21,8 @@ use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
 use crate::config::LimitsConfig;
 use crate::domain::{
-    AckId, BucketRate, Disconnect, LiveId, Outcome, Principal, Reject, RoomCommand, Scope, UserId,
+    AckId, Action, BucketRate, Disconnect, LiveId, Outcome, Principal, Reject, RoomCommand, Scope,
+    UserId,
 };
 use crate::protocol::refusal::{
     OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN,
@@ -436,6 +437,7 @@ impl Session {
             Ok(requested) => requested,
             Err(reject) => return self.reject(&ack, reject),
         };
+        let is_review = matches!(requested.action, Action::Review { .. });
         self.pending_answers += 1;
         let (operations, (reply, performed)) =
             (self.services.operations.clone(), oneshot::channel());
@@ -460,7 +462,10 @@ impl Session {
                         Ok(Ok(Change::Standing(changed))) => {
                             session.accept_outcome(&ack, &changed.outcome);
                         }
-                        Ok(Ok(Change::Comments { outcome, .. })) => {
+                        // Who takes a comment down is answered so, whether it was held or not.
+                        Ok(Ok(
+                            Change::Comments { outcome, .. } | Change::Decided { outcome, .. },
+                        )) if is_review || !matches!(outcome, Outcome::Reviewed { .. }) => {
                             session.accept_outcome(&ack, &outcome);
                         }
                         Ok(Ok(_)) => session.accept(&ack),

@@ -1,11 +1,14 @@
 //! Controls as nodes write them. Fields are only ever added, and unknown ones ignored.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Control, Principal, Sanction, SanctionId, SanctionKind, SanctionScope, Standing, Timestamp,
-    UserId,
+    Comment, CommentId, Control, Denial, HeldComment, HoldRule, Principal, RoomEvent, Sanction,
+    SanctionId, SanctionKind, SanctionScope, Standing, Timestamp, UserId,
 };
+use crate::protocol::{read_event, write_event};
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "control", rename_all = "snake_case")]
@@ -19,6 +22,18 @@ enum ControlLine {
         user: i64,
         moderator: bool,
         sanctions: Vec<SanctionLine>,
+    },
+    Held {
+        /// The line of the comment as an event.
+        comment: String,
+        rule: String,
+        due: i64,
+    },
+    Denied {
+        comment: i64,
+        author: i64,
+        reason: Option<String>,
+        expired: bool,
     },
 }
 
@@ -89,6 +104,20 @@ pub fn write_control(control: &Control) -> String {
             moderator: standing.is_moderator,
             sanctions: standing.sanctions.iter().map(Into::into).collect(),
         },
+        Control::Held(held) => {
+            let comment = RoomEvent::Comment(held.comment.clone());
+            ControlLine::Held {
+                comment: write_event(&comment, held.comment.at),
+                rule: held.rule.name().to_owned(),
+                due: held.due.0,
+            }
+        }
+        Control::Denied(denial) => ControlLine::Denied {
+            comment: denial.comment_id.get(),
+            author: denial.author.get(),
+            reason: denial.reason.as_deref().map(str::to_owned),
+            expired: denial.is_expired,
+        },
     };
     serde_json::to_string(&line).expect("strings and numbers are JSON")
 }
@@ -117,12 +146,36 @@ pub fn read_control(line: &str) -> Option<Control> {
                     .collect(),
             },
         },
+        ControlLine::Held { comment, rule, due } => Control::Held(Arc::new(HeldComment {
+            comment: read_comment(&comment)?,
+            rule: HoldRule::from_name(&rule)?,
+            due: Timestamp(due),
+        })),
+        ControlLine::Denied {
+            comment,
+            author,
+            reason,
+            expired,
+        } => Control::Denied(Denial {
+            comment_id: CommentId::new(comment)?,
+            author: UserId::new(author)?,
+            reason: reason.map(Into::into),
+            is_expired: expired,
+        }),
     })
+}
+
+fn read_comment(line: &str) -> Option<Arc<Comment>> {
+    match read_event(line)?.0 {
+        RoomEvent::Comment(comment) => Some(comment),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{CommentText, LiveId, Profile, RequestId};
 
     #[test]
     fn controls_are_read_as_they_were_written_and_those_of_later_versions_are_not() {
@@ -147,11 +200,39 @@ mod tests {
                 ),
             ],
         };
+        let comment = Comment {
+            id: CommentId::new(i64::MAX).unwrap(),
+            live_id: LiveId::FIRST,
+            author: Arc::new(Profile {
+                id: UserId::FIRST,
+                name: "alice \"\n".into(),
+                avatar: None,
+            }),
+            text: CommentText::parse("http://a.b \u{1F600}\n", 200).unwrap(),
+            request_id: RequestId::parse("c-1"),
+            at: Timestamp(7),
+        };
+        let held = HeldComment {
+            comment: Arc::new(comment),
+            rule: HoldRule::Link,
+            due: Timestamp(9),
+        };
+        let denied = |reason: Option<&str>, is_expired| {
+            Control::Denied(Denial {
+                comment_id: CommentId::FIRST,
+                author: UserId::FIRST,
+                reason: reason.map(Into::into),
+                is_expired,
+            })
+        };
         for control in [
             Control::Kick {
                 user: UserId::FIRST,
                 at: Timestamp(5),
             },
+            Control::Held(Arc::new(held)),
+            denied(Some("rude"), false),
+            denied(None, true),
             Control::Standing {
                 version: 3,
                 user: UserId::FIRST,

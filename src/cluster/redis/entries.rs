@@ -38,7 +38,7 @@ pub struct Cursor {
 /// Identifies an entry: the origin that appended it (as Kafka's producer id), and its sequence
 /// number at that origin. The script keeps the last sequence number of each origin, so that a
 /// repeated append has no effect. An entry of an action has the action's key instead, under one of
-/// three origins that no room has.
+/// origins that no room has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub origin: u64,
@@ -52,6 +52,18 @@ const REMOVALS_ORIGIN: u64 = 1;
 /// The origin of further entries of actions; the sequence number is the action's id times
 /// [`PARTS_MAX`], plus the part.
 const PARTS_ORIGIN: u64 = 2;
+/// The origin of controls that say that a comment is held; the sequence number is the comment's id.
+const HELD_ORIGIN: u64 = 3;
+/// The origin of decisions on held comments; the sequence number is the comment's id.
+const DECISIONS_ORIGIN: u64 = 4;
+/// Origins that no room has.
+const KEY_ORIGINS: [u64; 5] = [
+    ACTIONS_ORIGIN,
+    REMOVALS_ORIGIN,
+    PARTS_ORIGIN,
+    HELD_ORIGIN,
+    DECISIONS_ORIGIN,
+];
 /// Entries of one action.
 const PARTS_MAX: u64 = 256;
 
@@ -74,6 +86,14 @@ impl From<EntryKey> for EventId {
                 origin: REMOVALS_ORIGIN,
                 sequence: id.get().unsigned_abs(),
             },
+            EntryKey::Held(id) => Self {
+                origin: HELD_ORIGIN,
+                sequence: id.get().unsigned_abs(),
+            },
+            EntryKey::Decision(id) => Self {
+                origin: DECISIONS_ORIGIN,
+                sequence: id.get().unsigned_abs(),
+            },
         }
     }
 }
@@ -81,7 +101,7 @@ impl From<EntryKey> for EventId {
 impl EventId {
     /// Whether it is the key of an action, rather than counted by the room of a node.
     pub fn is_key(self) -> bool {
-        [ACTIONS_ORIGIN, REMOVALS_ORIGIN, PARTS_ORIGIN].contains(&self.origin)
+        KEY_ORIGINS.contains(&self.origin)
     }
 
     pub fn parse(text: &str) -> Option<Self> {

@@ -30,6 +30,14 @@ fn table() -> Vec<(Action, Scope, [bool; 4])> {
         ),
         (Action::Restore(user), LIVE, [false, true, true, true]),
         (
+            Action::Review {
+                comment_id: CommentId::FIRST,
+                approve: true,
+            },
+            LIVE,
+            [false, true, true, true],
+        ),
+        (
             Action::Notice("hello".into()),
             LIVE,
             [false, false, true, true],

@@ -7,8 +7,8 @@ use crate::domain::checks::{Check, CheckResult, CommentContext};
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
 use crate::domain::{
-    Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, Offset,
-    Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp,
+    Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, HeldComment,
+    Offset, Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp,
 };
 
 /// Why the store did not keep a comment.
@@ -26,14 +26,16 @@ pub enum CommentWriteError {
 pub(super) struct PendingComment<H> {
     /// Where it was posted.
     session: SessionId,
-    waiters: Vec<ReplyTo<H>>,
+    pub(super) waiters: Vec<ReplyTo<H>>,
     offset: Option<Offset>,
     stored: bool,
-    key: Option<CommandKey>,
+    pub(super) key: Option<CommandKey>,
     /// The text as it was sent, if members see another.
     sent: Option<CommentText>,
     /// The text that members see, if it was sent as another.
     shown: Option<CommentText>,
+    /// If it is to be held.
+    pub(super) held: Option<Arc<HeldComment>>,
 }
 
 /// How many retries of one pending comment are answered with it; a client has no use for more.
@@ -60,6 +62,7 @@ impl<H: Clone> Room<H> {
         let rate = self.settings.comment_rate_of(role);
         let mut context = CommentContext {
             status: self.live.status,
+            role,
             site_sanctions: &caller.site_sanctions,
             room_sanctions: self.moderation.sanctions(user),
             is_member: member.is_ok(),
@@ -76,6 +79,8 @@ impl<H: Clone> Room<H> {
         for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
             memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
         }
+        self.held_requests
+            .forget_expired(now, |id| self.pending_comments.contains_key(&id));
         if let Some(answer) = key
             .as_ref()
             .and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to, env))
@@ -86,6 +91,7 @@ impl<H: Clone> Room<H> {
         let limiter = self.limiters.entry(user).or_default();
         let mut context = CommentContext {
             status: self.live.status,
+            role,
             site_sanctions: &caller.site_sanctions,
             room_sanctions: self.moderation.sanctions(user),
             is_member: true,
@@ -124,6 +130,7 @@ impl<H: Clone> Room<H> {
                 key,
                 sent,
                 shown,
+                held: None,
             },
         );
         let comment = Arc::new(Comment {
@@ -134,9 +141,15 @@ impl<H: Clone> Room<H> {
             request_id,
             at: now,
         });
-        if verdict == CheckResult::Hidden {
-            self.remember_sampled(&comment);
-            return Ok(self.sample_out(&comment));
+        match verdict {
+            CheckResult::Hidden => {
+                self.remember_sampled(&comment);
+                return Ok(self.sample_out(&comment));
+            }
+            CheckResult::Held(rule) => {
+                return Ok(vec![self.hold(HeldComment::for_review(comment, rule))]);
+            }
+            CheckResult::Passed | CheckResult::Refused(_) => {}
         }
         if !is_crowd {
             return Ok(vec![self.show(comment)]);
@@ -197,7 +210,7 @@ impl<H: Clone> Room<H> {
     }
 
     /// The text of a comment that was not answered yet as it was sent: a retry has the same.
-    fn sent_text(&self, comment: &Comment) -> CommentText {
+    pub(super) fn sent_text(&self, comment: &Comment) -> CommentText {
         let pending = self.pending_comments.get(&comment.id);
         let sent = pending.and_then(|pending| pending.sent.clone());
         sent.unwrap_or_else(|| comment.text.clone())
@@ -246,23 +259,44 @@ impl<H: Clone> Room<H> {
         to: &ReplyTo<H>,
         env: &impl CommandEnv<H>,
     ) -> Option<Result<Vec<Effect<H>>, Reject>> {
-        let (known, is_shown) = match self.posted_comments.get(key) {
-            Some(known) => (known, true),
-            None => (self.sampled_comments.get(key)?, false),
+        let (known, is_shown) = match (
+            self.posted_comments.get(key),
+            self.sampled_comments.get(key),
+        ) {
+            (Some(known), _) => (Ok(known), true),
+            (None, Some(known)) => (Ok(known), false),
+            (None, None) => (Err(self.held_requests.get(key)?), false),
+        };
+        let (comment_id, known_text) = match known {
+            Ok(known) => (known.comment_id, &known.text),
+            Err(held) => (held.comment_id, &held.text),
         };
         let shown = text.masked(&env.check_text(text.as_str()));
         // Of a comment that came from another node, or from the store, the room knows the text that
         // members see.
-        if known.text != *text && Some(&known.text) != shown.as_ref() {
+        if known_text != text && Some(known_text) != shown.as_ref() {
             return Some(Err(Reject::DuplicateConflict));
         }
-        if let Some(pending) = self.pending_comments.get_mut(&known.comment_id) {
+        if let Some(pending) = self.pending_comments.get_mut(&comment_id) {
             if pending.waiters.len() == WAITERS_MAX {
                 return Some(Err(Reject::BUSY));
             }
             pending.waiters.push(to.clone());
             return Some(Ok(Vec::new()));
         }
+        let answered = |reply| {
+            let (to, result) = (to.clone(), Ok(reply));
+            Some(Ok(vec![Effect::Reply { to, result }]))
+        };
+        let known = match known {
+            Ok(known) => known,
+            Err(held) => {
+                return answered(Reply::Held {
+                    comment_id,
+                    delay_ms: held.delay_ms,
+                });
+            }
+        };
         if let Some(comment) = known.unstored.clone() {
             let pending = PendingComment {
                 session: to_session,
@@ -272,12 +306,12 @@ impl<H: Clone> Room<H> {
                 key: Some(key.clone()),
                 sent: None,
                 shown,
+                held: None,
             };
             self.pending_comments.insert(comment.id, pending);
             return Some(Ok(vec![Effect::StoreComment(comment)]));
         }
-        let comment_id = known.comment_id;
-        let reply = if is_shown {
+        answered(if is_shown {
             Reply::Commented {
                 comment_id,
                 offset: known.offset,
@@ -285,11 +319,7 @@ impl<H: Clone> Room<H> {
             }
         } else {
             Reply::SampledOut { comment_id }
-        };
-        Some(Ok(vec![Effect::Reply {
-            to: to.clone(),
-            result: Ok(reply),
-        }]))
+        })
     }
 
     /// The store answered for a comment.
@@ -325,6 +355,7 @@ impl<H: Clone> Room<H> {
         if let Some(key) = pending.key {
             self.posted_comments.forget(&key, id);
             self.sampled_comments.forget(&key, id);
+            self.held_requests.forget(&key, id);
         }
         let refuse = |to| Effect::Reply {
             to,
@@ -385,12 +416,12 @@ impl<H: Clone> Room<H> {
 fn refused(verdict: CheckResult) -> Result<(), Reject> {
     match verdict {
         CheckResult::Refused(reject) => Err(reject),
-        CheckResult::Passed | CheckResult::Hidden => Ok(()),
+        CheckResult::Passed | CheckResult::Hidden | CheckResult::Held(_) => Ok(()),
     }
 }
 
 /// The command that posted a comment, if it has a name.
-fn command_key(comment: &Comment) -> Option<CommandKey> {
+pub(super) fn command_key(comment: &Comment) -> Option<CommandKey> {
     comment
         .request_id
         .clone()

@@ -40,6 +40,8 @@ impl<H: Clone> Room<H> {
                 let change = self.moderation.take_control(version, user, standing, now);
                 change.map_or_else(Vec::new, |change| self.standing_changed(&change, now))
             }
+            Control::Held(held) => self.notify_held(&held),
+            Control::Denied(denial) => self.notify_denied(&denial),
         }
     }
 
@@ -95,7 +97,7 @@ impl<H: Clone> Room<H> {
     }
 
     /// Notifies all sessions of these users on this node, each once.
-    fn notify(
+    pub(super) fn notify(
         &self,
         users: impl IntoIterator<Item = UserId>,
         news: &News,
@@ -166,6 +168,7 @@ impl<H: Clone> Room<H> {
     ) -> Vec<ExplainedCheck> {
         let context = CommentContext {
             status: self.live.status,
+            role: self.role_of(user),
             site_sanctions,
             room_sanctions: self.moderation.sanctions(user),
             is_member: self.members.profile(user).is_some(),

@@ -15,8 +15,8 @@ use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join3, join5};
 
-use super::Conn;
 use super::statement::{Bind, Statement};
+use super::{Conn, holds};
 use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{
     BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
@@ -80,7 +80,7 @@ pub async fn commit_skip_locked(
 }
 
 async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput, StoreError> {
-    let (users, lives, gifts, (requests, ids), (views, authors, commented_lives)) = join5(
+    let (users, lives, gifts, (requests, ids), ((views, authors, commented_lives), holds)) = join5(
         read_users(conn, keys, locks),
         read_lives(conn, keys, locks),
         read_gifts(conn, keys, locks),
@@ -88,14 +88,17 @@ async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput,
             read_requests(conn, keys),
             take_ids(conn, keys.requests.len()),
         ),
-        join3(
-            read_views(conn, keys),
-            numbers(conn, USERS_THERE, keys.authors.iter().copied().collect()),
-            numbers(
-                conn,
-                LIVES_THERE,
-                keys.commented_lives.iter().copied().collect(),
+        join(
+            join3(
+                read_views(conn, keys),
+                numbers(conn, USERS_THERE, keys.authors.iter().copied().collect()),
+                numbers(
+                    conn,
+                    LIVES_THERE,
+                    keys.commented_lives.iter().copied().collect(),
+                ),
             ),
+            holds::read(conn, &keys.holds),
         ),
     )
     .await;
@@ -131,6 +134,7 @@ async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput,
     rows.views = views?.into_iter().collect();
     rows.authors = authors?.into_iter().collect();
     rows.commented_lives = commented_lives?.into_iter().collect();
+    rows.holds = holds?;
     Ok(BatchInput { rows, ids })
 }
 
@@ -336,8 +340,8 @@ async fn write(
         .take(plan.gifts.len())
         .map(|(transfer, _)| *transfer)
         .collect();
-    let (comments, views, spends, gains, (transfers, entries, records)) = join5(
-        write_comments(conn, &plan),
+    let ((comments, holds), views, spends, gains, (transfers, entries, records)) = join5(
+        join(write_comments(conn, &plan), holds::write(conn, &plan)),
         write_views(conn, &plan),
         write_spends(conn, &plan),
         write_gains(conn, &plan),
@@ -355,6 +359,7 @@ async fn write(
         HashSet::new()
     };
     write_removals(conn, &plan).await?;
+    holds?;
     views?;
     require_all(spends?, plan.spends.len())?;
     require_all(gains?, plan.gains.len())?;

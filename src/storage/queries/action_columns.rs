@@ -18,7 +18,7 @@ pub fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
 
 pub fn target_id(action: &Action) -> Option<i64> {
     match action {
-        Action::TakeDown(comment_id) => Some(comment_id.get()),
+        Action::TakeDown(comment_id) | Action::Review { comment_id, .. } => Some(comment_id.get()),
         Action::Pin(comment_id) => comment_id.map(CommentId::get),
         _ => action.target().map(UserId::get),
     }
@@ -38,6 +38,7 @@ pub fn arguments(action: &Action) -> Value {
         }),
         Action::SetModerator { moderator, .. } => json!({"moderator": moderator}),
         Action::TakeDownLast { count, .. } => json!({"count": count}),
+        Action::Review { approve, .. } => json!({"approve": approve}),
         Action::TakeDown(_)
         | Action::Pin(_)
         | Action::Kick(_)
@@ -72,6 +73,10 @@ pub fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<
             Some(id) => Some(CommentId::new(id)?),
             None => None,
         }),
+        "review" => Action::Review {
+            comment_id: CommentId::new(target_id?)?,
+            approve: arguments["approve"].as_bool()?,
+        },
         "notice" => Action::Notice(arguments["text"].as_str()?.into()),
         "set_title" => Action::SetTitle(arguments["title"].as_str()?.into()),
         "kick" => Action::Kick(target_user?),

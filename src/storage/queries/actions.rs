@@ -1,7 +1,5 @@
 //! Actions: the change, and its row of the audit.
 
-use std::sync::Arc;
-
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -10,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::super::{lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
-use super::{Conn, accounts, comments, lives, pins, standing_changes, term_lists};
+use super::left_behind::{
+    earlier_comments, earlier_decision, pinned_earlier, removed_ids, was_unpinned, with_unpinned,
+};
+use super::{Conn, accounts, comments, held_comments, lives, pins, standing_changes, term_lists};
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
     Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, LiveStatus, Outcome, Pin,
@@ -162,6 +163,13 @@ pub async fn pending(
             },
             (Subject::CommentsOfUser, _) => earlier_comments(&action, row.after.as_deref()),
             (Subject::Pin, _) => pinned_earlier(conn, live_id, row.target_id).await?,
+            (Subject::Comment | Subject::HeldComment, _) => {
+                match earlier_decision(conn, live_id, row.target_id, &row.after).await? {
+                    Some(change) => change,
+                    None if action.subject() == Subject::Comment => Change::Nothing,
+                    None => continue,
+                }
+            }
             (Subject::Standing, Some(user)) => {
                 let after = row.after.as_deref();
                 let change =
@@ -212,6 +220,12 @@ async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, Sto
             standing_changes::lock(conn, live_id, &record.action, user).await?;
             Ok(None)
         }
+        (Subject::HeldComment, ..) => {
+            if let Action::Review { comment_id, .. } = &record.action {
+                held_comments::lock(conn, *comment_id).await?;
+            }
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }
@@ -224,7 +238,7 @@ async fn apply(
 ) -> Result<Result<Changed, Reject>, StoreError> {
     match (&record.action, record.scope) {
         (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
-            take_down(conn, live_id, *comment_id, record.at).await
+            take_down(conn, record, live_id, *comment_id).await
         }
         (Action::Pin(comment_id), Scope::Live(live_id)) => {
             let pinned = pins::set(conn, record, live_id, *comment_id).await?;
@@ -262,6 +276,13 @@ async fn apply(
         (Action::Restore(user), Scope::Live(live_id)) => {
             restore(conn, live_id, *user, record.at).await
         }
+        (
+            Action::Review {
+                comment_id,
+                approve,
+            },
+            Scope::Live(live_id),
+        ) => held_comments::review(conn, record, live_id, *comment_id, *approve).await,
         (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
             before: None,
             after: None,
@@ -276,12 +297,31 @@ async fn apply(
 
 async fn take_down(
     conn: &mut Conn,
+    record: &ActionRecord,
     live_id: LiveId,
     id: CommentId,
-    at: Timestamp,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let Some((removed_before, removed_at)) = comments::remove(conn, live_id, id, at).await? else {
-        return Ok(Err(Reject::CommentNotFound));
+    let at = record.at;
+    let mut removed = comments::remove(conn, live_id, id, at).await?;
+    if removed.is_none() {
+        match held_comments::deny(conn, record, live_id, id).await? {
+            // Perhaps it was shown a moment ago.
+            Err(Reject::AlreadyReviewed) => {
+                removed = comments::remove(conn, live_id, id, at).await?;
+            }
+            denied => return Ok(denied),
+        }
+    }
+    let Some((removed_before, removed_at)) = removed else {
+        // It was denied before: taking it down again changes nothing.
+        let denied = held_comments::earlier(conn, live_id, id).await?;
+        return Ok(denied.map_or(Err(Reject::CommentNotFound), |change| {
+            Ok(Changed {
+                before: None,
+                after: Some(json!({"state": "denied"})),
+                change,
+            })
+        }));
     };
     let state = |at: Option<Timestamp>| Some(json!({"removed_at": at.map(|at| at.0)}));
     let (before, after) = (state(removed_before), state(Some(removed_at)));
@@ -350,12 +390,6 @@ async fn restore(
     }))
 }
 
-/// Comments that an action took down together, as the audit says what it left behind.
-fn removed_ids(after: Option<&str>) -> Vec<CommentId> {
-    let after: Value = left_behind(after);
-    comments::ids_of_json(&after["removed"])
-}
-
 /// Whether the action took the pinned comment of its live down, so that nothing is pinned.
 async fn unpins(conn: &mut Conn, record: &ActionRecord) -> Result<bool, StoreError> {
     match (record.action.subject(), record.scope) {
@@ -364,17 +398,6 @@ async fn unpins(conn: &mut Conn, record: &ActionRecord) -> Result<bool, StoreErr
         }
         _ => Ok(false),
     }
-}
-
-/// What an action left behind that took a pinned comment down.
-fn with_unpinned(after: Option<Value>) -> Option<Value> {
-    let mut after = after.unwrap_or_else(|| json!({}));
-    after["unpinned"] = true.into();
-    Some(after)
-}
-
-fn was_unpinned(after: Option<&str>) -> bool {
-    left_behind(after)["unpinned"].as_bool().unwrap_or_default()
 }
 
 /// What is pinned since an action, if it changed that.
@@ -389,37 +412,6 @@ fn pin_of(id: ActionId, by: Principal, change: &Change, unpinned: bool) -> Optio
         by,
         action: id,
     })
-}
-
-/// The change that an earlier action on the pin of a live made. A comment that was taken down since
-/// is not shown again.
-async fn pinned_earlier(
-    conn: &mut Conn,
-    live_id: LiveId,
-    target_id: Option<i64>,
-) -> Result<Change, StoreError> {
-    let comment = match target_id.and_then(CommentId::new) {
-        Some(id) => comments::shown(conn, live_id, id).await?,
-        None => None,
-    };
-    Ok(Change::Pinned(comment.map(Arc::new)))
-}
-
-fn left_behind(after: Option<&str>) -> Value {
-    after
-        .and_then(|after| serde_json::from_str(after).ok())
-        .unwrap_or_default()
-}
-
-/// The change that an earlier action on several comments made.
-fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
-    let removed = removed_ids(after);
-    let restored = left_behind(after)["restored"].as_u64().unwrap_or_default();
-    let outcome = match action {
-        Action::Restore(_) => Outcome::Restored(usize::try_from(restored).unwrap_or(usize::MAX)),
-        _ => Outcome::TakenDown(removed.len()),
-    };
-    Change::Comments { outcome, removed }
 }
 
 async fn set_status(
@@ -585,7 +577,15 @@ impl EarlierAction {
         }
         let gone = || StoreError::Fault(format!("audit {}: what it is about is gone", self.id));
         let action = &record.action;
+        let decision = match (action.subject(), record.scope) {
+            (Subject::Comment | Subject::HeldComment, Scope::Live(live_id)) => {
+                earlier_decision(conn, live_id, self.target_id, &self.after).await?
+            }
+            _ => None,
+        };
         let change = match (action.subject(), record.scope, action.target()) {
+            _ if decision.is_some() => decision.ok_or_else(gone)?,
+            (Subject::HeldComment, ..) => return Err(gone()),
             (Subject::Comment, Scope::Live(live_id), _) => {
                 let id = self.target_id.and_then(CommentId::new).ok_or_else(gone)?;
                 let removed = comments::remove(conn, live_id, id, Timestamp(self.at)).await?;

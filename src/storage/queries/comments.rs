@@ -10,10 +10,10 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use super::Conn;
-use crate::domain::{Comment, CommentId, LiveId, Timestamp, UserId};
+use crate::domain::{Comment, CommentId, LiveId, RequestId, Timestamp, UserId};
 use crate::storage::StoreError;
 use crate::storage::rows::CommentRecord;
-use crate::storage::schema::{comments, users};
+use crate::storage::schema::{comments, held_comments, users};
 
 /// The columns that a [`CommentRecord`] is read from.
 const COLUMNS: (
@@ -136,7 +136,11 @@ pub async fn newest(conn: &mut Conn) -> Result<Option<CommentId>, StoreError> {
         .select(max(comments::sort_key))
         .get_result(conn)
         .await?;
-    Ok(id.max(key).and_then(CommentId::new))
+    let held: Option<i64> = held_comments::table
+        .select(max(held_comments::comment_id))
+        .get_result(conn)
+        .await?;
+    Ok(id.max(key).max(held).and_then(CommentId::new))
 }
 
 pub async fn page(
@@ -279,7 +283,7 @@ pub async fn removed(conn: &mut Conn, among: Vec<CommentId>) -> Result<Vec<Comme
     Ok(ids.into_iter().filter_map(CommentId::new).collect())
 }
 
-/// The author of a comment of this live, and when it was posted.
+/// The author of a comment of this live that was shown, and since when it is.
 pub async fn author(
     conn: &mut Conn,
     live_id: LiveId,
@@ -326,6 +330,23 @@ pub async fn lock_shown(
         .execute(conn)
         .await?;
     shown(conn, live_id, id).await
+}
+
+/// Adds a comment that was held and is shown now. `key`: its place in the history.
+pub async fn insert(conn: &mut Conn, comment: &Comment, key: CommentId) -> Result<(), StoreError> {
+    diesel::insert_into(comments::table)
+        .values((
+            comments::id.eq(comment.id.get()),
+            comments::live_id.eq(comment.live_id.get()),
+            comments::user_id.eq(comment.author.id.get()),
+            comments::content.eq(comment.text.as_str()),
+            comments::request_id.eq(comment.request_id.as_ref().map(RequestId::as_str)),
+            comments::created_at.eq(comment.at.0),
+            comments::sort_key.eq(key.get()),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Ids of comments as the audit keeps them.

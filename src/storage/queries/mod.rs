@@ -14,6 +14,8 @@ mod catalogue;
 mod comments;
 mod follows;
 mod grants;
+mod held_comments;
+mod left_behind;
 mod lives;
 mod pins;
 mod standing_changes;
@@ -25,13 +27,14 @@ use futures_util::FutureExt;
 
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, LiveId, Pin, Role, Sanction, SanctionId, Standings,
-    Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, HeldComment, LiveId, Pin, Role, Sanction, SanctionId,
+    Standings, Timestamp, UserId,
 };
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, FeedPage, FeedPosition,
-    FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, LiveLedger, LiveRow, LiveState,
-    PendingAction, Performed, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
+    FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry, LiveLedger,
+    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, Store, StoreError, Stored,
+    StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -190,6 +193,43 @@ impl Store for Backend {
         self.read(move |conn| comments::newest(conn).boxed())
     }
 
+    fn held_comments(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<HeldComment>> {
+        self.read(move |conn| held_comments::for_review(conn, live_id, max).boxed())
+    }
+
+    fn recent_held_comments(
+        &self,
+        live_id: LiveId,
+        since: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<HeldComment>> {
+        self.read(move |conn| held_comments::recent(conn, live_id, since, max).boxed())
+    }
+
+    fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments> {
+        self.read(move |conn| held_comments::due(conn, now, max).boxed())
+    }
+
+    fn decide_held_comments(
+        &self,
+        keys: Vec<(CommentId, CommentId)>,
+        at: Timestamp,
+    ) -> Stored<'_, Vec<HeldEntry>> {
+        self.write(move |conn| held_comments::decide_due(conn, keys, at).boxed())
+    }
+
+    fn unlogged_held_comments(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<HeldEntry>> {
+        self.read(move |conn| held_comments::unlogged(conn, until, max).boxed())
+    }
+
+    fn held_comments_logged(&self, entries: Vec<LoggedHeldEntry>) -> Stored<'_, ()> {
+        self.write(move |conn| held_comments::logged(conn, entries).boxed())
+    }
+
+    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, ()> {
+        self.write(move |conn| held_comments::remove_decided(conn, before, max).boxed())
+    }
+
     fn removed_comments(&self, among: Vec<CommentId>) -> Stored<'_, Vec<CommentId>> {
         self.read(move |conn| comments::removed(conn, among).boxed())
     }
@@ -199,7 +239,15 @@ impl Store for Backend {
         live_id: LiveId,
         id: CommentId,
     ) -> Stored<'_, Option<(UserId, Timestamp)>> {
-        self.read(move |conn| comments::author(conn, live_id, id).boxed())
+        self.read(move |conn| {
+            async move {
+                match comments::author(conn, live_id, id).await? {
+                    None => held_comments::author(conn, live_id, id).await,
+                    found => Ok(found),
+                }
+            }
+            .boxed()
+        })
     }
 
     fn standings(&self, live_id: LiveId, now: Timestamp) -> Stored<'_, Option<Standings>> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::lock_user_status;
 use super::standings::{self, Given};
-use super::{Conn, accounts, comments};
+use super::{Conn, accounts, comments, held_comments};
 use crate::domain::{
     Action, CommentId, LiveId, Outcome, PURGE_RECENT_MS, Principal, Purge, Reject, Role, Sanction,
     SanctionId, SanctionKind, SanctionOrder, SanctionScope, TAKE_DOWN_MAX, Timestamp, UserId,
@@ -136,6 +136,14 @@ async fn give(
         standings::remove_moderator(conn, target.streamer, target.user).await?;
     }
     let removed = purge(conn, target, order.purge, at).await?;
+    if order.kind == SanctionKind::Ban && order.purge != Purge::Nothing {
+        let (live_id, streamer) = match order.scope {
+            SanctionScope::Live => (Some(target.live_id), None),
+            SanctionScope::Streamer => (None, Some(target.streamer)),
+            SanctionScope::Site => (None, None),
+        };
+        held_comments::deny_all_of(conn, target.user, live_id, streamer, at).await?;
+    }
     let after = json!({
         "sanction_id": sanction.id.get(),
         "until": sanction.until.map(|until| until.0),

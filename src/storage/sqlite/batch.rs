@@ -4,7 +4,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::Conn;
+use super::{Conn, holds};
 use crate::domain::Comment;
 use crate::storage::batch::{
     BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
@@ -125,6 +125,7 @@ fn read(conn: &mut SqliteConnection, keys: &BatchKeys) -> QueryResult<BatchRows>
                 .optional()?,
         );
     }
+    rows.holds = holds::read(conn, &keys.holds)?;
     Ok(rows)
 }
 
@@ -145,6 +146,9 @@ fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<Written, StoreError
         if inserted == 0 && !is_stored(conn, comment)? {
             written.taken_ids.insert(comment.id);
         }
+    }
+    for held in &plan.holds {
+        holds::write(conn, held)?;
     }
     for (comment_id, at) in &plan.removals {
         let shown = comments::table

@@ -48,6 +48,9 @@ impl World {
                 Effect::Reply { to, result } => self.hear_answer(&to, &result),
                 Effect::Publish(event) => self.publish(event),
                 Effect::AppendAction(entry) => panic!("no action is applied here: {entry:?}"),
+                Effect::HoldComment(held) | Effect::ReportHeld(held) => {
+                    panic!("nothing is held here: {held:?}")
+                }
                 Effect::PostComment(comment) => {
                     assert!(
                         !self.sampled_out.contains(&comment.id),
@@ -212,6 +215,7 @@ impl World {
                     (self.last_offset, self.online().len())
                 );
             }
+            Ok(Reply::Held { .. }) => panic!("nothing is held here"),
             Ok(Reply::Left { .. }) | Err(_) => {}
         }
     }

@@ -315,6 +315,13 @@ pub fn reply(reply: &Reply) -> String {
             format!("commented c{comment_id} at={}{shown}", place(*offset))
         }
         Reply::SampledOut { comment_id } => format!("sampled out c{comment_id}"),
+        Reply::Held {
+            comment_id,
+            delay_ms,
+        } => match delay_ms {
+            Some(delay_ms) => format!("held c{comment_id} delay={delay_ms}ms"),
+            None => format!("held c{comment_id}"),
+        },
         Reply::Gifted {
             record_id,
             offset,

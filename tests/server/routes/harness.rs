@@ -7,6 +7,7 @@ use actix::Arbiter;
 use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use liveroom::actors::held_comments::{self, HeldComments};
 use liveroom::actors::live_room::{RoomServices, room_settings};
 use liveroom::actors::persister::{Persister, PersisterPort};
 use liveroom::actors::registry::Registry;
@@ -120,12 +121,14 @@ impl TestApi {
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
         let word_filters = WordFilters::load(store.clone()).await.unwrap();
+        let comment_ids = Arc::new(CommentIds::new(0));
         let rooms = start_rooms(
             config.clone(),
             store.clone(),
             persister.clone(),
             catalogue.clone(),
             word_filters.clone(),
+            comment_ids.clone(),
             clock.clone(),
         );
         let cluster_control = Arc::new(ClusterControl {
@@ -153,6 +156,7 @@ impl TestApi {
             operations: Arc::new(Operations::new(
                 store.clone(),
                 cluster_control.clone(),
+                comment_ids,
                 clock.clone(),
             )),
             cluster_control,
@@ -304,9 +308,11 @@ fn start_rooms(
     persister: PersisterPort,
     catalogue: Arc<GiftCatalogue>,
     word_filters: Arc<WordFilters>,
+    comment_ids: Arc<CommentIds>,
     clock: Arc<TestClock>,
 ) -> Rooms {
     let thread = Arbiter::current();
+    let (held_reports, held_inbox) = held_comments::channel();
     let services = RoomServices {
         settings: room_settings(&config),
         config,
@@ -314,13 +320,22 @@ fn start_rooms(
         persister,
         catalogue,
         word_filters,
-        comment_ids: Arc::new(CommentIds::new(0)),
+        comment_ids: comment_ids.clone(),
+        held: held_reports,
+        clock: clock.clone(),
+    };
+    let rooms = Rooms::new(
+        Registry::start_here(vec![thread], store.clone(), services),
+        Arc::new(MemoryBroker),
+    );
+    let held = HeldComments {
+        store,
+        rooms: rooms.clone(),
+        comment_ids,
         clock,
     };
-    Rooms::new(
-        Registry::start_here(vec![thread], store, services),
-        Arc::new(MemoryBroker),
-    )
+    held_comments::start(held, held_inbox);
+    rooms
 }
 
 /// Keys are unique: the count of lives so far.

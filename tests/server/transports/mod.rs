@@ -5,6 +5,7 @@ mod actions;
 pub mod client;
 mod crowd;
 mod engine;
+mod held;
 mod hostile;
 mod joins;
 mod origins;

@@ -5,6 +5,7 @@ mod changes;
 mod comments;
 mod follows;
 mod gifts;
+mod held_comments;
 mod lives;
 mod names;
 mod pins;
@@ -49,6 +50,16 @@ use gifts::{
     a_refused_gift_moves_nothing_and_keeps_its_request_id_usable,
     a_retried_gift_has_one_effect_and_the_first_receipt, the_catalogue_reads_back_as_written,
     two_stores_on_one_database_keep_the_books_exact,
+};
+use held_comments::{
+    a_comment_is_held_once_per_request_and_strangers_and_ended_lives_hold_none,
+    a_decision_is_pending_until_the_log_has_it,
+    a_held_comment_is_decided_once_and_stands_where_it_was_shown,
+    a_room_that_opens_reads_what_was_held_with_a_request_id,
+    an_author_who_may_not_speak_any_more_is_not_shown,
+    so_many_comments_wait_in_a_room_and_so_many_of_one_user, two_moderators_at_once_decide_once,
+    what_nobody_decides_expires_and_what_is_delayed_is_shown,
+    what_two_nodes_find_due_is_decided_by_one,
 };
 use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
@@ -140,6 +151,15 @@ contract! {
     follows_of_one_moment_are_all_counted,
     a_list_of_terms_is_replaced_whole_and_its_version_grows,
     the_longest_list_of_terms_reads_back_and_the_audit_has_its_digest,
+    a_comment_is_held_once_per_request_and_strangers_and_ended_lives_hold_none,
+    so_many_comments_wait_in_a_room_and_so_many_of_one_user,
+    a_held_comment_is_decided_once_and_stands_where_it_was_shown,
+    two_moderators_at_once_decide_once,
+    a_decision_is_pending_until_the_log_has_it,
+    what_nobody_decides_expires_and_what_is_delayed_is_shown,
+    what_two_nodes_find_due_is_decided_by_one,
+    an_author_who_may_not_speak_any_more_is_not_shown,
+    a_room_that_opens_reads_what_was_held_with_a_request_id,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,

@@ -1,8 +1,8 @@
 //! What a script shows of the effects of a decision, performed as the actor does.
 
 use liveroom::domain::{
-    AckId, CommentWriteError, CrowdRate, Effect, EntryContent, News, Reject, Reply, ReplyTo,
-    RoomEvent, Sequenced,
+    AckId, CommentWriteError, Control, CrowdRate, Effect, EntryContent, HeldComment, News, Reject,
+    Reply, ReplyTo, RoomEvent, Sequenced,
 };
 
 use super::{Effects, Unplaced, World};
@@ -73,6 +73,8 @@ impl World {
                         self.publish(RoomEvent::Comment(comment));
                     }
                 }
+                Effect::HoldComment(held) => self.hold(held),
+                Effect::ReportHeld(held) => self.control(Control::Held(held)),
                 Effect::TakeDown(id) => self.trace.push(format!("store <- takes down c{id}")),
                 Effect::Notify { handle, news } => {
                     self.trace.push(format!("{handle} <- {}", self.news(&news)));
@@ -109,6 +111,17 @@ impl World {
             News::Role { user, role } => {
                 let name = &self.users[user.get() as usize - 1];
                 format!("role {name} {}", role.name())
+            }
+            News::Held(held) => {
+                let HeldComment { comment, rule, due } = &**held;
+                let (author, text) = (&comment.author.name, comment.text.as_str());
+                let (rule, left) = (rule.name(), words::until(Some(*due), self.now));
+                format!("held c{} {author} {text:?} rule={rule} {left}", comment.id)
+            }
+            News::CommentDenied(denial) => {
+                let expired = if denial.is_expired { " expired" } else { "" };
+                let reason = denial.reason.as_deref().unwrap_or("-");
+                format!("denied c{} reason={reason}{expired}", denial.comment_id)
             }
         }
     }

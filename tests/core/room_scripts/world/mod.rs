@@ -1,6 +1,7 @@
 //! A room, and all that stands around it in a script: clock, store, books, broker.
 
 mod effects;
+mod held;
 mod moderation;
 mod outside;
 
@@ -11,10 +12,10 @@ use std::sync::Arc;
 use liveroom::domain::word_filter::WordFilter;
 use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
-    Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, History,
-    HistoryLimits, KickReason, Live, LiveId, LiveStatus, Pin, PresenceSettings, Principal, Profile,
-    Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId,
-    Standings, Timestamp, UserId,
+    Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, HeldComment,
+    History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, Pin, PresenceSettings, Principal,
+    Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced,
+    SessionId, Standings, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -60,6 +61,8 @@ pub struct World {
     books_total: Coins,
     order_later: bool,
     unplaced: VecDeque<Unplaced>,
+    /// Comments that wait, as the store has them.
+    held: BTreeMap<CommentId, Arc<HeldComment>>,
     /// As the store has them.
     standings: Standings,
     sanctions_count: i64,
@@ -129,6 +132,7 @@ impl Default for World {
             books_total: Coins::ZERO,
             order_later: false,
             unplaced: VecDeque::new(),
+            held: BTreeMap::new(),
             standings: Standings::default(),
             sanctions_count: 0,
             offset: 0,
@@ -208,6 +212,7 @@ impl World {
             }
             "show" => self.show(&words.next("what")?)?,
             "reading" => self.read_standings(),
+            verb @ ("approve" | "deny" | "expire") => self.review(verb, &mut words)?,
             verb if self.moderate(verb, &mut words)? => {}
             member => self.command(member, &mut words)?,
         }

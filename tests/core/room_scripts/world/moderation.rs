@@ -45,7 +45,7 @@ impl World {
         Ok(true)
     }
 
-    fn control(&mut self, control: Control) {
+    pub(super) fn control(&mut self, control: Control) {
         if self.order_later {
             self.trace.push("order <- a control".into());
             self.unplaced.push_back(Unplaced::Control(control));

@@ -27,6 +27,7 @@ impl World {
                 self.store_full = state == "full";
                 return Ok(());
             }
+            "held" => return self.store_held(words),
             other => return Err(format!("the store never says {other}")),
         };
         let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;

@@ -1,0 +1,193 @@
+//! Held comments of all rooms of this node, beside their rooms: has logs of rooms say that a
+//! comment is held, decides what nobody decided in time, and makes up for what a node that died
+//! left undone.
+//!
+//! | what | when | by whom |
+//! |---|---|---|
+//! | a comment is held: an entry of its room's log | when it is stored | the node that stored it |
+//! | a comment is due: shown at the end of the delay, denied at the end of the review | at that time | every node tries; the store lets one |
+//! | an entry that a log is not known to have | [`OVERDUE_MS`] later | any node |
+//! | what was decided is forgotten | a day later | any node |
+//!
+//! The store says what waits, so nothing depends on which node has the room, or on any node that
+//! has it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use log::warn;
+use tokio::sync::mpsc;
+
+use super::Rooms;
+use super::reconcile::FailureLog;
+use crate::clock::Clock;
+use crate::comment_ids::CommentIds;
+use crate::domain::{ActionEntry, HeldComment, LiveId};
+use crate::storage::{HeldEntry, LoggedHeldEntry, Store, StoreError};
+
+/// Reports that may wait to be appended. Beyond, they are found in the store a moment later.
+const REPORTS_MAX: usize = 4_096;
+/// Entries that are appended in one go.
+const ENTRIES_MAX: u32 = 256;
+/// Longest time between two looks for comments that are due. Shorter than the shortest delay, so
+/// that one is known before it is due, whichever node holds it. One look is one query by an index.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Shortest time between two looks: comments that are due one after the other share a transaction.
+const LOOK_SPACING: Duration = Duration::from_millis(50);
+/// An entry that is not known to be in its log is appended again after this, in milliseconds.
+const OVERDUE_MS: i64 = 1_000;
+/// For how long it is known what became of a held comment, in milliseconds: a day.
+const DECIDED_KEPT_MS: i64 = 86_400_000;
+/// Time between two looks for those that are older.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// The way of rooms to report what they hold.
+#[derive(Clone)]
+pub struct HeldReports(mpsc::Sender<Arc<HeldComment>>);
+
+impl HeldReports {
+    /// Has every node know that a comment is held, which is stored.
+    pub fn report(&self, held: Arc<HeldComment>) {
+        // A full queue costs moderators a moment: the entry is found in the store.
+        let _ = self.0.try_send(held);
+    }
+}
+
+/// Reports that nobody has taken yet.
+pub struct HeldInbox(mpsc::Receiver<Arc<HeldComment>>);
+
+pub fn channel() -> (HeldReports, HeldInbox) {
+    let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+    (HeldReports(reports), HeldInbox(inbox))
+}
+
+/// What the work on held comments needs.
+#[derive(Clone)]
+pub struct HeldComments {
+    pub store: Arc<dyn Store>,
+    pub rooms: Rooms,
+    pub comment_ids: Arc<CommentIds>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Begins the work, on the calling thread and until its system ends.
+pub fn start(held: HeldComments, inbox: HeldInbox) {
+    actix_rt::spawn(held.clone().append_reports(inbox));
+    actix_rt::spawn(held.clone().decide_due());
+    actix_rt::spawn(held.clone().append_overdue());
+    actix_rt::spawn(held.forget_decided());
+}
+
+impl HeldComments {
+    async fn append_reports(self, HeldInbox(mut inbox): HeldInbox) {
+        let mut log = FailureLog::new("held comments that were reported");
+        let mut reports = Vec::new();
+        while inbox.recv_many(&mut reports, ENTRIES_MAX as usize).await > 0 {
+            let entry = |held: Arc<HeldComment>| HeldEntry {
+                live_id: held.comment.live_id,
+                logged: LoggedHeldEntry {
+                    comment_id: held.comment.id,
+                    is_decision: false,
+                },
+                entry: ActionEntry::of_held(held),
+            };
+            let entries = reports.drain(..).map(entry).collect();
+            log.note(self.append(entries).await);
+        }
+    }
+
+    async fn decide_due(self) {
+        let mut log = FailureLog::new("held comments that are due");
+        loop {
+            let wait = match self.decide_next().await {
+                Ok(wait) => {
+                    log.note(Ok(()));
+                    wait
+                }
+                Err(error) => {
+                    log.note(Err(error));
+                    LOOK_EVERY
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Decides what is due. Returns after how long to look again.
+    async fn decide_next(&self) -> Result<Duration, StoreError> {
+        let now = self.clock.now();
+        let due = self.store.due_held_comments(now, ENTRIES_MAX).await?;
+        if !due.ids.is_empty() {
+            let keyed = |id| (id, self.comment_ids.next(now));
+            let keys = due.ids.into_iter().map(keyed).collect();
+            let entries = self.store.decide_held_comments(keys, now).await?;
+            self.append(entries).await?;
+        }
+        let Some(next_at) = due.next_at else {
+            return Ok(LOOK_EVERY);
+        };
+        let wait_ms = next_at.since(self.clock.now()).unsigned_abs();
+        Ok(Duration::from_millis(wait_ms).clamp(LOOK_SPACING, LOOK_EVERY))
+    }
+
+    async fn append_overdue(self) {
+        let mut log = FailureLog::new("held comments that logs may lack");
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let until = self.clock.now().plus_ms(-OVERDUE_MS);
+            let unlogged = self.store.unlogged_held_comments(until, ENTRIES_MAX).await;
+            log.note(match unlogged {
+                Ok(entries) => self.append(entries).await,
+                Err(error) => Err(error),
+            });
+        }
+    }
+
+    async fn forget_decided(self) {
+        let mut log = FailureLog::new("held comments of the day before");
+        loop {
+            tokio::time::sleep(FORGET_EVERY).await;
+            let before = self.clock.now().plus_ms(-DECIDED_KEPT_MS);
+            let removed = self.store.remove_decided_held_comments(before, ENTRIES_MAX);
+            log.note(removed.await);
+        }
+    }
+
+    /// Appends entries to the logs of their rooms: those of a room in their order, and rooms beside
+    /// each other.
+    async fn append(&self, entries: Vec<HeldEntry>) -> Result<(), StoreError> {
+        let mut by_room: BTreeMap<LiveId, Vec<HeldEntry>> = BTreeMap::new();
+        for entry in entries {
+            by_room.entry(entry.live_id).or_default().push(entry);
+        }
+        let rooms = by_room
+            .into_iter()
+            .map(|(live_id, entries)| self.append_in(live_id, entries));
+        let logged: Vec<LoggedHeldEntry> = join_all(rooms).await.into_iter().flatten().collect();
+        if logged.is_empty() {
+            return Ok(());
+        }
+        self.store.held_comments_logged(logged).await
+    }
+
+    /// Returns those that are in the log of the room, or that no log needs to have.
+    async fn append_in(&self, live_id: LiveId, entries: Vec<HeldEntry>) -> Vec<LoggedHeldEntry> {
+        let mut logged = Vec::with_capacity(entries.len());
+        for HeldEntry {
+            entry, logged: id, ..
+        } in entries
+        {
+            match self.rooms.deliver(live_id, entry).await {
+                Ok(true) => logged.push(id),
+                Ok(false) => {}
+                Err(error) => {
+                    warn!("rooms not reached for held comments: live_id={live_id} error={error}");
+                    break;
+                }
+            }
+        }
+        logged
+    }
+}

@@ -1,0 +1,564 @@
+//! Comments that are held, and what becomes of them. Each is decided once: by the update of its row
+//! while it waits.
+
+use std::sync::Arc;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use super::{Conn, accounts, comments, lives, standings};
+use crate::domain::{
+    ActionEntry, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId,
+    LiveStatus, Outcome, Reject, Timestamp, UserId, barring_comments,
+};
+use crate::storage::actions::Changed;
+use crate::storage::error::require_storable;
+use crate::storage::rows::CommentRecord;
+use crate::storage::schema::{held_comments, lives as live_rows, users};
+use crate::storage::{
+    ActionRecord, Change, DueHeldComments, HeldEntry, LoggedHeldEntry, StoreError,
+};
+
+/// The state of a comment that nobody has decided about.
+const WAITING: &str = "waiting";
+const SHOWN: &str = "shown";
+const DENIED: &str = "denied";
+const EXPIRED: &str = "expired";
+
+/// The columns that a [`HeldRecord`] is read from.
+const COLUMNS: (
+    CommentColumns,
+    held_comments::rule,
+    held_comments::due_at,
+    held_comments::state,
+    held_comments::decided_at,
+    held_comments::reason,
+) = (
+    COMMENT_COLUMNS,
+    held_comments::rule,
+    held_comments::due_at,
+    held_comments::state,
+    held_comments::decided_at,
+    held_comments::reason,
+);
+
+type CommentColumns = (
+    held_comments::comment_id,
+    held_comments::live_id,
+    held_comments::content,
+    held_comments::request_id,
+    held_comments::created_at,
+    users::id,
+    users::username,
+    users::nickname,
+    users::avatar,
+);
+
+const COMMENT_COLUMNS: CommentColumns = (
+    held_comments::comment_id,
+    held_comments::live_id,
+    held_comments::content,
+    held_comments::request_id,
+    held_comments::created_at,
+    users::id,
+    users::username,
+    users::nickname,
+    users::avatar,
+);
+
+/// Held comments with their authors.
+macro_rules! with_authors {
+    () => {
+        held_comments::table.inner_join(users::table.on(users::id.eq(held_comments::user_id)))
+    };
+}
+
+/// Whether a comment waits. The condition of indexes, which SQLite does not match with bound
+/// values.
+macro_rules! is_waiting {
+    () => {
+        sql::<Bool>("held_comments.state = 'waiting'")
+    };
+}
+
+/// A held comment as it is stored.
+#[derive(Queryable)]
+struct HeldRecord {
+    comment: CommentRecord,
+    rule: String,
+    due_at: i64,
+    state: String,
+    decided_at: Option<i64>,
+    reason: Option<String>,
+}
+
+impl HeldRecord {
+    fn held(self) -> Result<HeldComment, StoreError> {
+        let id = self.comment.id();
+        let rule = HoldRule::from_name(&self.rule)
+            .ok_or_else(|| StoreError::Fault(format!("held_comments {id}: rule is unknown")))?;
+        Ok(HeldComment {
+            comment: Arc::new(Comment::try_from(self.comment)?),
+            rule,
+            due: Timestamp(self.due_at),
+        })
+    }
+
+    /// What was decided, and when; `None`: it waits.
+    fn decision(self) -> Result<Option<(HeldDecision, Timestamp)>, StoreError> {
+        let Some(at) = self.decided_at.map(Timestamp) else {
+            return Ok(None);
+        };
+        let comment = Comment::try_from(self.comment)?;
+        let decision = if self.state == SHOWN {
+            HeldDecision::Shown(Arc::new(Comment { at, ..comment }))
+        } else {
+            HeldDecision::Denied(Denial {
+                comment_id: comment.id,
+                author: comment.author.id,
+                reason: self.reason.map(Into::into),
+                is_expired: self.state == EXPIRED,
+            })
+        };
+        Ok(Some((decision, at)))
+    }
+
+    /// What it adds to the log of its room in its present state.
+    fn entry(self) -> Result<HeldEntry, StoreError> {
+        let is_decision = self.decided_at.is_some();
+        let (live_id, comment_id, entry) = if is_decision {
+            let live_id = LiveId::new(self.comment.live_id());
+            let (decision, _) = self.decision()?.ok_or_else(undecided)?;
+            let entry = ActionEntry::of_decision(&decision);
+            (live_id, decision.comment_id(), entry)
+        } else {
+            let held = Arc::new(self.held()?);
+            let (live_id, id) = (held.comment.live_id, held.comment.id);
+            (Some(live_id), id, ActionEntry::of_held(held))
+        };
+        let logged = LoggedHeldEntry {
+            comment_id,
+            is_decision,
+        };
+        Ok(HeldEntry {
+            live_id: live_id.ok_or_else(undecided)?,
+            entry,
+            logged,
+        })
+    }
+}
+
+fn undecided() -> StoreError {
+    StoreError::Fault("a held comment has a time of a decision and no decision".into())
+}
+
+async fn by_id(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<HeldRecord>, StoreError> {
+    Ok(with_authors!()
+        .filter(held_comments::comment_id.eq(id.get()))
+        .filter(held_comments::live_id.eq(live_id.get()))
+        .select(COLUMNS)
+        .get_result(conn)
+        .await
+        .optional()?)
+}
+
+/// Comments of a live that wait for review, oldest first.
+pub async fn for_review(
+    conn: &mut Conn,
+    live_id: LiveId,
+    max: u32,
+) -> Result<Vec<HeldComment>, StoreError> {
+    let rows: Vec<HeldRecord> = with_authors!()
+        .filter(is_waiting!())
+        .filter(held_comments::live_id.eq(live_id.get()))
+        .filter(held_comments::rule.ne(HoldRule::Delay.name()))
+        .order(held_comments::comment_id)
+        .limit(max.into())
+        .select(COLUMNS)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(HeldRecord::held).collect()
+}
+
+/// The newest comments of a live with a `request_id` that were held since then, oldest first.
+pub async fn recent(
+    conn: &mut Conn,
+    live_id: LiveId,
+    since: Timestamp,
+    max: u32,
+) -> Result<Vec<HeldComment>, StoreError> {
+    let rows: Vec<HeldRecord> = with_authors!()
+        .filter(held_comments::live_id.eq(live_id.get()))
+        .filter(held_comments::created_at.ge(since.0))
+        .filter(held_comments::request_id.is_not_null())
+        .order(held_comments::created_at.desc())
+        .limit(max.into())
+        .select(COLUMNS)
+        .load(conn)
+        .await?;
+    let held = rows.into_iter().rev().map(HeldRecord::held);
+    held.collect()
+}
+
+/// The author of a held comment of this live, and when it was posted.
+pub async fn author(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<(UserId, Timestamp)>, StoreError> {
+    let found: Option<(i64, i64)> = held_comments::table
+        .find(id.get())
+        .filter(held_comments::live_id.eq(live_id.get()))
+        .select((held_comments::user_id, held_comments::created_at))
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(found.and_then(|(user, at)| Some((UserId::new(user)?, Timestamp(at)))))
+}
+
+/// Locks a held comment: of two decisions at once the second sees what the first wrote.
+pub async fn lock(conn: &mut Conn, id: CommentId) -> Result<(), StoreError> {
+    diesel::update(held_comments::table.find(id.get()))
+        .set(held_comments::state.eq(held_comments::state))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes what becomes of a comment that waits. False: it waits no more. `is_logged`: another table
+/// says that the log of its room does not have it.
+async fn decide(
+    conn: &mut Conn,
+    id: CommentId,
+    state: &str,
+    reason: Option<&str>,
+    at: Timestamp,
+    is_logged: bool,
+) -> Result<bool, StoreError> {
+    require_storable(&[reason.unwrap_or_default()])?;
+    let waiting = held_comments::table
+        .find(id.get())
+        .filter(held_comments::state.eq(WAITING));
+    let decided = diesel::update(waiting)
+        .set((
+            held_comments::state.eq(state),
+            held_comments::decided_at.eq(at.0),
+            held_comments::reason.eq(reason),
+            held_comments::is_logged.eq(is_logged),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(decided > 0)
+}
+
+/// Decides about a comment of a live that waits for review. Runs under [`lock`].
+pub async fn review(
+    conn: &mut Conn,
+    record: &ActionRecord,
+    live_id: LiveId,
+    id: CommentId,
+    approve: bool,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some(row) = by_id(conn, live_id, id).await? else {
+        return Ok(Err(Reject::CommentNotFound));
+    };
+    if row.state != WAITING {
+        return Ok(Err(Reject::AlreadyReviewed));
+    }
+    if !approve {
+        return deny(conn, record, live_id, id).await;
+    }
+    let comment = Comment::try_from(row.comment)?;
+    if let Err(reject) = may_show(conn, &comment, record.at).await? {
+        return Ok(Err(reject));
+    }
+    let key = record
+        .key
+        .ok_or_else(|| StoreError::Fault("an approved comment has no key in the history".into()))?;
+    decide(conn, id, SHOWN, None, record.at, true).await?;
+    let comment = Comment {
+        at: record.at,
+        ..comment
+    };
+    comments::insert(conn, &comment, key).await?;
+    Ok(Ok(decided(
+        HeldDecision::Shown(Arc::new(comment)),
+        record.at,
+    )))
+}
+
+/// Whether a comment that was held may be shown now. What was decided about its author since then
+/// holds for it too.
+async fn may_show(
+    conn: &mut Conn,
+    comment: &Comment,
+    now: Timestamp,
+) -> Result<Result<(), Reject>, StoreError> {
+    let Some(live) = lives::by_id(conn, comment.live_id).await? else {
+        return Ok(Err(Reject::LiveNotFound));
+    };
+    if live.live.status == LiveStatus::Ended {
+        return Ok(Err(Reject::LiveEnded));
+    }
+    let (streamer, user) = (live.live.owner, comment.author.id);
+    let standing = standings::of_user(conn, streamer, comment.live_id, user, now).await?;
+    let on_site = standings::of_site(conn, user, now).await?;
+    let is_enabled = accounts::by_id(conn, user)
+        .await?
+        .is_some_and(|user| user.enabled);
+    let is_barred = [standing.sanctions, on_site]
+        .iter()
+        .any(|sanctions| barring_comments(sanctions, now).is_some());
+    Ok(if is_enabled && !is_barred {
+        Ok(())
+    } else {
+        Err(Reject::AuthorBarred)
+    })
+}
+
+/// Denies a comment of a live that waits, because a moderator says so or it is taken down.
+pub async fn deny(
+    conn: &mut Conn,
+    record: &ActionRecord,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Result<Changed, Reject>, StoreError> {
+    let Some((user, _)) = author(conn, live_id, id).await? else {
+        return Ok(Err(Reject::CommentNotFound));
+    };
+    let reason = record.reason.as_deref();
+    if !decide(conn, id, DENIED, reason, record.at, true).await? {
+        return Ok(Err(Reject::AlreadyReviewed));
+    }
+    let denial = Denial {
+        comment_id: id,
+        author: user,
+        reason: reason.map(Into::into),
+        is_expired: false,
+    };
+    Ok(Ok(decided(HeldDecision::Denied(denial), record.at)))
+}
+
+fn decided(decision: HeldDecision, at: Timestamp) -> Changed {
+    let state = match &decision {
+        HeldDecision::Shown(_) => SHOWN,
+        HeldDecision::Denied(_) => DENIED,
+    };
+    Changed {
+        before: Some(json!({"state": WAITING})),
+        after: Some(json!({"state": state})),
+        change: change(decision, at),
+    }
+}
+
+fn change(decision: HeldDecision, at: Timestamp) -> Change {
+    let outcome = Outcome::Reviewed {
+        comment_id: decision.comment_id(),
+        approved: matches!(decision, HeldDecision::Shown(_)),
+    };
+    Change::Decided {
+        decision: Box::new(decision),
+        outcome,
+        at,
+    }
+}
+
+/// The change that an earlier action made; `None`: what it is about is gone.
+pub async fn earlier(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> Result<Option<Change>, StoreError> {
+    let Some(row) = by_id(conn, live_id, id).await? else {
+        return Ok(None);
+    };
+    let decision = row.decision()?;
+    Ok(decision.map(|(decision, at)| change(decision, at)))
+}
+
+/// Denies what waits of a user: in one live, in all lives of a streamer, or everywhere.
+pub async fn deny_all_of(
+    conn: &mut Conn,
+    user: UserId,
+    live_id: Option<LiveId>,
+    streamer: Option<UserId>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut waiting = held_comments::table
+        .filter(is_waiting!())
+        .filter(held_comments::user_id.eq(user.get()))
+        .select(held_comments::comment_id)
+        .order(held_comments::comment_id)
+        .into_boxed();
+    if let Some(live_id) = live_id {
+        waiting = waiting.filter(held_comments::live_id.eq(live_id.get()));
+    } else if let Some(streamer) = streamer {
+        let lives = live_rows::table
+            .filter(live_rows::user_id.eq(streamer.get()))
+            .select(live_rows::id);
+        waiting = waiting.filter(held_comments::live_id.eq_any(lives));
+    }
+    let ids: Vec<i64> = waiting.load(conn).await?;
+    for id in ids.into_iter().filter_map(CommentId::new) {
+        decide(conn, id, DENIED, None, at, false).await?;
+    }
+    Ok(())
+}
+
+/// Comments that wait and are due, in the order in which they were.
+pub async fn due(conn: &mut Conn, now: Timestamp, max: u32) -> Result<DueHeldComments, StoreError> {
+    // One more than asked for: when it is due is when this has to be asked again.
+    let rows: Vec<(i64, i64)> = held_comments::table
+        .filter(is_waiting!())
+        .order((held_comments::due_at, held_comments::comment_id))
+        .limit(i64::from(max) + 1)
+        .select((held_comments::comment_id, held_comments::due_at))
+        .load(conn)
+        .await?;
+    let due_count = rows.iter().take_while(|(_, due)| *due <= now.0).count();
+    let due_count = due_count.min(max as usize);
+    let next_at = rows.get(due_count).map(|(_, due)| Timestamp(*due));
+    let ids = rows.into_iter().take(due_count);
+    Ok(DueHeldComments {
+        ids: ids.filter_map(|(id, _)| CommentId::new(id)).collect(),
+        next_at,
+    })
+}
+
+/// Decides comments whose time is over and that still wait: of the delay they are shown, of a
+/// review they are denied, and so are those whose author may not speak any more. Each gets its key
+/// in the history, if it is shown.
+pub async fn decide_due(
+    conn: &mut Conn,
+    mut keys: Vec<(CommentId, CommentId)>,
+    at: Timestamp,
+) -> Result<Vec<HeldEntry>, StoreError> {
+    let order: Vec<CommentId> = keys.iter().map(|(id, _)| *id).collect();
+    // In one order for all nodes that do so at the same time, so that none waits for another that
+    // waits for it.
+    keys.sort_unstable();
+    let mut entries = Vec::with_capacity(keys.len());
+    for (id, key) in keys {
+        lock(conn, id).await?;
+        let row: Option<HeldRecord> = with_authors!()
+            .filter(held_comments::comment_id.eq(id.get()))
+            .select(COLUMNS)
+            .get_result(conn)
+            .await
+            .optional()?;
+        let Some(row) = row.filter(|row| row.state == WAITING) else {
+            continue;
+        };
+        let held = row.held()?;
+        let comment = Comment {
+            at,
+            ..(*held.comment).clone()
+        };
+        let live_id = comment.live_id;
+        let state = match held.rule.is_for_review() {
+            true => EXPIRED,
+            false if may_show(conn, &comment, at).await?.is_ok() => SHOWN,
+            false => DENIED,
+        };
+        decide(conn, id, state, None, at, false).await?;
+        let decision = if state == SHOWN {
+            comments::insert(conn, &comment, key).await?;
+            HeldDecision::Shown(Arc::new(comment))
+        } else {
+            HeldDecision::Denied(Denial {
+                comment_id: id,
+                author: comment.author.id,
+                reason: None,
+                is_expired: state == EXPIRED,
+            })
+        };
+        let logged = LoggedHeldEntry {
+            comment_id: id,
+            is_decision: true,
+        };
+        let entry = ActionEntry::of_decision(&decision);
+        entries.push(HeldEntry {
+            live_id,
+            entry,
+            logged,
+        });
+    }
+    entries.sort_by_key(|entry| {
+        let id = entry.logged.comment_id;
+        order.iter().position(|known| *known == id)
+    });
+    Ok(entries)
+}
+
+/// What logs are not known to have, of comments that are held and decided at `until` or before.
+pub async fn unlogged(
+    conn: &mut Conn,
+    until: Timestamp,
+    max: u32,
+) -> Result<Vec<HeldEntry>, StoreError> {
+    let rows: Vec<HeldRecord> = with_authors!()
+        .filter(sql::<Bool>("NOT held_comments.is_logged"))
+        .filter(held_comments::created_at.le(until.0))
+        .filter(
+            held_comments::decided_at
+                .is_null()
+                .or(held_comments::decided_at.le(until.0)),
+        )
+        .order(held_comments::comment_id)
+        .limit(max.into())
+        .select(COLUMNS)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(HeldRecord::entry).collect()
+}
+
+/// Notes that logs have these entries. One that was decided meanwhile has another entry.
+pub async fn logged(conn: &mut Conn, entries: Vec<LoggedHeldEntry>) -> Result<(), StoreError> {
+    for is_decision in [false, true] {
+        let mut ids: Vec<i64> = entries
+            .iter()
+            .filter(|entry| entry.is_decision == is_decision)
+            .map(|entry| entry.comment_id.get())
+            .collect();
+        ids.sort_unstable();
+        if ids.is_empty() {
+            continue;
+        }
+        let rows = held_comments::table
+            .filter(held_comments::comment_id.eq_any(ids))
+            .filter(held_comments::decided_at.is_not_null().eq(is_decision));
+        diesel::update(rows)
+            .set(held_comments::is_logged.eq(true))
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes comments that were decided before then.
+pub async fn remove_decided(
+    conn: &mut Conn,
+    before: Timestamp,
+    max: u32,
+) -> Result<(), StoreError> {
+    let ids: Vec<i64> = held_comments::table
+        .filter(held_comments::decided_at.is_not_null())
+        .filter(held_comments::decided_at.lt(before.0))
+        .filter(held_comments::is_logged.eq(true))
+        .order(held_comments::decided_at)
+        .limit(max.into())
+        .select(held_comments::comment_id)
+        .load(conn)
+        .await?;
+    diesel::delete(held_comments::table.filter(held_comments::comment_id.eq_any(ids)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What the audit says that an action left behind, and the change that it made, for a retry and for
+//! the log of its room.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Conn, comments, held_comments};
+use crate::domain::{Action, CommentId, LiveId, Outcome};
+use crate::storage::{Change, StoreError};
+
+/// Comments that an action took down together, as the audit says what it left behind.
+pub fn removed_ids(after: Option<&str>) -> Vec<CommentId> {
+    let after: Value = left_behind(after);
+    comments::ids_of_json(&after["removed"])
+}
+
+/// What an action left behind that took a pinned comment down.
+pub fn with_unpinned(after: Option<Value>) -> Option<Value> {
+    let mut after = after.unwrap_or_else(|| json!({}));
+    after["unpinned"] = true.into();
+    Some(after)
+}
+
+pub fn was_unpinned(after: Option<&str>) -> bool {
+    left_behind(after)["unpinned"].as_bool().unwrap_or_default()
+}
+
+/// The change that an earlier action on the pin of a live made. A comment that was taken down since
+/// is not shown again.
+pub async fn pinned_earlier(
+    conn: &mut Conn,
+    live_id: LiveId,
+    target_id: Option<i64>,
+) -> Result<Change, StoreError> {
+    let comment = match target_id.and_then(CommentId::new) {
+        Some(id) => comments::shown(conn, live_id, id).await?,
+        None => None,
+    };
+    Ok(Change::Pinned(comment.map(Arc::new)))
+}
+
+fn left_behind(after: Option<&str>) -> Value {
+    after
+        .and_then(|after| serde_json::from_str(after).ok())
+        .unwrap_or_default()
+}
+
+/// The decision on a held comment that an earlier action made, as the audit says that it made one.
+pub async fn earlier_decision(
+    conn: &mut Conn,
+    live_id: LiveId,
+    comment_id: Option<i64>,
+    after: &Option<String>,
+) -> Result<Option<Change>, StoreError> {
+    let has_decided = left_behind(after.as_deref())["state"].is_string();
+    match comment_id.and_then(CommentId::new).filter(|_| has_decided) {
+        Some(id) => held_comments::earlier(conn, live_id, id).await,
+        None => Ok(None),
+    }
+}
+
+/// The change that an earlier action on several comments made.
+pub fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
+    let removed = removed_ids(after);
+    let restored = left_behind(after)["restored"].as_u64().unwrap_or_default();
+    let outcome = match action {
+        Action::Restore(_) => Outcome::Restored(usize::try_from(restored).unwrap_or(usize::MAX)),
+        _ => Outcome::TakenDown(removed.len()),
+    };
+    Change::Comments { outcome, removed }
+}
