@@ -132,6 +132,14 @@
 //! 5. The row says whether the log is known to have the entry. Any node appends what it does not
 //!    have, so it does not matter which node dies in between.
 //!
+//! # The life of a mode
+//!
+//! `domain/modes.rs` says what there are. `storage/queries/modes.rs` changes those of a live and
+//! numbers the change, and the action's entry is the event [`domain::RoomEvent::Modes`]. A room takes
+//! it in at its place ([`domain::Room::judge`], `domain/mode_state.rs`); one that missed it is behind
+//! the number in the store and reads the modes again, as with standings. `domain/checks.rs` refuses
+//! what the modes do not let pass.
+//!
 //! # Many nodes
 //!
 //! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis,

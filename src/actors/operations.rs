@@ -170,6 +170,10 @@ impl Operations {
         if is_repeated {
             return;
         }
+        // A live that starts is given modes, which its room learns in no other way.
+        if let (Action::SetStatus(_), Change::Live(row)) = (action, change) {
+            self.cluster_control.rooms.compare(vec![row.live.id]);
+        }
         match action {
             Action::DisableUser(user) => self.cluster_control.revoke(*user, Disconnect::Disabled),
             Action::Sanction(order) if order.scope == SanctionScope::Site => {

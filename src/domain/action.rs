@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::word_filter::TermLines;
 use super::{
-    ActionId, CommentId, Denial, HeldComment, HeldDecision, Live, LiveId, LiveStatus,
-    PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction, SanctionKind, SanctionOrder, SanctionScope,
-    Standing, Timestamp, UserId,
+    ActionId, ChangedModes, CommentId, Denial, HeldComment, HeldDecision, Live, LiveId, LiveStatus,
+    ModesChange, PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction, SanctionKind, SanctionOrder,
+    SanctionScope, Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
@@ -69,6 +69,8 @@ pub enum Action {
         user: UserId,
         moderator: bool,
     },
+    /// Sets modes of a live that has not ended, and of its streamer's next ones.
+    SetModes(ModesChange),
     /// Replaces the terms of the site or of a streamer.
     SetTerms(TermLines),
     /// Ends a user's sessions and refuses new ones.
@@ -89,6 +91,7 @@ pub enum Subject {
     User,
     /// What a user is and may do, see [`Standing`].
     Standing,
+    Modes,
 }
 
 /// What is the same for all actions of a kind, and whom one is done to.
@@ -125,6 +128,7 @@ impl Action {
                 (name, Some(*user), Subject::Standing)
             }
             Self::SetModerator { user, .. } => ("set_moderator", Some(*user), Subject::Standing),
+            Self::SetModes(_) => ("set_modes", None, Subject::Modes),
             Self::SetTerms(_) => ("set_terms", None, Subject::Nothing),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
@@ -187,6 +191,12 @@ impl Action {
                     standing: standing.clone(),
                 })
             }),
+            Self::SetModes(_) => aftermath.modes.map(|changed| {
+                EntryContent::Event(RoomEvent::Modes {
+                    live_id,
+                    changed: *changed,
+                })
+            }),
             Self::TakeDownLast { .. }
             | Self::Restore(_)
             | Self::Pin(_)
@@ -218,13 +228,15 @@ pub struct Aftermath<'a> {
     pub standing: Option<(u64, &'a Standing)>,
     /// What is pinned since, if the action changed that.
     pub pin: Option<&'a Pin>,
+    /// The modes of the live, if the action changed them.
+    pub modes: Option<&'a ChangedModes>,
     /// Comments of its target that it took down together.
     pub removed: &'a [CommentId],
     /// What it decided about a held comment.
     pub decision: Option<&'a HeldDecision>,
 }
 
-/// The result of an action on a user's standing or on its comments, as its actor is answered.
+/// The result of an action on a user's standing or comments, or on modes, as its actor is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Sanctioned(Sanction),
@@ -233,6 +245,7 @@ pub enum Outcome {
         remaining: Vec<Sanction>,
     },
     Moderator(bool),
+    Modes(ChangedModes),
     /// So many comments were taken down.
     TakenDown(usize),
     /// So many comments are shown again.
@@ -306,8 +319,9 @@ impl ActionEntry {
     pub fn is_state(&self) -> bool {
         matches!(
             self.content,
-            EntryContent::Event(RoomEvent::Live { .. } | RoomEvent::Pinned { .. })
-                | EntryContent::Control(Control::Standing { .. })
+            EntryContent::Event(
+                RoomEvent::Live { .. } | RoomEvent::Modes { .. } | RoomEvent::Pinned { .. }
+            ) | EntryContent::Control(Control::Standing { .. })
         )
     }
 }
@@ -436,6 +450,7 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
         },
         (Action::Lift { kind, .. }, Scope::Live(_)) => role >= least_role(*kind),
         (Action::SetModerator { .. }, Scope::Live(_)) => role >= Role::Streamer,
+        (Action::SetModes(_), Scope::Live(_)) => role >= Role::Moderator,
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),

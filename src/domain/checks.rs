@@ -3,8 +3,8 @@
 
 use super::word_filter::FilterAction;
 use super::{
-    Bucket, BucketRate, HoldRule, LiveStatus, Reject, Role, Sanction, SanctionKind, Timestamp,
-    barring_comments, barring_gifts, holding,
+    Bucket, BucketRate, HoldRule, LiveStatus, Modes, Reject, Role, Sanction, SanctionKind,
+    Timestamp, barring_comments, barring_gifts, holding,
 };
 
 /// One of the things that a comment is checked for.
@@ -18,6 +18,10 @@ pub enum Check {
     /// must be answered that it is banned.
     RoomSanction,
     Membership,
+    /// Whether viewers may speak.
+    Frozen,
+    /// Whether a viewer has waited since its last comment, in slow mode.
+    Slow,
     /// Whether the user has commented too often.
     Rate,
     /// Whether the word filter lets its text pass.
@@ -34,6 +38,8 @@ impl Check {
         Self::RoomSanction,
         Self::Membership,
     ];
+    /// Whether the modes of the room let such a user comment.
+    pub const OF_MODES: [Self; 2] = [Self::Frozen, Self::Slow];
     /// Whether such a user may comment now. The faults of a comment's fields come before this.
     pub const OF_TIME: [Self; 1] = [Self::Rate];
     /// What happens to the comment. The crowd's lane comes after these.
@@ -46,6 +52,8 @@ impl Check {
             Self::SiteSanction => "site_sanction",
             Self::RoomSanction => "room_sanction",
             Self::Membership => "membership",
+            Self::Frozen => "frozen",
+            Self::Slow => "slow",
             Self::Rate => "rate",
             Self::Filter => "filter",
             Self::Shadow => "shadow",
@@ -73,6 +81,10 @@ pub struct CommentContext<'a> {
     pub site_sanctions: &'a [Sanction],
     pub room_sanctions: &'a [Sanction],
     pub is_member: bool,
+    /// Those of the room, in force.
+    pub modes: Modes,
+    /// When the user has commented last, if slow mode asks for it.
+    pub last_comment_at: Option<Timestamp>,
     /// The limiter as it is; the check of the rate takes one from this copy.
     pub limiter: Bucket,
     pub rate: BucketRate,
@@ -102,8 +114,8 @@ impl<'a> CommentContext<'a> {
 
     /// All checks with their results.
     pub fn explain(mut self) -> Vec<ExplainedCheck> {
-        let checks = Check::OF_USER.into_iter().chain(Check::OF_TIME);
-        let checks = checks.chain(Check::OF_COMMENT);
+        let checks = Check::OF_USER.into_iter().chain(Check::OF_MODES);
+        let checks = checks.chain(Check::OF_TIME).chain(Check::OF_COMMENT);
         let explained = |check| ExplainedCheck {
             check,
             result: self.result(check),
@@ -117,6 +129,10 @@ impl<'a> CommentContext<'a> {
             Check::Status => self.status.require_open(),
             Check::Membership if self.is_member => Ok(()),
             Check::Membership => Err(Reject::NotInRoom),
+            Check::Frozen | Check::Slow if self.role > Role::Viewer => Ok(()),
+            Check::Frozen if self.modes.frozen => Err(Reject::Frozen),
+            Check::Frozen => Ok(()),
+            Check::Slow => self.modes.admit_after(self.last_comment_at, self.now),
             Check::Rate => self
                 .limiter
                 .take(self.rate, self.now)
@@ -148,7 +164,12 @@ impl<'a> CommentContext<'a> {
             Check::SiteSanction => barring_comments(self.site_sanctions, self.now),
             Check::RoomSanction => barring_comments(self.room_sanctions, self.now),
             Check::Shadow => shadow(self.site_sanctions).or_else(|| shadow(self.room_sanctions)),
-            Check::Status | Check::Membership | Check::Rate | Check::Filter => None,
+            Check::Status
+            | Check::Membership
+            | Check::Frozen
+            | Check::Slow
+            | Check::Rate
+            | Check::Filter => None,
         }
     }
 }
@@ -215,6 +236,14 @@ mod tests {
         ])
     }
 
+    fn modes() -> impl Strategy<Value = Modes> {
+        (0..3_u16, any::<bool>()).prop_map(|(slow_s, frozen)| Modes {
+            slow_s,
+            frozen,
+            ..Modes::default()
+        })
+    }
+
     proptest! {
         #[test]
         fn an_explanation_and_the_decision_agree(
@@ -222,9 +251,11 @@ mod tests {
             site in sanctions(),
             room in sanctions(),
             is_member in any::<bool>(),
+            modes in modes(),
+            role in 0..3_usize,
+            last_comment_ago_ms in prop::option::of(0..3_000_i64),
             taken in 0..4_u32,
             filtered in filter_action(),
-            is_viewer in any::<bool>(),
         ) {
             let rate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
             let mut limiter = Bucket::default();
@@ -233,10 +264,12 @@ mod tests {
             }
             let mut context = CommentContext {
                 status: LiveStatus::from_code(status).expect("0 to 3"),
-                role: if is_viewer { Role::Viewer } else { Role::Moderator },
                 site_sanctions: &site,
                 room_sanctions: &room,
                 is_member,
+                role: [Role::Viewer, Role::Moderator, Role::Streamer][role],
+                modes,
+                last_comment_at: last_comment_ago_ms.map(|ms| NOW.plus_ms(-ms)),
                 limiter,
                 rate,
                 filtered,
@@ -246,7 +279,12 @@ mod tests {
             let first = explained
                 .iter()
                 .find(|line| line.result != CheckResult::Passed);
-            let lists = [&Check::OF_USER[..], &Check::OF_TIME, &Check::OF_COMMENT];
+            let lists = [
+                &Check::OF_USER[..],
+                &Check::OF_MODES,
+                &Check::OF_TIME,
+                &Check::OF_COMMENT,
+            ];
             let decision = lists
                 .into_iter()
                 .map(|checks| context.decide(checks))

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    ActionEntry, Coins, Comment, CommentId, CommentText, CrowdRate, Denial, Epoch, GiftOrder,
-    GiftReceipt, GiftRecordId, HeldComment, Live, LiveId, LiveStatus, Offset, Pin, Presence,
-    Reject, ReplyTo, Role, SessionId, Timestamp, UserId,
+    ActionEntry, ChangedModes, Coins, Comment, CommentId, CommentText, CrowdRate, Denial, Epoch,
+    GiftOrder, GiftReceipt, GiftRecordId, HeldComment, Live, LiveId, LiveStatus, Modes, Offset,
+    Pin, Presence, Reject, ReplyTo, Role, SessionId, Timestamp, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -53,6 +53,11 @@ pub enum RoomEvent {
         live_id: LiveId,
         pin: Pin,
     },
+    /// The modes of the room changed.
+    Modes {
+        live_id: LiveId,
+        changed: ChangedModes,
+    },
     /// Of a kind that this version does not know.
     Other(Arc<OtherEvent>),
 }
@@ -96,6 +101,7 @@ impl PriorityOf for RoomEvent {
             | RoomEvent::Purged { .. }
             | RoomEvent::Notice { .. }
             | RoomEvent::Pinned { .. }
+            | RoomEvent::Modes { .. }
             // It may be as important as any of these.
             | RoomEvent::Other(_) => Priority::Critical,
         }
@@ -123,6 +129,8 @@ pub enum Reply {
         /// Those of its streamer, by id.
         moderators: Arc<[UserId]>,
         pinned: Option<Arc<Comment>>,
+        /// In force.
+        modes: Modes,
     },
     Left {
         live_id: LiveId,

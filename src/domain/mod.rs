@@ -24,7 +24,9 @@ mod ids;
 mod ledger;
 mod live;
 mod member;
+mod mode_state;
 mod moderation;
+mod modes;
 mod names;
 mod peers;
 mod pin;
@@ -66,6 +68,10 @@ pub use ids::{
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
 pub use member::{Arrival, Departed, Member, MemberList, OnlineChange, Profile};
+pub use modes::{
+    ChangedModes, FOLLOWERS_MIN_MAX, LiveModes, MOD_DELAYS_S, ModeValue, Modes, ModesChange,
+    RoomMode, SHIELD_FOLLOWERS_MIN, SHIELD_SLOW_S, SLOW_S_MAX, UNIQUE_S_MAX,
+};
 pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_skeleton};
 pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use pin::Pin;

@@ -78,14 +78,24 @@ impl<T> UserValues<T> {
     }
 }
 
-/// What removes a user's comments at their place, by the log: its mutes and bans, also those that
-/// are over by the clock of this node. Nodes take a control in at different times, and a comment
-/// that was posted while a sanction held may get its place after that.
-type BarredByLog = Vec<Sanction>;
+/// What of a user's standing decides about its comments at their places, by the log.
+#[derive(Debug, Default)]
+struct InLog {
+    /// What removes them: its mutes and bans, also those that are over by the clock of this node.
+    /// Nodes take a control in at different times, and a comment that was posted while a sanction
+    /// held may get its place after that.
+    barring: Vec<Sanction>,
+    is_moderator: bool,
+}
 
-fn barred_by(standing: &Standing) -> BarredByLog {
-    let bars = |sanction: &&Sanction| sanction.kind != SanctionKind::Shadow;
-    standing.sanctions.iter().filter(bars).cloned().collect()
+impl InLog {
+    fn of(standing: &Standing) -> Self {
+        let bars = |sanction: &&Sanction| sanction.kind != SanctionKind::Shadow;
+        Self {
+            barring: standing.sanctions.iter().filter(bars).cloned().collect(),
+            is_moderator: standing.is_moderator,
+        }
+    }
 }
 
 fn moderators_in(held: &UserValues<Standing>) -> Arc<[UserId]> {
@@ -120,7 +130,7 @@ impl StandingChange {
 #[derive(Debug)]
 pub(super) struct Moderation {
     held: UserValues<Standing>,
-    in_log: UserValues<BarredByLog>,
+    in_log: UserValues<InLog>,
     /// Those of `held`, by id. Each join is answered with them, and there may be thousands of
     /// sanctions beside them.
     moderators: Arc<[UserId]>,
@@ -131,16 +141,16 @@ pub(super) struct Moderation {
 impl Moderation {
     pub(super) fn open(standings: Standings) -> Self {
         let Standings { version, users } = standings;
-        let barred = users
+        let in_log = users
             .iter()
-            .map(|(user, standing)| (*user, barred_by(standing)))
-            .filter(|(_, barred)| !barred.is_empty())
+            .map(|(user, standing)| (*user, InLog::of(standing)))
+            .filter(|(_, in_log)| in_log.is_moderator || !in_log.barring.is_empty())
             .collect::<Vec<_>>();
         let held = UserValues::new(version, users.into_iter());
         Self {
             moderators: moderators_in(&held),
             held,
-            in_log: UserValues::new(version, barred.into_iter()),
+            in_log: UserValues::new(version, in_log.into_iter()),
             kicked: HashMap::new(),
         }
     }
@@ -177,7 +187,14 @@ impl Moderation {
         author: UserId,
         posted_at: Timestamp,
     ) -> Option<&Sanction> {
-        barring_comments(self.in_log.get(author)?, posted_at)
+        barring_comments(&self.in_log.get(author)?.barring, posted_at)
+    }
+
+    /// Whether the log has named the user a moderator.
+    pub(super) fn is_moderator_in_log(&self, user: UserId) -> bool {
+        self.in_log
+            .get(user)
+            .is_some_and(|in_log| in_log.is_moderator)
     }
 
     /// Takes a standing in, in the order of the log. Returns what changes by it.
@@ -189,9 +206,10 @@ impl Moderation {
         now: Timestamp,
     ) -> Option<StandingChange> {
         if self.in_log.is_new(user, version) {
-            let barred = barred_by(&standing);
-            self.in_log.set(user, version, barred, |barred| {
-                !barred.iter().any(|sanction| sanction.holds(now))
+            let in_log = InLog::of(&standing);
+            self.in_log.set(user, version, in_log, |in_log| {
+                let holds = |sanction: &Sanction| sanction.holds(now);
+                !in_log.is_moderator && !in_log.barring.iter().any(holds)
             });
         }
         if !self.held.is_new(user, version) {

@@ -45,6 +45,23 @@ pub enum Reject {
     AlreadyBanned,
     /// The streamer has as many sanctions, or moderators, as there may be.
     ModerationFull,
+    /// Only the streamer and its moderators speak now.
+    Frozen,
+    /// Only those speak who have followed the streamer for so long.
+    FollowersOnly {
+        /// `None`: the user does not follow.
+        retry_after_ms: Option<u64>,
+    },
+    /// Only those speak who have given so much in this live.
+    GiftersOnly,
+    /// The user has commented a moment ago.
+    SlowMode {
+        retry_after_ms: u64,
+    },
+    /// Nobody but the streamer gives now.
+    GiftsPaused,
+    /// Somebody has posted the same text a moment ago.
+    CommentDuplicate,
     RateLimited {
         retry_after_ms: u64,
     },

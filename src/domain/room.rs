@@ -1,11 +1,13 @@
 //! One live room: every decision about members, presence and the live itself; those about comments
 //! are in `room/comments.rs` and `room/holds.rs`, those about gifts in `room/gifts.rs`, those about
-//! what users may do in `room/moderation.rs`, and what is pinned in `room/pins.rs`.
+//! what users may do in `room/moderation.rs`, those about the room's modes in `room/modes.rs`, and
+//! what is pinned in `room/pins.rs`.
 
 mod comments;
 mod gifts;
 mod holds;
 mod moderation;
+mod modes;
 mod pins;
 
 use std::collections::HashMap;
@@ -14,14 +16,15 @@ use std::sync::Arc;
 use super::crowd::CrowdSampler;
 use super::dedupe::{CommentDedupe, GiftDedupe};
 use super::held::HeldRequests;
+use super::mode_state::ModeState;
 use super::moderation::Moderation;
 use super::rate::RateMeter;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
-    CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveStatus, Member,
-    MemberList, OnlineChange, PeerChange, Pin, Position, PresenceChange, PresenceLadder,
-    PresenceSettings, Profile, Reject, Reply, ReplyTo, Role, RoomCommand, RoomEvent, RoomLedger,
-    Sequenced, SessionId, Standings, Timestamp, UserId,
+    CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveModes,
+    LiveStatus, Member, MemberList, OnlineChange, PeerChange, Pin, Position, PresenceChange,
+    PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, Role, RoomCommand,
+    RoomEvent, RoomLedger, Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -81,6 +84,7 @@ pub struct Room<H> {
     moderation: Moderation,
     /// The latest of the store, as far as this room knows it.
     pin: Option<Pin>,
+    modes: ModeState,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
     posted_comments: CommentDedupe,
@@ -124,6 +128,7 @@ impl<H: Clone> Room<H> {
             joins: Admission::default(),
             moderation: Moderation::open(Standings::default()),
             pin: None,
+            modes: ModeState::open(LiveModes::default()),
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
@@ -152,10 +157,16 @@ impl<H: Clone> Room<H> {
 
     /// Takes in the events of this room from before it opened on this node, oldest first: a retry
     /// of one is recognised.
+    ///
+    /// After [`Room::open_modes`].
     pub fn restore_dedupe<'a>(&mut self, recent: impl Iterator<Item = &'a Sequenced>) {
         for Sequenced { offset, event, .. } in recent {
             match event {
-                RoomEvent::Comment(comment) => self.posted_comments.record_remote(comment, *offset),
+                RoomEvent::Comment(comment) => {
+                    self.posted_comments.record_remote(comment, *offset);
+                    let opened_at = self.opened_at;
+                    self.note_comment(comment, opened_at);
+                }
                 RoomEvent::Gift { receipt, .. } => {
                     self.announced_gifts.record(receipt.record_id, *offset)
                 }
@@ -259,6 +270,7 @@ impl<H: Clone> Room<H> {
                     role: self.role_of(user),
                     moderators: self.moderation.moderators().clone(),
                     pinned: self.pinned().cloned(),
+                    modes: self.modes.in_force(),
                 }),
             },
         ]);
@@ -457,13 +469,13 @@ impl<H: Clone> Room<H> {
 
     /// An event got its place. Called for every event in order, before it is handed to the members.
     /// The answers that waited for the place follow the event.
-    pub fn on_event_ordered(&mut self, sequenced: &Sequenced) -> Vec<Effect<H>> {
+    pub fn on_event_ordered(&mut self, sequenced: &Sequenced, now: Timestamp) -> Vec<Effect<H>> {
         self.position = Position {
             epoch: sequenced.epoch.clone(),
             offset: sequenced.offset,
         };
         match &sequenced.event {
-            RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset),
+            RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset, now),
             RoomEvent::Gift { receipt, .. } => {
                 self.announced_gifts
                     .record(receipt.record_id, sequenced.offset);
@@ -481,7 +493,8 @@ impl<H: Clone> Room<H> {
                 self.unpin(comment_ids);
                 Vec::new()
             }
-            RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
+            // Modes were taken in when the place was judged.
+            RoomEvent::Modes { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
         }
     }
 

@@ -190,6 +190,7 @@ async fn explain_closed(
         .find(|(known, _)| *known == user)
         .map(|(_, standing)| standing)
         .unwrap_or_default();
+    let modes = state.store.modes(live_id).await?.unwrap_or_default();
     let settings = room_settings(&state.config);
     let context = CommentContext {
         status: row.live.status,
@@ -197,6 +198,8 @@ async fn explain_closed(
         site_sanctions,
         room_sanctions: &standing.sanctions,
         is_member: false,
+        modes: modes.modes.in_force(),
+        last_comment_at: None,
         limiter: Bucket::default(),
         rate: settings.comment_rate_of(role),
         filtered: None,

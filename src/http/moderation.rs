@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
@@ -12,7 +12,7 @@ use crate::domain::{
     Reject, SanctionKind, SanctionOrder, SanctionScope, Scope, TAKE_DOWN_MAX, TITLE_CHARS_MAX,
     Term, UserId, is_text,
 };
-use crate::protocol::OutcomeBody;
+use crate::protocol::{ChangedModesBody, OutcomeBody, modes_change};
 use crate::storage::Change;
 
 use super::admin::{invalid, path_id, read_request_id};
@@ -366,6 +366,61 @@ pub async fn set_moderator(
     let terms = Terms { request_id, reason };
     let action = Action::SetModerator { user, moderator };
     with_outcome(&state, &request, live_id, action, terms).await
+}
+
+#[derive(Serialize)]
+struct ModesView {
+    live_id: i64,
+    #[serde(flatten)]
+    changed: ChangedModesBody,
+}
+
+impl ModesView {
+    fn of(live_id: LiveId, changed: ChangedModesBody) -> Self {
+        let live_id = live_id.get();
+        Self { live_id, changed }
+    }
+}
+
+/// GET /admin/rooms/{live_id}/modes: the modes of a live in force, whether its room is open or not.
+pub async fn modes(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let modes = state.store.modes(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
+    ok(ModesView::of(live_id, modes.into()))
+}
+
+#[derive(Deserialize)]
+struct ModesTerms {
+    request_id: Option<String>,
+    reason: Option<String>,
+    #[serde(flatten)]
+    modes: Map<String, Value>,
+}
+
+/// POST /admin/rooms/{live_id}/modes: sets modes of a live that has not ended, and of the next lives
+/// of its streamer. Members receive `modes`.
+pub async fn set_modes(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let ModesTerms {
+        request_id,
+        reason,
+        modes,
+    } = body.json()?;
+    let change = modes_change(&modes).map_err(|reject| match reject {
+        Reject::BadRequest { what } => invalid(what),
+        other => ApiError::Action(other),
+    })?;
+    let terms = Terms { request_id, reason };
+    let action = Action::SetModes(change);
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    match state.operations.perform(requested).await? {
+        Change::Modes(changed) => ok(ModesView::of(live_id, (&changed).into())),
+        other => Err(mismatched(&other)),
+    }
 }
 
 #[derive(Serialize)]

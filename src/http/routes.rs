@@ -78,6 +78,12 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                     "/rooms/{live_id}/moderator",
                     moderation::set_moderator,
                 ))
+                .service(get_and_post(
+                    state,
+                    "/rooms/{live_id}/modes",
+                    moderation::modes,
+                    moderation::set_modes,
+                ))
                 .service(post(state, "/rooms/{live_id}/close", moderation::close))
                 .service(post(state, "/users/{id}/coins", admin::grant_coins))
                 .service(post(state, "/users/{id}", moderation::set_user_status))
@@ -114,6 +120,23 @@ where
     web::resource(with_and_without_slash(path))
         .route(web::post().to(handler))
         .default_service(web::to(post_only))
+}
+
+/// What is read and changed under one URL.
+fn get_and_post<G, GetArgs, P, PostArgs>(state: &ApiState, path: &str, get: G, post: P) -> Resource
+where
+    G: Handler<GetArgs>,
+    GetArgs: FromRequest + 'static,
+    G::Output: Responder + 'static,
+    P: Handler<PostArgs, Output = ApiResult>,
+    PostArgs: FromRequest + 'static,
+{
+    let reads = guard::Any(guard::Get()).or(guard::Head());
+    let post = completing(state, Requester::Known, post);
+    web::resource(with_and_without_slash(path))
+        .route(web::route().guard(reads).to(get))
+        .route(web::post().to(post))
+        .default_service(web::to(get_and_post_only))
 }
 
 /// A change that anybody may ask for.
@@ -155,6 +178,11 @@ fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completi
 
 async fn get_only() -> ApiResult {
     Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" })
+}
+
+async fn get_and_post_only() -> ApiResult {
+    let allow = "GET, HEAD, POST";
+    Err(ApiError::MethodNotAllowed { allow })
 }
 
 async fn post_only() -> ApiResult {

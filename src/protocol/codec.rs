@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::kick_code;
-use crate::domain::{CrowdRate, KickReason, LiveId, Presence, PresenceAction, Profile, UserId};
+use crate::domain::{
+    CrowdRate, KickReason, LiveId, Presence, PresenceAction, Principal, Profile, UserId,
+};
 
 /// The wire form of a session's packets. The first two differ in Engine.IO framing and in CONNECT;
 /// their event packets are the same bytes.
@@ -155,6 +157,32 @@ pub(super) fn push_text(dialect: Dialect, name: &str, payload: &impl Serialize) 
 /// fail on.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("wire structs have string keys and infallible fields")
+}
+
+/// Somebody who acts: `"operator"`, or the id of a user.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ActorBody {
+    Operator(Cow<'static, str>),
+    User(i64),
+}
+
+impl From<Principal> for ActorBody {
+    fn from(principal: Principal) -> Self {
+        match principal {
+            Principal::Operator => Self::Operator("operator".into()),
+            Principal::User(user) => Self::User(user.get()),
+        }
+    }
+}
+
+impl ActorBody {
+    pub(super) fn read(&self) -> Option<Principal> {
+        match self {
+            Self::Operator(_) => Some(Principal::Operator),
+            Self::User(user) => UserId::new(*user).map(Principal::User),
+        }
+    }
 }
 
 /// A user, as clients and nodes get it.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::payload::FieldFault;
+use super::modes::modes_change;
+use super::payload::{FieldFault, integer};
 use crate::config::LimitsConfig;
 use crate::domain::{
     AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position,
@@ -162,6 +163,7 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
             let moderator = flag(fields, "moderator", None)?;
             Ok(Action::SetModerator { user, moderator })
         }),
+        "setModes" => modes_change(fields).map(Action::SetModes),
         "kick" => user.map(Action::Kick),
         "deleteComment" => id("comment_id")
             .and_then(CommentId::new)
@@ -297,16 +299,6 @@ fn into_fields(payload: Option<Value>) -> Map<String, Value> {
     match payload {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
-    }
-}
-
-/// A JSON integer or a string of nothing but decimal digits, within 64 bits. The system this
-/// replaces took `"7abc"` and `[7,8]` for 7.
-fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@
 //! its whole line, as they came.
 
 mod first_lines;
+mod modes;
 mod pinned;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use modes::ModesEvent;
 use pinned::{PinnedBody, PinnedPrivate};
 
 use super::codec::{Dialect, UserBody, json, push_text};
@@ -148,6 +150,9 @@ fn encode<E: Encoder>(event: &RoomEvent, encoder: E) -> E::Output {
         RoomEvent::Pinned { live_id, pin } => {
             encoder.kind(&PinnedBody::of(*live_id, pin), &PinnedPrivate::of(pin))
         }
+        RoomEvent::Modes { live_id, changed } => {
+            encoder.kind(&ModesEvent::of(*live_id, changed), &NoFields {})
+        }
         RoomEvent::Other(other) => encoder.other(other),
     }
 }
@@ -160,6 +165,7 @@ fn read_body<'a>(line: &Line<'a>, body: &'a RawValue, text: &str) -> Option<Room
         RemovedBody::NAME => read_kind::<RemovedBody>(line, body),
         NoticeBody::NAME => read_kind::<NoticeBody>(line, body),
         PinnedBody::NAME => read_kind::<PinnedBody>(line, body),
+        ModesEvent::NAME => read_kind::<ModesEvent>(line, body),
         name => other_event(name, body, text),
     }
 }

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod command;
 pub mod engineio;
 pub mod events;
+pub mod modes;
 pub mod news;
 pub mod payload;
 pub mod plain_json;
@@ -24,6 +25,7 @@ pub use codec::{Codec, Dialect, fail_text, kicked_text, presence_text, rate_text
 pub use command::{ActionRequest, ClientCommand, ClientRequest, Decoded, TokenField};
 pub use engineio::{EnginePacket, EngineVersion};
 pub use events::{echo_text, event_fields, event_text, read_event, write_event};
+pub use modes::{ChangedModesBody, ModesBody, modes_change};
 pub use news::news_text;
 pub use payload::FieldFault;
 pub use refusal::{Refusal, SHUTDOWN_SPREAD_MS, close_frame, shutdown_reason};

@@ -1,4 +1,7 @@
-//! The limits of a command: of its JSON, checked before it is parsed, and of its longest text.
+//! The limits of a command: of its JSON, checked before it is parsed, and of its longest text. And
+//! what counts as a number in it.
+
+use serde_json::Value;
 
 use crate::config::LimitsConfig;
 
@@ -18,6 +21,16 @@ pub fn check(json: &str, limits: &LimitsConfig) -> Result<(), FieldFault> {
         return Err("payload nested too deep");
     }
     Ok(())
+}
+
+/// A JSON integer or a string of nothing but decimal digits, within 64 bits. The system this
+/// replaces took `"7abc"` and `[7,8]` for 7.
+pub fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Whether more than `depth_max` brackets are ever open outside strings. On anything that begins

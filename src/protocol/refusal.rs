@@ -62,6 +62,12 @@ impl From<Reject> for Refusal {
             Reject::Kicked { .. } => ("kicked", "你已被移出直播间".into()),
             Reject::AlreadyBanned => ("already_banned", "该用户已被封禁".into()),
             Reject::ModerationFull => ("moderation_full", "名单已满".into()),
+            Reject::Frozen => ("frozen", "主播已开启全员禁言".into()),
+            Reject::FollowersOnly { .. } => ("followers_only", "关注主播后才能发言".into()),
+            Reject::GiftersOnly => ("gifters_only", "送礼后才能发言".into()),
+            Reject::SlowMode { .. } => ("slow_mode", "发言太快，请稍后再试".into()),
+            Reject::GiftsPaused => ("gifts_paused", "礼物已暂停".into()),
+            Reject::CommentDuplicate => ("comment_duplicate", "请勿重复发言".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
             Reject::CommentTooLong { chars_max } => (
                 "comment_too_long",
@@ -79,9 +85,12 @@ impl From<Reject> for Refusal {
         };
         let retry_after_ms = match reject {
             Reject::RateLimited { retry_after_ms }
+            | Reject::SlowMode { retry_after_ms }
             | Reject::Busy { retry_after_ms }
             | Reject::Kicked { retry_after_ms } => Some(retry_after_ms),
-            Reject::Muted { retry_after_ms, .. } => retry_after_ms,
+            Reject::Muted { retry_after_ms, .. } | Reject::FollowersOnly { retry_after_ms } => {
+                retry_after_ms
+            }
             _ => None,
         };
         let (until, scope) = match reject {

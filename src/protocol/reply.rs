@@ -9,11 +9,12 @@
 
 use serde::Serialize;
 
-use super::codec::{Dialect, json, push_text};
+use super::codec::{ActorBody, Dialect, json, push_text};
 use super::events::CommentBody;
+use super::modes::{ChangedModesBody, ModesBody};
 use super::refusal::Refusal;
 use crate::domain::{
-    AckId, CommentText, Offset, Outcome, Principal, Reject, Reply, Sanction, SocketId, Timestamp,
+    AckId, CommentText, Offset, Outcome, Reject, Reply, Sanction, SocketId, Timestamp,
 };
 
 /// The answer to a command, or `None` where silence is the answer. `now` is what the event named
@@ -61,7 +62,7 @@ pub fn done_text(dialect: Dialect, ack: &AckId) -> Option<String> {
     acked(dialect, ack, &Done { ok: true })
 }
 
-/// The good answer to an action on a user's standing or on its comments.
+/// The good answer to an action on a user's standing or comments, or on modes.
 pub fn outcome_text(dialect: Dialect, ack: &AckId, outcome: &Outcome) -> Option<String> {
     #[derive(Serialize)]
     struct Done<'a> {
@@ -91,6 +92,7 @@ pub enum OutcomeBody<'a> {
     Moderator {
         moderator: bool,
     },
+    Modes(ChangedModesBody),
     TakenDown {
         removed: usize,
     },
@@ -113,6 +115,7 @@ impl<'a> From<&'a Outcome> for OutcomeBody<'a> {
             Outcome::Moderator(moderator) => Self::Moderator {
                 moderator: *moderator,
             },
+            Outcome::Modes(changed) => Self::Modes(changed.into()),
             Outcome::TakenDown(removed) => Self::TakenDown { removed: *removed },
             Outcome::Restored(restored) => Self::Restored {
                 restored: *restored,
@@ -143,14 +146,6 @@ pub struct SanctionBody<'a> {
     pub since_ms: i64,
 }
 
-/// Somebody who acts.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub enum ActorBody {
-    Operator(&'static str),
-    User(i64),
-}
-
 impl<'a> From<&'a Sanction> for SanctionBody<'a> {
     fn from(sanction: &'a Sanction) -> Self {
         Self {
@@ -160,10 +155,7 @@ impl<'a> From<&'a Sanction> for SanctionBody<'a> {
             until_ms: sanction.until.map(|until| until.0),
             gifts: sanction.gifts,
             reason: sanction.reason.as_deref(),
-            by: match sanction.by {
-                Principal::Operator => ActorBody::Operator("operator"),
-                Principal::User(user) => ActorBody::User(user.get()),
-            },
+            by: sanction.by.into(),
             since_ms: sanction.since.0,
         }
     }
@@ -263,6 +255,7 @@ enum Accepted<'a> {
         /// Absent if nothing is pinned.
         #[serde(skip_serializing_if = "Option::is_none")]
         pinned: Option<CommentBody<'a>>,
+        modes: ModesBody,
     },
     Left {
         ok: bool,
@@ -316,6 +309,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 role,
                 moderators,
                 pinned,
+                modes,
             } => Accepted::Joined {
                 ok,
                 live_id: live.id.get(),
@@ -332,6 +326,7 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 role: role.name(),
                 moderators: moderators.iter().map(|user| user.get()).collect(),
                 pinned: pinned.as_deref().map(CommentBody::from),
+                modes: modes.into(),
             },
             Reply::Left { live_id } => Accepted::Left {
                 ok,
@@ -382,7 +377,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Position, Role, UserId,
+        Coins, CommentId, GiftRecordId, Live, LiveId, LiveStatus, Modes, Position, Role, UserId,
     };
 
     const NOW: Timestamp = Timestamp(1_795_294_582_778);
@@ -412,6 +407,7 @@ mod tests {
             role: Role::Viewer,
             moderators: Arc::new([]),
             pinned: None,
+            modes: Modes::default(),
         }
     }
 
@@ -422,7 +418,7 @@ mod tests {
         for (reply, body) in [
             (
                 joined(),
-                r#"{"ok":true,"live_id":2,"epoch":"k3f","offset":41,"recovered":false,"count":2,"live":{"title":"t","status":1,"coin":30,"look_count":4},"role":"viewer"}"#,
+                r#"{"ok":true,"live_id":2,"epoch":"k3f","offset":41,"recovered":false,"count":2,"live":{"title":"t","status":1,"coin":30,"look_count":4},"role":"viewer","modes":{"slow_s":0,"followers_min":-1,"gifters_coins":0,"frozen":false,"gifts_paused":false,"unique_s":0,"mod_delay_s":0,"shield":false}}"#,
             ),
             (
                 Reply::Left {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, Comment, CommentId, HeldDecision, LiveId, Outcome,
-    Principal, Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, ChangedModes, Comment, CommentId, HeldDecision,
+    LiveId, Outcome, Principal, Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
 };
 
 use serde_json::Value;
@@ -78,6 +78,7 @@ pub enum Change {
     Live(Box<LiveRow>),
     User(Box<User>),
     Standing(Box<ChangedStanding>),
+    Modes(ChangedModes),
     /// Comments of a user were taken down together, or are shown again.
     Comments {
         outcome: Outcome,
@@ -124,6 +125,7 @@ impl Change {
             }
             Self::Comments { removed, .. } => aftermath.removed = removed,
             Self::Decided { decision, .. } => aftermath.decision = Some(decision),
+            Self::Modes(changed) => aftermath.modes = Some(changed),
             Self::Nothing | Self::CommentRemoved(_) | Self::Pinned(_) | Self::User(_) => {}
         }
         aftermath

@@ -24,8 +24,8 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
-    GiftReceipt, GiftRefusal, HeldComment, HoldRefusal, Live, LiveId, LiveStatus, Pin, RequestId,
-    Role, Sanction, SanctionId, Standings, Timestamp, UserId,
+    GiftReceipt, GiftRefusal, HeldComment, HoldRefusal, Live, LiveId, LiveModes, LiveStatus, Pin,
+    RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -264,6 +264,8 @@ pub struct LiveState {
     pub title: String,
     /// The number of the last change of a standing that concerns it.
     pub moderation_version: u64,
+    /// The number of the last change of its modes.
+    pub modes_version: u64,
 }
 
 /// Held comments that nobody decided in time.
@@ -452,6 +454,8 @@ pub trait Store: Send + Sync {
     ) -> Stored<'_, Vec<(UserId, Sanction)>>;
     /// What is pinned in a live, and by which action; `None` if nothing ever was.
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>>;
+    /// The modes of a live: its own, or else those of its streamer; `None` if it is unknown.
+    fn modes(&self, live_id: LiveId) -> Stored<'_, Option<LiveModes>>;
     /// The terms of this streamer, or else of the site; `None` if there never were any.
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>>;
     /// The versions of these lists, in no order; those that there never were are left out. Ask for

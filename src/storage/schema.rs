@@ -114,6 +114,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    live_modes (live_id) {
+        live_id -> Int8,
+        version -> Int8,
+        modes -> Text,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
     live_views (live_id, user_id) {
         live_id -> Int8,
         user_id -> Int8,
@@ -205,6 +214,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    streamer_modes (streamer_id) {
+        streamer_id -> Int8,
+        modes -> Text,
+        updated_at -> Int8,
+    }
+}
+
+diesel::table! {
     term_lists (streamer_id) {
         streamer_id -> Int8,
         lines -> Text,
@@ -235,6 +252,7 @@ diesel::joinable!(gift_records -> lives (live_id));
 diesel::joinable!(gift_records -> users (user_id));
 diesel::joinable!(ledger_entries -> ledger_transfers (transfer_id));
 diesel::joinable!(ledger_transfers -> users (user_id));
+diesel::joinable!(live_modes -> lives (live_id));
 diesel::joinable!(live_views -> lives (live_id));
 diesel::joinable!(live_views -> users (user_id));
 diesel::joinable!(lives -> users (user_id));
@@ -243,6 +261,7 @@ diesel::joinable!(moderation_versions -> users (streamer_id));
 diesel::joinable!(pins -> lives (live_id));
 diesel::joinable!(sanctions -> lives (live_id));
 diesel::joinable!(session_tokens -> users (user_id));
+diesel::joinable!(streamer_modes -> users (streamer_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit,
@@ -254,6 +273,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     held_comments,
     ledger_entries,
     ledger_transfers,
+    live_modes,
     live_views,
     lives,
     login_networks,
@@ -263,6 +283,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     pins,
     sanctions,
     session_tokens,
+    streamer_modes,
     term_lists,
     users,
 );

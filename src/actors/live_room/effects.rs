@@ -157,7 +157,7 @@ impl LiveRoom {
     pub(super) fn deliver(&mut self, sequenced: Sequenced) -> Effects {
         let now = self.now();
         let (sequenced, mut effects) = self.room.judge(sequenced, now);
-        effects.extend(self.room.on_event_ordered(&sequenced));
+        effects.extend(self.room.on_event_ordered(&sequenced, now));
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.versioned_live.set(self.room.live());
         }

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
 use crate::domain::{
-    AckId, ActionEntry, Control, ExplainedCheck, LiveStatus, Profile, RoomCommand, Sanction,
-    SessionId, Standings, UserId,
+    AckId, ActionEntry, Control, ExplainedCheck, LiveModes, LiveStatus, Profile, RoomCommand,
+    Sanction, SessionId, Standings, UserId,
 };
 
 use super::{RoomDetail, RoomStats};
@@ -89,6 +89,12 @@ pub struct Explain {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StandingsRead(pub Standings);
+
+/// From the registry: the modes of the live as the store has them now. Sent with `do_send`, which
+/// ignores the mailbox capacity: the registry reads them once at a time, and they must arrive.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ModesRead(pub LiveModes);
 
 /// From the room's log: events that were sequenced later or on another node, and presence of other
 /// nodes. Sent with `do_send`, which ignores the mailbox capacity: the log bounds the events that

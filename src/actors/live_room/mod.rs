@@ -34,8 +34,8 @@ use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
 use crate::domain::{
-    Comment, Disconnect, HeldComment, HistoryLimits, Live, LiveId, Member, Pin, Room, RoomSettings,
-    SessionId, Standings, Timestamp,
+    Comment, Disconnect, HeldComment, HistoryLimits, Live, LiveId, LiveModes, Member, Pin, Room,
+    RoomSettings, SessionId, Standings, Timestamp,
 };
 use crate::word_filters::{RoomFilter, WordFilters};
 
@@ -46,8 +46,8 @@ use recovery::Recovery;
 use window::FlushWindow;
 
 pub use messages::{
-    Apply, ApplyControl, Delivered, Departure, Explain, LiveChanged, MemberGone, Observe,
-    ObserveDetail, SessionCommand, StandingsRead, StopRoom,
+    Apply, ApplyControl, Delivered, Departure, Explain, LiveChanged, MemberGone, ModesRead,
+    Observe, ObserveDetail, SessionCommand, StandingsRead, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -116,6 +116,7 @@ pub struct LoadedRoom {
     pub held: Vec<HeldComment>,
     pub standings: Standings,
     pub pin: Option<Pin>,
+    pub modes: LiveModes,
     pub filter: RoomFilter,
     pub log: OpenedLog,
 }
@@ -135,6 +136,7 @@ impl LiveRoom {
             held,
             standings,
             pin,
+            modes,
             filter,
             log: opened,
         } = loaded;
@@ -165,6 +167,7 @@ impl LiveRoom {
             room.open_standings(standings);
             room.open_pin(pin);
             room.open_held(&held);
+            room.open_modes(modes);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
             Self {
@@ -200,7 +203,7 @@ impl LiveRoom {
     /// The end of every handler: hands over what gathered, and arms the timers.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.versioned_live
-            .set_moderation_version(self.room.moderation_version());
+            .set_versions(self.room.moderation_version(), self.room.modes_version());
         self.publish_local_presence();
         self.flush(ctx);
         self.arm_deadline_timer(ctx);

@@ -6,7 +6,7 @@ use crate::cluster::LogEntry;
 use crate::domain::ActionEntry;
 
 use super::effects::Effects;
-use super::{Apply, ApplyControl, Explain, LiveRoom, StandingsRead};
+use super::{Apply, ApplyControl, Explain, LiveRoom, ModesRead, StandingsRead};
 
 impl Handler<Apply> for LiveRoom {
     type Result = ();
@@ -35,6 +35,15 @@ impl Handler<StandingsRead> for LiveRoom {
     fn handle(&mut self, StandingsRead(standings): StandingsRead, ctx: &mut Context<Self>) {
         let effects = self.room.standings_read(standings, self.now());
         self.perform(effects);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ModesRead> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, ModesRead(modes): ModesRead, ctx: &mut Context<Self>) {
+        self.room.modes_read(modes);
         self.settle(ctx);
     }
 }

@@ -1,5 +1,5 @@
-//! The status and title that a room has of its live, with a version, and the version of what it has
-//! of its users' standings, for the registry to compare with the store without asking the room.
+//! The status and title that a room has of its live, with a version, and the versions of what it
+//! has of its users' standings and of its modes, for the registry to compare with the store without asking the room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,8 @@ pub struct VersionedLive {
     owner: UserId,
     /// The streamer's change of a standing up to which the room knows all.
     moderation_version: AtomicU64,
+    /// The change of the modes up to which the room knows all.
+    modes_version: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl VersionedLive {
             }),
             owner: live.owner,
             moderation_version: AtomicU64::new(0),
+            modes_version: AtomicU64::new(0),
         }
     }
 
@@ -46,8 +49,14 @@ impl VersionedLive {
         self.moderation_version.load(Ordering::Relaxed) < row.moderation_version
     }
 
-    pub(super) fn set_moderation_version(&self, version: u64) {
-        self.moderation_version.store(version, Ordering::Relaxed);
+    /// Whether a change of the modes is missing that was made when `row` was read.
+    pub fn lacks_modes(&self, row: &LiveState) -> bool {
+        self.modes_version.load(Ordering::Relaxed) < row.modes_version
+    }
+
+    pub(super) fn set_versions(&self, moderation: u64, modes: u64) {
+        self.moderation_version.store(moderation, Ordering::Relaxed);
+        self.modes_version.store(modes, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Versioned> {
@@ -103,6 +112,7 @@ mod tests {
             status,
             title: title.to_owned(),
             moderation_version: 0,
+            modes_version: 0,
         }
     }
 

@@ -153,12 +153,14 @@ impl Registry {
             let standings = store.standings(live_id, clock.now()).await?;
             let standings = standings.unwrap_or_default();
             let pin = store.pin(live_id).await?;
+            let modes = store.modes(live_id).await?.unwrap_or_default();
             Ok(Some(LoadedRoom {
                 live: row.live,
                 recent,
                 held,
                 standings,
                 pin,
+                modes,
                 filter,
                 log,
             }))

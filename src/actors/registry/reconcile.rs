@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::{debug, info};
 
-use crate::actors::live_room::{LiveChanged, StandingsRead, VersionedLive};
+use crate::actors::live_room::{LiveChanged, ModesRead, StandingsRead, VersionedLive};
 use crate::clock::Clock;
 use crate::domain::LiveId;
 use crate::storage::{LiveState, Store, StoreError};
@@ -153,7 +153,7 @@ async fn reconcile(
 }
 
 /// The rooms whose lives are unchanged since then, and whose rows differ from them. Rooms that lack
-/// changes of standings get them on the way: what has a number need not be confirmed.
+/// changes of standings or modes get them on the way: what has a number need not be confirmed.
 async fn differing(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -174,12 +174,34 @@ async fn differing(
             if room.live.lacks_standings(&row) {
                 read_standings(store, clock, &room).await?;
             }
+            if room.live.lacks_modes(&row) {
+                read_modes(store, &room).await?;
+            }
             if room.live.differs(room.version, &row) {
                 differing.push((room, row));
             }
         }
     }
     Ok(differing)
+}
+
+async fn read_modes(
+    store: &dyn Store,
+    OpenRoom { live_id, room, .. }: &OpenRoom,
+) -> Result<(), StoreError> {
+    let Some(modes) = store.modes(*live_id).await? else {
+        return Ok(());
+    };
+    debug!(
+        "modes read again: live_id={live_id} version={}",
+        modes.version
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one comparison follows the other, and it must arrive"
+    )]
+    room.do_send(ModesRead(modes));
+    Ok(())
 }
 
 async fn read_standings(

@@ -462,6 +462,9 @@ impl Session {
                         Ok(Ok(Change::Standing(changed))) => {
                             session.accept_outcome(&ack, &changed.outcome);
                         }
+                        Ok(Ok(Change::Modes(changed))) => {
+                            session.accept_outcome(&ack, &Outcome::Modes(changed));
+                        }
                         // Who takes a comment down is answered so, whether it was held or not.
                         Ok(Ok(
                             Change::Comments { outcome, .. } | Change::Decided { outcome, .. },

@@ -101,6 +101,11 @@ fn table() -> Vec<(Action, Scope, [bool; 4])> {
             [false, false, true, true],
         ),
         (
+            Action::SetModes(ModesChange::default()),
+            LIVE,
+            [false, true, true, true],
+        ),
+        (
             Action::DisableUser(user),
             Scope::Site,
             [false, false, false, true],

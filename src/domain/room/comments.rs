@@ -6,9 +6,10 @@ use super::Room;
 use crate::domain::checks::{Check, CheckResult, CommentContext};
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
+use crate::domain::word_filter::FilterVerdict;
 use crate::domain::{
     Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, HeldComment,
-    Offset, Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp,
+    Offset, Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp, UserId,
 };
 
 /// Why the store did not keep a comment.
@@ -24,6 +25,7 @@ pub enum CommentWriteError {
 /// commit.
 #[derive(Debug)]
 pub(super) struct PendingComment<H> {
+    author: UserId,
     /// Where it was posted.
     session: SessionId,
     pub(super) waiters: Vec<ReplyTo<H>>,
@@ -58,56 +60,29 @@ impl<H: Clone> Room<H> {
     ) -> Result<Vec<Effect<H>>, Reject> {
         let user = caller.profile.id;
         let member = self.author(&caller);
-        let role = self.role_of(user);
-        let rate = self.settings.comment_rate_of(role);
-        let mut context = CommentContext {
-            status: self.live.status,
-            role,
-            site_sanctions: &caller.site_sanctions,
-            room_sanctions: self.moderation.sanctions(user),
-            is_member: member.is_ok(),
-            limiter: Bucket::default(),
-            rate,
-            filtered: None,
-            now,
-        };
+        let is_member = member.is_ok();
+        self.forget_expired_commands(now);
+        let mut context = self.comment_context(user, &caller.site_sanctions, is_member, now);
         refused(context.decide(&Check::OF_USER))?;
         let author = member?;
-        let (text, request_id) = (text?, request_id?);
-        self.comments_rate.count(now);
-        let key = request_id.clone().map(|request_id| (author.id, request_id));
-        for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
-            memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
-        }
-        self.held_requests
-            .forget_expired(now, |id| self.pending_comments.contains_key(&id));
-        if let Some(answer) = key
-            .as_ref()
-            .and_then(|key| self.answer_retry(key, &text, caller.session, &caller.to, env))
+        let key = request_id.clone().ok().flatten();
+        let key = key.map(|request_id| (user, request_id));
+        if let (Some(key), Ok(text)) = (&key, &text)
+            && self.is_known(key)
         {
-            return answer;
+            self.comments_rate.count(now);
+            return self.answer_retry(key, text, &caller, env);
         }
-        self.sweep_limiters(now);
-        let limiter = self.limiters.entry(user).or_default();
-        let mut context = CommentContext {
-            status: self.live.status,
-            role,
-            site_sanctions: &caller.site_sanctions,
-            room_sanctions: self.moderation.sanctions(user),
-            is_member: true,
-            limiter: *limiter,
-            rate,
-            filtered: None,
-            now,
-        };
-        let in_time = context.decide(&Check::OF_TIME);
-        *limiter = context.limiter;
-        refused(in_time)?;
-        let filtered = env.check_text(text.as_str());
-        filtered.count();
-        context.filtered = filtered.action();
-        let verdict = context.decide(&Check::OF_COMMENT);
-        refused(verdict)?;
+        let decided = decide(&mut context, text, request_id, env);
+        let (role, limiter) = (context.role, context.limiter);
+        self.comments_rate.count(now);
+        self.set_limiter(user, limiter, now);
+        let Accepted {
+            text,
+            request_id,
+            filtered,
+            verdict,
+        } = decided?;
         // Who alone sees a comment sees it as it was sent.
         let shown = match verdict {
             CheckResult::Hidden => None,
@@ -123,6 +98,7 @@ impl<H: Clone> Room<H> {
         self.pending_comments.insert(
             id,
             PendingComment {
+                author: user,
                 session,
                 waiters,
                 offset: None,
@@ -141,6 +117,7 @@ impl<H: Clone> Room<H> {
             request_id,
             at: now,
         });
+        self.note_comment(&comment, now);
         match verdict {
             CheckResult::Hidden => {
                 self.remember_sampled(&comment);
@@ -250,22 +227,38 @@ impl<H: Clone> Room<H> {
         echo.into_iter().chain(answers).collect()
     }
 
-    /// The answer to a command seen before, or `None` if this one is new.
+    fn forget_expired_commands(&mut self, now: Timestamp) {
+        for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
+            memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
+        }
+        self.held_requests
+            .forget_expired(now, |id| self.pending_comments.contains_key(&id));
+    }
+
+    /// Whether a command was seen before.
+    fn is_known(&self, key: &CommandKey) -> bool {
+        let memories = [&self.posted_comments, &self.sampled_comments];
+        self.held_requests.get(key).is_some()
+            || memories.iter().any(|memory| memory.get(key).is_some())
+    }
+
+    /// The answer to a command that was seen before.
     fn answer_retry(
         &mut self,
         key: &CommandKey,
         text: &CommentText,
-        to_session: SessionId,
-        to: &ReplyTo<H>,
+        caller: &Caller<H>,
         env: &impl CommandEnv<H>,
-    ) -> Option<Result<Vec<Effect<H>>, Reject>> {
+    ) -> Result<Vec<Effect<H>>, Reject> {
         let (known, is_shown) = match (
             self.posted_comments.get(key),
             self.sampled_comments.get(key),
+            self.held_requests.get(key),
         ) {
-            (Some(known), _) => (Ok(known), true),
-            (None, Some(known)) => (Ok(known), false),
-            (None, None) => (Err(self.held_requests.get(key)?), false),
+            (Some(known), ..) => (Ok(known), true),
+            (None, Some(known), _) => (Ok(known), false),
+            (None, None, Some(held)) => (Err(held), false),
+            (None, None, None) => return Ok(Vec::new()),
         };
         let (comment_id, known_text) = match known {
             Ok(known) => (known.comment_id, &known.text),
@@ -275,18 +268,18 @@ impl<H: Clone> Room<H> {
         // Of a comment that came from another node, or from the store, the room knows the text that
         // members see.
         if known_text != text && Some(known_text) != shown.as_ref() {
-            return Some(Err(Reject::DuplicateConflict));
+            return Err(Reject::DuplicateConflict);
         }
         if let Some(pending) = self.pending_comments.get_mut(&comment_id) {
             if pending.waiters.len() == WAITERS_MAX {
-                return Some(Err(Reject::BUSY));
+                return Err(Reject::BUSY);
             }
-            pending.waiters.push(to.clone());
-            return Some(Ok(Vec::new()));
+            pending.waiters.push(caller.to.clone());
+            return Ok(Vec::new());
         }
         let answered = |reply| {
-            let (to, result) = (to.clone(), Ok(reply));
-            Some(Ok(vec![Effect::Reply { to, result }]))
+            let (to, result) = (caller.to.clone(), Ok(reply));
+            Ok(vec![Effect::Reply { to, result }])
         };
         let known = match known {
             Ok(known) => known,
@@ -299,8 +292,9 @@ impl<H: Clone> Room<H> {
         };
         if let Some(comment) = known.unstored.clone() {
             let pending = PendingComment {
-                session: to_session,
-                waiters: vec![to.clone()],
+                author: caller.profile.id,
+                session: caller.session,
+                waiters: vec![caller.to.clone()],
                 offset: known.offset,
                 stored: false,
                 key: Some(key.clone()),
@@ -309,7 +303,7 @@ impl<H: Clone> Room<H> {
                 held: None,
             };
             self.pending_comments.insert(comment.id, pending);
-            return Some(Ok(vec![Effect::StoreComment(comment)]));
+            return Ok(vec![Effect::StoreComment(comment)]);
         }
         answered(if is_shown {
             Reply::Commented {
@@ -352,6 +346,7 @@ impl<H: Clone> Room<H> {
         let Some(pending) = self.pending_comments.remove(&id) else {
             return Vec::new();
         };
+        self.modes.comment_refused(pending.author, id);
         if let Some(key) = pending.key {
             self.posted_comments.forget(&key, id);
             self.sampled_comments.forget(&key, id);
@@ -370,10 +365,14 @@ impl<H: Clone> Room<H> {
         &mut self,
         comment: &Arc<Comment>,
         offset: Offset,
+        now: Timestamp,
     ) -> Vec<Effect<H>> {
         match self.pending_comments.get_mut(&comment.id) {
             Some(pending) => pending.offset = Some(offset),
-            None => self.posted_comments.record_remote(comment, offset),
+            None => {
+                self.posted_comments.record_remote(comment, offset);
+                self.note_comment(comment, now);
+            }
         }
         self.answer_comment(comment.id)
     }
@@ -406,11 +405,48 @@ impl<H: Clone> Room<H> {
             .collect()
     }
 
+    fn set_limiter(&mut self, user: UserId, limiter: Bucket, now: Timestamp) {
+        self.sweep_limiters(now);
+        self.limiters.insert(user, limiter);
+    }
+
     fn sweep_limiters(&mut self, now: Timestamp) {
         if self.limiters.len() >= LIMITERS_BEFORE_SWEEP.max(2 * self.members.users_count()) {
             self.limiters.retain(|_, limiter| !limiter.is_full(now));
         }
     }
+}
+
+/// A comment that no check refused.
+struct Accepted {
+    /// As it was sent.
+    text: CommentText,
+    request_id: Option<RequestId>,
+    filtered: FilterVerdict,
+    verdict: CheckResult,
+}
+
+/// The checks of a new comment of a user who may comment here at all.
+fn decide<H>(
+    context: &mut CommentContext<'_>,
+    text: Result<CommentText, Reject>,
+    request_id: Result<Option<RequestId>, Reject>,
+    env: &impl CommandEnv<H>,
+) -> Result<Accepted, Reject> {
+    refused(context.decide(&Check::OF_MODES))?;
+    let (text, request_id) = (text?, request_id?);
+    refused(context.decide(&Check::OF_TIME))?;
+    let filtered = env.check_text(text.as_str());
+    filtered.count();
+    context.filtered = filtered.action();
+    let verdict = context.decide(&Check::OF_COMMENT);
+    refused(verdict)?;
+    Ok(Accepted {
+        text,
+        request_id,
+        filtered,
+        verdict,
+    })
 }
 
 fn refused(verdict: CheckResult) -> Result<(), Reject> {

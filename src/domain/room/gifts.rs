@@ -63,7 +63,9 @@ impl<H: Clone> Room<H> {
             LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
             LiveStatus::OnAir | LiveStatus::Paused => {
                 self.admit_giver(caller.profile.id, &caller.site_sanctions, now)?;
-                self.author(caller)
+                let giver = self.author(caller)?;
+                self.admit_gift_by_modes(giver.id)?;
+                Ok(giver)
             }
             LiveStatus::Ended => self.author(caller).map_err(|_| Reject::LiveEnded),
         }

@@ -4,8 +4,8 @@ use super::Room;
 use crate::domain::checks::{CommentContext, ExplainedCheck, may_give, may_join};
 use crate::domain::moderation::{Moderation, StandingChange};
 use crate::domain::{
-    BucketRate, Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role,
-    RoomEvent, Sanction, SanctionKind, Sequenced, Standings, Timestamp, UserId, barring_comments,
+    Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role, RoomEvent,
+    Sanction, SanctionKind, Sequenced, Standings, Timestamp, UserId, barring_comments,
 };
 
 impl<H: Clone> Room<H> {
@@ -154,11 +154,6 @@ impl<H: Clone> Room<H> {
         )
     }
 
-    /// How often this user may comment.
-    pub(super) fn comment_rate_of(&self, user: UserId) -> BucketRate {
-        self.settings.comment_rate_of(self.role_of(user))
-    }
-
     /// What a comment of this user would be checked for now, and with which results.
     pub fn explain(
         &self,
@@ -166,38 +161,73 @@ impl<H: Clone> Room<H> {
         site_sanctions: &[Sanction],
         now: Timestamp,
     ) -> Vec<ExplainedCheck> {
-        let context = CommentContext {
+        let is_member = self.members.profile(user).is_some();
+        self.comment_context(user, site_sanctions, is_member, now)
+            .explain()
+    }
+
+    /// What the checks of this user's next comment read: for the decision and for its explanation.
+    pub(super) fn comment_context<'a>(
+        &'a self,
+        user: UserId,
+        site_sanctions: &'a [Sanction],
+        is_member: bool,
+        now: Timestamp,
+    ) -> CommentContext<'a> {
+        let role = self.role_of(user);
+        CommentContext {
             status: self.live.status,
-            role: self.role_of(user),
             site_sanctions,
             room_sanctions: self.moderation.sanctions(user),
-            is_member: self.members.profile(user).is_some(),
+            is_member,
+            role,
+            modes: self.modes.in_force(),
+            last_comment_at: self.modes.last_comment_at(user),
             limiter: self.limiters.get(&user).copied().unwrap_or_default(),
+            rate: self.settings.comment_rate_of(role),
             filtered: None,
-            rate: self.comment_rate_of(user),
             now,
-        };
-        context.explain()
+        }
     }
 
     /// Why a comment that waited is not shown any more, if its sender was barred meanwhile.
     pub(super) fn barred_meanwhile(&self, comment: &Comment, now: Timestamp) -> Option<Reject> {
-        let sanctions = self.moderation.sanctions(comment.author.id);
-        barring_comments(sanctions, now).map(|sanction| sanction.refusal(now))
+        let author = comment.author.id;
+        let sanctions = self.moderation.sanctions(author);
+        let barring = barring_comments(sanctions, now).map(|sanction| sanction.refusal(now));
+        let is_frozen = || self.modes.in_force().frozen && self.role_of(author) == Role::Viewer;
+        barring.or_else(|| is_frozen().then_some(Reject::Frozen))
+    }
+
+    /// Why a comment is removed at its place, by the log alone: its sender was barred, or the room
+    /// was frozen, by an earlier entry.
+    fn barred_by_log(&self, comment: &Comment, now: Timestamp) -> Option<Reject> {
+        let author = comment.author.id;
+        let barring = self.moderation.removes_comment(author, comment.at);
+        let may_pass = || author == self.live.owner || self.moderation.is_moderator_in_log(author);
+        match barring {
+            Some(sanction) => Some(sanction.refusal(now)),
+            None => (self.modes.is_frozen_in_log() && !may_pass()).then_some(Reject::Frozen),
+        }
     }
 
     /// An event that is about to get its place. A comment whose sender was barred by an earlier
-    /// entry of the log is removed there: members receive its removal in its place, its row is
-    /// taken down and its sender is answered why. Every node decides the same, for all of it
-    /// follows from the log and the comment.
-    pub fn judge(&mut self, sequenced: Sequenced, now: Timestamp) -> (Sequenced, Vec<Effect<H>>) {
+    /// entry of the log, or that a freeze came before, is removed there: members receive its
+    /// removal in its place, its row is taken down and its sender is answered why. Every node
+    /// decides the same, for all of it follows from the log and the comment. A change of the modes
+    /// that comes after a later one says what that left.
+    pub fn judge(
+        &mut self,
+        mut sequenced: Sequenced,
+        now: Timestamp,
+    ) -> (Sequenced, Vec<Effect<H>>) {
+        if let RoomEvent::Modes { changed, .. } = &mut sequenced.event {
+            *changed = self.modes.take_change(*changed);
+        }
         let RoomEvent::Comment(comment) = &sequenced.event else {
             return (sequenced, Vec::new());
         };
-        let barred = self
-            .moderation
-            .removes_comment(comment.author.id, comment.at);
-        let Some(reject) = barred.map(|sanction| sanction.refusal(now)) else {
+        let Some(reject) = self.barred_by_log(comment, now) else {
             return (sequenced, Vec::new());
         };
         let comment = comment.clone();

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::modes;
 use crate::domain::{
     Action, CommentId, LiveStatus, Purge, SanctionKind, SanctionOrder, SanctionScope, Scope, Term,
     UserId,
@@ -39,6 +40,7 @@ pub fn arguments(action: &Action) -> Value {
         Action::SetModerator { moderator, .. } => json!({"moderator": moderator}),
         Action::TakeDownLast { count, .. } => json!({"count": count}),
         Action::Review { approve, .. } => json!({"approve": approve}),
+        Action::SetModes(change) => modes::json_of(change.iter()),
         Action::TakeDown(_)
         | Action::Pin(_)
         | Action::Kick(_)
@@ -94,6 +96,7 @@ pub fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<
             user: target_user?,
             moderator: arguments["moderator"].as_bool()?,
         },
+        "set_modes" => Action::SetModes(modes::change_of(&arguments)),
         "set_status" => {
             let code = arguments["status"]
                 .as_i64()

@@ -11,7 +11,9 @@ use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::left_behind::{
     earlier_comments, earlier_decision, pinned_earlier, removed_ids, was_unpinned, with_unpinned,
 };
-use super::{Conn, accounts, comments, held_comments, lives, pins, standing_changes, term_lists};
+use super::{
+    Conn, accounts, comments, held_comments, lives, modes, pins, standing_changes, term_lists,
+};
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
     Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, LiveStatus, Outcome, Pin,
@@ -170,6 +172,13 @@ pub async fn pending(
                     None => continue,
                 }
             }
+            (Subject::Modes, _) => {
+                let by = actor_of(&row.actor_kind, row.actor_id);
+                match by.and_then(|by| modes::earlier(row.after.as_deref(), by)) {
+                    Some(change) => change,
+                    None => continue,
+                }
+            }
             (Subject::Standing, Some(user)) => {
                 let after = row.after.as_deref();
                 let change =
@@ -226,6 +235,10 @@ async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, Sto
             }
             Ok(None)
         }
+        (Subject::Modes, Scope::Live(live_id), _) => {
+            modes::lock(conn, live_id).await?;
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }
@@ -272,6 +285,9 @@ async fn apply(
         ) => standing_changes::apply(conn, record, live_id, *user).await,
         (Action::TakeDownLast { user, count }, Scope::Live(live_id)) => {
             take_down_last(conn, live_id, *user, *count, record.at).await
+        }
+        (Action::SetModes(change), Scope::Live(live_id)) => {
+            modes::change(conn, record, live_id, change).await
         }
         (Action::Restore(user), Scope::Live(live_id)) => {
             restore(conn, live_id, *user, record.at).await
@@ -428,6 +444,9 @@ async fn set_status(
         return Ok(Err(Reject::LiveEnded));
     }
     let row = lives::set_status(conn, live_id, to, at).await?;
+    if before == LiveStatus::Scheduled.code() {
+        modes::start(conn, live_id, row.live.owner, at).await?;
+    }
     let (before, after) = (json!({"status": before}), json!({"status": to.code()}));
     Ok(Ok(Changed {
         before: Some(before),
@@ -602,6 +621,9 @@ impl EarlierAction {
             (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
             (Subject::Pin, Scope::Live(live_id), _) => {
                 pinned_earlier(conn, live_id, self.target_id).await?
+            }
+            (Subject::Modes, ..) => {
+                modes::earlier(self.after.as_deref(), record.actor).ok_or_else(gone)?
             }
             (Subject::Standing, Scope::Live(live_id), Some(user)) => {
                 let after = self.after.as_deref();

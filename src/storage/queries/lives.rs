@@ -8,7 +8,7 @@ use super::Conn;
 use crate::domain::{Coins, LiveId, LiveStatus, Timestamp, UserId};
 use crate::storage::error::require_storable;
 use crate::storage::rows::LiveRecord;
-use crate::storage::schema::{gift_records, lives, moderation_versions};
+use crate::storage::schema::{gift_records, live_modes, lives, moderation_versions};
 use crate::storage::{LiveLedger, LiveRow, LiveState, StoreError};
 
 pub async fn create(
@@ -61,21 +61,25 @@ pub async fn states(conn: &mut Conn, ids: Vec<LiveId>) -> Result<Vec<LiveState>,
         lives::status,
         lives::title,
         moderation_versions::version.nullable(),
+        live_modes::version.nullable(),
     );
-    let rows: Vec<(i64, i16, String, Option<i64>)> = lives::table
+    type Columns = (i64, i16, String, Option<i64>, Option<i64>);
+    let rows: Vec<Columns> = lives::table
         .left_join(
             moderation_versions::table.on(moderation_versions::streamer_id.eq(lives::user_id)),
         )
+        .left_join(live_modes::table)
         .filter(lives::id.eq_any(ids))
         .select(columns)
         .load(conn)
         .await?;
-    let state = |(id, status, title, version): (i64, i16, String, Option<i64>)| {
+    let state = |(id, status, title, moderation, modes): Columns| {
         Some(LiveState {
             id: LiveId::new(id)?,
             status: LiveStatus::from_code(status)?,
             title,
-            moderation_version: version.unwrap_or_default().unsigned_abs(),
+            moderation_version: moderation.unwrap_or_default().unsigned_abs(),
+            modes_version: modes.unwrap_or_default().unsigned_abs(),
         })
     };
     Ok(rows.into_iter().filter_map(state).collect())

@@ -17,6 +17,7 @@ mod grants;
 mod held_comments;
 mod left_behind;
 mod lives;
+mod modes;
 mod pins;
 mod standing_changes;
 mod standings;
@@ -27,8 +28,8 @@ use futures_util::FutureExt;
 
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, HeldComment, LiveId, Pin, Role, Sanction, SanctionId,
-    Standings, Timestamp, UserId,
+    ActionId, Coins, Comment, CommentId, HeldComment, LiveId, LiveModes, Pin, Role, Sanction,
+    SanctionId, Standings, Timestamp, UserId,
 };
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
@@ -279,6 +280,10 @@ impl Store for Backend {
 
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>> {
         self.read(move |conn| pins::of_live(conn, live_id).boxed())
+    }
+
+    fn modes(&self, live_id: LiveId) -> Stored<'_, Option<LiveModes>> {
+        self.read(move |conn| modes::of_live(conn, live_id).boxed())
     }
 
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {

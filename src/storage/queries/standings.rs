@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::storage::StoreError;
 use crate::storage::error::require_storable;
-use crate::storage::rows::actor_columns;
+use crate::storage::rows::{actor_columns, actor_of};
 use crate::storage::schema::{lives, moderation_versions, moderators, sanctions};
 
 /// The columns that a [`SanctionRecord`] is read from.
@@ -83,12 +83,8 @@ impl SanctionRecord {
     fn read(self) -> Result<(UserId, Sanction), StoreError> {
         let Self { id, .. } = self;
         let impossible = |what: &str| StoreError::Fault(format!("sanctions {id}: {what}"));
-        let by = match self.actor_kind.as_str() {
-            "operator" => Principal::Operator,
-            _ => Principal::User(
-                UserId::new(self.actor_id).ok_or_else(|| impossible("actor_id is not positive"))?,
-            ),
-        };
+        let by = actor_of(&self.actor_kind, self.actor_id)
+            .ok_or_else(|| impossible("actor_id is not positive"))?;
         let sanction = Sanction {
             id: SanctionId::new(id).ok_or_else(|| impossible("id is not positive"))?,
             kind: SanctionKind::from_name(&self.kind)

@@ -140,7 +140,7 @@ impl World {
             offset: self.last_offset,
             event,
         };
-        let effects = self.room.on_event_ordered(&sequenced);
+        let effects = self.room.on_event_ordered(&sequenced, self.now);
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| Sequenced {
                 offset,

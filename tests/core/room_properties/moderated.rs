@@ -452,7 +452,7 @@ impl World {
             event,
         };
         let (sequenced, mut effects) = here.room.judge(sequenced, self.now);
-        effects.extend(here.room.on_event_ordered(&sequenced));
+        effects.extend(here.room.on_event_ordered(&sequenced, self.now));
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             here.history.take_down(comment_id, |offset| Sequenced {
                 offset,

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    GiftReceipt, KickReason, Live, LiveStatus, NetChanges, Offset, Position, Presence,
-    PresenceAction, Profile, Reject, Reply, RequestId, Role, RoomEvent, SocketId, Timestamp,
+    GiftReceipt, KickReason, Live, LiveStatus, ModeValue, Modes, NetChanges, Offset, Position,
+    Presence, PresenceAction, Profile, Reject, Reply, RequestId, Role, RoomEvent, RoomMode,
+    SocketId, Timestamp,
 };
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
@@ -200,6 +201,17 @@ pub fn reject(reject: Reject, now: Timestamp) -> String {
         Reject::CommentRefused { .. } => "comment_refused".into(),
         Reject::CommentTooLong { chars_max } => format!("comment_too_long chars_max={chars_max}"),
         Reject::BadRequest { what } => format!("bad_request {what}"),
+        Reject::Frozen => "frozen".into(),
+        Reject::FollowersOnly {
+            retry_after_ms: None,
+        } => "followers_only".into(),
+        Reject::FollowersOnly {
+            retry_after_ms: Some(retry_after_ms),
+        } => format!("followers_only retry_after_ms={retry_after_ms}"),
+        Reject::GiftersOnly => "gifters_only".into(),
+        Reject::SlowMode { retry_after_ms } => format!("slow_mode retry_after_ms={retry_after_ms}"),
+        Reject::GiftsPaused => "gifts_paused".into(),
+        Reject::CommentDuplicate => "comment_duplicate".into(),
         Reject::CommentFiltered => "comment_filtered".into(),
         Reject::DuplicateConflict => "duplicate_conflict".into(),
         Reject::RateLimited { retry_after_ms } => {
@@ -271,6 +283,9 @@ pub fn event(event: &RoomEvent) -> String {
             Some(comment) => format!("pinned c{} action={}", comment.id, pin.action),
             None => format!("pinned nothing action={}", pin.action),
         },
+        RoomEvent::Modes { changed, .. } => {
+            format!("modes v{} {}", changed.version, modes(&changed.modes))
+        }
         RoomEvent::Other(other) => format!("{} {}", other.name, other.body),
     }
 }
@@ -284,6 +299,7 @@ pub fn reply(reply: &Reply) -> String {
             live,
             role,
             pinned,
+            modes: in_force,
             ..
         } => {
             let Live {
@@ -300,8 +316,12 @@ pub fn reply(reply: &Reply) -> String {
             };
             let pinned = pinned.as_ref();
             let pinned = pinned.map_or(String::new(), |comment| format!(" pinned=c{}", comment.id));
+            let modes = match *in_force == Modes::default() {
+                true => String::new(),
+                false => format!(" modes {}", modes(in_force)),
+            };
             format!(
-                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}{role}{pinned}"
+                "joined at={at} count={count} live={status} coin={coin} looks={look_count}{recovered}{role}{modes}{pinned}"
             )
         }
         Reply::Left { .. } => "left".into(),
@@ -329,6 +349,24 @@ pub fn reply(reply: &Reply) -> String {
         } => {
             format!("gifted r{record_id} at={} coin={coin}", place(*offset))
         }
+    }
+}
+
+/// The modes that are not off.
+pub fn modes(modes: &Modes) -> String {
+    let on = RoomMode::ALL.into_iter().filter_map(|mode| {
+        let value = modes.get(mode);
+        let value_word = match value {
+            ModeValue::Number(number) => number.to_string(),
+            ModeValue::Flag(on) => on.to_string(),
+        };
+        (value != Modes::default().get(mode)).then(|| format!("{}={value_word}", mode.name()))
+    });
+    let on: Vec<String> = on.collect();
+    if on.is_empty() {
+        "off".into()
+    } else {
+        on.join(" ")
     }
 }
 

@@ -53,6 +53,7 @@ pub async fn a_live_is_changed_until_it_ends(db: Database) {
         status: LiveStatus::Ended,
         title: "标题".into(),
         moderation_version: 0,
+        modes_version: 1,
     };
     assert_eq!(
         db.store

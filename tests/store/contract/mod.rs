@@ -7,6 +7,7 @@ mod follows;
 mod gifts;
 mod held_comments;
 mod lives;
+mod modes;
 mod names;
 mod pins;
 mod standings;
@@ -65,6 +66,13 @@ use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
 use lives::{
     a_live_is_changed_until_it_ends, a_view_counts_once_for_ever, lives_come_in_pages_in_id_order,
+};
+use modes::{
+    a_live_starts_with_the_modes_that_its_streamer_set_last,
+    a_repeated_change_of_modes_has_one_effect_and_the_first_answer,
+    changes_of_modes_at_the_same_time_are_each_counted_and_none_is_lost,
+    modes_of_a_live_are_changed_one_by_one_and_counted,
+    the_shield_comes_off_and_leaves_what_was_set_before,
 };
 use names::{
     names_from_before_stay_valid_and_keep_their_look_alikes_out,
@@ -132,6 +140,11 @@ contract! {
     a_refused_attempt_leaves_a_row_and_its_request_id_usable,
     retries_at_the_same_time_have_one_effect,
     nobody_changes_a_row_of_the_audit,
+    modes_of_a_live_are_changed_one_by_one_and_counted,
+    a_live_starts_with_the_modes_that_its_streamer_set_last,
+    the_shield_comes_off_and_leaves_what_was_set_before,
+    a_repeated_change_of_modes_has_one_effect_and_the_first_answer,
+    changes_of_modes_at_the_same_time_are_each_counted_and_none_is_lost,
     the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires,
     lifting_fills_columns_and_leaves_what_the_actor_may_not_lift,
     a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator,

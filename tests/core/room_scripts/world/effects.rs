@@ -146,7 +146,7 @@ impl World {
         };
         let now = self.now;
         let (sequenced, mut effects) = self.room().judge(sequenced, now);
-        effects.extend(self.room().on_event_ordered(&sequenced));
+        effects.extend(self.room().on_event_ordered(&sequenced, now));
         if let RoomEvent::Removed { comment_id, .. } = sequenced.event {
             self.history.take_down(comment_id, |offset| Sequenced {
                 offset,

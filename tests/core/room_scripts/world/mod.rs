@@ -3,6 +3,7 @@
 mod effects;
 mod held;
 mod moderation;
+mod modes;
 mod outside;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,9 +14,9 @@ use liveroom::domain::word_filter::WordFilter;
 use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, HeldComment,
-    History, HistoryLimits, KickReason, Live, LiveId, LiveStatus, Pin, PresenceSettings, Principal,
-    Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings, Sequenced,
-    SessionId, Standings, Timestamp, UserId,
+    History, HistoryLimits, KickReason, Live, LiveId, LiveModes, LiveStatus, Pin, PresenceSettings,
+    Principal, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
+    Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -66,6 +67,8 @@ pub struct World {
     /// As the store has them.
     standings: Standings,
     sanctions_count: i64,
+    /// As the store has them.
+    modes: LiveModes,
     offset: u64,
     /// As the actor keeps it.
     history: History<Sequenced>,
@@ -135,6 +138,7 @@ impl Default for World {
             held: BTreeMap::new(),
             standings: Standings::default(),
             sanctions_count: 0,
+            modes: LiveModes::default(),
             offset: 0,
             history: History::new(HISTORY, words::position(0)),
             trace: Vec::new(),
@@ -213,6 +217,7 @@ impl World {
             "show" => self.show(&words.next("what")?)?,
             "reading" => self.read_standings(),
             verb @ ("approve" | "deny" | "expire") => self.review(verb, &mut words)?,
+            "modes" => self.set_modes(&mut words)?,
             verb if self.moderate(verb, &mut words)? => {}
             member => self.command(member, &mut words)?,
         }
@@ -306,6 +311,7 @@ impl World {
                 START,
             );
             room.open_standings(self.standings.clone());
+            room.open_modes(self.modes);
             room
         })
     }

@@ -1,0 +1,2 @@
+DROP TABLE streamer_modes;
+DROP TABLE live_modes;
