@@ -70,6 +70,8 @@ pub use room::RoomInput;
 
 /// How often the engine checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
+/// Most inputs that are handled in a row before the rooms that they are for ask their logs.
+const INPUTS_MAX: usize = 256;
 
 pub struct Engine {
     node: NodeId,
@@ -121,24 +123,33 @@ impl Engine {
 
     /// Runs until the process ends.
     pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        let mut ready = Vec::with_capacity(INPUTS_MAX);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due = self.rooms.next_call_at();
             let due = due.unwrap_or_else(|| Instant::now() + TICK);
             tokio::select! {
-                input = inputs.recv() => match input {
-                    Some(input) => self.handle(input),
-                    None => break,
+                count = inputs.recv_many(&mut ready, INPUTS_MAX) => match count {
+                    0 => break,
+                    _ => ready.drain(..).for_each(|input| self.handle(input)),
                 },
                 _ = ticks.tick() => self.tick(),
-                () = sleep_until(due.into()) => {
-                    let outs = self.rooms.ask_due(self.moment());
-                    self.perform(outs);
-                }
+                () = sleep_until(due.into()) => {}
             }
+            self.ask_due();
         }
         error!("cluster thread ends");
+    }
+
+    /// Has the rooms ask their logs that may by now. Not after each input: rooms that several inputs
+    /// are for share a call.
+    fn ask_due(&mut self) {
+        let moment = self.moment();
+        if self.rooms.next_call_at().is_some_and(|at| at <= moment.now) {
+            let outs = self.rooms.ask_due(moment);
+            self.perform(outs);
+        }
     }
 
     fn moment(&self) -> Moment {

@@ -2,10 +2,12 @@
 //! decides, without a connection or a clock.
 //!
 //! Whatever a call carries, it costs Redis a read, a reply, a write to its file and a message to
-//! each node that follows the rooms: as much as some four batches. So rooms that get something to
-//! append soon after a call share the next one. How soon goes by the call before: one that carried
-//! a single room is followed after [`CALL_SPACING`], as that room's own batches are, so a room that
-//! is alone does not notice. One that was shared is followed after [`SHARED_CALL_SPACING`].
+//! each node that follows the rooms: as much as four batches or more. So rooms that get something
+//! to append soon after a call share the next one. How soon goes by the call before: one that
+//! carried a single room is followed after [`CALL_SPACING`], as that room's own batches are, so a
+//! room that is alone does not notice. Each further room adds [`ROOM_SPACING`], up to
+//! [`CALL_SPACING_MAX`]: the more rooms append, the more of them share a call, and a node with few
+//! busy rooms delays them little.
 //!
 //! | question | call |
 //! |---|---|
@@ -27,8 +29,10 @@ use crate::domain::LiveId;
 
 /// Time after a call with the batch of one room.
 const CALL_SPACING: Duration = BATCH_SPACING;
-/// Time after a call that rooms shared. More saves Redis work, and delays comments by as much.
-const SHARED_CALL_SPACING: Duration = Duration::from_millis(10);
+/// What each further room in it adds.
+const ROOM_SPACING: Duration = Duration::from_micros(2_500);
+/// Most time after a call. More saves Redis work, and delays comments by as much.
+const CALL_SPACING_MAX: Duration = Duration::from_millis(20);
 /// Most rooms in a call. Redis serves nobody else meanwhile: 64 rooms with one entry each take it
 /// some 1.2 ms, and with 8 each 3.2 ms.
 const CALL_ROOMS_MAX: usize = 64;
@@ -54,24 +58,24 @@ impl AppendCalls {
         }
     }
 
-    /// When the next room is due.
+    /// When the next rooms may ask.
     pub fn next_at(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.first().map(|(at, _)| self.next_call.max(*at))
     }
 
-    /// A room may have a question, which it may ask from `at` on: returns whether it may ask now.
-    /// Otherwise [`AppendCalls::take_due`] returns it later.
-    pub fn may_ask(&mut self, live_id: LiveId, at: Instant, now: Instant) -> bool {
-        let at = at.max(self.next_call);
-        if at > now {
-            self.due.insert((at, live_id));
-        }
-        at <= now
+    /// A room may have a question, which it may ask from `at` on: [`AppendCalls::take_due`] returns
+    /// it then.
+    pub fn add(&mut self, live_id: LiveId, at: Instant) {
+        // A room that is added again and again while it waits is due once.
+        self.due.insert((at.max(self.next_call), live_id));
     }
 
     /// The rooms that may ask now.
     pub fn take_due(&mut self, now: Instant) -> BTreeSet<LiveId> {
         let mut rooms = BTreeSet::new();
+        if now < self.next_call {
+            return rooms;
+        }
         while let Some(&(at, live_id)) = self.due.first()
             && at <= now
         {
@@ -86,15 +90,22 @@ impl AppendCalls {
         let (shared, own): (Vec<_>, Vec<_>) = questions
             .into_iter()
             .partition(|room| !self.is_cluster && room.may_share());
-        match shared.len() {
-            0 => {}
-            1 => self.next_call = now + CALL_SPACING,
-            _ => self.next_call = now + SHARED_CALL_SPACING,
+        if let Some(further) = shared.len().checked_sub(1) {
+            self.next_call = now + spacing_after(further);
         }
         let mut calls = share(shared);
         calls.extend(own.into_iter().map(|room| vec![room]));
         calls
     }
+}
+
+/// Time after a call that carried so many rooms beside the first.
+fn spacing_after(further: usize) -> Duration {
+    let further = u32::try_from(further).unwrap_or(u32::MAX);
+    let spacing = ROOM_SPACING
+        .saturating_mul(further)
+        .saturating_add(CALL_SPACING);
+    spacing.min(CALL_SPACING_MAX)
 }
 
 /// Puts questions into as few calls as the limits permit, in their order.
@@ -155,12 +166,17 @@ mod tests {
         calls.iter().map(ids).collect()
     }
 
+    fn due(calls: &mut AppendCalls, now: Instant) -> Vec<i64> {
+        calls.take_due(now).into_iter().map(LiveId::get).collect()
+    }
+
     #[test]
     fn a_room_that_is_alone_asks_at_once_and_as_often_as_it_may() {
         let mut now = Instant::now();
         let mut calls = AppendCalls::new(false, now);
         for _ in 0..3 {
-            assert!(calls.may_ask(live(1), now, now));
+            calls.add(live(1), now);
+            assert_eq!(due(&mut calls, now), [1]);
             assert_eq!(rooms(&calls.calls(vec![append(1, 1)], now)), [[1]]);
             now += CALL_SPACING;
         }
@@ -171,35 +187,51 @@ mod tests {
     fn rooms_that_ask_soon_after_a_call_share_the_next_one() {
         let now = Instant::now();
         let mut calls = AppendCalls::new(false, now);
+        // It may ask later than the others.
+        calls.add(live(4), now + CALL_SPACING + MS);
         calls.calls(vec![append(1, 1)], now);
         for id in [2, 3, 2] {
-            let at = now + MS * u32::try_from(id).unwrap();
-            assert!(!calls.may_ask(live(id), at, at));
+            calls.add(live(id), now + MS);
         }
-        // It may ask later than the others.
-        let later = now + 3 * CALL_SPACING;
-        assert!(!calls.may_ask(live(4), later, now));
-
-        assert!(calls.take_due(now + CALL_SPACING - MS).is_empty());
-        let next = calls.next_at().unwrap();
-        assert_eq!(next, now + CALL_SPACING);
-        let due: Vec<_> = calls.take_due(next).into_iter().collect();
-        assert_eq!(due, [live(2), live(3)]);
+        let next = now + CALL_SPACING;
+        assert!(due(&mut calls, next - MS).is_empty());
+        assert_eq!(calls.next_at(), Some(next));
+        assert_eq!(due(&mut calls, next), [2, 3], "each once");
         let questions = vec![append(2, 1), append(3, 1)];
         assert_eq!(rooms(&calls.calls(questions, next)), [[2, 3]]);
-        assert_eq!(calls.next_at(), Some(later));
+
+        let after = next + CALL_SPACING + ROOM_SPACING;
+        assert_eq!(calls.next_at(), Some(after), "room 4 waits as all do");
+        assert!(due(&mut calls, after - MS).is_empty());
+        assert_eq!(due(&mut calls, after), [4]);
     }
 
     #[test]
-    fn a_call_that_rooms_shared_is_followed_later_than_one_of_a_single_room() {
+    fn a_call_is_followed_the_later_the_more_rooms_shared_it_up_to_a_bound() {
+        let now = Instant::now();
+        for (count, spacing) in [
+            (1, CALL_SPACING),
+            (2, CALL_SPACING + ROOM_SPACING),
+            (4, CALL_SPACING + 3 * ROOM_SPACING),
+            (7, CALL_SPACING_MAX),
+            (100, CALL_SPACING_MAX),
+        ] {
+            let mut calls = AppendCalls::new(false, now);
+            calls.calls((1..=count).map(|id| append(id, 1)).collect(), now);
+            calls.add(live(3), now);
+            assert_eq!(calls.next_at(), Some(now + spacing), "{count} rooms");
+        }
+    }
+
+    #[test]
+    fn after_a_call_of_a_single_room_the_next_one_is_soon_again() {
         let now = Instant::now();
         let mut calls = AppendCalls::new(false, now);
         calls.calls(vec![append(1, 1), append(2, 1)], now);
-        assert!(!calls.may_ask(live(3), now, now + CALL_SPACING));
-        let next = now + SHARED_CALL_SPACING;
-        assert_eq!(calls.next_at(), Some(next));
+        let next = now + CALL_SPACING + ROOM_SPACING;
         calls.calls(vec![append(3, 1)], next);
-        assert!(calls.may_ask(live(3), next, next + CALL_SPACING));
+        calls.add(live(3), next);
+        assert_eq!(calls.next_at(), Some(next + CALL_SPACING));
     }
 
     #[test]
@@ -238,7 +270,8 @@ mod tests {
         repeated.is_repeated = true;
         let own = vec![heal, resync, repeated];
         assert_eq!(rooms(&calls.calls(own, now)), [[2], [3], [4]]);
-        assert!(calls.may_ask(live(1), now, now), "they delay no other room");
+        calls.add(live(1), now);
+        assert_eq!(due(&mut calls, now), [1], "they delay no other room");
         let mut heal = append(2, 9);
         heal.question.renew = true;
         let questions = vec![append(1, 1), heal, append(3, 1)];
@@ -251,6 +284,7 @@ mod tests {
         let mut calls = AppendCalls::new(true, now);
         let questions = vec![append(1, 1), append(2, 1)];
         assert_eq!(rooms(&calls.calls(questions, now)), [[1], [2]]);
-        assert!(calls.may_ask(live(3), now, now));
+        calls.add(live(3), now);
+        assert_eq!(due(&mut calls, now), [3]);
     }
 }
