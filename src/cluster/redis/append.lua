@@ -9,11 +9,13 @@
 --                  were dropped by the node that began it; last: generation-offset and mark of an event of the log.
 --                  Versions that do not know `last` do not write it, so it may be of an earlier event than the newest.
 --                  controls: how many controls were appended. Those of versions that do not know it are not counted
+--                  until: Unix time in ms at which the keys expire
+--                  a field for each of the origins that appended last: the count of its events so far and, of its
+--                  last batch, epoch, generation, place before it, offset and places
 --       2 events   stream: the newest events, at generation-offset
---       3 applied  string of one origin: count of its events so far, and the reply to the last batch
---       4 gifts    sorted set: the newest gifts that were announced
---       5 actions  sorted set: the keys of the newest actions, by time
---       6 controls stream: the newest controls, each with the position of the event before it
+--       3 gifts    sorted set: the newest gifts that were announced
+--       4 actions  sorted set: the keys of the newest actions, by time
+--       5 controls stream: the newest controls, each with the position of the event before it
 -- ARGV  1 PUBLISH or SPUBLISH   2 events kept   3 ms without an event after which all is forgotten, at the earliest
 --       then for each room:
 --       1 name of a new epoch, should one begin
@@ -23,7 +25,7 @@
 --       4 how many controls the log had there
 --       5 '1': begin a new epoch   6 how many missed events to return at most; with entries and without a new epoch
 --         they are returned only if events or controls were missed
---       7 channel                  8 origin
+--       7 channel                  8 origin; '' for an action, whose key alone prevents that it is appended twice
 --       9 '1': the caller dropped events that other nodes do not have
 --      10 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
 --         gift record that an event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
@@ -35,12 +37,15 @@
 --       if missed events were asked for and are returned:
 --       3 the missed events, newest first   4 the newest controls, newest first
 --       or the text of an error. If every room failed, the call fails with the first error.
-local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 10, 3
+local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 5, 10, 3
 local FIRST_ROOM = 4
 local GIFTS_MAX = 4096
 local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
--- Longer than any caller repeats a batch.
-local APPLIED_MS = 600000
+-- Fields of a hash, beyond which the origins that appended longest ago are forgotten, and how many stay. Redis keeps
+-- small hashes in a form that is read and written faster, by default those of up to 128 fields of up to 64 bytes.
+local ORDER_FIELDS_MAX, ORIGINS_KEPT = 120, 60
+-- Events between two that have the stream trimmed.
+local TRIM_EVERY = 64
 -- Keys live that much longer than they must, so that few batches have to prolong them.
 local SPARE_MS = 60000
 
@@ -63,10 +68,56 @@ local function numbers(place)
     return tonumber(generation), tonumber(offset)
 end
 
+local now_ms
+-- One for all rooms of a call.
+local function now()
+    if not now_ms then
+        local time = call('TIME')
+        now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    end
+    return now_ms
+end
+
 local function prolong(...)
     for _, key in ipairs({ ... }) do
         call('PEXPIRE', key, kept_ms + SPARE_MS)
     end
+end
+
+-- Forgets the origins that appended longest ago, if a hash has too many.
+local function forget_origins(order_key)
+    if call('HLEN', order_key) < ORDER_FIELDS_MAX then
+        return
+    end
+    local origins, fields = {}, call('HGETALL', order_key)
+    for i = 1, #fields, 2 do
+        local generation, offset = string.match(fields[i + 1], '^%d+ %S+ (%d+) %S+ (%d+) ')
+        if generation then
+            origins[#origins + 1] = { fields[i], tonumber(generation), tonumber(offset) }
+        end
+    end
+    table.sort(origins, function(one, other)
+        return one[2] > other[2] or (one[2] == other[2] and one[3] > other[3])
+    end)
+    for i = ORIGINS_KEPT + 1, #origins do
+        call('HDEL', order_key, origins[i][1])
+    end
+end
+
+-- What a reply and a message begin with.
+local function head_of(epoch, generation, before, gap, controls_count)
+    local head = '{"e":"' .. epoch .. '","g":' .. generation .. ',"b":"' .. before .. '"'
+    if gap ~= '0' then
+        head = head .. ',"gap":' .. gap
+    end
+    if controls_count ~= '0' then
+        head = head .. ',"k":' .. controls_count
+    end
+    return head
+end
+
+local function reply_of(head, offset, places)
+    return head .. ',"o":' .. offset .. ',"s":[' .. places .. ']}'
 end
 
 -- Whether the log is the one that the caller saw. A log that was lost, or is older than what the caller saw of it, or
@@ -106,29 +157,32 @@ end
 
 -- One room, whose keys begin at KEYS[key], and its arguments at ARGV[at]; the last entry is at ARGV[last_entry].
 local function append_room(key, at, last_entry)
-    local order_key, events_key, applied_key = KEYS[key], KEYS[key + 1], KEYS[key + 2]
-    local gifts_key, actions_key, controls_key = KEYS[key + 3], KEYS[key + 4], KEYS[key + 5]
+    local order_key, events_key = KEYS[key], KEYS[key + 1]
+    local gifts_key, actions_key, controls_key = KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
     local known_epoch, known_last, known_controls = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-    local renew, fill = ARGV[at + 4] == '1', ARGV[at + 5]
+    local renew, fill, origin = ARGV[at + 4] == '1', ARGV[at + 5], ARGV[at + 7]
     local first_entry = at + ROOM_FIELDS
     local has_entries = last_entry >= first_entry
 
-    local order = call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap', 'last', 'controls')
+    local order = call('HMGET', order_key, 'epoch', 'generation', 'offset', 'gap', 'last', 'controls', 'until', origin)
     local epoch, generation, offset, gap = order[1], order[2] or '0', order[3] or '0', order[4] or '0'
-    local controls_count = order[6] or '0'
+    local controls_count, expires_at, applied = order[6] or '0', tonumber(order[7] or '0'), has_entries and order[8]
     local same = is_same(events_key, epoch, tonumber(generation), tonumber(offset), order[5], known_epoch, known_last)
     if not epoch then
         call('DEL', events_key, controls_key)
     end
 
     local count = 0
-    local applied = has_entries and call('GET', applied_key)
     if applied then
         count = tonumber(string.match(applied, '^%d+'))
         if same and not renew and tonumber(ARGV[last_entry]) <= count then
-            local _, reply = split(applied)
-            return { reply, 1 }
+            local pattern = '^%d+ (%S+) (%S+) (%S+) (%S+) (%S*)$'
+            local its_epoch, its_generation, its_before, its_offset, its_places = string.match(applied, pattern)
+            local head = head_of(its_epoch, its_generation, its_before, gap, controls_count)
+            return { reply_of(head, its_offset, its_places), 1 }
         end
+    elseif has_entries and origin ~= '' then
+        forget_origins(order_key)
     end
 
     local before = generation .. '-' .. offset
@@ -162,7 +216,7 @@ local function append_room(key, at, last_entry)
             placed = '0'
             local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
             local line = ARGV[i + 2]
-            local mark = (kind == 'a' or kind == 'c') and name or ARGV[at + 7] .. '.' .. ARGV[i]
+            local mark = (kind == 'a' or kind == 'c') and name or origin .. '.' .. ARGV[i]
             if kind ~= '' and not take_key(kind, name, gifts_key, actions_key) then
                 -- It is in the log already.
             elseif kind == 'c' then
@@ -175,7 +229,15 @@ local function append_room(key, at, last_entry)
                 offset = decimal(number)
                 placed = offset
                 local place = generation .. '-' .. offset
-                call('XADD', events_key, 'MAXLEN', '~', events_max, place, 'm', mark, 'e', epoch, 'p', line)
+                local is_there = call('XADD', events_key, 'NOMKSTREAM', place, 'm', mark, 'e', epoch, 'p', line)
+                if not is_there then
+                    -- A new stream, or something has deleted it: it does not expire yet.
+                    call('XADD', events_key, place, 'm', mark, 'e', epoch, 'p', line)
+                    expires_at = 0
+                end
+                if number % TRIM_EVERY == 0 or (renewed and not last) then
+                    call('XTRIM', events_key, 'MAXLEN', '~', events_max)
+                end
                 last = place .. ' ' .. mark
                 -- In pieces: Redis hashes every byte of each string that is made.
                 local size = #lines
@@ -191,35 +253,33 @@ local function append_room(key, at, last_entry)
             call('HSET', order_key, 'gap', gap)
         end
     end
-    if last then
-        call('HSET', order_key, 'offset', offset, 'last', last)
-    end
     if #controls > 0 then
         controls_count = decimal(tonumber(controls_count) + #controls)
         call('HSET', order_key, 'controls', controls_count)
     end
+    places = concat(places, ',')
+    if has_entries and origin ~= '' then
+        applied = concat({ decimal(count), epoch, generation, before, offset, places }, ' ')
+    end
+    if last and applied then
+        call('HSET', order_key, 'offset', offset, 'last', last, origin, applied)
+    elseif last then
+        call('HSET', order_key, 'offset', offset, 'last', last)
+    elseif applied then
+        call('HSET', order_key, origin, applied)
+    end
     local changed = renewed or last or #controls > 0
-    -- The stream is the key that is asked, because it is a new one whenever something has deleted it.
-    if changed and (renewed or call('PTTL', events_key) < kept_ms) then
+    if changed and (renewed or expires_at < now() + kept_ms) then
         prolong(order_key, events_key, gifts_key)
+        call('HSET', order_key, 'until', decimal(now() + kept_ms + SPARE_MS))
     end
-    local head = '{"e":"' .. epoch .. '","g":' .. generation .. ',"b":"' .. before .. '"'
-    if gap ~= '0' then
-        head = head .. ',"gap":' .. gap
-    end
-    if controls_count ~= '0' then
-        head = head .. ',"k":' .. controls_count
-    end
-    local reply = head .. ',"o":' .. offset .. ',"s":[' .. concat(places, ',') .. ']}'
-    if has_entries then
-        call('SET', applied_key, decimal(count) .. ' ' .. reply, 'PX', APPLIED_MS)
-    end
+    local head = head_of(epoch, generation, before, gap, controls_count)
     if changed then
         local news = #controls > 0 and ',"c":' .. cjson.encode(controls) or ''
         lines[1] = 'E' .. head .. ',"o":' .. decimal(first) .. news .. '}'
         call(publish, ARGV[at + 6], concat(lines))
     end
-    return { reply, same and 1 or 0, missed, newest_controls }
+    return { reply_of(head, offset, places), same and 1 or 0, missed, newest_controls }
 end
 
 local replies, failures, first_failure = {}, 0, nil

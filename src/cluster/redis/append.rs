@@ -15,7 +15,9 @@ const KEPT_MAX: usize = RESYNC_EVENTS_MAX;
 /// How long a log outlives its last event, at least.
 const KEPT_MS: u64 = 3_600_000;
 /// Keys of one room in a call.
-const ROOM_KEYS: usize = 6;
+const ROOM_KEYS: usize = 5;
+/// The origin of a question of no room, whose entries have keys.
+const NO_ORIGIN: u64 = 0;
 
 /// A question to the log of one room.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ pub async fn append_action(
     };
     let room = RoomQuestion {
         live_id,
-        origin: rand::random(),
+        origin: NO_ORIGIN,
         is_repeated: false,
         question,
     };
@@ -95,17 +97,16 @@ fn call(sharded: bool, questions: Vec<RoomQuestion>) -> (Vec<String>, Vec<Vec<u8
         KEPT_MS.to_string().into(),
     ];
     for room in questions {
-        keys.extend(keys_of(room.live_id, room.origin));
+        keys.extend(keys_of(room.live_id));
         push_arguments(&mut args, room);
     }
     (keys, args)
 }
 
-fn keys_of(live_id: LiveId, origin: u64) -> [String; ROOM_KEYS] {
+fn keys_of(live_id: LiveId) -> [String; ROOM_KEYS] {
     [
         keys::order(live_id),
         keys::events(live_id),
-        keys::applied(live_id, origin),
         keys::gifts(live_id),
         keys::actions(live_id),
         keys::controls(live_id),
@@ -119,6 +120,10 @@ fn push_arguments(args: &mut Vec<Vec<u8>>, room: RoomQuestion) {
     let id = known
         .and_then(|known| known.id)
         .map_or_else(String::new, |id: EventId| id.to_string());
+    let origin = match room.origin {
+        NO_ORIGIN => String::new(),
+        origin => format!("{origin:016x}"),
+    };
     let flag = |is_set: bool| if is_set { "1" } else { "0" };
     args.extend([
         new_epoch().as_bytes().to_vec(),
@@ -131,7 +136,7 @@ fn push_arguments(args: &mut Vec<Vec<u8>>, room: RoomQuestion) {
         flag(question.renew).into(),
         question.fill.to_string().into(),
         keys::room_channel(room.live_id).into(),
-        format!("{:016x}", room.origin).into(),
+        origin.into(),
         flag(question.is_incomplete).into(),
         question.batch.len().to_string().into(),
     ]);

@@ -9,7 +9,7 @@ pub const NODES_CHANNEL: &str = "liveroom:nodes";
 /// The prefix of token keys.
 pub const TOKEN_PREFIX: &str = "user_";
 
-/// The room's epoch, generation and offset.
+/// The room's epoch, generation and offset, and what the origins that appended last have appended.
 pub fn order(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:order")
 }
@@ -17,11 +17,6 @@ pub fn order(live_id: LiveId) -> String {
 /// The room's newest events.
 pub fn events(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:events")
-}
-
-/// The last sequence number that one origin has appended.
-pub fn applied(live_id: LiveId, origin: u64) -> String {
-    format!("liveroom:{{{live_id}}}:from:{origin:016x}")
 }
 
 /// The room's newest gifts.

@@ -33,6 +33,9 @@ async fn a_log_outlives_its_last_event_by_an_hour_whatever_key_of_it_was_lost() 
         cmd.arg(key).arg(HOUR_MS / 2);
         world.link.command::<()>(&cmd).await.unwrap();
     }
+    let mut cmd = redis::cmd("HINCRBY");
+    cmd.arg(&order).arg("until").arg(-HOUR_MS / 2);
+    world.link.command::<()>(&cmd).await.unwrap();
     append_and_ask(&mut world).await;
     for key in [&order, &events] {
         assert!(lives_ms(&world, key).await > HOUR_MS - 1_000, "{key}");
@@ -43,4 +46,48 @@ async fn a_log_outlives_its_last_event_by_an_hour_whatever_key_of_it_was_lost() 
     world.link.command::<()>(&cmd).await.unwrap();
     append_and_ask(&mut world).await;
     assert!(lives_ms(&world, &events).await > HOUR_MS - 1_000);
+}
+
+#[tokio::test]
+async fn the_log_remembers_those_that_appended_last_and_no_more() {
+    let Some(redis) = redis() else { return };
+    let world = World::new(&redis.url(), 40_001).await;
+    let append = async |origin: u64| {
+        let question = Question {
+            number: 1,
+            cursor: None,
+            renew: false,
+            fill: 0,
+            is_incomplete: false,
+            batch: vec![AppendArgument {
+                sequence: 1,
+                key: String::new(),
+                line: "line".into(),
+            }],
+        };
+        let link = world.link.clone();
+        let answer = ask(link, false, world.live_id, origin, question).await;
+        answer.unwrap().places
+    };
+    let mut last = 0;
+    for origin in 1_000..1_300 {
+        let placed = append(origin).await;
+        last += 1;
+        assert_eq!(placed, [last]);
+    }
+    let mut cmd = redis::cmd("HLEN");
+    cmd.arg(keys::order(world.live_id));
+    let fields: u64 = world.link.command(&cmd).await.unwrap();
+    assert!(
+        fields <= 128,
+        "{fields} fields: Redis keeps them as a table"
+    );
+    for origin in 1_250..1_300 {
+        let repeated = append(origin).await;
+        assert_eq!(
+            repeated,
+            [i64::try_from(origin).unwrap() - 999],
+            "not twice"
+        );
+    }
 }
