@@ -7,6 +7,7 @@ mod comments;
 mod devices;
 mod faults;
 mod gifts;
+mod held;
 mod moderation;
 mod operators;
 mod order;
