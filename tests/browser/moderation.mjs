@@ -5,21 +5,11 @@
 
 import assert from "node:assert/strict";
 
-import { BASE_URL, DESKTOP, Guest, PHONE, chatLine, enter, expectFits, inBrowser, logIn, openTab, say } from "./support.mjs";
+import { DESKTOP, Guest, PHONE, chatLine, expectFits, inBrowser, pictureNamed, say, tabOf } from "./support.mjs";
 
-const { STREAMER, MODERATOR, TALKER, TROLL, SCREENSHOT } = process.env;
+const { STREAMER, MODERATOR, TALKER, TROLL } = process.env;
 const CARD = "#person-dialog";
 const nameOf = (login) => login.split(":")[0];
-const picture = (name) => SCREENSHOT.replace(".png", `-${name}.png`);
-
-async function tabOf(browser, login, options) {
-  const context = await browser.newContext(options);
-  const tab = await openTab(context, nameOf(login));
-  await tab.goto(BASE_URL);
-  await logIn(tab, login);
-  await enter(tab);
-  return tab;
-}
 
 async function openCard(tab, line) {
   await line.locator(".who").click();
@@ -78,7 +68,7 @@ async function deleteByFinger(streamer, moderator, troll) {
   assert.deepEqual(await offered(moderator), ["person-pin", "person-delete", "person-delete-last", "person-kick", "person-term", "person-purge", "person-mute", "person-ban"],
     "a moderator names nobody and shadows nobody");
   await expectFits(moderator, "the card of a person");
-  await moderator.screenshot({ path: picture("card-zh") });
+  await moderator.screenshot({ path: pictureNamed("card-zh") });
   await moderator.click("#person-delete");
   await moderator.waitForSelector(CARD, { state: "hidden" });
   await chatLine(streamer, "buy coins here").waitFor({ state: "detached" });
@@ -104,7 +94,7 @@ async function pin(streamer, moderator, talker, troll) {
   await streamer.click("#unpin");
   for (const tab of [streamer, moderator, talker]) await tab.waitForSelector("#pinned", { state: "hidden" });
   await pinIt();
-  await moderator.screenshot({ path: picture("pinned-zh") });
+  await moderator.screenshot({ path: pictureNamed("pinned-zh") });
   await openCard(streamer, streamer.locator("#pinned"));
   await streamer.click("#person-delete");
   for (const tab of [streamer, moderator, talker]) await tab.waitForSelector("#pinned", { state: "hidden" });
@@ -169,7 +159,7 @@ async function run(browser) {
   // A muted user reads for how long and why, also after it came back, and until it is lifted.
   await mute(moderator, talker);
   await expectMuted(talker);
-  await talker.screenshot({ path: picture("muted-en") });
+  await talker.screenshot({ path: pictureNamed("muted-en") });
   await talker.reload();
   await expectMuted(talker);
   await moderator.locator("#person-holds button").click();
@@ -182,7 +172,7 @@ async function run(browser) {
   await openCard(streamer, chatLine(streamer, "thank you"));
   await streamer.selectOption("#person-term", "86400");
   await streamer.fill("#person-reason", "spam");
-  await streamer.screenshot({ path: picture("card-en") });
+  await streamer.screenshot({ path: pictureNamed("card-en") });
   await streamer.click("#person-ban");
   await streamer.locator("#person-holds li", { hasText: "Banned" }).waitFor();
   await chatLine(streamer, "thank you").waitFor({ state: "detached" });
@@ -191,7 +181,7 @@ async function run(browser) {
   await moderator.locator("#person-error", { hasText: "该用户已被封禁" }).waitFor();
   await talker.reload();
   await expectBanned(talker);
-  await talker.screenshot({ path: picture("banned-en") });
+  await talker.screenshot({ path: pictureNamed("banned-en") });
   await streamer.locator("#person-holds button").click();
   await streamer.locator("#person-holds li").waitFor({ state: "detached" });
   await talker.reload();

@@ -3,9 +3,9 @@
 // From the environment, beside what support.mjs needs: STREAMER (`name:password`; it owns the live,
 // which is on air, and is rich) and SCREENSHOT (a path).
 
-import { BASE_URL, PHONE, enter, expectFits, inBrowser, logIn, openTab } from "./support.mjs";
+import { BASE_URL, PHONE, enter, expectFits, inBrowser, logIn, openTab, pictureNamed } from "./support.mjs";
 
-const { STREAMER, SCREENSHOT } = process.env;
+const { STREAMER } = process.env;
 
 /** Opens a dialog by a button, looks at it and closes it. */
 async function lookAtDialog(tab, button, dialog) {
@@ -60,7 +60,7 @@ async function run(browser) {
     await tab.waitForSelector("#online-list li");
     await expectFits(tab, `${locale}: who is online`);
     await tab.click("#tab-chat");
-    await tab.screenshot({ path: SCREENSHOT.replace(".png", `-${locale}.png`) });
+    await tab.screenshot({ path: pictureNamed(locale) });
     await lookAtLostConnection(tab, end);
     await context.close();
   }

@@ -44,6 +44,18 @@ export async function enter(tab) {
   await tab.waitForFunction(() => !document.querySelector("#comment-input").disabled);
 }
 
+/** A tab of its own browser context, in the room. */
+export async function tabOf(browser, login, options) {
+  const tab = await openTab(await browser.newContext(options), login.split(":")[0]);
+  await tab.goto(BASE_URL);
+  await logIn(tab, login);
+  await enter(tab);
+  return tab;
+}
+
+/** Where a script leaves one of its pictures: beside SCREENSHOT. */
+export const pictureNamed = (name) => process.env.SCREENSHOT.replace(".png", `-${name}.png`);
+
 export async function say(tab, text) {
   await tab.fill("#comment-input", text);
   await tab.press("#comment-input", "Enter");

@@ -204,3 +204,15 @@ fn a_streamer_and_a_moderator_keep_order_on_the_page_and_those_concerned_read_wh
     ];
     stage.run_script("moderation", &users);
 }
+
+#[test]
+fn held_comments_wait_for_those_who_keep_order() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    stage
+        .server
+        .admin_post_text("/admin/filter/import", "dubious\thold\n")
+        .ok();
+    let [viewer, talker] = ["viewer", "talker"].map(|name| stage.server.user(name));
+    stage.run_script("review", &[("VIEWER", &viewer), ("TALKER", &talker)]);
+}

@@ -54,8 +54,10 @@ async function route() {
   }
 }
 
+const TABS = ["chat", "online", "review"];
+
 function chooseTab(name, focus) {
-  for (const each of ["chat", "online"]) {
+  for (const each of TABS) {
     const chosen = each === name;
     byId(`tab-${each}`).setAttribute("aria-selected", String(chosen));
     byId(`tab-${each}`).tabIndex = chosen ? 0 : -1;
@@ -65,10 +67,12 @@ function chooseTab(name, focus) {
   room.drawPresence();
 }
 
-for (const name of ["chat", "online"]) {
+for (const name of TABS) {
   byId(`tab-${name}`).addEventListener("click", () => chooseTab(name, false));
   byId(`tab-${name}`).addEventListener("keydown", (event) => {
-    if (event.key === "ArrowLeft" || event.key === "ArrowRight") chooseTab(name === "chat" ? "online" : "chat", true);
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const shown = TABS.filter((each) => !byId(`tab-${each}`).hidden);
+    if (step) chooseTab(shown[(shown.indexOf(name) + step + shown.length) % shown.length], true);
   });
 }
 

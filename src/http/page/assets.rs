@@ -30,8 +30,8 @@ pub(super) const ASSETS: &[Asset] = assets! {
     CSS { "base.css", "room.css" }
     SCRIPT {
         "account.js", "api.js", "app.js", "chat.js", "composer.js", "controls.js", "danmaku.js", "dom.js", "gifts.js",
-        "i18n.js", "lobby.js", "modes.js", "names.js", "outbox.js", "own_comments.js", "people.js", "person_card.js",
-        "pinned.js", "presence.js", "room.js", "socket.js", "stage.js", "standing.js",
+        "i18n.js", "lobby.js", "modes.js", "names.js", "notice.js", "outbox.js", "own_comments.js", "people.js", "person_card.js",
+        "pinned.js", "presence.js", "queue.js", "room.js", "socket.js", "stage.js", "standing.js",
     }
     PICTURE {
         "icon.svg", "gifts/rose.svg", "gifts/heart.svg", "gifts/star.svg", "gifts/diamond.svg", "gifts/crown.svg",

@@ -47,8 +47,23 @@ export class Chat {
 
   /** A comment of somebody. `id` lets it be removed later. */
   comment(comment) {
+    const known = this.#lines.get(String(comment.id));
+    if (known?.dataset.preview) {
+      delete known.dataset.preview;
+      return this.#append(known);
+    }
     if (this.#isKnown(comment.id)) return;
     const line = this.#commentLine(comment);
+    this.#remember(comment.id, line);
+    this.#append(line);
+  }
+
+  /** A comment that only those who keep order see until it gets its place. */
+  preview(comment) {
+    if (this.#isKnown(comment.id)) return;
+    const line = this.#commentLine(comment);
+    line.dataset.preview = "true";
+    line.title = t("preview");
     this.#remember(comment.id, line);
     this.#append(line);
   }
@@ -86,6 +101,12 @@ export class Chat {
         this.#remember(id, line);
         receipt(status, t(status), status === "delivered" ? "check" : "clock");
       },
+      /** One that was held has got its place. */
+      shown: () => {
+        receipt("delivered", t("delivered"), "check");
+        this.#append(line);
+      },
+      denied: (reason) => receipt("failed", reason, "close"),
       failed: (reason) => {
         receipt("failed", reason, "close");
         const again = make("button", { type: "button" }, t("retry"));

@@ -110,7 +110,7 @@ export class PersonCard {
     if (answer.ok) toast(t(done, { name }), { tone: "good" });
     if (visit !== this.#visit) return answer.ok || toast(refusalText(answer), { tone: "bad" });
     if (!answer.ok) return this.#fail(refusalText(answer));
-    if (event === "deleteComment" || event === "pin") return this.close();
+    if (["deleteComment", "pin"].includes(event)) return this.close();
     this.draw();
     if (this.#people.isAbove(id)) await this.#readHolds();
   }

@@ -7,9 +7,10 @@ import { Controls } from "./controls.js";
 import { Danmaku } from "./danmaku.js";
 import { avatar, byId, hueOf, rollTo, toast } from "./dom.js";
 import { GiftDock, GiftShow } from "./gifts.js";
-import { durationText, formatCount, onLanguageChange, refusalText, t, untilText } from "./i18n.js";
+import { formatCount, onLanguageChange, refusalText, t, untilText } from "./i18n.js";
 import { Modes } from "./modes.js";
 import { listenForNames } from "./names.js";
+import { StageNotice } from "./notice.js";
 import { newRequestId, Outbox } from "./outbox.js";
 import { OwnComments } from "./own_comments.js";
 import { People } from "./people.js";
@@ -17,6 +18,7 @@ import { PersonCard } from "./person_card.js";
 import { Pinned } from "./pinned.js";
 import { Presence } from "./presence.js";
 import { ConnectionLost, LiveSocket } from "./socket.js";
+import { Queue } from "./queue.js";
 import { Stage } from "./stage.js";
 import { Standing } from "./standing.js";
 
@@ -27,8 +29,6 @@ const ENDED = 3;
 const START_POLL_MS = 3_000;
 /** Comments of the history that are shown to a reader who comes in. */
 const HISTORY_COMMENTS = 50;
-/** The server keeps out for 10 s; the clock of the reader may say anything. */
-const KICK_MS_MAX = 15_000;
 const RATE_SHOWN_MS = 5_000;
 const RETRY_MS_DEFAULT = 2_000;
 
@@ -40,9 +40,11 @@ export class Room {
   #presence = new Presence(this.#people);
   #card = new PersonCard(this.#people, (event, data) => this.#act(event, data), () => this.#standing.read());
   #pinned = new Pinned(this.#people, () => this.#unpin(), (person) => this.#card.open(this.#live, person));
+  #queue = new Queue((event, data) => this.#act(event, data), (person) => this.#card.open(this.#live, person));
   #modes = new Modes((change) => this.#act("setModes", change));
   #danmaku = new Danmaku(byId("danmaku"));
   #stage = new Stage(byId("stage-canvas"));
+  #notice = new StageNotice(() => this.#comeBack());
   #giftShow = new GiftShow(this.#stage);
   #composer = new Composer((text) => this.#comment(text, newRequestId()));
   #standing = new Standing(this.#composer);
@@ -72,10 +74,6 @@ export class Room {
       this.#drawRoles(null);
       if (this.#live) this.#drawStatus();
     });
-    byId("stage-notice-back").addEventListener("click", () => {
-      this.#drawStatus();
-      if (!this.#socket) this.#connect();
-    });
     for (const list of [byId("chat"), byId("online-list")]) {
       listenForNames(list, (person) => this.#live && this.#card.open(this.#live, person));
     }
@@ -99,7 +97,7 @@ export class Room {
       if (!(error instanceof ApiError)) throw error;
       if (visit !== this.#visit) return;
       if (error.status === 0 || error.status >= 500) this.#startTimer = setTimeout(() => this.open(liveId), START_POLL_MS);
-      this.#notice(refusalText(error));
+      this.#notice.show(refusalText(error));
     }
   }
 
@@ -121,9 +119,10 @@ export class Room {
     this.#card.close();
     this.#pinned.show(null);
     this.#modes.close();
+    this.#queue.open(null);
     this.#standing.open(null);
     this.#composer.setOpen(false);
-    this.#notice(null);
+    this.#notice.show(null);
     byId("stage-orb").replaceChildren();
     byId("rate").hidden = true;
   }
@@ -143,6 +142,7 @@ export class Room {
     this.#outbox = new Outbox((event, data) => this.#socket?.request(event, data) ?? Promise.reject(new ConnectionLost()), () => this.#join());
     this.#people.open(this.#account.user.id, live.user_id);
     this.#presence.open();
+    this.#queue.open(live.id);
     this.#standing.open(live.id);
     this.#dock.show(this.#gifts);
     this.#controls.open(this.#people.isStreamer ? live : null, sign);
@@ -195,17 +195,10 @@ export class Room {
     this.#controls.draw();
     this.#composer.setOpen(this.#isOpen());
     this.#dock.refresh();
-    if (status === SCHEDULED) this.#notice(t("notice0"), t(this.#people.isStreamer ? "notice0Owner" : "notice0Text"));
-    else if (status === PAUSED) this.#notice(t("notice2"), t("notice2Text"));
-    else if (status === ENDED) this.#notice(t("notice3"), t("notice3Text", { views: formatCount(look_count), coins: formatCount(coin) }));
-    else this.#notice(null);
-  }
-
-  #notice(title, text = "", mayReturn = false) {
-    byId("stage-notice-back").hidden = !mayReturn;
-    byId("stage-notice").hidden = title === null;
-    byId("stage-notice-title").textContent = title ?? "";
-    byId("stage-notice-text").textContent = text;
+    if (status === SCHEDULED) this.#notice.show(t("notice0"), t(this.#people.isStreamer ? "notice0Owner" : "notice0Text"));
+    else if (status === PAUSED) this.#notice.show(t("notice2"), t("notice2Text"));
+    else if (status === ENDED) this.#notice.show(t("notice3"), t("notice3Text", { views: formatCount(look_count), coins: formatCount(coin) }));
+    else this.#notice.show(null);
   }
 
   async #waitForStart() {
@@ -223,9 +216,14 @@ export class Room {
       onOpen: () => this.#join(),
       onEvent: (name, data) => this.#receive(name, data),
       onFail: (text) => toast(refusalText({ message: text }), { tone: "bad" }),
-      onFinal: (code) => (code === 3009 ? this.#notice(t("kicked")) : this.#account.refresh()),
+      onFinal: (code) => (code === 3009 ? this.#notice.show(t("kicked")) : this.#account.refresh()),
     });
     this.#socket.connect();
+  }
+
+  #comeBack() {
+    this.#drawStatus();
+    if (!this.#socket) this.#connect();
   }
 
   #disconnect() {
@@ -287,7 +285,7 @@ export class Room {
       return toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms ?? RETRY_MS_DEFAULT });
     }
     if (answer.code === "banned" || answer.code === "kicked") return this.#keptOut(answer);
-    this.#notice(refusalText(answer));
+    this.#notice.show(refusalText(answer));
     this.#disconnect();
     if (["unauthorized", "token_invalid", "token_expired", "user_disabled"].includes(answer.code)) this.#account.forget();
   }
@@ -306,6 +304,9 @@ export class Room {
       case "live": return this.#setFacts({ title: data.title }), this.#setStatus(data.status);
       case "notice": return this.#chat.system(data.text, "notice");
       case "removed": return this.#removed(data.ids ?? [data.id]);
+      case "held": return this.#queue.held(data);
+      case "preview": return this.#chat.preview(data.comment);
+      case "comment_denied": return this.#ownComments.denied(data);
       case "pinned": return this.#pinned.show(data.comment);
       case "modes": return this.#setModes(data);
       case "rate": return this.#rate(data);
@@ -325,6 +326,7 @@ export class Room {
   }
 
   #commented({ id, at, user, content }) {
+    this.#queue.settled([id]);
     const own = user.id === this.#account.user?.id;
     const streamer = this.#people.roleOf(user.id) === "streamer";
     this.#danmaku.push(content, { own, tone: streamer ? "streamer-says" : "" });
@@ -367,8 +369,8 @@ export class Room {
     this.#standing.open(null);
     this.#danmaku.clear();
     this.#giftShow.clear();
-    if (code === "kicked") return this.#offerReturn(retry_after_ms);
-    const draw = (why) => this.#notice(t("bannedTitle"), [untilText(until_ms), why].filter(Boolean).join(" · "));
+    if (code === "kicked") return this.#notice.kicked(retry_after_ms);
+    const draw = (why) => this.#notice.show(t("bannedTitle"), [untilText(until_ms), why].filter(Boolean).join(" · "));
     draw(reason);
     // Who is banned does not read the room.
     this.#pinned.show(null);
@@ -381,19 +383,6 @@ export class Room {
     if (visit === this.#visit && !this.#socket) draw(me?.checks.find((check) => check.code === "banned")?.reason);
   }
 
-  #offerReturn(waitMs) {
-    const visit = this.#visit;
-    const endsAt = performance.now() + Math.min(KICK_MS_MAX, Math.max(0, waitMs));
-    const tick = () => {
-      if (visit !== this.#visit || this.#socket) return;
-      const left = endsAt - performance.now();
-      if (left <= 0) return this.#notice(t("kicked"), t("kickedOver"), true);
-      this.#notice(t("kicked"), t("kickedText", { time: durationText(left) }));
-      setTimeout(tick, Math.min(250, left));
-    };
-    tick();
-  }
-
   /** Sends a command about the live; resolves with its answer. */
   #act(event, data) {
     const command = { live_id: this.#live.id, ...data, request_id: newRequestId() };
@@ -403,6 +392,7 @@ export class Room {
   #removed(ids) {
     for (const id of ids) this.#chat.remove(id);
     this.#pinned.removed(ids);
+    this.#queue.settled(ids);
   }
 
   async #unpin() {
@@ -420,6 +410,7 @@ export class Room {
   #ruleChanged() {
     const { isModerator } = this.#people;
     this.#controls.setModerator(this.#live !== null && isModerator && this.#modes.isKnown);
+    this.#queue.setModerator(this.#live !== null && isModerator);
     this.#standing.modesChanged(this.#modes.current, isModerator);
   }
 
