@@ -51,3 +51,43 @@ fn comments_meet_the_terms_of_the_moment_while_the_room_talks() {
     }
     assert_eq!(seen, ["坏话 1", "你个*** 3", "坏话 5"]);
 }
+
+#[test]
+fn files_with_faults_are_refused_and_the_old_terms_stay_in_force_while_the_room_talks() {
+    let server = TestServer::start(&[]);
+    let streamer = server.user("streamer");
+    let live = server.live(&streamer);
+    let mut talking = Ws::connect(&server, &streamer);
+    talking.join(live);
+    let imported = server.admin_post_text(IMPORT, "\u{feff}坏话\tblock\r\n# of ours\r\n");
+    assert_eq!(imported.ok(), json!({"terms": 1}));
+    let long_line = format!("好话\n{}\n", "a".repeat(2_000_000));
+    let huge_line = "a".repeat(10 << 20);
+    let memory_before = server.memory_kib();
+    for (file, status, fault) in [
+        ("女\tblock", 422, "line 1: a term has 2 to 64 characters"),
+        (
+            "好话\r\n好话\r\n",
+            422,
+            "line 2: the same term as in line 1",
+        ),
+        (
+            "好话\nＦuck\nfuck",
+            422,
+            "line 3: the same term as in line 2",
+        ),
+        ("好话\tban", 422, "line 1: no action"),
+        (&long_line, 422, "line 2: longer than 2048 bytes"),
+        (&huge_line, 413, "请求内容过大"),
+    ] {
+        let answer = server.admin_post_text(IMPORT, file);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let said = answer.json()["data"].as_str().expect("a text").to_owned();
+        assert!(said.starts_with(fault), "{said}");
+        let mut say = |text: &str| talking.ask("comment", json!({"live_id": live, "data": text}));
+        assert_eq!(say("坏话")["code"], json!("comment_filtered"), "{fault}");
+        assert_eq!(say("好话 fuck")["status"], json!("delivered"), "{fault}");
+    }
+    let grown_kib = server.memory_kib().saturating_sub(memory_before);
+    assert!(grown_kib < 64 << 10, "{grown_kib} KiB more");
+}

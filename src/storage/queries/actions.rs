@@ -299,6 +299,9 @@ async fn apply(
             },
             Scope::Live(live_id),
         ) => held_comments::review(conn, record, live_id, *comment_id, *approve).await,
+        (Action::Kick(user), _) if accounts::by_id(conn, *user).await?.is_none() => {
+            Ok(Err(Reject::UserNotFound))
+        }
         (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
             before: None,
             after: None,
@@ -377,6 +380,9 @@ async fn restore(
     user: UserId,
     at: Timestamp,
 ) -> Result<Result<Changed, Reject>, StoreError> {
+    if accounts::by_id(conn, user).await?.is_none() {
+        return Ok(Err(Reject::UserNotFound));
+    }
     // The condition of an index, which SQLite does not match with bound values.
     let purges = "audit.action IN ('ban', 'take_down_last') AND audit.result = 'ok'";
     let last: Option<(i64, Option<String>)> = audit::table

@@ -145,12 +145,19 @@ async fn an_action_that_is_repeated_under_its_request_id_is_done_once() {
             .await
             .assert_ok(json!({"live_id": 1}));
     }
-    let kick = json!({"user_id": 7, "request_id": "n-1"});
+    let (user, _) = api.user("kicked").await;
+    let kick = |user_id: i64| json!({"user_id": user_id, "request_id": "n-1"});
     for _ in 0..2 {
-        api.admin_post("/admin/rooms/1/kick", kick.clone())
+        api.admin_post("/admin/rooms/1/kick", kick(user.get()))
             .await
-            .assert_ok(json!({"live_id": 1, "user_id": 7}));
+            .assert_ok(json!({"live_id": 1, "user_id": user.get()}));
     }
+    api.admin_post("/admin/rooms/1/kick", kick(999_999))
+        .await
+        .assert_fail(409, "request_id was used before with other content");
+    api.admin_post("/admin/rooms/1/kick", json!({"user_id": 999_999}))
+        .await
+        .assert_fail(404, "user not found");
     let other = json!({"text": "another", "request_id": "n-1"});
     let conflict = "request_id was used before with other content";
     api.admin_post("/admin/rooms/1/notice", other)

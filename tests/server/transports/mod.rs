@@ -2,6 +2,7 @@
 //! would never do.
 
 mod actions;
+mod bad_acts;
 pub mod client;
 mod crowd;
 mod engine;

@@ -73,6 +73,7 @@ pub async fn an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_c
     db: Database,
 ) {
     let alice = db.user("alice", 0).await.id;
+    let bob = db.user("bobby", 0).await.id;
     let created = db
         .store
         .create_live(alice, "title".into(), "c.png".into(), "k".into(), NOW)
@@ -98,7 +99,7 @@ pub async fn an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_c
         Action::SetStatus(LiveStatus::OnAir),
         Action::TakeDown(CommentId::new(7).unwrap()),
         Action::Notice("你好".into()),
-        Action::Kick(UserId::new(42).unwrap()),
+        Action::Kick(bob),
     ] {
         let performed = db.store.perform(by_alice(action)).await.unwrap();
         assert!(
@@ -149,7 +150,7 @@ pub async fn an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_c
             removed,
         ),
         row("notice", None, r#"{"text":"你好"}"#, None, None),
-        row("kick", Some(42), "{}", None, None),
+        row("kick", Some(bob.get()), "{}", None, None),
         AuditRow {
             actor_kind: "operator".into(),
             actor_id: 0,
