@@ -343,7 +343,7 @@
 //!
 //! # What is not here yet
 //!
-//! Modes of a room, reports and review; certificates of clients for PostgreSQL and Redis.
+//! Modes of a room and review; certificates of clients for PostgreSQL and Redis.
 
 // A call that cannot fail has an `expect` that says why; all others return an error value.
 #![warn(clippy::unwrap_used)]

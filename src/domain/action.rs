@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::word_filter::TermLines;
 use super::{
     ActionId, ChangedModes, CommentId, Denial, HeldComment, HeldDecision, Live, LiveId, LiveStatus,
-    ModesChange, PURGE_LOT_MAX, Pin, Reject, RoomEvent, Sanction, SanctionKind, SanctionOrder,
-    SanctionScope, Standing, Timestamp, UserId,
+    ModesChange, PURGE_LOT_MAX, Pin, QueueChange, Reject, RoomEvent, Sanction, SanctionKind,
+    SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
@@ -51,6 +51,10 @@ pub enum Action {
     Notice(Arc<str>),
     /// Removes a user from a room.
     Kick(UserId),
+    /// Reports a comment to those who keep order.
+    Report(CommentId),
+    /// Settles a reported comment that stays.
+    DismissReports(CommentId),
     /// Pins a comment in a live that has not ended, or nothing any more.
     Pin(Option<CommentId>),
     /// Starts, pauses, resumes or ends a live.
@@ -87,6 +91,8 @@ pub enum Subject {
     /// What is pinned.
     Pin,
     HeldComment,
+    /// The reported comments that nobody has settled.
+    Queue,
     Live,
     User,
     /// What a user is and may do, see [`Standing`].
@@ -112,6 +118,8 @@ impl Action {
             Self::Review { .. } => ("review", None, Subject::HeldComment),
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
+            Self::Report(_) => ("report", None, Subject::Queue),
+            Self::DismissReports(_) => ("dismiss_reports", None, Subject::Queue),
             Self::Pin(_) => ("pin", None, Subject::Pin),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
             Self::SetTitle(_) => ("set_title", None, Subject::Live),
@@ -197,6 +205,9 @@ impl Action {
                     changed: *changed,
                 })
             }),
+            Self::Report(_) | Self::DismissReports(_) => aftermath
+                .queue
+                .map(|change| EntryContent::Control(Control::Queue(change))),
             Self::TakeDownLast { .. }
             | Self::Restore(_)
             | Self::Pin(_)
@@ -226,6 +237,8 @@ pub struct Aftermath<'a> {
     /// The standing of its target in this live, and the streamer's change that it is from, if the
     /// action changed that.
     pub standing: Option<(u64, &'a Standing)>,
+    /// What it did to the queue of reports, if that is worth a notice.
+    pub queue: Option<QueueChange>,
     /// What is pinned since, if the action changed that.
     pub pin: Option<&'a Pin>,
     /// The modes of the live, if the action changed them.
@@ -373,6 +386,8 @@ pub enum Control {
     Held(Arc<HeldComment>),
     /// A held comment will not be shown, which its author is notified of.
     Denied(Denial),
+    /// The queue of reports changed.
+    Queue(QueueChange),
 }
 
 /// For how long a user who was removed may not come back: more than clocks of nodes differ, and
@@ -449,6 +464,8 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
             (_, kind) => role >= least_role(kind),
         },
         (Action::Lift { kind, .. }, Scope::Live(_)) => role >= least_role(*kind),
+        (Action::Report(_), Scope::Live(_)) => role < Role::Operator,
+        (Action::DismissReports(_), Scope::Live(_)) => role >= Role::Moderator,
         (Action::SetModerator { .. }, Scope::Live(_)) => role >= Role::Streamer,
         (Action::SetModes(_), Scope::Live(_)) => role >= Role::Moderator,
         (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     ActionEntry, ChangedModes, Coins, Comment, CommentId, CommentText, CrowdRate, Denial, Epoch,
     GiftOrder, GiftReceipt, GiftRecordId, HeldComment, Live, LiveId, LiveStatus, Modes, Offset,
-    Pin, Presence, Reject, ReplyTo, Role, SessionId, Timestamp, UserId,
+    Pin, Presence, Reject, ReplyTo, ReportedComment, Role, SessionId, Timestamp, UserId,
 };
 
 /// Where a member stands in a room's events.
@@ -196,6 +196,13 @@ pub enum News {
     Held(Arc<HeldComment>),
     /// Of the author and of moderators: a held comment will not be shown.
     CommentDenied(Denial),
+    /// The queue of reported comments changed.
+    Reported {
+        /// Comments in it.
+        open: i64,
+        /// Those that changed, the newest last.
+        comments: Arc<[ReportedComment]>,
+    },
 }
 
 /// An effect of a decision, performed by the actor in the order given.

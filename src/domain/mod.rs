@@ -33,6 +33,7 @@ mod pin;
 mod presence;
 mod rate;
 mod reject;
+mod report;
 mod room;
 mod sanction;
 pub mod word_filter;
@@ -77,6 +78,10 @@ pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use pin::Pin;
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};
 pub use reject::{CommentFault, Reject};
+pub use report::{
+    QueueChange, REPORT_RATE, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX, REPORTS_OF_USER_MAX,
+    REPORTS_OF_USER_MS, ReportedComment, is_news,
+};
 pub use room::{CommentWriteError, Room, RoomSettings};
 pub use sanction::{
     MODERATORS_MAX, PURGE_RECENT_MS, Purge, SANCTION_SECONDS_MAX, SANCTIONS_MAX, Sanction,

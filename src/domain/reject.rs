@@ -62,6 +62,8 @@ pub enum Reject {
     GiftsPaused,
     /// Somebody has posted the same text a moment ago.
     CommentDuplicate,
+    /// There are as many reports as there may be: of the user in a day, or of comments of the live.
+    ReportsFull,
     RateLimited {
         retry_after_ms: u64,
     },

@@ -9,6 +9,7 @@ mod holds;
 mod moderation;
 mod modes;
 mod pins;
+mod reports;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::held::HeldRequests;
 use super::mode_state::ModeState;
 use super::moderation::Moderation;
 use super::rate::RateMeter;
+use super::report::ReportNotices;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
     CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveModes,
@@ -85,6 +87,7 @@ pub struct Room<H> {
     /// The latest of the store, as far as this room knows it.
     pin: Option<Pin>,
     modes: ModeState,
+    report_notices: ReportNotices,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
     posted_comments: CommentDedupe,
@@ -129,6 +132,7 @@ impl<H: Clone> Room<H> {
             moderation: Moderation::open(Standings::default()),
             pin: None,
             modes: ModeState::open(LiveModes::default()),
+            report_notices: ReportNotices::default(),
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
@@ -452,6 +456,7 @@ impl<H: Clone> Room<H> {
         effects.extend(self.announce(now));
         self.share_crowd();
         effects.extend(self.tick_crowd(now));
+        effects.extend(self.notify_of_reports(now));
         effects
     }
 
@@ -461,6 +466,7 @@ impl<H: Clone> Room<H> {
             self.members.next_expiry(),
             self.presence.due(),
             self.crowd.next_deadline(),
+            self.report_notices.due(),
         ]
         .into_iter()
         .flatten()

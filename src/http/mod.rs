@@ -22,6 +22,7 @@ mod login_limiter;
 mod media;
 mod moderation;
 mod page;
+mod reports;
 mod routes;
 mod signed_in;
 mod tries;

@@ -142,9 +142,9 @@ struct PinBody {
     reason: Option<String>,
 }
 
-/// What is pinned in a live.
+/// The comment that an action was about; `None`: none.
 #[derive(Serialize)]
-struct PinView {
+struct AboutCommentView {
     live_id: i64,
     comment_id: Option<String>,
 }
@@ -158,16 +158,10 @@ pub async fn pin(state: web::Data<ApiState>, request: HttpRequest, body: Request
         request_id,
         reason,
     } = body.json()?;
-    let id = match &comment_id {
+    let comment_id = match &comment_id {
         Value::Null => None,
-        Value::Number(number) => Some(number.as_i64()),
-        Value::String(text) => Some(positive_digits(text)),
-        _ => Some(None),
-    };
-    let comment_id = match id {
-        None => None,
-        Some(id) => Some(
-            id.and_then(CommentId::new)
+        id => Some(
+            comment_id_of(id)
                 .ok_or_else(|| invalid("comment_id must be a positive integer or null"))?,
         ),
     };
@@ -175,9 +169,51 @@ pub async fn pin(state: web::Data<ApiState>, request: HttpRequest, body: Request
     let action = Action::Pin(comment_id);
     let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
     state.operations.perform(requested).await?;
-    ok(PinView {
+    ok(AboutCommentView {
         live_id: live_id.get(),
         comment_id: comment_id.map(|id| id.to_string()),
+    })
+}
+
+/// A number, or a text of its digits.
+fn comment_id_of(id: &Value) -> Option<CommentId> {
+    let number = match id {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => positive_digits(text),
+        _ => None,
+    };
+    number.and_then(CommentId::new)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DismissBody {
+    comment_id: Value,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// POST /admin/rooms/{live_id}/dismiss_reports: settles a reported comment that stays.
+pub async fn dismiss_reports(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let DismissBody {
+        comment_id,
+        request_id,
+        reason,
+    } = body.json()?;
+    let comment_id = comment_id_of(&comment_id)
+        .ok_or_else(|| invalid("comment_id must be a positive integer"))?;
+    let terms = Terms { request_id, reason };
+    let action = Action::DismissReports(comment_id);
+    let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
+    state.operations.perform(requested).await?;
+    ok(AboutCommentView {
+        live_id: live_id.get(),
+        comment_id: Some(comment_id.to_string()),
     })
 }
 

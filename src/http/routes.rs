@@ -7,7 +7,7 @@ use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
     ApiState, admin, cors, explain, filter, follows, gifts, health, held, history, lives,
-    moderation, page, users,
+    moderation, page, reports, users,
 };
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -33,6 +33,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/live/{id}/me", explain::for_user))
                 .service(get("/live/{id}/sanctions", explain::sanctions))
                 .service(get("/live/{id}/held", held::list))
+                .service(get("/live/{id}/reports", reports::for_moderators))
                 .service(get("/gift/list", gifts::list)),
         )
         .service(
@@ -50,6 +51,12 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/rooms/{live_id}/held", held::list_for_operators))
                 .service(post(state, "/rooms/{live_id}/review", held::review))
                 .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
+                .service(get("/rooms/{live_id}/reports", reports::for_operators))
+                .service(post(
+                    state,
+                    "/rooms/{live_id}/dismiss_reports",
+                    moderation::dismiss_reports,
+                ))
                 .service(post(state, "/rooms/{live_id}/pin", moderation::pin))
                 .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
                 .service(post(state, "/rooms/{live_id}/kick", moderation::kick))

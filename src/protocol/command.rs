@@ -151,6 +151,9 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
     let user = id("user_id")
         .and_then(UserId::new)
         .ok_or(bad("user_id: a positive integer"));
+    let comment = id("comment_id")
+        .and_then(CommentId::new)
+        .ok_or(bad("comment_id: a positive integer"));
     let lift = |kind| user.map(|user| Action::Lift { user, kind });
     if let Some(kind) = SanctionKind::from_name(event) {
         return Some(user.and_then(|user| sanction(fields, user, kind)));
@@ -165,10 +168,14 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
         }),
         "setModes" => modes_change(fields).map(Action::SetModes),
         "kick" => user.map(Action::Kick),
-        "deleteComment" => id("comment_id")
-            .and_then(CommentId::new)
-            .map(Action::TakeDown)
-            .ok_or(bad("comment_id: a positive integer")),
+        "deleteComment" => comment.map(Action::TakeDown),
+        "report" => comment.and_then(|comment| {
+            // Those who keep order read it.
+            let has_reason = text(fields, "reason", REASON_CHARS_MAX).is_some();
+            let fault = bad(REASON);
+            has_reason.then_some(Action::Report(comment)).ok_or(fault)
+        }),
+        "dismissReports" => comment.map(Action::DismissReports),
         "deleteComments" => user.and_then(|user| {
             let count = id("count")
                 .and_then(|count| u32::try_from(count).ok())
@@ -188,6 +195,9 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
         _ => return None,
     })
 }
+
+/// Why, as it is asked for.
+const REASON: &str = "reason: 1 to 500 characters, none of them U+0000";
 
 /// The comment that is to be pinned; `None`: no comment any more, which has to be said.
 fn pinned(fields: &Map<String, Value>) -> Result<Option<CommentId>, Reject> {
@@ -277,9 +287,7 @@ fn reason(fields: &Map<String, Value>) -> Result<Option<String>, Reject> {
         None | Some(Value::Null) => Ok(None),
         Some(_) => match text(fields, "reason", REASON_CHARS_MAX) {
             Some(reason) => Ok(Some(reason.to_owned())),
-            None => Err(Reject::BadRequest {
-                what: "reason: 1 to 500 characters, none of them U+0000",
-            }),
+            None => Err(Reject::BadRequest { what: REASON }),
         },
     }
 }

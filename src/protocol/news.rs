@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::codec::{Dialect, push_text};
 use super::events::held_text;
-use crate::domain::{LiveId, News};
+use crate::domain::{LiveId, News, ReportedComment};
 
 /// What one member is notified of: that it is muted itself (`until_ms` is `null` if that does not
-/// end by itself), that it is not any more, that a role changed, that a comment is held, or that
-/// one that was held will not be shown.
+/// end by itself), that it is not any more, that a role changed, that a comment is held, that
+/// one that was held will not be shown, or that comments were reported.
 pub fn news_text(dialect: Dialect, live_id: LiveId, news: &News) -> String {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -32,6 +32,16 @@ pub fn news_text(dialect: Dialect, live_id: LiveId, news: &News) -> String {
             reason: Option<&'a str>,
             expired: bool,
         },
+        Reported {
+            live_id: i64,
+            open: i64,
+            comments: Vec<Reported>,
+        },
+    }
+    #[derive(Serialize)]
+    struct Reported {
+        id: String,
+        reports: i64,
     }
     let live_id = live_id.get();
     match news {
@@ -61,6 +71,18 @@ pub fn news_text(dialect: Dialect, live_id: LiveId, news: &News) -> String {
                 expired: denial.is_expired,
             };
             push_text(dialect, "comment_denied", &body)
+        }
+        News::Reported { open, comments } => {
+            let reported = |comment: &ReportedComment| Reported {
+                id: comment.comment_id.to_string(),
+                reports: comment.reports,
+            };
+            let body = Body::Reported {
+                live_id,
+                open: *open,
+                comments: comments.iter().map(reported).collect(),
+            };
+            push_text(dialect, "reported", &body)
         }
     }
 }
@@ -94,6 +116,17 @@ mod tests {
         assert_eq!(
             news(News::Role { user, role }),
             r#"{"event":"role","data":{"live_id":2,"user":1,"role":"moderator"}}"#
+        );
+        let reported = ReportedComment {
+            comment_id: CommentId::FIRST,
+            reports: 2,
+        };
+        assert_eq!(
+            news(News::Reported {
+                open: 3,
+                comments: [reported].into(),
+            }),
+            r#"{"event":"reported","data":{"live_id":2,"open":3,"comments":[{"id":"1","reports":2}]}}"#
         );
         let held = |rule| {
             let comment = Comment {

@@ -68,6 +68,7 @@ impl From<Reject> for Refusal {
             Reject::SlowMode { .. } => ("slow_mode", "发言太快，请稍后再试".into()),
             Reject::GiftsPaused => ("gifts_paused", "礼物已暂停".into()),
             Reject::CommentDuplicate => ("comment_duplicate", "请勿重复发言".into()),
+            Reject::ReportsFull => ("reports_full", "举报过多，请稍后再试".into()),
             Reject::RateLimited { .. } => ("rate_limited", "操作过于频繁，请稍后再试".into()),
             Reject::CommentTooLong { chars_max } => (
                 "comment_too_long",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::domain::{
     Action, ActionEntry, ActionId, Aftermath, ChangedModes, Comment, CommentId, HeldDecision,
-    LiveId, Outcome, Principal, Reject, RequestId, Role, Scope, Standing, Timestamp, UserId,
+    LiveId, Outcome, Principal, QueueChange, Reject, RequestId, Role, Scope, Standing, Timestamp,
+    UserId,
 };
 
 use serde_json::Value;
@@ -61,8 +62,9 @@ pub enum Performed {
         pending: Vec<ActionEntry>,
     },
     /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`,
-    /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, `AlreadyReviewed`, `AuthorBarred`, or `DuplicateConflict` when the `request_id` was used before with other
-    /// content.
+    /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, `AlreadyReviewed`, `AuthorBarred`,
+    /// `ReportsFull`, `NotAllowed` for a report of a comment of the actor's own, or
+    /// `DuplicateConflict` when the `request_id` was used before with other content.
     Refused(Reject),
 }
 
@@ -73,6 +75,8 @@ pub enum Change {
     Nothing,
     /// The comment is removed since then: an earlier removal stays as it was.
     CommentRemoved(Timestamp),
+    /// The queue of reports changed, in a way that is worth a notice.
+    Queue(QueueChange),
     /// What is pinned since.
     Pinned(Option<Arc<Comment>>),
     Live(Box<LiveRow>),
@@ -123,6 +127,7 @@ impl Change {
                 aftermath.standing = Some((changed.version, &changed.standing));
                 aftermath.removed = &changed.removed;
             }
+            Self::Queue(change) => aftermath.queue = Some(*change),
             Self::Comments { removed, .. } => aftermath.removed = removed,
             Self::Decided { decision, .. } => aftermath.decision = Some(decision),
             Self::Modes(changed) => aftermath.modes = Some(changed),

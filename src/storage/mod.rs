@@ -171,6 +171,26 @@ pub struct TermListRow {
     pub updated_at: Timestamp,
 }
 
+/// A reported comment that nobody has settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedRow {
+    pub comment: Comment,
+    pub reports: i64,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    /// All of them, in the order of their reports.
+    pub reporters: Vec<Reporter>,
+}
+
+/// Somebody who reported a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reporter {
+    pub user: UserId,
+    pub username: String,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
 /// The outcome of [`Store::follow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowOutcome {
@@ -456,6 +476,14 @@ pub trait Store: Send + Sync {
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>>;
     /// The modes of a live: its own, or else those of its streamer; `None` if it is unknown.
     fn modes(&self, live_id: LiveId) -> Stored<'_, Option<LiveModes>>;
+    /// The queue of reported comments of a live: the newest `max` that are older than the comment
+    /// `before`, the newest first.
+    fn reported_comments(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<ReportedRow>>;
     /// The terms of this streamer, or else of the site; `None` if there never were any.
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>>;
     /// The versions of these lists, in no order; those that there never were are left out. Ask for

@@ -185,6 +185,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    reported_comments (comment_id) {
+        comment_id -> Int8,
+        live_id -> Int8,
+        reports -> Int8,
+        created_at -> Int8,
+        updated_at -> Int8,
+        settled_at -> Nullable<Int8>,
+        actor_kind -> Nullable<Text>,
+        actor_id -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    reports (comment_id, user_id) {
+        comment_id -> Int8,
+        user_id -> Int8,
+        reason -> Text,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
     sanctions (id) {
         id -> Int8,
         scope -> Text,
@@ -259,6 +281,8 @@ diesel::joinable!(lives -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(moderation_versions -> users (streamer_id));
 diesel::joinable!(pins -> lives (live_id));
+diesel::joinable!(reported_comments -> lives (live_id));
+diesel::joinable!(reports -> users (user_id));
 diesel::joinable!(sanctions -> lives (live_id));
 diesel::joinable!(session_tokens -> users (user_id));
 diesel::joinable!(streamer_modes -> users (streamer_id));
@@ -281,6 +305,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     moderators,
     pending_actions,
     pins,
+    reported_comments,
+    reports,
     sanctions,
     session_tokens,
     streamer_modes,

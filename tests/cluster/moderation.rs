@@ -392,3 +392,26 @@ fn pins_from_two_nodes_at_once_end_the_same_on_both_and_in_the_store() {
     }
     assert_eq!(seen[0], seen[1], "the same events at the same places");
 }
+
+#[test]
+fn moderators_hear_on_every_node_of_a_report_on_one() {
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let (_, mut rude) = stage.joined(0, "alice");
+    let (_, mut reporter) = stage.joined(1, "bobby");
+    let mut streamer = stage.cluster.joined(0, &stage.streamer, stage.live);
+    let said = rude.ask("comment", json!({"live_id": stage.live, "data": "rude"}));
+    let report = json!({"live_id": stage.live, "comment_id": said["comment_id"], "reason": "rude"});
+    assert_eq!(reporter.ask("report", report)["ok"], json!(true));
+    let notice = streamer.event("reported");
+    assert_eq!(
+        notice["comments"],
+        json!([{"id": said["comment_id"], "reports": 1}])
+    );
+    let path = format!("/api/live/{}/reports", stage.live);
+    for node in [0, 1] {
+        let queued = stage.cluster[node].get_as(&stage.streamer, &path).ok();
+        assert_eq!(queued["reports"][0]["reports"], json!(1), "node {node}");
+    }
+}

@@ -480,6 +480,18 @@ impl Session {
         );
     }
 
+    /// Whether a member may report a comment now.
+    fn admit_report(&self, live_id: LiveId) -> Result<(), Reject> {
+        if !self.rooms.contains_key(&live_id) {
+            return Err(Reject::NotInRoom);
+        }
+        let verified = self.verified.as_ref().ok_or(Reject::Unauthorized)?;
+        verified
+            .limiter
+            .take_report(self.services.clock.now())
+            .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms })
+    }
+
     fn requested(
         &self,
         live_id: Option<LiveId>,
@@ -492,15 +504,18 @@ impl Session {
             .identity
             .profile
             .id;
-        let scope = Scope::Live(live_id.ok_or(Reject::LiveNotFound)?);
+        let live_id = live_id.ok_or(Reject::LiveNotFound)?;
         let mut requested = Requested::new(
             Principal::User(user),
             Some(self.port.address),
-            scope,
+            Scope::Live(live_id),
             request.action?,
         );
         requested.reason = request.reason?;
         requested.request_id = request.request_id?;
+        if matches!(requested.action, Action::Report(_)) {
+            self.admit_report(live_id)?;
+        }
         Ok(requested)
     }
 

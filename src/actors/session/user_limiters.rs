@@ -2,33 +2,39 @@
 //! limit of one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Bucket, BucketRate, Timestamp, UserId};
+use crate::domain::{Bucket, BucketRate, REPORT_RATE, Timestamp, UserId};
 
 /// Limiters kept before those that nobody needs are looked for.
 const LIMITERS_BEFORE_SWEEP: usize = 1_024;
 
 /// The limiter that the sessions of one user share.
 #[derive(Debug, Default)]
-pub(super) struct UserLimiter(Mutex<Bucket>);
+pub(super) struct UserLimiter {
+    commands: Mutex<Bucket>,
+    reports: Mutex<Bucket>,
+}
 
 impl UserLimiter {
     /// Takes one command, or says in how many milliseconds one may be sent.
     pub(super) fn take(&self, rate: BucketRate, now: Timestamp) -> Result<(), u64> {
-        // A bucket is one number, so a poisoned lock guards a whole one.
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(rate, now)
+        lock(&self.commands).take(rate, now)
+    }
+
+    /// The same for a report of a comment.
+    pub(super) fn take_report(&self, now: Timestamp) -> Result<(), u64> {
+        lock(&self.reports).take(REPORT_RATE, now)
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_full(now)
+        lock(&self.commands).is_full(now) && lock(&self.reports).is_full(now)
     }
+}
+
+/// A bucket is one number, so a poisoned lock guards a whole one.
+fn lock(bucket: &Mutex<Bucket>) -> MutexGuard<'_, Bucket> {
+    bucket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The limiters of this node: one for each user that has a session here, and for those that had one

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Comment, CommentId, Control, Denial, HeldComment, HoldRule, Principal, RoomEvent, Sanction,
-    SanctionId, SanctionKind, SanctionScope, Standing, Timestamp, UserId,
+    Comment, CommentId, Control, Denial, HeldComment, HoldRule, Principal, QueueChange,
+    ReportedComment, RoomEvent, Sanction, SanctionId, SanctionKind, SanctionScope, Standing,
+    Timestamp, UserId,
 };
 use crate::protocol::{read_event, write_event};
 
@@ -34,6 +35,11 @@ enum ControlLine {
         author: i64,
         reason: Option<String>,
         expired: bool,
+    },
+    Queue {
+        comment: i64,
+        reports: i64,
+        open: i64,
     },
 }
 
@@ -118,6 +124,11 @@ pub fn write_control(control: &Control) -> String {
             reason: denial.reason.as_deref().map(str::to_owned),
             expired: denial.is_expired,
         },
+        Control::Queue(QueueChange { comment, open }) => ControlLine::Queue {
+            comment: comment.comment_id.get(),
+            reports: comment.reports,
+            open: *open,
+        },
     };
     serde_json::to_string(&line).expect("strings and numbers are JSON")
 }
@@ -130,6 +141,17 @@ pub fn read_control(line: &str) -> Option<Control> {
             user: UserId::new(user)?,
             at: Timestamp(at),
         },
+        ControlLine::Queue {
+            comment,
+            reports,
+            open,
+        } => Control::Queue(QueueChange {
+            comment: ReportedComment {
+                comment_id: CommentId::new(comment)?,
+                reports,
+            },
+            open,
+        }),
         ControlLine::Standing {
             version,
             user,
@@ -238,6 +260,13 @@ mod tests {
                 user: UserId::FIRST,
                 standing,
             },
+            Control::Queue(QueueChange {
+                comment: ReportedComment {
+                    comment_id: CommentId::FIRST,
+                    reports: 2,
+                },
+                open: 3,
+            }),
         ] {
             let line = write_control(&control);
             assert!(!line.contains('\n'), "{line}");

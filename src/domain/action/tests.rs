@@ -43,6 +43,16 @@ fn table() -> Vec<(Action, Scope, [bool; 4])> {
             [false, false, true, true],
         ),
         (Action::Pin(None), LIVE, [false, true, true, true]),
+        (
+            Action::Report(CommentId::FIRST),
+            LIVE,
+            [true, true, true, false],
+        ),
+        (
+            Action::DismissReports(CommentId::FIRST),
+            LIVE,
+            [false, true, true, true],
+        ),
         (Action::Kick(user), LIVE, [false, true, true, true]),
         (
             Action::SetTitle("tonight".into()),

@@ -19,7 +19,10 @@ pub fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
 
 pub fn target_id(action: &Action) -> Option<i64> {
     match action {
-        Action::TakeDown(comment_id) | Action::Review { comment_id, .. } => Some(comment_id.get()),
+        Action::TakeDown(comment_id)
+        | Action::Review { comment_id, .. }
+        | Action::Report(comment_id)
+        | Action::DismissReports(comment_id) => Some(comment_id.get()),
         Action::Pin(comment_id) => comment_id.map(CommentId::get),
         _ => action.target().map(UserId::get),
     }
@@ -42,6 +45,8 @@ pub fn arguments(action: &Action) -> Value {
         Action::Review { approve, .. } => json!({"approve": approve}),
         Action::SetModes(change) => modes::json_of(change.iter()),
         Action::TakeDown(_)
+        | Action::Report(_)
+        | Action::DismissReports(_)
         | Action::Pin(_)
         | Action::Kick(_)
         | Action::Restore(_)
@@ -71,6 +76,8 @@ pub fn action_of(name: &str, target_id: Option<i64>, arguments: &str) -> Option<
     };
     Some(match name {
         "take_down" => Action::TakeDown(CommentId::new(target_id?)?),
+        "report" => Action::Report(CommentId::new(target_id?)?),
+        "dismiss_reports" => Action::DismissReports(CommentId::new(target_id?)?),
         "pin" => Action::Pin(match target_id {
             Some(id) => Some(CommentId::new(id)?),
             None => None,

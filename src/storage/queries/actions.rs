@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::left_behind::{
-    earlier_comments, earlier_decision, pinned_earlier, removed_ids, was_unpinned, with_unpinned,
+    earlier_comments, earlier_decision, earlier_queue_change, pinned_earlier, removed_ids,
+    was_unpinned, with_unpinned,
 };
 use super::{
-    Conn, accounts, comments, held_comments, lives, modes, pins, standing_changes, term_lists,
+    Conn, accounts, comments, held_comments, lives, modes, pins, reports, standing_changes,
+    term_lists,
 };
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
@@ -164,6 +166,7 @@ pub async fn pending(
                 None => continue,
             },
             (Subject::CommentsOfUser, _) => earlier_comments(&action, row.after.as_deref()),
+            (Subject::Queue, _) => earlier_queue_change(row.target_id, row.after.as_deref()),
             (Subject::Pin, _) => pinned_earlier(conn, live_id, row.target_id).await?,
             (Subject::Comment | Subject::HeldComment, _) => {
                 match earlier_decision(conn, live_id, row.target_id, &row.after).await? {
@@ -252,6 +255,12 @@ async fn apply(
     match (&record.action, record.scope) {
         (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
             take_down(conn, record, live_id, *comment_id).await
+        }
+        (Action::Report(comment_id), Scope::Live(live_id)) => {
+            reports::report(conn, record, live_id, *comment_id).await
+        }
+        (Action::DismissReports(comment_id), Scope::Live(live_id)) => {
+            reports::dismiss(conn, record, live_id, *comment_id).await
         }
         (Action::Pin(comment_id), Scope::Live(live_id)) => {
             let pinned = pins::set(conn, record, live_id, *comment_id).await?;
@@ -625,6 +634,7 @@ impl EarlierAction {
                 Change::User(Box::new(User { enabled, ..user }))
             }
             (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
+            (Subject::Queue, ..) => earlier_queue_change(self.target_id, self.after.as_deref()),
             (Subject::Pin, Scope::Live(live_id), _) => {
                 pinned_earlier(conn, live_id, self.target_id).await?
             }

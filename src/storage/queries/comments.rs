@@ -1,6 +1,6 @@
 //! The comments of a live, and those of them that are still shown.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::define_sql_function;
 use diesel::dsl::max;
@@ -317,7 +317,23 @@ pub async fn shown(
     row.map(Comment::try_from).transpose()
 }
 
-/// The same; nobody takes it down before this transaction ends.
+/// Those of these comments that are not taken down, by id.
+pub async fn shown_among(
+    conn: &mut Conn,
+    ids: &[i64],
+) -> Result<HashMap<i64, Comment>, StoreError> {
+    let rows: Vec<CommentRecord> = comments::table
+        .inner_join(users::table.on(users::id.eq(comments::user_id)))
+        .filter(comments::id.eq_any(ids.iter().copied()))
+        .filter(comments::removed_at.is_null())
+        .select(COLUMNS)
+        .load(conn)
+        .await?;
+    let named = |row: CommentRecord| Ok((row.id(), row.try_into()?));
+    rows.into_iter().map(named).collect()
+}
+
+/// As [`shown`]; nobody takes it down before this transaction ends.
 pub async fn lock_shown(
     conn: &mut Conn,
     live_id: LiveId,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Conn, comments, held_comments};
-use crate::domain::{Action, CommentId, LiveId, Outcome};
+use crate::domain::{Action, CommentId, LiveId, Outcome, QueueChange, ReportedComment};
 use crate::storage::{Change, StoreError};
 
 /// Comments that an action took down together, as the audit says what it left behind.
@@ -69,4 +69,19 @@ pub fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
         _ => Outcome::TakenDown(removed.len()),
     };
     Change::Comments { outcome, removed }
+}
+
+/// What an earlier action did to the queue of reports, if that was worth a notice.
+pub fn earlier_queue_change(comment_id: Option<i64>, after: Option<&str>) -> Change {
+    let after = left_behind(after);
+    let counts = after["reports"].as_i64().zip(after["open"].as_i64());
+    let Some(((reports, open), comment_id)) = counts.zip(comment_id.and_then(CommentId::new))
+    else {
+        return Change::Nothing;
+    };
+    let comment = ReportedComment {
+        comment_id,
+        reports,
+    };
+    Change::Queue(QueueChange { comment, open })
 }

@@ -19,6 +19,7 @@ mod left_behind;
 mod lives;
 mod modes;
 mod pins;
+mod reports;
 mod standing_changes;
 mod standings;
 mod term_lists;
@@ -34,8 +35,8 @@ use crate::domain::{
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
     FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry, LiveLedger,
-    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, Store, StoreError, Stored,
-    StoredToken, TermListRow, User, Write,
+    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ReportedRow, Store, StoreError,
+    Stored, StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -284,6 +285,15 @@ impl Store for Backend {
 
     fn modes(&self, live_id: LiveId) -> Stored<'_, Option<LiveModes>> {
         self.read(move |conn| modes::of_live(conn, live_id).boxed())
+    }
+
+    fn reported_comments(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<ReportedRow>> {
+        self.read(move |conn| reports::page(conn, live_id, before, max).boxed())
     }
 
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {

@@ -14,6 +14,7 @@ mod owners;
 mod pins;
 mod polling;
 mod recovery;
+mod reports;
 mod sanctions;
 mod slow;
 mod strangers;

@@ -10,6 +10,7 @@ mod lives;
 mod modes;
 mod names;
 mod pins;
+mod reports;
 mod standings;
 mod term_lists;
 mod users;
@@ -85,6 +86,12 @@ use pins::{
     a_repeated_pin_is_the_first_and_not_undone_by_what_came_between,
     pins_and_removals_of_one_moment_leave_nothing_pinned_that_is_down,
 };
+use reports::{
+    a_comment_leaves_the_queue_when_it_is_taken_down_or_dismissed,
+    a_repeated_report_is_the_first_and_pending_as_that,
+    a_user_reports_a_comment_once_and_the_queue_says_who_and_how_many,
+    reports_are_bounded_for_a_live_a_comment_and_a_user,
+};
 use standings::{
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
     a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_again,
@@ -158,6 +165,10 @@ contract! {
     a_pin_goes_with_its_comment_by_whatever_takes_that_down,
     a_repeated_pin_is_the_first_and_not_undone_by_what_came_between,
     pins_and_removals_of_one_moment_leave_nothing_pinned_that_is_down,
+    a_user_reports_a_comment_once_and_the_queue_says_who_and_how_many,
+    a_comment_leaves_the_queue_when_it_is_taken_down_or_dismissed,
+    a_repeated_report_is_the_first_and_pending_as_that,
+    reports_are_bounded_for_a_live_a_comment_and_a_user,
     a_repeated_follow_keeps_its_time_and_counts_once,
     follows_are_bounded_and_of_users_that_there_are,
     a_page_of_follows_has_the_newest_first,

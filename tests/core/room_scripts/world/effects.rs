@@ -2,7 +2,7 @@
 
 use liveroom::domain::{
     AckId, CommentWriteError, Control, CrowdRate, Effect, EntryContent, HeldComment, News, Reject,
-    Reply, ReplyTo, RoomEvent, Sequenced,
+    Reply, ReplyTo, ReportedComment, RoomEvent, Sequenced,
 };
 
 use super::{Effects, Unplaced, World};
@@ -122,6 +122,13 @@ impl World {
                 let expired = if denial.is_expired { " expired" } else { "" };
                 let reason = denial.reason.as_deref().unwrap_or("-");
                 format!("denied c{} reason={reason}{expired}", denial.comment_id)
+            }
+            News::Reported { open, comments } => {
+                let reported = |comment: &ReportedComment| {
+                    format!("c{}:{}", comment.comment_id, comment.reports)
+                };
+                let comments: Vec<String> = comments.iter().map(reported).collect();
+                format!("reported open={open} {}", comments.join(" "))
             }
         }
     }

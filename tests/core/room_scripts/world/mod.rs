@@ -15,8 +15,8 @@ use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, HeldComment,
     History, HistoryLimits, KickReason, Live, LiveId, LiveModes, LiveStatus, Pin, PresenceSettings,
-    Principal, Profile, Reject, ReplyTo, RequestId, Room, RoomCommand, RoomEvent, RoomSettings,
-    Sequenced, SessionId, Standings, Timestamp, UserId,
+    Principal, Profile, QueueChange, Reject, ReplyTo, ReportedComment, RequestId, Room,
+    RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
 use super::words::{self, Words};
@@ -209,6 +209,16 @@ impl World {
                 self.act(EntryContent::Event(notice));
             }
             "pin" => self.pin(&mut words)?,
+            "reported" => {
+                let id = CommentId::new(words.label('c')?).ok_or("comments count from c1")?;
+                let comment = ReportedComment {
+                    comment_id: id,
+                    reports: words.number("reports")?.unwrap_or(1),
+                };
+                let open = words.number("open")?.unwrap_or(1);
+                let control = Control::Queue(QueueChange { comment, open });
+                self.step(|room, now| room.apply_control(control, now));
+            }
             "events_missed" => self.step(|room, now| room.events_missed(now)),
             "views" => {
                 let look_count = words::number(&words.next("a number")?)?;

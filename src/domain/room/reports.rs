@@ -1,0 +1,32 @@
+//! What those who keep order in a room are notified of about reports.
+
+use super::Room;
+use crate::domain::report::QueueChange;
+use crate::domain::{Effect, News, Timestamp, UserId};
+
+impl<H: Clone> Room<H> {
+    /// The queue of reports changed, on whatever node.
+    pub(super) fn queue_changed(&mut self, change: QueueChange, now: Timestamp) -> Vec<Effect<H>> {
+        self.report_notices.gather(change);
+        self.notify_of_reports(now)
+    }
+
+    /// Notifies the streamer and the moderators, if it is time.
+    pub(super) fn notify_of_reports(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        let Some((open, comments)) = self.report_notices.take_due(now) else {
+            return Vec::new();
+        };
+        let concerned: Vec<UserId> = self
+            .moderation
+            .moderators()
+            .iter()
+            .copied()
+            .chain([self.live.owner])
+            .collect();
+        let news = News::Reported {
+            open,
+            comments: comments.into(),
+        };
+        self.notify(concerned, &news).collect()
+    }
+}

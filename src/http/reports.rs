@@ -1,0 +1,120 @@
+//! The queue of reported comments, for those who keep order.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+use crate::domain::{CommentId, LiveId, Reject, Role};
+use crate::storage::{ReportedRow, Reporter};
+
+use super::ApiState;
+use super::admin::path_id;
+use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, ok};
+use super::fields::positive_digits;
+use super::lives::{self, path_live_id};
+use super::signed_in::SignedIn;
+use super::views::CommentView;
+
+/// Comments of one page, each with all who reported it.
+const PER_PAGE: u32 = 20;
+
+#[derive(Serialize)]
+struct QueueView {
+    reports: Vec<ReportedView>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ReportedView {
+    comment: CommentView,
+    reports: i64,
+    first_at_ms: i64,
+    last_at_ms: i64,
+    reporters: Vec<ReporterView>,
+}
+
+#[derive(Serialize)]
+struct ReporterView {
+    user_id: i64,
+    username: String,
+    reason: String,
+    at_ms: i64,
+}
+
+impl From<ReportedRow> for ReportedView {
+    fn from(row: ReportedRow) -> Self {
+        Self {
+            comment: CommentView::from(&row.comment),
+            reports: row.reports,
+            first_at_ms: row.first_at.0,
+            last_at_ms: row.last_at.0,
+            reporters: row.reporters.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Reporter> for ReporterView {
+    fn from(reporter: Reporter) -> Self {
+        Self {
+            user_id: reporter.user.get(),
+            username: reporter.username,
+            reason: reporter.reason,
+            at_ms: reporter.at.0,
+        }
+    }
+}
+
+/// GET /api/live/{id}/reports?cursor={next}: the reported comments of a live that nobody has
+/// settled, the newest first. For its streamer and moderators.
+pub async fn for_moderators(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+) -> ApiResult {
+    let live_id = path_live_id(&request)?;
+    let before = cursor(&request)?;
+    let roles = state
+        .store
+        .roles(live_id, vec![identity.profile.id])
+        .await?;
+    let (_, roles) = roles.ok_or(lives::LIVE_NOT_FOUND)?;
+    if roles.iter().all(|role| *role < Role::Moderator) {
+        return Err(ApiError::Action(Reject::NotAllowed));
+    }
+    page(&state, live_id, before).await
+}
+
+/// GET /admin/rooms/{live_id}/reports?cursor={next}: the same.
+pub async fn for_operators(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
+    let before = cursor(&request)?;
+    state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
+    page(&state, live_id, before).await
+}
+
+async fn page(state: &ApiState, live_id: LiveId, before: Option<CommentId>) -> ApiResult {
+    let rows = state
+        .store
+        .reported_comments(live_id, before, PER_PAGE)
+        .await?;
+    let is_full = rows.len() == PER_PAGE as usize;
+    let last = rows.last().filter(|_| is_full);
+    ok(QueueView {
+        next: last.map(|row| row.comment.id.to_string()),
+        reports: rows.into_iter().map(Into::into).collect(),
+    })
+}
+
+fn cursor(request: &HttpRequest) -> Result<Option<CommentId>, ApiError> {
+    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
+        .map_err(|_| ApiError::BadParameter("malformed query"))?;
+    match query.get("cursor").map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(text) => positive_digits(text)
+            .and_then(CommentId::new)
+            .map(Some)
+            .ok_or(ApiError::BadParameter("cursor must be the id of a comment")),
+    }
+}
