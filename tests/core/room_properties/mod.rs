@@ -19,6 +19,7 @@ use proptest::sample::Index;
 mod checks;
 mod clients;
 mod effects;
+mod held;
 mod moderated;
 mod outside;
 mod step;
