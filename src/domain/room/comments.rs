@@ -9,7 +9,7 @@ use crate::domain::dedupe::CommandKey;
 use crate::domain::word_filter::FilterVerdict;
 use crate::domain::{
     Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, HeldComment,
-    Offset, Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp, UserId,
+    HoldRule, Offset, Reject, Reply, ReplyTo, RequestId, Role, SessionId, Timestamp, UserId,
 };
 
 /// Why the store did not keep a comment.
@@ -134,7 +134,7 @@ impl<H: Clone> Room<H> {
         // Under load a room's timers are late; those who wait must not be later for it.
         let mut effects = self.end_crowd_turn_due(now);
         if self.crowd.pass(&comment) {
-            effects.push(self.show(comment));
+            effects.push(self.show_of_crowd(comment, now));
         } else {
             self.remember_sampled(&comment);
             for comment in self.crowd.wait(comment) {
@@ -168,7 +168,7 @@ impl<H: Clone> Room<H> {
         for comment in round.shown {
             match self.barred_meanwhile(&comment, now) {
                 Some(reject) => effects.extend(self.refuse_pending(comment.id, reject)),
-                None => effects.push(self.show(comment)),
+                None => effects.push(self.show_of_crowd(comment, now)),
             }
         }
         for comment in round.sampled_out {
@@ -201,6 +201,19 @@ impl<H: Clone> Room<H> {
                 .record(key, comment.id, text, comment.at);
         }
         Effect::PostComment(comment)
+    }
+
+    /// Shows a viewer's comment that has had its turn; to moderators first, in a room that has them
+    /// see it first.
+    fn show_of_crowd(&mut self, comment: Arc<Comment>, now: Timestamp) -> Effect<H> {
+        match self.modes().mod_delay_s {
+            0 => self.show(comment),
+            seconds => self.hold(HeldComment {
+                due: now.plus_ms(i64::from(seconds) * 1_000),
+                rule: HoldRule::Delay,
+                comment,
+            }),
+        }
     }
 
     /// Shows the comment to its sender alone: to the session that posted it, if that is still a

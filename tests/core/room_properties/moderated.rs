@@ -575,7 +575,12 @@ impl World {
                         *known = (*version, standing.sanctions.clone());
                     }
                 }
-                Entry::Control(Control::Kick { .. } | Control::Held(_) | Control::Denied(_)) => {}
+                Entry::Control(
+                    Control::Kick { .. }
+                    | Control::Held(_)
+                    | Control::Denied(_)
+                    | Control::Queue(_),
+                ) => {}
                 Entry::Event(event) => {
                     let placed = &delivered.next().expect("each event has its place").event;
                     let RoomEvent::Comment(comment) = event else {

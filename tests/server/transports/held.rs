@@ -478,3 +478,57 @@ fn socket_io_clients_of_all_versions_hold_review_and_are_answered() {
         assert!(refused.contains("该评论已被处理"), "{refused}");
     }
 }
+
+#[test]
+fn moderators_see_a_comment_before_all_others_and_may_take_it_down_in_the_delay() {
+    let stage = start();
+    let (_, mut sender) = stage.member("alice");
+    let (_, mut bystander) = stage.member("bobby");
+    let (_, mut moderating) = stage.moderator("carol");
+    let set = |seconds: i64| {
+        let set = stage.act("setModes", json!({"mod_delay_s": seconds}));
+        assert_eq!(set["ok"], json!(true), "{set}");
+    };
+    set(6);
+    let rude = stage.named(&mut sender, "rude", "r-1");
+    assert_eq!(
+        (&rude["status"], &rude["delay_ms"]),
+        (&json!("held"), &json!(6_000)),
+        "{rude}"
+    );
+    let preview = moderating.event("preview");
+    assert_eq!(preview["comment"]["id"], rude["comment_id"], "{preview}");
+    assert_eq!(preview.get("offset"), None, "it has no place: {preview}");
+    let delete = stage.about(json!({"comment_id": rude["comment_id"]}));
+    assert_eq!(moderating.ask("deleteComment", delete)["ok"], json!(true));
+    let denied = sender.event("comment_denied");
+    assert_eq!(denied["comment_id"], rude["comment_id"], "{denied}");
+    let order = stage.says(&mut moderating, "order!");
+    assert_eq!(
+        order["status"],
+        json!("delivered"),
+        "moderators do not wait"
+    );
+
+    set(2);
+    let delayed = stage.named(&mut sender, "hello", "r-2");
+    assert_eq!(delayed["delay_ms"], json!(2_000), "{delayed}");
+    assert_eq!(stage.waiting(&stage.streamer), [], "nobody has to decide");
+    let id = &delayed["comment_id"];
+    let preview = moderating.event_where("preview", |it| it["comment"]["id"] == *id);
+    let shown = bystander.event_where("comment", |comment| comment["id"] == *id);
+    let posted_at = preview["comment"]["at"].as_i64().expect("a time");
+    let waited_ms = shown["at"].as_i64().expect("a time") - posted_at;
+    assert!(waited_ms >= 2_000, "{waited_ms} ms");
+    let before =
+        |frame: &&Value| frame["event"] == json!("preview") || frame.to_string().contains("rude");
+    assert_eq!(bystander.kept().find(before), None);
+    sender.event_where("comment", |comment| comment["id"] == *id);
+    let retried = stage.named(&mut sender, "hello", "r-2");
+    assert_eq!(
+        (&retried["status"], &retried["comment_id"]),
+        (&json!("delivered"), id),
+        "{retried}"
+    );
+    assert_eq!(stage.history(), ["hello", "order!"]);
+}
