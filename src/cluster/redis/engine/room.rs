@@ -41,7 +41,8 @@ const UNACKED_MAX: usize = 16_384;
 pub const BATCH_SPACING: Duration = Duration::from_millis(5);
 /// After a question that found no answer.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Time between two resyncs without a reason, in case a message got lost.
+/// Time until a resync without a reason, in case a message got lost, after the one before or after
+/// the answer to a batch, which shows that as well.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
 /// How long a room that opens waits for the presence snapshots of other nodes.
 const SNAPSHOTS_WAIT: Duration = Duration::from_millis(250);
@@ -189,6 +190,9 @@ impl EngineRoom {
         self.has_failed = answer.is_err();
         match answer {
             Ok(answer) => {
+                if !answer.places.is_empty() {
+                    self.next_resync = now + RESYNC_EVERY;
+                }
                 if let Some(mut recent) = self.log.answered(number, answer) {
                     recent.drain(..recent.len().saturating_sub(history_max));
                     self.past = self.log.position().map(|position| (position, recent));

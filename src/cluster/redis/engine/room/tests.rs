@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 
 use super::super::super::entries::{Batch, Cursor, EventId, LogPosition, LoggedEvent};
+use super::super::TICK;
+use super::super::out::Reach;
 use super::*;
 use crate::domain::{Epoch, LiveId, RoomEvent};
 use crate::protocol::write_event;
@@ -151,4 +153,44 @@ fn a_room_that_has_not_read_its_log_when_redis_goes_away_opens_partitioned() {
     room.answered(number, Ok(answer(1..=3)), HISTORY_MAX, now);
     let (_, recent, delivered) = offsets(&mut room, opened);
     assert!(recent.is_empty() && delivered.is_empty(), "it is late");
+}
+
+#[test]
+fn a_room_whose_batches_are_answered_does_not_resync_until_it_has_been_silent_for_a_while() {
+    let mut now = Instant::now();
+    let (mut room, _opened) = opening_room(now);
+    let (number, _) = ask(&mut room);
+    room.answered(number, Ok(answer(1..=3)), HISTORY_MAX, now);
+    let redis = Reach {
+        is_connected: true,
+        is_reached: true,
+        is_away: false,
+    };
+    let moment = |now| Moment {
+        now,
+        at: Timestamp(0),
+        redis,
+    };
+    for offset in 4..8 {
+        now += RESYNC_EVERY - TICK;
+        let notice = RoomEvent::Notice {
+            live_id: LiveId::FIRST,
+            text: "hi".into(),
+        };
+        room.next_resync = now + TICK;
+        room.handle(RoomInput::Append(notice), HISTORY_MAX, moment(now));
+        let (number, _) = ask(&mut room);
+        let answer = Answer {
+            before: position(offset - 1),
+            end: position(offset),
+            places: vec![i64::try_from(offset).unwrap()],
+            missed: Vec::new(),
+            ..answer(1..=1)
+        };
+        room.answered(number, Ok(answer), HISTORY_MAX, now);
+        room.tick(Duration::MAX, moment(now + RESYNC_EVERY - TICK));
+        assert!(room.log.is_at_rest(), "nothing is due");
+    }
+    room.tick(Duration::MAX, moment(now + RESYNC_EVERY));
+    assert!(!room.log.is_at_rest(), "messages of others may be lost");
 }
