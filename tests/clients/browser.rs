@@ -206,6 +206,14 @@ fn a_streamer_and_a_moderator_keep_order_on_the_page_and_those_concerned_read_wh
 }
 
 #[test]
+fn viewers_see_the_modes_of_a_room_and_read_what_is_asked_of_them() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    let viewer = stage.server.rich_user("viewer", VIEWER_COINS);
+    stage.run_script("modes", &[("VIEWER", &viewer)]);
+}
+
+#[test]
 fn held_comments_wait_for_those_who_keep_order() {
     let _turn = take_turn();
     let Some(stage) = Stage::set() else { return };
