@@ -9,6 +9,7 @@ import { DESKTOP, Guest, PHONE, chatLine, expectFits, inBrowser, pictureNamed, s
 
 const { STREAMER, MODERATOR, TALKER, TROLL } = process.env;
 const CARD = "#person-dialog";
+const REPORT = ["person-report-reason", "person-report-send"];
 const nameOf = (login) => login.split(":")[0];
 
 async function openCard(tab, line) {
@@ -140,9 +141,9 @@ async function run(browser) {
   await deleteByFinger(streamer, moderator, troll);
   await pin(streamer, moderator, talker, troll);
 
-  // Ranks: nobody acts on those above, and a viewer on nobody. A streamer can be followed.
+  // Ranks: nobody acts on those above, and a viewer on nobody, but all may report. A streamer can be followed.
   await say(streamer, "good evening");
-  for (const [tab, acts] of [[moderator, ["person-follow", "person-pin"]], [talker, ["person-follow"]]]) {
+  for (const [tab, acts] of [[moderator, ["person-follow", "person-pin", ...REPORT]], [talker, ["person-follow", ...REPORT]]]) {
     await openCard(tab, chatLine(tab, "good evening"));
     await tab.waitForSelector("#person-follow");
     assert.deepEqual(await offered(tab), acts);
@@ -153,7 +154,7 @@ async function run(browser) {
   await talker.waitForSelector("#person-unfollow");
   await closeCard(talker);
   await openCard(talker, chatLine(talker, "hello"));
-  assert.deepEqual(await offered(talker), []);
+  assert.deepEqual(await offered(talker), REPORT);
   await closeCard(talker);
 
   // A muted user reads for how long and why, also after it came back, and until it is lifted.
@@ -194,12 +195,12 @@ async function run(browser) {
   await talker.waitForFunction(() => !document.querySelector("#comment-input").disabled);
   await closeCard(streamer);
 
-  // A dismissed moderator is marked no more, and its open card offers nothing.
+  // A dismissed moderator is marked no more, and its open card offers what a viewer may do.
   await streamer.click("#tab-online");
   await openCard(streamer, streamer.locator("#online-list li", { hasText: nameOf(MODERATOR) }));
   await streamer.click("#person-dismiss");
   await chatLine(moderator, "我来管理").locator(".role").waitFor({ state: "hidden" });
-  assert.deepEqual(await offered(moderator), []);
+  assert.deepEqual(await offered(moderator), REPORT);
   troll.leave();
 }
 

@@ -1,4 +1,4 @@
-// Comments that are held for review wait for those who keep order.
+// What waits for those who keep order: reported comments, and comments that are held for review.
 //
 // From the environment, beside what support.mjs needs: STREAMER (`name:password`; it owns the live,
 // which is on air), VIEWER, TALKER (whose comments with the word "dubious" are held) and SCREENSHOT.
@@ -12,6 +12,31 @@ const row = (tab, text) => tab.locator("#review-list li", { hasText: text });
 
 async function expectWaiting(streamer, count) {
   await streamer.waitForFunction((wanted) => document.querySelector("#review-count").textContent === String(wanted), count);
+}
+
+async function report(viewer, text) {
+  await chatLine(viewer, text).locator(".who").click();
+  await viewer.waitForSelector("#person-report-send");
+  await expectFits(viewer, "the card with a report");
+  await viewer.click("#person-report-send");
+  await viewer.waitForSelector("#person-dialog", { state: "hidden" });
+}
+
+async function reports(streamer, viewer, talker) {
+  for (const text of ["look at my shop", "a harmless line"]) {
+    await say(talker, text);
+    await chatLine(viewer, text).waitFor();
+    await report(viewer, text);
+  }
+  await row(streamer, "look at my shop").filter({ hasText: "Reports: 1 · 广告" }).waitFor();
+  await row(streamer, "a harmless line").waitFor();
+  await expectWaiting(streamer, 2);
+  await streamer.screenshot({ path: pictureNamed("reports-en") });
+  await row(streamer, "look at my shop").locator("button", { hasText: "Delete comment" }).click();
+  await chatLine(viewer, "look at my shop").waitFor({ state: "detached" });
+  await row(streamer, "a harmless line").locator("button", { hasText: "Dismiss" }).click();
+  await expectWaiting(streamer, 0);
+  assert.ok(await chatLine(viewer, "a harmless line").isVisible(), "a report that is dismissed takes nothing down");
 }
 
 async function held(streamer, viewer, talker) {
@@ -50,6 +75,7 @@ async function run(browser) {
   const talker = await tabOf(browser, TALKER, { viewport: PHONE, locale: "zh-CN", hasTouch: true });
   assert.ok(!(await viewer.isVisible("#tab-review")), "a viewer reviews nothing");
   await streamer.click("#tab-review");
+  await reports(streamer, viewer, talker);
   await held(streamer, viewer, talker);
 }
 

@@ -214,7 +214,7 @@ fn viewers_see_the_modes_of_a_room_and_read_what_is_asked_of_them() {
 }
 
 #[test]
-fn held_comments_wait_for_those_who_keep_order() {
+fn reported_and_held_comments_wait_for_those_who_keep_order() {
     let _turn = take_turn();
     let Some(stage) = Stage::set() else { return };
     stage

@@ -57,8 +57,9 @@ export const api = {
   me: (liveId) => call("GET", `/api/live/${liveId}/me`),
   /** What holds against a user; for the streamer and moderators. */
   sanctions: (liveId, userId) => call("GET", `/api/live/${liveId}/sanctions?user=${userId}`),
-  /** Comments of a live that wait for review; for the streamer and moderators. */
+  /** Comments of a live that wait for review, and those that were reported; for the streamer and moderators. */
   held: (liveId) => call("GET", `/api/live/${liveId}/held`),
+  reports: (liveId) => call("GET", `/api/live/${liveId}/reports`),
   follow: (userId, follow) => call("POST", "/api/user/follow", { user_id: userId, follow }),
   createLive: (title, cover) => call("POST", "/api/live/create", { title, cover }),
   changeStatus: (id, type) => call("POST", "/api/live/changestatus", { id, type }),

@@ -9,6 +9,8 @@ const TERMS = [10, 60, 300, 600, 1_800, 86_400, 0, -1];
 const TERM_DEFAULT = 600;
 /** How many of a person's last comments one deletes at once. */
 const DELETE_LAST = 50;
+/** What a report may be about; the words go to those who keep order, in the language of who reports. */
+const REPORT_REASONS = ["spam", "abuse", "sexual", "other"];
 /** For so long authors may delete their own. */
 const OWN_DELETE_MS = 120_000;
 
@@ -39,6 +41,7 @@ export class PersonCard {
       "person-delete-last": () => this.#do("deleteComments", { count: DELETE_LAST }, "didDeleteLast"),
       "person-name-moderator": () => this.#do("setModerator", { moderator: true }, "didName"),
       "person-dismiss": () => this.#do("setModerator", { moderator: false }, "didDismiss"),
+      "person-report-send": () => this.#do("report", { comment_id: this.#comment.id, reason: byId("person-report-reason").value }, "didReport", { user_id: undefined }),
       "person-pin": () => this.#do("pin", { comment_id: this.#comment.id }, "didPin", { user_id: undefined }),
       "person-follow": () => this.#follow(true),
       "person-unfollow": () => this.#follow(false),
@@ -59,6 +62,7 @@ export class PersonCard {
     byId("person-reason").value = "";
     byId("person-term").replaceChildren(...TERMS.map((seconds) =>
       make("option", { value: seconds, selected: seconds === TERM_DEFAULT }, t(`term_${seconds}`))));
+    byId("person-report-reason").replaceChildren(...REPORT_REASONS.map((reason) => make("option", { value: t(`report_${reason}`) }, t(`report_${reason}`))));
     byId("person-holds").replaceChildren();
     this.#fail("");
     this.draw();
@@ -83,6 +87,8 @@ export class PersonCard {
     const isOwn = this.#people.isMe(id) && Date.now() - (this.#comment?.at ?? 0) < OWN_DELETE_MS;
     const shown = {
       "person-shadow": isStreamer, "person-kick": isAbove, "person-delete-last": isAbove,
+      // Those who keep order act instead.
+      "person-report": Boolean(this.#comment?.id) && !this.#people.isMe(id) && !isAbove,
       "person-pin": Boolean(this.#comment?.id) && this.#people.isModerator,
       "person-delete": Boolean(this.#comment?.id) && (isAbove || isOwn),
       "person-name-moderator": isAbove && isStreamer && role === "viewer",
@@ -110,7 +116,7 @@ export class PersonCard {
     if (answer.ok) toast(t(done, { name }), { tone: "good" });
     if (visit !== this.#visit) return answer.ok || toast(refusalText(answer), { tone: "bad" });
     if (!answer.ok) return this.#fail(refusalText(answer));
-    if (["deleteComment", "pin"].includes(event)) return this.close();
+    if (["deleteComment", "pin", "report"].includes(event)) return this.close();
     this.draw();
     if (this.#people.isAbove(id)) await this.#readHolds();
   }

@@ -1,4 +1,4 @@
-// What waits for those who keep order: comments that are held for review.
+// What waits for those who keep order: comments that are held for review, and comments that members reported.
 
 import { api } from "./api.js";
 import { avatar, byId, hueOf, make, toast } from "./dom.js";
@@ -7,6 +7,8 @@ import { listenForNames, nameButton } from "./names.js";
 
 /** As many as the server lets wait. */
 const HELD_MAX = 200;
+/** Reasons of a report that are shown. */
+const REASONS_MAX = 3;
 
 export class Queue {
   #act;
@@ -15,6 +17,8 @@ export class Queue {
   #isModerator = false;
   /** By the id of the comment: `{comment, rule}`. */
   #held = new Map();
+  /** By the id of the comment: `{comment, reports, reporters}`. */
+  #reported = new Map();
 
   /** `act(event, data)` sends a command about the live; `onName(person)` opens a card. */
   constructor(act, onName) {
@@ -36,7 +40,10 @@ export class Queue {
   setModerator(isModerator) {
     const isNew = isModerator && !this.#isModerator;
     this.#isModerator = isModerator;
-    if (!isModerator) this.#held.clear();
+    if (!isModerator) {
+      this.#held.clear();
+      this.#reported.clear();
+    }
     if (!isModerator && !byId("panel-review").hidden) byId("tab-chat").click();
     this.#draw();
     if (isNew) this.#read();
@@ -49,9 +56,14 @@ export class Queue {
     this.#draw();
   }
 
+  /** Takes a `reported` event. It names the comments alone; the server merges those of a while. */
+  reported() {
+    this.#readReports();
+  }
+
   /** Comments that were shown or taken down wait no more. */
   settled(ids) {
-    const gone = ids.map(String).filter((id) => this.#held.delete(id));
+    const gone = ids.map(String).filter((id) => this.#held.delete(id) || this.#reported.delete(id));
     if (gone.length > 0) this.#draw();
   }
 
@@ -59,6 +71,13 @@ export class Queue {
     if (!this.#isModerator) return;
     this.#readList(api.held(this.#liveId), ({ held }) => {
       this.#held = new Map(held.map((each) => [String(each.comment.id), each]));
+    });
+    this.#readReports();
+  }
+
+  #readReports() {
+    this.#readList(api.reports(this.#liveId), ({ reports }) => {
+      this.#reported = new Map(reports.map((each) => [String(each.comment.id), each]));
     });
   }
 
@@ -80,7 +99,7 @@ export class Queue {
   }
 
   #drawNow() {
-    const count = this.#held.size;
+    const count = this.#held.size + this.#reported.size;
     byId("tab-review").hidden = !this.#isModerator;
     byId("review-count").textContent = count;
     byId("review-empty").hidden = count > 0;
@@ -89,6 +108,10 @@ export class Queue {
       ...[...this.#held.values()].map(({ comment, rule }) => this.#row(comment, t("heldBy", { rule: t(`rule_${rule}`) }), [
         this.#button("approve", "primary", comment, "review", { approve: true }),
         this.#button("deny", "ghost", comment, "review", { approve: false }),
+      ])),
+      ...[...this.#reported.values()].map((each) => this.#row(each.comment, reportText(each), [
+        this.#button("deleteComment", "ghost danger", each.comment, "deleteComment", {}),
+        this.#button("dismissReports", "ghost", each.comment, "dismissReports", {}),
       ])));
   }
 
@@ -112,4 +135,9 @@ export class Queue {
     });
     return button;
   }
+}
+
+function reportText({ reports, reporters }) {
+  const reasons = [...new Set(reporters.map(({ reason }) => reason))].slice(0, REASONS_MAX);
+  return t("reportedBy", { count: reports, reasons: reasons.join(" · ") });
 }

@@ -306,6 +306,7 @@ export class Room {
       case "removed": return this.#removed(data.ids ?? [data.id]);
       case "held": return this.#queue.held(data);
       case "preview": return this.#chat.preview(data.comment);
+      case "reported": return this.#queue.reported();
       case "comment_denied": return this.#ownComments.denied(data);
       case "pinned": return this.#pinned.show(data.comment);
       case "modes": return this.#setModes(data);
