@@ -60,15 +60,10 @@ impl FromRequest for RequestBody {
     }
 }
 
-/// A body of lines, for operators alone: longer than others.
-pub struct ListBody(pub Bytes);
+/// A body of lines, of so many bytes at most: longer than others. More is answered with 413.
+pub struct ListBody<const BYTES_MAX: usize>(pub Bytes);
 
-impl ListBody {
-    /// Bytes of a list at most; more is answered with 413.
-    pub const BYTES_MAX: usize = 4 * 1_024 * 1_024;
-}
-
-impl FromRequest for ListBody {
+impl<const BYTES_MAX: usize> FromRequest for ListBody<BYTES_MAX> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
@@ -76,7 +71,7 @@ impl FromRequest for ListBody {
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             let payload = payload.await.map_err(|_| ApiError::MalformedBody)?;
-            Ok(Self(read(payload, Self::BYTES_MAX, LIST_WAIT).await?))
+            Ok(Self(read(payload, BYTES_MAX, LIST_WAIT).await?))
         })
     }
 }

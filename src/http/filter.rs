@@ -1,14 +1,16 @@
-//! The word filter, for operators: its lists as lines, and what it says about a text.
+//! The word filter: its lists as lines, for operators and for each streamer its own, and what it says
+//! about a text, for operators.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::word_filter::{
-    Hit, SITE_TERMS_MAX, TermList, TermOwner, export, import, normalised,
+    Hit, SITE_TERMS_MAX, STREAMER_TERMS_MAX, TermList, TermOwner, export, import, normalised,
 };
 use crate::domain::{Action, LiveId, Principal, REASON_CHARS_MAX, Scope, UserId, is_text};
 use crate::word_filters::terms_max;
@@ -16,10 +18,16 @@ use crate::word_filters::terms_max;
 use super::admin::{invalid, read_request_id};
 use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, ok};
 use super::fields::{ListBody, RequestBody, positive_digits};
+use super::signed_in::SignedIn;
 use super::{ApiState, requested};
 
 /// Longest text that is tried, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
+
+/// Bytes of a list that an operator imports.
+pub const SITE_LIST_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of a list that a streamer imports.
+const STREAMER_LIST_BYTES_MAX: usize = 256 * 1_024;
 
 /// Terms of one answer.
 const HITS_MAX: usize = 1_000;
@@ -41,6 +49,15 @@ impl ListQuery {
         Ok(query.into_inner())
     }
 
+    /// Of a request about the list of the user who asks.
+    fn of_own(request: &HttpRequest) -> Result<Self, ApiError> {
+        let query = Self::of(request)?;
+        match query.streamer {
+            None => Ok(query),
+            Some(_) => Err(ApiError::BadParameter("streamer: the list is your own")),
+        }
+    }
+
     fn streamer(&self) -> Result<Option<UserId>, ApiError> {
         let Some(text) = &self.streamer else {
             return Ok(None);
@@ -54,6 +71,20 @@ impl ListQuery {
 /// GET /admin/filter/export?streamer={user id}: a list as lines, as it was imported.
 pub async fn export_terms(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let streamer = ListQuery::of(&request)?.streamer()?;
+    export_list(&state, streamer).await
+}
+
+/// GET /api/filter/export: the same for the list of the streamer who asks.
+pub async fn export_own(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+) -> ApiResult {
+    ListQuery::of_own(&request)?;
+    export_list(&state, Some(identity.profile.id)).await
+}
+
+async fn export_list(state: &ApiState, streamer: Option<UserId>) -> ApiResult {
     let lines = match state.store.term_list(streamer).await? {
         Some(row) => row.lines,
         None => export(&TermList::new(0)).as_str().to_owned(),
@@ -75,10 +106,45 @@ struct ImportView {
 pub async fn import_terms(
     state: web::Data<ApiState>,
     request: HttpRequest,
-    body: ListBody,
+    ListBody(lines): ListBody<SITE_LIST_BYTES_MAX>,
 ) -> ApiResult {
     let query = ListQuery::of(&request)?;
     let streamer = query.streamer()?;
+    import_list(
+        &state,
+        &request,
+        Principal::Operator,
+        streamer,
+        query,
+        lines,
+    )
+    .await
+}
+
+/// POST /api/filter/import?request_id=&reason=: the same for the list of the streamer who asks.
+pub async fn import_own(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+    ListBody(lines): ListBody<STREAMER_LIST_BYTES_MAX>,
+) -> ApiResult {
+    let query = ListQuery::of_own(&request)?;
+    let streamer = identity.profile.id;
+    state
+        .live_limits
+        .take_terms_change(streamer, state.clock.now())?;
+    let actor = Principal::User(streamer);
+    import_list(&state, &request, actor, Some(streamer), query, lines).await
+}
+
+async fn import_list(
+    state: &ApiState,
+    request: &HttpRequest,
+    actor: Principal,
+    streamer: Option<UserId>,
+    query: ListQuery,
+    lines: Bytes,
+) -> ApiResult {
     let request_id = query
         .request_id
         .as_deref()
@@ -94,14 +160,14 @@ pub async fn import_terms(
         ));
     }
     // Some tens of milliseconds for a long list.
-    let lines = web::block(move || import(&body.0, terms_max(streamer)).map(|list| export(&list)))
+    let lines = web::block(move || import(&lines, terms_max(streamer)).map(|list| export(&list)))
         .await
         .map_err(|_| ApiError::Busy("no thread to read the list"))?
         .map_err(|faults| ApiError::Invalid(Cow::Owned(faults.to_string())))?;
     let terms = lines.count();
     let scope = streamer.map_or(Scope::Site, Scope::Streamer);
     let action = Action::SetTerms(lines);
-    let mut requested = requested(&request, &state, Principal::Operator, scope, action);
+    let mut requested = requested(request, state, actor, scope, action);
     (requested.request_id, requested.reason) = (request_id, query.reason);
     state.operations.perform(requested).await?;
     // It is stored. If it cannot be read now, it is read with the next look at the versions.
@@ -217,4 +283,5 @@ pub async fn test(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
 }
 
 // As many terms as the site may have fit into a body, unless they and their tags are very long.
-const _: () = assert!(ListBody::BYTES_MAX / SITE_TERMS_MAX >= 200);
+const _: () = assert!(SITE_LIST_BYTES_MAX / SITE_TERMS_MAX >= 200);
+const _: () = assert!(STREAMER_LIST_BYTES_MAX / STREAMER_TERMS_MAX >= 200);

@@ -6,11 +6,15 @@ use crate::domain::{BucketRate, Timestamp, UserId};
 use super::error::ApiError;
 use super::tries::KeyedBuckets;
 
+/// Changes of the terms of one user a minute: each has a filter built.
+const TERMS_CHANGES_PER_MIN: u32 = 10;
+
 /// The limits of one user on its lives. Rates are counted by each node for itself.
 pub struct LiveLimits {
     not_ended_max: u32,
     creations: KeyedBuckets,
     status_changes: KeyedBuckets,
+    terms_changes: KeyedBuckets,
 }
 
 impl LiveLimits {
@@ -27,6 +31,7 @@ impl LiveLimits {
             not_ended_max: limits.lives_per_user,
             creations: per_min(limits.lives_per_min),
             status_changes: per_min(limits.status_changes_per_min),
+            terms_changes: per_min(TERMS_CHANGES_PER_MIN),
         }
     }
 
@@ -36,6 +41,10 @@ impl LiveLimits {
 
     pub(super) fn take_status_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
         take(&self.status_changes, user, now)
+    }
+
+    pub(super) fn take_terms_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        take(&self.terms_changes, user, now)
     }
 
     /// Refuses one more live to a user who has so many that have not ended. Requests of one moment

@@ -23,6 +23,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post_of_stranger(state, "/login", users::login))
                 .service(post(state, "/logout", users::logout))
                 .service(get("/user/info", users::info))
+                .service(get("/filter/export", filter::export_own))
+                .service(post(state, "/filter/import", filter::import_own))
                 .service(post(state, "/user/follow", follows::set))
                 .service(get("/user/follows", follows::page))
                 .service(post(state, "/live/create", lives::create))

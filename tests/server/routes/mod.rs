@@ -9,6 +9,7 @@ mod admin_moderation;
 mod admin_rooms;
 mod admin_users;
 mod api;
+mod api_filter;
 mod api_gift_list;
 mod api_live_changestatus;
 mod api_live_create;

@@ -664,3 +664,23 @@ fn those_who_keep_order_read_the_sanctions_of_a_live_in_pages() {
         400,
     );
 }
+
+#[test]
+fn a_streamer_sees_and_lifts_what_holds_when_no_live_of_its_own_goes_on() {
+    let stage = start();
+    let (alice, mut ws) = stage.member("alice");
+    assert_ok(&stage.act("ban", json!({"user_id": alice.id, "seconds": -1})));
+    ws.event("kicked");
+    stage
+        .server
+        .change_status(&stage.streamer, stage.live, "stop");
+    let path = format!("/api/live/{}/sanctions", stage.live);
+    let held = stage.server.get_as(&stage.streamer, &path).ok();
+    assert_eq!(held["sanctions"][0]["user_id"], json!(alice.id), "{held}");
+    let lifted = stage.act("unban", json!({"user_id": alice.id}));
+    assert_eq!(lifted["remaining"], json!([]), "{lifted}");
+    let held = stage.server.get_as(&stage.streamer, &path).ok();
+    assert_eq!(held["sanctions"], json!([]));
+    let next = stage.server.live(&stage.streamer);
+    assert_ok(&ws.ask("joinLive", json!({"live_id": next})));
+}
