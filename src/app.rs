@@ -147,6 +147,7 @@ impl App {
             word_filters: word_filters.clone(),
             comment_ids: comment_ids.clone(),
             held: held_reports,
+            store: store.clone(),
             clock: clock.clone(),
         };
         let rooms = Rooms::new(

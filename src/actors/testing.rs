@@ -121,6 +121,7 @@ impl Node {
             word_filters: WordFilters::load(store.clone()).await.unwrap(),
             comment_ids: comment_ids.clone(),
             held: held_reports,
+            store: store.clone(),
             clock: clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];

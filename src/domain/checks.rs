@@ -4,7 +4,7 @@
 use super::word_filter::FilterAction;
 use super::{
     Bucket, BucketRate, HoldRule, LiveStatus, Modes, Reject, Role, Sanction, SanctionKind,
-    Timestamp, barring_comments, barring_gifts, holding,
+    Timestamp, UserFacts, barring_comments, barring_gifts, holding,
 };
 
 /// One of the things that a comment is checked for.
@@ -20,10 +20,16 @@ pub enum Check {
     Membership,
     /// Whether viewers may speak.
     Frozen,
+    /// Whether a viewer has followed the streamer for long enough.
+    Followers,
+    /// Whether a viewer has given enough in this live.
+    Gifters,
     /// Whether a viewer has waited since its last comment, in slow mode.
     Slow,
     /// Whether the user has commented too often.
     Rate,
+    /// Whether a viewer posts a text that somebody has posted a moment ago.
+    Unique,
     /// Whether the word filter lets its text pass.
     Filter,
     /// Whether only the user itself sees it.
@@ -39,11 +45,11 @@ impl Check {
         Self::Membership,
     ];
     /// Whether the modes of the room let such a user comment.
-    pub const OF_MODES: [Self; 2] = [Self::Frozen, Self::Slow];
+    pub const OF_MODES: [Self; 4] = [Self::Frozen, Self::Followers, Self::Gifters, Self::Slow];
     /// Whether such a user may comment now. The faults of a comment's fields come before this.
     pub const OF_TIME: [Self; 1] = [Self::Rate];
     /// What happens to the comment. The crowd's lane comes after these.
-    pub const OF_COMMENT: [Self; 2] = [Self::Filter, Self::Shadow];
+    pub const OF_COMMENT: [Self; 3] = [Self::Unique, Self::Filter, Self::Shadow];
 
     /// The word for it on the wire. Sent: never change one.
     pub const fn name(self) -> &'static str {
@@ -53,8 +59,11 @@ impl Check {
             Self::RoomSanction => "room_sanction",
             Self::Membership => "membership",
             Self::Frozen => "frozen",
+            Self::Followers => "followers",
+            Self::Gifters => "gifters",
             Self::Slow => "slow",
             Self::Rate => "rate",
+            Self::Unique => "unique",
             Self::Filter => "filter",
             Self::Shadow => "shadow",
         }
@@ -83,11 +92,15 @@ pub struct CommentContext<'a> {
     pub is_member: bool,
     /// Those of the room, in force.
     pub modes: Modes,
+    /// Facts of the user that modes ask for; without them those modes let it pass.
+    pub facts: Option<UserFacts>,
     /// When the user has commented last, if slow mode asks for it.
     pub last_comment_at: Option<Timestamp>,
     /// The limiter as it is; the check of the rate takes one from this copy.
     pub limiter: Bucket,
     pub rate: BucketRate,
+    /// Whether the text was posted a moment ago and may not be repeated; without a text it was not.
+    pub is_repeated: bool,
     /// What the word filter says about the text; without a text it says nothing.
     pub filtered: Option<FilterAction>,
     pub now: Timestamp,
@@ -103,6 +116,14 @@ pub struct ExplainedCheck {
 }
 
 impl<'a> CommentContext<'a> {
+    /// Whether a comment has to wait until facts of its author were read.
+    pub fn lacks_facts(&self) -> bool {
+        self.facts.is_none()
+            && self.modes.asks_for_facts()
+            && self.role == Role::Viewer
+            && !self.modes.frozen
+    }
+
     /// The first of these checks that does not pass.
     pub fn decide(&mut self, checks: &[Check]) -> CheckResult {
         checks
@@ -129,7 +150,19 @@ impl<'a> CommentContext<'a> {
             Check::Status => self.status.require_open(),
             Check::Membership if self.is_member => Ok(()),
             Check::Membership => Err(Reject::NotInRoom),
-            Check::Frozen | Check::Slow if self.role > Role::Viewer => Ok(()),
+            Check::Frozen | Check::Followers | Check::Gifters | Check::Slow | Check::Unique
+                if self.role > Role::Viewer =>
+            {
+                Ok(())
+            }
+            Check::Followers => self.facts.map_or(Ok(()), |facts| {
+                self.modes.admit_follower(facts.follows_since, self.now)
+            }),
+            Check::Gifters => self
+                .facts
+                .map_or(Ok(()), |facts| self.modes.admit_gifter(facts.coins)),
+            Check::Unique if self.is_repeated => Err(Reject::CommentDuplicate),
+            Check::Unique => Ok(()),
             Check::Frozen if self.modes.frozen => Err(Reject::Frozen),
             Check::Frozen => Ok(()),
             Check::Slow => self.modes.admit_after(self.last_comment_at, self.now),
@@ -167,8 +200,11 @@ impl<'a> CommentContext<'a> {
             Check::Status
             | Check::Membership
             | Check::Frozen
+            | Check::Followers
+            | Check::Gifters
             | Check::Slow
             | Check::Rate
+            | Check::Unique
             | Check::Filter => None,
         }
     }
@@ -200,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Principal, SanctionId, SanctionScope};
+    use crate::domain::{Coins, Principal, SanctionId, SanctionScope};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -237,10 +273,23 @@ mod tests {
     }
 
     fn modes() -> impl Strategy<Value = Modes> {
-        (0..3_u16, any::<bool>()).prop_map(|(slow_s, frozen)| Modes {
-            slow_s,
-            frozen,
-            ..Modes::default()
+        let followers_min = prop::option::of(0..3_u32);
+        (0..3_u16, any::<bool>(), followers_min, 0..3_i64).prop_map(
+            |(slow_s, frozen, followers_min, coins)| Modes {
+                slow_s,
+                followers_min,
+                gifters_coins: Coins::new(coins),
+                frozen,
+                ..Modes::default()
+            },
+        )
+    }
+
+    fn facts() -> impl Strategy<Value = UserFacts> {
+        let followed_ms = prop::option::of(0..180_000_i64);
+        (followed_ms, 0..3_i64).prop_map(|(followed_ms, coins)| UserFacts {
+            follows_since: followed_ms.map(|ms| NOW.plus_ms(-ms)),
+            coins: Coins::new(coins),
         })
     }
 
@@ -253,6 +302,8 @@ mod tests {
             is_member in any::<bool>(),
             modes in modes(),
             role in 0..3_usize,
+            facts in facts(),
+            is_repeated in any::<bool>(),
             last_comment_ago_ms in prop::option::of(0..3_000_i64),
             taken in 0..4_u32,
             filtered in filter_action(),
@@ -269,6 +320,8 @@ mod tests {
                 is_member,
                 role: [Role::Viewer, Role::Moderator, Role::Streamer][role],
                 modes,
+                facts: Some(facts),
+                is_repeated,
                 last_comment_at: last_comment_ago_ms.map(|ms| NOW.plus_ms(-ms)),
                 limiter,
                 rate,

@@ -36,6 +36,7 @@ mod reject;
 mod report;
 mod room;
 mod sanction;
+mod user_facts;
 pub mod word_filter;
 
 pub use action::{
@@ -88,3 +89,4 @@ pub use sanction::{
     SanctionKind, SanctionOrder, SanctionScope, Standing, Standings, Term, barring_comments,
     barring_gifts, holding,
 };
+pub use user_facts::UserFacts;

@@ -5,13 +5,24 @@
 //! that is known decides. Is a comment removed at its place, because the room was frozen before it
 //! got that? The log alone decides, so that every node answers the same.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::word_filter::normalised;
 use super::{BoundedMap, ChangedModes, CommentId, LiveModes, Modes, Principal, Timestamp, UserId};
 
 /// Users of whom a room remembers when they commented last, in slow mode: some 3 MB. Beyond, those
 /// who commented longest ago may comment early.
 const SLOW_USERS_MAX: usize = 32_768;
 
-/// The newest comment of a user.
+/// Texts that a room remembers while none may be repeated: some 1 MB. Beyond, the oldest may be
+/// repeated early.
+const TEXTS_MAX: usize = 16_384;
+
+/// A text as others are compared with it: a hash of its normalised form. Of two in 2^64 that share
+/// one by chance, the later is refused for a while.
+pub(super) type TextKey = u64;
+
+/// The newest comment of a user, or with a text.
 #[derive(Debug, Clone, Copy)]
 struct LastComment {
     id: CommentId,
@@ -26,6 +37,7 @@ pub(super) struct ModeState {
     /// Who made the change that `in_log` is from; `None`: it was read from the store.
     in_log_by: Option<Principal>,
     last_comments: BoundedMap<UserId, LastComment>,
+    texts: BoundedMap<TextKey, LastComment>,
 }
 
 impl ModeState {
@@ -36,6 +48,7 @@ impl ModeState {
             in_log: held,
             in_log_by: None,
             last_comments: BoundedMap::new(SLOW_USERS_MAX),
+            texts: BoundedMap::new(TEXTS_MAX),
         }
     }
 
@@ -82,6 +95,9 @@ impl ModeState {
         if self.held.modes.slow_s == 0 {
             self.last_comments = BoundedMap::new(SLOW_USERS_MAX);
         }
+        if self.held.modes.unique_s == 0 {
+            self.texts = BoundedMap::new(TEXTS_MAX);
+        }
     }
 
     /// When this user has commented last, as far as slow mode asks.
@@ -112,8 +128,51 @@ impl ModeState {
         }
         let at = at.min(now);
         let known = self.last_comments.get(&user);
-        if known.is_none_or(|known| known.at <= at) {
+        // One that was held is taken when it is held, and not again when it is shown.
+        if known.is_none_or(|known| known.at <= at && known.id != id) {
             self.last_comments.insert(user, LastComment { id, at });
+        }
+    }
+
+    /// The text as members would see it, for comparison with others; `None`: texts may be repeated.
+    pub(super) fn text_key(&self, shown: &str) -> Option<TextKey> {
+        if self.held.modes.unique_s == 0 {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        normalised(shown).hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
+    /// Whether a comment with this text was shown a moment ago.
+    pub(super) fn is_repeated(&self, key: TextKey, now: Timestamp) -> bool {
+        let unique_ms = i64::from(self.held.modes.unique_s) * 1_000;
+        let known = self.texts.get(&key);
+        known.is_some_and(|known| now.since(known.at) < unique_ms)
+    }
+
+    /// A comment with this text is shown, or about to be, here or on another node.
+    pub(super) fn text_taken(
+        &mut self,
+        key: TextKey,
+        id: CommentId,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        let unique_ms = i64::from(self.held.modes.unique_s) * 1_000;
+        while let Some((_, oldest)) = self.texts.oldest()
+            && now.since(oldest.at) >= unique_ms
+        {
+            self.texts.pop_oldest();
+        }
+        let at = at.min(now);
+        self.texts.insert(key, LastComment { id, at });
+    }
+
+    /// A comment with this text is not shown to others after all.
+    pub(super) fn text_released(&mut self, key: TextKey, id: CommentId) {
+        if self.texts.get(&key).is_some_and(|known| known.id == id) {
+            self.texts.remove(&key);
         }
     }
 

@@ -21,6 +21,7 @@ use super::mode_state::ModeState;
 use super::moderation::Moderation;
 use super::rate::RateMeter;
 use super::report::ReportNotices;
+use super::user_facts::FactReader;
 use super::{
     ActionEntry, Admission, Arrival, Bucket, BucketRate, Caller, Claim, Coins, CommandEnv, Comment,
     CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveModes,
@@ -88,6 +89,7 @@ pub struct Room<H> {
     pin: Option<Pin>,
     modes: ModeState,
     report_notices: ReportNotices,
+    facts: FactReader<H>,
     limiters: HashMap<UserId, Bucket>,
     /// Comments that were shown, or wait only for their place and their commit.
     posted_comments: CommentDedupe,
@@ -133,6 +135,7 @@ impl<H: Clone> Room<H> {
             pin: None,
             modes: ModeState::open(LiveModes::default()),
             report_notices: ReportNotices::default(),
+            facts: FactReader::new(),
             limiters: HashMap::new(),
             posted_comments: CommentDedupe::new(settings.dedupe_ms, settings.dedupe_max),
             sampled_comments: CommentDedupe::new(settings.dedupe_ms, sampled_max),
@@ -482,7 +485,9 @@ impl<H: Clone> Room<H> {
         };
         match &sequenced.event {
             RoomEvent::Comment(comment) => self.comment_ordered(comment, sequenced.offset, now),
-            RoomEvent::Gift { receipt, .. } => {
+            RoomEvent::Gift { order, receipt } => {
+                // What it has given is read again, if that matters.
+                self.facts.forget(order.giver.id);
                 self.announced_gifts
                     .record(receipt.record_id, sequenced.offset);
                 self.ledger.apply_total(receipt.live_coin);
@@ -573,6 +578,7 @@ impl<H: Clone> Room<H> {
     pub fn is_idle(&self) -> bool {
         self.members.local_users_count() == 0
             && self.pending_comments.is_empty()
+            && self.facts.is_idle()
             && self.committing.is_empty()
             && self.announcing.is_empty()
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::actors::room_settings;
 use crate::domain::{
     Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role, Sanction,
-    SanctionId, Timestamp, UserId,
+    SanctionId, Timestamp, UserFacts, UserId,
 };
 use crate::protocol::{Refusal, SanctionBody};
 use crate::storage::User;
@@ -145,7 +145,7 @@ async fn explain(
     user: &User,
 ) -> Result<Option<Explanation>, ApiError> {
     let now = state.clock.now();
-    let Some((streamer, roles)) = state.store.roles(live_id, vec![user.id]).await? else {
+    let Some((_, roles)) = state.store.roles(live_id, vec![user.id]).await? else {
         return Ok(None);
     };
     let role = roles.first().copied().unwrap_or(Role::Viewer);
@@ -154,20 +154,23 @@ async fn explain(
     } else {
         Vec::new()
     };
+    let facts = state.store.user_facts(live_id, vec![user.id]).await?;
+    let facts = facts
+        .first()
+        .map_or_else(UserFacts::default, |(_, facts)| *facts);
     let in_room = state
         .rooms
-        .explain(live_id, user.id, site_sanctions.clone())
+        .explain(live_id, user.id, site_sanctions.clone(), facts)
         .await?;
     let open_here = in_room.is_some();
     let checks = match in_room {
         Some(checks) => checks,
-        None => explain_closed(state, live_id, user.id, role, &site_sanctions).await?,
+        None => explain_closed(state, live_id, user.id, role, &site_sanctions, facts).await?,
     };
-    let follows = state.store.follows_since(streamer, vec![user.id]).await?;
     Ok(Some(Explanation {
         role,
         open_here,
-        follows_since: follows.first().map(|(_, since)| *since),
+        follows_since: facts.follows_since,
         checks,
     }))
 }
@@ -179,6 +182,7 @@ async fn explain_closed(
     user: UserId,
     role: Role,
     site_sanctions: &[Sanction],
+    facts: UserFacts,
 ) -> Result<Vec<ExplainedCheck>, ApiError> {
     let now = state.clock.now();
     let row = state.store.live(live_id).await?.ok_or(LIVE_NOT_FOUND)?;
@@ -199,7 +203,9 @@ async fn explain_closed(
         room_sanctions: &standing.sanctions,
         is_member: false,
         modes: modes.modes.in_force(),
+        facts: Some(facts),
         last_comment_at: None,
+        is_repeated: false,
         limiter: Bucket::default(),
         rate: settings.comment_rate_of(role),
         filtered: None,

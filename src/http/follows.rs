@@ -84,6 +84,7 @@ pub async fn set(
         state.store.unfollow(follower, streamer).await?;
         None
     };
+    state.rooms.follow_changed(streamer, follower);
     ok(FollowView {
         user_id: streamer.get(),
         follow,

@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
     GiftReceipt, GiftRefusal, HeldComment, HoldRefusal, Live, LiveId, LiveModes, LiveStatus, Pin,
-    RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserId,
+    RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -484,6 +484,13 @@ pub trait Store: Send + Sync {
         before: Option<CommentId>,
         max: u32,
     ) -> Stored<'_, Vec<ReportedRow>>;
+    /// What modes ask about these users in a live, in no order; those of whom there is nothing to
+    /// say are left out. Ask for a few hundred at most.
+    fn user_facts(
+        &self,
+        live_id: LiveId,
+        users: Vec<UserId>,
+    ) -> Stored<'_, Vec<(UserId, UserFacts)>>;
     /// The terms of this streamer, or else of the site; `None` if there never were any.
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>>;
     /// The versions of these lists, in no order; those that there never were are left out. Ask for

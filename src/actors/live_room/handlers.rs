@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use log::debug;
+use log::{debug, warn};
 
 use crate::actors::persister::{WriteTicket, WritesDone};
 use crate::actors::registry::{RoomResumed, RoomRetired};
@@ -127,6 +127,38 @@ impl LiveRoom {
             }
         }
         self.settle(ctx);
+    }
+}
+
+impl LiveRoom {
+    /// Reads what modes ask about users whose comments wait for that, if any do.
+    pub(super) fn read_facts(&mut self, ctx: &mut Context<Self>) {
+        let Some(users) = self.room.facts_to_read() else {
+            return;
+        };
+        let (store, live_id) = (self.services.store.clone(), self.live_id);
+        let read = async move {
+            let read = store.user_facts(live_id, users.clone()).await;
+            (users, read)
+        };
+        ctx.spawn(read.into_actor(self).map(|(users, read), room, ctx| {
+            if let Err(error) = &read {
+                warn!(
+                    "facts of users not read: live_id={} error={error}",
+                    room.live_id
+                );
+            }
+            let now = room.now();
+            let mut env = Env {
+                recovery: &mut room.recovery,
+                services: &room.services,
+                filter: &room.filter,
+            };
+            let read = read.as_deref().ok();
+            let effects = room.room.facts_read(&users, read, &mut env, now);
+            room.perform(effects);
+            room.settle(ctx);
+        }));
     }
 }
 

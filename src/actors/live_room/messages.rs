@@ -9,7 +9,7 @@ use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
 use crate::domain::{
     AckId, ActionEntry, Control, ExplainedCheck, LiveModes, LiveStatus, Profile, RoomCommand,
-    Sanction, SessionId, Standings, UserId,
+    Sanction, SessionId, Standings, UserFacts, UserId,
 };
 
 use super::{RoomDetail, RoomStats};
@@ -81,7 +81,16 @@ pub struct Explain {
     pub user: UserId,
     /// What holds against the user on the whole site.
     pub site_sanctions: Vec<Sanction>,
+    pub facts: UserFacts,
     pub reply: oneshot::Sender<Vec<ExplainedCheck>>,
+}
+
+/// From the registry: this user follows the streamer of the room, or does not any more. Full
+/// mailbox: the room finds out when it reads that again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FollowChanged {
+    pub follower: UserId,
 }
 
 /// From the registry: the standings of users as the store has them now. Sent with `do_send`, which

@@ -37,6 +37,7 @@ use crate::domain::{
     Comment, Disconnect, HeldComment, HistoryLimits, Live, LiveId, LiveModes, Member, Pin, Room,
     RoomSettings, SessionId, Standings, Timestamp,
 };
+use crate::storage::Store;
 use crate::word_filters::{RoomFilter, WordFilters};
 
 use deferred_joins::DeferredJoins;
@@ -46,8 +47,8 @@ use recovery::Recovery;
 use window::FlushWindow;
 
 pub use messages::{
-    Apply, ApplyControl, Delivered, Departure, Explain, LiveChanged, MemberGone, ModesRead,
-    Observe, ObserveDetail, SessionCommand, StandingsRead, StopRoom,
+    Apply, ApplyControl, Delivered, Departure, Explain, FollowChanged, LiveChanged, MemberGone,
+    ModesRead, Observe, ObserveDetail, SessionCommand, StandingsRead, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -77,6 +78,7 @@ pub struct RoomServices {
     pub word_filters: Arc<WordFilters>,
     pub comment_ids: Arc<CommentIds>,
     pub held: HeldReports,
+    pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -204,6 +206,7 @@ impl LiveRoom {
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.versioned_live
             .set_versions(self.room.moderation_version(), self.room.modes_version());
+        self.read_facts(ctx);
         self.publish_local_presence();
         self.flush(ctx);
         self.arm_deadline_timer(ctx);

@@ -6,7 +6,7 @@ use crate::cluster::LogEntry;
 use crate::domain::ActionEntry;
 
 use super::effects::Effects;
-use super::{Apply, ApplyControl, Explain, LiveRoom, ModesRead, StandingsRead};
+use super::{Apply, ApplyControl, Explain, FollowChanged, LiveRoom, ModesRead, StandingsRead};
 
 impl Handler<Apply> for LiveRoom {
     type Result = ();
@@ -48,6 +48,14 @@ impl Handler<ModesRead> for LiveRoom {
     }
 }
 
+impl Handler<FollowChanged> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, changed: FollowChanged, _: &mut Context<Self>) {
+        self.room.follow_changed(changed.follower);
+    }
+}
+
 impl Handler<Explain> for LiveRoom {
     type Result = ();
 
@@ -55,10 +63,11 @@ impl Handler<Explain> for LiveRoom {
         let Explain {
             user,
             site_sanctions,
+            facts,
             reply,
         } = explain;
         // The receiver may have stopped waiting.
-        let _ = reply.send(self.room.explain(user, &site_sanctions, self.now()));
+        let _ = reply.send(self.room.explain(user, &site_sanctions, facts, self.now()));
     }
 }
 

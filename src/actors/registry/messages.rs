@@ -104,6 +104,15 @@ pub struct CompareRooms(pub Vec<LiveId>);
 #[rtype(result = "()")]
 pub struct CompareRoomsOf(pub Vec<UserId>);
 
+/// From HTTP: this user follows this streamer, or does not any more. Full mailbox: rooms find out when
+/// they read that again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FollowChangedOf {
+    pub streamer: UserId,
+    pub follower: UserId,
+}
+
 /// From HTTP: the room of one live, if it is open now; it is not opened. Full mailbox: the caller
 /// gets an error.
 #[derive(Debug, Message)]

@@ -20,7 +20,7 @@ use log::{error, warn};
 use tokio::sync::oneshot;
 
 use crate::actors::live_room::{
-    Apply, ApplyControl, LiveRoom, LoadedRoom, RoomServices, VersionedLive,
+    Apply, ApplyControl, FollowChanged, LiveRoom, LoadedRoom, RoomServices, VersionedLive,
 };
 use crate::actors::reconcile::FailureLog;
 use crate::cluster::OpenedLog;
@@ -28,8 +28,8 @@ use crate::domain::{ActionEntry, CommentId, LiveId, Reject, RoomEvent};
 use crate::storage::{Store, StoreError};
 
 pub use messages::{
-    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
-    OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, FollowChangedOf,
+    Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 
@@ -428,6 +428,22 @@ impl Handler<ApplyInRoom> for Registry {
         };
         // The receiver may have stopped waiting.
         let _ = reply.send(applied);
+    }
+}
+
+impl Handler<FollowChangedOf> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, changed: FollowChangedOf, _: &mut Context<Self>) {
+        let FollowChangedOf { streamer, follower } = changed;
+        for entry in self.rooms.values() {
+            if let RoomEntry::Open { room, live, .. } = entry
+                && live.owner() == streamer
+            {
+                // A full room finds out when it reads that again.
+                let _ = room.try_send(FollowChanged { follower });
+            }
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Explain, Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{
-    ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, UserId,
+    ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, UserFacts, UserId,
 };
 
 use super::{
-    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, Locate, Located,
-    OpenRooms, Registry, RoomAddr,
+    Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, FollowChangedOf,
+    Locate, Located, OpenRooms, Registry, RoomAddr,
 };
 
 /// The statistics of open rooms, by live id.
@@ -116,6 +116,15 @@ impl Rooms {
         let _ = self.registry.try_send(CompareRoomsOf(streamers));
     }
 
+    /// Informs the rooms of this node that belong to a streamer that a user follows it, or does not
+    /// any more. Those of other nodes find out within some seconds.
+    pub fn follow_changed(&self, streamer: UserId, follower: UserId) {
+        // A full registry leaves it to the rooms to find out.
+        let _ = self
+            .registry
+            .try_send(FollowChangedOf { streamer, follower });
+    }
+
     /// Whether the room of a live is open on any node, or may be: other nodes may be out of reach.
     pub async fn may_be_open(&self, live_id: LiveId) -> Result<bool, AskError> {
         Ok(self.find(live_id).await?.is_some()
@@ -160,6 +169,7 @@ impl Rooms {
         live_id: LiveId,
         user: UserId,
         site_sanctions: Vec<Sanction>,
+        facts: UserFacts,
     ) -> Result<Option<Vec<ExplainedCheck>>, AskError> {
         let Some(room) = self.find(live_id).await? else {
             return Ok(None);
@@ -168,6 +178,7 @@ impl Rooms {
         room.try_send(Explain {
             user,
             site_sanctions,
+            facts,
             reply,
         })
         .map_err(|_| AskError::Closed)?;

@@ -6,6 +6,8 @@ use super::Room;
 use crate::domain::checks::{Check, CheckResult, CommentContext};
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
+use crate::domain::mode_state::{ModeState, TextKey};
+use crate::domain::user_facts::WaitingComment;
 use crate::domain::word_filter::FilterVerdict;
 use crate::domain::{
     Bucket, Caller, CommandEnv, Comment, CommentFault, CommentId, CommentText, Effect, HeldComment,
@@ -26,6 +28,8 @@ pub enum CommentWriteError {
 #[derive(Debug)]
 pub(super) struct PendingComment<H> {
     author: UserId,
+    /// Its text, if none may be repeated.
+    text_key: Option<TextKey>,
     /// Where it was posted.
     session: SessionId,
     pub(super) waiters: Vec<ReplyTo<H>>,
@@ -73,7 +77,14 @@ impl<H: Clone> Room<H> {
             self.comments_rate.count(now);
             return self.answer_retry(key, text, &caller, env);
         }
-        let decided = decide(&mut context, text, request_id, env);
+        if context.lacks_facts() {
+            return self.wait_for_facts(WaitingComment {
+                caller,
+                text,
+                request_id,
+            });
+        }
+        let decided = decide(&mut context, &self.modes, text, request_id, env);
         let (role, limiter) = (context.role, context.limiter);
         self.comments_rate.count(now);
         self.set_limiter(user, limiter, now);
@@ -81,6 +92,7 @@ impl<H: Clone> Room<H> {
             text,
             request_id,
             filtered,
+            text_key,
             verdict,
         } = decided?;
         // Who alone sees a comment sees it as it was sent.
@@ -99,6 +111,7 @@ impl<H: Clone> Room<H> {
             id,
             PendingComment {
                 author: user,
+                text_key,
                 session,
                 waiters,
                 offset: None,
@@ -117,7 +130,12 @@ impl<H: Clone> Room<H> {
             request_id,
             at: now,
         });
-        self.note_comment(&comment, now);
+        self.modes.comment_taken(user, id, now, now);
+        if verdict != CheckResult::Hidden
+            && let Some(key) = text_key
+        {
+            self.modes.text_taken(key, id, now, now);
+        }
         match verdict {
             CheckResult::Hidden => {
                 self.remember_sampled(&comment);
@@ -222,6 +240,9 @@ impl<H: Clone> Room<H> {
         let Some(pending) = self.pending_comments.remove(&comment.id) else {
             return Vec::new();
         };
+        if let Some(key) = pending.text_key {
+            self.modes.text_released(key, comment.id);
+        }
         let member = self
             .members
             .get(pending.session)
@@ -306,6 +327,7 @@ impl<H: Clone> Room<H> {
         if let Some(comment) = known.unstored.clone() {
             let pending = PendingComment {
                 author: caller.profile.id,
+                text_key: None,
                 session: caller.session,
                 waiters: vec![caller.to.clone()],
                 offset: known.offset,
@@ -360,6 +382,9 @@ impl<H: Clone> Room<H> {
             return Vec::new();
         };
         self.modes.comment_refused(pending.author, id);
+        if let Some(key) = pending.text_key {
+            self.modes.text_released(key, id);
+        }
         if let Some(key) = pending.key {
             self.posted_comments.forget(&key, id);
             self.sampled_comments.forget(&key, id);
@@ -436,12 +461,14 @@ struct Accepted {
     text: CommentText,
     request_id: Option<RequestId>,
     filtered: FilterVerdict,
+    text_key: Option<TextKey>,
     verdict: CheckResult,
 }
 
 /// The checks of a new comment of a user who may comment here at all.
 fn decide<H>(
     context: &mut CommentContext<'_>,
+    modes: &ModeState,
     text: Result<CommentText, Reject>,
     request_id: Result<Option<RequestId>, Reject>,
     env: &impl CommandEnv<H>,
@@ -452,12 +479,17 @@ fn decide<H>(
     let filtered = env.check_text(text.as_str());
     filtered.count();
     context.filtered = filtered.action();
+    // By the text that members see, which is what other nodes know of it.
+    let shown = text.masked(&filtered);
+    let text_key = modes.text_key(shown.as_ref().unwrap_or(&text).as_str());
+    context.is_repeated = text_key.is_some_and(|key| modes.is_repeated(key, context.now));
     let verdict = context.decide(&Check::OF_COMMENT);
     refused(verdict)?;
     Ok(Accepted {
         text,
         request_id,
         filtered,
+        text_key,
         verdict,
     })
 }

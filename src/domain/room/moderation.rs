@@ -5,7 +5,7 @@ use crate::domain::checks::{CommentContext, ExplainedCheck, may_give, may_join};
 use crate::domain::moderation::{Moderation, StandingChange};
 use crate::domain::{
     Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role, RoomEvent,
-    Sanction, SanctionKind, Sequenced, Standings, Timestamp, UserId, barring_comments,
+    Sanction, SanctionKind, Sequenced, Standings, Timestamp, UserFacts, UserId, barring_comments,
 };
 
 impl<H: Clone> Room<H> {
@@ -155,16 +155,19 @@ impl<H: Clone> Room<H> {
         )
     }
 
-    /// What a comment of this user would be checked for now, and with which results.
+    /// What a comment of this user would be checked for now, and with which results. `facts`: as the
+    /// store has them; those that the room decides by may be some seconds older.
     pub fn explain(
         &self,
         user: UserId,
         site_sanctions: &[Sanction],
+        facts: UserFacts,
         now: Timestamp,
     ) -> Vec<ExplainedCheck> {
         let is_member = self.members.profile(user).is_some();
-        self.comment_context(user, site_sanctions, is_member, now)
-            .explain()
+        let mut context = self.comment_context(user, site_sanctions, is_member, now);
+        context.facts = Some(facts);
+        context.explain()
     }
 
     /// What the checks of this user's next comment read: for the decision and for its explanation.
@@ -176,13 +179,21 @@ impl<H: Clone> Room<H> {
         now: Timestamp,
     ) -> CommentContext<'a> {
         let role = self.role_of(user);
+        let modes = self.modes.in_force();
+        let facts = if modes.asks_for_facts() {
+            self.facts.get(user, &modes, now)
+        } else {
+            None
+        };
         CommentContext {
             status: self.live.status,
             site_sanctions,
             room_sanctions: self.moderation.sanctions(user),
             is_member,
             role,
-            modes: self.modes.in_force(),
+            modes,
+            facts,
+            is_repeated: false,
             last_comment_at: self.modes.last_comment_at(user),
             limiter: self.limiters.get(&user).copied().unwrap_or_default(),
             rate: self.settings.comment_rate_of(role),

@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
 use crate::domain::{
     ActionId, Coins, Comment, CommentId, HeldComment, LiveId, LiveModes, Pin, Role, Sanction,
-    SanctionId, Standings, Timestamp, UserId,
+    SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
@@ -294,6 +294,14 @@ impl Store for Backend {
         max: u32,
     ) -> Stored<'_, Vec<ReportedRow>> {
         self.read(move |conn| reports::page(conn, live_id, before, max).boxed())
+    }
+
+    fn user_facts(
+        &self,
+        live_id: LiveId,
+        users: Vec<UserId>,
+    ) -> Stored<'_, Vec<(UserId, UserFacts)>> {
+        self.read(move |conn| modes::user_facts(conn, live_id, users).boxed())
     }
 
     fn term_list(&self, streamer: Option<UserId>) -> Stored<'_, Option<TermListRow>> {

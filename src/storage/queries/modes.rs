@@ -1,16 +1,20 @@
 //! Modes of lives, and those that a streamer's next live begins with.
 
+use std::collections::BTreeMap;
+
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value, json};
 
-use super::{Conn, lives, standings};
+use super::{Conn, follows, lives, standings};
 use crate::domain::{
-    ChangedModes, LiveId, LiveModes, LiveStatus, ModeValue, Modes, ModesChange, Principal, Reject,
-    RoomMode, Timestamp, UserId,
+    ChangedModes, Coins, LiveId, LiveModes, LiveStatus, ModeValue, Modes, ModesChange, Principal,
+    Reject, RoomMode, Timestamp, UserFacts, UserId,
 };
 use crate::storage::actions::Changed;
-use crate::storage::schema::{live_modes, lives as lives_table, streamer_modes};
+use crate::storage::schema::{gift_records, live_modes, lives as lives_table, streamer_modes};
 use crate::storage::{ActionRecord, Change, StoreError};
 
 /// The modes of a live: its own, or else those of its streamer. `None`: the live is unknown.
@@ -33,6 +37,37 @@ pub async fn of_live(conn: &mut Conn, live_id: LiveId) -> Result<Option<LiveMode
         modes: own.or(of_streamer).as_deref().map(read).unwrap_or_default(),
     };
     Ok(columns.map(read))
+}
+
+/// What modes ask about these users in a live; those of whom there is nothing to say are left out.
+pub async fn user_facts(
+    conn: &mut Conn,
+    live_id: LiveId,
+    users: Vec<UserId>,
+) -> Result<Vec<(UserId, UserFacts)>, StoreError> {
+    let mut found: BTreeMap<UserId, UserFacts> = BTreeMap::new();
+    if let Some(streamer) = standings::streamer_of(conn, live_id).await? {
+        for (user, since) in follows::since_of(conn, streamer, users.clone()).await? {
+            found.entry(user).or_default().follows_since = Some(since);
+        }
+    }
+    let ids: Vec<i64> = users.into_iter().map(UserId::get).collect();
+    let given: Vec<(i64, i64)> = gift_records::table
+        .filter(gift_records::live_id.eq(live_id.get()))
+        .filter(gift_records::user_id.eq_any(ids))
+        .group_by(gift_records::user_id)
+        .select((
+            gift_records::user_id,
+            sql::<BigInt>("CAST(SUM(gift_records.total) AS BIGINT)"),
+        ))
+        .load(conn)
+        .await?;
+    for (user, coins) in given {
+        if let Some(user) = UserId::new(user) {
+            found.entry(user).or_default().coins = Coins::new(coins);
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Begins a change of the modes of a live: no other in the lives of its streamer begins before this

@@ -11,7 +11,7 @@ use liveroom::domain::{
     AckId, Caller, Check, CheckResult, CommentId, CommentText, Control, Effect, ExplainedCheck,
     History, HistoryLimits, Live, LiveId, LiveStatus, Position, Principal, Reject, ReplyTo, Room,
     RoomCommand, RoomEvent, RoomSettings, Sanction, SanctionId, SanctionKind, SanctionScope,
-    Sequenced, SessionId, Standing, Standings, Timestamp, UserId,
+    Sequenced, SessionId, Standing, Standings, Timestamp, UserFacts, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -284,7 +284,9 @@ impl World {
 
     fn explain(&self, node: usize, user: UserId) -> Vec<ExplainedCheck> {
         let site = self.site_sanctions(user);
-        self.nodes[node].room.explain(user, &site, self.now)
+        self.nodes[node]
+            .room
+            .explain(user, &site, UserFacts::default(), self.now)
     }
 
     /// Has a node decide on a command of a session's user.

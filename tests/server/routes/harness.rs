@@ -322,6 +322,7 @@ fn start_rooms(
         word_filters,
         comment_ids: comment_ids.clone(),
         held: held_reports,
+        store: store.clone(),
         clock: clock.clone(),
     };
     let rooms = Rooms::new(

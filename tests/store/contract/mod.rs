@@ -72,6 +72,7 @@ use modes::{
     a_live_starts_with_the_modes_that_its_streamer_set_last,
     a_repeated_change_of_modes_has_one_effect_and_the_first_answer,
     changes_of_modes_at_the_same_time_are_each_counted_and_none_is_lost,
+    facts_of_users_say_whom_they_follow_and_what_they_gave_in_this_live,
     modes_of_a_live_are_changed_one_by_one_and_counted,
     the_shield_comes_off_and_leaves_what_was_set_before,
 };
@@ -152,6 +153,7 @@ contract! {
     the_shield_comes_off_and_leaves_what_was_set_before,
     a_repeated_change_of_modes_has_one_effect_and_the_first_answer,
     changes_of_modes_at_the_same_time_are_each_counted_and_none_is_lost,
+    facts_of_users_say_whom_they_follow_and_what_they_gave_in_this_live,
     the_newest_sanction_of_a_scope_and_kind_counts_until_it_expires,
     lifting_fills_columns_and_leaves_what_the_actor_may_not_lift,
     a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator,

@@ -2,9 +2,9 @@
 //! retry is answered with.
 
 use liveroom::domain::*;
-use liveroom::storage::{ActionRecord, Change, Performed};
+use liveroom::storage::{ActionRecord, Change, Performed, Write};
 
-use crate::support::database::{Database, NOW, request};
+use crate::support::database::{Database, NOW, order, request};
 
 struct Stage {
     db: Database,
@@ -243,4 +243,35 @@ pub async fn changes_of_modes_at_the_same_time_are_each_counted_and_none_is_lost
         ..Modes::default()
     };
     assert_eq!(stage.read(live).await.modes, after);
+}
+
+pub async fn facts_of_users_say_whom_they_follow_and_what_they_gave_in_this_live(db: Database) {
+    let stage = Stage::set(db).await;
+    let db = &stage.db;
+    let (bob, carol) = (db.user("bob", 100).await, db.user("carol", 100).await);
+    let live = db.live(stage.alice, "key").await;
+    let elsewhere = db.live(stage.alice, "elsewhere").await;
+    db.store.follow(bob.id, stage.alice, 10, NOW).await.unwrap();
+    db.store.follow(carol.id, bob.id, 10, NOW).await.unwrap();
+    let gift = db.gift(7).await;
+    for (nth, (giver, at)) in [(&carol, live), (&carol, live), (&bob, elsewhere)]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("g-{nth}");
+        let order = order(at, giver.id, &gift, 1, &name);
+        db.commit(vec![Write::Gift(order.into())]).await;
+    }
+    let asked = vec![stage.alice, bob.id, carol.id];
+    let facts = db.store.user_facts(live, asked).await.unwrap();
+    let of_bob = UserFacts {
+        follows_since: Some(NOW),
+        coins: Coins::ZERO,
+    };
+    let of_carol = UserFacts {
+        follows_since: None,
+        coins: Coins::new(14),
+    };
+    assert_eq!(facts, [(bob.id, of_bob), (carol.id, of_carol)]);
+    assert_eq!(db.store.user_facts(live, Vec::new()).await.unwrap(), []);
 }

@@ -228,6 +228,11 @@ impl World {
             "reading" => self.read_standings(),
             verb @ ("approve" | "deny" | "expire") => self.review(verb, &mut words)?,
             "modes" => self.set_modes(&mut words)?,
+            "facts" => self.read_facts(&mut words)?,
+            "follow_changed" => {
+                let user = self.profile(&words.next("a user")?).id;
+                self.room().follow_changed(user);
+            }
             verb if self.moderate(verb, &mut words)? => {}
             member => self.command(member, &mut words)?,
         }

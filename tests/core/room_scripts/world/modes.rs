@@ -1,12 +1,13 @@
 //! Modes as the store has them, and the ways in which the room gets them.
 
 use liveroom::domain::{
-    ChangedModes, EntryContent, LiveModes, ModeValue, ModesChange, Principal, RoomEvent, RoomMode,
-    UserId,
+    ChangedModes, Coins, EntryContent, LiveModes, ModeValue, ModesChange, Principal, RoomEvent,
+    RoomMode, UserFacts, UserId,
 };
 
 use super::super::words::{self, Words};
 use super::World;
+use super::outside::Env;
 
 impl World {
     /// `modes slow_s=30 frozen=true` sets those and leaves the others; `version=` for a change that
@@ -47,6 +48,39 @@ impl World {
             let live_id = self.live.id;
             self.act(EntryContent::Event(RoomEvent::Modes { live_id, changed }));
         }
+        Ok(())
+    }
+
+    /// The store answers what the room asks of users: `facts` that there is nothing to say of them,
+    /// `facts follows=10m coins=5` that they follow for so long and have given so much, `facts fail`
+    /// that it is away.
+    pub(super) fn read_facts(&mut self, words: &mut Words) -> Result<(), String> {
+        let asked = self.room().facts_to_read();
+        let Some(asked) = asked else {
+            self.trace.push("store <- asks of nobody".into());
+            return Ok(());
+        };
+        let names = asked
+            .iter()
+            .map(|user| self.users[user.get() as usize - 1].clone());
+        let names = names.collect::<Vec<_>>().join(",");
+        self.trace.push(format!("store <- asks of {names}"));
+        let followed = words.key("follows");
+        let followed = followed.map(|word| words::duration_ms(&word)).transpose()?;
+        let facts = UserFacts {
+            follows_since: followed.map(|ms| self.now.plus_ms(-ms)),
+            coins: Coins::new(words.number("coins")?.unwrap_or_default()),
+        };
+        let read: Vec<_> = asked.iter().map(|user| (*user, facts)).collect();
+        let read = (!words.flag("fail")).then_some(&read[..]);
+        let mut env = Env {
+            history: &self.history,
+            comments_count: self.comments_count,
+            filter: &self.filter,
+        };
+        let room = self.room.as_mut().expect("it is open");
+        let effects = room.facts_read(&asked, read, &mut env, self.now);
+        self.perform(effects);
         Ok(())
     }
 }
