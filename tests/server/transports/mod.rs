@@ -9,6 +9,7 @@ mod engine;
 mod held;
 mod hostile;
 mod joins;
+mod modes;
 mod origins;
 mod owners;
 mod pins;

@@ -563,7 +563,12 @@ fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors(
             ("site_sanction", json!(true)),
             ("room_sanction", json!(true)),
             ("membership", json!(true)),
+            ("frozen", json!(true)),
+            ("followers", json!(true)),
+            ("gifters", json!(true)),
+            ("slow", json!(true)),
             ("rate", json!(true)),
+            ("unique", json!(true)),
             ("filter", json!(true)),
             ("shadow", json!(true)),
         ])
