@@ -20,6 +20,7 @@ pub const ISOLATED: &str = "nobody_hears_another_room";
 pub const MONEY: &str = "gift_money_exact";
 pub const PRESENCE: &str = "presence_converges";
 pub const MUTED: &str = "muted_users_say_nothing";
+pub const FROZEN: &str = "frozen_rooms_are_silent";
 pub const BANNED: &str = "banned_users_are_out";
 pub const REMOVED: &str = "nothing_removed_comes_again";
 pub const ACTS: &str = "acts_have_their_effect_alone";
@@ -41,6 +42,7 @@ const ALL: &[&str] = &[
     PRESENCE,
     MUTED,
     BANNED,
+    FROZEN,
     REMOVED,
     ACTS,
     REFUSALS,
@@ -51,6 +53,7 @@ const ALL: &[&str] = &[
 pub fn of_refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Banned => BANNED,
+        Refusal::Frozen => FROZEN,
         Refusal::Muted | Refusal::Other => MUTED,
     }
 }

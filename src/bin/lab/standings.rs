@@ -30,6 +30,9 @@ pub enum ActKind {
     /// With a purge of the user's recent comments.
     Ban,
     Delete,
+    /// Nobody but the streamer and the moderators speaks any more.
+    Freeze,
+    Unfreeze,
 }
 
 /// Why a command was refused, as far as moderation goes.
@@ -37,6 +40,7 @@ pub enum ActKind {
 pub enum Refusal {
     Muted,
     Banned,
+    Frozen,
     Other,
 }
 
@@ -45,6 +49,7 @@ impl Refusal {
         match code {
             "muted" => Self::Muted,
             "banned" => Self::Banned,
+            "frozen" => Self::Frozen,
             _ => Self::Other,
         }
     }
@@ -94,6 +99,8 @@ struct OfUser {
 #[derive(Debug)]
 pub struct Standings {
     users: BTreeMap<usize, OfUser>,
+    /// Of all users that do not keep order.
+    freeze: Option<Hold>,
     /// How long an act may take to reach each node.
     reach_ns: u64,
 }
@@ -102,6 +109,7 @@ impl Standings {
     pub fn new(reach_ns: u64) -> Self {
         Self {
             users: BTreeMap::new(),
+            freeze: None,
             reach_ns,
         }
     }
@@ -110,8 +118,13 @@ impl Standings {
         self.reach_ns
     }
 
-    /// An act on a user was sent.
+    /// An act was sent.
     pub fn asked(&mut self, kind: ActKind, user: usize, now_ns: u64) {
+        match (kind, &mut self.freeze) {
+            (ActKind::Freeze, _) => self.freeze = Some(Hold::ASKED),
+            (ActKind::Unfreeze, Some(freeze)) => freeze.lift_asked_ns = Some(now_ns),
+            _ => {}
+        }
         let of_user = self.users.entry(user).or_default();
         match kind {
             ActKind::Mute => of_user.mute = Some(Hold::ASKED),
@@ -121,17 +134,19 @@ impl Standings {
                     mute.lift_asked_ns = Some(now_ns);
                 }
             }
-            ActKind::NameModerator | ActKind::DismissModerator | ActKind::Delete => {}
+            _ => {}
         }
     }
 
-    /// An act on a user was answered as done.
+    /// An act was answered as done.
     pub fn done(&mut self, kind: ActKind, user: usize, now_ns: u64) {
         let of_user = self.users.entry(user).or_default();
         let (hold, is_lift) = match kind {
             ActKind::Mute => (&mut of_user.mute, false),
             ActKind::Unmute => (&mut of_user.mute, true),
             ActKind::Ban => (&mut of_user.ban, false),
+            ActKind::Freeze => (&mut self.freeze, false),
+            ActKind::Unfreeze => (&mut self.freeze, true),
             ActKind::NameModerator | ActKind::DismissModerator | ActKind::Delete => return,
         };
         match hold {
@@ -139,6 +154,11 @@ impl Standings {
             Some(hold) => hold.done_ns = Some(now_ns),
             None => {}
         }
+    }
+
+    /// Whether the room is to be frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.freeze.is_some_and(|it| it.lift_asked_ns.is_none())
     }
 
     /// Whether a mute or ban of the user was asked for and its lifting was not.
@@ -149,15 +169,25 @@ impl Standings {
         })
     }
 
-    /// The sanction because of which every node must refuse what a user sends now.
-    pub fn must_refuse(&self, user: usize, asks: Asks, now_ns: u64) -> Option<Refusal> {
-        let of_user = self.users.get(&user)?;
+    /// Why every node must refuse what a user sends now. Who keeps order is not frozen.
+    pub fn must_refuse(
+        &self,
+        user: usize,
+        asks: Asks,
+        keeps_order: bool,
+        now_ns: u64,
+    ) -> Option<Refusal> {
         let holds =
             |hold: Option<Hold>| hold.is_some_and(|it| it.is_certain(now_ns, self.reach_ns));
-        if holds(of_user.ban) {
-            return Some(Refusal::Banned);
+        let of_user = self.users.get(&user);
+        let speaks = asks == Asks::ToSpeak;
+        if of_user.is_some_and(|it| holds(it.ban)) {
+            Some(Refusal::Banned)
+        } else if speaks && of_user.is_some_and(|it| holds(it.mute)) {
+            Some(Refusal::Muted)
+        } else {
+            (speaks && !keeps_order && holds(self.freeze)).then_some(Refusal::Frozen)
         }
-        (asks == Asks::ToSpeak && holds(of_user.mute)).then_some(Refusal::Muted)
     }
 
     /// Whether a refusal of what a user sent then is explained by an act.
@@ -166,6 +196,7 @@ impl Standings {
         let hold = match refusal {
             Refusal::Muted => of_user.and_then(|it| it.mute),
             Refusal::Banned => of_user.and_then(|it| it.ban),
+            Refusal::Frozen => self.freeze,
             Refusal::Other => return true,
         };
         hold.is_some_and(|it| it.is_possible(sent_ns, self.reach_ns))
@@ -188,14 +219,14 @@ mod tests {
     #[test]
     fn a_mute_must_hold_once_it_was_answered_and_had_time_to_reach_each_node() {
         let standings = muted_at(10, 20);
-        let speaks_at = |now_ns| standings.must_refuse(7, Asks::ToSpeak, now_ns);
+        let speaks_at = |now_ns| standings.must_refuse(7, Asks::ToSpeak, false, now_ns);
         assert_eq!(speaks_at(119), None);
         assert_eq!(speaks_at(120), Some(Refusal::Muted));
-        assert_eq!(standings.must_refuse(7, Asks::ToTakePart, 120), None);
-        assert_eq!(standings.must_refuse(8, Asks::ToSpeak, 120), None);
+        assert_eq!(standings.must_refuse(7, Asks::ToTakePart, false, 120), None);
+        assert_eq!(standings.must_refuse(8, Asks::ToSpeak, false, 120), None);
         let mut unanswered = Standings::new(REACH);
         unanswered.asked(ActKind::Mute, 7, 10);
-        assert_eq!(unanswered.must_refuse(7, Asks::ToSpeak, 9_999), None);
+        assert_eq!(unanswered.must_refuse(7, Asks::ToSpeak, false, 9_999), None);
         assert!(
             unanswered.may_refuse(7, Refusal::Muted, 10),
             "it may have been done"
@@ -206,7 +237,7 @@ mod tests {
     fn a_lift_ends_what_must_be_refused_when_asked_for_and_what_may_be_a_while_after_its_answer() {
         let mut standings = muted_at(10, 20);
         standings.asked(ActKind::Unmute, 7, 500);
-        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, 501), None);
+        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, false, 501), None);
         standings.done(ActKind::Unmute, 7, 510);
         assert!(!standings.is_under_sanction(7));
         assert!(standings.may_refuse(7, Refusal::Muted, 609));
@@ -221,10 +252,27 @@ mod tests {
         standings.done(ActKind::Ban, 7, 20);
         assert!(standings.is_under_sanction(7));
         for asks in [Asks::ToSpeak, Asks::ToTakePart] {
-            assert_eq!(standings.must_refuse(7, asks, 120), Some(Refusal::Banned));
+            assert_eq!(
+                standings.must_refuse(7, asks, false, 120),
+                Some(Refusal::Banned)
+            );
         }
         assert!(standings.may_refuse(7, Refusal::Banned, 15));
         assert!(!standings.may_refuse(7, Refusal::Muted, 15));
         assert!(standings.may_refuse(8, Refusal::Other, 15));
+    }
+
+    #[test]
+    fn a_frozen_room_refuses_all_but_those_who_keep_order_until_it_is_let_go() {
+        let mut standings = Standings::new(REACH);
+        standings.asked(ActKind::Freeze, 0, 10);
+        standings.done(ActKind::Freeze, 0, 20);
+        let speaks = |keeps_order| standings.must_refuse(7, Asks::ToSpeak, keeps_order, 120);
+        assert_eq!((speaks(false), speaks(true)), (Some(Refusal::Frozen), None));
+        assert!(standings.may_refuse(7, Refusal::Frozen, 15));
+        standings.asked(ActKind::Unfreeze, 0, 500);
+        standings.done(ActKind::Unfreeze, 0, 510);
+        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, false, 501), None);
+        assert!(!standings.may_refuse(7, Refusal::Frozen, 610));
     }
 }

@@ -1,6 +1,7 @@
 //! Rooms that are flooded, those who keep order in them, and what must follow from it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -60,6 +61,18 @@ impl Driver<'_> {
         if plan.moderation().is_none() {
             return;
         }
+        let at = |at: Option<Duration>| at.map(|at| at.as_nanos() as u64);
+        let moments = plan
+            .moderation()
+            .map_or([None; 2], |it| [at(it.freeze_at), at(it.unfreeze_at)]);
+        for (at_ns, kind) in moments
+            .into_iter()
+            .zip([ActKind::Freeze, ActKind::Unfreeze])
+        {
+            if let Some(at_ns) = at_ns {
+                self.schedule.add(at_ns, Action::Moderate { room, kind });
+            }
+        }
         let begin_ns = plan.ramp.as_nanos() as u64 + BEGIN_AFTER_NS;
         self.plan_next(begin_ns, Action::Flood { room });
         for kind in [ActKind::Mute, ActKind::Ban, ActKind::Delete] {
@@ -74,7 +87,7 @@ impl Driver<'_> {
             Some(ActKind::Mute) => it.mute_per_s,
             Some(ActKind::Ban) => it.ban_per_s,
             Some(ActKind::Delete) => it.delete_per_s,
-            Some(ActKind::Unmute | ActKind::NameModerator | ActKind::DismissModerator) => 0.0,
+            Some(_) => 0.0,
         })
     }
 
@@ -130,6 +143,12 @@ impl Driver<'_> {
             ActKind::Delete => {
                 if let Some((user, comment)) = self.choose_comment(room) {
                     self.perform(actor, kind, user, comment);
+                }
+            }
+            ActKind::Freeze | ActKind::Unfreeze => {
+                let streamer = self.rooms[room].members.start;
+                if self.members[streamer].seat == Seat::In {
+                    self.perform(streamer, kind, 0, String::new());
                 }
             }
             ActKind::Unmute | ActKind::NameModerator | ActKind::DismissModerator => {}
@@ -206,13 +225,15 @@ impl Driver<'_> {
             ActKind::Unmute => ("unmute", json!({})),
             ActKind::Ban => ("ban", json!({"seconds": 0, "purge": "recent"})),
             ActKind::Delete => ("deleteComment", json!({"comment_id": comment})),
+            ActKind::Freeze => ("setModes", json!({"frozen": true})),
+            ActKind::Unfreeze => ("setModes", json!({"frozen": false})),
         };
         fields["live_id"] = json!(live_id);
         fields["request_id"] = json!(format!("{}-act{act}", self.setup.run_id));
-        if kind == ActKind::Delete {
-            self.rooms[room].deleted.insert(comment.clone());
-        } else {
-            fields["user_id"] = json!(user_id);
+        match kind {
+            ActKind::Delete => drop(self.rooms[room].deleted.insert(comment.clone())),
+            ActKind::Freeze | ActKind::Unfreeze => {}
+            _ => fields["user_id"] = json!(user_id),
         }
         self.rooms[room].standings.asked(kind, user, now_ns);
         self.acts.push(Act {
@@ -260,7 +281,7 @@ impl Driver<'_> {
                     self.schedule.add(now_ns + after_ns, Action::Unmute { act });
                 }
             }
-            ActKind::Unmute | ActKind::DismissModerator | ActKind::Delete => {}
+            _ => {}
         }
     }
 
@@ -375,9 +396,10 @@ impl Driver<'_> {
             return Some(Refusal::Banned);
         }
         let user = member.user?;
+        let keeps_order = self.keeps_order(index);
         self.rooms[member.room]
             .standings
-            .must_refuse(user, asks, now_ns)
+            .must_refuse(user, asks, keeps_order, now_ns)
     }
 
     /// A command was answered: whether that is in keeping with the sanctions.
@@ -409,8 +431,8 @@ impl Driver<'_> {
         }
     }
 
-    /// The script is over: moderators are dismissed, so that later runs begin as this one, and a
-    /// member of each room reads its events again.
+    /// The script is over: moderators are dismissed and frozen rooms are let go, so that later runs
+    /// begin as this one, and a member of each room reads its events again.
     pub(super) fn end_moderation(&mut self) {
         for room in 0..self.rooms.len() {
             if self.moderation(room).is_none() {
@@ -418,6 +440,9 @@ impl Driver<'_> {
             }
             let streamer = self.rooms[room].members.start;
             if self.members[streamer].seat == Seat::In {
+                if self.rooms[room].standings.is_frozen() {
+                    self.perform(streamer, ActKind::Unfreeze, 0, String::new());
+                }
                 for user in self.rooms[room].moderators.clone().unwrap_or_default() {
                     self.perform(streamer, ActKind::DismissModerator, user, String::new());
                 }

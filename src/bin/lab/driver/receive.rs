@@ -309,7 +309,7 @@ impl Driver<'_> {
             b"rate" => {}
             b"comment" => self.on_echo(index, body),
             b"muted" | b"unmuted" | b"kicked" => self.on_news(index, name, body, now_ns),
-            b"role" => {}
+            b"role" | b"held" | b"comment_denied" => {}
             // Refusals without a command: `error`, and the one named by the socket id.
             _ => {
                 let code = serde_json::from_slice::<Value>(body).ok();

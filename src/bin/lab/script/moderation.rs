@@ -34,6 +34,11 @@ pub struct Moderation {
     /// Comments of users that do not flood, taken down one by one.
     #[serde(default, deserialize_with = "units::rate")]
     pub delete_per_s: f64,
+    /// When the streamer freezes the room, and when it lets go.
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub freeze_at: Option<Duration>,
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub unfreeze_at: Option<Duration>,
     /// How long an act may take to reach each node and the sessions there.
     #[serde(default = "default_reach", deserialize_with = "units::duration")]
     pub reach: Duration,
@@ -56,6 +61,11 @@ impl Moderation {
         }
         if self.unmute_after.is_some_and(|after| after < self.reach) {
             return Some("expected unmute_after to be at least reach".to_owned());
+        }
+        if self.freeze_at.is_some() != self.unfreeze_at.is_some()
+            || self.freeze_at > self.unfreeze_at
+        {
+            return Some("expected freeze_at before unfreeze_at, or neither".to_owned());
         }
         if room.ends() {
             return Some("expected a streamer that does not end the live".to_owned());

@@ -122,6 +122,12 @@ fn a_fault_names_line_key_and_what_was_expected() {
         ),
         (
             "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, freeze_at = \"2s\" }",
+            ":9:",
+            "freeze_at before unfreeze_at",
+        ),
+        (
+            "socketio_v4 = 1 }",
             "socketio_v4 = 1 }\nmoderation = { flooders = 1 }\nstreamer = { end_at = \"1s\" }",
             ":9:",
             "does not end the live",

@@ -183,7 +183,7 @@ fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]
     }
     // Whether somebody asked for them is judged beside.
     if script.rooms.iter().any(|room| room.moderation().is_some()) {
-        expected.extend(["muted", "banned"]);
+        expected.extend(["muted", "banned", "frozen"]);
     }
     for (code, count) in &driver.refusals {
         if !expected.contains(code.as_str()) {

@@ -220,7 +220,8 @@ pub struct Counts {
     deletes: usize,
     removed: usize,
     replayed: u64,
-    refused: [usize; 2],
+    freezes: usize,
+    refused: [usize; 3],
 }
 
 impl Counts {
@@ -247,16 +248,18 @@ impl Counts {
                 .map(|room| room.log.removed().count())
                 .sum(),
             replayed: driver.stats.replayed,
-            refused: [Refusal::Muted, Refusal::Banned].map(refused),
+            freezes: done(ActKind::Freeze),
+            refused: [Refusal::Muted, Refusal::Banned, Refusal::Frozen].map(refused),
         }
     }
 
     /// The counts of a check of moderation that passed.
     pub fn words(&self, check: &str) -> Option<String> {
-        let [muted, banned] = self.refused;
+        let [muted, banned, frozen] = self.refused;
         Some(match check {
             judge::MUTED => format!("{} mutes, {muted} refusals", self.mutes),
             judge::BANNED => format!("{} bans, {banned} refusals", self.bans),
+            judge::FROZEN => format!("{} times frozen, {frozen} refusals", self.freezes),
             judge::REMOVED => format!(
                 "{} comments removed, {} events replayed",
                 self.removed, self.replayed
