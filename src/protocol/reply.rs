@@ -254,7 +254,7 @@ enum Accepted<'a> {
         moderators: Vec<i64>,
         /// Absent if nothing is pinned.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pinned: Option<CommentBody<'a>>,
+        pinned: Option<Box<CommentBody<'a>>>,
         modes: ModesBody,
     },
     Left {
@@ -325,7 +325,9 @@ impl<'a> From<&'a Reply> for Accepted<'a> {
                 },
                 role: role.name(),
                 moderators: moderators.iter().map(|user| user.get()).collect(),
-                pinned: pinned.as_deref().map(CommentBody::from),
+                pinned: pinned
+                    .as_deref()
+                    .map(|comment| Box::new(CommentBody::from(comment))),
                 modes: modes.into(),
             },
             Reply::Left { live_id } => Accepted::Left {
