@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::{CommentId, Timestamp};
 
-/// Ids count milliseconds from here (2025-01-01 UTC), so that 41 bits of them last until 2094.
-const EPOCH_MS: i64 = 1_735_689_600_000;
+const EPOCH_MS: i64 = CommentId::EPOCH_MS;
 /// Ids of one millisecond before the next one is borrowed from.
 const SEQUENCE_BITS: u32 = 12;
 /// Room for the node's number beside the sequence.
-const NODE_BITS: u32 = 10;
+const NODE_BITS: u32 = CommentId::SERIAL_BITS - SEQUENCE_BITS;
 
 /// Makes ids that rise with time and are unique on this node: milliseconds, node, sequence.
 #[derive(Debug)]

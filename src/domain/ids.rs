@@ -83,6 +83,19 @@ impl fmt::Display for NodeId {
     }
 }
 
+impl CommentId {
+    /// Ids count milliseconds from here (2025-01-01 UTC), so that 41 bits of them last until 2094.
+    pub const EPOCH_MS: i64 = 1_735_689_600_000;
+    /// The low bits of an id, which say which one of its millisecond it is.
+    pub const SERIAL_BITS: u32 = 22;
+
+    /// When the id was made, by the clock of its node. One that was made in the same millisecond as
+    /// many others, or after the clock went back, may have a later time.
+    pub const fn made_at(self) -> Timestamp {
+        Timestamp(Self::EPOCH_MS + (self.0 >> Self::SERIAL_BITS))
+    }
+}
+
 /// The name of a session that other members see in `clients`, and on which a Socket.IO client
 /// receives its errors.
 pub type SocketId = Arc<str>;

@@ -10,7 +10,8 @@
 //!
 //! * What may this user do now? The newest that is known decides, whichever way it came.
 //! * Is a comment removed at its place, because its sender was barred before it got that? The log
-//!   alone decides, so that every node answers the same.
+//!   alone decides, so that every node answers the same. Where the log may lack some, because it was
+//!   lost or the room missed a part of it, what the store has stands in for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +99,20 @@ impl InLog {
     }
 }
 
+/// What the log says, where it has said all that is held.
+fn in_log_of(held: &UserValues<Standing>) -> UserValues<InLog> {
+    let mut in_log = UserValues::new(held.base, std::iter::empty());
+    for (user, known) in &held.users {
+        let value = InLog::of(&known.value);
+        // One that says nothing is kept if it is newer than the base, as in `UserValues::set`.
+        if known.version > held.base || value.is_moderator || !value.barring.is_empty() {
+            let version = known.version;
+            in_log.users.insert(*user, Versioned { version, value });
+        }
+    }
+    in_log
+}
+
 fn moderators_in(held: &UserValues<Standing>) -> Arc<[UserId]> {
     let mut moderators: Vec<UserId> = held
         .users
@@ -131,6 +146,8 @@ impl StandingChange {
 pub(super) struct Moderation {
     held: UserValues<Standing>,
     in_log: UserValues<InLog>,
+    /// Whether controls may be missing from the log: the next reading stands in for them.
+    is_log_broken: bool,
     /// Those of `held`, by id. Each join is answered with them, and there may be thousands of
     /// sanctions beside them.
     moderators: Arc<[UserId]>,
@@ -141,16 +158,12 @@ pub(super) struct Moderation {
 impl Moderation {
     pub(super) fn open(standings: Standings) -> Self {
         let Standings { version, users } = standings;
-        let in_log = users
-            .iter()
-            .map(|(user, standing)| (*user, InLog::of(standing)))
-            .filter(|(_, in_log)| in_log.is_moderator || !in_log.barring.is_empty())
-            .collect::<Vec<_>>();
         let held = UserValues::new(version, users.into_iter());
         Self {
             moderators: moderators_in(&held),
+            in_log: in_log_of(&held),
             held,
-            in_log: UserValues::new(version, in_log.into_iter()),
+            is_log_broken: false,
             kicked: HashMap::new(),
         }
     }
@@ -232,6 +245,13 @@ impl Moderation {
         })
     }
 
+    /// Controls may be missing from the log, or never come into it: what is held stands in for
+    /// them, and so does the next reading.
+    pub(super) fn log_broken(&mut self) {
+        self.is_log_broken = true;
+        self.in_log = in_log_of(&self.held);
+    }
+
     /// Takes a reading of the store in. Returns what changes by it.
     pub(super) fn take_reading(&mut self, reading: Standings) -> Vec<StandingChange> {
         let Standings { version, users } = reading;
@@ -260,6 +280,9 @@ impl Moderation {
         next.users.extend(later);
         self.held = next;
         self.moderators = moderators_in(&self.held);
+        if std::mem::take(&mut self.is_log_broken) {
+            self.in_log = in_log_of(&self.held);
+        }
         let change = |(user, before, after)| StandingChange {
             user,
             before,

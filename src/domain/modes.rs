@@ -295,6 +295,8 @@ pub struct LiveModes {
     /// 0: the live has none of its own yet.
     pub version: u64,
     pub modes: Modes,
+    /// When the change was made; 0 if there was none.
+    pub since: Timestamp,
 }
 
 /// A change of the modes of a live.

@@ -428,6 +428,7 @@ impl<H: Clone> Room<H> {
     /// Events are missing that no node can deliver here: every member has to join again, and is
     /// answered then that it cannot recover. Its user stays online for the grace.
     pub fn events_missed(&mut self, now: Timestamp) -> Vec<Effect<H>> {
+        self.log_broken();
         let mut effects = Vec::new();
         for session in self.members.sessions() {
             let Some(handle) = self
@@ -495,7 +496,6 @@ impl<H: Clone> Room<H> {
                 self.gift_announced(receipt.record_id, Some(sequenced.offset))
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
-            RoomEvent::Pinned { pin, .. } => self.pin_ordered(pin),
             RoomEvent::Removed { comment_id, .. } => {
                 self.unpin(&[*comment_id]);
                 Vec::new()
@@ -504,8 +504,11 @@ impl<H: Clone> Room<H> {
                 self.unpin(comment_ids);
                 Vec::new()
             }
-            // Modes were taken in when the place was judged.
-            RoomEvent::Modes { .. } | RoomEvent::Notice { .. } | RoomEvent::Other(_) => Vec::new(),
+            // Modes and pins were taken in when the place was judged.
+            RoomEvent::Modes { .. }
+            | RoomEvent::Pinned { .. }
+            | RoomEvent::Notice { .. }
+            | RoomEvent::Other(_) => Vec::new(),
         }
     }
 

@@ -85,9 +85,11 @@ impl From<&ChangedModes> for ChangedModesBody {
 }
 
 impl From<LiveModes> for ChangedModesBody {
-    fn from(LiveModes { version, modes }: LiveModes) -> Self {
-        let modes = ModesBody::from(&modes.in_force());
-        Self { modes, version }
+    fn from(live: LiveModes) -> Self {
+        Self {
+            modes: ModesBody::from(&live.modes.in_force()),
+            version: live.version,
+        }
     }
 }
 

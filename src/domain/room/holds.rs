@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::Room;
 use super::comments::command_key;
-use crate::domain::{CommentId, Denial, Effect, HeldComment, HoldRefusal, News, Reply, UserId};
+use crate::domain::{
+    CommentId, Denial, Effect, HeldComment, HoldRefusal, News, Reply, Timestamp, UserId,
+};
 
 impl<H: Clone> Room<H> {
     /// Takes in the comments that were held before the room opened on this node and carry a
@@ -59,8 +61,14 @@ impl<H: Clone> Room<H> {
         answers.chain(report.map(Effect::ReportHeld)).collect()
     }
 
-    /// A comment is held, on whatever node: moderators are notified. Nobody else is.
-    pub(super) fn notify_held(&mut self, held: &Arc<HeldComment>) -> Vec<Effect<H>> {
+    /// A comment is held, on whatever node: moderators are notified. Nobody else is. Its author has
+    /// commented, for slow mode.
+    pub(super) fn notify_held(
+        &mut self,
+        held: &Arc<HeldComment>,
+        now: Timestamp,
+    ) -> Vec<Effect<H>> {
+        self.note_comment(&held.comment, now);
         self.held_requests.record(held, held.comment.text.clone());
         let moderators = self.who_keeps_order();
         self.notify(moderators, &News::Held(held.clone())).collect()

@@ -41,7 +41,7 @@ impl<H: Clone> Room<H> {
                 let change = self.moderation.take_control(version, user, standing, now);
                 change.map_or_else(Vec::new, |change| self.standing_changed(&change, now))
             }
-            Control::Held(held) => self.notify_held(&held),
+            Control::Held(held) => self.notify_held(&held, now),
             Control::Denied(denial) => self.notify_denied(&denial),
         }
     }
@@ -219,22 +219,39 @@ impl<H: Clone> Room<H> {
         let may_pass = || author == self.live.owner || self.moderation.is_moderator_in_log(author);
         match barring {
             Some(sanction) => Some(sanction.refusal(now)),
-            None => (self.modes.is_frozen_in_log() && !may_pass()).then_some(Reject::Frozen),
+            None => {
+                let is_frozen = self.modes.is_frozen_in_log(comment.at) && !may_pass();
+                is_frozen.then_some(Reject::Frozen)
+            }
         }
+    }
+
+    /// Entries of the log may be missing here, or everywhere: by the log alone, a freeze or a mute
+    /// that was lifted would hold for ever. What the store has stands in for it.
+    pub(super) fn log_broken(&mut self) {
+        self.modes.log_broken();
+        self.moderation.log_broken();
     }
 
     /// An event that is about to get its place. A comment whose sender was barred by an earlier
     /// entry of the log, or that a freeze came before, is removed there: members receive its
     /// removal in its place, its row is taken down and its sender is answered why. Every node
     /// decides the same, for all of it follows from the log and the comment. A change of the modes
-    /// that comes after a later one says what that left.
+    /// or a pin that comes after a later one says what that left.
     pub fn judge(
         &mut self,
         mut sequenced: Sequenced,
         now: Timestamp,
     ) -> (Sequenced, Vec<Effect<H>>) {
+        if sequenced.epoch != self.position.epoch {
+            // The log was lost, or this node was partitioned from it.
+            self.log_broken();
+        }
         if let RoomEvent::Modes { changed, .. } = &mut sequenced.event {
-            *changed = self.modes.take_change(*changed);
+            *changed = self.modes.take_change(*changed, now);
+        }
+        if let RoomEvent::Pinned { pin, .. } = &mut sequenced.event {
+            self.judge_pin(pin);
         }
         let RoomEvent::Comment(comment) = &sequenced.event else {
             return (sequenced, Vec::new());

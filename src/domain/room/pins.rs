@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Room;
-use crate::domain::{Comment, CommentId, Effect, Pin};
+use crate::domain::{Comment, CommentId, Pin};
 
 impl<H: Clone> Room<H> {
     /// Takes in what the store had pinned when the room opened on this node.
@@ -16,18 +16,12 @@ impl<H: Clone> Room<H> {
         self.pin.as_ref()?.comment.as_ref()
     }
 
-    /// A pin got its place. Members have received it as the last one, so if it is not, the last one
-    /// is appended again.
-    pub(super) fn pin_ordered(&mut self, pin: &Pin) -> Vec<Effect<H>> {
+    /// A pin gets its place: if a later one has one already, members receive that one again. What
+    /// they receive last is what holds, and a text that was taken down meanwhile is not shown again.
+    pub(super) fn judge_pin(&mut self, pin: &mut Pin) {
         match &self.pin {
-            Some(latest) if latest.action > pin.action => {
-                let entry = latest.again_after(pin, self.live.id);
-                vec![Effect::AppendAction(entry)]
-            }
-            _ => {
-                self.pin = Some(pin.clone());
-                Vec::new()
-            }
+            Some(latest) if latest.action > pin.action => pin.clone_from(latest),
+            _ => self.pin = Some(pin.clone()),
         }
     }
 

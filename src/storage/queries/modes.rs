@@ -19,7 +19,7 @@ use crate::storage::{ActionRecord, Change, StoreError};
 
 /// The modes of a live: its own, or else those of its streamer. `None`: the live is unknown.
 pub async fn of_live(conn: &mut Conn, live_id: LiveId) -> Result<Option<LiveModes>, StoreError> {
-    type Columns = (Option<i64>, Option<String>, Option<String>);
+    type Columns = (Option<i64>, Option<String>, Option<i64>, Option<String>);
     let columns: Option<Columns> = lives_table::table
         .left_join(live_modes::table)
         .left_join(streamer_modes::table.on(streamer_modes::streamer_id.eq(lives_table::user_id)))
@@ -27,14 +27,16 @@ pub async fn of_live(conn: &mut Conn, live_id: LiveId) -> Result<Option<LiveMode
         .select((
             live_modes::version.nullable(),
             live_modes::modes.nullable(),
+            live_modes::updated_at.nullable(),
             streamer_modes::modes.nullable(),
         ))
         .get_result(conn)
         .await
         .optional()?;
-    let read = |(version, own, of_streamer): Columns| LiveModes {
+    let read = |(version, own, changed_at, of_streamer): Columns| LiveModes {
         version: version.unwrap_or_default().unsigned_abs(),
         modes: own.or(of_streamer).as_deref().map(read).unwrap_or_default(),
+        since: Timestamp(changed_at.unwrap_or_default()),
     };
     Ok(columns.map(read))
 }

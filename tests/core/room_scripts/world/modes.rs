@@ -32,7 +32,12 @@ impl World {
         let overtaken = words.number("version")?;
         let version = overtaken.unwrap_or(self.modes.version + u64::from(!change.is_empty()));
         let modes = change.applied_to(self.modes.modes);
-        let changed = LiveModes { version, modes };
+        let since = self.now;
+        let changed = LiveModes {
+            version,
+            modes,
+            since,
+        };
         if version > self.modes.version {
             self.modes = changed;
         }

@@ -7,9 +7,9 @@ use liveroom::domain::word_filter::{
     CompiledTerms, FilterVerdict, SITE_TERMS_MAX, WordFilter, import,
 };
 use liveroom::domain::{
-    Coins, CommandEnv, CommentId, CommentWriteError, Gift, GiftId, GiftReceipt, GiftRecordId,
-    GiftRefusal, History, NodeId, Offset, PeerChange, PeerUser, Position, PresenceChange,
-    RequestId, RoomEvent, Sequenced, SocketId, Timestamp,
+    Coins, CommandEnv, Comment, CommentId, CommentWriteError, Gift, GiftId, GiftReceipt,
+    GiftRecordId, GiftRefusal, History, NodeId, Offset, PeerChange, PeerUser, Position,
+    PresenceChange, RequestId, RoomEvent, Sequenced, SocketId, Timestamp,
 };
 
 use super::{START, World};
@@ -94,7 +94,13 @@ impl World {
         let text = words.next("a text")?;
         let author = words.key("by").unwrap_or_else(|| "someone".into());
         let request_id = words.request_id()?;
+        let ago = words.key("ago").unwrap_or_else(|| "0s".into());
+        let ago_ms = words::duration_ms(&ago)?;
         let comment = self.new_comment(&author, &text, request_id)?;
+        let comment = Comment {
+            at: comment.at.plus_ms(-ago_ms),
+            ..comment
+        };
         self.room();
         self.place(RoomEvent::Comment(Arc::new(comment)));
         Ok(())
