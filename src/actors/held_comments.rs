@@ -42,6 +42,10 @@ const OVERDUE_MS: i64 = 1_000;
 const DECIDED_KEPT_MS: i64 = 86_400_000;
 /// Time between two looks for those that are older.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Removals of up to [`ENTRIES_MAX`] in one look. At 60 s between two looks, that is 1,092 comments a
+/// second: 27 rooms at the busiest that a delay can make one (40 a second). A look ends when fewer
+/// than [`ENTRIES_MAX`] were left.
+const FORGET_BATCHES_MAX: u32 = 256;
 
 /// The way of rooms to report what they hold.
 #[derive(Clone)]
@@ -149,10 +153,19 @@ impl HeldComments {
         let mut log = FailureLog::new("held comments of the day before");
         loop {
             tokio::time::sleep(FORGET_EVERY).await;
-            let before = self.clock.now().plus_ms(-DECIDED_KEPT_MS);
-            let removed = self.store.remove_decided_held_comments(before, ENTRIES_MAX);
-            log.note(removed.await);
+            log.note(self.forget_older().await);
         }
+    }
+
+    async fn forget_older(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().plus_ms(-DECIDED_KEPT_MS);
+        for _ in 0..FORGET_BATCHES_MAX {
+            let removed = self.store.remove_decided_held_comments(before, ENTRIES_MAX);
+            if removed.await? < ENTRIES_MAX as usize {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Appends entries to the logs of their rooms: those of a room in their order, and rooms beside

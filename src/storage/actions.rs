@@ -90,7 +90,8 @@ pub enum Change {
     },
     /// A held comment is shown, or denied, since then.
     Decided {
-        decision: Box<HeldDecision>,
+        /// `None`: the store does not know it any more; a repeated action was answered by the audit.
+        decision: Option<Box<HeldDecision>>,
         outcome: Outcome,
         at: Timestamp,
     },
@@ -129,7 +130,7 @@ impl Change {
             }
             Self::Queue(change) => aftermath.queue = Some(*change),
             Self::Comments { removed, .. } => aftermath.removed = removed,
-            Self::Decided { decision, .. } => aftermath.decision = Some(decision),
+            Self::Decided { decision, .. } => aftermath.decision = decision.as_deref(),
             Self::Modes(changed) => aftermath.modes = Some(changed),
             Self::Nothing | Self::CommentRemoved(_) | Self::Pinned(_) | Self::User(_) => {}
         }

@@ -432,7 +432,8 @@ pub trait Store: Send + Sync {
     /// Held comments that nobody decided in time: the first `max`, and when the next one is due.
     fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments>;
     /// Decides held comments that are due, those that still wait: each with the key that it gets in
-    /// the history if it is shown. Returns what that adds to logs.
+    /// the history if it is shown. Returns what that adds to logs: nothing for a comment whose
+    /// author is gone or shadowed, which is denied without a notice.
     fn decide_held_comments(
         &self,
         keys: Vec<(CommentId, CommentId)>,
@@ -444,7 +445,8 @@ pub trait Store: Send + Sync {
     /// Notes that logs have these entries, or that they need not have them any more.
     fn held_comments_logged(&self, entries: Vec<LoggedHeldEntry>) -> Stored<'_, ()>;
     /// Removes what is known of held comments that were decided before `before`, of at most `max`.
-    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, ()>;
+    /// Returns of how many: fewer than `max` are all.
+    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, usize>;
 
     /// Those of these comments that are taken down, in no order. Ask for a few hundred at most.
     fn removed_comments(&self, among: Vec<CommentId>) -> Stored<'_, Vec<CommentId>>;

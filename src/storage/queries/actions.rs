@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::super::{lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::left_behind::{
-    earlier_comments, earlier_decision, earlier_queue_change, pinned_earlier, removed_ids,
-    was_unpinned, with_unpinned,
+    denied_ids, earlier_comments, earlier_decision, earlier_queue_change, pinned_earlier, reviewed,
+    was_unpinned, with_denied, with_unpinned,
 };
 use super::{
     Conn, accounts, comments, held_comments, lives, modes, pins, reports, standing_changes,
-    term_lists,
+    take_downs, term_lists,
 };
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, CommentId, LiveId, LiveStatus, Outcome, Pin,
-    Principal, RESTORE_MS, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, CommentId, Denial, HeldDecision, LiveId, LiveStatus,
+    Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -50,13 +50,20 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
     } else {
         after
     };
+    let denials = overtaken(conn, &record, &change).await?;
+    let after = with_denied(after, &denials);
     if let Some(id) = insert(conn, &record, before, after, OK).await? {
         let pin = pin_of(id, record.actor, &change, unpinned);
         if let (Some(_), Scope::Live(live_id)) = (&pin, record.scope) {
             pins::set_action(conn, live_id, id).await?;
         }
-        let pending = entries(id, &record.action, record.scope, record.at, &change, pin);
-        if !pending.is_empty() {
+        let added = Added {
+            change: &change,
+            pin,
+            denials,
+        };
+        let pending = entries(id, &record.action, record.scope, record.at, added);
+        if !pending.is_empty() && !has_row_of_its_own(&record.action, &change) {
             let row = pending_actions::action_id.eq(id.get());
             diesel::insert_into(pending_actions::table)
                 .values(row)
@@ -93,25 +100,60 @@ pub async fn record_refusal(
     id.ok_or_else(|| StoreError::Fault("a refusal has no name that could be taken".into()))
 }
 
+/// What an action changed that its room's log says.
+struct Added<'a> {
+    change: &'a Change,
+    pin: Option<Pin>,
+    /// Of comments that it took down before they were in the log.
+    denials: Vec<Denial>,
+}
+
 /// What an action adds to the log of its room.
 fn entries(
     id: ActionId,
     action: &Action,
     scope: Scope,
     at: Timestamp,
-    change: &Change,
-    pin: Option<Pin>,
+    added: Added<'_>,
 ) -> Vec<ActionEntry> {
     let Scope::Live(live_id) = scope else {
         return Vec::new();
     };
     let aftermath = Aftermath {
-        pin: pin.as_ref(),
-        ..change.aftermath()
+        pin: added.pin.as_ref(),
+        ..added.change.aftermath()
     };
+    // Before the removals: a comment that comes to the log after them finds its denial there.
+    let denials = added.denials.into_iter().map(HeldDecision::Denied);
+    let denials = denials.map(|denial| ActionEntry::of_decision(&denial));
     let contents = action.entries(live_id, at, &aftermath);
     let entry = |(part, content)| ActionEntry::of_action(id, part, content);
-    (0..).zip(contents).map(entry).collect()
+    denials.chain((0..).zip(contents).map(entry)).collect()
+}
+
+/// Whether the row of a held comment says what the log of its room lacks. A node of a version
+/// without held comments would add the removal of a comment that was never shown.
+const fn has_row_of_its_own(action: &Action, change: &Change) -> bool {
+    matches!(
+        (action, change),
+        (Action::TakeDown(_), Change::Decided { .. })
+    )
+}
+
+/// Denies the comments that an action took down and that are about to be shown.
+async fn overtaken(
+    conn: &mut Conn,
+    record: &ActionRecord,
+    change: &Change,
+) -> Result<Vec<Denial>, StoreError> {
+    let taken_down = match (&record.action, change) {
+        (Action::TakeDown(id), Change::CommentRemoved(_)) => std::slice::from_ref(id),
+        (_, change) => change.aftermath().removed,
+    };
+    match record.scope {
+        Scope::Live(live_id) => held_comments::overtake(conn, live_id, taken_down, record.at).await,
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// An action whose entries are not known to be in the log of its room.
@@ -198,8 +240,13 @@ pub async fn pending(
             ActionId::new(row.id),
             actor_of(&row.actor_kind, row.actor_id),
         ) {
-            let pin = pin_of(id, by, &change, was_unpinned(row.after.as_deref()));
-            let entries = entries(id, &action, scope, at, &change, pin);
+            let after = row.after.as_deref();
+            let added = Added {
+                pin: pin_of(id, by, &change, was_unpinned(after)),
+                denials: held_comments::denials(conn, &denied_ids(after)).await?,
+                change: &change,
+            };
+            let entries = entries(id, &action, scope, at, added);
             pending.push(PendingAction {
                 id,
                 live_id,
@@ -254,7 +301,7 @@ async fn apply(
 ) -> Result<Result<Changed, Reject>, StoreError> {
     match (&record.action, record.scope) {
         (Action::TakeDown(comment_id), Scope::Live(live_id)) => {
-            take_down(conn, record, live_id, *comment_id).await
+            take_downs::one(conn, record, live_id, *comment_id).await
         }
         (Action::Report(comment_id), Scope::Live(live_id)) => {
             reports::report(conn, record, live_id, *comment_id).await
@@ -293,13 +340,13 @@ async fn apply(
             Scope::Live(live_id),
         ) => standing_changes::apply(conn, record, live_id, *user).await,
         (Action::TakeDownLast { user, count }, Scope::Live(live_id)) => {
-            take_down_last(conn, live_id, *user, *count, record.at).await
+            take_downs::last_of_user(conn, live_id, *user, *count, record.at).await
         }
         (Action::SetModes(change), Scope::Live(live_id)) => {
             modes::change(conn, record, live_id, change).await
         }
         (Action::Restore(user), Scope::Live(live_id)) => {
-            restore(conn, live_id, *user, record.at).await
+            take_downs::restore(conn, live_id, *user, record.at).await
         }
         (
             Action::Review {
@@ -321,104 +368,6 @@ async fn apply(
             action.name()
         ))),
     }
-}
-
-async fn take_down(
-    conn: &mut Conn,
-    record: &ActionRecord,
-    live_id: LiveId,
-    id: CommentId,
-) -> Result<Result<Changed, Reject>, StoreError> {
-    let at = record.at;
-    let mut removed = comments::remove(conn, live_id, id, at).await?;
-    if removed.is_none() {
-        match held_comments::deny(conn, record, live_id, id).await? {
-            // Perhaps it was shown a moment ago.
-            Err(Reject::AlreadyReviewed) => {
-                removed = comments::remove(conn, live_id, id, at).await?;
-            }
-            denied => return Ok(denied),
-        }
-    }
-    let Some((removed_before, removed_at)) = removed else {
-        // It was denied before: taking it down again changes nothing.
-        let denied = held_comments::earlier(conn, live_id, id).await?;
-        return Ok(denied.map_or(Err(Reject::CommentNotFound), |change| {
-            Ok(Changed {
-                before: None,
-                after: Some(json!({"state": "denied"})),
-                change,
-            })
-        }));
-    };
-    let state = |at: Option<Timestamp>| Some(json!({"removed_at": at.map(|at| at.0)}));
-    let (before, after) = (state(removed_before), state(Some(removed_at)));
-    Ok(Ok(Changed {
-        before,
-        after,
-        change: Change::CommentRemoved(removed_at),
-    }))
-}
-
-async fn take_down_last(
-    conn: &mut Conn,
-    live_id: LiveId,
-    user: UserId,
-    count: u32,
-    at: Timestamp,
-) -> Result<Result<Changed, Reject>, StoreError> {
-    if accounts::by_id(conn, user).await?.is_none() {
-        return Ok(Err(Reject::UserNotFound));
-    }
-    let all = Timestamp(i64::MIN);
-    let removed = comments::remove_last(conn, live_id, user, all, count, at).await?;
-    Ok(Ok(Changed {
-        before: None,
-        after: Some(json!({"removed": comments::ids_json(&removed)})),
-        change: Change::Comments {
-            outcome: Outcome::TakenDown(removed.len()),
-            removed,
-        },
-    }))
-}
-
-/// Shows the comments again that the last action took down which took several of this user down.
-async fn restore(
-    conn: &mut Conn,
-    live_id: LiveId,
-    user: UserId,
-    at: Timestamp,
-) -> Result<Result<Changed, Reject>, StoreError> {
-    if accounts::by_id(conn, user).await?.is_none() {
-        return Ok(Err(Reject::UserNotFound));
-    }
-    // The condition of an index, which SQLite does not match with bound values.
-    let purges = "audit.action IN ('ban', 'take_down_last') AND audit.result = 'ok'";
-    let last: Option<(i64, Option<String>)> = audit::table
-        .filter(sql::<Bool>(purges))
-        .filter(audit::scope.eq("live"))
-        .filter(audit::scope_id.eq(live_id.get()))
-        .filter(audit::target_id.eq(user.get()))
-        .filter(audit::at.gt(at.plus_ms(-RESTORE_MS).0))
-        .order(audit::id.desc())
-        .limit(1)
-        .select((audit::at, audit::after))
-        .get_result(conn)
-        .await
-        .optional()?;
-    let Some((removed_at, after)) = last else {
-        return Ok(Err(Reject::CommentNotFound));
-    };
-    let ids = removed_ids(after.as_deref());
-    let restored = comments::restore(conn, live_id, &ids, Timestamp(removed_at)).await?;
-    Ok(Ok(Changed {
-        before: Some(json!({"removed_at": removed_at})),
-        after: Some(json!({"restored": restored})),
-        change: Change::Comments {
-            outcome: Outcome::Restored(restored),
-            removed: Vec::new(),
-        },
-    }))
 }
 
 /// Whether the action took the pinned comment of its live down, so that nothing is pinned.
@@ -618,8 +567,10 @@ impl EarlierAction {
             _ => None,
         };
         let change = match (action.subject(), record.scope, action.target()) {
+            (Subject::HeldComment, ..) => {
+                reviewed(action, decision, Timestamp(self.at)).ok_or_else(gone)?
+            }
             _ if decision.is_some() => decision.ok_or_else(gone)?,
-            (Subject::HeldComment, ..) => return Err(gone()),
             (Subject::Comment, Scope::Live(live_id), _) => {
                 let id = self.target_id.and_then(CommentId::new).ok_or_else(gone)?;
                 let removed = comments::remove(conn, live_id, id, Timestamp(self.at)).await?;
@@ -655,9 +606,13 @@ impl EarlierAction {
             .await?;
         let mut pending = Vec::new();
         if is_pending {
-            let unpinned = was_unpinned(self.after.as_deref());
-            let pin = pin_of(id, record.actor, &change, unpinned);
-            pending = entries(id, action, record.scope, Timestamp(self.at), &change, pin);
+            let after = self.after.as_deref();
+            let added = Added {
+                pin: pin_of(id, record.actor, &change, was_unpinned(after)),
+                denials: held_comments::denials(conn, &denied_ids(after)).await?,
+                change: &change,
+            };
+            pending = entries(id, action, record.scope, Timestamp(self.at), added);
         }
         Ok(Performed::Done {
             id,

@@ -1,5 +1,11 @@
 //! Comments that are held, and what becomes of them. Each is decided once: by the update of its row
-//! while it waits.
+//! while it waits. A comment that was decided to be shown and is taken down before the log of its
+//! room has it is denied after all ([`overtake`]).
+//!
+//! A comment whose author was shadowed while it waited for the end of the delay is denied in the
+//! store alone: its author, who was answered `held`, sees it neither shown nor denied, as when the
+//! connection was away at that moment. A moderator who approves one is refused with
+//! `author_barred`, and it waits on.
 
 use std::sync::Arc;
 
@@ -9,10 +15,10 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Conn, accounts, comments, lives, standings};
+use super::{Conn, accounts, comments, lives, modes, standings};
 use crate::domain::{
-    ActionEntry, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId,
-    LiveStatus, Outcome, Reject, Timestamp, UserId, barring_comments,
+    Action, ActionEntry, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId,
+    LiveStatus, Outcome, Reject, SanctionKind, Timestamp, UserId, barring_comments, holding,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -232,6 +238,79 @@ pub async fn lock(conn: &mut Conn, id: CommentId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether the log of its room may lack the decision on a comment.
+const DECISION_MAY_BE_UNLOGGED: &str = "(NOT held_comments.is_logged OR EXISTS (\
+    SELECT 1 FROM pending_actions JOIN audit ON audit.id = pending_actions.action_id \
+    WHERE audit.action = 'review' AND audit.target_id = held_comments.comment_id))";
+
+/// Denies those of these comments that were decided to be shown and that logs may lack, because
+/// they were taken down. The one of the two decisions that comes to the log first is the one that
+/// counts there: a comment that comes after its removal is not shown.
+pub async fn overtake(
+    conn: &mut Conn,
+    live_id: LiveId,
+    taken_down: &[CommentId],
+    at: Timestamp,
+) -> Result<Vec<Denial>, StoreError> {
+    if taken_down.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = taken_down.iter().map(|id| id.get());
+    let shown = held_comments::table
+        .filter(held_comments::comment_id.eq_any(ids))
+        .filter(held_comments::live_id.eq(live_id.get()))
+        .filter(held_comments::state.eq(SHOWN))
+        .filter(sql::<Bool>(DECISION_MAY_BE_UNLOGGED));
+    let rows: Vec<(i64, i64, Option<String>)> = diesel::update(shown)
+        .set((
+            held_comments::state.eq(DENIED),
+            held_comments::decided_at.eq(at.0),
+            held_comments::is_logged.eq(false),
+        ))
+        .returning(DENIAL_COLUMNS)
+        .get_results(conn)
+        .await?;
+    Ok(read_denials(rows))
+}
+
+/// The denials of these comments, as far as anything is known of them.
+pub async fn denials(conn: &mut Conn, ids: &[CommentId]) -> Result<Vec<Denial>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = held_comments::table
+        .filter(held_comments::comment_id.eq_any(ids.iter().map(|id| id.get())))
+        .filter(held_comments::state.eq(DENIED))
+        .select(DENIAL_COLUMNS)
+        .load(conn)
+        .await?;
+    Ok(read_denials(rows))
+}
+
+const DENIAL_COLUMNS: (
+    held_comments::comment_id,
+    held_comments::user_id,
+    held_comments::reason,
+) = (
+    held_comments::comment_id,
+    held_comments::user_id,
+    held_comments::reason,
+);
+
+/// In the order of their ids.
+fn read_denials(mut rows: Vec<(i64, i64, Option<String>)>) -> Vec<Denial> {
+    rows.sort_unstable_by_key(|(id, ..)| *id);
+    let denial = |(id, author, reason): (i64, i64, Option<String>)| {
+        Some(Denial {
+            comment_id: CommentId::new(id)?,
+            author: UserId::new(author)?,
+            reason: reason.map(Into::into),
+            is_expired: false,
+        })
+    };
+    rows.into_iter().filter_map(denial).collect()
+}
+
 /// Notes what becomes of a comment that waits. False: it waits no more. `is_logged`: another table
 /// says that the log of its room does not have it.
 async fn decide(
@@ -276,8 +355,10 @@ pub async fn review(
         return deny(conn, record, live_id, id).await;
     }
     let comment = Comment::try_from(row.comment)?;
-    if let Err(reject) = may_show(conn, &comment, record.at).await? {
-        return Ok(Err(reject));
+    match barring(conn, &comment, record.at).await? {
+        Some(Barring::Open(reject)) => return Ok(Err(reject)),
+        Some(Barring::Shadow) => return Ok(Err(Reject::AuthorBarred)),
+        None => {}
     }
     let key = record
         .key
@@ -294,18 +375,26 @@ pub async fn review(
     )))
 }
 
-/// Whether a comment that was held may be shown now. What was decided about its author since then
-/// holds for it too.
-async fn may_show(
+/// Why a comment that was held is not shown now.
+enum Barring {
+    /// Its author notices: the comment is denied, or waits on.
+    Open(Reject),
+    /// Its author must not learn of a shadow.
+    Shadow,
+}
+
+/// Whether a comment that was held may be shown now. What was decided about its author and its
+/// room since then holds for it too.
+async fn barring(
     conn: &mut Conn,
     comment: &Comment,
     now: Timestamp,
-) -> Result<Result<(), Reject>, StoreError> {
+) -> Result<Option<Barring>, StoreError> {
     let Some(live) = lives::by_id(conn, comment.live_id).await? else {
-        return Ok(Err(Reject::LiveNotFound));
+        return Ok(Some(Barring::Open(Reject::LiveNotFound)));
     };
     if live.live.status == LiveStatus::Ended {
-        return Ok(Err(Reject::LiveEnded));
+        return Ok(Some(Barring::Open(Reject::LiveEnded)));
     }
     let (streamer, user) = (live.live.owner, comment.author.id);
     let standing = standings::of_user(conn, streamer, comment.live_id, user, now).await?;
@@ -313,14 +402,21 @@ async fn may_show(
     let is_enabled = accounts::by_id(conn, user)
         .await?
         .is_some_and(|user| user.enabled);
-    let is_barred = [standing.sanctions, on_site]
-        .iter()
-        .any(|sanctions| barring_comments(sanctions, now).is_some());
-    Ok(if is_enabled && !is_barred {
-        Ok(())
-    } else {
-        Err(Reject::AuthorBarred)
-    })
+    let modes = modes::of_live(conn, comment.live_id).await?;
+    let is_frozen = modes.is_some_and(|modes| modes.modes.frozen);
+    let is_viewer = user != streamer && !standing.is_moderator;
+    let sanctions = [standing.sanctions, on_site].concat();
+    Ok(
+        if !is_enabled || barring_comments(&sanctions, now).is_some() {
+            Some(Barring::Open(Reject::AuthorBarred))
+        } else if holding(&sanctions, SanctionKind::Shadow, now).is_some() {
+            Some(Barring::Shadow)
+        } else if is_frozen && is_viewer {
+            Some(Barring::Open(Reject::Frozen))
+        } else {
+            None
+        },
+    )
 }
 
 /// Denies a comment of a live that waits, because a moderator says so or it is taken down.
@@ -334,7 +430,8 @@ pub async fn deny(
         return Ok(Err(Reject::CommentNotFound));
     };
     let reason = record.reason.as_deref();
-    if !decide(conn, id, DENIED, reason, record.at, true).await? {
+    let is_pending_action = matches!(record.action, Action::Review { .. });
+    if !decide(conn, id, DENIED, reason, record.at, is_pending_action).await? {
         return Ok(Err(Reject::AlreadyReviewed));
     }
     let denial = Denial {
@@ -364,7 +461,7 @@ fn change(decision: HeldDecision, at: Timestamp) -> Change {
         approved: matches!(decision, HeldDecision::Shown(_)),
     };
     Change::Decided {
-        decision: Box::new(decision),
+        decision: Some(Box::new(decision)),
         outcome,
         at,
     }
@@ -453,19 +550,32 @@ pub async fn decide_due(
             .get_result(conn)
             .await
             .optional()?;
-        let Some(row) = row.filter(|row| row.state == WAITING) else {
+        let Some(row) = row else {
+            // Its author is gone: nobody is left to show it for, or to notify. It would be the
+            // first of all that are due for ever. If another node decided it, this changes nothing.
+            decide(conn, id, DENIED, None, at, true).await?;
             continue;
         };
+        if row.state != WAITING {
+            continue;
+        }
         let held = row.held()?;
         let comment = Comment {
             at,
             ..(*held.comment).clone()
         };
         let live_id = comment.live_id;
-        let state = match held.rule.is_for_review() {
-            true => EXPIRED,
-            false if may_show(conn, &comment, at).await?.is_ok() => SHOWN,
-            false => DENIED,
+        let state = if held.rule.is_for_review() {
+            EXPIRED
+        } else {
+            match barring(conn, &comment, at).await? {
+                None => SHOWN,
+                Some(Barring::Open(_)) => DENIED,
+                Some(Barring::Shadow) => {
+                    decide(conn, id, DENIED, None, at, true).await?;
+                    continue;
+                }
+            }
         };
         decide(conn, id, state, None, at, false).await?;
         let decision = if state == SHOWN {
@@ -542,12 +652,12 @@ pub async fn logged(conn: &mut Conn, entries: Vec<LoggedHeldEntry>) -> Result<()
     Ok(())
 }
 
-/// Removes comments that were decided before then.
+/// Removes comments that were decided before then. Returns how many.
 pub async fn remove_decided(
     conn: &mut Conn,
     before: Timestamp,
     max: u32,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let ids: Vec<i64> = held_comments::table
         .filter(held_comments::decided_at.is_not_null())
         .filter(held_comments::decided_at.lt(before.0))
@@ -557,8 +667,6 @@ pub async fn remove_decided(
         .select(held_comments::comment_id)
         .load(conn)
         .await?;
-    diesel::delete(held_comments::table.filter(held_comments::comment_id.eq_any(ids)))
-        .execute(conn)
-        .await?;
-    Ok(())
+    let removed = held_comments::table.filter(held_comments::comment_id.eq_any(ids));
+    Ok(diesel::delete(removed).execute(conn).await?)
 }

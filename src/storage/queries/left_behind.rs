@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Conn, comments, held_comments};
-use crate::domain::{Action, CommentId, LiveId, Outcome, QueueChange, ReportedComment};
+use crate::domain::{
+    Action, CommentId, Denial, LiveId, Outcome, QueueChange, ReportedComment, Timestamp,
+};
 use crate::storage::{Change, StoreError};
 
 /// Comments that an action took down together, as the audit says what it left behind.
@@ -20,6 +22,22 @@ pub fn with_unpinned(after: Option<Value>) -> Option<Value> {
     let mut after = after.unwrap_or_else(|| json!({}));
     after["unpinned"] = true.into();
     Some(after)
+}
+
+/// What an action left behind that took comments down before they were in the log of their room.
+pub fn with_denied(after: Option<Value>, denials: &[Denial]) -> Option<Value> {
+    if denials.is_empty() {
+        return after;
+    }
+    let mut after = after.unwrap_or_else(|| json!({}));
+    let ids: Vec<CommentId> = denials.iter().map(|denial| denial.comment_id).collect();
+    after["denied"] = comments::ids_json(&ids);
+    Some(after)
+}
+
+/// Those comments.
+pub fn denied_ids(after: Option<&str>) -> Vec<CommentId> {
+    comments::ids_of_json(&left_behind(after)["denied"])
 }
 
 pub fn was_unpinned(after: Option<&str>) -> bool {
@@ -58,6 +76,32 @@ pub async fn earlier_decision(
         Some(id) => held_comments::earlier(conn, live_id, id).await,
         None => Ok(None),
     }
+}
+
+/// The change that an earlier review made, with its answer: as it was answered the first time, even
+/// if the comment was taken down since or nothing but the audit knows of it any more. `None`: the
+/// action is not a review.
+pub fn reviewed(action: &Action, decided: Option<Change>, at: Timestamp) -> Option<Change> {
+    let Action::Review {
+        comment_id,
+        approve,
+    } = action
+    else {
+        return None;
+    };
+    let decision = match decided {
+        Some(Change::Decided { decision, .. }) => decision,
+        _ => None,
+    };
+    let outcome = Outcome::Reviewed {
+        comment_id: *comment_id,
+        approved: *approve,
+    };
+    Some(Change::Decided {
+        decision,
+        outcome,
+        at,
+    })
 }
 
 /// The change that an earlier action on several comments made.

@@ -22,6 +22,7 @@ mod pins;
 mod reports;
 mod standing_changes;
 mod standings;
+mod take_downs;
 mod term_lists;
 
 use diesel_async::RunQueryDsl;
@@ -228,7 +229,7 @@ impl Store for Backend {
         self.write(move |conn| held_comments::logged(conn, entries).boxed())
     }
 
-    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, ()> {
+    fn remove_decided_held_comments(&self, before: Timestamp, max: u32) -> Stored<'_, usize> {
         self.write(move |conn| held_comments::remove_decided(conn, before, max).boxed())
     }
 

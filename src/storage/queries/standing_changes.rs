@@ -135,7 +135,6 @@ async fn give(
     if order.kind == SanctionKind::Ban {
         standings::remove_moderator(conn, target.streamer, target.user).await?;
     }
-    let removed = purge(conn, target, order.purge, at).await?;
     if order.kind == SanctionKind::Ban && order.purge != Purge::Nothing {
         let (live_id, streamer) = match order.scope {
             SanctionScope::Live => (Some(target.live_id), None),
@@ -144,6 +143,8 @@ async fn give(
         };
         held_comments::deny_all_of(conn, target.user, live_id, streamer, at).await?;
     }
+    // Afterwards: one that another node showed at this moment is taken down too.
+    let removed = purge(conn, target, order.purge, at).await?;
     let after = json!({
         "sanction_id": sanction.id.get(),
         "until": sanction.until.map(|until| until.0),

@@ -13,15 +13,15 @@ use super::comment;
 use crate::support::database::{Database, NOW, request};
 
 /// A live of alice's, whose viewer is bob.
-struct Stage {
-    db: Database,
-    live: LiveId,
-    alice: UserId,
-    bob: UserId,
+pub struct Stage {
+    pub db: Database,
+    pub live: LiveId,
+    pub alice: UserId,
+    pub bob: UserId,
 }
 
 impl Stage {
-    async fn set(db: Database) -> Self {
+    pub async fn set(db: Database) -> Self {
         let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
         let live = db.live(alice, "key").await;
         Self {
@@ -32,12 +32,12 @@ impl Stage {
         }
     }
 
-    fn held(&self, id: i64, author: UserId, request_id: Option<&str>) -> HeldComment {
+    pub fn held(&self, id: i64, author: UserId, request_id: Option<&str>) -> HeldComment {
         let comment = comment(id, self.live, author, &format!("text {id}"), request_id);
         HeldComment::for_review(Arc::new(comment), HoldRule::Term)
     }
 
-    fn delayed(&self, id: i64, author: UserId, ms: i64) -> HeldComment {
+    pub fn delayed(&self, id: i64, author: UserId, ms: i64) -> HeldComment {
         let held = self.held(id, author, None);
         HeldComment {
             rule: HoldRule::Delay,
@@ -46,7 +46,7 @@ impl Stage {
         }
     }
 
-    async fn hold_all(
+    pub async fn hold_all(
         &self,
         held: impl IntoIterator<Item = HeldComment>,
     ) -> Vec<Result<i64, HoldRefusal>> {
@@ -59,12 +59,12 @@ impl Stage {
         outcomes.into_iter().map(outcome).collect()
     }
 
-    async fn hold(&self, held: HeldComment) -> Result<i64, HoldRefusal> {
+    pub async fn hold(&self, held: HeldComment) -> Result<i64, HoldRefusal> {
         self.hold_all([held]).await.remove(0)
     }
 
     /// A decision of the streamer on a comment, which gets the key `id + 1,000` if it is shown.
-    fn record(&self, id: i64, approve: bool, at: Timestamp) -> ActionRecord {
+    pub fn record(&self, id: i64, approve: bool, at: Timestamp) -> ActionRecord {
         let action = Action::Review {
             comment_id: comment_id(id),
             approve,
@@ -77,7 +77,12 @@ impl Stage {
         }
     }
 
-    async fn review(&self, id: i64, approve: bool, at: Timestamp) -> Result<HeldDecision, Reject> {
+    pub async fn review(
+        &self,
+        id: i64,
+        approve: bool,
+        at: Timestamp,
+    ) -> Result<HeldDecision, Reject> {
         decision(
             self.db
                 .store
@@ -87,24 +92,24 @@ impl Stage {
         )
     }
 
-    async fn waiting(&self) -> Vec<i64> {
+    pub async fn waiting(&self) -> Vec<i64> {
         let held = self.db.store.held_comments(self.live, 500).await.unwrap();
         held.iter().map(|held| held.comment.id.get()).collect()
     }
 
     /// History, newest first.
-    async fn shown(&self) -> Vec<i64> {
+    pub async fn shown(&self) -> Vec<i64> {
         let comments = self.db.store.comments(self.live, None, 100).await.unwrap();
         comments.iter().map(|comment| comment.id.get()).collect()
     }
 
-    async fn due(&self, now: Timestamp) -> (Vec<i64>, Option<Timestamp>) {
+    pub async fn due(&self, now: Timestamp) -> (Vec<i64>, Option<Timestamp>) {
         let due = self.db.store.due_held_comments(now, 100).await.unwrap();
         (due.ids.iter().map(|id| id.get()).collect(), due.next_at)
     }
 
     /// Decides what is due, as a node does.
-    async fn decide_due(&self, now: Timestamp) -> Vec<HeldEntry> {
+    pub async fn decide_due(&self, now: Timestamp) -> Vec<HeldEntry> {
         let due = self.db.store.due_held_comments(now, 100).await.unwrap();
         let keys = due
             .ids
@@ -114,7 +119,7 @@ impl Stage {
         decided.await.unwrap()
     }
 
-    async fn unlogged(&self) -> Vec<(i64, bool)> {
+    pub async fn unlogged(&self) -> Vec<(i64, bool)> {
         let entries = self
             .db
             .store
@@ -130,14 +135,18 @@ impl Stage {
     }
 }
 
-fn comment_id(id: i64) -> CommentId {
+pub fn comment_id(id: i64) -> CommentId {
     CommentId::new(id).unwrap()
 }
 
 fn decision(performed: Performed) -> Result<HeldDecision, Reject> {
     match performed {
         Performed::Done {
-            change: Change::Decided { decision, .. },
+            change:
+                Change::Decided {
+                    decision: Some(decision),
+                    ..
+                },
             ..
         } => Ok(*decision),
         Performed::Refused(reject) => Err(reject),
@@ -347,7 +356,10 @@ pub async fn a_decision_is_pending_until_the_log_has_it(db: Database) {
         .filter(|entry| matches!(entry.key(), EntryKey::Decision(_)))
         .collect();
     let expected: Vec<ActionEntry> = decided.iter().map(ActionEntry::of_decision).collect();
-    assert_eq!(entries, expected);
+    // The row of the comment says what became of one that was taken down: a node of the version
+    // before would add its removal.
+    assert_eq!(entries, expected[..2]);
+    assert_eq!(stage.unlogged().await, [(3, true)]);
     assert!(
         matches!(&decided[1], HeldDecision::Denied(denial) if denial.reason.as_deref() == Some("no links"))
     );
@@ -421,12 +433,12 @@ pub async fn what_nobody_decides_expires_and_what_is_delayed_is_shown(db: Databa
         .unwrap();
     assert_eq!(stage.unlogged().await, [(0, false); 0]);
 
-    stage
-        .db
-        .store
-        .remove_decided_held_comments(expired, 10)
-        .await
-        .unwrap();
+    let remove = async |before| {
+        let removed = stage.db.store.remove_decided_held_comments(before, 2);
+        removed.await.unwrap()
+    };
+    assert_eq!(remove(expired).await, 2, "as many as asked for");
+    assert_eq!(remove(expired).await, 0, "fewer: these were all");
     let author = stage
         .db
         .store
@@ -434,12 +446,7 @@ pub async fn what_nobody_decides_expires_and_what_is_delayed_is_shown(db: Databa
         .await
         .unwrap();
     assert_eq!(author.map(|(user, _)| user), Some(stage.bob), "not older");
-    stage
-        .db
-        .store
-        .remove_decided_held_comments(expired.plus_ms(1), 10)
-        .await
-        .unwrap();
+    assert_eq!(remove(expired.plus_ms(1)).await, 1);
     assert_eq!(
         stage
             .db

@@ -6,6 +6,7 @@ mod comments;
 mod follows;
 mod gifts;
 mod held_comments;
+mod held_meanwhile;
 mod lives;
 mod modes;
 mod names;
@@ -62,6 +63,13 @@ use held_comments::{
     so_many_comments_wait_in_a_room_and_so_many_of_one_user, two_moderators_at_once_decide_once,
     what_nobody_decides_expires_and_what_is_delayed_is_shown,
     what_two_nodes_find_due_is_decided_by_one,
+};
+use held_meanwhile::{
+    a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
+    a_frozen_room_shows_no_comment_that_was_held_of_its_viewers,
+    a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
+    an_approved_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
+    taking_the_last_comments_of_a_user_down_denies_those_that_wait,
 };
 use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
@@ -183,6 +191,11 @@ contract! {
     two_moderators_at_once_decide_once,
     a_decision_is_pending_until_the_log_has_it,
     what_nobody_decides_expires_and_what_is_delayed_is_shown,
+    a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
+    an_approved_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
+    a_frozen_room_shows_no_comment_that_was_held_of_its_viewers,
+    taking_the_last_comments_of_a_user_down_denies_those_that_wait,
+    a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     what_two_nodes_find_due_is_decided_by_one,
     an_author_who_may_not_speak_any_more_is_not_shown,
     a_room_that_opens_reads_what_was_held_with_a_request_id,
