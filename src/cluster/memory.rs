@@ -18,17 +18,16 @@ use super::{
 
 /// Keys of the newest actions that a room keeps, so that repeating one has no effect.
 const ACTIONS_MAX: usize = 1_024;
+/// Keys of the newest comments that were held or decided, apart, for a room that delays all comments
+/// has many: for some three minutes of the busiest, far longer than a decision is repeated.
+const HELD_MAX: usize = 16_384;
 
 /// Orders events in this process, at once.
 pub struct MemoryBroker;
 
 impl Broker for MemoryBroker {
     fn open(&self, _live_id: LiveId) -> BoxFuture<'static, OpenedLog> {
-        let log = MemoryLog {
-            epoch: new_epoch(),
-            offset: 0,
-            actions: BoundedMap::new(ACTIONS_MAX),
-        };
+        let log = MemoryLog::new();
         let position = Position {
             epoch: log.epoch.clone(),
             offset: 0,
@@ -69,6 +68,18 @@ struct MemoryLog {
     epoch: Epoch,
     offset: Offset,
     actions: BoundedMap<EntryKey, ()>,
+    held: BoundedMap<EntryKey, ()>,
+}
+
+impl MemoryLog {
+    fn new() -> Self {
+        Self {
+            epoch: new_epoch(),
+            offset: 0,
+            actions: BoundedMap::new(ACTIONS_MAX),
+            held: BoundedMap::new(HELD_MAX),
+        }
+    }
 }
 
 impl RoomLog for MemoryLog {
@@ -84,10 +95,15 @@ impl RoomLog for MemoryLog {
     }
 
     fn append_action(&mut self, entry: ActionEntry) -> Option<LogEntry> {
-        if self.actions.contains_key(&entry.key()) {
+        let key = entry.key();
+        let known = match key {
+            EntryKey::Held(_) | EntryKey::Decision(_) => &mut self.held,
+            EntryKey::Action(_) | EntryKey::Part(..) | EntryKey::Removal(_) => &mut self.actions,
+        };
+        if known.contains_key(&key) {
             return None;
         }
-        self.actions.insert(entry.key(), ());
+        known.insert(key, ());
         match entry.content {
             EntryContent::Event(event) => self.append(event).map(LogEntry::Event),
             EntryContent::Control(control) => Some(LogEntry::Control(control)),
@@ -135,5 +151,38 @@ impl Nodes for SingleNode {
 
     fn leave(&self) -> BoxFuture<'static, ()> {
         ready(()).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ActionId, CommentId, Control, Denial};
+
+    #[test]
+    fn decisions_on_held_comments_do_not_make_a_room_forget_its_actions() {
+        let mut log = MemoryLog::new();
+        let notice = || {
+            let live_id = LiveId::FIRST;
+            let text = "hello".into();
+            let content = EntryContent::Event(RoomEvent::Notice { live_id, text });
+            ActionEntry::of_action(ActionId::FIRST, 0, content)
+        };
+        assert!(log.append_action(notice()).is_some());
+        for id in 1..=2 * ACTIONS_MAX as i64 {
+            let denial = Control::Denied(Denial {
+                comment_id: CommentId::new(id).expect("positive"),
+                author: UserId::FIRST,
+                reason: None,
+                is_expired: false,
+            });
+            let denied = || {
+                let content = EntryContent::Control(denial.clone());
+                ActionEntry::of_action(ActionId::FIRST, 0, content)
+            };
+            assert!(log.append_action(denied()).is_some());
+            assert!(log.append_action(denied()).is_none(), "once");
+        }
+        assert!(log.append_action(notice()).is_none(), "once");
     }
 }

@@ -118,6 +118,8 @@ pub enum FromLog {
     Control(Control),
     /// Events are missing that the log does not have: members have to join again.
     EventsMissed,
+    /// Controls are missing that the log does not have any more.
+    ControlsMissed,
     /// A gift that was appended has been announced already, by another node.
     GiftKnown(GiftRecordId, Option<Offset>),
     /// Presence changes of other nodes.

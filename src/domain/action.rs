@@ -390,6 +390,15 @@ pub enum Control {
     Queue(QueueChange),
 }
 
+impl Control {
+    /// Whether it is worth nothing a moment later: a comment is held until the end of a short delay.
+    /// A room may have many of these a second. They are published and not kept in its log, where
+    /// they would push out what must not get lost.
+    pub fn is_preview(&self) -> bool {
+        matches!(self, Self::Held(held) if !held.rule.is_for_review())
+    }
+}
+
 /// For how long a user who was removed may not come back: more than clocks of nodes differ, and
 /// longer than clients take that join again by themselves.
 pub const KICK_REACH_MS: i64 = 10_000;

@@ -132,6 +132,7 @@ impl Log {
                 self.events.extend(events);
             }
             FromLog::Control(control) => self.controls.push(control),
+            FromLog::ControlsMissed => panic!("{what}: controls are missing"),
             FromLog::EventsMissed => panic!("{what}: events are missing"),
             FromLog::GiftKnown(record, _) => self.known.push_back(record),
             FromLog::UsersWanted => {}

@@ -57,6 +57,7 @@ impl Handler<Delivered> for LiveRoom {
                 let effects = self.room.events_missed(self.now());
                 self.perform(effects);
             }
+            FromLog::ControlsMissed => self.room.controls_missed(),
             FromLog::GiftKnown(record_id, offset) => {
                 let effects = self.room.gift_announced(record_id, offset);
                 self.perform(effects);

@@ -16,6 +16,8 @@
 --       3 gifts    sorted set: the newest gifts that were announced
 --       4 actions  sorted set: the keys of the newest actions, by time
 --       5 controls stream: the newest controls, each with the position of the event before it
+--       6 held     sorted set: the keys of the newest held comments and of decisions on them, by time; apart from
+--                  actions, for a room that delays all comments has many
 -- ARGV  1 PUBLISH or SPUBLISH   2 events kept   3 ms without an event after which all is forgotten, at the earliest
 --       then for each room:
 --       1 name of a new epoch, should one begin
@@ -28,7 +30,8 @@
 --       7 channel                  8 origin; '' for an action, whose key alone prevents that it is appended twice
 --       9 '1': the caller dropped events that other nodes do not have
 --      10 number of entries, and for each entry: its count, its key or '', the event or control. Keys: 'g' and the
---         gift record that an event announces; 'a' for an event or 'c' for a control that an action adds, and its mark
+--         gift record that an event announces; 'a' for an event, 'c' for a control or 'p' for a preview, which is a control that is published
+--         and not kept, that an action adds, and its mark
 -- Reply for each room:
 --       1 as JSON: gap if there is one; k how many controls there are, if any; e, g, o the place of the newest event;
 --         b the place before this batch; s for each entry its offset, 0 for a control and for a key that was there, -1
@@ -37,10 +40,14 @@
 --       if missed events were asked for and are returned:
 --       3 the missed events, newest first   4 the newest controls, newest first
 --       or the text of an error. If every room failed, the call fails with the first error.
-local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 5, 10, 3
+local ROOM_KEYS, ROOM_FIELDS, ENTRY_FIELDS = 6, 10, 3
 local FIRST_ROOM = 4
 local GIFTS_MAX = 4096
 local ACTIONS_MAX, CONTROLS_MAX = 4096, 128
+-- Keys of held comments are kept for so many seconds, far longer than they are repeated, and at most so many of them.
+local HELD_S, HELD_MAX = 3600, 65536
+-- The origins of these keys.
+local HELD_ORIGINS = { ['0000000000000003'] = true, ['0000000000000004'] = true }
 -- Fields of a hash, beyond which the origins that appended longest ago are forgotten, and how many stay. Redis keeps
 -- small hashes in a form that is read and written faster, by default those of up to 128 fields of up to 64 bytes.
 local ORDER_FIELDS_MAX, ORIGINS_KEPT = 120, 60
@@ -144,9 +151,12 @@ local function is_same(events_key, epoch, generation, offset, last, known_epoch,
 end
 
 -- Whether a key is new. From now on it is not.
-local function take_key(kind, name, gifts_key, actions_key)
+local function take_key(kind, name, gifts_key, actions_key, held_key)
     local key, score, max = gifts_key, name, GIFTS_MAX
-    if kind ~= 'g' then
+    if kind ~= 'g' and HELD_ORIGINS[string.sub(name, 1, 16)] then
+        key, score, max = held_key, call('TIME')[1], HELD_MAX
+        call('ZREMRANGEBYSCORE', key, '-inf', score - HELD_S)
+    elseif kind ~= 'g' then
         key, score, max = actions_key, call('TIME')[1], ACTIONS_MAX
     end
     local is_new = call('ZADD', key, 'NX', score, name) == 1
@@ -158,7 +168,7 @@ end
 -- One room, whose keys begin at KEYS[key], and its arguments at ARGV[at]; the last entry is at ARGV[last_entry].
 local function append_room(key, at, last_entry)
     local order_key, events_key = KEYS[key], KEYS[key + 1]
-    local gifts_key, actions_key, controls_key = KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
+    local gifts_key, actions_key, controls_key, held_key = KEYS[key + 2], KEYS[key + 3], KEYS[key + 4], KEYS[key + 5]
     local known_epoch, known_last, known_controls = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
     local renew, fill, origin = ARGV[at + 4] == '1', ARGV[at + 5], ARGV[at + 7]
     local first_entry = at + ROOM_FIELDS
@@ -208,7 +218,7 @@ local function append_room(key, at, last_entry)
 
     local number, last = tonumber(offset), nil
     local first = number + 1
-    local places, lines, controls = {}, { '' }, {}
+    local places, lines, controls, previews = {}, { '' }, {}, {}
     for i = first_entry, last_entry, ENTRY_FIELDS do
         local placed = '-1'
         if tonumber(ARGV[i]) > count then
@@ -216,9 +226,12 @@ local function append_room(key, at, last_entry)
             placed = '0'
             local kind, name = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
             local line = ARGV[i + 2]
-            local mark = (kind == 'a' or kind == 'c') and name or origin .. '.' .. ARGV[i]
-            if kind ~= '' and not take_key(kind, name, gifts_key, actions_key) then
+            local is_action = kind == 'a' or kind == 'c' or kind == 'p'
+            local mark = is_action and name or origin .. '.' .. ARGV[i]
+            if kind ~= '' and not take_key(kind, name, gifts_key, actions_key, held_key) then
                 -- It is in the log already.
+            elseif kind == 'p' then
+                previews[#previews + 1] = { m = mark, p = line }
             elseif kind == 'c' then
                 call('XADD', controls_key, 'MAXLEN', CONTROLS_MAX, '*',
                     'm', mark, 'a', generation .. '-' .. offset, 'p', line)
@@ -274,8 +287,11 @@ local function append_room(key, at, last_entry)
         call('HSET', order_key, 'until', decimal(now() + kept_ms + SPARE_MS))
     end
     local head = head_of(epoch, generation, before, gap, controls_count)
-    if changed then
+    if changed or #previews > 0 then
         local news = #controls > 0 and ',"c":' .. cjson.encode(controls) or ''
+        if #previews > 0 then
+            news = news .. ',"p":' .. cjson.encode(previews)
+        end
         lines[1] = 'E' .. head .. ',"o":' .. decimal(first) .. news .. '}'
         call(publish, ARGV[at + 6], concat(lines))
     end

@@ -15,7 +15,7 @@ const KEPT_MAX: usize = RESYNC_EVENTS_MAX;
 /// How long a log outlives its last event, at least.
 const KEPT_MS: u64 = 3_600_000;
 /// Keys of one room in a call.
-const ROOM_KEYS: usize = 5;
+const ROOM_KEYS: usize = 6;
 /// The origin of a question of no room, whose entries have keys.
 const NO_ORIGIN: u64 = 0;
 
@@ -110,6 +110,7 @@ fn keys_of(live_id: LiveId) -> [String; ROOM_KEYS] {
         keys::gifts(live_id),
         keys::actions(live_id),
         keys::controls(live_id),
+        keys::held(live_id),
     ]
 }
 

@@ -137,6 +137,13 @@ pub struct ControlEntry {
     pub line: String,
 }
 
+/// A control that is published and not kept.
+#[derive(Debug)]
+pub struct Preview {
+    pub id: EventId,
+    pub line: String,
+}
+
 /// A published batch.
 #[derive(Debug)]
 pub struct Batch {
@@ -149,6 +156,8 @@ pub struct Batch {
     /// As in [`Answer::gap`].
     pub gap: u64,
     pub controls: Vec<ControlEntry>,
+    /// Controls that the log does not keep: whoever misses them misses nothing else.
+    pub previews: Vec<Preview>,
     /// As in [`Cursor::controls_count`], these included; 0 in a batch of an older version.
     pub controls_count: u64,
 }
@@ -165,6 +174,8 @@ struct Head {
     #[serde(default)]
     c: Vec<ControlHead>,
     #[serde(default)]
+    p: Vec<PreviewHead>,
+    #[serde(default)]
     gap: u64,
     #[serde(default)]
     k: u64,
@@ -175,6 +186,13 @@ struct Head {
 struct ControlHead {
     m: String,
     o: u64,
+    p: String,
+}
+
+/// A preview in the head of a batch: its id and its line.
+#[derive(Deserialize)]
+struct PreviewHead {
+    m: String,
     p: String,
 }
 
@@ -211,6 +229,11 @@ impl Batch {
             })
         };
         let controls = head.c.into_iter().map(control).collect::<Option<_>>()?;
+        let preview = |PreviewHead { m, p }| {
+            let id = EventId::parse(&m)?;
+            Some(Preview { id, line: p })
+        };
+        let previews = head.p.into_iter().map(preview).collect::<Option<_>>()?;
         Some(Self {
             before: LogPosition::parse(&head.b)?,
             epoch,
@@ -218,6 +241,7 @@ impl Batch {
             entries,
             gap: head.gap,
             controls,
+            previews,
             controls_count: head.k,
         })
     }

@@ -29,6 +29,11 @@ pub fn actions(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:actions")
 }
 
+/// The keys of the room's newest held comments and decisions on them.
+pub fn held(live_id: LiveId) -> String {
+    format!("liveroom:{{{live_id}}}:held")
+}
+
 /// The room's newest controls: entries without an offset.
 pub fn controls(live_id: LiveId) -> String {
     format!("liveroom:{{{live_id}}}:controls")

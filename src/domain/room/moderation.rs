@@ -226,6 +226,12 @@ impl<H: Clone> Room<H> {
         }
     }
 
+    /// Controls are missing that no node can deliver here. What they changed is read from the store
+    /// again, for the numbers of the changes show that they are missing.
+    pub fn controls_missed(&mut self) {
+        self.log_broken();
+    }
+
     /// Entries of the log may be missing here, or everywhere: by the log alone, a freeze or a mute
     /// that was lifted would hold for ever. What the store has stands in for it.
     pub(super) fn log_broken(&mut self) {

@@ -10,6 +10,9 @@ use super::{RESYNC_EVENTS_MAX, UNREPLICATED_MAX};
 const DELIVERED_MAX: usize = 2 * RESYNC_EVENTS_MAX;
 /// Ids of delivered controls that are kept: more than the log keeps.
 const CONTROLS_MAX: usize = 256;
+/// Ids of delivered previews that are kept. The log publishes each once, so this is for those that
+/// this node delivered before the log took them.
+const PREVIEWS_MAX: usize = 1_024;
 /// Gifts that are kept: as many as can be delivered before the log has them.
 const GIFTS_MAX: usize = UNREPLICATED_MAX;
 
@@ -19,6 +22,7 @@ const GIFTS_MAX: usize = UNREPLICATED_MAX;
 pub(super) struct DeliveredIds {
     ids: BoundedMap<EventId, ()>,
     controls: BoundedMap<EventId, ()>,
+    previews: BoundedMap<EventId, ()>,
     gifts: BoundedMap<GiftRecordId, ()>,
 }
 
@@ -27,6 +31,7 @@ impl Default for DeliveredIds {
         Self {
             ids: BoundedMap::new(DELIVERED_MAX),
             controls: BoundedMap::new(CONTROLS_MAX),
+            previews: BoundedMap::new(PREVIEWS_MAX),
             gifts: BoundedMap::new(GIFTS_MAX),
         }
     }
@@ -52,6 +57,15 @@ impl DeliveredIds {
             return false;
         }
         self.controls.insert(id, ());
+        true
+    }
+
+    /// False for a preview that was delivered before.
+    pub(super) fn insert_preview(&mut self, id: EventId) -> bool {
+        if self.previews.contains_key(&id) {
+            return false;
+        }
+        self.previews.insert(id, ());
         true
     }
 

@@ -59,9 +59,19 @@ impl Delivery {
     /// Delivers a control, unless it was delivered before. `None`: one that only later versions
     /// know.
     pub(super) fn control(&mut self, id: EventId, control: Option<Control>) {
-        if !self.delivered.insert_control(id) {
-            return;
+        if self.delivered.insert_control(id) {
+            self.deliver_control(id, control);
         }
+    }
+
+    /// As [`Delivery::control`], for one that the log does not keep.
+    pub(super) fn preview(&mut self, id: EventId, control: Option<Control>) {
+        if self.delivered.insert_preview(id) {
+            self.deliver_control(id, control);
+        }
+    }
+
+    fn deliver_control(&mut self, id: EventId, control: Option<Control>) {
         match control {
             Some(control) => self.out.push(FromLog::Control(control)),
             None => warn!("control of a later version ignored: id={id}"),
@@ -83,6 +93,15 @@ impl Delivery {
     /// Reports that events are missing which the log does not have.
     pub(super) fn events_missed(&mut self) {
         self.out.push(FromLog::EventsMissed);
+    }
+
+    /// Reports controls that are missing, after an answer that shows so many of the log's: it has
+    /// had more since `known_count` of them than it keeps.
+    pub(super) fn check_controls(&mut self, known_count: u64, shown: usize, count: u64) {
+        if count.saturating_sub(known_count) > shown as u64 {
+            warn!("more controls were missed than the log keeps: known={known_count} now={count}");
+            self.out.push(FromLog::ControlsMissed);
+        }
     }
 
     /// Notes the newest generation before which events were dropped. Members that do not know of it

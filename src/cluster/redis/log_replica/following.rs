@@ -148,6 +148,9 @@ impl Following {
         batch: Batch,
         delivery: &mut Delivery,
     ) -> Result<(), OrderBroken> {
+        for preview in &batch.previews {
+            delivery.preview(preview.id, read_control(&preview.line));
+        }
         if self.resync_due {
             // The resync will return it.
             return Ok(());
@@ -218,8 +221,11 @@ impl Following {
         if has_events || (has_controls && cursor == answer.before) {
             let missed = answer.missed.into_iter();
             let missed = missed.filter(|entry| entry.position > cursor);
+            let shown = answer.controls.len();
             self.follow(missed, answer.controls, delivery)?;
             if has_controls {
+                let known_count = self.cursor.controls_count;
+                delivery.check_controls(known_count, shown, answer.controls_count);
                 self.count_controls(answer.controls_count);
             }
         }
@@ -262,7 +268,9 @@ impl Following {
         let cursor = self.cursor.position;
         let missed = answer.missed.into_iter();
         let missed = missed.filter(|entry| entry.position > cursor);
+        let (known_count, shown) = (self.cursor.controls_count, answer.controls.len());
         let order = self.follow(missed, answer.controls, delivery);
+        delivery.check_controls(known_count, shown, answer.controls_count);
         if is_incomplete {
             warn!("more events were missed than the log keeps");
             delivery.events_missed();

@@ -112,7 +112,11 @@ impl Partition {
         for entry in answer.missed {
             self.deliver_missed(&entry, delivery);
         }
+        let shown = answer.controls.len();
         delivery.controls(answer.controls);
+        if let Some(cursor) = &self.cursor {
+            delivery.check_controls(cursor.controls_count, shown, answer.controls_count);
+        }
         if is_incomplete {
             delivery.events_missed();
         }

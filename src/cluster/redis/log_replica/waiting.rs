@@ -74,7 +74,10 @@ impl AppendArgument {
         let id = EventId::from(entry.key());
         let (key, line) = match &entry.content {
             EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
-            EntryContent::Control(control) => (format!("c{id}"), write_control(control)),
+            EntryContent::Control(control) => {
+                let kind = if control.is_preview() { 'p' } else { 'c' };
+                (format!("{kind}{id}"), write_control(control))
+            }
         };
         Self {
             sequence: 1,

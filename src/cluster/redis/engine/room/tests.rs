@@ -63,6 +63,7 @@ fn published(offset: u64) -> Batch {
         entries: entries(offset..=offset),
         gap: 0,
         controls: Vec::new(),
+        previews: Vec::new(),
         controls_count: 0,
     }
 }

@@ -1,6 +1,9 @@
-//! How long Redis keeps the log of a room.
+//! What Redis keeps of the log of a room, and how long.
 
 use super::*;
+use crate::cluster::redis::append::append_action;
+use crate::cluster::redis::entries::Batch;
+use crate::domain::{Comment, CommentId, CommentText, HeldComment, HoldRule, Profile};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -90,4 +93,71 @@ async fn the_log_remembers_those_that_appended_last_and_no_more() {
             "not twice"
         );
     }
+}
+
+fn held(id: i64, rule: HoldRule) -> ActionEntry {
+    let comment = Comment {
+        id: CommentId::new(id).unwrap(),
+        live_id: LiveId::FIRST,
+        author: Arc::new(Profile {
+            id: UserId::FIRST,
+            name: "alice".into(),
+            avatar: None,
+        }),
+        text: CommentText::parse("hello", 200).unwrap(),
+        request_id: None,
+        at: Timestamp(1),
+    };
+    ActionEntry::of_held(Arc::new(HeldComment {
+        comment: Arc::new(comment),
+        rule,
+        due: Timestamp(2),
+    }))
+}
+
+#[tokio::test]
+async fn delayed_comments_push_no_kick_and_no_key_of_an_action_out_of_the_log() {
+    let Some(redis) = redis() else { return };
+    let mut world = World::new(&redis.url(), 40_002).await;
+    append_and_ask(&mut world).await;
+    let live_id = world.live_id;
+    let append = async |link: Link, entry: ActionEntry| {
+        append_action(link, false, live_id, entry, Timestamp(1))
+            .await
+            .unwrap();
+    };
+    append(world.link.clone(), held(1, HoldRule::Term)).await;
+    for id in 2..300 {
+        append(world.link.clone(), held(id, HoldRule::Delay)).await;
+    }
+    let count = async |command: &str, key: String| {
+        let mut cmd = redis::cmd(command);
+        cmd.arg(key);
+        world.link.command::<u64>(&cmd).await.unwrap()
+    };
+    assert_eq!(
+        count("XLEN", keys::controls(live_id)).await,
+        1,
+        "that for review"
+    );
+    assert_eq!(count("ZCARD", keys::actions(live_id)).await, 0);
+    assert_eq!(count("ZCARD", keys::held(live_id)).await, 299);
+    let lives_ms = lives_ms(&world, &keys::held(live_id)).await;
+    assert!(lives_ms > HOUR_MS - 1_000, "{lives_ms}");
+}
+
+#[test]
+fn a_preview_is_read_from_the_head_of_a_message_and_counts_as_no_control() {
+    let message =
+        r#"{"e":"e","g":1,"b":"1-4","k":3,"o":5,"p":[{"m":"0000000000000003.7","p":"line"}]}"#;
+    let batch = Batch::parse(message).unwrap();
+    let ids: Vec<_> = batch
+        .previews
+        .iter()
+        .map(|preview| preview.id.sequence)
+        .collect();
+    assert_eq!(
+        (ids, batch.controls.len(), batch.controls_count),
+        (vec![7], 0, 3)
+    );
 }

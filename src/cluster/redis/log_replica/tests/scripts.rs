@@ -28,7 +28,7 @@
 //!
 //! # Outputs
 //! `deliver e:5 n2.3`: to the members of this node. `history e:4 n2.2`: of the room that opens.
-//! `events missed`, `gift r7 known`. `question 3 …`. Then the state, if it is another than before;
+//! `events missed`, `controls missed`, `gift r7 known`. `question 3 …`. Then the state, if it is another than before;
 //! `e:5/n2.3+2k` is the cursor with the entry there and the number of controls, unless that is 0.
 
 mod notation;
@@ -186,6 +186,7 @@ impl Replica {
                 FromLog::Control(Control::Kick { user, .. }) => {
                     shown.push(format!("deliver k{user}"));
                 }
+                FromLog::ControlsMissed => shown.push("controls missed".into()),
                 FromLog::EventsMissed => shown.push("events missed".into()),
                 FromLog::GiftKnown(record_id, _) => shown.push(format!("gift r{record_id} known")),
                 other => panic!("a log delivers no {other:?}"),

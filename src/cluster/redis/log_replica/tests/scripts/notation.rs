@@ -92,6 +92,7 @@ pub(super) fn batch(words: &mut Words<'_>) -> Result<Batch, String> {
         entries,
         gap,
         controls,
+        previews: Vec::new(),
         controls_count,
     })
 }
