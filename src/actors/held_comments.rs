@@ -24,10 +24,10 @@ use super::Rooms;
 use super::reconcile::FailureLog;
 use crate::clock::Clock;
 use crate::comment_ids::CommentIds;
-use crate::domain::{ActionEntry, HeldComment, LiveId};
+use crate::domain::{ActionEntry, CommentId, HeldComment, LiveId};
 use crate::storage::{HeldEntry, LoggedHeldEntry, Store, StoreError};
 
-/// Reports that may wait to be appended. Beyond, they are found in the store a moment later.
+/// Reports that may wait to be appended, and as many decisions. Beyond, they are found in the store a moment later.
 const REPORTS_MAX: usize = 4_096;
 /// Entries that are appended in one go.
 const ENTRIES_MAX: u32 = 256;
@@ -49,18 +49,26 @@ const FORGET_BATCHES_MAX: u32 = 256;
 
 /// The way of rooms to report what they hold.
 #[derive(Clone)]
-pub struct HeldReports(mpsc::Sender<Arc<HeldComment>>);
+pub struct HeldReports(mpsc::Sender<HeldEntry>);
 
 impl HeldReports {
     /// Has every node know that a comment is held, which is stored.
     pub fn report(&self, held: Arc<HeldComment>) {
+        let entry = HeldEntry {
+            live_id: held.comment.live_id,
+            logged: LoggedHeldEntry {
+                comment_id: held.comment.id,
+                is_decision: false,
+            },
+            entry: ActionEntry::of_held(held),
+        };
         // A full queue costs moderators a moment: the entry is found in the store.
-        let _ = self.0.try_send(held);
+        let _ = self.0.try_send(entry);
     }
 }
 
 /// Reports that nobody has taken yet.
-pub struct HeldInbox(mpsc::Receiver<Arc<HeldComment>>);
+pub struct HeldInbox(mpsc::Receiver<HeldEntry>);
 
 pub fn channel() -> (HeldReports, HeldInbox) {
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
@@ -78,34 +86,29 @@ pub struct HeldComments {
 
 /// Begins the work, on the calling thread and until its system ends.
 pub fn start(held: HeldComments, inbox: HeldInbox) {
-    actix_rt::spawn(held.clone().append_reports(inbox));
-    actix_rt::spawn(held.clone().decide_due());
+    let HeldInbox(reported) = inbox;
+    let (decisions, decided) = mpsc::channel(REPORTS_MAX);
+    let append = |what, entries| actix_rt::spawn(held.clone().append_all(what, entries));
+    append("held comments that were reported", reported);
+    append("held comments that were decided", decided);
+    actix_rt::spawn(held.clone().decide_due(decisions));
     actix_rt::spawn(held.clone().append_overdue());
     actix_rt::spawn(held.forget_decided());
 }
 
 impl HeldComments {
-    async fn append_reports(self, HeldInbox(mut inbox): HeldInbox) {
-        let mut log = FailureLog::new("held comments that were reported");
-        let mut reports = Vec::new();
-        while inbox.recv_many(&mut reports, ENTRIES_MAX as usize).await > 0 {
-            let entry = |held: Arc<HeldComment>| HeldEntry {
-                live_id: held.comment.live_id,
-                logged: LoggedHeldEntry {
-                    comment_id: held.comment.id,
-                    is_decision: false,
-                },
-                entry: ActionEntry::of_held(held),
-            };
-            let entries = reports.drain(..).map(entry).collect();
-            log.note(self.append(entries).await);
+    async fn append_all(self, what: &'static str, mut inbox: mpsc::Receiver<HeldEntry>) {
+        let mut log = FailureLog::new(what);
+        let mut entries = Vec::new();
+        while inbox.recv_many(&mut entries, ENTRIES_MAX as usize).await > 0 {
+            log.note(self.append(std::mem::take(&mut entries)).await);
         }
     }
 
-    async fn decide_due(self) {
+    async fn decide_due(self, decisions: mpsc::Sender<HeldEntry>) {
         let mut log = FailureLog::new("held comments that are due");
         loop {
-            let wait = match self.decide_next().await {
+            let wait = match self.decide_next(&decisions).await {
                 Ok(wait) => {
                     log.note(Ok(()));
                     wait
@@ -119,15 +122,36 @@ impl HeldComments {
         }
     }
 
-    /// Decides what is due. Returns after how long to look again.
-    async fn decide_next(&self) -> Result<Duration, StoreError> {
+    /// Decides what is due, one room after the other: what fails in one harms no other. Logs get the
+    /// decisions by themselves, however long that takes. Returns after how long to look again.
+    async fn decide_next(
+        &self,
+        decisions: &mpsc::Sender<HeldEntry>,
+    ) -> Result<Duration, StoreError> {
         let now = self.clock.now();
         let due = self.store.due_held_comments(now, ENTRIES_MAX).await?;
-        if !due.ids.is_empty() {
-            let keyed = |id| (id, self.comment_ids.next(now));
-            let keys = due.ids.into_iter().map(keyed).collect();
-            let entries = self.store.decide_held_comments(keys, now).await?;
-            self.append(entries).await?;
+        let mut rooms: BTreeMap<LiveId, Vec<_>> = BTreeMap::new();
+        for (live_id, id) in due.ids {
+            let key = self.comment_ids.next(now);
+            rooms.entry(live_id).or_default().push((id, key));
+        }
+        let mut failed = None;
+        for (live_id, keys) in rooms {
+            match self.store.decide_held_comments(keys, now).await {
+                Ok(entries) => {
+                    for entry in entries {
+                        // A full queue costs a moment: the entry is found in the store.
+                        let _ = decisions.try_send(entry);
+                    }
+                }
+                Err(error) => {
+                    warn!("held comments not decided: live_id={live_id} error={error}");
+                    failed = Some(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let Some(next_at) = due.next_at else {
             return Ok(LOOK_EVERY);
@@ -138,15 +162,33 @@ impl HeldComments {
 
     async fn append_overdue(self) {
         let mut log = FailureLog::new("held comments that logs may lack");
+        let mut after = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let until = self.clock.now().plus_ms(-OVERDUE_MS);
-            let unlogged = self.store.unlogged_held_comments(until, ENTRIES_MAX).await;
-            log.note(match unlogged {
-                Ok(entries) => self.append(entries).await,
-                Err(error) => Err(error),
-            });
+            match self.append_overdue_after(after).await {
+                Ok(next) => {
+                    after = next;
+                    log.note(Ok(()));
+                }
+                Err(error) => log.note(Err(error)),
+            }
         }
+    }
+
+    /// Returns after which comment to go on: those that no log takes now, because Redis is away,
+    /// hold none of the others back. `None`: from the first one again.
+    async fn append_overdue_after(
+        &self,
+        after: Option<CommentId>,
+    ) -> Result<Option<CommentId>, StoreError> {
+        let until = self.clock.now().plus_ms(-OVERDUE_MS);
+        let unlogged = self.store.unlogged_held_comments(after, until, ENTRIES_MAX);
+        let entries = unlogged.await?;
+        let is_full = entries.len() == ENTRIES_MAX as usize;
+        let last = entries.last().filter(|_| is_full);
+        let next = last.map(|entry| entry.logged.comment_id);
+        self.append(entries).await?;
+        Ok(next)
     }
 
     async fn forget_decided(self) {

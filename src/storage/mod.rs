@@ -292,7 +292,7 @@ pub struct LiveState {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DueHeldComments {
     /// In the order in which they were due.
-    pub ids: Vec<CommentId>,
+    pub ids: Vec<(LiveId, CommentId)>,
     /// When the next one is due.
     pub next_at: Option<Timestamp>,
 }
@@ -431,7 +431,8 @@ pub trait Store: Send + Sync {
     ) -> Stored<'_, Vec<HeldComment>>;
     /// Held comments that nobody decided in time: the first `max`, and when the next one is due.
     fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments>;
-    /// Decides held comments that are due, those that still wait: each with the key that it gets in
+    /// Decides held comments that are due, those that still wait and that nobody else decides at this
+    /// moment, all or none: each with the key that it gets in
     /// the history if it is shown. Returns what that adds to logs: nothing for a comment whose
     /// author is gone or shadowed, which is denied without a notice.
     fn decide_held_comments(
@@ -440,8 +441,13 @@ pub trait Store: Send + Sync {
         at: Timestamp,
     ) -> Stored<'_, Vec<HeldEntry>>;
     /// What is not known to be in logs of held comments that were posted and decided at `until` or
-    /// before: the oldest `max`.
-    fn unlogged_held_comments(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<HeldEntry>>;
+    /// before: those with the lowest ids above `after`, at most `max`.
+    fn unlogged_held_comments(
+        &self,
+        after: Option<CommentId>,
+        until: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<HeldEntry>>;
     /// Notes that logs have these entries, or that they need not have them any more.
     fn held_comments_logged(&self, entries: Vec<LoggedHeldEntry>) -> Stored<'_, ()>;
     /// Removes what is known of held comments that were decided before `before`, of at most `max`.

@@ -36,7 +36,7 @@ use self::batch::commit_batch;
 use self::worker::{JobPriority, Worker};
 use super::error::migration_error;
 use super::row_locks::Attempt;
-use super::schema::{lives, users};
+use super::schema::{held_comments, lives, users};
 use super::{FeedPage, FeedPosition, StoreError, StoreOptions, Stored, Write};
 use crate::domain::{LiveId, UserId};
 
@@ -329,6 +329,18 @@ async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16
         .get_result(conn)
         .await
         .optional()?)
+}
+
+/// Those of these held comments that wait, and that no other transaction is deciding; none begins to
+/// before this one ends.
+async fn lock_waiting(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+    Ok(held_comments::table
+        .filter(held_comments::comment_id.eq_any(ids))
+        .filter(held_comments::state.eq("waiting"))
+        .order(held_comments::comment_id)
+        .select(held_comments::comment_id)
+        .load(conn)
+        .await?)
 }
 
 /// The status of an account, which nobody else changes before this transaction ends.

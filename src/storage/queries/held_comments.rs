@@ -7,6 +7,7 @@
 //! connection was away at that moment. A moderator who approves one is refused with
 //! `author_barred`, and it waits on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use diesel::dsl::sql;
@@ -15,6 +16,7 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
+use super::super::lock_waiting;
 use super::{Conn, accounts, comments, lives, modes, standings};
 use crate::domain::{
     Action, ActionEntry, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId,
@@ -512,19 +514,24 @@ pub async fn deny_all_of(
 /// Comments that wait and are due, in the order in which they were.
 pub async fn due(conn: &mut Conn, now: Timestamp, max: u32) -> Result<DueHeldComments, StoreError> {
     // One more than asked for: when it is due is when this has to be asked again.
-    let rows: Vec<(i64, i64)> = held_comments::table
+    let rows: Vec<(i64, i64, i64)> = held_comments::table
         .filter(is_waiting!())
         .order((held_comments::due_at, held_comments::comment_id))
         .limit(i64::from(max) + 1)
-        .select((held_comments::comment_id, held_comments::due_at))
+        .select((
+            held_comments::live_id,
+            held_comments::comment_id,
+            held_comments::due_at,
+        ))
         .load(conn)
         .await?;
-    let due_count = rows.iter().take_while(|(_, due)| *due <= now.0).count();
+    let due_count = rows.iter().take_while(|(.., due)| *due <= now.0).count();
     let due_count = due_count.min(max as usize);
-    let next_at = rows.get(due_count).map(|(_, due)| Timestamp(*due));
+    let next_at = rows.get(due_count).map(|(.., due)| Timestamp(*due));
     let ids = rows.into_iter().take(due_count);
+    let named = |(live_id, id, _)| Some((LiveId::new(live_id)?, CommentId::new(id)?));
     Ok(DueHeldComments {
-        ids: ids.filter_map(|(id, _)| CommentId::new(id)).collect(),
+        ids: ids.filter_map(named).collect(),
         next_at,
     })
 }
@@ -537,13 +544,14 @@ pub async fn decide_due(
     mut keys: Vec<(CommentId, CommentId)>,
     at: Timestamp,
 ) -> Result<Vec<HeldEntry>, StoreError> {
-    let order: Vec<CommentId> = keys.iter().map(|(id, _)| *id).collect();
-    // In one order for all nodes that do so at the same time, so that none waits for another that
-    // waits for it.
-    keys.sort_unstable();
+    // What another node decides at this moment is left to it.
+    let mine: HashSet<i64> = lock_waiting(conn, keys.iter().map(|(id, _)| id.get()).collect())
+        .await?
+        .into_iter()
+        .collect();
+    keys.retain(|(id, _)| mine.contains(&id.get()));
     let mut entries = Vec::with_capacity(keys.len());
     for (id, key) in keys {
-        lock(conn, id).await?;
         let row: Option<HeldRecord> = with_authors!()
             .filter(held_comments::comment_id.eq(id.get()))
             .select(COLUMNS)
@@ -552,13 +560,10 @@ pub async fn decide_due(
             .optional()?;
         let Some(row) = row else {
             // Its author is gone: nobody is left to show it for, or to notify. It would be the
-            // first of all that are due for ever. If another node decided it, this changes nothing.
+            // first of all that are due for ever.
             decide(conn, id, DENIED, None, at, true).await?;
             continue;
         };
-        if row.state != WAITING {
-            continue;
-        }
         let held = row.held()?;
         let comment = Comment {
             at,
@@ -600,21 +605,20 @@ pub async fn decide_due(
             logged,
         });
     }
-    entries.sort_by_key(|entry| {
-        let id = entry.logged.comment_id;
-        order.iter().position(|known| *known == id)
-    });
     Ok(entries)
 }
 
-/// What logs are not known to have, of comments that are held and decided at `until` or before.
+/// What logs are not known to have, of comments after that one that are held and decided at `until`
+/// or before.
 pub async fn unlogged(
     conn: &mut Conn,
+    after: Option<CommentId>,
     until: Timestamp,
     max: u32,
 ) -> Result<Vec<HeldEntry>, StoreError> {
     let rows: Vec<HeldRecord> = with_authors!()
         .filter(sql::<Bool>("NOT held_comments.is_logged"))
+        .filter(held_comments::comment_id.gt(after.map_or(0, CommentId::get)))
         .filter(held_comments::created_at.le(until.0))
         .filter(
             held_comments::decided_at

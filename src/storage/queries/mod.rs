@@ -2,7 +2,7 @@
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share:
-//! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `commit_batch_skip_locked`,
+//! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `lock_waiting`, `commit_batch_skip_locked`,
 //! `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`. The methods of the store are one line each: which
 //! access, which query.
 
@@ -221,8 +221,13 @@ impl Store for Backend {
         self.write(move |conn| held_comments::decide_due(conn, keys, at).boxed())
     }
 
-    fn unlogged_held_comments(&self, until: Timestamp, max: u32) -> Stored<'_, Vec<HeldEntry>> {
-        self.read(move |conn| held_comments::unlogged(conn, until, max).boxed())
+    fn unlogged_held_comments(
+        &self,
+        after: Option<CommentId>,
+        until: Timestamp,
+        max: u32,
+    ) -> Stored<'_, Vec<HeldEntry>> {
+        self.read(move |conn| held_comments::unlogged(conn, after, until, max).boxed())
     }
 
     fn held_comments_logged(&self, entries: Vec<LoggedHeldEntry>) -> Stored<'_, ()> {

@@ -105,7 +105,8 @@ impl Stage {
 
     pub async fn due(&self, now: Timestamp) -> (Vec<i64>, Option<Timestamp>) {
         let due = self.db.store.due_held_comments(now, 100).await.unwrap();
-        (due.ids.iter().map(|id| id.get()).collect(), due.next_at)
+        let ids = due.ids.iter().map(|(_, id)| id.get());
+        (ids.collect(), due.next_at)
     }
 
     /// Decides what is due, as a node does.
@@ -114,7 +115,7 @@ impl Stage {
         let keys = due
             .ids
             .into_iter()
-            .map(|id| (id, comment_id(id.get() + 1_000)));
+            .map(|(_, id)| (id, comment_id(id.get() + 1_000)));
         let decided = self.db.store.decide_held_comments(keys.collect(), now);
         decided.await.unwrap()
     }
@@ -123,7 +124,7 @@ impl Stage {
         let entries = self
             .db
             .store
-            .unlogged_held_comments(NOW.plus_ms(10_000_000), 100);
+            .unlogged_held_comments(None, NOW.plus_ms(10_000_000), 100);
         let name = |entry: &HeldEntry| {
             let LoggedHeldEntry {
                 comment_id,

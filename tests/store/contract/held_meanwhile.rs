@@ -59,9 +59,23 @@ pub async fn a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there(
 
     // A node that dies leaves the same to others, and none adds the comments.
     assert_eq!(stage.unlogged().await, [(1, true), (2, true), (3, true)]);
-    let unlogged = stage.db.store.unlogged_held_comments(at, 10).await.unwrap();
+    let unlogged = stage
+        .db
+        .store
+        .unlogged_held_comments(None, at, 10)
+        .await
+        .unwrap();
     let unlogged: Vec<_> = unlogged.into_iter().map(|held| held.entry).collect();
     assert_eq!(unlogged, [1, 2, 3].map(|id| denial(id, stage.bob)));
+    // Page by page, so that entries that no log takes hold none of the others back.
+    let after = Some(comment_id(1));
+    let rest = stage
+        .db
+        .store
+        .unlogged_held_comments(after, at, 1)
+        .await
+        .unwrap();
+    assert_eq!(rest[0].logged.comment_id, comment_id(2));
     let of_actions = stage.db.store.pending_actions(at, 10).await.unwrap();
     let mut denied = of_actions.into_iter().flat_map(|action| action.entries);
     for id in [1, 2, 3] {
