@@ -37,6 +37,8 @@ pub struct Identity {
     pub profile: Arc<Profile>,
     /// What holds against the user on the whole site, but for bans: those make no identity.
     pub site_sanctions: Arc<[Sanction]>,
+    /// Since when the user has its account.
+    pub account_since: Timestamp,
     /// When the token's own `exp` passes; `None` if it carries none.
     pub expires_at: Option<Timestamp>,
 }
@@ -287,6 +289,7 @@ impl Auth {
         Ok(Identity {
             profile,
             site_sanctions: site_sanctions.into(),
+            account_since: user.created_at,
             expires_at,
         })
     }

@@ -3,8 +3,8 @@
 
 use super::word_filter::FilterAction;
 use super::{
-    Bucket, BucketRate, HoldRule, LiveStatus, Modes, Reject, Role, Sanction, SanctionKind,
-    Timestamp, UserFacts, barring_comments, barring_gifts, holding,
+    Bucket, BucketRate, HoldRule, LiveStatus, Modes, Reject, Role, SHIELD_ACCOUNT_MS, Sanction,
+    SanctionKind, Timestamp, UserFacts, barring_comments, barring_gifts, holding,
 };
 
 /// One of the things that a comment is checked for.
@@ -32,6 +32,9 @@ pub enum Check {
     Unique,
     /// Whether the word filter lets its text pass.
     Filter,
+    /// Whether moderators must see it first while the shield is up: it has a link, or its author's
+    /// account is young.
+    Shield,
     /// Whether only the user itself sees it.
     Shadow,
 }
@@ -49,7 +52,7 @@ impl Check {
     /// Whether such a user may comment now. The faults of a comment's fields come before this.
     pub const OF_TIME: [Self; 1] = [Self::Rate];
     /// What happens to the comment. The crowd's lane comes after these.
-    pub const OF_COMMENT: [Self; 3] = [Self::Unique, Self::Filter, Self::Shadow];
+    pub const OF_COMMENT: [Self; 4] = [Self::Unique, Self::Filter, Self::Shield, Self::Shadow];
 
     /// The word for it on the wire. Sent: never change one.
     pub const fn name(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Check {
             Self::Rate => "rate",
             Self::Unique => "unique",
             Self::Filter => "filter",
+            Self::Shield => "shield",
             Self::Shadow => "shadow",
         }
     }
@@ -81,13 +85,22 @@ pub enum CheckResult {
     Held(HoldRule),
 }
 
+/// What a room is given of a user's account.
+#[derive(Debug, Clone, Copy)]
+pub struct Account<'a> {
+    /// What holds against the user on the whole site.
+    pub site_sanctions: &'a [Sanction],
+    /// Since when there is the account.
+    pub since: Timestamp,
+}
+
 /// What the checks of one user's comment read.
 #[derive(Debug, Clone, Copy)]
 pub struct CommentContext<'a> {
     pub status: LiveStatus,
     /// What the user is in this room.
     pub role: Role,
-    pub site_sanctions: &'a [Sanction],
+    pub account: Account<'a>,
     pub room_sanctions: &'a [Sanction],
     pub is_member: bool,
     /// Those of the room, in force.
@@ -103,6 +116,8 @@ pub struct CommentContext<'a> {
     pub is_repeated: bool,
     /// What the word filter says about the text; without a text it says nothing.
     pub filtered: Option<FilterAction>,
+    /// Whether the text has a link; without a text it has none.
+    pub has_link: bool,
     pub now: Timestamp,
 }
 
@@ -172,15 +187,22 @@ impl<'a> CommentContext<'a> {
                 .map_err(|retry_after_ms| Reject::RateLimited { retry_after_ms }),
             Check::Filter => match self.filtered {
                 Some(FilterAction::Block) => Err(Reject::CommentFiltered),
-                // Who reviews is not reviewed, and nobody reviews what nobody would see.
-                Some(FilterAction::Hold)
-                    if self.role == Role::Viewer && self.deciding(Check::Shadow).is_none() =>
-                {
+                Some(FilterAction::Hold) if self.may_be_held() => {
                     return CheckResult::Held(HoldRule::Term);
                 }
                 Some(FilterAction::Shadow) => return CheckResult::Hidden,
                 Some(FilterAction::Hold | FilterAction::Mask) | None => Ok(()),
             },
+            Check::Shield if self.modes.shield && self.may_be_held() => {
+                if self.now.since(self.account.since) < SHIELD_ACCOUNT_MS {
+                    return CheckResult::Held(HoldRule::YoungAccount);
+                }
+                if self.has_link {
+                    return CheckResult::Held(HoldRule::Link);
+                }
+                Ok(())
+            }
+            Check::Shield => Ok(()),
             Check::SiteSanction | Check::RoomSanction => self
                 .deciding(check)
                 .map_or(Ok(()), |sanction| Err(sanction.refusal(self.now))),
@@ -190,13 +212,20 @@ impl<'a> CommentContext<'a> {
         passes.map_or_else(CheckResult::Refused, |()| CheckResult::Passed)
     }
 
+    /// Who reviews is not reviewed, and nobody reviews what nobody would see.
+    fn may_be_held(&self) -> bool {
+        self.role == Role::Viewer && self.deciding(Check::Shadow).is_none()
+    }
+
     /// The sanction because of which the check does not pass.
     fn deciding(&self, check: Check) -> Option<&'a Sanction> {
         let shadow = |sanctions| holding(sanctions, SanctionKind::Shadow, self.now);
         match check {
-            Check::SiteSanction => barring_comments(self.site_sanctions, self.now),
+            Check::SiteSanction => barring_comments(self.account.site_sanctions, self.now),
             Check::RoomSanction => barring_comments(self.room_sanctions, self.now),
-            Check::Shadow => shadow(self.site_sanctions).or_else(|| shadow(self.room_sanctions)),
+            Check::Shadow => {
+                shadow(self.account.site_sanctions).or_else(|| shadow(self.room_sanctions))
+            }
             Check::Status
             | Check::Membership
             | Check::Frozen
@@ -205,7 +234,8 @@ impl<'a> CommentContext<'a> {
             | Check::Slow
             | Check::Rate
             | Check::Unique
-            | Check::Filter => None,
+            | Check::Filter
+            | Check::Shield => None,
         }
     }
 }
@@ -274,12 +304,14 @@ mod tests {
 
     fn modes() -> impl Strategy<Value = Modes> {
         let followers_min = prop::option::of(0..3_u32);
-        (0..3_u16, any::<bool>(), followers_min, 0..3_i64).prop_map(
-            |(slow_s, frozen, followers_min, coins)| Modes {
+        let switches = (any::<bool>(), any::<bool>());
+        (0..3_u16, switches, followers_min, 0..3_i64).prop_map(
+            |(slow_s, (frozen, shield), followers_min, coins)| Modes {
                 slow_s,
                 followers_min,
                 gifters_coins: Coins::new(coins),
                 frozen,
+                shield,
                 ..Modes::default()
             },
         )
@@ -307,6 +339,8 @@ mod tests {
             last_comment_ago_ms in prop::option::of(0..3_000_i64),
             taken in 0..4_u32,
             filtered in filter_action(),
+            has_link in any::<bool>(),
+            account_ms in prop_oneof![Just(0), Just(SHIELD_ACCOUNT_MS)],
         ) {
             let rate = BucketRate { burst: 3, refill: 1, per_ms: 1_000 };
             let mut limiter = Bucket::default();
@@ -315,7 +349,10 @@ mod tests {
             }
             let mut context = CommentContext {
                 status: LiveStatus::from_code(status).expect("0 to 3"),
-                site_sanctions: &site,
+                account: Account {
+                    site_sanctions: &site,
+                    since: NOW.plus_ms(-account_ms),
+                },
                 room_sanctions: &room,
                 is_member,
                 role: [Role::Viewer, Role::Moderator, Role::Streamer][role],
@@ -326,6 +363,7 @@ mod tests {
                 limiter,
                 rate,
                 filtered,
+                has_link,
                 now: NOW,
             };
             let explained = context.explain();

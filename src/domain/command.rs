@@ -44,6 +44,8 @@ pub struct Caller<H> {
     pub socket_id: SocketId,
     /// What holds against the user on the whole site; it comes with the account.
     pub site_sanctions: Arc<[Sanction]>,
+    /// Since when the user has its account.
+    pub account_since: Timestamp,
     /// The address the session comes from, as limits count it.
     pub address: IpAddr,
     pub to: ReplyTo<H>,

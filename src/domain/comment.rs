@@ -41,6 +41,32 @@ impl CommentText {
         &self.0
     }
 
+    /// Whether it names a page somewhere else, as far as that can be seen: it has `://` or `www.`,
+    /// or a dot between a letter or digit and a word of two letters or more.
+    pub fn has_link(&self) -> bool {
+        let narrow = |c: char| match c {
+            // Full-width forms of ASCII.
+            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+            c => c,
+        };
+        let text: String = self.0.chars().map(narrow).collect();
+        let text = text.to_ascii_lowercase();
+        let is_name = |at: usize| {
+            let before = text[..at].chars().next_back();
+            let mut word = text[at + 1..].chars();
+            before.is_some_and(|c| c.is_ascii_alphanumeric())
+                && word
+                    .by_ref()
+                    .take(2)
+                    .filter(char::is_ascii_alphabetic)
+                    .count()
+                    == 2
+        };
+        text.contains("://")
+            || text.contains("www.")
+            || text.match_indices('.').any(|(at, _)| is_name(at))
+    }
+
     /// The text as it is shown after the filter has said this about it; `None` if that is as it was
     /// sent. A mask changes no length.
     pub fn masked(&self, verdict: &FilterVerdict) -> Option<Self> {
@@ -71,6 +97,33 @@ mod tests {
             CommentText::parse(&"界".repeat(201), 200),
             Err(CommentTextError::TooLong { chars_max: 200 })
         );
+    }
+
+    #[test]
+    fn links_are_seen_as_they_are_written() {
+        let has_link = |text: &str| CommentText::parse(text, 200).unwrap().has_link();
+        for text in [
+            "http://a.b",
+            "看 HTTPS://x/",
+            "www.example",
+            "加我 t.me/abc",
+            "example.com来看",
+            "ｅｘａｍｐｌｅ．ｃｏｍ",
+        ] {
+            assert!(has_link(text), "{text}");
+        }
+        for text in [
+            "你好。再见",
+            "3.5",
+            "v1.2",
+            "...",
+            "e.g.",
+            "嗯.好的",
+            "wow. yes",
+            "a/b",
+        ] {
+            assert!(!has_link(text), "{text}");
+        }
     }
 
     #[test]

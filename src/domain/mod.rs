@@ -48,7 +48,7 @@ pub use admission::{Admission, Claim};
 pub use arrivals::RecentArrivals;
 pub use bounded_map::BoundedMap;
 pub use bucket::{Bucket, BucketRate};
-pub use checks::{Check, CheckResult, CommentContext, ExplainedCheck};
+pub use checks::{Account, Check, CheckResult, CommentContext, ExplainedCheck};
 pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
@@ -72,7 +72,7 @@ pub use live::{Live, LiveStatus};
 pub use member::{Arrival, Departed, Member, MemberList, OnlineChange, Profile};
 pub use modes::{
     ChangedModes, FOLLOWERS_MIN_MAX, LiveModes, MOD_DELAYS_S, ModeValue, Modes, ModesChange,
-    RoomMode, SHIELD_FOLLOWERS_MIN, SHIELD_SLOW_S, SLOW_S_MAX, UNIQUE_S_MAX,
+    RoomMode, SHIELD_ACCOUNT_MS, SHIELD_FOLLOWERS_MIN, SHIELD_SLOW_S, SLOW_S_MAX, UNIQUE_S_MAX,
 };
 pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_skeleton};
 pub use peers::{PeerChange, PeerUser, PresenceChange};

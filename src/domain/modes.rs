@@ -31,6 +31,8 @@ pub const MOD_DELAYS_S: [u8; 4] = [0, 2, 4, 6];
 pub const SHIELD_SLOW_S: u16 = 30;
 /// `followers_min` while the shield is up, unless a longer one is set.
 pub const SHIELD_FOLLOWERS_MIN: u32 = 10;
+/// Comments of younger accounts are held for review while the shield is up, in milliseconds: a day.
+pub const SHIELD_ACCOUNT_MS: i64 = 86_400_000;
 
 const MINUTE_MS: i64 = 60_000;
 

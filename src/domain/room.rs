@@ -220,6 +220,7 @@ impl<H: Clone> Room<H> {
             profile,
             socket_id,
             site_sanctions,
+            account_since: _,
             address,
             to: ReplyTo { handle, ack },
         } = caller;

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::actors::room_settings;
 use crate::domain::{
-    Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role, Sanction,
-    SanctionId, Timestamp, UserFacts, UserId,
+    Account, Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role,
+    Sanction, SanctionId, Timestamp, UserFacts, UserId,
 };
 use crate::protocol::{Refusal, SanctionBody};
 use crate::storage::User;
@@ -160,12 +160,18 @@ async fn explain(
         .map_or_else(UserFacts::default, |(_, facts)| *facts);
     let in_room = state
         .rooms
-        .explain(live_id, user.id, site_sanctions.clone(), facts)
+        .explain(
+            live_id,
+            user.id,
+            site_sanctions.clone(),
+            user.created_at,
+            facts,
+        )
         .await?;
     let open_here = in_room.is_some();
     let checks = match in_room {
         Some(checks) => checks,
-        None => explain_closed(state, live_id, user.id, role, &site_sanctions, facts).await?,
+        None => explain_closed(state, live_id, user, role, &site_sanctions, facts).await?,
     };
     Ok(Some(Explanation {
         role,
@@ -179,7 +185,7 @@ async fn explain(
 async fn explain_closed(
     state: &ApiState,
     live_id: LiveId,
-    user: UserId,
+    user: &User,
     role: Role,
     site_sanctions: &[Sanction],
     facts: UserFacts,
@@ -191,7 +197,7 @@ async fn explain_closed(
         .unwrap_or_default()
         .users
         .into_iter()
-        .find(|(known, _)| *known == user)
+        .find(|(known, _)| *known == user.id)
         .map(|(_, standing)| standing)
         .unwrap_or_default();
     let modes = state.store.modes(live_id).await?.unwrap_or_default();
@@ -199,7 +205,10 @@ async fn explain_closed(
     let context = CommentContext {
         status: row.live.status,
         role,
-        site_sanctions,
+        account: Account {
+            site_sanctions,
+            since: user.created_at,
+        },
         room_sanctions: &standing.sanctions,
         is_member: false,
         modes: modes.modes.in_force(),
@@ -209,6 +218,7 @@ async fn explain_closed(
         limiter: Bucket::default(),
         rate: settings.comment_rate_of(role),
         filtered: None,
+        has_link: false,
         now,
     };
     Ok(context.explain())

@@ -86,6 +86,7 @@ impl LiveRoom {
             port,
             profile,
             site_sanctions,
+            account_since,
             ack,
             stamp,
             command,
@@ -100,6 +101,7 @@ impl LiveRoom {
             profile,
             socket_id: port.outlet.socket_id.clone(),
             site_sanctions,
+            account_since,
             address: port.address,
             to: ReplyTo { handle: port, ack },
         };

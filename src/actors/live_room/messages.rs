@@ -9,7 +9,7 @@ use crate::actors::session::SessionPort;
 use crate::cluster::FromLog;
 use crate::domain::{
     AckId, ActionEntry, Control, ExplainedCheck, LiveModes, LiveStatus, Profile, RoomCommand,
-    Sanction, SessionId, Standings, UserFacts, UserId,
+    Sanction, SessionId, Standings, Timestamp, UserFacts, UserId,
 };
 
 use super::{RoomDetail, RoomStats};
@@ -23,6 +23,8 @@ pub struct SessionCommand {
     pub profile: Arc<Profile>,
     /// What holds against that user on the whole site.
     pub site_sanctions: Arc<[Sanction]>,
+    /// Since when that user has its account.
+    pub account_since: Timestamp,
     pub ack: AckId,
     /// The session's count of its commands, echoed in `MembershipLost`.
     pub stamp: u64,
@@ -81,6 +83,8 @@ pub struct Explain {
     pub user: UserId,
     /// What holds against the user on the whole site.
     pub site_sanctions: Vec<Sanction>,
+    /// Since when the user has its account.
+    pub account_since: Timestamp,
     pub facts: UserFacts,
     pub reply: oneshot::Sender<Vec<ExplainedCheck>>,
 }

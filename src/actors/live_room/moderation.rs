@@ -3,7 +3,7 @@
 use actix::prelude::*;
 
 use crate::cluster::LogEntry;
-use crate::domain::ActionEntry;
+use crate::domain::{Account, ActionEntry};
 
 use super::effects::Effects;
 use super::{Apply, ApplyControl, Explain, FollowChanged, LiveRoom, ModesRead, StandingsRead};
@@ -63,11 +63,16 @@ impl Handler<Explain> for LiveRoom {
         let Explain {
             user,
             site_sanctions,
+            account_since,
             facts,
             reply,
         } = explain;
+        let account = Account {
+            site_sanctions: &site_sanctions,
+            since: account_since,
+        };
         // The receiver may have stopped waiting.
-        let _ = reply.send(self.room.explain(user, &site_sanctions, facts, self.now()));
+        let _ = reply.send(self.room.explain(user, account, facts, self.now()));
     }
 }
 

@@ -10,7 +10,8 @@ use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{Explain, Observe, ObserveDetail, RoomDetail, RoomStats};
 use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{
-    ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, UserFacts, UserId,
+    ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, Timestamp,
+    UserFacts, UserId,
 };
 
 use super::{
@@ -169,6 +170,7 @@ impl Rooms {
         live_id: LiveId,
         user: UserId,
         site_sanctions: Vec<Sanction>,
+        account_since: Timestamp,
         facts: UserFacts,
     ) -> Result<Option<Vec<ExplainedCheck>>, AskError> {
         let Some(room) = self.find(live_id).await? else {
@@ -178,6 +180,7 @@ impl Rooms {
         room.try_send(Explain {
             user,
             site_sanctions,
+            account_since,
             facts,
             reply,
         })

@@ -533,6 +533,7 @@ impl Session {
         let Some(live_id) = live_id else {
             return self.reject(&ack, Reject::LiveNotFound);
         };
+        let account_since = verified.identity.account_since;
         let (profile, site_sanctions) = (
             verified.identity.profile.clone(),
             verified.identity.site_sanctions.clone(),
@@ -554,6 +555,7 @@ impl Session {
             port: self.port.clone(),
             profile,
             site_sanctions,
+            account_since,
             ack,
             stamp: self.commands_count,
             command,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Room;
-use crate::domain::checks::{Check, CheckResult, CommentContext};
+use crate::domain::checks::{Account, Check, CheckResult, CommentContext};
 use crate::domain::crowd::SamplingRound;
 use crate::domain::dedupe::CommandKey;
 use crate::domain::mode_state::{ModeState, TextKey};
@@ -66,7 +66,11 @@ impl<H: Clone> Room<H> {
         let member = self.author(&caller);
         let is_member = member.is_ok();
         self.forget_expired_commands(now);
-        let mut context = self.comment_context(user, &caller.site_sanctions, is_member, now);
+        let account = Account {
+            site_sanctions: &caller.site_sanctions,
+            since: caller.account_since,
+        };
+        let mut context = self.comment_context(user, account, is_member, now);
         refused(context.decide(&Check::OF_USER))?;
         let author = member?;
         let key = request_id.clone().ok().flatten();
@@ -483,6 +487,8 @@ fn decide<H>(
     let shown = text.masked(&filtered);
     let text_key = modes.text_key(shown.as_ref().unwrap_or(&text).as_str());
     context.is_repeated = text_key.is_some_and(|key| modes.is_repeated(key, context.now));
+    // Only the shield asks for it.
+    context.has_link = context.modes.shield && text.has_link();
     let verdict = context.decide(&Check::OF_COMMENT);
     refused(verdict)?;
     Ok(Accepted {

@@ -1,7 +1,7 @@
 //! The decisions of a room about what its users are and may not do.
 
 use super::Room;
-use crate::domain::checks::{CommentContext, ExplainedCheck, may_give, may_join};
+use crate::domain::checks::{Account, CommentContext, ExplainedCheck, may_give, may_join};
 use crate::domain::moderation::{Moderation, StandingChange};
 use crate::domain::{
     Comment, Control, Effect, KICK_REACH_MS, KickReason, News, Principal, Reject, Role, RoomEvent,
@@ -160,12 +160,12 @@ impl<H: Clone> Room<H> {
     pub fn explain(
         &self,
         user: UserId,
-        site_sanctions: &[Sanction],
+        account: Account<'_>,
         facts: UserFacts,
         now: Timestamp,
     ) -> Vec<ExplainedCheck> {
         let is_member = self.members.profile(user).is_some();
-        let mut context = self.comment_context(user, site_sanctions, is_member, now);
+        let mut context = self.comment_context(user, account, is_member, now);
         context.facts = Some(facts);
         context.explain()
     }
@@ -174,7 +174,7 @@ impl<H: Clone> Room<H> {
     pub(super) fn comment_context<'a>(
         &'a self,
         user: UserId,
-        site_sanctions: &'a [Sanction],
+        account: Account<'a>,
         is_member: bool,
         now: Timestamp,
     ) -> CommentContext<'a> {
@@ -187,7 +187,7 @@ impl<H: Clone> Room<H> {
         };
         CommentContext {
             status: self.live.status,
-            site_sanctions,
+            account,
             room_sanctions: self.moderation.sanctions(user),
             is_member,
             role,
@@ -198,6 +198,7 @@ impl<H: Clone> Room<H> {
             limiter: self.limiters.get(&user).copied().unwrap_or_default(),
             rate: self.settings.comment_rate_of(role),
             filtered: None,
+            has_link: false,
             now,
         }
     }

@@ -51,7 +51,7 @@ pub fn read(conn: &mut SqliteConnection, keys: &HoldKeys) -> QueryResult<HoldRow
             .filter(held_comments::request_id.eq(request_id.as_str()))
             .filter(held_comments::created_at.ge(since.0))
             .select((held_comments::comment_id, held_comments::content))
-            .first(conn)
+            .get_result(conn)
             .optional()?;
         rows.by_request
             .extend(known.map(|known| (key.clone(), known)));

@@ -97,6 +97,7 @@ fn caller(number: u64) -> Caller<u64> {
             avatar: None,
         }),
         socket_id: "s".into(),
+        account_since: Timestamp(0),
         site_sanctions: Default::default(),
         address: Ipv4Addr::from_bits(number as u32).into(),
         to: ReplyTo {

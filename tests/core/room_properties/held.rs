@@ -169,6 +169,7 @@ impl World {
             profile: profile(user_id(user)),
             socket_id: format!("s{user}").into(),
             site_sanctions: Arc::default(),
+            account_since: Timestamp(0),
             address: Ipv4Addr::from_bits(u32::from(user) + 1).into(),
             to: to.clone(),
         };

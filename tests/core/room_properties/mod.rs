@@ -240,6 +240,7 @@ impl World {
             profile: profile(user),
             socket_id: format!("s{}", to.handle).into(),
             site_sanctions: Default::default(),
+            account_since: Timestamp(0),
             address: Ipv4Addr::from_bits(to.handle as u32 % 3).into(),
             to: to.clone(),
         };

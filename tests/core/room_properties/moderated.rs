@@ -8,10 +8,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    AckId, Caller, Check, CheckResult, CommentId, CommentText, Control, Effect, ExplainedCheck,
-    History, HistoryLimits, Live, LiveId, LiveStatus, Position, Principal, Reject, ReplyTo, Room,
-    RoomCommand, RoomEvent, RoomSettings, Sanction, SanctionId, SanctionKind, SanctionScope,
-    Sequenced, SessionId, Standing, Standings, Timestamp, UserFacts, UserId,
+    Account, AckId, Caller, Check, CheckResult, CommentId, CommentText, Control, Effect,
+    ExplainedCheck, History, HistoryLimits, Live, LiveId, LiveStatus, Position, Principal, Reject,
+    ReplyTo, Room, RoomCommand, RoomEvent, RoomSettings, Sanction, SanctionId, SanctionKind,
+    SanctionScope, Sequenced, SessionId, Standing, Standings, Timestamp, UserFacts, UserId,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -283,10 +283,13 @@ impl World {
     }
 
     fn explain(&self, node: usize, user: UserId) -> Vec<ExplainedCheck> {
-        let site = self.site_sanctions(user);
+        let account = Account {
+            site_sanctions: &self.site_sanctions(user),
+            since: Timestamp(0),
+        };
         self.nodes[node]
             .room
-            .explain(user, &site, UserFacts::default(), self.now)
+            .explain(user, account, UserFacts::default(), self.now)
     }
 
     /// Has a node decide on a command of a session's user.
@@ -309,6 +312,7 @@ impl World {
             profile: profile(user),
             socket_id: format!("s{session}").into(),
             site_sanctions,
+            account_since: Timestamp(0),
             address: Ipv4Addr::from_bits(session as u32).into(),
             to,
         };

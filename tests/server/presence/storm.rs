@@ -138,6 +138,7 @@ impl Storm {
                 profile,
                 socket_id,
                 site_sanctions: Default::default(),
+                account_since: Timestamp(0),
                 address: Ipv4Addr::LOCALHOST.into(),
                 to,
             },

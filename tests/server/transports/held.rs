@@ -327,6 +327,14 @@ fn what_waits_and_what_is_known_of_it_outlive_a_restart() {
     assert_eq!(stage.history(), ["later", "链接 1"]);
 }
 
+fn change_by_hand(stage: &StreamedLive, sql: &str) {
+    let database = stage.server.database().display().to_string();
+    let mut database = SqliteConnection::establish(&database).expect("a database");
+    database
+        .batch_execute(&format!("PRAGMA busy_timeout = 5000; {sql}"))
+        .expect("a change by hand");
+}
+
 #[test]
 fn what_nobody_decides_in_time_is_denied_once() {
     let stage = start();
@@ -337,11 +345,7 @@ fn what_nobody_decides_in_time_is_denied_once() {
         (stage.waiting(&moderator).len() == 1).then_some(())
     });
     // Five minutes later.
-    let database = stage.server.database().display().to_string();
-    let mut database = SqliteConnection::establish(&database).expect("a database");
-    database
-        .batch_execute("PRAGMA busy_timeout = 5000; UPDATE held_comments SET due_at = 1")
-        .expect("a change by hand");
+    change_by_hand(&stage, "UPDATE held_comments SET due_at = 1");
     assert_eq!(
         sender.event("comment_denied"),
         json!({"live_id": stage.live, "comment_id": id, "reason": null, "expired": true})
@@ -531,4 +535,35 @@ fn moderators_see_a_comment_before_all_others_and_may_take_it_down_in_the_delay(
         "{retried}"
     );
     assert_eq!(stage.history(), ["hello", "order!"]);
+}
+
+#[test]
+fn while_the_shield_is_up_a_young_account_is_held_and_is_told_so_by_its_explanation() {
+    let stage = start();
+    let (alice, mut sender) = stage.member("alice");
+    let (_, mut moderating) = stage.moderator("carol");
+    let follow = json!({"user_id": stage.streamer.id, "follow": true});
+    stage
+        .server
+        .post_as(&alice, "/api/user/follow", &follow)
+        .ok();
+    // Ten minutes later, as the shield asks.
+    change_by_hand(&stage, "UPDATE follows SET since = since - 600000");
+    let raised = stage.act("setModes", json!({"shield": true}));
+    assert_eq!(raised["ok"], json!(true), "{raised}");
+    sender.event_where("modes", |modes| modes["shield"] == json!(true));
+    let own = stage
+        .server
+        .get_as(&alice, &format!("/api/live/{}/me", stage.live))
+        .ok();
+    let checks = own["checks"].as_array().expect("a list");
+    let shield = checks.iter().find(|line| line["check"] == json!("shield"));
+    assert_eq!(shield.expect("a check")["passed"], json!(false), "{own}");
+    let held = stage.says(&mut sender, "hello");
+    assert_eq!(held["status"], json!("held"), "{held}");
+    let news = moderating.event("held");
+    assert_eq!(news["rule"], json!("young_account"), "{news}");
+    // Moderators may be as young.
+    let said = stage.says(&mut moderating, "see example.com");
+    assert_eq!(said["status"], json!("delivered"), "{said}");
 }

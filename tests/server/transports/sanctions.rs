@@ -570,6 +570,7 @@ fn an_explanation_names_what_decides_and_the_user_itself_gets_it_without_actors(
             ("rate", json!(true)),
             ("unique", json!(true)),
             ("filter", json!(true)),
+            ("shield", json!(true)),
             ("shadow", json!(true)),
         ])
     );

@@ -392,6 +392,7 @@ impl World {
             profile,
             socket_id: session.into(),
             site_sanctions: Arc::default(),
+            account_since: Timestamp(0),
             address,
             to: to.clone(),
         };
