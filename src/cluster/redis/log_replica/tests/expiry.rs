@@ -1,7 +1,6 @@
 //! What Redis keeps of the log of a room, and how long.
 
 use super::*;
-use crate::cluster::redis::append::append_action;
 use crate::cluster::redis::entries::Batch;
 use crate::domain::{Comment, CommentId, CommentText, HeldComment, HoldRule, Profile};
 
@@ -121,14 +120,14 @@ async fn delayed_comments_push_no_kick_and_no_key_of_an_action_out_of_the_log() 
     let mut world = World::new(&redis.url(), 40_002).await;
     append_and_ask(&mut world).await;
     let live_id = world.live_id;
-    let append = async |link: Link, entry: ActionEntry| {
-        append_action(link, false, live_id, entry, Timestamp(1))
+    let put = async |link: Link, entry: ActionEntry| {
+        append(link, false, live_id, entry, Timestamp(1))
             .await
             .unwrap();
     };
-    append(world.link.clone(), held(1, HoldRule::Term)).await;
+    put(world.link.clone(), held(1, HoldRule::Term)).await;
     for id in 2..300 {
-        append(world.link.clone(), held(id, HoldRule::Delay)).await;
+        put(world.link.clone(), held(id, HoldRule::Delay)).await;
     }
     let count = async |command: &str, key: String| {
         let mut cmd = redis::cmd(command);
