@@ -85,7 +85,7 @@
 //! 3. [`storage::Store::perform`] makes the change and adds a row to the append-only audit, in one
 //!    transaction and once per `request_id`. In the same transaction the action becomes pending, if
 //!    it adds something to the log of a room.
-//! 4. [`domain::Action::entry`] says what that is: an event, which members see, or a
+//! 4. [`domain::Action::entries`] says what that is: an event, which members see, or a
 //!    [`domain::Control`], which only nodes see and which has no offset. `actors/registry/rooms.rs`
 //!    hands an event to the room if it is open on this node (`actors/live_room/moderation.rs`), and
 //!    all else to the broker, whose log every node follows. Each entry has a key, so that appending
@@ -327,6 +327,11 @@
 //! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
 //! | row lock | a row and the purpose for which a write locks it | [`storage::RowLock`] |
 //! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
+//! | mode | what a room asks of all viewers, such as slow mode; the shield is several at once | [`domain::Modes`] |
+//! | held | stored, and not shown before somebody decides or a delay ends | `domain/held.rs` |
+//! | review | a moderator's decision about a held comment | [`domain::Action::Review`] |
+//! | preview | a held comment as moderators see it during the delay of their room | `domain/room/holds.rs` |
+//! | report | a member's complaint about a comment; it is open until somebody dismisses it or the comment goes | `domain/report.rs` |
 //! | term | a text that the word filter looks for, and what happens to a comment that has it | [`domain::word_filter::Term`] |
 //! | normalised | in the one form in which terms and texts are compared | `domain/word_filter/fold.rs` |
 //! | hit | a place of a text where a term was found | [`domain::word_filter::Hit`] |
@@ -343,7 +348,7 @@
 //!
 //! # What is not here yet
 //!
-//! Modes of a room and review; certificates of clients for PostgreSQL and Redis.
+//! Certificates of clients for PostgreSQL and Redis; metrics; private chat.
 
 // A call that cannot fail has an `expect` that says why; all others return an error value.
 #![warn(clippy::unwrap_used)]

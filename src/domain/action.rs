@@ -29,7 +29,7 @@ pub fn is_text(text: &str, chars_max: usize) -> bool {
     !text.is_empty() && !text.contains('\0') && text.chars().count() <= chars_max
 }
 
-/// One thing that an operator or a streamer does.
+/// One thing that somebody does to a room, a user or the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Takes a comment down for good.
