@@ -92,8 +92,6 @@ fn apply(node: &ClusterControl, auth: &Auth, changed: Vec<RowChange>) {
             RowChange::Account(user) => node.sessions.recheck(user),
             RowChange::Live(live_id) => lives.push(live_id),
             RowChange::Moderation(streamer) => streamers.push(streamer),
-            // No room keeps who follows.
-            RowChange::Followers(_) => {}
         }
     }
     if !lives.is_empty() {

@@ -1,10 +1,10 @@
 //! The change feed: which rows changed, whoever changed them.
 //!
-//! PostgreSQL notes each change of a token, of an account's status, of a live's status or title, of
-//! what is forbidden to users and of who follows a streamer in the table `changes`, by triggers:
-//! also those of a node of the version before, and those made by hand. Nodes poll it. A position is
-//! a snapshot of the database, and what comes after it is what it did not see: transactions commit
-//! in another order than that in which they began or took ids, so no number could be a position.
+//! PostgreSQL notes each change of a token, of an account's status, of a live's status or title and
+//! of what is forbidden to users in the table `changes`, by triggers: also those of a node of the
+//! version before, and those made by hand. Nodes poll it. A position is a snapshot of the database,
+//! and what comes after it is what it did not see: transactions commit in another order than that in
+//! which they began or took ids, so no number could be a position.
 //!
 //! SQLite has one node, which makes all changes itself, and no feed.
 
@@ -31,8 +31,6 @@ pub enum RowChange {
     Account(UserId),
     /// What users are and may not do in the lives of this streamer.
     Moderation(UserId),
-    /// Who follows this streamer.
-    Followers(UserId),
     /// The status or the title of the live.
     Live(LiveId),
 }

@@ -13,11 +13,3 @@ CREATE TABLE follower_counts (
     streamer_id BIGINT PRIMARY KEY REFERENCES users (id),
     followers   BIGINT NOT NULL CHECK (followers >= 0)
 );
-
-ALTER TABLE changes DROP CONSTRAINT changes_kind_check;
-ALTER TABLE changes ADD CONSTRAINT changes_kind_check
-    CHECK (kind IN ('token', 'account', 'live', 'moderation', 'followers'));
-
--- The subject is the streamer, whose rooms then read again who follows: of many who do at once nodes read one change.
-CREATE TRIGGER note_follow AFTER INSERT OR DELETE ON follows
-FOR EACH ROW EXECUTE FUNCTION note_change('followers', 'streamer_id');

@@ -83,7 +83,6 @@ fn row_change(kind: &str, subject: i64) -> Option<RowChange> {
         "token" => UserId::new(subject).map(RowChange::Token),
         "account" => UserId::new(subject).map(RowChange::Account),
         "live" => LiveId::new(subject).map(RowChange::Live),
-        "followers" => UserId::new(subject).map(RowChange::Followers),
         "moderation" => UserId::new(subject).map(RowChange::Moderation),
         _ => None,
     }

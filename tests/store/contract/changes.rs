@@ -113,13 +113,6 @@ pub async fn every_change_that_nodes_must_learn_is_in_the_feed_once(db: Database
     let of_site = [RowChange::Account(alice), RowChange::Moderation(bob)];
     assert_eq!(reader.next().await, named(&of_site));
 
-    for _ in 0..2 {
-        db.store.follow(alice, bob, 1, NOW).await.unwrap();
-    }
-    assert_eq!(reader.next().await, named(&[RowChange::Followers(bob)]));
-    db.store.unfollow(alice, bob).await.unwrap();
-    assert_eq!(reader.next().await, named(&[RowChange::Followers(bob)]));
-
     // What happens all the time, and what changes nothing.
     db.grant(alice, 10, "grant").await;
     let gift = db.gift(5).await;
