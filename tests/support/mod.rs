@@ -174,6 +174,11 @@ impl TestServer {
 
     /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
     pub fn restart(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be waited for");
+        assert!(
+            ended.is_some(),
+            "the server runs: a second one would go on beside it"
+        );
         let (child, port) = spawn(self.dir.path(), &self.env, self.files_max, &self.log);
         self.child = child;
         self.port = port;

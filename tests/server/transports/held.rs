@@ -298,6 +298,7 @@ fn what_waits_and_what_is_known_of_it_outlive_a_restart() {
         stage.act("review", stage.review(&denied, false))["ok"],
         json!(true)
     );
+    stage.server.kill();
     stage.server.restart();
 
     let mut sender = stage.joined(&alice);

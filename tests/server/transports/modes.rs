@@ -43,6 +43,7 @@ fn modes_are_one_event_for_all_hold_at_once_and_outlive_a_restart() {
     );
 
     let later = stage.server.live(&stage.streamer);
+    stage.server.kill();
     stage.server.restart();
     let mut ws = Ws::connect(&stage.server, &alice);
     for live in [stage.live, later] {

@@ -42,6 +42,7 @@ fn a_pinned_comment_is_seen_by_all_and_by_who_joins_until_it_is_taken_down() {
     let joined = late.ask("joinLive", json!({"live_id": stage.live}));
     assert_eq!(pinned(&joined)["content"], json!("read this"));
 
+    stage.server.kill();
     stage.server.restart();
     let mut late = Ws::connect(&stage.server, &bobby);
     let joined = late.ask("joinLive", json!({"live_id": stage.live}));

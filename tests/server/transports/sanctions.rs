@@ -98,6 +98,7 @@ fn a_banned_user_is_out_stays_out_after_a_restart_and_comes_back_when_it_is_lift
     let later = stage.server.live(&stage.streamer);
     let refused = ws.ask("joinLive", json!({"live_id": later}));
     assert_eq!(code(&refused), "banned");
+    stage.server.kill();
     stage.server.restart();
     let mut ws = Ws::connect(&stage.server, &alice);
     let refused = ws.ask("joinLive", json!({"live_id": stage.live}));
