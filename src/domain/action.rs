@@ -51,7 +51,7 @@ pub enum Action {
     Notice(Arc<str>),
     /// Removes a user from a room.
     Kick(UserId),
-    /// Reports a comment to those who keep order.
+    /// Reports a comment to the moderators.
     Report(CommentId),
     /// Settles a reported comment that stays.
     DismissReports(CommentId),

@@ -1,4 +1,4 @@
-//! Reports of comments, and how those who keep order learn of them.
+//! Reports of comments, and how moderators learn of them.
 //!
 //! Members report comments; the store has the queue. A comment leaves it when it is taken down or
 //! when somebody who keeps order dismisses its reports; after that, further reports of it count for
@@ -28,7 +28,7 @@ pub const NOTICE_EVERY_MS: i64 = 2_000;
 /// Comments that one notice names: those reported last.
 pub const NOTICE_COMMENTS_MAX: usize = 20;
 
-/// Whether those who keep order are notified when a comment has got so many reports.
+/// Whether moderators are notified when a comment has got so many reports.
 pub const fn is_news(reports: i64) -> bool {
     matches!(reports, 1 | 2 | 5 | 10 | 20 | 50 | REPORTS_OF_COMMENT_MAX)
 }

@@ -1,6 +1,5 @@
 //! Why a user may or may not speak in a live: the list of checks of a comment with their results,
-//! for operators and for the user itself; and the sanctions that hold there, for those who keep
-//! order.
+//! for operators and for the user itself; and the sanctions that hold there, for its moderators.
 //!
 //! The room makes the list with the function that decides about comments. Where it is not open, the
 //! same function reads what the room would have opened with.
@@ -12,16 +11,16 @@ use serde::Serialize;
 
 use crate::actors::room_settings;
 use crate::domain::{
-    Account, Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Reject, Role,
-    Sanction, SanctionId, Timestamp, UserFacts, UserId,
+    Account, Bucket, Check, CheckResult, CommentContext, ExplainedCheck, LiveId, Role, Sanction,
+    SanctionId, Timestamp, UserFacts, UserId,
 };
 use crate::protocol::{Refusal, SanctionBody};
 use crate::storage::User;
 
 use super::ApiState;
 use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, USER_NOT_FOUND, ok};
-use super::fields::positive_digits;
-use super::lives::{self, path_live_id};
+use super::fields::{positive_digits, query_id};
+use super::lives::{self, path_live_id, require_moderator};
 use super::signed_in::SignedIn;
 
 /// Sanctions of one page.
@@ -226,13 +225,13 @@ async fn explain_closed(
 
 #[derive(Serialize)]
 struct SanctionsView<'a> {
-    sanctions: Vec<HeldView<'a>>,
+    sanctions: Vec<SanctionView<'a>>,
     /// The `cursor` of the next page, if there is one.
     next: Option<i64>,
 }
 
 #[derive(Serialize)]
-struct HeldView<'a> {
+struct SanctionView<'a> {
     user_id: i64,
     #[serde(flatten)]
     sanction: SanctionBody<'a>,
@@ -246,25 +245,10 @@ pub async fn sanctions(
     SignedIn(identity): SignedIn,
 ) -> ApiResult {
     let live_id = path_live_id(&request)?;
-    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
-        .map_err(|_| ApiError::BadParameter("malformed query"))?;
-    let id = |name: &str, fault| match query.get(name).map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some(text) => match positive_digits(text) {
-            Some(id) => Ok(Some(id)),
-            None => Err(ApiError::BadParameter(fault)),
-        },
-    };
-    let before = id("cursor", "cursor must be the id of a sanction")?.and_then(SanctionId::new);
-    let of = id("user", "user must be the id of a user")?.and_then(UserId::new);
-    let roles = state
-        .store
-        .roles(live_id, vec![identity.profile.id])
-        .await?;
-    let (_, roles) = roles.ok_or(lives::LIVE_NOT_FOUND)?;
-    if roles.iter().all(|role| *role < Role::Moderator) {
-        return Err(ApiError::Action(Reject::NotAllowed));
-    }
+    let before = query_id(&request, "cursor", "cursor must be the id of a sanction")?;
+    let of = query_id(&request, "user", "user must be the id of a user")?;
+    let (before, of) = (before.and_then(SanctionId::new), of.and_then(UserId::new));
+    require_moderator(&state, live_id, &identity).await?;
     let now = state.clock.now();
     let page = state
         .store
@@ -272,12 +256,12 @@ pub async fn sanctions(
         .await?;
     let is_full = page.len() == PER_PAGE as usize;
     let last = page.last().map(|(_, sanction)| sanction.id.get());
-    let held = page.iter().map(|(user, sanction)| HeldView {
+    let sanctions = page.iter().map(|(user, sanction)| SanctionView {
         user_id: user.get(),
         sanction: sanction.into(),
     });
     ok(SanctionsView {
-        sanctions: held.collect(),
+        sanctions: sanctions.collect(),
         next: last.filter(|_| is_full),
     })
 }

@@ -8,10 +8,11 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::domain::RequestId;
+use crate::domain::{CommentId, RequestId};
 
 use super::error::ApiError;
 
@@ -128,6 +129,42 @@ impl RequestBody {
             true => ApiError::Invalid(Cow::Owned(error.to_string())),
             false => ApiError::MalformedBody,
         })
+    }
+}
+
+/// An id of a query, such as the `cursor` of a list; `fault` says what is wrong with any other text.
+pub fn query_id(
+    request: &HttpRequest,
+    name: &str,
+    fault: &'static str,
+) -> Result<Option<i64>, ApiError> {
+    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
+        .map_err(|_| ApiError::BadParameter("malformed query"))?;
+    match query.get(name).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(text) => positive_digits(text)
+            .map(Some)
+            .ok_or(ApiError::BadParameter(fault)),
+    }
+}
+
+/// The id of a comment in a body: a number, or a text of its digits, as clients get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct CommentIdField(pub CommentId);
+
+impl TryFrom<Value> for CommentIdField {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let number = match &value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => positive_digits(text),
+            _ => None,
+        };
+        let id = number.and_then(CommentId::new);
+        id.map(Self)
+            .ok_or("comment_id must be a positive integer, or a text of its digits")
     }
 }
 

@@ -1,16 +1,16 @@
-//! Comments that wait for review: the list of them for those who keep order, and the decision of an
-//! operator.
+//! Comments that wait for review: the lists of them for moderators and operators, and the decision
+//! of an operator.
 
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Action, CommentId, HeldComment, LiveId, REVIEWS_MAX, Reject, Role};
+use crate::domain::{Action, HeldComment, LiveId, REVIEWS_MAX};
 
 use super::ApiState;
-use super::admin::{invalid, path_id};
-use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, ok};
-use super::fields::{RequestBody, positive_digits};
-use super::lives::{self, path_live_id};
+use super::admin::path_id;
+use super::error::{ApiResult, LIVE_NOT_FOUND, ok};
+use super::fields::{CommentIdField, RequestBody};
+use super::lives::{path_live_id, require_moderator};
 use super::moderation::{Terms, with_outcome};
 use super::signed_in::SignedIn;
 use super::views::CommentView;
@@ -46,14 +46,7 @@ pub async fn list(
     SignedIn(identity): SignedIn,
 ) -> ApiResult {
     let live_id = path_live_id(&request)?;
-    let roles = state
-        .store
-        .roles(live_id, vec![identity.profile.id])
-        .await?;
-    let (_, roles) = roles.ok_or(lives::LIVE_NOT_FOUND)?;
-    if roles.iter().all(|role| *role < Role::Moderator) {
-        return Err(ApiError::Action(Reject::NotAllowed));
-    }
+    require_moderator(&state, live_id, &identity).await?;
     held(&state, live_id).await
 }
 
@@ -70,23 +63,6 @@ async fn held(state: &ApiState, live_id: LiveId) -> ApiResult {
     ok(HeldListView {
         held: held.iter().map(HeldView::from).collect(),
     })
-}
-
-/// An id of a comment, as clients get it or as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum CommentIdField {
-    Text(String),
-    Number(i64),
-}
-
-impl CommentIdField {
-    fn read(&self) -> Option<CommentId> {
-        match self {
-            Self::Text(text) => positive_digits(text).and_then(CommentId::new),
-            Self::Number(number) => CommentId::new(*number),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -106,14 +82,11 @@ pub async fn review(
 ) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let ReviewBody {
-        comment_id,
+        comment_id: CommentIdField(comment_id),
         approve,
         request_id,
         reason,
     } = body.json()?;
-    let comment_id = comment_id
-        .read()
-        .ok_or_else(|| invalid("comment_id must be a positive integer or a text of its digits"))?;
     let action = Action::Review {
         comment_id,
         approve,

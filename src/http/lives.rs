@@ -7,8 +7,9 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 
 use crate::actors::operations::OperationError;
+use crate::auth::Identity;
 use crate::domain::{
-    Action, LiveId, LiveStatus, Principal, Reject, Scope, TITLE_CHARS_MAX, UserId,
+    Action, LiveId, LiveStatus, Principal, Reject, Role, Scope, TITLE_CHARS_MAX, UserId,
 };
 use crate::storage::LiveRow;
 
@@ -158,6 +159,21 @@ pub(super) fn path_live_id(request: &HttpRequest) -> Result<LiveId, ApiError> {
     let id = path_number(request, "id")
         .ok_or(ApiError::Invalid(Cow::Borrowed("直播间ID 格式不正确")))?;
     LiveId::new(id).ok_or(LIVE_NOT_FOUND)
+}
+
+/// Refuses a user who is neither the streamer of a live nor one of its moderators.
+pub(super) async fn require_moderator(
+    state: &ApiState,
+    live_id: LiveId,
+    identity: &Identity,
+) -> Result<(), ApiError> {
+    let user = identity.profile.id;
+    let roles = state.store.roles(live_id, vec![user]).await?;
+    let (_, roles) = roles.ok_or(LIVE_NOT_FOUND)?;
+    if roles.iter().all(|role| *role < Role::Moderator) {
+        return Err(ApiError::Action(Reject::NotAllowed));
+    }
+    Ok(())
 }
 
 /// A segment of the path that must be a positive integer.

@@ -19,7 +19,7 @@ use super::admin::{invalid, path_id, read_request_id};
 use super::error::{
     ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok,
 };
-use super::fields::{RequestBody, positive_digits};
+use super::fields::{CommentIdField, RequestBody};
 use super::views::UserView;
 use super::{ApiState, requested};
 
@@ -136,8 +136,9 @@ pub async fn kick(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PinBody {
-    /// A number, or a text of its digits; `null` pins nothing any more.
-    comment_id: Value,
+    /// `null` pins nothing any more, and has to be said.
+    #[serde(deserialize_with = "Option::deserialize")]
+    comment_id: Option<CommentIdField>,
     request_id: Option<String>,
     reason: Option<String>,
 }
@@ -158,13 +159,7 @@ pub async fn pin(state: web::Data<ApiState>, request: HttpRequest, body: Request
         request_id,
         reason,
     } = body.json()?;
-    let comment_id = match &comment_id {
-        Value::Null => None,
-        id => Some(
-            comment_id_of(id)
-                .ok_or_else(|| invalid("comment_id must be a positive integer or null"))?,
-        ),
-    };
+    let comment_id = comment_id.map(|CommentIdField(id)| id);
     let terms = Terms { request_id, reason };
     let action = Action::Pin(comment_id);
     let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;
@@ -175,20 +170,10 @@ pub async fn pin(state: web::Data<ApiState>, request: HttpRequest, body: Request
     })
 }
 
-/// A number, or a text of its digits.
-fn comment_id_of(id: &Value) -> Option<CommentId> {
-    let number = match id {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) => positive_digits(text),
-        _ => None,
-    };
-    number.and_then(CommentId::new)
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DismissBody {
-    comment_id: Value,
+    comment_id: CommentIdField,
     request_id: Option<String>,
     reason: Option<String>,
 }
@@ -201,12 +186,10 @@ pub async fn dismiss_reports(
 ) -> ApiResult {
     let live_id = path_id(&request, "live_id", LiveId::new).ok_or(LIVE_NOT_FOUND)?;
     let DismissBody {
-        comment_id,
+        comment_id: CommentIdField(comment_id),
         request_id,
         reason,
     } = body.json()?;
-    let comment_id = comment_id_of(&comment_id)
-        .ok_or_else(|| invalid("comment_id must be a positive integer"))?;
     let terms = Terms { request_id, reason };
     let action = Action::DismissReports(comment_id);
     let requested = of_operator(&request, &state, Scope::Live(live_id), action, terms)?;

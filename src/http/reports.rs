@@ -1,18 +1,16 @@
-//! The queue of reported comments, for those who keep order.
-
-use std::collections::HashMap;
+//! The lists of reported comments, for moderators and operators.
 
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 
-use crate::domain::{CommentId, LiveId, Reject, Role};
+use crate::domain::{CommentId, LiveId};
 use crate::storage::{ReportedRow, Reporter};
 
 use super::ApiState;
 use super::admin::path_id;
 use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, ok};
-use super::fields::positive_digits;
-use super::lives::{self, path_live_id};
+use super::fields::query_id;
+use super::lives::{path_live_id, require_moderator};
 use super::signed_in::SignedIn;
 use super::views::CommentView;
 
@@ -75,14 +73,7 @@ pub async fn for_moderators(
 ) -> ApiResult {
     let live_id = path_live_id(&request)?;
     let before = cursor(&request)?;
-    let roles = state
-        .store
-        .roles(live_id, vec![identity.profile.id])
-        .await?;
-    let (_, roles) = roles.ok_or(lives::LIVE_NOT_FOUND)?;
-    if roles.iter().all(|role| *role < Role::Moderator) {
-        return Err(ApiError::Action(Reject::NotAllowed));
-    }
+    require_moderator(&state, live_id, &identity).await?;
     page(&state, live_id, before).await
 }
 
@@ -108,13 +99,6 @@ async fn page(state: &ApiState, live_id: LiveId, before: Option<CommentId>) -> A
 }
 
 fn cursor(request: &HttpRequest) -> Result<Option<CommentId>, ApiError> {
-    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
-        .map_err(|_| ApiError::BadParameter("malformed query"))?;
-    match query.get("cursor").map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some(text) => positive_digits(text)
-            .and_then(CommentId::new)
-            .map(Some)
-            .ok_or(ApiError::BadParameter("cursor must be the id of a comment")),
-    }
+    let cursor = query_id(request, "cursor", "cursor must be the id of a comment")?;
+    Ok(cursor.and_then(CommentId::new))
 }

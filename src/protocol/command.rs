@@ -170,7 +170,7 @@ fn action(event: &str, fields: &Map<String, Value>) -> Option<Result<Action, Rej
         "kick" => user.map(Action::Kick),
         "deleteComment" => comment.map(Action::TakeDown),
         "report" => comment.and_then(|comment| {
-            // Those who keep order read it.
+            // Moderators read it.
             let has_reason = text(fields, "reason", REASON_CHARS_MAX).is_some();
             let fault = bad(REASON);
             has_reason.then_some(Action::Report(comment)).ok_or(fault)

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::Room;
 use super::comments::command_key;
-use crate::domain::{
-    CommentId, Denial, Effect, HeldComment, HoldRefusal, News, Reply, Timestamp, UserId,
-};
+use crate::domain::{CommentId, Denial, Effect, HeldComment, HoldRefusal, News, Reply, Timestamp};
 
 impl<H: Clone> Room<H> {
     /// Takes in the comments that were held before the room opened on this node and carry a
@@ -70,26 +68,15 @@ impl<H: Clone> Room<H> {
     ) -> Vec<Effect<H>> {
         self.note_comment(&held.comment, now);
         self.held_requests.record(held, held.comment.text.clone());
-        let moderators = self.who_keeps_order();
-        self.notify(moderators, &News::Held(held.clone())).collect()
+        let news = News::Held(held.clone());
+        self.notify(self.moderating_users(), &news).collect()
     }
 
     /// A held comment will not be shown: its author is notified, and moderators, who need not look
     /// at it any more.
     pub(super) fn notify_denied(&mut self, denial: &Denial) -> Vec<Effect<H>> {
-        let concerned = self.who_keeps_order().into_iter().chain([denial.author]);
-        let concerned: Vec<UserId> = concerned.collect();
+        let concerned = self.moderating_users().chain([denial.author]);
         let news = News::CommentDenied(denial.clone());
         self.notify(concerned, &news).collect()
-    }
-
-    /// The streamer and its moderators.
-    fn who_keeps_order(&self) -> Vec<UserId> {
-        let moderators = self.moderation.moderators();
-        moderators
-            .iter()
-            .copied()
-            .chain([self.live.owner])
-            .collect()
     }
 }

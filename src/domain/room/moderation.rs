@@ -76,13 +76,7 @@ impl<H: Clone> Room<H> {
         }
         if change.before.is_moderator != change.after.is_moderator {
             let role = self.role_of(user);
-            let concerned: Vec<UserId> = self
-                .moderation
-                .moderators()
-                .iter()
-                .copied()
-                .chain([self.live.owner, user])
-                .collect();
+            let concerned = self.moderating_users().chain([user]);
             effects.extend(self.notify(concerned, &News::Role { user, role }));
         }
         if let Some(Some(ban)) = change.of(SanctionKind::Ban, now) {
@@ -95,6 +89,12 @@ impl<H: Clone> Room<H> {
             }
         }
         effects
+    }
+
+    /// The moderators and the streamer.
+    pub(super) fn moderating_users(&self) -> impl Iterator<Item = UserId> {
+        let moderators = self.moderation.moderators().iter().copied();
+        moderators.chain([self.live.owner])
     }
 
     /// Notifies all sessions of these users on this node, each once.
@@ -122,7 +122,7 @@ impl<H: Clone> Room<H> {
         })
     }
 
-    /// Whether a user may join, as far as it is up to those who keep order here.
+    /// Whether a user may join, as far as it is up to the moderators here.
     pub(super) fn admit_user(
         &self,
         user: UserId,

@@ -1,8 +1,8 @@
-//! What those who keep order in a room are notified of about reports.
+//! What the moderators of a room are notified of about reports.
 
 use super::Room;
 use crate::domain::report::QueueChange;
-use crate::domain::{Effect, News, Timestamp, UserId};
+use crate::domain::{Effect, News, Timestamp};
 
 impl<H: Clone> Room<H> {
     /// The queue of reports changed, on whatever node.
@@ -16,17 +16,10 @@ impl<H: Clone> Room<H> {
         let Some((open, comments)) = self.report_notices.take_due(now) else {
             return Vec::new();
         };
-        let concerned: Vec<UserId> = self
-            .moderation
-            .moderators()
-            .iter()
-            .copied()
-            .chain([self.live.owner])
-            .collect();
         let news = News::Reported {
             open,
             comments: comments.into(),
         };
-        self.notify(concerned, &news).collect()
+        self.notify(self.moderating_users(), &news).collect()
     }
 }

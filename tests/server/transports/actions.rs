@@ -186,16 +186,6 @@ fn faults_are_answered_in_their_order_and_a_repeated_action_has_one_effect() {
     assert_eq!(notices, [json!("once"), json!("twice")]);
 }
 
-/// The next packet that begins so.
-fn until(socket: &mut EngineSocket, start: &str) -> String {
-    loop {
-        let packet = socket.read().expect("the connection stays open");
-        if packet.starts_with(start) {
-            return packet;
-        }
-    }
-}
-
 #[test]
 fn a_socket_io_client_acts_with_its_token_and_hears_a_refusal_without_an_ack_under_its_id() {
     let stage = StreamedLive::start(&[]);
@@ -210,10 +200,10 @@ fn a_socket_io_client_acts_with_its_token_and_hears_a_refusal_without_an_ack_und
         format!("42{ack}{}", json!(["notice", fields]))
     };
     socket.send(&packet("7", &stage.streamer.token));
-    assert_eq!(until(&mut socket, "437"), r#"437[{"ok":true}]"#);
+    assert_eq!(socket.until("437"), r#"437[{"ok":true}]"#);
     assert_eq!(member.event("notice")["text"], json!("hello"));
     socket.send(&packet("", &alice.token));
-    let refusal = until(&mut socket, "42[");
+    let refusal = socket.until("42[");
     assert!(
         refusal.contains(r#""data":{"action":"error","payload":"没有权限"}"#),
         "{refusal}"

@@ -319,6 +319,16 @@ impl EngineSocket {
         }
     }
 
+    /// The next packet that begins so.
+    pub fn until(&mut self, start: &str) -> String {
+        loop {
+            let packet = self.read().expect("the connection stays open");
+            if packet.starts_with(start) {
+                return packet;
+            }
+        }
+    }
+
     pub fn close(&mut self) {
         self.0.close(None).expect("the server reads");
         while self.0.read().is_ok() {}

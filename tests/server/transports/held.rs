@@ -402,16 +402,6 @@ fn who_floods_the_queue_fills_a_part_of_it_and_is_answered_busy() {
     }
 }
 
-/// The next packet that begins so.
-fn until(socket: &mut EngineSocket, start: &str) -> String {
-    loop {
-        let packet = socket.read().expect("the connection stays open");
-        if packet.starts_with(start) {
-            return packet;
-        }
-    }
-}
-
 #[test]
 fn socket_io_clients_of_all_versions_hold_review_and_are_answered() {
     for eio in [3, 4] {
@@ -435,7 +425,7 @@ fn socket_io_clients_of_all_versions_hold_review_and_are_answered() {
                 socket.send("40");
             }
             send(&mut socket, user, "", "joinLive", json!({}));
-            until(&mut socket, r#"42["online""#);
+            socket.until(r#"42["online""#);
             socket
         };
         let (mut sending, mut moderating) = (connect(&alice), connect(&moderator));
@@ -448,7 +438,7 @@ fn socket_io_clients_of_all_versions_hold_review_and_are_answered() {
             json!({"data": "链接 1"}),
         );
         let told = loop {
-            let packet = until(&mut sending, "42[");
+            let packet = sending.until("42[");
             if packet.contains(r#""action":"error""#) {
                 break packet;
             }
@@ -461,21 +451,21 @@ fn socket_io_clients_of_all_versions_hold_review_and_are_answered() {
             "comment",
             json!({"data": "链接 2"}),
         );
-        let answer = until(&mut sending, "437[");
+        let answer = sending.until("437[");
         assert!(answer.contains(r#""status":"held""#), "{answer}");
 
-        let held = until(&mut moderating, r#"42["held""#);
+        let held = moderating.until(r#"42["held""#);
         let held: Value = serde_json::from_str(&held[2..]).expect("an event");
         assert_eq!(held[1]["comment"]["content"], json!("链接 1"), "{held}");
         let review = json!({"comment_id": held[1]["comment"]["id"], "approve": true});
         send(&mut moderating, &moderator, "8", "review", review.clone());
-        let answer = until(&mut moderating, "438[");
+        let answer = moderating.until("438[");
         assert!(answer.contains(r#""approved":true"#), "{answer}");
-        let shown = until(&mut sending, r#"42["comment""#);
+        let shown = sending.until(r#"42["comment""#);
         assert!(shown.contains("链接 1"), "{shown}");
         send(&mut moderating, &moderator, "", "review", review);
         let refused = loop {
-            let packet = until(&mut moderating, "42[");
+            let packet = moderating.until("42[");
             if packet.contains(r#""action":"error""#) {
                 break packet;
             }

@@ -477,16 +477,6 @@ fn comments_are_deleted_by_those_above_their_authors_and_by_these_themselves() {
     assert_eq!(none["removed"], json!(0), "{none}");
 }
 
-/// The next packet that begins so.
-fn until(socket: &mut EngineSocket, start: &str) -> String {
-    loop {
-        let packet = socket.read().expect("the connection stays open");
-        if packet.starts_with(start) {
-            return packet;
-        }
-    }
-}
-
 #[test]
 fn old_clients_hear_sanctions_where_they_hear_all_refusals() {
     for eio in [3, 4] {
@@ -503,19 +493,19 @@ fn old_clients_hear_sanctions_where_they_hear_all_refusals() {
             socket.send(&format!("42{}", json!([event, fields])));
         };
         send(&mut socket, "joinLive", json!({}));
-        until(&mut socket, r#"42["online""#);
+        socket.until(r#"42["online""#);
         assert_ok(&stage.act("mute", json!({"user_id": alice.id, "seconds": 600})));
-        until(&mut socket, r#"42["muted""#);
+        socket.until(r#"42["muted""#);
         send(&mut socket, "comment", json!({"data": "hi"}));
-        let refusal = until(&mut socket, "42[");
+        let refusal = socket.until("42[");
         assert!(
             refusal.contains(r#""data":{"action":"error","payload":"你已被禁言"}"#),
             "{refusal}"
         );
         assert_ok(&stage.act("ban", json!({"user_id": alice.id, "seconds": 600})));
-        until(&mut socket, r#"42["kicked""#);
+        socket.until(r#"42["kicked""#);
         send(&mut socket, "joinLive", json!({}));
-        let refusal = until(&mut socket, "42[");
+        let refusal = socket.until("42[");
         assert!(
             refusal.contains(r#""data":{"action":"error","payload":"你已被移出直播间"}"#),
             "{refusal}"
