@@ -27,7 +27,8 @@ use crate::comment_ids::CommentIds;
 use crate::domain::{ActionEntry, CommentId, HeldComment, LiveId};
 use crate::storage::{HeldEntry, LoggedHeldEntry, Store, StoreError};
 
-/// Reports that may wait to be appended, and as many decisions. Beyond, they are found in the store a moment later.
+/// Reports that may wait to be appended, and as many decisions. Beyond, they are found in the store
+/// a moment later.
 const REPORTS_MAX: usize = 4_096;
 /// Entries that are appended in one go.
 const ENTRIES_MAX: u32 = 256;

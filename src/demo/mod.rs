@@ -1,8 +1,8 @@
 //! `liveroom demo`: something to look at within a second of starting.
 //!
 //! Fills an empty database with users, gifts and lives, opens a room and lets a few guests talk and
-//! give in it, some of it for a moderator to take down. A guest is a session like any other, only without a socket: what it says passes the
-//! token check, the limits, the room and the books.
+//! give in it, some of it for a moderator to take down. A guest is a session like any other, only
+//! without a socket: what it says passes the token check, the limits, the room and the books.
 
 mod guests;
 mod lines;

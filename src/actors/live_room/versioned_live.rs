@@ -1,5 +1,6 @@
 //! The status and title that a room has of its live, with a version, and the versions of what it
-//! has of its users' standings and of its modes, for the registry to compare with the store without asking the room.
+//! has of its users' standings and of its modes, for the registry to compare with the store without
+//! asking the room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

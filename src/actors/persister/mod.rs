@@ -6,10 +6,11 @@
 //! at a time.
 //!
 //! A store that supports concurrent commits (PostgreSQL) has two lanes with this order each:
-//! comments, which change no shared row, and coins with views and held comments, which do. Writes that need a row
-//! that another transaction locks for longer than a commit takes are blocked ([`BlockedWrites`]):
-//! the persister retries them, one row at a time, until the lock is released, and all other writes
-//! continue. Each user's comments stay in order, and each user's gifts stay in order.
+//! comments, which change no shared row, and coins with views and held comments, which do. Writes
+//! that need a row that another transaction locks for longer than a commit takes are blocked
+//! ([`BlockedWrites`]): the persister retries them, one row at a time, until the lock is released,
+//! and all other writes continue. Each user's comments stay in order, and each user's gifts stay in
+//! order.
 //!
 //! While the store is away, comments and views stay queued and are retried. New gifts are refused
 //! at once, and gifts under way are answered `busy` after [`GIFT_RETRY_TIMEOUT`]; the giver learns

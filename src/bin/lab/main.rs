@@ -1,9 +1,10 @@
 //! liveroom-lab: writes down a room, drives it against a server, and judges.
 //!
-//! A script (`tests/load/*.toml`) says how many members come, how they talk, give, fall asleep, drop
-//! off, flood the room and are muted. The lab plays them, verifies what each of them receives, and exits with status 1 if a
-//! promise of the server or an objective of the script was broken. It imports nothing of the
-//! server: what it knows of the wire it knows from the contract, so it can judge.
+//! A script (`tests/load/*.toml`) says how many members come, how they talk, give, fall asleep,
+//! drop off, flood the room and are muted. The lab plays them, verifies what each of them receives,
+//! and exits with status 1 if a promise of the server or an objective of the script was broken. It
+//! imports nothing of the server: what it knows of the wire it knows from the contract, so it can
+//! judge.
 //!
 //! ```text
 //!  script ──> setup (accounts, lives, gifts, coins over HTTP) ──> driver (one epoll loop)

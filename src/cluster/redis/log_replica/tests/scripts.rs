@@ -28,7 +28,8 @@
 //!
 //! # Outputs
 //! `deliver e:5 n2.3`: to the members of this node. `history e:4 n2.2`: of the room that opens.
-//! `events missed`, `controls missed`, `gift r7 known`. `question 3 …`. Then the state, if it is another than before;
+//! `events missed`, `controls missed`, `gift r7 known`. `question 3 …`. Then the state, if it is
+//! another than before;
 //! `e:5/n2.3+2k` is the cursor with the entry there and the number of controls, unless that is 0.
 
 mod notation;
