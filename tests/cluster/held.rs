@@ -286,3 +286,50 @@ fn without_the_database_a_held_comment_and_a_review_wait_or_are_refused_and_have
     assert_eq!(approved["approved"], json!(true), "{approved}");
     assert_shown_once(&scene, &mut members, &first, "calm");
 }
+
+#[test]
+fn moderators_of_both_nodes_see_a_delayed_comment_first_and_it_outlives_its_node() {
+    let Some(mut scene) = Scene::set(false) else {
+        return;
+    };
+    let (_, mut sender) = scene.stage.joined(0, "alice");
+    let (_, mut bystander) = scene.stage.joined(1, "bobby");
+    let delayed = json!({"live_id": scene.stage.live, "mod_delay_s": 6});
+    let set = scene.moderating[1].ask("setModes", delayed);
+    assert_eq!(set["ok"], json!(true), "{set}");
+    sender.event_where("modes", |modes| modes["mod_delay_s"] == json!(6));
+
+    let ids = ["one", "two"].map(|text| {
+        let held = scene.say(&mut sender, text, text);
+        assert_eq!(
+            (&held["status"], &held["delay_ms"]),
+            (&json!("held"), &json!(6_000)),
+            "{held}"
+        );
+        held["comment_id"].clone()
+    });
+    // The moderators take their time.
+    let set_due = |scene: &Scene, at: &str| {
+        let sql = format!("UPDATE held_comments SET due_at = {at} WHERE state = 'waiting'");
+        scene.stage.cluster.query(&sql);
+    };
+    set_due(&scene, "due_at + 600000");
+    for ws in &mut scene.moderating {
+        for id in &ids {
+            ws.event_where("preview", |preview| preview["comment"]["id"] == *id);
+        }
+    }
+    let gone = json!({"live_id": scene.stage.live, "comment_id": ids[0]});
+    let deleted = scene.moderating[1].ask("deleteComment", gone);
+    assert_eq!(deleted["ok"], json!(true), "{deleted}");
+    scene.stage.cluster.kill(0);
+    set_due(&scene, "1");
+    bystander.event_where("comment", |comment| comment["id"] == ids[1]);
+    let heard =
+        |frame: &&Value| frame["event"] == json!("comment") || frame["event"] == json!("preview");
+    assert_eq!(
+        bystander.kept().find(heard),
+        None,
+        "nothing but the other one"
+    );
+}

@@ -413,3 +413,48 @@ fn moderators_hear_on_every_node_of_a_report_on_one() {
         assert_eq!(queued["reports"][0]["reports"], json!(1), "node {node}");
     }
 }
+
+#[test]
+fn modes_hold_on_every_node_and_changes_at_once_end_the_same_on_both_and_in_the_store() {
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let mut members = [stage.joined(0, "alice").1, stage.joined(1, "bobby").1];
+    let mut streamers = [0, 1].map(|node| stage.cluster.ws(node, &stage.streamer));
+    let about = |slow_s: usize| json!({"live_id": stage.live, "slow_s": slow_s});
+    for round in 0..10 {
+        let asked: Vec<i64> = streamers
+            .iter_mut()
+            .enumerate()
+            .map(|(node, ws)| ws.send("setModes", about(1 + 2 * round + node)))
+            .collect();
+        for (ws, id) in streamers.iter_mut().zip(asked) {
+            assert_eq!(ws.answer(id)["ok"], json!(true));
+        }
+    }
+    let stored = stage.cluster.query(&format!(
+        "COPY (SELECT version FROM live_modes WHERE live_id = {}) TO STDOUT",
+        stage.live
+    ));
+    let version: u64 = stored.trim().parse().expect("a version");
+    let mut seen = Vec::new();
+    for (node, ws) in members.iter_mut().enumerate() {
+        let events: Vec<Value> = (0..20).map(|_| ws.event("modes")).collect();
+        // In the place of an earlier change that comes last, the later one is delivered.
+        let last = events.last().expect("20 of them");
+        assert_eq!(last["version"], json!(version), "node {node}");
+        let mut late = stage.cluster.ws(node, &stage.streamer);
+        let joined = late.ask("joinLive", json!({"live_id": stage.live}));
+        assert_eq!(joined["modes"]["slow_s"], last["slow_s"], "node {node}");
+        seen.push(events);
+    }
+    assert_eq!(seen[0], seen[1], "the same events at the same places");
+
+    let frozen = json!({"live_id": stage.live, "slow_s": 0, "frozen": true});
+    assert_eq!(streamers[0].ask("setModes", frozen)["ok"], json!(true));
+    for ws in &mut members {
+        ws.event_where("modes", |modes| modes["frozen"] == json!(true));
+        let refused = ws.ask("comment", json!({"live_id": stage.live, "data": "hello?"}));
+        assert_eq!(refused["code"], json!("frozen"), "{refused}");
+    }
+}
