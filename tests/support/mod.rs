@@ -12,6 +12,7 @@
 )]
 
 pub mod certificates;
+pub mod client_stream;
 pub mod cluster;
 pub mod database;
 pub mod http;

@@ -7,12 +7,13 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
+use super::client_stream::ClientStream;
 use super::{PATIENCE, TestServer, User};
 
 /// One connection. Every command carries the token of its user. Packets that were read while waiting
 /// for another are kept.
 pub struct SocketIo {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<ClientStream>,
     token: String,
     kept: VecDeque<Value>,
     next_ack: i64,
@@ -28,7 +29,8 @@ impl SocketIo {
             .expect("a time limit can be set");
         let port = server.port();
         let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO={eio}&transport=websocket");
-        let (mut socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
+        let (mut socket, _) =
+            tungstenite::client(url, ClientStream::new(stream)).expect("the handshake succeeds");
         if eio == 4 {
             socket.send(Message::text("40")).expect("the server reads");
         }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
+use super::client_stream::ClientStream;
 use super::{PATIENCE, TestServer, User};
 
 /// One connection. Frames that were read while waiting for another are kept.
 pub struct Ws {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<ClientStream>,
     kept: VecDeque<Value>,
     next_id: i64,
     closed: Option<(u16, String)>,
@@ -39,7 +40,8 @@ impl Ws {
             .set_read_timeout(Some(PATIENCE))
             .expect("a time limit can be set");
         let url = format!("ws://127.0.0.1:{}/ws?token={token}", server.port());
-        let (socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
+        let (socket, _) =
+            tungstenite::client(url, ClientStream::new(stream)).expect("the handshake succeeds");
         Self {
             socket,
             kept: VecDeque::new(),
@@ -55,8 +57,8 @@ impl Ws {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a time limit can be set");
-        let (socket, _) =
-            tungstenite::client(format!("ws://127.0.0.1:{port}/ws?token={token}"), stream).ok()?;
+        let url = format!("ws://127.0.0.1:{port}/ws?token={token}");
+        let (socket, _) = tungstenite::client(url, ClientStream::new(stream)).ok()?;
         Some(Self {
             socket,
             kept: VecDeque::new(),
@@ -114,7 +116,7 @@ impl Ws {
             .expect("the server reads");
     }
 
-    pub fn socket(&mut self) -> &mut WebSocket<TcpStream> {
+    pub fn socket(&mut self) -> &mut WebSocket<ClientStream> {
         &mut self.socket
     }
 
@@ -191,7 +193,7 @@ impl Ws {
             return Next::Frame(frame);
         }
         let deadline = Instant::now() + limit;
-        let set_timeout = |socket: &WebSocket<TcpStream>, limit| {
+        let set_timeout = |socket: &WebSocket<ClientStream>, limit| {
             socket
                 .get_ref()
                 .set_read_timeout(Some(limit))

@@ -279,7 +279,7 @@ fn members_whose_client_hangs_up_while_joining_do_not_stay() {
         // The attack itself: the moment at which the client hangs up.
         std::thread::sleep(Duration::from_micros((try_number * 2_000) / TRIES));
         if try_number.is_multiple_of(2) {
-            SockRef::from(ws.socket().get_ref())
+            SockRef::from(&**ws.socket().get_ref())
                 .set_linger(Some(Duration::ZERO))
                 .expect("an option can be set");
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
+use crate::support::client_stream::ClientStream;
 use crate::support::{Answer, PATIENCE, TestServer, User, http};
 
 /// The revision a client speaks.
@@ -257,7 +258,7 @@ impl HangingPoll {
 }
 
 /// A WebSocket of Engine.IO.
-pub struct EngineSocket(WebSocket<TcpStream>);
+pub struct EngineSocket(WebSocket<ClientStream>);
 
 impl EngineSocket {
     pub fn connect(port: u16, path: &str) -> Result<Self, u16> {
@@ -281,7 +282,7 @@ impl EngineSocket {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a time limit can be set");
-        match tungstenite::client(request, stream) {
+        match tungstenite::client(request, ClientStream::new(stream)) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
