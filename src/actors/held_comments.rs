@@ -24,7 +24,7 @@ use super::Rooms;
 use super::reconcile::FailureLog;
 use crate::clock::Clock;
 use crate::comment_ids::CommentIds;
-use crate::domain::{ActionEntry, CommentId, HeldComment, LiveId};
+use crate::domain::{CommentId, HeldComment, LiveId};
 use crate::storage::{HeldEntry, LoggedHeldEntry, Store, StoreError};
 
 /// Reports that may wait to be appended, and as many decisions. Beyond, they are found in the store
@@ -55,16 +55,8 @@ pub struct HeldReports(mpsc::Sender<HeldEntry>);
 impl HeldReports {
     /// Has every node know that a comment is held, which is stored.
     pub fn report(&self, held: Arc<HeldComment>) {
-        let entry = HeldEntry {
-            live_id: held.comment.live_id,
-            logged: LoggedHeldEntry {
-                comment_id: held.comment.id,
-                is_decision: false,
-            },
-            entry: ActionEntry::of_held(held),
-        };
         // A full queue costs moderators a moment: the entry is found in the store.
-        let _ = self.0.try_send(entry);
+        let _ = self.0.try_send(HeldEntry::of_held(held));
     }
 }
 

@@ -24,8 +24,9 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
-    GiftReceipt, GiftRefusal, HeldComment, HoldRefusal, Live, LiveId, LiveModes, LiveStatus, Pin,
-    RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
+    GiftReceipt, GiftRefusal, HeldComment, HeldDecision, HoldRefusal, Live, LiveId, LiveModes,
+    LiveStatus, Pin, RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserFacts,
+    UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -303,6 +304,32 @@ pub struct HeldEntry {
     pub live_id: LiveId,
     pub entry: ActionEntry,
     pub logged: LoggedHeldEntry,
+}
+
+impl HeldEntry {
+    /// Says that a comment is held.
+    pub fn of_held(held: Arc<HeldComment>) -> Self {
+        Self {
+            live_id: held.comment.live_id,
+            logged: LoggedHeldEntry {
+                comment_id: held.comment.id,
+                is_decision: false,
+            },
+            entry: ActionEntry::of_held(held),
+        }
+    }
+
+    /// Says what was decided about a comment of a live.
+    pub fn of_decision(live_id: LiveId, decision: &HeldDecision) -> Self {
+        Self {
+            live_id,
+            logged: LoggedHeldEntry {
+                comment_id: decision.comment_id(),
+                is_decision: true,
+            },
+            entry: ActionEntry::of_decision(decision),
+        }
+    }
 }
 
 /// Names an entry of a held comment.

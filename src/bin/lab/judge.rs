@@ -80,7 +80,7 @@ impl Offences {
         }
     }
 
-    /// Adds those that were noted elsewhere.
+    /// Adds those that another judge counted.
     pub fn absorb(&mut self, others: Self) {
         for (check, other) in others.by_check {
             let offence = self.by_check.entry(check).or_default();

@@ -7,7 +7,8 @@
 //! connection was away at that moment. A moderator who approves one is refused with
 //! `author_barred`, and it waits on.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::dsl::sql;
@@ -19,8 +20,8 @@ use serde_json::json;
 use super::super::lock_waiting;
 use super::{Conn, accounts, comments, lives, modes, standings};
 use crate::domain::{
-    Action, ActionEntry, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId,
-    LiveStatus, Outcome, Reject, SanctionKind, Timestamp, UserId, barring_comments, holding,
+    Action, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId, LiveStatus,
+    Outcome, Reject, SanctionKind, Timestamp, UserId, barring_comments, holding,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -136,26 +137,12 @@ impl HeldRecord {
 
     /// What it adds to the log of its room in its present state.
     fn entry(self) -> Result<HeldEntry, StoreError> {
-        let is_decision = self.decided_at.is_some();
-        let (live_id, comment_id, entry) = if is_decision {
-            let live_id = LiveId::new(self.comment.live_id());
-            let (decision, _) = self.decision()?.ok_or_else(undecided)?;
-            let entry = ActionEntry::of_decision(&decision);
-            (live_id, decision.comment_id(), entry)
-        } else {
-            let held = Arc::new(self.held()?);
-            let (live_id, id) = (held.comment.live_id, held.comment.id);
-            (Some(live_id), id, ActionEntry::of_held(held))
-        };
-        let logged = LoggedHeldEntry {
-            comment_id,
-            is_decision,
-        };
-        Ok(HeldEntry {
-            live_id: live_id.ok_or_else(undecided)?,
-            entry,
-            logged,
-        })
+        if self.decided_at.is_none() {
+            return Ok(HeldEntry::of_held(Arc::new(self.held()?)));
+        }
+        let live_id = LiveId::new(self.comment.live_id()).ok_or_else(undecided)?;
+        let (decision, _) = self.decision()?.ok_or_else(undecided)?;
+        Ok(HeldEntry::of_decision(live_id, &decision))
     }
 }
 
@@ -357,7 +344,8 @@ pub async fn review(
         return deny(conn, record, live_id, id).await;
     }
     let comment = Comment::try_from(row.comment)?;
-    match barring(conn, &comment, record.at).await? {
+    let room = open_room(conn, live_id).await?;
+    match barring(conn, room, &comment, record.at).await? {
         Some(Barring::Open(reject)) => return Ok(Err(reject)),
         Some(Barring::Shadow) => return Ok(Err(Reject::AuthorBarred)),
         None => {}
@@ -385,27 +373,52 @@ enum Barring {
     Shadow,
 }
 
-/// Whether a comment that was held may be shown now. What was decided about its author and its
-/// room since then holds for it too.
+/// A room that held comments are shown in.
+#[derive(Clone, Copy)]
+struct OpenRoom {
+    streamer: UserId,
+    is_frozen: bool,
+}
+
+/// The room of a live; an error if it shows nothing any more.
+async fn open_room(
+    conn: &mut Conn,
+    live_id: LiveId,
+) -> Result<Result<OpenRoom, Reject>, StoreError> {
+    let Some(live) = lives::by_id(conn, live_id).await? else {
+        return Ok(Err(Reject::LiveNotFound));
+    };
+    if live.live.status == LiveStatus::Ended {
+        return Ok(Err(Reject::LiveEnded));
+    }
+    let modes = modes::of_live(conn, live_id).await?;
+    Ok(Ok(OpenRoom {
+        streamer: live.live.owner,
+        is_frozen: modes.is_some_and(|modes| modes.modes.frozen),
+    }))
+}
+
+/// Whether a comment that was held may be shown in its room now. What was decided about its author
+/// and its room since then holds for it too.
 async fn barring(
     conn: &mut Conn,
+    room: Result<OpenRoom, Reject>,
     comment: &Comment,
     now: Timestamp,
 ) -> Result<Option<Barring>, StoreError> {
-    let Some(live) = lives::by_id(conn, comment.live_id).await? else {
-        return Ok(Some(Barring::Open(Reject::LiveNotFound)));
+    let OpenRoom {
+        streamer,
+        is_frozen,
+    } = match room {
+        Ok(room) => room,
+        Err(reject) => return Ok(Some(Barring::Open(reject))),
     };
-    if live.live.status == LiveStatus::Ended {
-        return Ok(Some(Barring::Open(Reject::LiveEnded)));
-    }
-    let (streamer, user) = (live.live.owner, comment.author.id);
+    let user = comment.author.id;
     let standing = standings::of_user(conn, streamer, comment.live_id, user, now).await?;
     let on_site = standings::of_site(conn, user, now).await?;
     let is_enabled = accounts::by_id(conn, user)
         .await?
         .is_some_and(|user| user.enabled);
-    let modes = modes::of_live(conn, comment.live_id).await?;
-    let is_frozen = modes.is_some_and(|modes| modes.modes.frozen);
     let is_viewer = user != streamer && !standing.is_moderator;
     let sanctions = [standing.sanctions, on_site].concat();
     Ok(
@@ -550,6 +563,7 @@ pub async fn decide_due(
         .into_iter()
         .collect();
     keys.retain(|(id, _)| mine.contains(&id.get()));
+    let mut rooms = HashMap::new();
     let mut entries = Vec::with_capacity(keys.len());
     for (id, key) in keys {
         let row: Option<HeldRecord> = with_authors!()
@@ -573,7 +587,12 @@ pub async fn decide_due(
         let state = if held.rule.is_for_review() {
             EXPIRED
         } else {
-            match barring(conn, &comment, at).await? {
+            // All that are due in one room are decided together: it is read once.
+            let room = match rooms.entry(live_id) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(open_room(conn, live_id).await?),
+            };
+            match barring(conn, room, &comment, at).await? {
                 None => SHOWN,
                 Some(Barring::Open(_)) => DENIED,
                 Some(Barring::Shadow) => {
@@ -594,16 +613,7 @@ pub async fn decide_due(
                 is_expired: state == EXPIRED,
             })
         };
-        let logged = LoggedHeldEntry {
-            comment_id: id,
-            is_decision: true,
-        };
-        let entry = ActionEntry::of_decision(&decision);
-        entries.push(HeldEntry {
-            live_id,
-            entry,
-            logged,
-        });
+        entries.push(HeldEntry::of_decision(live_id, &decision));
     }
     Ok(entries)
 }
