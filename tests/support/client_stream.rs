@@ -4,13 +4,19 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::ops::Deref;
 
+use super::PATIENCE;
+
 /// A stream that goes on after a signal. A read with a time limit ends with `Interrupted` when the
 /// process is stopped and goes on, and tungstenite takes that for the end of the connection.
 pub struct ClientStream(TcpStream);
 
 impl ClientStream {
-    pub fn new(stream: TcpStream) -> Self {
-        Self(stream)
+    /// Connects to this machine. Packets are sent at once, and a read waits for [`PATIENCE`].
+    pub fn connect(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
     }
 }
 

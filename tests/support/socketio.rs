@@ -1,7 +1,6 @@
 //! A Socket.IO client over WebSocket, blocking: that of socket.io-client 2 or of 3 and 4.
 
 use std::collections::VecDeque;
-use std::net::TcpStream;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -22,15 +21,10 @@ pub struct SocketIo {
 impl SocketIo {
     /// Connects to the root namespace. `eio` is the revision of Engine.IO: 3 or 4.
     pub fn connect(server: &TestServer, user: &User, eio: u8) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
-        stream.set_nodelay(true).expect("an option can be set");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time limit can be set");
         let port = server.port();
+        let stream = ClientStream::connect(port).expect("the server accepts");
         let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO={eio}&transport=websocket");
-        let (mut socket, _) =
-            tungstenite::client(url, ClientStream::new(stream)).expect("the handshake succeeds");
+        let (mut socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
         if eio == 4 {
             socket.send(Message::text("40")).expect("the server reads");
         }

@@ -1,7 +1,6 @@
 //! A client of `/ws`, blocking.
 
 use std::collections::VecDeque;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -34,14 +33,9 @@ impl Ws {
 
     /// Connects with whatever is in `token`.
     pub fn connect_with(server: &TestServer, token: &str) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server accepts");
-        stream.set_nodelay(true).expect("an option can be set");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time limit can be set");
+        let stream = ClientStream::connect(server.port()).expect("the server accepts");
         let url = format!("ws://127.0.0.1:{}/ws?token={token}", server.port());
-        let (socket, _) =
-            tungstenite::client(url, ClientStream::new(stream)).expect("the handshake succeeds");
+        let (socket, _) = tungstenite::client(url, stream).expect("the handshake succeeds");
         Self {
             socket,
             kept: VecDeque::new(),
@@ -52,13 +46,9 @@ impl Ws {
 
     /// Connects to whatever listens on `port`; `None` when nothing does, or it lets nobody in.
     pub fn try_connect(port: u16, token: &str) -> Option<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_nodelay(true).expect("an option can be set");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time limit can be set");
+        let stream = ClientStream::connect(port).ok()?;
         let url = format!("ws://127.0.0.1:{port}/ws?token={token}");
-        let (socket, _) = tungstenite::client(url, ClientStream::new(stream)).ok()?;
+        let (socket, _) = tungstenite::client(url, stream).ok()?;
         Some(Self {
             socket,
             kept: VecDeque::new(),
@@ -266,9 +256,6 @@ impl Ws {
                 {
                     panic!("nothing came for {PATIENCE:?}; kept: {:?}", self.kept);
                 }
-                // A read with a time limit is not begun again after a signal, as others are.
-                Err(tungstenite::Error::Io(error))
-                    if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.closed.get_or_insert((1006, error.to_string()));
                     return None;

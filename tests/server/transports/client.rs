@@ -278,11 +278,8 @@ impl EngineSocket {
                 .headers_mut()
                 .append(*name, value.parse().expect("a header"));
         }
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time limit can be set");
-        match tungstenite::client(request, ClientStream::new(stream)) {
+        let stream = ClientStream::connect(port).expect("the server accepts");
+        match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 Err(response.status().as_u16())
