@@ -40,6 +40,12 @@ pub enum CliCommand {
     },
     /// Recompute the books; exit status 1 and the offending rows if they are wrong
     Audit,
+    /// Copy the SQLite database into a new file, while servers use it
+    Backup {
+        /// The file to make; fails if it exists
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Bring the database to this version's schema and stop
     Migrate,
     /// Print a token for a user, which replaces the user's current one
@@ -127,6 +133,7 @@ mod tests {
             "token -1",
             "token x",
             "token 1 --ttl 0",
+            "backup",
             "demo --port 65536",
             "conifg",
             "config",

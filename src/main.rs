@@ -13,6 +13,7 @@ use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
 use liveroom::domain::UserId;
+use liveroom::storage;
 use log::{Record, info, warn};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -106,6 +107,10 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
             run_demo(demo::configure(loaded.config, port, &data)).await?
         }
         CliCommand::Audit => return audit(config).await,
+        CliCommand::Backup { to } => {
+            let bytes = storage::backup(config.store.url.expose(), &to)?;
+            println!("copied the database: file={} bytes={bytes}", to.display());
+        }
         CliCommand::Migrate => {
             app::await_store(config).await?;
             println!("the schema is up to date");

@@ -91,6 +91,17 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>, St
     ))
 }
 
+/// Copies the database that `url` names into the new file `to` while servers use it, and returns the
+/// size of the copy in bytes. SQLite alone: PostgreSQL has programs of its own for that. Blocks.
+pub fn backup(url: &str, to: &Path) -> Result<u64, StoreError> {
+    match url.strip_prefix("sqlite://") {
+        Some(from) => sqlite::backup(Path::new(from), to),
+        None => Err(StoreError::Fault(
+            "store.url is not SQLite: copy PostgreSQL with pg_dump".into(),
+        )),
+    }
+}
+
 /// Whether [`open`] could use this address. `Err`: what is expected instead, without the address.
 pub fn check_url(url: &str) -> Result<(), String> {
     if url.starts_with("sqlite://") {

@@ -4,6 +4,7 @@
 //! wait and starve. So one thread owns the one connection that writes, and a few more threads own
 //! one reading connection each, which in WAL mode no writer delays.
 
+mod backup;
 mod batch;
 mod holds;
 mod worker;
@@ -32,6 +33,7 @@ use futures_util::future::BoxFuture;
 use log::warn;
 use tokio::sync::oneshot;
 
+pub use self::backup::backup;
 use self::batch::commit_batch;
 use self::worker::{JobPriority, Worker};
 use super::error::migration_error;

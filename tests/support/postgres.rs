@@ -72,11 +72,7 @@ impl Postgres {
             ])
             .arg(&data);
         let made = run(as_account(&mut initdb, account).current_dir(dir.path()));
-        assert!(
-            made.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert_succeeded("initdb", &made);
 
         let port = free_port();
         let more = More {
@@ -112,11 +108,7 @@ impl Postgres {
         ])
         .arg(&data);
         let made = run(as_account(&mut copy, account).current_dir(dir.path()));
-        assert!(
-            made.status.success(),
-            "pg_basebackup: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert_succeeded("pg_basebackup", &made);
         let (port, more) = (
             free_port(),
             More {
@@ -292,11 +284,7 @@ impl Postgres {
             self.databases.fetch_add(1, Ordering::Relaxed)
         );
         let made = run(self.client("createdb").arg(&name));
-        assert!(
-            made.status.success(),
-            "createdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert_succeeded("createdb", &made);
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
@@ -310,12 +298,25 @@ impl Postgres {
         let made = run(self
             .client("createdb")
             .args(["--template", template, &name]));
-        assert!(
-            made.status.success(),
-            "createdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert_succeeded("createdb", &made);
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Writes a database into a file, as the README says.
+    pub fn dump(&self, url: &str, to: &Path) {
+        let mut dump = Command::new(self.programs.join("pg_dump"));
+        dump.args(["--format=custom", "--no-owner", "--dbname", url, "--file"])
+            .arg(to);
+        assert_succeeded("pg_dump", &run(&mut dump));
+    }
+
+    /// Fills an empty database from such a file, as the README says.
+    pub fn restore(&self, from: &Path, url: &str) {
+        let mut restore = Command::new(self.programs.join("pg_restore"));
+        restore
+            .args(["--exit-on-error", "--no-owner", "--dbname", url])
+            .arg(from);
+        assert_succeeded("pg_restore", &run(&mut restore));
     }
 
     /// Runs statements outside the store; `Err` is what the server said.
@@ -359,6 +360,14 @@ impl Postgres {
         ]);
         client
     }
+}
+
+fn assert_succeeded(program: &str, output: &Output) {
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 impl Drop for Postgres {
