@@ -440,9 +440,8 @@ fn authority_over(
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
 ) -> Arc<Auth> {
-    let secret = config.auth.jwt_secret.expose();
     Arc::new(Auth::new(
-        secret,
+        &config.auth.jwt_secret,
         i64::from(token_ttl_s),
         tokens,
         store.clone(),
@@ -469,10 +468,7 @@ fn join_cluster(
         name: redis.node().to_string(),
         broker: Arc::new(redis.clone()),
         nodes: Arc::new(redis.clone()),
-        tokens: redis.tokens(
-            store.clone(),
-            token_origin_reader(config.auth.jwt_secret.expose()),
-        ),
+        tokens: redis.tokens(store.clone(), token_origin_reader(&config.auth.jwt_secret)),
         redis: Some(redis),
     })
 }

@@ -1,4 +1,4 @@
-//! Tokens: who a session is. The only user of jsonwebtoken.
+//! Tokens: who a session is. With its modules the only user of jsonwebtoken.
 //!
 //! A token is a JWT, and to be good it must also be the user's current one in the [`TokenStore`]:
 //! a signature alone cannot be taken back, a place in the store can. That makes each login replace
@@ -6,20 +6,23 @@
 
 mod hash_permits;
 mod hs256;
+mod jwt_keys;
 mod passwords;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::cluster::{ReadTokenOrigin, TokenOrigin, TokenStore};
+use crate::config::Secrets;
 use crate::domain::{Profile, Reject, Sanction, SanctionKind, Timestamp, UserId, holding};
 use crate::storage::{Store, StoreError, User};
+
+use jwt_keys::JwtKeys;
 
 pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passwords};
 
@@ -105,20 +108,15 @@ struct OriginClaims {
     iat: Option<serde_json::Value>,
 }
 
-/// Reads the origin of tokens that are signed with this secret, whether they have expired or not.
-pub fn token_origin_reader(jwt_secret: &str) -> ReadTokenOrigin {
-    hs256::install();
-    let (key, validation) = (
-        DecodingKey::from_secret(jwt_secret.as_bytes()),
-        validation(),
-    );
+/// Reads the origin of tokens that are signed with one of these secrets, whether they have expired
+/// or not.
+pub fn token_origin_reader(jwt_secrets: &Secrets) -> ReadTokenOrigin {
+    let keys = JwtKeys::new(jwt_secrets);
     Arc::new(move |token| {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let claims = jsonwebtoken::decode::<OriginClaims>(token, &key, &validation)
-            .ok()?
-            .claims;
+        let claims = keys.verify::<OriginClaims>(token).ok()?;
         let issued_at = claims
             .iat
             .as_ref()
@@ -131,23 +129,9 @@ pub fn token_origin_reader(jwt_secret: &str) -> ReadTokenOrigin {
     })
 }
 
-/// The algorithm is pinned: a token does not choose how it is checked. Its times are compared here
-/// and not by the library, with our clock and without leeway: who issues and who checks are one
-/// machine or kept in step, and a minute of grace would outlive a revocation.
-fn validation() -> Validation {
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.required_spec_claims.clear();
-    validation.leeway = 0;
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation
-}
-
 /// Issues, verifies and revokes tokens.
 pub struct Auth {
-    encoding_key: EncodingKey,
-    decoding_key: DecodingKey,
-    validation: Validation,
+    keys: JwtKeys,
     token_ttl_s: i64,
     tokens: Arc<dyn TokenStore>,
     store: Arc<dyn Store>,
@@ -157,19 +141,16 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// `token_ttl_s` is the life of the tokens issued here; others live as long as they say.
+    /// The first of `jwt_secrets` signs, all verify. `token_ttl_s` is the life of the tokens issued here; others live as long as they say.
     pub fn new(
-        jwt_secret: &str,
+        jwt_secrets: &Secrets,
         token_ttl_s: i64,
         tokens: Arc<dyn TokenStore>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        hs256::install();
         Self {
-            encoding_key: EncodingKey::from_secret(jwt_secret.as_bytes()),
-            decoding_key: DecodingKey::from_secret(jwt_secret.as_bytes()),
-            validation: validation(),
+            keys: JwtKeys::new(jwt_secrets),
             token_ttl_s,
             tokens,
             store,
@@ -190,8 +171,7 @@ impl Auth {
             exp: issued_s.saturating_add(self.token_ttl_s),
             jti: format!("{:032x}", rand::random::<u128>()),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding_key)
-            .expect("HMAC takes a key of any length and the claims are plain JSON")
+        self.keys.sign(&claims)
     }
 
     /// Issues a token and makes it the user's only current one.
@@ -229,10 +209,10 @@ impl Auth {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
-        let claims =
-            jsonwebtoken::decode::<ReadClaims>(token, &self.decoding_key, &self.validation)
-                .map_err(|_| AuthError::Invalid)?
-                .claims;
+        let claims = self
+            .keys
+            .verify::<ReadClaims>(token)
+            .map_err(|_| AuthError::Invalid)?;
         let user = UserId::new(claims.id).ok_or(AuthError::Invalid)?;
         let now = self.clock.now();
         let expires_at = claims.exp.map(timestamp_of_numeric_date);

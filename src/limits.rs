@@ -82,6 +82,9 @@ pub const LIST_ITEMS_MAX: usize = 64;
 /// and 32 bytes is the size of its hash.
 pub const JWT_SECRET_BYTES_MIN: usize = 32;
 
+/// The most secrets of one purpose: the one that signs, and those that are on their way in or out.
+pub const SECRETS_MAX: usize = 4;
+
 /// The shortest admin token, in characters.
 pub const ADMIN_TOKEN_CHARS_MIN: usize = 16;
 

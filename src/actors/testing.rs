@@ -102,7 +102,7 @@ impl Node {
         let catalogue = GiftCatalogue::load(store.clone()).await.unwrap();
         let tokens = Arc::new(StoreTokens::new(store.clone()));
         let auth = Arc::new(Auth::new(
-            "a secret of a test",
+            &config.auth.jwt_secret,
             3_600,
             tokens,
             store.clone(),

@@ -6,6 +6,7 @@
 mod fault;
 mod reader;
 mod relations;
+mod secrets;
 mod table;
 mod value;
 
@@ -16,6 +17,7 @@ use std::{env, fmt, fs};
 pub use fault::{ConfigFault, ConfigFaults};
 pub use reader::{Key, Origin};
 pub use relations::ValueCheck;
+pub use secrets::Secrets;
 pub use table::{
     AdminConfig, AuthConfig, ClusterConfig, Config, DEVELOPMENT_JWT_SECRET,
     DEVELOPMENT_MEDIA_SECRET, EngineioConfig, FanoutConfig, LimitsConfig, MediaConfig,

@@ -3,6 +3,7 @@
 use super::fault::ConfigFault;
 use super::reader::Reader;
 use super::table::{Config, DEVELOPMENT_JWT_SECRET, DEVELOPMENT_MEDIA_SECRET};
+use super::value::Secret;
 use crate::limits::{
     COMMENT_CHAR_BYTES_MAX, COMMENT_OVERHEAD_BYTES, JWT_SECRET_BYTES_MIN, OUTBOX_FRAMES_MIN,
 };
@@ -20,13 +21,15 @@ const RELATIONS: [Relation; 11] = [
         key: ("auth", "jwt_secret"),
         other: ("server", "host"),
         holds: |config| {
-            let secret = config.auth.jwt_secret.expose();
-            !is_public(config)
-                || (secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET)
+            let is_good = |secret: &Secret| {
+                let secret = secret.expose();
+                secret.len() >= JWT_SECRET_BYTES_MIN && secret != DEVELOPMENT_JWT_SECRET
+            };
+            !is_public(config) || config.auth.jwt_secret.iter().all(is_good)
         },
         expected: |_| {
             format!(
-                "a secret of its own of at least {JWT_SECRET_BYTES_MIN} bytes on a public address"
+                "only secrets of its own, of at least {JWT_SECRET_BYTES_MIN} bytes, on a public address"
             )
         },
     },
@@ -34,7 +37,8 @@ const RELATIONS: [Relation; 11] = [
         key: ("media", "secret"),
         other: ("server", "host"),
         holds: |config| {
-            !is_public(config) || config.media.secret.expose() != DEVELOPMENT_MEDIA_SECRET
+            let is_own = |secret: &Secret| secret.expose() != DEVELOPMENT_MEDIA_SECRET;
+            !is_public(config) || config.media.secret.iter().all(is_own)
         },
         expected: |_| "a secret of its own on a public address".to_owned(),
     },

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::{Key, Reader};
+use super::secrets::Secrets;
 use super::value::{Millis, Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
     ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX,
@@ -93,7 +94,8 @@ sections! {
 
     /// Tokens.
     auth: AuthConfig {
-        jwt_secret: Secret = Secret::new(DEVELOPMENT_JWT_SECRET), NOT_EMPTY;
+        /// The first signs, all verify.
+        jwt_secret: Secrets = Secrets::one(DEVELOPMENT_JWT_SECRET), NOT_EMPTY;
         token_ttl_s: u32 = 604_800, 1..=315_360_000;
         /// A later `/ws` connection of the same user ends the earlier one.
         single_device: bool = false, ();
@@ -109,7 +111,8 @@ sections! {
 
     /// The media server that carries the pictures.
     media: MediaConfig {
-        secret: Secret = Secret::new(DEVELOPMENT_MEDIA_SECRET), NOT_EMPTY;
+        /// The first signs; the media server verifies.
+        secret: Secrets = Secrets::one(DEVELOPMENT_MEDIA_SECRET), NOT_EMPTY;
     }
 
     /// Where rows are kept.

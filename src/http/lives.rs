@@ -54,7 +54,7 @@ pub async fn create(
     state
         .live_limits
         .admit_one_more(state.store.not_ended_lives_count(owner).await?)?;
-    let sign = media::sign(&key, state.config.media.secret.expose(), now);
+    let sign = media::sign(&key, state.config.media.secret.signing().expose(), now);
     let row = state
         .store
         .create_live(owner, title.to_owned(), cover.to_owned(), key, now)
@@ -126,7 +126,7 @@ pub async fn read(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult
     let sign = (row.live.status != LiveStatus::Ended && row.live.shows_key_to(asker)).then(|| {
         media::sign(
             &row.key,
-            state.config.media.secret.expose(),
+            state.config.media.secret.signing().expose(),
             state.clock.now(),
         )
     });

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, LOOKS_SELDOM, Stage};
-use crate::support::jwt::{Algorithm, sign};
+use crate::support::jwt::{Algorithm, sign, sign_message};
 use crate::support::ws::Next;
 use crate::support::{JWT_SECRET, PATIENCE, User, Ws, eventually};
 
@@ -286,4 +286,57 @@ fn a_token_that_another_service_gives_an_end_expires_on_every_node() {
             "node {node}"
         );
     }
+}
+
+#[test]
+fn a_secret_is_changed_node_by_node_and_nobody_is_logged_out() {
+    const NEW: &str = "new-secret-new-secret-new-secret-new-0123";
+    const KEY: &str = "LIVEROOM__AUTH__JWT_SECRET";
+    let list = |secrets: [&str; 2]| json!(secrets).to_string();
+    let Some(mut cluster) = Cluster::start(2, &[(KEY, &list([JWT_SECRET, NEW]))]) else {
+        return;
+    };
+    let before = cluster[0].user("alice");
+    assert_good(&cluster, &before);
+
+    // Half of the nodes sign with the new secret, half with the old one.
+    cluster.stop(0);
+    cluster.set(0, KEY, &list([NEW, JWT_SECRET]));
+    cluster.restart(0);
+    cluster.wait_until_together();
+    let (by_new, by_old) = (cluster[0].user("bobby"), cluster[1].user("carol"));
+    for user in [&before, &by_new, &by_old] {
+        assert_good(&cluster, user);
+    }
+    assert!(is_signed_by(&by_new.token, NEW) && is_signed_by(&by_old.token, JWT_SECRET));
+
+    cluster.stop(1);
+    cluster.set(1, KEY, &list([NEW, JWT_SECRET]));
+    cluster.restart(1);
+    cluster.wait_until_together();
+    for user in [&before, &by_new, &by_old] {
+        assert_good(&cluster, user);
+    }
+    let dave = cluster[1].user("daveh");
+    assert!(is_signed_by(&dave.token, NEW));
+    for node in 0..cluster.len() {
+        let warnings = cluster[node].logged("another node signs with");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+
+    // Without the old secret its tokens are over.
+    cluster.stop(0);
+    cluster.set(0, KEY, NEW);
+    cluster.restart(0);
+    cluster.wait_until_together();
+    assert_good(&cluster, &by_new);
+    let refused = cluster[0].get_as(&before, "/api/user/info");
+    assert_eq!(refused.json()["data"], json!(REPLACED));
+    cluster[1].get_as(&before, "/api/user/info").ok();
+}
+
+/// Whether the last part of a JWT is what this secret makes of the others.
+fn is_signed_by(token: &str, secret: &str) -> bool {
+    let (message, _) = token.rsplit_once('.').expect("three parts");
+    sign_message(Algorithm::Hs256, secret, message) == token
 }

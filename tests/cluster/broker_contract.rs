@@ -19,7 +19,7 @@ use liveroom::cluster::{
     Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode,
     StoreTokens, TokenStore,
 };
-use liveroom::config::{Config, Millis, Secret};
+use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::*;
 use liveroom::storage::{self, Store, StoreOptions};
 use tempfile::TempDir;
@@ -144,7 +144,10 @@ fn on_redis<F: Future<Output = ()>>(test: impl FnOnce(Twin) -> F) {
         test(Twin {
             broker,
             nodes,
-            tokens: cluster.tokens(store.clone(), token_origin_reader(JWT_SECRET)),
+            tokens: cluster.tokens(
+                store.clone(),
+                token_origin_reader(&Secrets::one(JWT_SECRET)),
+            ),
             store,
             _dir: dir,
         })

@@ -412,7 +412,7 @@ fn nodes_with_different_secrets_warn_of_each_other_and_nodes_with_one_secret_do_
     ];
     let secret = "another-secret-another-secret-another-00";
     let odd = TestServer::start(&[&urls[..], &[("LIVEROOM__AUTH__JWT_SECRET", secret)]].concat());
-    let words = "another node has another auth.jwt_secret";
+    let words = "another node signs with an auth.jwt_secret that this one does not have";
     for (node, others) in [(&stage.cluster[0], 1), (&stage.cluster[1], 1), (&odd, 2)] {
         eventually("a node warns", || {
             (node.logged(words).len() == others).then_some(())

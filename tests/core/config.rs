@@ -80,7 +80,10 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.server.port, 7001);
     assert!(config.server.workers.get() >= 1);
     assert_eq!(config.store.url.expose(), "sqlite://data/liveroom.db");
-    assert_eq!(config.auth.jwt_secret.expose(), DEVELOPMENT_JWT_SECRET);
+    assert_eq!(
+        config.auth.jwt_secret.signing().expose(),
+        DEVELOPMENT_JWT_SECRET
+    );
     assert!(config.admin.token.is_empty());
 }
 
@@ -345,6 +348,75 @@ fn a_public_address_needs_a_media_secret_of_its_own() {
         from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", "own")])
             .expect("whatever the media server takes");
     }
+}
+
+#[test]
+fn a_secret_that_rotates_is_a_text_or_a_list_of_up_to_four() {
+    let secrets = |config: &Config| -> Vec<String> {
+        let all = config.auth.jwt_secret.iter();
+        all.map(|secret| secret.expose().to_owned()).collect()
+    };
+    let in_file = |value: &str| from_file(&format!("[auth]\njwt_secret = {value}\n"));
+    let in_env = |value: &str| from_env(&[("LIVEROOM__AUTH__JWT_SECRET", value)]);
+    for (value, expected) in [
+        (r#"["new", "old"]"#, vec!["new", "old"]),
+        (r#"["only"]"#, vec!["only"]),
+        (r#"["1", "2", "3", "4"]"#, vec!["1", "2", "3", "4"]),
+    ] {
+        for loaded in [in_file(value), in_env(value)] {
+            let config = loaded.expect("a list");
+            assert_eq!(secrets(&config), expected, "{value}");
+            assert_eq!(config.auth.jwt_secret.signing().expose(), expected[0]);
+        }
+    }
+    let with_a_comma = in_env("one,secret").expect("a text as before");
+    assert_eq!(secrets(&with_a_comma), ["one,secret"]);
+
+    for value in [
+        "[]",
+        r#"[""]"#,
+        r#"["good", ""]"#,
+        r#"["good", 7]"#,
+        r#"["1", "2", "3", "4", "5"]"#,
+        r#"[["nested"]]"#,
+        "[not, a, list",
+    ] {
+        let report = faults(in_env(value));
+        assert_eq!(report.len(), 1, "{value}: {report:?}");
+        assert!(
+            report[0].ends_with("a text that is not empty, or a list of 1 to 4 such"),
+            "{report:?}"
+        );
+        assert!(!report[0].contains("good"), "{report:?}");
+    }
+    for value in ["7", "[]", r#"["good", ""]"#] {
+        assert_eq!(faults(in_file(value)).len(), 1, "{value}");
+    }
+}
+
+#[test]
+fn on_a_public_address_each_secret_of_a_list_must_be_good() {
+    let host = ("LIVEROOM__SERVER__HOST", "0.0.0.0");
+    let list = |others: &str| format!(r#"["{OWN_SECRET}", "{others}"]"#);
+    let start = |jwt: &str, media: &str| {
+        let jwt = ("LIVEROOM__AUTH__JWT_SECRET", jwt);
+        from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", media)])
+    };
+    start(&list(&"x".repeat(32)), &list("own")).expect("good ones");
+    for bad in [DEVELOPMENT_JWT_SECRET, "short"] {
+        let report = faults(start(&list(bad), "own"));
+        assert_eq!(report.len(), 1, "{report:?}");
+        assert!(
+            report[0].starts_with("LIVEROOM__AUTH__JWT_SECRET: "),
+            "{report:?}"
+        );
+        assert!(!report[0].contains(bad), "{report:?}");
+    }
+    let report = faults(start(OWN_SECRET, &list(DEVELOPMENT_MEDIA_SECRET)));
+    assert!(
+        report[0].starts_with("LIVEROOM__MEDIA__SECRET: "),
+        "{report:?}"
+    );
 }
 
 #[test]

@@ -170,6 +170,11 @@ impl Cluster {
         assert!(status.success(), "node {node}: {status}");
     }
 
+    /// Changes one key of a node from its next start on.
+    pub fn set(&mut self, node: usize, key: &str, value: &str) {
+        self.nodes[node].set(key, value);
+    }
+
     /// Starts a node again that was killed or stopped. Clients find it.
     pub fn restart(&mut self, node: usize) {
         self.nodes[node].restart();

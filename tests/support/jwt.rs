@@ -27,11 +27,16 @@ pub fn sign(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
         part(header.as_bytes()),
         part(claims.to_string().as_bytes())
     );
+    sign_message(algorithm, secret, &message)
+}
+
+/// A JWT of the first two parts of another.
+pub fn sign_message(algorithm: Algorithm, secret: &str, message: &str) -> String {
     let signature = match algorithm {
-        Algorithm::Hs256 => mac::<Hmac<Sha256>>(secret, &message),
-        Algorithm::Hs512 => mac::<Hmac<Sha512>>(secret, &message),
+        Algorithm::Hs256 => mac::<Hmac<Sha256>>(secret, message),
+        Algorithm::Hs512 => mac::<Hmac<Sha512>>(secret, message),
     };
-    format!("{message}.{}", part(&signature))
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 fn mac<M: Mac + KeyInit>(secret: &str, message: &str) -> Vec<u8> {

@@ -173,6 +173,11 @@ impl TestServer {
         })
     }
 
+    /// Changes one key from the next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.env.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Starts again over the same data, after [`TestServer::kill`] or an exit. The port is new.
     pub fn restart(&mut self) {
         let ended = self.child.try_wait().expect("a child can be waited for");

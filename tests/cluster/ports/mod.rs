@@ -13,7 +13,7 @@ use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::{NodeHandlers, RedisCluster};
 use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal, TokenStore};
-use liveroom::config::{Config, Millis, Secret};
+use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::*;
 use liveroom::storage::Store;
 use serde_json::{Map, json};
@@ -54,8 +54,10 @@ impl Node {
 
     /// The tokens of this node over a store.
     pub fn tokens(&self, store: &Arc<dyn Store>) -> Arc<dyn TokenStore> {
-        self.cluster
-            .tokens(store.clone(), token_origin_reader(JWT_SECRET))
+        self.cluster.tokens(
+            store.clone(),
+            token_origin_reader(&Secrets::one(JWT_SECRET)),
+        )
     }
 
     pub async fn open(&self, live_id: LiveId) -> Log {

@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("catalogue", &["domain", "storage"]),
     ("word_filters", &["domain", "storage"]),
-    ("auth", &["domain", "storage", "cluster", "clock"]),
+    ("auth", &["domain", "storage", "cluster", "clock", "config"]),
     (
         "actors",
         &[

@@ -17,7 +17,7 @@ use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
-use liveroom::config::{Config, Millis, Secret};
+use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::{
     Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId,
 };
@@ -54,7 +54,7 @@ impl Clock for TestClock {
 fn config_of_tests() -> Config {
     let mut config = Config::default();
     config.admin.token = Secret::new(ADMIN_TOKEN);
-    config.media.secret = Secret::new(MEDIA_SECRET);
+    config.media.secret = Secrets::one(MEDIA_SECRET);
     config.fanout.window_ms = Millis::new(0);
     config.fanout.big_room_window_ms = Millis::new(0);
     config
@@ -146,7 +146,7 @@ impl TestApi {
         });
         let state = ApiState {
             auth: Arc::new(Auth::new(
-                JWT_SECRET,
+                &Secrets::one(JWT_SECRET),
                 3_600,
                 tokens.clone(),
                 store.clone(),

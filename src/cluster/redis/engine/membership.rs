@@ -17,7 +17,7 @@ use log::{info, warn};
 use tokio::sync::oneshot;
 
 use crate::cluster::{Signal, SilentNode};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::domain::{NodeId, Timestamp};
 
 use super::super::messages::NodeMessage;
@@ -55,7 +55,7 @@ impl KnownNode {
 /// The other nodes whose heartbeat has not timed out, and the heartbeat of this one.
 pub struct Membership {
     node: NodeId,
-    jwt_secret: String,
+    jwt_secrets: Secrets,
     /// How long a node may be silent.
     timeout: Duration,
     /// How long the users of this node stay in rooms of others when it stops.
@@ -71,7 +71,7 @@ impl Membership {
     pub fn new(config: &Config, node: NodeId, now: Instant) -> Self {
         Self {
             node,
-            jwt_secret: config.auth.jwt_secret.expose().to_owned(),
+            jwt_secrets: config.auth.jwt_secret.clone(),
             timeout: config.cluster.node_timeout_ms.duration(),
             leave_grace_ms: u64::from(config.presence.leave_grace_ms.get()),
             address: None,
@@ -94,7 +94,10 @@ impl Membership {
             return Vec::new();
         }
         let (address, secret_check) = match &self.address {
-            Some(address) => (address.clone(), secret_check(&self.jwt_secret, self.node)),
+            Some(address) => (
+                address.clone(),
+                secret_check(self.jwt_secrets.signing(), self.node),
+            ),
             None => Default::default(),
         };
         let heartbeat = NodeMessage::Heartbeat {
@@ -133,9 +136,10 @@ impl Membership {
             && !check.is_empty()
             && known.secret_check != check
         {
-            if check != secret_check(&self.jwt_secret, node) {
+            let signs_with = |secret| check == secret_check(secret, node);
+            if !self.jwt_secrets.iter().any(signs_with) {
                 warn!(
-                    "another node has another auth.jwt_secret, each refuses the other's tokens: node={node} address={address}"
+                    "another node signs with an auth.jwt_secret that this one does not have, its tokens are refused here: node={node} address={address}"
                 );
             }
             (known.address, known.secret_check) = (address, check);
@@ -391,7 +395,7 @@ mod tests {
         let (mut membership, _) = start();
         assert_eq!(heartbeat(&membership.heartbeat()), Some(("", "")));
         let outs = membership.serve("127.0.0.1:1".into());
-        let check = secret_check(&membership.jwt_secret, NodeId(1));
+        let check = secret_check(membership.jwt_secrets.signing(), NodeId(1));
         assert_eq!(heartbeat(&outs), Some(("127.0.0.1:1", check.as_str())));
     }
 

@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::super::address::Address;
 use super::super::connection::{RedisConnection, Server};
+use crate::config::Secret;
 use crate::domain::NodeId;
 
 /// Reads the settings of each server from its answer to `INFO`, which those that refuse `CONFIG`
@@ -64,12 +65,12 @@ fn faults_in(info: &str) -> Vec<String> {
     faults
 }
 
-/// Shows other nodes whether their secret is this node's. It is a signature of the node's name:
+/// Shows other nodes whether they have the secret with which this node signs. It is a signature of the node's name:
 /// whoever reads Redis can test guesses of the secret by it as well as by any token, and tokens are
 /// in Redis too; it is no token itself.
-pub fn secret_check(secret: &str, node: NodeId) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+pub fn secret_check(secret: &Secret, node: NodeId) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .expect("HMAC takes keys of any length");
     mac.update(format!("liveroom jwt_secret of node {node}").as_bytes());
     mac.finalize()
         .into_bytes()
@@ -130,6 +131,7 @@ mod tests {
 
     #[test]
     fn the_check_of_a_secret_differs_by_secret_and_node_and_does_not_contain_it() {
+        let secret_check = |secret, node| secret_check(&Secret::new(secret), node);
         let check = secret_check("correct-horse", NodeId(1));
         assert_eq!(check, secret_check("correct-horse", NodeId(1)));
         assert_eq!(check.len(), 16);
