@@ -224,6 +224,7 @@ impl App {
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
+            exports: Arc::default(),
             readiness: Arc::new(Readiness::default()),
             config: config.clone(),
         };

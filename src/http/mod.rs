@@ -9,6 +9,7 @@ mod changes;
 mod cors;
 mod error;
 mod explain;
+mod export;
 mod fields;
 mod filter;
 mod follows;
@@ -46,6 +47,7 @@ use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
 pub use changes::Changes;
+pub use export::Exports;
 pub use follows::FollowLimits;
 pub use health::Readiness;
 pub use live_limits::LiveLimits;
@@ -74,6 +76,7 @@ pub struct ApiState {
     pub follow_limits: Arc<FollowLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
+    pub exports: Arc<Exports>,
     pub readiness: Arc<Readiness>,
     pub config: Arc<Config>,
 }

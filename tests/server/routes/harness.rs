@@ -170,6 +170,7 @@ impl TestApi {
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(config.limits.changes)),
+            exports: Arc::default(),
             readiness: Arc::new(Readiness::default()),
             config,
             store,
