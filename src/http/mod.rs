@@ -26,6 +26,7 @@ mod page;
 mod reports;
 mod routes;
 mod signed_in;
+mod static_files;
 mod tries;
 mod users;
 mod views;

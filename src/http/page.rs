@@ -1,40 +1,17 @@
 //! The page at `/`: a live room to look at, over `/ws` and the HTTP API like any other client.
-//!
-//! Its files are compiled in, so the binary is all there is to deploy. There is no build step: what
-//! the browser gets is what stands in `page/`.
 
 mod assets;
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use actix_web::http::header::{self, EntityTag, Header as _};
-use actix_web::{HttpRequest, HttpResponse, web};
-use sha2::{Digest, Sha256};
+use actix_web::{HttpRequest, web};
+
+use super::static_files::{StaticFiles, reading_only};
 
 pub use assets::DEMO_GIFTS;
 use assets::{ASSETS, INDEX};
 
-/// Scripts, styles and pictures only from here. The page never inserts markup, and if it did, this
-/// would keep it from running. `ws:` and `wss:` are named because not every browser counts them
-/// as `'self'`.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
-    style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-/// Names carry no version, so a browser asks each time whether its copy is still good: scripts of
-/// two releases must never meet in one page. The answer is a 304 without a body.
-const CACHE_CONTROL: &str = "no-cache";
-
-/// Bytes of a SHA-256 that an `ETag` shows: enough to distinguish releases.
-const ETAG_BYTES: usize = 12;
-
-/// Entity tags by path, computed once.
-static ETAGS: LazyLock<HashMap<&'static str, EntityTag>> = LazyLock::new(|| {
-    ASSETS
-        .iter()
-        .map(|asset| (asset.path, etag_of(asset.body)))
-        .collect()
-});
+static FILES: LazyLock<StaticFiles> = LazyLock::new(|| StaticFiles::new(ASSETS));
 
 /// Registers `/`, `/assets/…` and `/favicon.ico`, for GET and HEAD.
 pub fn configure(cfg: &mut web::ServiceConfig) {
@@ -44,7 +21,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
         ("/assets/{file:.*}", None),
     ] {
         let handler = move |request: HttpRequest| async move {
-            serve(&request, fixed.unwrap_or(request.path()))
+            FILES.serve(&request, fixed.unwrap_or(request.path()))
         };
         let resource = web::resource(pattern)
             .route(web::get().to(handler))
@@ -53,61 +30,10 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
     }
 }
 
-/// Answers with the asset at exactly `path`, or 304 if the browser has it.
-fn serve(request: &HttpRequest, path: &str) -> HttpResponse {
-    let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
-        return HttpResponse::NotFound().finish();
-    };
-    let etag = ETAGS[asset.path].clone();
-    let fresh = is_fresh(request, &etag);
-    let mut response = if fresh {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    response
-        .insert_header(header::ETag(etag))
-        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
-        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((header::CONTENT_TYPE, asset.content_type));
-    if fresh {
-        response.finish()
-    } else {
-        response.body(asset.body)
-    }
-}
-
-async fn reading_only() -> HttpResponse {
-    HttpResponse::MethodNotAllowed()
-        .insert_header((header::ALLOW, "GET, HEAD"))
-        .finish()
-}
-
-fn is_fresh(request: &HttpRequest, etag: &EntityTag) -> bool {
-    match header::IfNoneMatch::parse(request) {
-        Ok(header::IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-        Ok(header::IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
-        Err(_) => false,
-    }
-}
-
-fn etag_of(body: &str) -> EntityTag {
-    let digest = Sha256::digest(body.as_bytes());
-    EntityTag::new_strong(
-        digest
-            .iter()
-            .take(ETAG_BYTES)
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::dev::ServiceResponse;
-    use actix_web::http::{Method, StatusCode};
+    use actix_web::http::{Method, StatusCode, header};
     use actix_web::{App, test};
 
     use super::*;

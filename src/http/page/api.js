@@ -1,16 +1,10 @@
-// The HTTP API: one envelope, `{"msg":"ok"|"fail","data":…}`.
+// What the page asks of the HTTP API.
 
-const REQUEST_MS_MAX = 10_000;
+import { ApiError, request } from "./request.js";
+
+export { ApiError };
+
 const TOKEN_KEY = "liveroom.token";
-
-/** A request that failed: the server's text, or none if it was not reached. */
-export class ApiError extends Error {
-  constructor(status, message, retryAfterMs) {
-    super(message);
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
 
 // Per tab on purpose: two tabs may be two users.
 export const token = {
@@ -18,31 +12,7 @@ export const token = {
   set: (value) => (value ? sessionStorage.setItem(TOKEN_KEY, value) : sessionStorage.removeItem(TOKEN_KEY)),
 };
 
-async function call(method, path, body) {
-  const headers = {};
-  if (token.get()) headers.token = token.get();
-  if (body) headers["content-type"] = "application/json";
-  let response;
-  let envelope = null;
-  try {
-    response = await fetch(path, {
-      method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(REQUEST_MS_MAX),
-    });
-    envelope = await response.json().catch(() => null);
-  } catch {
-    throw new ApiError(0, "", 0);
-  }
-  if (response.ok && envelope?.msg === "ok") return envelope.data;
-  const retryAfterMs = 1000 * (Number(response.headers.get("retry-after")) || 0);
-  throw new ApiError(response.status, failureText(envelope?.data), retryAfterMs);
-}
-
-/** `data` of a failure is a text, or for validation a list of `{message}`. */
-function failureText(data) {
-  if (typeof data === "string") return data;
-  if (Array.isArray(data)) return failureText(data[0]);
-  return typeof data?.message === "string" ? data.message : "";
-}
+const call = (method, path, body) => request(method, path, { headers: token.get() ? { token: token.get() } : {}, body });
 
 export const api = {
   login: (username, password) => call("POST", "/api/login", { username, password }),

@@ -1,37 +1,27 @@
 //! The files of the page, and the gifts whose pictures are among them.
 
-/// One file, ready to be sent.
-pub(super) struct Asset {
-    /// The path it is served at.
-    pub path: &'static str,
-    pub content_type: &'static str,
-    pub body: &'static str,
-}
+use super::super::static_files::{CSS, HTML, PICTURE, SCRIPT, StaticFile};
 
 /// The document's key in [`ASSETS`]; it is served at `/` and by no other name.
 pub(super) const INDEX: &str = "/";
-
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const PICTURE: &str = "image/svg+xml";
 
 /// Everything under `/assets/`, and the document.
 macro_rules! assets {
     ($($content_type:ident { $($file:literal),+ $(,)? })+) => {
         &[
-            Asset { path: INDEX, content_type: HTML, body: include_str!("index.html") },
-            $($(Asset { path: concat!("/assets/", $file), content_type: $content_type, body: include_str!($file) },)+)+
+            StaticFile { path: INDEX, content_type: HTML, body: include_str!("index.html") },
+            $($(StaticFile { path: concat!("/assets/", $file), content_type: $content_type, body: include_str!($file) },)+)+
         ]
     };
 }
 
-pub(super) const ASSETS: &[Asset] = assets! {
+pub(super) const ASSETS: &[StaticFile] = assets! {
     CSS { "base.css", "room.css" }
     SCRIPT {
-        "account.js", "api.js", "app.js", "chat.js", "composer.js", "controls.js", "danmaku.js", "dom.js", "gifts.js",
-        "i18n.js", "lobby.js", "modes.js", "names.js", "notice.js", "outbox.js", "own_comments.js", "people.js", "person_card.js",
-        "pinned.js", "presence.js", "queue.js", "room.js", "socket.js", "stage.js", "standing.js",
+        "account.js", "api.js", "app.js", "chat.js", "composer.js", "controls.js", "danmaku.js", "dom.js",
+        "gifts.js", "i18n.js", "ids.js", "lobby.js", "modes.js", "names.js", "notice.js", "outbox.js",
+        "own_comments.js", "people.js", "person_card.js", "pinned.js", "presence.js", "queue.js",
+        "request.js", "room.js", "socket.js", "stage.js", "standing.js", "words.js",
     }
     PICTURE {
         "icon.svg", "gifts/rose.svg", "gifts/heart.svg", "gifts/star.svg", "gifts/diamond.svg", "gifts/crown.svg",
@@ -52,64 +42,18 @@ pub const DEMO_GIFTS: [(&str, &str, i64); 6] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::static_files::promises;
     use super::*;
 
-    /// Every `/assets/…` and `./module.js` a file names is there, and every file is named by one.
     #[test]
     fn references_and_assets_match() {
-        let mut named: Vec<String> = DEMO_GIFTS
-            .iter()
-            .map(|(_, image, _)| (*image).to_owned())
-            .collect();
-        for asset in ASSETS {
-            for quoted in asset.body.split(['"', '`']) {
-                if let Some(module) = quoted.strip_prefix("./") {
-                    named.push(format!("/assets/{module}"));
-                } else if quoted.starts_with("/assets/") && !quoted.contains("${") {
-                    named.push(quoted.to_owned());
-                }
-            }
-        }
-        for path in &named {
-            assert!(
-                ASSETS.iter().any(|asset| asset.path == path),
-                "{path} is named, but not served"
-            );
-        }
-        for asset in ASSETS
-            .iter()
-            .filter(|asset| asset.path != INDEX && !asset.path.contains("/covers/"))
-        {
-            assert!(
-                named.iter().any(|path| path == asset.path),
-                "{} is served, but never named",
-                asset.path
-            );
-        }
+        let gifts = DEMO_GIFTS.iter().map(|(_, image, _)| (*image).to_owned());
+        let is_unnamed = |path: &str| path == INDEX || path.contains("/covers/");
+        promises::assert_references_match(ASSETS, "/assets/", gifts.collect(), is_unnamed);
     }
 
-    /// The page's promise that user text never becomes markup, and that it stays readable.
     #[test]
     fn scripts_make_no_markup_and_stay_small() {
-        for asset in ASSETS {
-            for forbidden in [
-                "innerHTML",
-                "outerHTML",
-                "insertAdjacentHTML",
-                "document.write",
-                "eval(",
-            ] {
-                assert!(
-                    !asset.body.contains(forbidden),
-                    "{} uses {forbidden}",
-                    asset.path
-                );
-            }
-            assert!(
-                asset.body.lines().count() < 500,
-                "{} is too long",
-                asset.path
-            );
-        }
+        promises::assert_no_markup_and_small(ASSETS);
     }
 }

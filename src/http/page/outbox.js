@@ -8,10 +8,6 @@ const BUSY_RETRIES_MAX = 5;
 /** The server remembers a comment's request_id for five minutes; later a retry could be a second comment. */
 const COMMENT_MS_MAX = 120_000;
 
-/** 128 random bits; `crypto.randomUUID` would do, but only exists on https and localhost. */
-export const newRequestId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 export class Outbox {
   #request;
   #rejoin;
