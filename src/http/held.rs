@@ -15,9 +15,20 @@ use super::moderation::{Terms, with_outcome};
 use super::signed_in::SignedIn;
 use super::views::CommentView;
 
+/// Comments of the list over all lives. One that is decided makes room for the next.
+const ANYWHERE_MAX: u32 = 100;
+
 #[derive(Serialize)]
 struct HeldListView {
     held: Vec<HeldView>,
+}
+
+impl HeldListView {
+    fn of(held: &[HeldComment]) -> Self {
+        Self {
+            held: held.iter().map(HeldView::from).collect(),
+        }
+    }
 }
 
 /// One that waits.
@@ -60,9 +71,14 @@ pub async fn list_for_operators(state: web::Data<ApiState>, request: HttpRequest
 async fn held(state: &ApiState, live_id: LiveId) -> ApiResult {
     let max = u32::try_from(REVIEWS_MAX).unwrap_or(u32::MAX);
     let held = state.store.held_comments(live_id, max).await?;
-    ok(HeldListView {
-        held: held.iter().map(HeldView::from).collect(),
-    })
+    ok(HeldListView::of(&held))
+}
+
+/// GET /admin/held: what waits for review in all lives, the first 100 to be decided without a
+/// moderator.
+pub async fn list_anywhere(state: web::Data<ApiState>) -> ApiResult {
+    let held = state.store.held_comments_anywhere(ANYWHERE_MAX).await?;
+    ok(HeldListView::of(&held))
 }
 
 #[derive(Deserialize)]

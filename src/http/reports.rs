@@ -85,11 +85,20 @@ pub async fn for_operators(state: web::Data<ApiState>, request: HttpRequest) -> 
     page(&state, live_id, before).await
 }
 
+/// GET /admin/reports?cursor={next}: the reported comments of all lives that nobody has settled, the
+/// newest first.
+pub async fn anywhere(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let before = cursor(&request)?;
+    let reported = state.store.reported_comments_anywhere(before, PER_PAGE);
+    queue(reported.await?)
+}
+
 async fn page(state: &ApiState, live_id: LiveId, before: Option<CommentId>) -> ApiResult {
-    let rows = state
-        .store
-        .reported_comments(live_id, before, PER_PAGE)
-        .await?;
+    let reported = state.store.reported_comments(live_id, before, PER_PAGE);
+    queue(reported.await?)
+}
+
+fn queue(rows: Vec<ReportedRow>) -> ApiResult {
     let is_full = rows.len() == PER_PAGE as usize;
     let last = rows.last().filter(|_| is_full);
     ok(QueueView {

@@ -43,6 +43,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .wrap(from_fn(admin::require_operator))
                 .service(get("/nodes", admin::nodes))
                 .service(get("/explain", explain::for_operators))
+                .service(get("/held", held::list_anywhere))
+                .service(get("/reports", reports::anywhere))
                 .service(get("/rooms", admin::rooms))
                 .service(get("/rooms/{live_id}", admin::room))
                 .service(delete(

@@ -459,6 +459,8 @@ pub trait Store: Send + Sync {
 
     /// Comments of a live that wait for review, oldest first, at most `max`.
     fn held_comments(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<HeldComment>>;
+    /// Comments of all lives that wait for review: the first `max` to be due.
+    fn held_comments_anywhere(&self, max: u32) -> Stored<'_, Vec<HeldComment>>;
     /// Comments of a live that were held at `since` or later and carry a `request_id`, whatever
     /// became of them: the newest `max`, oldest first.
     fn recent_held_comments(
@@ -527,6 +529,12 @@ pub trait Store: Send + Sync {
     fn reported_comments(
         &self,
         live_id: LiveId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<ReportedRow>>;
+    /// The same over the queues of all lives.
+    fn reported_comments_anywhere(
+        &self,
         before: Option<CommentId>,
         max: u32,
     ) -> Stored<'_, Vec<ReportedRow>>;

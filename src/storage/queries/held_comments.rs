@@ -182,6 +182,22 @@ pub async fn for_review(
     rows.into_iter().map(HeldRecord::held).collect()
 }
 
+/// Comments of all lives that wait for review: those that are due first.
+pub async fn for_review_anywhere(
+    conn: &mut Conn,
+    max: u32,
+) -> Result<Vec<HeldComment>, StoreError> {
+    let rows: Vec<HeldRecord> = with_authors!()
+        .filter(is_waiting!())
+        .filter(held_comments::rule.ne(HoldRule::Delay.name()))
+        .order((held_comments::due_at, held_comments::comment_id))
+        .limit(max.into())
+        .select(COLUMNS)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(HeldRecord::held).collect()
+}
+
 /// The newest comments of a live with a `request_id` that were held since then, oldest first.
 pub async fn recent(
     conn: &mut Conn,

@@ -200,6 +200,10 @@ impl Store for Backend {
         self.read(move |conn| held_comments::for_review(conn, live_id, max).boxed())
     }
 
+    fn held_comments_anywhere(&self, max: u32) -> Stored<'_, Vec<HeldComment>> {
+        self.read(move |conn| held_comments::for_review_anywhere(conn, max).boxed())
+    }
+
     fn recent_held_comments(
         &self,
         live_id: LiveId,
@@ -300,6 +304,14 @@ impl Store for Backend {
         max: u32,
     ) -> Stored<'_, Vec<ReportedRow>> {
         self.read(move |conn| reports::page(conn, live_id, before, max).boxed())
+    }
+
+    fn reported_comments_anywhere(
+        &self,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, Vec<ReportedRow>> {
+        self.read(move |conn| reports::page_anywhere(conn, before, max).boxed())
     }
 
     fn user_facts(

@@ -18,16 +18,34 @@ use crate::storage::rows::actor_columns;
 use crate::storage::schema::{comments as comments_table, reported_comments, reports, users};
 use crate::storage::{ActionRecord, Change, ReportedRow, Reporter, StoreError};
 
-/// The comments of a live in its queue: reported, neither settled nor taken down.
+/// The comments in the queue of a live, or of all of them: reported, neither settled nor taken down.
 macro_rules! queue {
-    ($live_id:expr) => {
+    () => {
         reported_comments::table
             .inner_join(
                 comments_table::table.on(comments_table::id.eq(reported_comments::comment_id)),
             )
-            .filter(reported_comments::live_id.eq($live_id.get()))
             .filter(reported_comments::settled_at.is_null())
             .filter(comments_table::removed_at.is_null())
+    };
+    ($live_id:expr) => {
+        queue!().filter(reported_comments::live_id.eq($live_id.get()))
+    };
+}
+
+/// One page of a queue: the newest `max` comments that are older than `before`.
+macro_rules! page_of {
+    ($queue:expr, $before:expr, $max:expr) => {
+        $queue
+            .filter(reported_comments::comment_id.lt($before.map_or(i64::MAX, CommentId::get)))
+            .order(reported_comments::comment_id.desc())
+            .limit($max.into())
+            .select((
+                reported_comments::comment_id,
+                reported_comments::reports,
+                reported_comments::created_at,
+                reported_comments::updated_at,
+            ))
     };
 }
 
@@ -194,18 +212,24 @@ pub async fn page(
     before: Option<CommentId>,
     max: u32,
 ) -> Result<Vec<ReportedRow>, StoreError> {
-    let queued: Vec<(i64, i64, i64, i64)> = queue!(live_id)
-        .filter(reported_comments::comment_id.lt(before.map_or(i64::MAX, CommentId::get)))
-        .order(reported_comments::comment_id.desc())
-        .limit(max.into())
-        .select((
-            reported_comments::comment_id,
-            reported_comments::reports,
-            reported_comments::created_at,
-            reported_comments::updated_at,
-        ))
-        .load(conn)
-        .await?;
+    let queued = page_of!(queue!(live_id), before, max).load(conn).await?;
+    rows(conn, queued).await
+}
+
+/// The same over the queues of all lives.
+pub async fn page_anywhere(
+    conn: &mut Conn,
+    before: Option<CommentId>,
+    max: u32,
+) -> Result<Vec<ReportedRow>, StoreError> {
+    let queued = page_of!(queue!(), before, max).load(conn).await?;
+    rows(conn, queued).await
+}
+
+/// Comments in a queue as they are read: id, reports, and the times of the first and the last.
+type Queued = (i64, i64, i64, i64);
+
+async fn rows(conn: &mut Conn, queued: Vec<Queued>) -> Result<Vec<ReportedRow>, StoreError> {
     let ids: Vec<i64> = queued.iter().map(|(id, ..)| *id).collect();
     let mut shown = comments::shown_among(conn, &ids).await?;
     let mut reporters = reporters(conn, &ids).await?;

@@ -153,6 +153,35 @@ pub async fn a_frozen_room_shows_no_comment_that_was_held_of_its_viewers(db: Dat
     assert!(stage.review(1, true, NOW).await.is_ok());
 }
 
+pub async fn those_of_all_lives_that_are_due_first_come_first(db: Database) {
+    let stage = Stage::set(db).await;
+    let elsewhere = stage.db.live(stage.alice, "elsewhere").await;
+    let in_other_room = |id, due_ms| {
+        let held = comment(id, elsewhere, stage.bob, "text", None);
+        HeldComment {
+            due: NOW.plus_ms(due_ms),
+            ..HeldComment::for_review(Arc::new(held), HoldRule::Link)
+        }
+    };
+    stage
+        .hold_all([
+            stage.held(1, stage.bob, None),
+            stage.delayed(2, stage.bob, 2_000),
+            in_other_room(3, 1_000),
+            in_other_room(4, 2_000),
+        ])
+        .await;
+    let first = async |max| {
+        let held = stage.db.store.held_comments_anywhere(max).await.unwrap();
+        let ids = held.iter().map(|held| held.comment.id.get());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(first(9).await, [3, 4, 1], "none that is only delayed");
+    assert_eq!(first(2).await, [3, 4]);
+    stage.review(1, false, NOW).await.unwrap();
+    assert_eq!(first(9).await, [3, 4]);
+}
+
 pub async fn taking_the_last_comments_of_a_user_down_denies_those_that_wait(db: Database) {
     let stage = Stage::set(db).await;
     let elsewhere = stage.db.live(stage.alice, "elsewhere").await;

@@ -70,6 +70,7 @@ use held_meanwhile::{
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     an_approved_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
     taking_the_last_comments_of_a_user_down_denies_those_that_wait,
+    those_of_all_lives_that_are_due_first_come_first,
 };
 use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
@@ -100,6 +101,7 @@ use reports::{
     a_repeated_report_is_the_first_and_pending_as_that,
     a_user_reports_a_comment_once_and_the_queue_says_who_and_how_many,
     reports_are_bounded_for_a_live_a_comment_and_a_user,
+    the_queue_of_all_lives_has_the_newest_of_each_first,
 };
 use standings::{
     a_ban_leaves_comments_or_takes_the_whole_live_down_as_it_says,
@@ -179,6 +181,7 @@ contract! {
     a_comment_leaves_the_queue_when_it_is_taken_down_or_dismissed,
     a_repeated_report_is_the_first_and_pending_as_that,
     reports_are_bounded_for_a_live_a_comment_and_a_user,
+    the_queue_of_all_lives_has_the_newest_of_each_first,
     a_repeated_follow_keeps_its_time_and_counts_once,
     follows_are_bounded_and_of_users_that_there_are,
     a_page_of_follows_has_the_newest_first,
@@ -195,6 +198,7 @@ contract! {
     an_approved_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
     a_frozen_room_shows_no_comment_that_was_held_of_its_viewers,
     taking_the_last_comments_of_a_user_down_denies_those_that_wait,
+    those_of_all_lives_that_are_due_first_come_first,
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     what_two_nodes_find_due_is_decided_by_one,
     an_author_who_may_not_speak_any_more_is_not_shown,

@@ -125,6 +125,34 @@ pub async fn a_user_reports_a_comment_once_and_the_queue_says_who_and_how_many(d
     );
 }
 
+pub async fn the_queue_of_all_lives_has_the_newest_of_each_first(db: Database) {
+    let stage = Stage::set(db).await;
+    let elsewhere = stage.db.live(stage.carol, "elsewhere").await;
+    let written = comment(9, elsewhere, stage.bob, "rude", None);
+    stage.db.commit(vec![Write::Comment(written.into())]).await;
+    for reported in [1, 3] {
+        stage.report(stage.carol, reported, 0).await.unwrap();
+    }
+    let record = ActionRecord {
+        scope: Scope::Live(elsewhere),
+        ..stage.record(stage.carol, 9, 0)
+    };
+    noticed(stage.db.store.perform(record).await.unwrap()).unwrap();
+    let page = async |before: Option<i64>, max| {
+        let rows = stage
+            .db
+            .store
+            .reported_comments_anywhere(before.map(id), max);
+        let rows = rows.await.unwrap().into_iter();
+        rows.map(|row| (row.comment.live_id, row.comment.id.get()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 2).await, [(elsewhere, 9), (stage.live, 3)]);
+    assert_eq!(page(Some(3), 2).await, [(stage.live, 1)]);
+    stage.act(Action::DismissReports(id(3))).await;
+    assert_eq!(page(None, 9).await, [(elsewhere, 9), (stage.live, 1)]);
+}
+
 pub async fn a_comment_leaves_the_queue_when_it_is_taken_down_or_dismissed(db: Database) {
     let stage = Stage::set(db).await;
     let dave = stage.db.user("dave", 0).await.id;

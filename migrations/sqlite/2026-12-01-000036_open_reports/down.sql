@@ -1,0 +1,1 @@
+DROP INDEX reported_comments_queue;
