@@ -6,6 +6,7 @@
 mod admin;
 mod admin_views;
 mod changes;
+mod console;
 mod cors;
 mod error;
 mod explain;

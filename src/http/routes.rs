@@ -6,7 +6,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
-    ApiState, admin, cors, explain, filter, follows, gifts, health, held, history, lives,
+    ApiState, admin, console, cors, explain, filter, follows, gifts, health, held, history, lives,
     moderation, page, reports, users,
 };
 
@@ -14,6 +14,7 @@ use super::{
 pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
     cfg.app_data(web::Data::new(state.clone()))
         .configure(page::configure)
+        .configure(console::configure)
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(
