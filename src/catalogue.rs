@@ -8,8 +8,9 @@ use log::warn;
 use crate::domain::{Gift, GiftId, Timestamp};
 use crate::storage::{GiftRow, Store, StoreError};
 
-/// All gifts on offer. Gifts are added and never removed, so an old copy is short of the newest
-/// gifts and otherwise right; [`GiftCatalogue::refresh`] finds those that another process added.
+/// All gifts, withdrawn ones too. Gifts are added and changed, and never removed; an old copy is
+/// harmless, because the books decide about the price. [`GiftCatalogue::refresh`] finds what another
+/// process added or changed.
 pub struct GiftCatalogue {
     store: Arc<dyn Store>,
     entries: RwLock<BTreeMap<GiftId, Entry>>,
@@ -17,6 +18,7 @@ pub struct GiftCatalogue {
 
 struct Entry {
     gift: Arc<Gift>,
+    on_sale: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -52,15 +54,21 @@ impl GiftCatalogue {
         Ok(())
     }
 
-    /// Offers a gift, or renews what is known of it. A new one is not offered once the catalogue is
+    /// Adds a gift, or renews what is known of it. A new one is not added once the catalogue is
     /// full; ask [`GiftCatalogue::is_full`] before creating one.
     pub fn insert(&self, row: GiftRow) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= Self::GIFTS_MAX && !entries.contains_key(&row.gift.id) {
             return;
         }
+        // A row that was read before the gift was changed may come after the change.
+        let known = entries.get(&row.gift.id);
+        if known.is_some_and(|known| known.updated_at > row.updated_at) {
+            return;
+        }
         let entry = Entry {
             gift: Arc::new(row.gift),
+            on_sale: row.on_sale,
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
@@ -75,16 +83,18 @@ impl GiftCatalogue {
             >= Self::GIFTS_MAX
     }
 
+    /// A gift, on sale or not.
     pub fn get(&self, id: GiftId) -> Option<Arc<Gift>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(&id).map(|entry| entry.gift.clone())
     }
 
-    /// All gifts in id order.
+    /// All gifts in id order, withdrawn ones too.
     pub fn rows(&self) -> Vec<GiftRow> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let row = |entry: &Entry| GiftRow {
             gift: Gift::clone(&entry.gift),
+            on_sale: entry.on_sale,
             created_at: entry.created_at,
             updated_at: entry.updated_at,
         };
@@ -115,6 +125,7 @@ mod tests {
         };
         GiftRow {
             gift,
+            on_sale: true,
             created_at: Timestamp(1),
             updated_at: Timestamp(1),
         }

@@ -13,6 +13,7 @@ use crate::cluster::{
     LaterFields, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal,
 };
 use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
+use crate::storage::GiftRow;
 
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
@@ -62,8 +63,9 @@ impl ClusterControl {
         self.rooms.apply(live_id, entry).await
     }
 
-    /// The catalogue has a new gift, which is on offer here.
-    pub fn catalogue_changed(&self) {
+    /// The catalogue has a new gift, or one was changed.
+    pub fn gift_changed(&self, row: GiftRow) {
+        self.catalogue.insert(row);
         self.nodes.signal(Signal::CatalogueChanged);
     }
 

@@ -16,7 +16,7 @@ use crate::domain::{
     RequestId, Role, SanctionKind, SanctionScope, Scope, may,
 };
 use crate::protocol::refusal::Refusal;
-use crate::storage::{ActionRecord, Change, Performed, Store, StoreError};
+use crate::storage::{ActionRecord, Change, GiftRow, Performed, Store, StoreError};
 
 use super::{AskError, ClusterControl};
 
@@ -173,6 +173,9 @@ impl Operations {
         // A live that starts is given modes, which its room learns in no other way.
         if let (Action::SetStatus(_), Change::Live(row)) = (action, change) {
             self.cluster_control.rooms.compare(vec![row.live.id]);
+        }
+        if let Change::Gift(row) = change {
+            self.cluster_control.gift_changed(GiftRow::clone(row));
         }
         match action {
             Action::DisableUser(user) => self.cluster_control.revoke(*user, Disconnect::Disabled),

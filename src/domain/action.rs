@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::word_filter::TermLines;
 use super::{
-    ActionId, ChangedModes, CommentId, Denial, HeldComment, HeldDecision, Live, LiveId, LiveStatus,
-    ModesChange, PURGE_LOT_MAX, Pin, QueueChange, Reject, RoomEvent, Sanction, SanctionKind,
-    SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
+    ActionId, ChangedModes, CommentId, Denial, GiftChange, HeldComment, HeldDecision, Live, LiveId,
+    LiveStatus, ModesChange, PURGE_LOT_MAX, Pin, QueueChange, Reject, RoomEvent, Sanction,
+    SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
@@ -80,6 +80,8 @@ pub enum Action {
     /// Ends a user's sessions and refuses new ones.
     DisableUser(UserId),
     EnableUser(UserId),
+    /// Changes the price of a gift, withdraws it from sale or puts it back.
+    ChangeGift(GiftChange),
 }
 
 /// What an action changes in the store, beside its row of the audit.
@@ -98,6 +100,8 @@ pub enum Subject {
     /// What a user is and may do, see [`Standing`].
     Standing,
     Modes,
+    /// A gift of the catalogue.
+    Gift,
 }
 
 /// What is the same for all actions of a kind, and whom one is done to.
@@ -140,6 +144,7 @@ impl Action {
             Self::SetTerms(_) => ("set_terms", None, Subject::Nothing),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
+            Self::ChangeGift(_) => ("change_gift", None, Subject::Gift),
         };
         Facts {
             name,
@@ -214,7 +219,8 @@ impl Action {
             | Self::Review { .. }
             | Self::SetTerms(_)
             | Self::DisableUser(_)
-            | Self::EnableUser(_) => None,
+            | Self::EnableUser(_)
+            | Self::ChangeGift(_) => None,
         };
         let pinned = aftermath
             .pin
@@ -482,7 +488,9 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
         (Action::SetTerms(_), Scope::Streamer(_)) => role >= Role::Streamer,
         (Action::SetTerms(_), Scope::Site) => role == Role::Operator,
-        (Action::DisableUser(_) | Action::EnableUser(_), Scope::Site) => role == Role::Operator,
+        (Action::DisableUser(_) | Action::EnableUser(_) | Action::ChangeGift(_), Scope::Site) => {
+            role == Role::Operator
+        }
         _ => return Err(Reject::BadRequest { what: "scope" }),
     };
     if is_allowed && target.is_none_or(|target| target < role) {

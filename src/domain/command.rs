@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::word_filter::FilterVerdict;
 use super::{
-    CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject, ReplyTo,
-    RequestId, Sanction, SessionId, SocketId, Timestamp,
+    Coins, CommentId, CommentText, Gift, GiftCount, GiftId, Offset, Position, Profile, Reject,
+    ReplyTo, RequestId, Sanction, SessionId, SocketId, Timestamp,
 };
 
 /// One command of a session to a room. The protocol decodes straight into it.
@@ -30,6 +30,9 @@ pub enum RoomCommand {
         /// `None` if it cannot be the id of any gift.
         gift_id: Option<GiftId>,
         count: Result<GiftCount, Reject>,
+        /// What the client shows for one; `None` if it does not say, and takes the price of the
+        /// catalogue.
+        shown_price: Result<Option<Coins>, Reject>,
         request_id: Result<Option<RequestId>, Reject>,
     },
 }
@@ -71,6 +74,7 @@ pub trait CommandEnv<H> {
         FilterVerdict::default()
     }
 
-    /// The gift if it is on offer.
+    /// The gift if the catalogue has it, on sale or not: the books know whether it is a retry of one
+    /// that was given before it was withdrawn.
     fn gift(&self, id: GiftId) -> Option<Arc<Gift>>;
 }

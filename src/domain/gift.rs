@@ -15,6 +15,28 @@ pub struct Gift {
     pub price: Coins,
 }
 
+impl Gift {
+    /// The same gift at another price.
+    pub fn at_price(self: Arc<Self>, price: Coins) -> Arc<Self> {
+        if self.price == price {
+            return self;
+        }
+        Arc::new(Self {
+            price,
+            ..Self::clone(&self)
+        })
+    }
+}
+
+/// A change of a gift of the catalogue; `None`: that stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GiftChange {
+    pub gift: GiftId,
+    /// Coins for one, at least 1.
+    pub price: Option<Coins>,
+    pub on_sale: Option<bool>,
+}
+
 /// How many of one gift are sent at once: 1 to 999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GiftCount(u16);
@@ -41,11 +63,28 @@ impl GiftCount {
 pub struct GiftOrder {
     pub live_id: LiveId,
     pub giver: Arc<Profile>,
+    /// With the price that the giver was shown, as far as its client says that: the books charge this
+    /// price or refuse the order.
     pub gift: Arc<Gift>,
     pub count: GiftCount,
     /// The client's, or one made for it: every order is idempotent.
     pub request_id: RequestId,
     pub at: Timestamp,
+}
+
+impl GiftOrder {
+    /// The order as the books have it, which charged `total` for it: the retry of a gift that was
+    /// committed before may name another price.
+    pub fn at_total(self: Arc<Self>, total: Coins) -> Arc<Self> {
+        let price = Coins::new(total.get() / self.count.get());
+        if self.gift.price == price {
+            return self;
+        }
+        Arc::new(Self {
+            gift: self.gift.clone().at_price(price),
+            ..Self::clone(&self)
+        })
+    }
 }
 
 /// A committed gift in the books.
@@ -75,8 +114,12 @@ pub enum GiftRefusal {
     UserDisabled,
     /// The live ended before the commit.
     LiveEnded,
-    /// The catalogue no longer has it.
+    /// The catalogue does not have it.
     GiftNotFound,
+    /// It is not on sale any more.
+    GiftWithdrawn,
+    /// The catalogue has another price than the order.
+    PriceChanged,
     /// The store could not take it now; whether it did is found out by retrying with the same
     /// `request_id`.
     Busy,

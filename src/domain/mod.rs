@@ -57,7 +57,7 @@ pub use event::{
     Effect, KickReason, News, OtherEvent, PURGE_LOT_MAX, Position, Priority, PriorityOf, Reply,
     RoomEvent, Sequenced,
 };
-pub use gift::{Gift, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
+pub use gift::{Gift, GiftChange, GiftCount, GiftOrder, GiftReceipt, GiftRefusal};
 pub use held::{
     DELAYED_MAX, Denial, HELD_REQUEST_MS, HeldComment, HeldDecision, HoldRefusal, HoldRule,
     REVIEW_MS, REVIEWS_MAX, REVIEWS_OF_USER_MAX,

@@ -19,6 +19,10 @@ pub enum Reject {
     LiveNotStarted,
     LiveEnded,
     GiftNotFound,
+    /// The gift is not on sale any more.
+    GiftWithdrawn,
+    /// The gift has another price than the giver was shown.
+    GiftPriceChanged,
     CoinsInsufficient,
     /// The live's total of coins would exceed [`Coins::MAX`](super::Coins::MAX).
     LiveCoinsFull,

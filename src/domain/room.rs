@@ -31,6 +31,7 @@ use super::{
 };
 
 use comments::PendingComment;
+use gifts::AskedGift;
 
 pub use comments::CommentWriteError;
 
@@ -200,8 +201,17 @@ impl<H: Clone> Room<H> {
             RoomCommand::Gift {
                 gift_id,
                 count,
+                shown_price,
                 request_id,
-            } => self.send_gift(caller, gift_id, count, request_id, env, now),
+            } => {
+                let asked = AskedGift {
+                    gift_id,
+                    count,
+                    shown_price,
+                    request_id,
+                };
+                self.send_gift(caller, asked, env, now)
+            }
         }
     }
 

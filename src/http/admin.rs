@@ -222,8 +222,7 @@ pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiRe
         .store
         .create_gift(name, image, Coins::new(coin), state.clock.now())
         .await?;
-    state.catalogue.insert(row.clone());
-    state.cluster_control.catalogue_changed();
+    state.cluster_control.gift_changed(row.clone());
     info!("gift created: gift_id={} price={coin}", row.gift.id);
     ok(GiftView::from(row))
 }

@@ -17,6 +17,7 @@ use crate::storage::StoreError;
 
 /// To an operator; the streamers' API says so in its own words.
 pub const COMMENT_NOT_FOUND: ApiError = ApiError::NotFound("comment not found");
+pub const GIFT_NOT_FOUND: ApiError = ApiError::NotFound("gift not found");
 pub const LIVE_NOT_FOUND: ApiError = ApiError::NotFound("live not found");
 pub const ROOM_NOT_OPEN: ApiError = ApiError::NotFound("room not open");
 pub const USER_NOT_FOUND: ApiError = ApiError::NotFound("user not found");
@@ -212,6 +213,7 @@ impl From<OperationError> for ApiError {
         match error {
             OperationError::Refused(reject) => match reject {
                 Reject::CommentNotFound => COMMENT_NOT_FOUND,
+                Reject::GiftNotFound => GIFT_NOT_FOUND,
                 Reject::LiveNotFound => LIVE_NOT_FOUND,
                 Reject::RoomNotOpen => ROOM_NOT_OPEN,
                 Reject::UserNotFound => USER_NOT_FOUND,

@@ -33,7 +33,7 @@ pub(super) struct Terms {
 }
 
 /// An action of an operator, as it was asked for. Fails if its terms are not as they may be.
-fn of_operator(
+pub(super) fn of_operator(
     request: &HttpRequest,
     state: &ApiState,
     scope: Scope,
@@ -584,6 +584,6 @@ pub async fn set_user_status(
 }
 
 /// The store says what the action changes; this would be a fault of ours.
-fn mismatched(change: &Change) -> ApiError {
+pub(super) fn mismatched(change: &Change) -> ApiError {
     ApiError::Fault(format!("an action changed something else: {change:?}"))
 }

@@ -103,7 +103,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(get("/filter/hits", filter::hits))
                 .service(post(state, "/filter/import", filter::import_terms))
                 .service(post(state, "/filter/test", filter::test))
-                .service(post(state, "/gifts", admin::create_gift))
+                .service(get_and_post(
+                    state,
+                    "/gifts",
+                    gifts::list_for_operators,
+                    admin::create_gift,
+                ))
+                .service(post(state, "/gifts/{id}", gifts::change))
                 .service(get("/ledger/proof", admin::prove_ledger)),
         )
         .default_service(web::to(unknown_route));

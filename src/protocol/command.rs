@@ -8,8 +8,8 @@ use super::modes::modes_change;
 use super::payload::{FieldFault, integer};
 use crate::config::LimitsConfig;
 use crate::domain::{
-    AckId, Action, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX, Position,
-    Purge, REASON_CHARS_MAX, Reject, RequestId, RoomCommand, SanctionKind, SanctionOrder,
+    AckId, Action, Coins, CommentId, CommentText, GiftCount, GiftId, LiveId, NOTICE_CHARS_MAX,
+    Position, Purge, REASON_CHARS_MAX, Reject, RequestId, RoomCommand, SanctionKind, SanctionOrder,
     TAKE_DOWN_MAX, TITLE_CHARS_MAX, Term, UserId, is_text,
 };
 
@@ -138,6 +138,7 @@ fn room_command(
                 .and_then(integer)
                 .and_then(GiftId::new),
             count: gift_count(fields),
+            shown_price: shown_price(fields),
             request_id: request_id(fields),
         },
         _ => return None,
@@ -359,6 +360,20 @@ fn gift_count(fields: &Map<String, Value>) -> Result<GiftCount, Reject> {
                 what: "num: an integer from 1 to 999",
             };
             integer(num).and_then(GiftCount::new).ok_or(fault)
+        }
+    }
+}
+
+/// The price that the client shows for one gift.
+fn shown_price(fields: &Map<String, Value>) -> Result<Option<Coins>, Reject> {
+    match fields.get("coin") {
+        None | Some(Value::Null) => Ok(None),
+        Some(coin) => {
+            let fault = Reject::BadRequest {
+                what: "coin: the price of one, a positive integer",
+            };
+            let price = integer(coin).filter(|coin| (1..=Coins::MAX.get()).contains(coin));
+            price.map(|coin| Some(Coins::new(coin))).ok_or(fault)
         }
     }
 }

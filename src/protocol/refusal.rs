@@ -53,6 +53,10 @@ impl From<Reject> for Refusal {
             Reject::LiveNotStarted => ("live_not_started", "未开播".into()),
             Reject::LiveEnded => ("live_ended", "直播已结束".into()),
             Reject::GiftNotFound => ("gift_not_found", "该礼物不存在".into()),
+            Reject::GiftWithdrawn => ("gift_withdrawn", "该礼物已下架".into()),
+            Reject::GiftPriceChanged => {
+                ("gift_price_changed", "礼物价格已变动，请刷新后再试".into())
+            }
             Reject::CoinsInsufficient => ("coins_insufficient", "金币不足，请先充值".into()),
             Reject::LiveCoinsFull => ("bad_request", "该直播间收到的金币已达上限".into()),
             Reject::NotInRoom => ("not_in_room", "请先进入直播间".into()),

@@ -11,7 +11,7 @@ use crate::domain::{
 
 use serde_json::Value;
 
-use super::{LiveRow, User};
+use super::{GiftRow, LiveRow, User};
 
 /// An action that its actor may do, to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum Performed {
     },
     /// Nothing changed and nothing was stored: `CommentNotFound`, `LiveNotFound`, `LiveEnded`,
     /// `UserNotFound`, `AlreadyBanned`, `ModerationFull`, `AlreadyReviewed`, `AuthorBarred`,
-    /// `ReportsFull`, `NotAllowed` for a report of a comment of the actor's own, or
+    /// `ReportsFull`, `GiftNotFound`, `NotAllowed` for a report of a comment of the actor's own, or
     /// `DuplicateConflict` when the `request_id` was used before with other content.
     Refused(Reject),
 }
@@ -81,6 +81,7 @@ pub enum Change {
     Pinned(Option<Arc<Comment>>),
     Live(Box<LiveRow>),
     User(Box<User>),
+    Gift(Box<GiftRow>),
     Standing(Box<ChangedStanding>),
     Modes(ChangedModes),
     /// Comments of a user were taken down together, or are shown again.
@@ -132,7 +133,11 @@ impl Change {
             Self::Comments { removed, .. } => aftermath.removed = removed,
             Self::Decided { decision, .. } => aftermath.decision = decision.as_deref(),
             Self::Modes(changed) => aftermath.modes = Some(changed),
-            Self::Nothing | Self::CommentRemoved(_) | Self::Pinned(_) | Self::User(_) => {}
+            Self::Nothing
+            | Self::CommentRemoved(_)
+            | Self::Pinned(_)
+            | Self::User(_)
+            | Self::Gift(_) => {}
         }
         aftermath
     }

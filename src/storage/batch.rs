@@ -88,6 +88,13 @@ pub(super) struct BatchLive {
     pub open: bool,
 }
 
+/// A gift of the catalogue as it is now.
+#[derive(Clone, Copy)]
+pub(super) struct BatchGift {
+    pub price: i64,
+    pub on_sale: bool,
+}
+
 /// A gift committed before, by an earlier batch.
 #[derive(Queryable, Clone, Copy)]
 pub(super) struct EarlierGift {
@@ -122,7 +129,7 @@ impl StoredComment {
 pub(super) struct BatchRows {
     pub users: HashMap<i64, BatchUser>,
     pub lives: HashMap<i64, BatchLive>,
-    pub gifts: HashSet<i64>,
+    pub gifts: HashMap<i64, BatchGift>,
     pub requests: HashMap<(i64, RequestId), EarlierGift>,
     pub views: HashSet<(i64, i64)>,
     pub authors: HashSet<i64>,
@@ -328,8 +335,16 @@ impl Plan {
             .get_mut(&order.live_id.get())
             .filter(|live| live.open);
         let live = live.ok_or(GiftRefusal::LiveEnded)?;
-        if !rows.gifts.contains(&order.gift.id.get()) || order.gift.price <= Coins::ZERO {
-            return Err(GiftRefusal::GiftNotFound);
+        let gift = rows.gifts.get(&order.gift.id.get());
+        let gift = gift
+            .filter(|_| order.gift.price > Coins::ZERO)
+            .ok_or(GiftRefusal::GiftNotFound)?;
+        if !gift.on_sale {
+            return Err(GiftRefusal::GiftWithdrawn);
+        }
+        // The order has the price that its giver was shown. The books never charge another.
+        if gift.price != order.gift.price.get() {
+            return Err(GiftRefusal::PriceChanged);
         }
         // A price beyond all balances is as impossible to pay as one beyond this balance.
         let total = order

@@ -169,6 +169,8 @@ pub struct LiveRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GiftRow {
     pub gift: Gift,
+    /// False: it is withdrawn, and stays in the catalogue for the gifts that were given.
+    pub on_sale: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

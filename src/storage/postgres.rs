@@ -41,9 +41,9 @@ use self::pool::{ConnPool, PoolPurpose};
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
 use super::row_locks::Attempt;
-use super::schema::{held_comments, lives, users};
+use super::schema::{gifts, held_comments, lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
-use crate::domain::{LiveId, UserId};
+use crate::domain::{GiftId, LiveId, UserId};
 use crate::tls::Authorities;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
@@ -347,6 +347,18 @@ async fn lock_waiting(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<i64>, StoreE
         .skip_locked()
         .load(conn)
         .await?)
+}
+
+/// Nobody else changes the gift before this transaction ends. Gifts are given meanwhile.
+async fn lock_gift(conn: &mut Conn, gift: GiftId) -> Result<(), StoreError> {
+    let _: Option<i64> = gifts::table
+        .find(gift.get())
+        .select(gifts::id)
+        .for_no_key_update()
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(())
 }
 
 /// The status of an account, which nobody else changes before this transaction ends.

@@ -132,6 +132,7 @@ pub(super) struct GiftRecord {
     coin: i64,
     created_at: i64,
     updated_at: i64,
+    on_sale: bool,
 }
 
 impl TryFrom<GiftRecord> for GiftRow {
@@ -147,6 +148,7 @@ impl TryFrom<GiftRecord> for GiftRow {
                 image: row.image,
                 price: Coins::new(row.coin),
             },
+            on_sale: row.on_sale,
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
         })

@@ -72,6 +72,7 @@ diesel::table! {
         coin -> Int8,
         created_at -> Int8,
         updated_at -> Int8,
+        on_sale -> Bool,
     }
 }
 

@@ -173,3 +173,52 @@ fn a_gift_added_on_one_node_can_be_given_on_another() {
         "{list}"
     );
 }
+
+#[test]
+fn a_gift_costs_what_its_giver_was_shown_on_every_node_while_operators_change_its_price() {
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let (_, mut there) = stage.joined(1, "alice");
+    let (_, mut here) = stage.joined(0, "bobby");
+    let rose = stage.cluster[0].gift("tulip", 5);
+    let path = format!("/admin/gifts/{rose}");
+    let mut ask = |coin: Option<i64>, id: &str| {
+        there.ask(
+            "gift",
+            json!({"live_id": stage.live, "gift_id": rose, "coin": coin, "request_id": id}),
+        )
+    };
+    eventually("the other node knows the gift", || {
+        (ask(Some(5), "first")["ok"] == json!(true)).then_some(())
+    });
+    stage.cluster[0].admin_post(&path, &json!({"coin": 6})).ok();
+    // At once: the books decide, whatever node 1 has read of the catalogue.
+    assert_eq!(ask(Some(5), "old")["code"], json!("gift_price_changed"));
+    assert_eq!(ask(Some(6), "new")["ok"], json!(true));
+    let answer = eventually("the other node has the new price", || {
+        let answer = ask(None, "unsaid");
+        (answer["code"] != json!("gift_price_changed")).then_some(answer)
+    });
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+
+    stage.cluster[0]
+        .admin_post(&path, &json!({"on_sale": false}))
+        .ok();
+    assert_eq!(ask(Some(6), "late")["code"], json!("gift_withdrawn"));
+    assert_eq!(
+        ask(Some(5), "first")["ok"],
+        json!(true),
+        "it was given before"
+    );
+    eventually("the gift leaves the other node's list", || {
+        let list = stage.cluster[1].get("/api/gift/list").ok();
+        let mut list = list.as_array().expect("a list").iter();
+        list.all(|gift| gift["id"] != json!(rose)).then_some(())
+    });
+    let paid: Vec<_> = (0..3)
+        .map(|_| here.event("gift")["gift_coin"].clone())
+        .collect();
+    assert_eq!(paid, [json!(5), json!(6), json!(6)]);
+    stage.cluster[1].assert_books_balance();
+}

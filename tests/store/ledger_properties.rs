@@ -21,7 +21,7 @@ struct GiveStep {
     live: usize,
     gift: usize,
     count: i64,
-    /// Coins above the usual price: the catalogue changed.
+    /// The price that its giver was shown, in coins above the first one.
     dearer: i64,
     request: u8,
 }
@@ -40,6 +40,12 @@ enum Step {
     },
     EndLive {
         live: usize,
+    },
+    /// An operator changes the catalogue.
+    ChangeGift {
+        gift: usize,
+        dearer: Option<i64>,
+        on_sale: Option<bool>,
     },
     /// The process ends and another opens the same database.
     Restart,
@@ -82,6 +88,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(user, delta, request)| Step::Grant { user, delta, request }),
         1 => (0..USERS, any::<bool>()).prop_map(|(user, enabled)| Step::Enable { user, enabled }),
         1 => (0..LIVES).prop_map(|live| Step::EndLive { live }),
+        3 => (0..PRICES.len(), prop::option::of(0..2_i64), prop::option::weighted(0.3, any::<bool>()))
+            .prop_map(|(gift, dearer, on_sale)| Step::ChangeGift { gift, dearer, on_sale }),
         2 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..20)
@@ -102,6 +110,8 @@ struct Model {
     disabled: [bool; USERS],
     live_coins: [i64; LIVES],
     ended: [bool; LIVES],
+    dearer: [i64; PRICES.len()],
+    withdrawn: [bool; PRICES.len()],
     given: HashMap<(usize, u8), Given>,
     grants: HashMap<u8, (usize, i64, i64)>,
 }
@@ -122,6 +132,12 @@ impl Model {
         }
         if self.ended[step.live] {
             return Err(GiftRefusal::LiveEnded);
+        }
+        if self.withdrawn[step.gift] {
+            return Err(GiftRefusal::GiftWithdrawn);
+        }
+        if self.dearer[step.gift] != step.dearer {
+            return Err(GiftRefusal::PriceChanged);
         }
         if self.coins[step.user] < total {
             return Err(GiftRefusal::CoinsInsufficient);
@@ -229,6 +245,18 @@ async fn behaves_like_the_model(mut db: Database, steps: Vec<Step>) {
                     model.ended[*live]
                 );
                 model.ended[*live] = true;
+            }
+            Step::ChangeGift {
+                gift,
+                dearer,
+                on_sale,
+            } => {
+                let price = dearer.map(|dearer| PRICES[*gift] + dearer);
+                let row = db.change_gift(gifts[*gift].id, price, *on_sale).await;
+                model.dearer[*gift] = dearer.unwrap_or(model.dearer[*gift]);
+                model.withdrawn[*gift] = !on_sale.unwrap_or(!model.withdrawn[*gift]);
+                let expected = (PRICES[*gift] + model.dearer[*gift], !model.withdrawn[*gift]);
+                assert_eq!((row.gift.price.get(), row.on_sale), expected, "{step:?}");
             }
             Step::Restart => db.store = open(&db.url).await.unwrap(),
         }

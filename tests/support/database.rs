@@ -9,8 +9,8 @@ use diesel::{Connection, RunQueryDsl};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use liveroom::domain::*;
 use liveroom::storage::{
-    self, ActionRecord, Attempt, CoinGrant, GrantOutcome, Performed, Store, StoreError,
-    StoreOptions, User, Write, WriteOutcome,
+    self, ActionRecord, Attempt, Change, CoinGrant, GiftRow, GrantOutcome, Performed, Store,
+    StoreError, StoreOptions, User, Write, WriteOutcome,
 };
 use tempfile::TempDir;
 
@@ -300,6 +300,34 @@ impl Database {
         let mut outcomes = self.commit(vec![write]).await;
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
+    }
+
+    /// An operator changes a gift of the catalogue.
+    pub async fn change_gift(
+        &self,
+        gift: GiftId,
+        price: Option<i64>,
+        on_sale: Option<bool>,
+    ) -> GiftRow {
+        let action = Action::ChangeGift(GiftChange {
+            gift,
+            price: price.map(Coins::new),
+            on_sale,
+        });
+        let record = ActionRecord::new(
+            Principal::Operator,
+            Role::Operator,
+            Scope::Site,
+            action,
+            NOW,
+        );
+        match self.store.perform(record).await.unwrap() {
+            Performed::Done {
+                change: Change::Gift(row),
+                ..
+            } => *row,
+            other => panic!("not the outcome of a gift's change: {other:?}"),
+        }
     }
 
     pub async fn give(&self, order: GiftOrder) -> Result<GiftReceipt, GiftRefusal> {

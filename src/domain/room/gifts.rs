@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Room;
 use crate::domain::{
-    Caller, CommandEnv, Effect, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId,
+    Caller, Coins, CommandEnv, Effect, GiftCount, GiftId, GiftOrder, GiftReceipt, GiftRecordId,
     GiftRefusal, LedgerEntry, LiveStatus, Offset, Profile, Reject, Reply, RequestId, RoomEvent,
     Timestamp,
 };
@@ -12,22 +12,30 @@ use crate::domain::{
 /// For how long the order of events certainly knows that a gift was announced, in milliseconds.
 const GIFTS_KNOWN_MS: i64 = 600_000;
 
+/// The fields of a gift command.
+pub(super) struct AskedGift {
+    pub gift_id: Option<GiftId>,
+    pub count: Result<GiftCount, Reject>,
+    pub shown_price: Result<Option<Coins>, Reject>,
+    pub request_id: Result<Option<RequestId>, Reject>,
+}
+
 impl<H: Clone> Room<H> {
     /// Decides whether a gift may go to the books. It is delivered to nobody before it comes back
     /// from there ([`Room::gift_settled`]).
     pub(super) fn send_gift(
         &mut self,
         caller: Caller<H>,
-        gift_id: Option<GiftId>,
-        count: Result<GiftCount, Reject>,
-        request_id: Result<Option<RequestId>, Reject>,
+        asked: AskedGift,
         env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
         let giver = self.admit_gift(&caller, now)?;
         self.gifts_rate.count(now);
-        let (count, request_id) = (count?, request_id?.unwrap_or_else(|| env.new_request_id()));
-        let gift = gift_id
+        let (count, shown_price) = (asked.count?, asked.shown_price?);
+        let request_id = asked.request_id?.unwrap_or_else(|| env.new_request_id());
+        let gift = asked
+            .gift_id
             .and_then(|id| env.gift(id))
             .ok_or(match self.live.status {
                 LiveStatus::Ended => Reject::LiveEnded,
@@ -38,6 +46,12 @@ impl<H: Clone> Room<H> {
         if self.committing.len() >= self.settings.gifts_in_flight_max {
             return Err(Reject::BUSY);
         }
+        // Only the books know the price now, and whether this is the retry of a gift that was given
+        // before a change.
+        let gift = match shown_price {
+            Some(price) => gift.at_price(price),
+            None => gift,
+        };
         let order = Arc::new(GiftOrder {
             live_id: self.live.id,
             giver,
@@ -130,6 +144,7 @@ impl<H: Clone> Room<H> {
             );
         }
         self.live.coin = self.ledger.total();
+        let order = order.at_total(receipt.total);
         self.announcing
             .insert(receipt.record_id, (receipt.giver_coin, vec![to]));
         vec![Effect::Publish(RoomEvent::Gift { order, receipt })]
@@ -168,6 +183,8 @@ impl From<GiftRefusal> for Reject {
             GiftRefusal::UserDisabled => Reject::UserDisabled,
             GiftRefusal::LiveEnded => Reject::LiveEnded,
             GiftRefusal::GiftNotFound => Reject::GiftNotFound,
+            GiftRefusal::GiftWithdrawn => Reject::GiftWithdrawn,
+            GiftRefusal::PriceChanged => Reject::GiftPriceChanged,
             GiftRefusal::Busy => Reject::BUSY,
         }
     }

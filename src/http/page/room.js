@@ -32,6 +32,8 @@ const START_POLL_MS = 3_000;
 const HISTORY_COMMENTS = 50;
 const RATE_SHOWN_MS = 5_000;
 const RETRY_MS_DEFAULT = 2_000;
+/** Refusals that say that the gifts on show are not those on sale. */
+const CATALOGUE_CHANGED = new Set(["gift_not_found", "gift_withdrawn", "gift_price_changed"]);
 
 export class Room {
   #account;
@@ -340,7 +342,7 @@ export class Room {
 
   #gifted(data) {
     const user = data.user ?? { name: data.username, avatar: data.avatar };
-    const price = this.#gifts.find((gift) => gift.id === data.gift_id)?.coin ?? 0;
+    const price = data.gift_coin ?? this.#gifts.find((gift) => gift.id === data.gift_id)?.coin ?? 0;
     const gift = { user, giftId: data.gift_id, name: data.gift_name, image: data.gift_image, num: data.num, coins: price * data.num };
     this.#giftShow.arrive(gift);
     this.#chat.gift(gift);
@@ -440,7 +442,7 @@ export class Room {
   #give(gift, num) {
     const coins = gift.coin * num;
     this.#account.reserve(coins);
-    this.#outbox.submit("gift", { live_id: this.#live.id, gift_id: gift.id, num, request_id: newRequestId() }, {
+    this.#outbox.submit("gift", { live_id: this.#live.id, gift_id: gift.id, num, coin: gift.coin, request_id: newRequestId() }, {
       broken: () => toast(t("giftUnknown"), { key: "gift-unknown" }),
       done: (answer) => {
         this.#account.release(coins);
@@ -456,5 +458,20 @@ export class Room {
     if (this.#standing.refused(answer)) return;
     toast(refusalText(answer), { tone: "bad", retryAfterMs: answer.retry_after_ms, key: answer.code });
     if (answer.code === "coins_insufficient") this.#account.refresh();
+    if (CATALOGUE_CHANGED.has(answer.code)) this.#reloadGifts();
+  }
+
+  /** Shows the gifts that are on sale now, at their prices. */
+  async #reloadGifts() {
+    const visit = this.#visit;
+    try {
+      const gifts = await api.gifts();
+      if (visit !== this.#visit) return;
+      this.#gifts = gifts;
+      this.#dock.show(gifts);
+    } catch (error) {
+      // The next refusal asks again.
+      if (!(error instanceof ApiError)) throw error;
+    }
   }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, SmallInt, Text};
+use diesel::sql_types::{BigInt, Bool, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join3, join5};
 
@@ -19,8 +19,8 @@ use super::statement::{Bind, Statement};
 use super::{Conn, holds};
 use crate::domain::{Comment, CommentId, GiftId, LiveId, RequestId, UserId};
 use crate::storage::batch::{
-    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
-    require_all,
+    BatchGift, BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan,
+    StoredComment, Written, require_all,
 };
 use crate::storage::row_locks::{Attempt, RowLock, blocking_rows};
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
@@ -124,7 +124,8 @@ async fn read(conn: &Conn, keys: &BatchKeys, locks: Locks) -> Result<BatchInput,
         )
     };
     rows.lives = lives?.into_iter().map(live).collect();
-    rows.gifts = gifts?.into_iter().collect();
+    let gift = |(id, price, on_sale)| (id, BatchGift { price, on_sale });
+    rows.gifts = gifts?.into_iter().map(gift).collect();
     for (giver, request_id, gift) in requests? {
         // It was asked for, so it is well-formed.
         rows.requests
@@ -155,7 +156,7 @@ async fn locked_rows(
     let is_live = |id: i64| rows.lives.contains_key(&id);
     let users = missing(&mut keys.givers.iter().chain(&keys.viewers), &is_user);
     let lives = missing(&mut keys.locked_lives.iter(), &is_live);
-    let gifts = missing(&mut keys.gifts.iter(), &|id| rows.gifts.contains(&id));
+    let gifts = missing(&mut keys.gifts.iter(), &|id| rows.gifts.contains_key(&id));
     let (users, lives, gifts) = join3(
         numbers(conn, USERS_THERE, users),
         numbers(conn, LIVES_THERE, lives),
@@ -248,12 +249,26 @@ async fn read_lives(
         .await
 }
 
-async fn read_gifts(conn: &Conn, keys: &BatchKeys, locks: Locks) -> QueryResult<Vec<i64>> {
+/// A gift whose price changes meanwhile is sold as it was when it was read here: this batch comes
+/// before the change, which does not wait for it.
+async fn read_gifts(
+    mut conn: &Conn,
+    keys: &BatchKeys,
+    locks: Locks,
+) -> QueryResult<Vec<(i64, i64, bool)>> {
+    if keys.gifts.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = match locks {
-        Locks::Wait => "SELECT id FROM gifts WHERE id = ANY(?)",
-        Locks::Skip => "SELECT id FROM gifts WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED",
+        Locks::Wait => "SELECT id, coin, on_sale FROM gifts WHERE id = ANY(?)",
+        Locks::Skip => {
+            "SELECT id, coin, on_sale FROM gifts WHERE id = ANY(?) FOR KEY SHARE SKIP LOCKED"
+        }
     };
-    numbers(conn, sql, keys.gifts.iter().copied().collect()).await
+    let ids = vec![Bind::Numbers(keys.gifts.iter().copied().collect())];
+    Statement::<(BigInt, BigInt, Bool)>::new(sql, ids)
+        .load(&mut conn)
+        .await
 }
 
 type GiftColumns = (

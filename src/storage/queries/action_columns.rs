@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::modes;
 use crate::domain::{
-    Action, CommentId, LiveStatus, Purge, SanctionKind, SanctionOrder, SanctionScope, Scope, Term,
-    UserId,
+    Action, Coins, CommentId, LiveStatus, Purge, SanctionKind, SanctionOrder, SanctionScope, Scope,
+    Term, UserId,
 };
 
 pub fn scope_columns(scope: Scope) -> (&'static str, Option<i64>) {
@@ -24,6 +24,7 @@ pub fn target_id(action: &Action) -> Option<i64> {
         | Action::Report(comment_id)
         | Action::DismissReports(comment_id) => Some(comment_id.get()),
         Action::Pin(comment_id) => comment_id.map(CommentId::get),
+        Action::ChangeGift(change) => Some(change.gift.get()),
         _ => action.target().map(UserId::get),
     }
 }
@@ -44,6 +45,10 @@ pub fn arguments(action: &Action) -> Value {
         Action::TakeDownLast { count, .. } => json!({"count": count}),
         Action::Review { approve, .. } => json!({"approve": approve}),
         Action::SetModes(change) => modes::json_of(change.iter()),
+        Action::ChangeGift(change) => json!({
+            "coin": change.price.map(Coins::get),
+            "on_sale": change.on_sale,
+        }),
         Action::TakeDown(_)
         | Action::Report(_)
         | Action::DismissReports(_)

@@ -6,20 +6,21 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
-use super::super::{lock_live_status, lock_user_status};
+use super::super::{lock_gift, lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::left_behind::{
     denied_ids, earlier_comments, earlier_decision, earlier_queue_change, pinned_earlier, reviewed,
     was_unpinned, with_denied, with_unpinned,
 };
 use super::{
-    Conn, accounts, comments, held_comments, lives, modes, pins, reports, standing_changes,
-    take_downs, term_lists,
+    Conn, accounts, catalogue, comments, held_comments, lives, modes, pins, reports,
+    standing_changes, take_downs, term_lists,
 };
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, CommentId, Denial, HeldDecision, LiveId, LiveStatus,
-    Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp, UserId,
+    Action, ActionEntry, ActionId, Aftermath, CommentId, Denial, GiftId, HeldDecision, LiveId,
+    LiveStatus, Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp,
+    UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -289,6 +290,12 @@ async fn lock(conn: &mut Conn, record: &ActionRecord) -> Result<Option<i16>, Sto
             modes::lock(conn, live_id).await?;
             Ok(None)
         }
+        (Subject::Gift, ..) => {
+            if let Action::ChangeGift(change) = &record.action {
+                lock_gift(conn, change.gift).await?;
+            }
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }
@@ -344,6 +351,9 @@ async fn apply(
         }
         (Action::SetModes(change), Scope::Live(live_id)) => {
             modes::change(conn, record, live_id, change).await
+        }
+        (Action::ChangeGift(change), Scope::Site) => {
+            catalogue::change(conn, *change, record.at).await
         }
         (Action::Restore(user), Scope::Live(live_id)) => {
             take_downs::restore(conn, live_id, *user, record.at).await
@@ -583,6 +593,11 @@ impl EarlierAction {
                 let user = accounts::by_id(conn, user).await?.ok_or_else(gone)?;
                 let enabled = matches!(record.action, Action::EnableUser(_));
                 Change::User(Box::new(User { enabled, ..user }))
+            }
+            (Subject::Gift, ..) => {
+                let id = self.target_id.and_then(GiftId::new).ok_or_else(gone)?;
+                let row = catalogue::by_id(conn, id).await?.ok_or_else(gone)?;
+                Change::Gift(Box::new(catalogue::earlier(row, self.after.as_deref())))
             }
             (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
             (Subject::Queue, ..) => earlier_queue_change(self.target_id, self.after.as_deref()),

@@ -2,9 +2,9 @@
 //!
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share:
-//! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `lock_waiting`, `commit_batch_skip_locked`,
-//! `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`. The methods of the store are one line each: which
-//! access, which query.
+//! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `lock_gift`, `lock_waiting`,
+//! `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`. The methods of the
+//! store are one line each: which access, which query.
 
 mod accounts;
 mod action_columns;

@@ -7,8 +7,8 @@ use diesel::sql_types::Bool;
 use super::{Conn, holds};
 use crate::domain::Comment;
 use crate::storage::batch::{
-    BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan, StoredComment, Written,
-    require_all,
+    BatchGift, BatchKeys, BatchLive, BatchRows, BatchUser, EarlierGift, NewGift, Plan,
+    StoredComment, Written, require_all,
 };
 use crate::storage::rows::{LIVE_OPEN, USER_ENABLED};
 use crate::storage::schema::{
@@ -69,13 +69,13 @@ fn read(conn: &mut SqliteConnection, keys: &BatchKeys) -> QueryResult<BatchRows>
         }));
     }
     for &id in &keys.gifts {
-        rows.gifts.extend(
-            gifts::table
-                .find(id)
-                .select(gifts::id)
-                .get_result::<i64>(conn)
-                .optional()?,
-        );
+        let row = gifts::table
+            .find(id)
+            .select((gifts::coin, gifts::on_sale))
+            .get_result::<(i64, bool)>(conn)
+            .optional()?;
+        rows.gifts
+            .extend(row.map(|(price, on_sale)| (id, BatchGift { price, on_sale })));
     }
     for (giver, request_id) in &keys.requests {
         let row = ledger_transfers::table

@@ -408,6 +408,7 @@ fn gift_command(gift_id: Option<GiftId>, request_id: RequestId) -> RoomCommand {
     RoomCommand::Gift {
         gift_id,
         count: Ok(GiftCount::ONE),
+        shown_price: Ok(None),
         request_id: Ok(Some(request_id)),
     }
 }

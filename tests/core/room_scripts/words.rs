@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use liveroom::domain::{
-    GiftReceipt, KickReason, Live, LiveStatus, ModeValue, Modes, NetChanges, Offset, Position,
-    Presence, PresenceAction, Profile, Reject, Reply, RequestId, Role, RoomEvent, RoomMode,
-    SocketId, Timestamp,
+    Gift, GiftReceipt, KickReason, Live, LiveStatus, ModeValue, Modes, NetChanges, Offset,
+    Position, Presence, PresenceAction, Profile, Reject, Reply, RequestId, Role, RoomEvent,
+    RoomMode, SocketId, Timestamp,
 };
 
 /// Words not yet used. `key=value` words may stand anywhere after the verb.
@@ -182,6 +182,18 @@ pub fn kick_reason(reason: &KickReason, now: Timestamp) -> String {
     }
 }
 
+/// The gifts that scripts know, and their prices.
+pub const CATALOGUE: [(&str, i64); 2] = [("rose", 7), ("ring", 520)];
+
+/// ` coin=` and the price, if that is not the one of the catalogue.
+pub fn other_price(gift: &Gift) -> String {
+    let listed = CATALOGUE.iter().find(|(name, _)| *name == gift.name);
+    match listed {
+        Some((_, price)) if *price == gift.price.get() => String::new(),
+        _ => format!(" coin={}", gift.price),
+    }
+}
+
 pub fn place(offset: Option<Offset>) -> String {
     offset.map_or("-".into(), |offset| offset.to_string())
 }
@@ -195,6 +207,8 @@ pub fn reject(reject: Reject, now: Timestamp) -> String {
         Reject::LiveEnded => "live_ended".into(),
         Reject::UserDisabled => "user_disabled".into(),
         Reject::GiftNotFound => "gift_not_found".into(),
+        Reject::GiftWithdrawn => "gift_withdrawn".into(),
+        Reject::GiftPriceChanged => "gift_price_changed".into(),
         Reject::CoinsInsufficient => "coins_insufficient".into(),
         Reject::LiveCoinsFull => "live_coins_full".into(),
         Reject::NotInRoom => "not_in_room".into(),
@@ -270,7 +284,8 @@ pub fn event(event: &RoomEvent) -> String {
                 ..
             } = receipt;
             let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
-            format!("gift r{record_id} {giver} {count} {gift} live={live_coin}")
+            let price = other_price(&order.gift);
+            format!("gift r{record_id} {giver} {count} {gift}{price} live={live_coin}")
         }
         RoomEvent::Live { status, title, .. } => format!("live {} {title:?}", status_word(*status)),
         RoomEvent::Removed { comment_id, .. } => format!("removed c{comment_id}"),

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use liveroom::domain::*;
-use liveroom::storage::{CoinGrant, GrantOutcome, LiveLedger, StoreError, Write, WriteOutcome};
+use liveroom::storage::{
+    ActionRecord, Change, CoinGrant, GrantOutcome, LiveLedger, Performed, StoreError, Write,
+    WriteOutcome,
+};
 
 use crate::support::database::{Database, NOW, commit, open, order, request};
 
@@ -126,6 +129,114 @@ pub async fn a_refused_gift_moves_nothing_and_keeps_its_request_id_usable(db: Da
     db.assert_books_balance().await;
 }
 
+pub async fn a_gift_costs_what_its_giver_was_shown_or_is_refused(db: Database) {
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 100).await.id);
+    let (live, rose) = (db.live(alice, "k").await, db.gift(7).await);
+    db.give(order(live, bob, &rose, 2, "before")).await.unwrap();
+    let row = db.change_gift(rose.id, Some(9), None).await;
+    assert_eq!((row.gift.price, row.on_sale), (Coins::new(9), true));
+    assert!(row.updated_at > row.created_at);
+    let shown_before = order(live, bob, &rose, 1, "stale");
+    assert_eq!(db.give(shown_before).await, Err(GiftRefusal::PriceChanged));
+    let dearer = rose.clone().at_price(Coins::new(9));
+    let receipt = db
+        .give(order(live, bob, &dearer, 1, "stale"))
+        .await
+        .unwrap();
+    assert_eq!((receipt.total.get(), receipt.giver_coin.get()), (9, 77));
+
+    let row = db.change_gift(rose.id, None, Some(false)).await;
+    assert_eq!((row.gift.price, row.on_sale), (Coins::new(9), false));
+    assert_eq!(
+        db.give(order(live, bob, &dearer, 1, "late")).await,
+        Err(GiftRefusal::GiftWithdrawn)
+    );
+    let retry = db
+        .give(order(live, bob, &dearer, 2, "before"))
+        .await
+        .unwrap();
+    assert_eq!((retry.duplicate, retry.total), (true, Coins::new(14)));
+    assert_eq!(db.store.gifts().await.unwrap(), [row]);
+    db.change_gift(rose.id, Some(7), Some(true)).await;
+    assert!(db.give(order(live, bob, &rose, 1, "late")).await.is_ok());
+    assert_eq!(db.coin(bob).await, 70);
+    db.assert_books_balance().await;
+}
+
+pub async fn a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit(db: Database) {
+    let rose = db.gift(7).await;
+    let change = |price| GiftChange {
+        gift: rose.id,
+        price: Some(Coins::new(price)),
+        on_sale: None,
+    };
+    let record = |change| ActionRecord {
+        request_id: Some(request("c1")),
+        ..ActionRecord::new(
+            Principal::Operator,
+            Role::Operator,
+            Scope::Site,
+            Action::ChangeGift(change),
+            NOW,
+        )
+    };
+    let mut answers = Vec::new();
+    for price in [8, 9, 8] {
+        answers.push(db.store.perform(record(change(price))).await.unwrap());
+        db.change_gift(rose.id, None, Some(price == 9)).await;
+    }
+    let told = |performed: &Performed| match performed {
+        Performed::Done {
+            change: Change::Gift(row),
+            is_repeated,
+            ..
+        } => Ok((row.gift.price.get(), row.on_sale, *is_repeated)),
+        Performed::Refused(reject) => Err(*reject),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        answers.iter().map(told).collect::<Vec<_>>(),
+        [
+            Ok((8, true, false)),
+            Err(Reject::DuplicateConflict),
+            Ok((8, true, true))
+        ]
+    );
+    let unknown = GiftChange {
+        gift: GiftId::new(99).unwrap(),
+        ..change(8)
+    };
+    let refused = db.store.perform(ActionRecord {
+        request_id: None,
+        ..record(unknown)
+    });
+    assert_eq!(
+        refused.await.unwrap(),
+        Performed::Refused(Reject::GiftNotFound)
+    );
+    let rows: Vec<AuditedChange> = db
+        .rows("SELECT target_id, before, after FROM audit WHERE action = 'change_gift' ORDER BY id LIMIT 1")
+        .await;
+    assert_eq!(
+        (rows[0].target_id, &*rows[0].before, &*rows[0].after),
+        (
+            rose.id.get(),
+            r#"{"coin":7,"on_sale":true}"#,
+            r#"{"coin":8,"on_sale":true}"#
+        )
+    );
+}
+
+#[derive(diesel::QueryableByName)]
+struct AuditedChange {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    target_id: i64,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    before: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    after: String,
+}
+
 pub async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
     let (alice, bob) = (db.user("alice", 30).await.id, db.user("bob", 30).await.id);
     let (live, rose, car) = (
@@ -156,10 +267,8 @@ pub async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
     db.give(order(live, bob, &rose, 1, "between"))
         .await
         .unwrap();
-    let dearer = Arc::new(Gift {
-        price: Coins::new(8),
-        ..(*rose).clone()
-    });
+    let dearer = rose.clone().at_price(Coins::new(8));
+    db.change_gift(rose.id, None, Some(false)).await;
     db.set_status(live, LiveStatus::Ended).await;
     db.set_enabled(bob, false).await;
     let late = GiftOrder {
@@ -180,6 +289,7 @@ pub async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
     ] {
         assert_eq!(db.give(other).await, Err(GiftRefusal::Conflict));
     }
+    db.change_gift(rose.id, None, Some(true)).await;
     // Another giver's request of the same name is another request.
     assert!(
         !db.give(order(other_live, alice, &rose, 1, "g"))

@@ -49,7 +49,9 @@ use follows::{
     follows_are_bounded_and_of_users_that_there_are, follows_of_one_moment_are_all_counted,
 };
 use gifts::{
-    a_gift_moves_its_price_from_giver_to_live, a_grant_happens_once_per_request_id,
+    a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit,
+    a_gift_costs_what_its_giver_was_shown_or_is_refused, a_gift_moves_its_price_from_giver_to_live,
+    a_grant_happens_once_per_request_id,
     a_refused_gift_moves_nothing_and_keeps_its_request_id_usable,
     a_retried_gift_has_one_effect_and_the_first_receipt, the_catalogue_reads_back_as_written,
     two_stores_on_one_database_keep_the_books_exact,
@@ -140,6 +142,8 @@ contract! {
     the_catalogue_reads_back_as_written,
     a_gift_moves_its_price_from_giver_to_live,
     a_refused_gift_moves_nothing_and_keeps_its_request_id_usable,
+    a_gift_costs_what_its_giver_was_shown_or_is_refused,
+    a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit,
     a_retried_gift_has_one_effect_and_the_first_receipt,
     writes_of_a_batch_take_effect_in_order,
     a_comment_is_stored_once_and_strangers_comments_are_refused,

@@ -88,8 +88,9 @@ impl World {
                     let (giver, gift, count) =
                         (&order.giver.name, &order.gift.name, order.count.get());
                     let id = &order.request_id;
+                    let price = words::other_price(&order.gift);
                     self.trace.push(format!(
-                        "books <- gift t{ticket} {giver} {count} {gift} id={id}"
+                        "books <- gift t{ticket} {giver} {count} {gift}{price} id={id}"
                     ));
                     self.orders.insert(ticket, order);
                 }

@@ -433,11 +433,13 @@ impl World {
                 let gift_id = gift_id(&words.next("a gift")?);
                 let count = GiftCount::new(words.number("num")?.unwrap_or(1));
                 let count = count.ok_or(Reject::BadRequest { what: "num" });
+                let shown_price = Ok(words.number("coin")?.map(Coins::new));
                 self.handle(
                     caller,
                     RoomCommand::Gift {
                         gift_id,
                         count,
+                        shown_price,
                         request_id: words.request_id_or_fault(),
                     },
                 )

@@ -13,9 +13,7 @@ use liveroom::domain::{
 };
 
 use super::{START, World};
-use crate::room_scripts::words::{self, Words};
-
-const CATALOGUE: [(&str, i64); 2] = [("rose", 7), ("ring", 520)];
+use crate::room_scripts::words::{self, CATALOGUE, Words};
 
 impl World {
     pub(super) fn store(&mut self, words: &mut Words) -> Result<(), String> {
@@ -46,6 +44,8 @@ impl World {
             "user_disabled" => Err(GiftRefusal::UserDisabled),
             "live_ended" => Err(GiftRefusal::LiveEnded),
             "gift_not_found" => Err(GiftRefusal::GiftNotFound),
+            "gift_withdrawn" => Err(GiftRefusal::GiftWithdrawn),
+            "price_changed" => Err(GiftRefusal::PriceChanged),
             "busy" => Err(GiftRefusal::Busy),
             other => return Err(format!("the books never say {other}")),
         };
@@ -54,17 +54,20 @@ impl World {
     }
 
     /// Defaults: the record is the ticket's number, the giver is left with 100 coins, the live's
-    /// total grows by the gift, and it was committed when it was ordered. With `duplicate` the
+    /// total grows by the gift (`total=`: at another price), and it was committed when it was ordered. With `duplicate` the
     /// record's first receipt is repeated, if there was one; `at=` counts seconds from the opening.
     fn settle_gift(&mut self, ticket: u64, words: &mut Words) -> Result<GiftReceipt, String> {
         let order = self.orders.get(&ticket).ok_or("no such ticket")?.clone();
         let record: i64 = words.number("record")?.unwrap_or(ticket as i64);
         let duplicate = words.flag("duplicate");
-        let total = order
-            .gift
-            .price
-            .checked_mul(order.count.get())
-            .ok_or("the gift is worth too much")?;
+        let total = match words.number("total")? {
+            Some(total) => Coins::new(total),
+            None => order
+                .gift
+                .price
+                .checked_mul(order.count.get())
+                .ok_or("the gift is worth too much")?,
+        };
         let mut receipt = match self.receipts.get(&record).filter(|_| duplicate) {
             Some(first) => *first,
             None => GiftReceipt {
