@@ -35,8 +35,8 @@ use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
-    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
-    WrongTokens,
+    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, ProfileLimits,
+    Readiness, WrongTokens,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -222,6 +222,7 @@ impl App {
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
+            profile_limits: Arc::new(ProfileLimits::default()),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             exports: Arc::default(),

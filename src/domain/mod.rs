@@ -74,7 +74,9 @@ pub use modes::{
     ChangedModes, FOLLOWERS_MIN_MAX, LiveModes, MOD_DELAYS_S, ModeValue, Modes, ModesChange,
     RoomMode, SHIELD_ACCOUNT_MS, SHIELD_FOLLOWERS_MIN, SHIELD_SLOW_S, SLOW_S_MAX, UNIQUE_S_MAX,
 };
-pub use names::{USERNAME_CHARS, Username, UsernameFault, canonical_name, name_skeleton};
+pub use names::{
+    NICKNAME_CHARS, NameFault, Nickname, USERNAME_CHARS, Username, canonical_name, name_skeleton,
+};
 pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use pin::Pin;
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};

@@ -1,4 +1,4 @@
-//! Usernames: in one form, of characters that can be seen.
+//! Names of users: in one form, of characters that can be seen.
 //!
 //! Readers must be able to distinguish each name from every other one. So names are compared in the
 //! form NFKC, new ones consist of what can be seen, and of names that look alike (Unicode Technical
@@ -12,6 +12,8 @@ use unicode_security::skeleton;
 
 /// Code points of a new username.
 pub const USERNAME_CHARS: RangeInclusive<usize> = 5..=20;
+/// Code points of a new nickname.
+pub const NICKNAME_CHARS: RangeInclusive<usize> = 1..=20;
 
 /// Code points of what is looked at as a name at all. NFKC makes one code point of eighteen at
 /// worst, so longer texts are not worth the work.
@@ -25,33 +27,51 @@ const BLANK: [char; 3] = ['\u{2800}', '\u{1d159}', '\u{fffc}'];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 
-/// Why a text makes no [`Username`].
+/// A name that others read in place of the username. Several users may have the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nickname(String);
+
+/// Why a text makes no [`Username`] or [`Nickname`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UsernameFault {
-    /// Not [`USERNAME_CHARS`] code points.
-    #[error("username too short or too long")]
+pub enum NameFault {
+    /// Not [`USERNAME_CHARS`] or [`NICKNAME_CHARS`] code points.
+    #[error("name too short or too long")]
     Length,
     /// A control, an invisible or a bidirectional character, a mark on nothing, or a space that is
     /// not a single one between two words.
-    #[error("username has characters that cannot be seen")]
+    #[error("name has characters that cannot be seen")]
     Unseen,
 }
 
 impl Username {
-    pub fn parse(text: &str) -> Result<Self, UsernameFault> {
-        let name = canonical_name(text);
-        if !USERNAME_CHARS.contains(&name.chars().count()) {
-            return Err(UsernameFault::Length);
-        }
-        if !name.chars().all(is_seen) || has_odd_spaces(&name) || begins_with_a_mark(&name) {
-            return Err(UsernameFault::Unseen);
-        }
-        Ok(Self(name))
+    pub fn parse(text: &str) -> Result<Self, NameFault> {
+        new_name(text, &USERNAME_CHARS).map(Self)
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl Nickname {
+    pub fn parse(text: &str) -> Result<Self, NameFault> {
+        new_name(text, &NICKNAME_CHARS).map(Self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn new_name(text: &str, chars: &RangeInclusive<usize>) -> Result<String, NameFault> {
+    let name = canonical_name(text);
+    if !chars.contains(&name.chars().count()) {
+        return Err(NameFault::Length);
+    }
+    if !name.chars().all(is_seen) || has_odd_spaces(&name) || begins_with_a_mark(&name) {
+        return Err(NameFault::Unseen);
+    }
+    Ok(name)
 }
 
 /// The form in which names are stored and compared: NFKC. It makes one of the letters that fonts,
@@ -114,7 +134,7 @@ fn begins_with_a_mark(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<String, UsernameFault> {
+    fn parse(text: &str) -> Result<String, NameFault> {
         Username::parse(text).map(|name| name.0)
     }
 
@@ -194,12 +214,12 @@ mod tests {
         ] {
             assert_eq!(
                 parse(&format!("ali{unseen}ce")),
-                Err(UsernameFault::Unseen),
+                Err(NameFault::Unseen),
                 "{unseen:?}"
             );
             assert_eq!(
                 parse(&unseen.to_string().repeat(6)),
-                Err(UsernameFault::Unseen),
+                Err(NameFault::Unseen),
                 "{unseen:?}"
             );
         }
@@ -212,24 +232,34 @@ mod tests {
             "two \u{301}words",
             "     ",
         ] {
-            assert_eq!(parse(name), Err(UsernameFault::Unseen), "{name:?}");
+            assert_eq!(parse(name), Err(NameFault::Unseen), "{name:?}");
         }
     }
 
     #[test]
     fn length_counts_code_points_of_the_one_form() {
-        assert_eq!(parse("abcd"), Err(UsernameFault::Length));
+        assert_eq!(parse("abcd"), Err(NameFault::Length));
         assert_eq!(
             parse("Zoe\u{301}l"),
-            Err(UsernameFault::Length),
+            Err(NameFault::Length),
             "four letters, one of them in two code points"
         );
-        assert_eq!(parse(&"a".repeat(21)), Err(UsernameFault::Length));
+        assert_eq!(parse(&"a".repeat(21)), Err(NameFault::Length));
         assert_eq!(
             parse("\u{fdfa}\u{fdfa}"),
-            Err(UsernameFault::Length),
+            Err(NameFault::Length),
             "36 code points in the one form"
         );
+    }
+
+    #[test]
+    fn a_nickname_may_be_short_and_is_read_as_any_name() {
+        let parse = |text: &str| Nickname::parse(text).map(|name| name.0);
+        assert_eq!(parse("小"), Ok("小".to_owned()));
+        assert_eq!(parse("ａ"), Ok("a".to_owned()));
+        assert_eq!(parse(""), Err(NameFault::Length));
+        assert_eq!(parse(&"小".repeat(21)), Err(NameFault::Length));
+        assert_eq!(parse("a\u{202e}b"), Err(NameFault::Unseen));
     }
 
     #[test]
@@ -262,6 +292,6 @@ mod tests {
     fn work_is_bounded_whatever_is_sent() {
         let long = "\u{fdfa}".repeat(20_000);
         assert_eq!(canonical_name(&long), long);
-        assert_eq!(parse(&long), Err(UsernameFault::Length));
+        assert_eq!(parse(&long), Err(NameFault::Length));
     }
 }

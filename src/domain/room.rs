@@ -634,14 +634,13 @@ impl<H: Clone> Room<H> {
         self.pending_comments.len() + self.committing.len()
     }
 
+    /// The member that posts or gives. Its name is the one that its session knows, which may be newer
+    /// than that of its last join.
     fn author(&self, caller: &Caller<H>) -> Result<Arc<Profile>, Reject> {
-        let member = self.members.get(caller.session).ok_or(Reject::NotInRoom)?;
-        if member.user != caller.profile.id {
-            return Err(Reject::NotInRoom);
-        }
         self.members
-            .profile(member.user)
-            .cloned()
+            .get(caller.session)
+            .filter(|member| member.user == caller.profile.id)
+            .map(|_| caller.profile.clone())
             .ok_or(Reject::NotInRoom)
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::actors::AskError;
 use crate::actors::operations::OperationError;
 use crate::auth::{AuthError, PasswordError};
-use crate::domain::{Reject, UsernameFault};
+use crate::domain::Reject;
 use crate::protocol::refusal::Refusal;
 use crate::storage::StoreError;
 
@@ -229,15 +229,6 @@ impl From<OperationError> for ApiError {
             OperationError::Store(error) => error.into(),
             OperationError::Rooms(error) => error.into(),
         }
-    }
-}
-
-impl From<UsernameFault> for ApiError {
-    fn from(fault: UsernameFault) -> Self {
-        Self::Invalid(Cow::Borrowed(match fault {
-            UsernameFault::Length => "用户名 的长度 必须 在 5 和 20 之间",
-            UsernameFault::Unseen => "用户名 不能包含看不见的字符",
-        }))
     }
 }
 

@@ -185,6 +185,16 @@ impl Fields {
         }
     }
 
+    /// A string that may be missing, or empty; `null` is as good as an empty one.
+    pub fn optional_text(&self, name: &str, label: &'static str) -> Result<Option<&str>, ApiError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some("")),
+            Some(Value::String(text)) if text.is_empty() => Ok(Some("")),
+            Some(_) => self.text(name, label).map(Some),
+        }
+    }
+
     /// A name for the request, by which a retry is recognised, if it has one.
     pub fn request_id(&self, label: &'static str) -> Result<Option<RequestId>, ApiError> {
         match self.0.get("request_id") {

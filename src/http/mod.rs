@@ -3,6 +3,7 @@
 //! Handlers extract, call and map the error; the whole URL table is `routes.rs`, what each failure
 //! looks like is `error.rs`. Wire names and shapes of the replaced system's API live in `views.rs`.
 
+mod account;
 mod admin;
 mod admin_views;
 mod changes;
@@ -48,6 +49,7 @@ use crate::domain::{Action, Principal, Scope};
 use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
+pub use account::ProfileLimits;
 pub use changes::Changes;
 pub use export::Exports;
 pub use follows::FollowLimits;
@@ -76,6 +78,7 @@ pub struct ApiState {
     pub registrations: Arc<AddressBuckets>,
     pub live_limits: Arc<LiveLimits>,
     pub follow_limits: Arc<FollowLimits>,
+    pub profile_limits: Arc<ProfileLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub exports: Arc<Exports>,

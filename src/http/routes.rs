@@ -6,8 +6,8 @@ use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
 use super::changes::{Completing, Requester};
 use super::error::{ApiError, ApiResult};
 use super::{
-    ApiState, admin, console, cors, explain, filter, follows, gifts, health, held, history, lives,
-    moderation, page, reports, users,
+    ApiState, account, admin, console, cors, explain, filter, follows, gifts, health, held,
+    history, lives, moderation, page, reports, users,
 };
 
 /// Adds every route of this module to an app, and the answer to those that do not exist.
@@ -24,6 +24,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
                 .service(post_of_stranger(state, "/login", users::login))
                 .service(post(state, "/logout", users::logout))
                 .service(get("/user/info", users::info))
+                .service(post(state, "/user/profile", account::change_profile))
+                .service(post(state, "/user/password", account::change_password))
                 .service(get("/filter/export", filter::export_own))
                 .service(post(state, "/filter/import", filter::import_own))
                 .service(post(state, "/user/follow", follows::set))

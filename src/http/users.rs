@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use actix_web::{HttpRequest, web};
 
 use crate::auth::{AuthError, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
-use crate::domain::{Disconnect, Timestamp, UserId, Username, canonical_name};
+use crate::domain::{
+    Disconnect, NameFault, Timestamp, USERNAME_CHARS, UserId, Username, canonical_name,
+};
 use crate::storage::{Credentials, StoreError};
 
 use super::error::{ApiError, ApiResult, ok};
@@ -30,11 +33,9 @@ pub async fn register(
     body: RequestBody,
 ) -> ApiResult {
     let fields = body.fields()?;
-    let username = Username::parse(fields.text("username", "用户名")?)?;
+    let username = Username::parse(fields.text("username", "用户名")?)
+        .map_err(|fault| bad_name(fault, "用户名", &USERNAME_CHARS))?;
     let password = new_password(&fields)?;
-    if fields.text("repassword", "确认密码").ok() != Some(password) {
-        return Err(ApiError::Invalid(Cow::Borrowed("密码和确认密码不一致")));
-    }
     state
         .registrations
         .take(address_of(&request, &state), state.clock.now())
@@ -53,7 +54,23 @@ pub async fn register(
     ok(UserView::from(user))
 }
 
-fn new_password(fields: &Fields) -> Result<&str, ApiError> {
+pub(super) fn bad_name(
+    fault: NameFault,
+    label: &'static str,
+    chars: &RangeInclusive<usize>,
+) -> ApiError {
+    ApiError::Invalid(Cow::Owned(match fault {
+        NameFault::Length => format!(
+            "{label} 的长度 必须 在 {} 和 {} 之间",
+            chars.start(),
+            chars.end()
+        ),
+        NameFault::Unseen => format!("{label} 不能包含看不见的字符"),
+    }))
+}
+
+/// A password that was written twice.
+pub(super) fn new_password(fields: &Fields) -> Result<&str, ApiError> {
     let password = fields.text("password", "密码")?;
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err(ApiError::Invalid(Cow::Owned(format!(
@@ -64,6 +81,9 @@ fn new_password(fields: &Fields) -> Result<&str, ApiError> {
         return Err(ApiError::Invalid(Cow::Owned(format!(
             "密码 不能 超过 {PASSWORD_BYTES_MAX} 字节"
         ))));
+    }
+    if fields.text("repassword", "确认密码").ok() != Some(password) {
+        return Err(ApiError::Invalid(Cow::Borrowed("密码和确认密码不一致")));
     }
     Ok(password)
 }
@@ -79,9 +99,36 @@ pub async fn login(
     let fields = body.fields()?;
     let username = fields.text("username", "用户名")?;
     let password = fields.text("password", "密码")?;
-    let address = address_of(&request, &state);
+    let (Credentials { user, .. }, origin) =
+        authenticate(&state, &request, username, password).await?;
+    if !state.auth.is_usable(&user).await? {
+        return Err(AuthError::Disabled.into());
+    }
+    // First, since a login that was not remembered may be tried again, and a token that was
+    // replaced is gone.
+    origin.remember(&state, user.id).await?;
+    let started = state.auth.start_session(&user).await;
+    // A call that failed may have been done all the same: then the sessions find out themselves.
+    let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
+    state
+        .cluster_control
+        .revoke(user.id, Disconnect::Unauthorized);
+    ok(SessionView {
+        user: user.into(),
+        token,
+    })
+}
+
+/// Compares a password with that of an account, as often as that may be tried from here.
+pub(super) async fn authenticate(
+    state: &ApiState,
+    request: &HttpRequest,
+    username: &str,
+    password: &str,
+) -> Result<(Credentials, LoginOrigin), ApiError> {
+    let address = address_of(request, state);
     let credentials = state.store.credentials(username.to_owned()).await?;
-    let origin = LoginOrigin::find(&state, credentials.as_ref(), address).await?;
+    let origin = LoginOrigin::find(state, credentials.as_ref(), address).await?;
     // One account is one key, in whatever form its name is written.
     let canonical = canonical_name(username);
     let username = credentials
@@ -107,26 +154,11 @@ pub async fn login(
         .passwords
         .verify(password.to_owned(), stored_hash)
         .await?;
-    let user = credentials.ok_or(ApiError::Refused("该用户不存在"))?.user;
+    let credentials = credentials.ok_or(ApiError::Refused("该用户不存在"))?;
     if !matches {
         return Err(ApiError::Refused("密码错误"));
     }
-    if !state.auth.is_usable(&user).await? {
-        return Err(AuthError::Disabled.into());
-    }
-    // First, since a login that was not remembered may be tried again, and a token that was
-    // replaced is gone.
-    origin.remember(&state, user.id).await?;
-    let started = state.auth.start_session(&user).await;
-    // A call that failed may have been done all the same: then the sessions find out themselves.
-    let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
-    state
-        .cluster_control
-        .revoke(user.id, Disconnect::Unauthorized);
-    ok(SessionView {
-        user: user.into(),
-        token,
-    })
+    Ok((credentials, origin))
 }
 
 /// POST /api/logout
@@ -153,7 +185,7 @@ pub async fn info(state: web::Data<ApiState>, SignedIn(identity): SignedIn) -> A
 }
 
 /// From where a login is tried, and what the account remembers of it.
-struct LoginOrigin {
+pub(super) struct LoginOrigin {
     network: String,
     now: Timestamp,
     is_known: bool,
@@ -188,7 +220,7 @@ impl LoginOrigin {
         })
     }
 
-    async fn remember(self, state: &ApiState, user: UserId) -> Result<(), StoreError> {
+    pub(super) async fn remember(self, state: &ApiState, user: UserId) -> Result<(), StoreError> {
         if self.is_fresh {
             return Ok(());
         }

@@ -145,6 +145,22 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
+/// Another nickname or avatar; the outer `None` leaves it as it is, the inner one takes it away.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProfileChange {
+    pub nickname: Option<Option<String>>,
+    pub avatar: Option<Option<String>>,
+}
+
+/// The outcome of [`Store::change_profile`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileOutcome {
+    Changed(Box<User>),
+    UserNotFound,
+    /// The nickname is the username of another account, or looks like it.
+    LooksLikeUsername,
+}
+
 /// A user's current token, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
@@ -374,6 +390,20 @@ pub trait Store: Send + Sync {
     fn user(&self, id: UserId) -> Stored<'_, Option<User>>;
     /// The account with this username, as it is written or else in its canonical form.
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>>;
+    fn change_profile(
+        &self,
+        user: UserId,
+        change: ProfileChange,
+        at: Timestamp,
+    ) -> Stored<'_, ProfileOutcome>;
+    /// Replaces the hash of a password. False: it is not `expected` any more.
+    fn change_password(
+        &self,
+        user: UserId,
+        expected: String,
+        new: String,
+        at: Timestamp,
+    ) -> Stored<'_, bool>;
     /// Those of these accounts that are disabled, in no order. Ask for a few hundred at most.
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;
 

@@ -87,6 +87,34 @@ fn a_token_is_good_on_every_node_and_stands_in_redis_as_before() {
 }
 
 #[test]
+fn a_new_name_stands_on_the_next_comment_wherever_its_user_is() {
+    let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
+        return;
+    };
+    let live = cluster[0].live(&cluster[0].user("streamer"));
+    let (alice, bob) = (cluster[0].user("alice"), cluster[0].user("bobby"));
+    let mut listener = cluster.ws(0, &bob);
+    listener.join(live);
+    let mut speaker = cluster.ws(1, &alice);
+    speaker.join(live);
+    let body = json!({"nickname": "小花"});
+    cluster[0].post_as(&alice, "/api/user/profile", &body).ok();
+    let mut said = 0;
+    eventually("the new name is heard", || {
+        said += 1;
+        let answer = speaker.ask(
+            "comment",
+            json!({"live_id": live, "data": format!("hello {said}")}),
+        );
+        assert_eq!(answer["ok"], json!(true), "the session goes on: {answer}");
+        let heard = listener.event_where("comment", |data| {
+            data["content"] == json!(format!("hello {said}"))
+        });
+        (heard["user"]["name"] == json!("小花")).then_some(())
+    });
+}
+
+#[test]
 fn a_login_on_one_node_ends_the_sessions_of_the_token_before_on_all() {
     let Some(cluster) = Cluster::start(2, &LOOKS_SELDOM) else {
         return;

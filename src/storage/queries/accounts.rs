@@ -12,7 +12,9 @@ use crate::domain::{Timestamp, UserId, canonical_name, name_skeleton};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::rows::{USER_DISABLED, USER_ENABLED, UserRecord};
 use crate::storage::schema::{login_networks, sanctions, session_tokens, users};
-use crate::storage::{Credentials, LOGIN_NETWORKS_MAX, StoreError, StoredToken, User};
+use crate::storage::{
+    Credentials, LOGIN_NETWORKS_MAX, ProfileChange, ProfileOutcome, StoreError, StoredToken, User,
+};
 
 /// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at
 /// worst.
@@ -106,6 +108,63 @@ pub async fn credentials(
     Ok(found
         .into_iter()
         .min_by_key(|credentials| credentials.user.username != username))
+}
+
+/// A nickname may be somebody else's nickname, and must not look like somebody else's username.
+pub async fn change_profile(
+    conn: &mut Conn,
+    user: UserId,
+    change: ProfileChange,
+    at: Timestamp,
+) -> Result<ProfileOutcome, StoreError> {
+    let ProfileChange { nickname, avatar } = change;
+    for text in [&nickname, &avatar].into_iter().flatten().flatten() {
+        require_storable(&[text])?;
+    }
+    if let Some(skeleton) = nickname
+        .iter()
+        .flatten()
+        .find_map(|name| stored_skeleton(name))
+    {
+        let others =
+            users::table.filter(users::skeleton.eq(skeleton).and(users::id.ne(user.get())));
+        let is_username: bool = diesel::select(exists(others)).get_result(conn).await?;
+        if is_username {
+            return Ok(ProfileOutcome::LooksLikeUsername);
+        }
+    }
+    let row: Option<UserRecord> = diesel::update(users::table.find(user.get()))
+        .set((
+            nickname.map(|nickname| users::nickname.eq(nickname)),
+            avatar.map(|avatar| users::avatar.eq(avatar)),
+            users::updated_at.eq(at.0),
+        ))
+        .returning(UserRecord::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(match row {
+        Some(row) => ProfileOutcome::Changed(Box::new(row.try_into()?)),
+        None => ProfileOutcome::UserNotFound,
+    })
+}
+
+pub async fn change_password(
+    conn: &mut Conn,
+    user: UserId,
+    expected: String,
+    new: String,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    require_storable(&[&expected, &new])?;
+    let unchanged = users::table
+        .find(user.get())
+        .filter(users::password_hash.eq(expected));
+    let rows = diesel::update(unchanged)
+        .set((users::password_hash.eq(new), users::updated_at.eq(at.0)))
+        .execute(conn)
+        .await?;
+    Ok(rows > 0)
 }
 
 /// Fills in the skeletons of some accounts after the id `after` that have none, in id order, and

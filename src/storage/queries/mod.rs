@@ -36,8 +36,8 @@ use crate::domain::{
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
     FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry, LiveLedger,
-    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ReportedRow, Store, StoreError,
-    Stored, StoredToken, TermListRow, User, Write,
+    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ProfileChange, ProfileOutcome,
+    ReportedRow, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -82,6 +82,25 @@ impl Store for Backend {
 
     fn credentials(&self, username: String) -> Stored<'_, Option<Credentials>> {
         self.read(move |conn| accounts::credentials(conn, username).boxed())
+    }
+
+    fn change_profile(
+        &self,
+        user: UserId,
+        change: ProfileChange,
+        at: Timestamp,
+    ) -> Stored<'_, ProfileOutcome> {
+        self.write(move |conn| accounts::change_profile(conn, user, change, at).boxed())
+    }
+
+    fn change_password(
+        &self,
+        user: UserId,
+        expected: String,
+        new: String,
+        at: Timestamp,
+    ) -> Stored<'_, bool> {
+        self.write(move |conn| accounts::change_password(conn, user, expected, new, at).boxed())
     }
 
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>> {

@@ -168,6 +168,7 @@ impl TestApi {
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
+            profile_limits: Arc::default(),
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(config.limits.changes)),
             exports: Arc::default(),

@@ -121,8 +121,10 @@ use term_lists::{
     the_longest_list_of_terms_reads_back_and_the_audit_has_its_digest,
 };
 use users::{
-    a_token_replaces_the_one_before_and_is_cleared, a_user_is_disabled_and_enabled,
-    a_username_is_taken_once, the_newest_networks_of_a_users_logins_are_remembered,
+    a_password_is_replaced_if_it_is_the_one_that_was_compared,
+    a_profile_changes_as_far_as_it_is_said, a_token_replaces_the_one_before_and_is_cleared,
+    a_user_is_disabled_and_enabled, a_username_is_taken_once,
+    the_newest_networks_of_a_users_logins_are_remembered,
 };
 
 contract! {

@@ -1,7 +1,9 @@
 //! Users: their row, their token, and from where they logged in.
 
 use liveroom::domain::*;
-use liveroom::storage::{Change, LOGIN_NETWORKS_MAX, Performed, StoredToken};
+use liveroom::storage::{
+    Change, LOGIN_NETWORKS_MAX, Performed, ProfileChange, ProfileOutcome, StoredToken,
+};
 
 use crate::support::database::{Database, NOW};
 
@@ -71,6 +73,85 @@ pub async fn a_user_is_disabled_and_enabled(db: Database) {
         db.set_enabled(UserId::new(99).unwrap(), true).await,
         Performed::Refused(Reject::UserNotFound)
     );
+}
+
+pub async fn a_profile_changes_as_far_as_it_is_said(db: Database) {
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bobby", 0).await.id);
+    let text = |text: &str| Some(Some(text.to_owned()));
+    let mut at = NOW;
+    for (change, nickname, avatar) in [
+        (
+            ProfileChange {
+                nickname: text("小花"),
+                avatar: text("/a.png"),
+            },
+            Some("小花"),
+            Some("/a.png"),
+        ),
+        (
+            ProfileChange {
+                nickname: Some(None),
+                avatar: None,
+            },
+            None,
+            Some("/a.png"),
+        ),
+        (
+            ProfileChange {
+                nickname: text("Alice"),
+                avatar: Some(None),
+            },
+            Some("Alice"),
+            None,
+        ),
+        (ProfileChange::default(), Some("Alice"), None),
+    ] {
+        at = at.plus_ms(1);
+        let outcome = db.store.change_profile(alice, change, at).await.unwrap();
+        let ProfileOutcome::Changed(user) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            (
+                user.nickname.as_deref(),
+                user.avatar.as_deref(),
+                user.updated_at
+            ),
+            (nickname, avatar, at)
+        );
+        assert_eq!(db.store.user(alice).await.unwrap().as_ref(), Some(&*user));
+    }
+    let like_alice = ProfileChange {
+        nickname: text("аlice"),
+        avatar: text("/b.png"),
+    };
+    let outcome = db.store.change_profile(bob, like_alice.clone(), at).await;
+    assert_eq!(outcome.unwrap(), ProfileOutcome::LooksLikeUsername);
+    assert_eq!(db.store.user(bob).await.unwrap().unwrap().avatar, None);
+    let nobody = UserId::new(99).unwrap();
+    let outcome = db
+        .store
+        .change_profile(nobody, ProfileChange::default(), at)
+        .await;
+    assert_eq!(outcome.unwrap(), ProfileOutcome::UserNotFound);
+}
+
+pub async fn a_password_is_replaced_if_it_is_the_one_that_was_compared(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let hash = || async {
+        let credentials = db.store.credentials("alice".into()).await.unwrap();
+        credentials.unwrap().password_hash
+    };
+    let before = hash().await;
+    let replace = |expected: &str, new: &str| {
+        db.store
+            .change_password(alice, expected.to_owned(), new.to_owned(), NOW)
+    };
+    assert!(!replace("another", "new").await.unwrap());
+    assert_eq!(hash().await, before);
+    assert!(replace(&before, "new").await.unwrap());
+    assert_eq!(hash().await, "new");
+    assert!(!replace(&before, "newer").await.unwrap());
 }
 
 pub async fn a_token_replaces_the_one_before_and_is_cleared(db: Database) {

@@ -1,0 +1,136 @@
+//! What users change about their own accounts.
+
+use std::borrow::Cow;
+
+use actix_web::{HttpRequest, web};
+
+use crate::auth::AuthError;
+use crate::domain::{BucketRate, Disconnect, NICKNAME_CHARS, Nickname, Timestamp, UserId};
+use crate::storage::{ProfileChange, ProfileOutcome};
+
+use super::ApiState;
+use super::error::{ApiError, ApiResult, ok};
+use super::fields::{RequestBody, at_most_chars};
+use super::signed_in::SignedIn;
+use super::tries::KeyedBuckets;
+use super::users::{authenticate, bad_name, new_password};
+use super::views::{SessionView, UserView};
+
+/// Longest address of an avatar, in characters.
+const AVATAR_CHARS_MAX: usize = 500;
+
+/// Changes of one user: a name that changes all the time hides who talks. All of an hour may be made
+/// at once.
+const CHANGES_PER_HOUR: u32 = 10;
+
+/// How often users may change their names and avatars. Counted by each node for itself.
+pub struct ProfileLimits(KeyedBuckets);
+
+impl Default for ProfileLimits {
+    fn default() -> Self {
+        Self(KeyedBuckets::new(BucketRate {
+            burst: CHANGES_PER_HOUR,
+            refill: CHANGES_PER_HOUR,
+            per_ms: 3_600_000,
+        }))
+    }
+}
+
+impl ProfileLimits {
+    fn take(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        self.0
+            .take(user.get(), now)
+            .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
+    }
+}
+
+/// POST /api/user/profile: another nickname, another avatar, or both; what is missing stays, and an
+/// empty text takes it away. Comments and gifts show it from the next one on, on every node.
+pub async fn change_profile(
+    state: web::Data<ApiState>,
+    SignedIn(identity): SignedIn,
+    body: RequestBody,
+) -> ApiResult {
+    let fields = body.fields()?;
+    let nickname = match fields.optional_text("nickname", "昵称")? {
+        None => None,
+        Some("") => Some(None),
+        Some(text) => Some(Some(nickname(&state, text)?)),
+    };
+    let avatar = match fields.optional_text("avatar", "头像")? {
+        None => None,
+        Some("") => Some(None),
+        Some(text) => Some(Some(avatar(text)?.to_owned())),
+    };
+    let (user, now) = (identity.profile.id, state.clock.now());
+    state.profile_limits.take(user, now)?;
+    let change = ProfileChange { nickname, avatar };
+    match state.store.change_profile(user, change, now).await? {
+        ProfileOutcome::Changed(changed) => {
+            state.cluster_control.recheck(user);
+            ok(UserView::from(*changed))
+        }
+        ProfileOutcome::LooksLikeUsername => Err(ApiError::Refused("该昵称与他人的用户名相似")),
+        ProfileOutcome::UserNotFound => Err(AuthError::UserGone.into()),
+    }
+}
+
+fn nickname(state: &ApiState, text: &str) -> Result<String, ApiError> {
+    let nickname =
+        Nickname::parse(text).map_err(|fault| bad_name(fault, "昵称", &NICKNAME_CHARS))?;
+    let verdict = state.word_filters.of_site().check(nickname.as_str());
+    if verdict.action().is_some() {
+        return Err(ApiError::Refused("昵称含有不允许的内容"));
+    }
+    Ok(nickname.as_str().to_owned())
+}
+
+/// An address that a page may load as it is: of this site, or over TLS. Browsers read `\` as `/`.
+fn avatar(text: &str) -> Result<&str, ApiError> {
+    at_most_chars(text, AVATAR_CHARS_MAX, "头像")?;
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+    let is_local = text.starts_with('/') && !text.starts_with("//");
+    if is_plain && (is_local || text.starts_with("https://")) {
+        Ok(text)
+    } else {
+        Err(ApiError::Invalid(Cow::Borrowed("头像 格式不正确")))
+    }
+}
+
+/// POST /api/user/password: another password, which the present one has to be said for. All that
+/// was logged in before is not any more; the answer has the token that is good now.
+pub async fn change_password(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    SignedIn(identity): SignedIn,
+    body: RequestBody,
+) -> ApiResult {
+    let fields = body.fields()?;
+    let present = fields.text("oldpassword", "原密码")?;
+    let wanted = new_password(&fields)?;
+    let user = state.store.user(identity.profile.id).await?;
+    let username = user.ok_or(AuthError::UserGone)?.username;
+    // It is a try like any other: whoever found a token must not find the password with it.
+    let (credentials, origin) = authenticate(&state, &request, &username, present).await?;
+    let user = credentials.user;
+    let hash = state.passwords.hash(wanted.to_owned()).await?;
+    let now = state.clock.now();
+    let is_changed = state
+        .store
+        .change_password(user.id, credentials.password_hash, hash, now)
+        .await?;
+    if !is_changed {
+        // By another request, since it was compared.
+        return Err(ApiError::Refused("密码错误"));
+    }
+    origin.remember(&state, user.id).await?;
+    let started = state.auth.start_session(&user).await;
+    let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
+    state
+        .cluster_control
+        .revoke(user.id, Disconnect::Unauthorized);
+    ok(SessionView {
+        user: user.into(),
+        token,
+    })
+}
