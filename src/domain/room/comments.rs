@@ -411,11 +411,10 @@ impl<H: Clone> Room<H> {
     ) -> Vec<Effect<H>> {
         match self.pending_comments.get_mut(&comment.id) {
             Some(pending) => pending.offset = Some(offset),
-            None => {
-                self.posted_comments.record_remote(comment, offset);
-                self.note_comment(comment, now);
-            }
+            None => self.posted_comments.record_remote(comment, offset),
         }
+        // Also of one that was posted here: it may have been before the modes that ask for this.
+        self.note_comment(comment, now);
         self.answer_comment(comment.id)
     }
 
