@@ -16,8 +16,15 @@ pub struct Command {
     pub intended_ns: u64,
     pub sent_ns: u64,
     pub answered_ns: Option<u64>,
-    /// The sanction because of which every node must refuse it.
+    /// The sanction or rule because of which every node must refuse it.
     pub must_refuse: Option<Refusal>,
+    /// The newest event of the room that its sender had received when it sent it: its node had taken
+    /// in all up to there.
+    pub seen: Option<u64>,
+    /// Whether its text has the term for which comments are held.
+    pub has_term: bool,
+    /// Whether every node must hold it.
+    pub must_hold: bool,
     pub fate: Fate,
     /// The offset its room announced it at.
     pub announced: Option<u64>,
@@ -52,6 +59,12 @@ pub enum Fate {
     },
     /// Accepted, but not shown to the room, as the answer says.
     SampledOut,
+    /// Accepted, but not shown before a moderator approves it or, with a delay, some milliseconds
+    /// have passed.
+    Held {
+        id: String,
+        delay_ms: Option<u64>,
+    },
     Refused(Refusal),
     /// The connection went first, or the server never answers: it may or may not have had effect.
     Unknown,
@@ -74,6 +87,9 @@ impl Commands {
             sent_ns,
             answered_ns: None,
             must_refuse: None,
+            seen: None,
+            has_term: false,
+            must_hold: false,
             fate: Fate::Pending,
             announced: None,
             is_echoed: false,

@@ -92,16 +92,26 @@ impl Base {
     }
 
     pub fn get(&self, path: &str, header: (&str, &str)) -> Result<Value, HttpFault> {
-        self.ask("GET", path, header, None)
+        self.ask("GET", path, header, "")
     }
 
     pub fn post(&self, path: &str, header: (&str, &str), body: &Value) -> Result<Value, HttpFault> {
-        self.ask("POST", path, header, Some(body))
+        self.ask("POST", path, header, &body.to_string())
+    }
+
+    /// As [`Base::post`], with a body of lines.
+    pub fn post_text(
+        &self,
+        path: &str,
+        header: (&str, &str),
+        lines: &str,
+    ) -> Result<Value, HttpFault> {
+        self.ask("POST", path, header, lines)
     }
 
     /// The server's version, if it is of a kind that reports it.
     pub fn version(&self) -> Option<String> {
-        let (_, text) = self.exchange("GET", "/healthz", NO_HEADER, None).ok()?;
+        let (_, text) = self.exchange("GET", "/healthz", NO_HEADER, "").ok()?;
         let health: Value = serde_json::from_slice(&text).ok()?;
         health["version"].as_str().map(str::to_owned)
     }
@@ -112,7 +122,7 @@ impl Base {
         method: &str,
         path: &str,
         header: (&str, &str),
-        body: Option<&Value>,
+        body: &str,
     ) -> Result<Value, HttpFault> {
         let fault = |status, what: String| HttpFault {
             status,
@@ -137,9 +147,8 @@ impl Base {
         method: &str,
         path: &str,
         (name, value): (&str, &str),
-        body: Option<&Value>,
+        body: &str,
     ) -> std::io::Result<(u16, Vec<u8>)> {
-        let body = body.map(Value::to_string).unwrap_or_default();
         let socket = Socket::new(
             Domain::for_address(self.address),
             Type::STREAM,

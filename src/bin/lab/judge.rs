@@ -21,6 +21,9 @@ pub const MONEY: &str = "gift_money_exact";
 pub const PRESENCE: &str = "presence_converges";
 pub const MUTED: &str = "muted_users_say_nothing";
 pub const FROZEN: &str = "frozen_rooms_are_silent";
+pub const SLOW: &str = "viewers_wait_in_slow_rooms";
+pub const ADMITTED: &str = "only_admitted_viewers_speak";
+pub const HELD: &str = "held_comments_wait_for_their_approval";
 pub const BANNED: &str = "banned_users_are_out";
 pub const REMOVED: &str = "nothing_removed_comes_again";
 pub const ACTS: &str = "acts_have_their_effect_alone";
@@ -43,6 +46,9 @@ const ALL: &[&str] = &[
     MUTED,
     BANNED,
     FROZEN,
+    SLOW,
+    ADMITTED,
+    HELD,
     REMOVED,
     ACTS,
     REFUSALS,
@@ -54,6 +60,8 @@ pub fn of_refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Banned => BANNED,
         Refusal::Frozen => FROZEN,
+        Refusal::Slow => SLOW,
+        Refusal::Followers | Refusal::Gifters => ADMITTED,
         Refusal::Muted | Refusal::Other => MUTED,
     }
 }

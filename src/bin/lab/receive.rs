@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::accounts::Account;
 use crate::client::frames;
-use crate::driver::Driver;
+use crate::driver::{Driver, Errands};
 use crate::http::Base;
 use crate::progress::Progress;
 use crate::script::Script;
@@ -60,7 +60,10 @@ pub fn measure(sockets: usize, seconds: f64) -> Result<Received, Box<dyn Error>>
         run_id: String::new(),
     };
     let writer = thread::spawn(move || write_events(&listener, sockets));
-    let (errands, _) = mpsc::channel();
+    let errands = Errands {
+        asked: mpsc::channel().0,
+        done: mpsc::channel().1,
+    };
     let mut driver = Driver::new(&script, &setup, 0, errands, Progress::new(true))?;
     let cpu_before = thread_cpu();
     driver.run()?;

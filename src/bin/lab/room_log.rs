@@ -29,6 +29,10 @@ pub struct RoomEvent {
     pub content: Content,
     /// When its sender should have sent it, for latency; `u64::MAX` if that is unknown.
     pub intended_ns: u64,
+    /// When the first member received it.
+    pub first_ns: u64,
+    /// The server's time of it, in milliseconds; 0 if it has none.
+    pub at_ms: i64,
     /// The member who sent it.
     pub sender: u32,
     pub lane: Lane,
@@ -38,7 +42,7 @@ pub struct RoomEvent {
 }
 
 impl RoomEvent {
-    fn new(body: Box<[u8]>, content: Content) -> Self {
+    fn new(body: Box<[u8]>, content: Content, at_ms: i64) -> Self {
         let lane = if matches!(content, Content::Comment { .. }) {
             Lane::Crowd
         } else {
@@ -48,6 +52,8 @@ impl RoomEvent {
             body,
             content,
             intended_ns: u64::MAX,
+            first_ns: 0,
+            at_ms,
             sender: u32::MAX,
             lane,
             awaited: 0,
@@ -58,7 +64,10 @@ impl RoomEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// `command` is the number its text is marked with.
-    Comment { id: String, command: Option<usize> },
+    Comment {
+        id: String,
+        command: Option<usize>,
+    },
     Gift {
         id: String,
         user_id: i64,
@@ -66,7 +75,10 @@ pub enum Content {
         live_coin: i64,
     },
     /// Comments that were taken down, by their ids.
-    Removed { ids: Vec<String> },
+    Removed {
+        ids: Vec<String>,
+    },
+    Modes(RoomModes),
     /// State changes and whatever else has an offset.
     Other,
 }
@@ -76,9 +88,31 @@ impl Content {
     pub fn command(&self) -> Option<usize> {
         match self {
             Content::Comment { command, .. } => *command,
-            Content::Gift { .. } | Content::Removed { .. } | Content::Other => None,
+            Content::Gift { .. } | Content::Removed { .. } | Content::Modes(_) | Content::Other => {
+                None
+            }
         }
     }
+}
+
+/// As much of a room's modes as the lab sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomModes {
+    pub frozen: bool,
+    /// Seconds between two comments of a viewer; 0 if it need not wait.
+    pub slow_s: i64,
+    /// Minutes that a viewer must have followed the streamer; below 0 if it need not.
+    pub followers_min: i64,
+    pub gifters_coins: i64,
+}
+
+impl RoomModes {
+    pub const OFF: Self = Self {
+        frozen: false,
+        slow_s: 0,
+        followers_min: -1,
+        gifters_coins: 0,
+    };
 }
 
 /// The result of comparing a received event with the log.
@@ -121,6 +155,16 @@ struct Body {
     live_coin: i64,
     #[serde(default)]
     ids: Vec<String>,
+    #[serde(default)]
+    at: i64,
+    #[serde(default)]
+    frozen: bool,
+    #[serde(default)]
+    slow_s: i64,
+    #[serde(default)]
+    followers_min: i64,
+    #[serde(default)]
+    gifters_coins: i64,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +190,7 @@ impl RoomLog {
             command: Some(number),
         };
         self.events
-            .push(Some(RoomEvent::new(Box::default(), content)));
+            .push(Some(RoomEvent::new(Box::default(), content, 0)));
         self.last()
     }
 
@@ -248,7 +292,7 @@ impl RoomLog {
                         self.removals.entry(id.clone()).or_insert(offset);
                     }
                 }
-                self.events[index] = Some(RoomEvent::new(body.into(), content));
+                self.events[index] = Some(RoomEvent::new(body.into(), content, read.at));
                 Sight::First
             }
         }
@@ -283,6 +327,12 @@ fn content_of(name: &[u8], body: &Body) -> Content {
         b"removed" => Content::Removed {
             ids: body.ids.clone(),
         },
+        b"modes" => Content::Modes(RoomModes {
+            frozen: body.frozen,
+            slow_s: body.slow_s,
+            followers_min: body.followers_min,
+            gifters_coins: body.gifters_coins,
+        }),
         _ => Content::Other,
     }
 }

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::RunArgs;
-use crate::driver::{Driver, Errand};
+use crate::driver::{Driver, Errand, Errands};
 use crate::floor;
 use crate::http::Base;
 use crate::observe::{self, Sampler};
@@ -54,10 +54,15 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
         .transpose()?;
     let started_at = now_rfc3339();
     let started = Instant::now();
-    let (errands, received) = mpsc::channel();
+    let (asked, received) = mpsc::channel();
+    let (report, done) = mpsc::channel();
+    let errands = Errands { asked, done };
     let (mut driver, duration_s, errand_faults) =
         thread::scope(|scope| -> Result<_, Box<dyn Error>> {
-            let runner = scope.spawn(|| run_errands(&setup, received));
+            let runner = scope.spawn({
+                let setup = &setup;
+                move || run_errands(setup, received, report)
+            });
             let mut driver =
                 Driver::new(&script, &setup, seed, errands, Progress::new(args.quiet))?;
             let duration_s = driver.run()?;
@@ -118,12 +123,22 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Box<dyn Error>> {
 }
 
 /// Does what streamers ask for over HTTP, so that no socket waits meanwhile. Returns what failed.
-fn run_errands(setup: &Setup, errands: mpsc::Receiver<Errand>) -> Vec<String> {
+/// Acts that were done are reported, so that it is known from when on they hold.
+fn run_errands(
+    setup: &Setup,
+    errands: mpsc::Receiver<Errand>,
+    report: mpsc::Sender<usize>,
+) -> Vec<String> {
     let mut faults = Vec::new();
-    for (room, kind) in errands {
-        if let Err(fault) = setup.set_live_status(setup.rooms[room].live_id, kind) {
-            faults.push(fault.to_string());
-        }
+    for errand in errands {
+        let outcome = match errand {
+            Errand::Status { room, kind } => setup.set_live_status(setup.rooms[room].live_id, kind),
+            Errand::Terms { act, lines } => setup.set_terms(lines).inspect(|()| {
+                // After the run nobody wants to know.
+                let _ = report.send(act);
+            }),
+        };
+        faults.extend(outcome.err().map(|fault| fault.to_string()));
     }
     faults
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::accounts::{self, Account};
 use crate::http::{Base, HttpFault, NO_HEADER};
-use crate::script::Script;
+use crate::script::{RoomPlan, Script};
+use crate::standings::Rule;
 
 /// Comments in one page of a live's history: the most that a server gives.
 const HISTORY_PAGE: usize = 100;
@@ -84,6 +85,7 @@ impl Setup {
         }
         setup.create_gifts(script)?;
         setup.grant_coins(script)?;
+        setup.set_follows(script)?;
         Ok(setup)
     }
 
@@ -154,6 +156,31 @@ impl Setup {
         Ok(())
     }
 
+    /// Who follows the streamer, in scripts with rooms where that counts: each is set, so that it
+    /// does not matter what an earlier run left.
+    fn set_follows(&self, script: &Script) -> Result<(), HttpFault> {
+        let asks = |room: &&RoomPlan| {
+            room.moderation()
+                .is_some_and(|it| it.asks_for(Rule::Followers))
+        };
+        let plans = script.rooms.iter().filter(asks);
+        let users_count = plans.map(RoomPlan::users_count).max().unwrap_or_default();
+        for (user, account) in self.users.iter().enumerate().take(users_count) {
+            let follow = json!({"user_id": self.owner.id, "follow": follows(user)});
+            let token = ("token", account.token.as_str());
+            self.base.post("/api/user/follow", token, &follow)?;
+        }
+        Ok(())
+    }
+
+    /// The streamer's own terms, one on a line; without any, it has none.
+    pub fn set_terms(&self, lines: &str) -> Result<(), HttpFault> {
+        let token = ("token", self.owner.token.as_str());
+        self.base
+            .post_text("/api/filter/import", token, lines)
+            .map(drop)
+    }
+
     pub fn balance(&self, account: &Account) -> Result<i64, HttpFault> {
         let user = self
             .base
@@ -216,6 +243,11 @@ impl Setup {
         self.base
             .post(path, ("authorization", &format!("Bearer {token}")), body)
     }
+}
+
+/// Whether a user follows the streamer where that counts: every other does.
+pub fn follows(user: usize) -> bool {
+    user.is_multiple_of(2)
 }
 
 /// The rooms of a script, numbered from 1; lives that are made take the place of the numbers.

@@ -1,11 +1,13 @@
 //! What the users of a room may do, according to the acts of those who keep order and their
-//! answers.
+//! answers: sanctions of one user, and rules for all viewers.
 //!
 //! The lab does not see the order in which a server applies acts. It knows two moments of each: it
 //! was asked for, and it was answered. Between them, and for the time an act may take to reach each
 //! node, a user may be refused or not. Before, no refusal is explained; after, none may be missing.
 
 use std::collections::BTreeMap;
+
+use serde::Deserialize;
 
 /// Something that the streamer or a moderator asks for.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub struct Act {
     pub room: usize,
     /// Which of the world's users it is about.
     pub user: usize,
-    /// The comment that is to be taken down; empty in other acts.
+    /// The comment that is to be taken down, shown or denied; empty in other acts.
     pub comment: String,
     pub asked_ns: u64,
     /// When it was answered that it is done.
@@ -30,9 +32,56 @@ pub enum ActKind {
     /// With a purge of the user's recent comments.
     Ban,
     Delete,
-    /// Nobody but the streamer and the moderators speaks any more.
-    Freeze,
-    Unfreeze,
+    /// A held comment is to be shown.
+    Approve,
+    /// A held comment is never to be shown.
+    Deny,
+    /// A rule holds for all viewers, or no longer.
+    Impose(Rule),
+    Lift(Rule),
+}
+
+/// What a room may ask of all viewers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Nobody but the streamer and the moderators speaks.
+    Frozen,
+    /// A viewer waits between two comments.
+    Slow,
+    /// Those who do not follow the streamer are silent.
+    Followers,
+    /// Those who have given nothing are silent.
+    Gifters,
+    /// Comments are shown after a while, and to moderators first.
+    Delay,
+    /// Comments with the lab's term are held until a moderator approves them.
+    Term,
+}
+
+impl Rule {
+    /// The field of `setModes` that switches it; a term is not switched so.
+    pub fn mode(self) -> Option<&'static str> {
+        match self {
+            Self::Frozen => Some("frozen"),
+            Self::Slow => Some("slow_s"),
+            Self::Followers => Some("followers_min"),
+            Self::Gifters => Some("gifters_coins"),
+            Self::Delay => Some("mod_delay_s"),
+            Self::Term => None,
+        }
+    }
+
+    /// As what a comment is refused that it forbids; others do not refuse.
+    fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Frozen => Some(Refusal::Frozen),
+            Self::Slow => Some(Refusal::Slow),
+            Self::Followers => Some(Refusal::Followers),
+            Self::Gifters => Some(Refusal::Gifters),
+            Self::Delay | Self::Term => None,
+        }
+    }
 }
 
 /// Why a command was refused, as far as moderation goes.
@@ -41,6 +90,9 @@ pub enum Refusal {
     Muted,
     Banned,
     Frozen,
+    Slow,
+    Followers,
+    Gifters,
     Other,
 }
 
@@ -50,12 +102,15 @@ impl Refusal {
             "muted" => Self::Muted,
             "banned" => Self::Banned,
             "frozen" => Self::Frozen,
+            "slow_mode" => Self::Slow,
+            "followers_only" => Self::Followers,
+            "gifters_only" => Self::Gifters,
             _ => Self::Other,
         }
     }
 }
 
-/// What a user asks for that a sanction may forbid.
+/// What a user asks for that a sanction or a rule may forbid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
     ToSpeak,
@@ -63,20 +118,34 @@ pub enum Asks {
     ToTakePart,
 }
 
-/// One sanction of a user, from the request for it to the end of its effect.
+/// What rules ask about a user.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traits {
+    /// The streamer or a moderator, whom no rule concerns.
+    pub keeps_order: bool,
+    pub follows: bool,
+    /// Has given something in this room, or may have.
+    pub gave: bool,
+}
+
+/// One sanction of a user or rule of a room, from the request for it to the end of its effect.
 #[derive(Debug, Clone, Copy)]
 struct Hold {
+    asked_ns: u64,
     done_ns: Option<u64>,
     lift_asked_ns: Option<u64>,
     lifted_ns: Option<u64>,
 }
 
 impl Hold {
-    const ASKED: Self = Self {
-        done_ns: None,
-        lift_asked_ns: None,
-        lifted_ns: None,
-    };
+    fn asked_at(now_ns: u64) -> Self {
+        Self {
+            asked_ns: now_ns,
+            done_ns: None,
+            lift_asked_ns: None,
+            lifted_ns: None,
+        }
+    }
 
     fn is_certain(&self, now_ns: u64, reach_ns: u64) -> bool {
         let has_reached = self.done_ns.is_some_and(|done| done + reach_ns <= now_ns);
@@ -95,12 +164,11 @@ struct OfUser {
     ban: Option<Hold>,
 }
 
-/// The sanctions in one room.
+/// The sanctions and rules in one room.
 #[derive(Debug)]
 pub struct Standings {
     users: BTreeMap<usize, OfUser>,
-    /// Of all users that do not keep order.
-    freeze: Option<Hold>,
+    rules: BTreeMap<Rule, Hold>,
     /// How long an act may take to reach each node.
     reach_ns: u64,
 }
@@ -109,7 +177,7 @@ impl Standings {
     pub fn new(reach_ns: u64) -> Self {
         Self {
             users: BTreeMap::new(),
-            freeze: None,
+            rules: BTreeMap::new(),
             reach_ns,
         }
     }
@@ -120,18 +188,19 @@ impl Standings {
 
     /// An act was sent.
     pub fn asked(&mut self, kind: ActKind, user: usize, now_ns: u64) {
-        match (kind, &mut self.freeze) {
-            (ActKind::Freeze, _) => self.freeze = Some(Hold::ASKED),
-            (ActKind::Unfreeze, Some(freeze)) => freeze.lift_asked_ns = Some(now_ns),
-            _ => {}
-        }
         let of_user = self.users.entry(user).or_default();
         match kind {
-            ActKind::Mute => of_user.mute = Some(Hold::ASKED),
-            ActKind::Ban => of_user.ban = Some(Hold::ASKED),
+            ActKind::Mute => of_user.mute = Some(Hold::asked_at(now_ns)),
+            ActKind::Ban => of_user.ban = Some(Hold::asked_at(now_ns)),
             ActKind::Unmute => {
                 if let Some(mute) = &mut of_user.mute {
                     mute.lift_asked_ns = Some(now_ns);
+                }
+            }
+            ActKind::Impose(rule) => drop(self.rules.insert(rule, Hold::asked_at(now_ns))),
+            ActKind::Lift(rule) => {
+                if let Some(hold) = self.rules.get_mut(&rule) {
+                    hold.lift_asked_ns = Some(now_ns);
                 }
             }
             _ => {}
@@ -142,12 +211,16 @@ impl Standings {
     pub fn done(&mut self, kind: ActKind, user: usize, now_ns: u64) {
         let of_user = self.users.entry(user).or_default();
         let (hold, is_lift) = match kind {
-            ActKind::Mute => (&mut of_user.mute, false),
-            ActKind::Unmute => (&mut of_user.mute, true),
-            ActKind::Ban => (&mut of_user.ban, false),
-            ActKind::Freeze => (&mut self.freeze, false),
-            ActKind::Unfreeze => (&mut self.freeze, true),
-            ActKind::NameModerator | ActKind::DismissModerator | ActKind::Delete => return,
+            ActKind::Mute => (of_user.mute.as_mut(), false),
+            ActKind::Unmute => (of_user.mute.as_mut(), true),
+            ActKind::Ban => (of_user.ban.as_mut(), false),
+            ActKind::Impose(rule) => (self.rules.get_mut(&rule), false),
+            ActKind::Lift(rule) => (self.rules.get_mut(&rule), true),
+            ActKind::NameModerator
+            | ActKind::DismissModerator
+            | ActKind::Delete
+            | ActKind::Approve
+            | ActKind::Deny => return,
         };
         match hold {
             Some(hold) if is_lift => hold.lifted_ns = Some(now_ns),
@@ -156,9 +229,28 @@ impl Standings {
         }
     }
 
-    /// Whether the room is to be frozen.
-    pub fn is_frozen(&self) -> bool {
-        self.freeze.is_some_and(|it| it.lift_asked_ns.is_none())
+    /// The rules that were asked for and whose end was not.
+    pub fn rules(&self) -> impl Iterator<Item = Rule> {
+        let stays = |(rule, hold): (&Rule, &Hold)| hold.lift_asked_ns.is_none().then_some(*rule);
+        self.rules.iter().filter_map(stays)
+    }
+
+    /// Whether the rule holds on every node.
+    pub fn must_hold(&self, rule: Rule, now_ns: u64) -> bool {
+        let hold = self.rules.get(&rule);
+        hold.is_some_and(|it| it.is_certain(now_ns, self.reach_ns))
+    }
+
+    /// Whether the rule may have held on some node at a moment.
+    pub fn may_hold(&self, rule: Rule, at_ns: u64) -> bool {
+        let hold = self.rules.get(&rule);
+        hold.is_some_and(|it| it.is_possible(at_ns, self.reach_ns))
+    }
+
+    /// Whether the user is muted for those who were notified of a mute at this moment.
+    pub fn is_muted_since(&self, user: usize, notified_ns: u64) -> bool {
+        let mute = self.users.get(&user).and_then(|of_user| of_user.mute);
+        mute.is_some_and(|it| it.asked_ns <= notified_ns && it.lift_asked_ns.is_none())
     }
 
     /// Whether a mute or ban of the user was asked for and its lifting was not.
@@ -169,12 +261,13 @@ impl Standings {
         })
     }
 
-    /// Why every node must refuse what a user sends now. Who keeps order is not frozen.
+    /// Why every node must refuse what a user sends now. Whether it has to wait in a slow room shows
+    /// only when it is shown.
     pub fn must_refuse(
         &self,
         user: usize,
         asks: Asks,
-        keeps_order: bool,
+        traits: Traits,
         now_ns: u64,
     ) -> Option<Refusal> {
         let holds =
@@ -185,18 +278,31 @@ impl Standings {
             Some(Refusal::Banned)
         } else if speaks && of_user.is_some_and(|it| holds(it.mute)) {
             Some(Refusal::Muted)
+        } else if speaks && !traits.keeps_order {
+            let forbids = |rule: &Rule| match rule {
+                Rule::Frozen => true,
+                Rule::Followers => !traits.follows,
+                Rule::Gifters => !traits.gave,
+                Rule::Slow | Rule::Delay | Rule::Term => false,
+            };
+            let mut rules = self.rules.iter().filter(|(rule, _)| forbids(rule));
+            rules.find_map(|(rule, hold)| rule.refusal().filter(|_| holds(Some(*hold))))
         } else {
-            (speaks && !keeps_order && holds(self.freeze)).then_some(Refusal::Frozen)
+            None
         }
     }
 
     /// Whether a refusal of what a user sent then is explained by an act.
     pub fn may_refuse(&self, user: usize, refusal: Refusal, sent_ns: u64) -> bool {
         let of_user = self.users.get(&user);
+        let of_rule = |rule| self.rules.get(&rule).copied();
         let hold = match refusal {
             Refusal::Muted => of_user.and_then(|it| it.mute),
             Refusal::Banned => of_user.and_then(|it| it.ban),
-            Refusal::Frozen => self.freeze,
+            Refusal::Frozen => of_rule(Rule::Frozen),
+            Refusal::Slow => of_rule(Rule::Slow),
+            Refusal::Followers => of_rule(Rule::Followers),
+            Refusal::Gifters => of_rule(Rule::Gifters),
             Refusal::Other => return true,
         };
         hold.is_some_and(|it| it.is_possible(sent_ns, self.reach_ns))
@@ -209,6 +315,12 @@ mod tests {
 
     const REACH: u64 = 100;
 
+    const VIEWER: Traits = Traits {
+        keeps_order: false,
+        follows: false,
+        gave: false,
+    };
+
     fn muted_at(asked_ns: u64, done_ns: u64) -> Standings {
         let mut standings = Standings::new(REACH);
         standings.asked(ActKind::Mute, 7, asked_ns);
@@ -219,14 +331,20 @@ mod tests {
     #[test]
     fn a_mute_must_hold_once_it_was_answered_and_had_time_to_reach_each_node() {
         let standings = muted_at(10, 20);
-        let speaks_at = |now_ns| standings.must_refuse(7, Asks::ToSpeak, false, now_ns);
+        let speaks_at = |now_ns| standings.must_refuse(7, Asks::ToSpeak, VIEWER, now_ns);
         assert_eq!(speaks_at(119), None);
         assert_eq!(speaks_at(120), Some(Refusal::Muted));
-        assert_eq!(standings.must_refuse(7, Asks::ToTakePart, false, 120), None);
-        assert_eq!(standings.must_refuse(8, Asks::ToSpeak, false, 120), None);
+        assert_eq!(
+            standings.must_refuse(7, Asks::ToTakePart, VIEWER, 120),
+            None
+        );
+        assert_eq!(standings.must_refuse(8, Asks::ToSpeak, VIEWER, 120), None);
         let mut unanswered = Standings::new(REACH);
         unanswered.asked(ActKind::Mute, 7, 10);
-        assert_eq!(unanswered.must_refuse(7, Asks::ToSpeak, false, 9_999), None);
+        assert_eq!(
+            unanswered.must_refuse(7, Asks::ToSpeak, VIEWER, 9_999),
+            None
+        );
         assert!(
             unanswered.may_refuse(7, Refusal::Muted, 10),
             "it may have been done"
@@ -237,7 +355,7 @@ mod tests {
     fn a_lift_ends_what_must_be_refused_when_asked_for_and_what_may_be_a_while_after_its_answer() {
         let mut standings = muted_at(10, 20);
         standings.asked(ActKind::Unmute, 7, 500);
-        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, false, 501), None);
+        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, VIEWER, 501), None);
         standings.done(ActKind::Unmute, 7, 510);
         assert!(!standings.is_under_sanction(7));
         assert!(standings.may_refuse(7, Refusal::Muted, 609));
@@ -253,7 +371,7 @@ mod tests {
         assert!(standings.is_under_sanction(7));
         for asks in [Asks::ToSpeak, Asks::ToTakePart] {
             assert_eq!(
-                standings.must_refuse(7, asks, false, 120),
+                standings.must_refuse(7, asks, VIEWER, 120),
                 Some(Refusal::Banned)
             );
         }
@@ -262,17 +380,63 @@ mod tests {
         assert!(standings.may_refuse(8, Refusal::Other, 15));
     }
 
+    fn imposed(rule: Rule) -> Standings {
+        let mut standings = Standings::new(REACH);
+        standings.asked(ActKind::Impose(rule), 0, 10);
+        standings.done(ActKind::Impose(rule), 0, 20);
+        standings
+    }
+
     #[test]
     fn a_frozen_room_refuses_all_but_those_who_keep_order_until_it_is_let_go() {
-        let mut standings = Standings::new(REACH);
-        standings.asked(ActKind::Freeze, 0, 10);
-        standings.done(ActKind::Freeze, 0, 20);
-        let speaks = |keeps_order| standings.must_refuse(7, Asks::ToSpeak, keeps_order, 120);
+        let mut standings = imposed(Rule::Frozen);
+        let speaks = |keeps_order| {
+            let traits = Traits {
+                keeps_order,
+                ..VIEWER
+            };
+            standings.must_refuse(7, Asks::ToSpeak, traits, 120)
+        };
         assert_eq!((speaks(false), speaks(true)), (Some(Refusal::Frozen), None));
         assert!(standings.may_refuse(7, Refusal::Frozen, 15));
-        standings.asked(ActKind::Unfreeze, 0, 500);
-        standings.done(ActKind::Unfreeze, 0, 510);
-        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, false, 501), None);
+        assert!(!standings.may_refuse(7, Refusal::Slow, 15));
+        standings.asked(ActKind::Lift(Rule::Frozen), 0, 500);
+        standings.done(ActKind::Lift(Rule::Frozen), 0, 510);
+        assert_eq!(standings.must_refuse(7, Asks::ToSpeak, VIEWER, 501), None);
         assert!(!standings.may_refuse(7, Refusal::Frozen, 610));
+        assert_eq!(standings.rules().count(), 0);
+    }
+
+    #[test]
+    fn a_rule_refuses_those_who_lack_what_it_asks_for() {
+        let speaks = |rule, follows, gave| {
+            let traits = Traits {
+                keeps_order: false,
+                follows,
+                gave,
+            };
+            imposed(rule).must_refuse(7, Asks::ToSpeak, traits, 120)
+        };
+        for (rule, refusal, follows, gave) in [
+            (Rule::Followers, Refusal::Followers, true, false),
+            (Rule::Gifters, Refusal::Gifters, false, true),
+        ] {
+            assert_eq!(speaks(rule, !follows, !gave), Some(refusal));
+            assert_eq!(speaks(rule, follows, gave), None);
+        }
+        for rule in [Rule::Slow, Rule::Delay, Rule::Term] {
+            assert_eq!(speaks(rule, false, false), None, "{rule:?}");
+            assert!(imposed(rule).must_hold(rule, 120) && !imposed(rule).must_hold(rule, 119));
+        }
+    }
+
+    #[test]
+    fn a_notice_of_a_mute_counts_until_the_end_of_that_mute_is_asked_for() {
+        let mut standings = muted_at(10, 20);
+        assert!(standings.is_muted_since(7, 15));
+        assert!(!standings.is_muted_since(7, 9), "of an earlier mute");
+        assert!(!standings.is_muted_since(8, 15));
+        standings.asked(ActKind::Unmute, 7, 500);
+        assert!(!standings.is_muted_since(7, 15));
     }
 }

@@ -318,6 +318,18 @@ fn a_comment_that_is_shown_though_its_sender_was_refused_is_caught() {
 }
 
 #[test]
+fn a_comment_that_is_shown_though_its_sender_was_answered_that_it_is_held_is_caught() {
+    caught_in(
+        RAID_SCRIPT,
+        Fault::FalseHold,
+        &[
+            "held_comments_wait_for_their_approval",
+            "acts_have_their_effect_alone",
+        ],
+    );
+}
+
+#[test]
 fn a_muted_user_that_is_not_notified_is_caught() {
     caught_in(RAID_SCRIPT, Fault::DropMuted, &["muted_users_say_nothing"]);
 }

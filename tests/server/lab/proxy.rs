@@ -33,6 +33,8 @@ pub enum Fault {
     FalseReceipt,
     /// One comment is announced, but its sender is answered that it is muted.
     FalseRefusal,
+    /// One comment is announced, but its sender is answered that it is held.
+    FalseHold,
     /// No user is notified of its mute.
     DropMuted,
     /// No user is notified of its ban.
@@ -168,6 +170,9 @@ impl Shared {
                 let id = number_after(text, "\"id\":");
                 let refusal = format!(r#"{{"id":{id},"ok":false,"code":"muted","message":"m"}}"#);
                 vec![text_frame(&refusal)]
+            }
+            Fault::FalseHold if text.contains("\"delivered\"") && self.strikes() => {
+                vec![text_frame(&text.replace("delivered", "held"))]
             }
             Fault::DropMuted if text.starts_with("{\"event\":\"muted\"") => self.swallow(),
             Fault::DropKicked if text.starts_with("{\"event\":\"kicked\"") => self.swallow(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::schedule::Action;
-use super::{Driver, Reading, Seat, io_code};
+use super::{Driver, Errand, Reading, Seat, io_code};
 use crate::client::frames;
 use crate::commands::{CommandKind, Fate};
 use crate::online::Online;
@@ -74,10 +74,7 @@ impl Driver<'_> {
             Action::SlowRead { member, session } => self.slow_read(member, session, at_ns),
             Action::Streamer { room, kind } => {
                 self.rooms[room].is_ended |= kind == "stop";
-                if let Some(errands) = &self.errands {
-                    // Their thread outlives the run; were it gone, its end would be reported.
-                    let _ = errands.send((room, kind));
-                }
+                self.send_errand(Errand::Status { room, kind });
             }
             Action::Flood { room } => {
                 self.flood(room, at_ns);
@@ -87,6 +84,7 @@ impl Driver<'_> {
                 self.moderate(room, kind, at_ns);
                 self.plan_next(at_ns, action);
             }
+            Action::Review { room, held } => self.review(room, held, at_ns),
             Action::Unmute { act } => self.unmute(act),
             Action::Reached { act } => self.judge_reach(act),
             Action::Wake => {
@@ -155,8 +153,9 @@ impl Driver<'_> {
         let (room, now_ns) = (self.members[member].room, self.now_ns());
         let number = self.commands.add(kind, member, room, intended_ns, now_ns);
         let must_refuse = self.must_refuse(member, kind, now_ns);
+        let seen = self.members[member].offsets.position();
         if let Some(command) = self.commands.get_mut(number) {
-            command.must_refuse = must_refuse;
+            (command.must_refuse, command.seen) = (must_refuse, seen);
         }
         self.members[member].pending.push(number);
         number
@@ -247,12 +246,15 @@ impl Driver<'_> {
     ) -> usize {
         let number = self.number(CommandKind::Comment, sender, at_ns);
         let mut text = format!("{MARK}{number} ");
+        self.add_term(sender, number, &mut text);
         texts::pad(&mut text, bytes, source, &mut self.rng);
         self.send_comment(sender, number, number, &text);
         if self.rng.share() < retry && self.members[sender].seat == Seat::In {
             let again = self.number(CommandKind::Comment, sender, at_ns);
+            let original = self.commands.get(number);
+            let has_term = original.is_some_and(|it| it.has_term);
             if let Some(command) = self.commands.get_mut(again) {
-                command.retry_of = Some(number);
+                (command.retry_of, command.has_term) = (Some(number), has_term);
             }
             self.send_comment(sender, again, number, &text);
         }
@@ -305,6 +307,9 @@ impl Driver<'_> {
         let Some(gift) = self.setup.gifts.iter().position(|gift| gift.price == price) else {
             return;
         };
+        if let Some(user) = self.members[sender].user {
+            self.rooms[room].givers.insert(user);
+        }
         let kind = CommandKind::Gift { gift, num };
         let number = self.number(kind, sender, at_ns);
         self.send_gift(sender, number, number, gift, num);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::holds::Holds;
 use super::moderation::News;
 use crate::client::{Carrier, Connection, Kind, Polling};
 use crate::offset_tracker::OffsetTracker;
@@ -150,6 +151,9 @@ pub struct Room {
     /// The users that were named as moderators; `None` before the streamer is in.
     pub moderators: Option<Vec<usize>>,
     pub standings: Standings,
+    /// The users that have given something, or may have.
+    pub givers: HashSet<usize>,
+    pub holds: Holds,
     /// The comments that were to be taken down one by one.
     pub deleted: HashSet<String>,
     /// Comments in whose place a removal was replayed: offset and the position of the member.

@@ -6,6 +6,7 @@
 
 mod actions;
 mod closed_loop;
+mod holds;
 mod member;
 mod moderation;
 mod net;
@@ -54,8 +55,21 @@ const REPORTS_AT_ONCE: usize = 64;
 
 const TIMER: Token = Token(usize::MAX);
 
-/// A request of the driver to the thread that speaks HTTP: room and new status.
-pub type Errand = (usize, &'static str);
+/// A request of the driver to the thread that speaks HTTP.
+#[derive(Debug, Clone, Copy)]
+pub enum Errand {
+    /// The new status of a room's live.
+    Status { room: usize, kind: &'static str },
+    /// The streamer's list of terms, as an act asks for it.
+    Terms { act: usize, lines: &'static str },
+}
+
+/// The driver's ends of the channels to that thread.
+pub struct Errands {
+    pub asked: mpsc::Sender<Errand>,
+    /// The acts that were done.
+    pub done: mpsc::Receiver<usize>,
+}
 
 pub struct Driver<'a> {
     script: &'a Script,
@@ -79,7 +93,7 @@ pub struct Driver<'a> {
     timer_set_for: u64,
     started: Instant,
     /// `None` once the run is over.
-    errands: Option<mpsc::Sender<Errand>>,
+    errands: Option<Errands>,
     progress: Progress,
     /// Members with more to read than one turn took.
     unread: Vec<usize>,
@@ -93,7 +107,7 @@ impl<'a> Driver<'a> {
         script: &'a Script,
         setup: &'a Setup,
         seed: u64,
-        errands: mpsc::Sender<Errand>,
+        errands: Errands,
         progress: Progress,
     ) -> io::Result<Self> {
         let net = Net::new(setup.base.address, *script.script.per_address.get_ref())?;
@@ -181,6 +195,13 @@ impl<'a> Driver<'a> {
         Ok(last_ns as f64 / 1e9)
     }
 
+    /// Their thread outlives the run; were it gone, its end would be reported.
+    fn send_errand(&self, errand: Errand) {
+        if let Some(errands) = &self.errands {
+            let _ = errands.asked.send(errand);
+        }
+    }
+
     /// No streamer asks for anything any more.
     pub fn end_errands(&mut self) {
         self.errands = None;
@@ -250,6 +271,10 @@ impl<'a> Driver<'a> {
     fn act_until_now(&mut self) {
         while let Some((at_ns, action)) = self.schedule.pop_due(self.now_ns()) {
             self.act(at_ns, action);
+        }
+        let done = |errands: &Errands| errands.done.try_recv().ok();
+        while let Some(act) = self.errands.as_ref().and_then(done) {
+            self.on_act_done(act, self.now_ns());
         }
     }
 

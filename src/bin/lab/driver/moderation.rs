@@ -1,17 +1,18 @@
 //! Rooms that are flooded, those who keep order in them, and what must follow from it.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::holds::TERM_LIST;
 use super::schedule::Action;
-use super::{Driver, Reading, Seat};
+use super::{Driver, Errand, Reading, Seat};
 use crate::commands::CommandKind;
 use crate::judge;
 use crate::room_log::Content;
 use crate::script::{Moderation, RoomPlan, TextSource};
-use crate::standings::{Act, ActKind, Asks, Refusal};
+use crate::setup;
+use crate::standings::{Act, ActKind, Asks, Refusal, Rule, Traits};
 
 /// The rooms act after the ramp and so long, when the moderators are named.
 const BEGIN_AFTER_NS: u64 = 1_000_000_000;
@@ -42,7 +43,7 @@ fn flooders(room: &RoomPlan, moderation: &Moderation) -> Range<usize> {
 }
 
 impl Driver<'_> {
-    fn moderation(&self, room: usize) -> Option<&Moderation> {
+    pub(super) fn moderation(&self, room: usize) -> Option<&Moderation> {
         self.plan_of(room).moderation()
     }
 
@@ -58,19 +59,17 @@ impl Driver<'_> {
 
     /// Plans floods and acts, from when all members have come.
     pub(super) fn plan_moderation(&mut self, room: usize, plan: &RoomPlan) {
-        if plan.moderation().is_none() {
+        let Some(moderation) = plan.moderation() else {
             return;
-        }
-        let at = |at: Option<Duration>| at.map(|at| at.as_nanos() as u64);
-        let moments = plan
-            .moderation()
-            .map_or([None; 2], |it| [at(it.freeze_at), at(it.unfreeze_at)]);
-        for (at_ns, kind) in moments
-            .into_iter()
-            .zip([ActKind::Freeze, ActKind::Unfreeze])
-        {
-            if let Some(at_ns) = at_ns {
-                self.schedule.add(at_ns, Action::Moderate { room, kind });
+        };
+        for window in &moderation.rules {
+            let rule = window.rule;
+            for (at, kind) in [
+                (window.from, ActKind::Impose(rule)),
+                (window.until, ActKind::Lift(rule)),
+            ] {
+                self.schedule
+                    .add(at.as_nanos() as u64, Action::Moderate { room, kind });
             }
         }
         let begin_ns = plan.ramp.as_nanos() as u64 + BEGIN_AFTER_NS;
@@ -145,13 +144,17 @@ impl Driver<'_> {
                     self.perform(actor, kind, user, comment);
                 }
             }
-            ActKind::Freeze | ActKind::Unfreeze => {
+            ActKind::Impose(_) | ActKind::Lift(_) => {
                 let streamer = self.rooms[room].members.start;
                 if self.members[streamer].seat == Seat::In {
                     self.perform(streamer, kind, 0, String::new());
                 }
             }
-            ActKind::Unmute | ActKind::NameModerator | ActKind::DismissModerator => {}
+            ActKind::Unmute
+            | ActKind::NameModerator
+            | ActKind::DismissModerator
+            | ActKind::Approve
+            | ActKind::Deny => {}
         }
     }
 
@@ -163,7 +166,7 @@ impl Driver<'_> {
     }
 
     /// A member of the streamer or of a moderator that was named.
-    fn keeps_order(&self, member: usize) -> bool {
+    pub(super) fn keeps_order(&self, member: usize) -> bool {
         let member = &self.members[member];
         let named = self.rooms[member.room].moderators.as_deref();
         member
@@ -172,7 +175,11 @@ impl Driver<'_> {
     }
 
     /// A member that is in, reads at once and is `wanted`, by chance.
-    fn pick(&mut self, room: usize, wanted: impl Fn(&Self, usize) -> bool) -> Option<usize> {
+    pub(super) fn pick(
+        &mut self,
+        room: usize,
+        wanted: impl Fn(&Self, usize) -> bool,
+    ) -> Option<usize> {
         let joined = self.rooms[room].joined.len();
         let start = self.rng.below(joined.max(1));
         (0..joined)
@@ -212,30 +219,15 @@ impl Driver<'_> {
         None
     }
 
-    /// Sends an act.
-    fn perform(&mut self, actor: usize, kind: ActKind, user: usize, comment: String) {
+    /// Asks for an act: by a command, or over HTTP where there is none.
+    pub(super) fn perform(&mut self, actor: usize, kind: ActKind, user: usize, comment: String) {
         let (room, now_ns) = (self.members[actor].room, self.now_ns());
-        let live_id = self.rooms[room].live_id;
-        let user_id = self.setup.users[user].id;
         let act = self.acts.len();
-        let (event, mut fields) = match kind {
-            ActKind::NameModerator => ("setModerator", json!({"moderator": true})),
-            ActKind::DismissModerator => ("setModerator", json!({"moderator": false})),
-            ActKind::Mute => ("mute", json!({"seconds": 0, "reason": "flood"})),
-            ActKind::Unmute => ("unmute", json!({})),
-            ActKind::Ban => ("ban", json!({"seconds": 0, "purge": "recent"})),
-            ActKind::Delete => ("deleteComment", json!({"comment_id": comment})),
-            ActKind::Freeze => ("setModes", json!({"frozen": true})),
-            ActKind::Unfreeze => ("setModes", json!({"frozen": false})),
-        };
-        fields["live_id"] = json!(live_id);
-        fields["request_id"] = json!(format!("{}-act{act}", self.setup.run_id));
-        match kind {
-            ActKind::Delete => drop(self.rooms[room].deleted.insert(comment.clone())),
-            ActKind::Freeze | ActKind::Unfreeze => {}
-            _ => fields["user_id"] = json!(user_id),
+        if kind == ActKind::Delete {
+            self.rooms[room].deleted.insert(comment.clone());
         }
         self.rooms[room].standings.asked(kind, user, now_ns);
+        let command = self.command_of(room, act, kind, user, &comment);
         self.acts.push(Act {
             kind,
             room,
@@ -244,12 +236,69 @@ impl Driver<'_> {
             asked_ns: now_ns,
             done_ns: None,
         });
+        let Some((event, fields)) = command else {
+            let is_imposed = matches!(kind, ActKind::Impose(_));
+            let lines = if is_imposed { TERM_LIST } else { "" };
+            self.send_errand(Errand::Terms { act, lines });
+            return;
+        };
         let number = self.number(CommandKind::Act { act }, actor, now_ns);
         let token = &self.account(actor).token;
         let text = self.members[actor]
             .kind
             .command(number as u64, event, token, &fields);
         self.send(actor, &text);
+    }
+
+    /// The command that asks for an act; `None` for the streamer's terms.
+    fn command_of(
+        &self,
+        room: usize,
+        act: usize,
+        kind: ActKind,
+        user: usize,
+        comment: &str,
+    ) -> Option<(&'static str, Value)> {
+        let (event, mut fields) = match kind {
+            ActKind::NameModerator => ("setModerator", json!({"moderator": true})),
+            ActKind::DismissModerator => ("setModerator", json!({"moderator": false})),
+            ActKind::Mute => ("mute", json!({"seconds": 0, "reason": "flood"})),
+            ActKind::Unmute => ("unmute", json!({})),
+            ActKind::Ban => ("ban", json!({"seconds": 0, "purge": "recent"})),
+            ActKind::Delete => ("deleteComment", json!({"comment_id": comment})),
+            ActKind::Approve => ("review", json!({"comment_id": comment, "approve": true})),
+            ActKind::Deny => ("review", json!({"comment_id": comment, "approve": false})),
+            ActKind::Impose(rule) | ActKind::Lift(rule) => {
+                let is_imposed = matches!(kind, ActKind::Impose(_));
+                ("setModes", self.mode_fields(room, rule, is_imposed)?)
+            }
+        };
+        fields["live_id"] = json!(self.rooms[room].live_id);
+        fields["request_id"] = json!(format!("{}-act{act}", self.setup.run_id));
+        let is_of_user = matches!(
+            kind,
+            ActKind::NameModerator
+                | ActKind::DismissModerator
+                | ActKind::Mute
+                | ActKind::Unmute
+                | ActKind::Ban
+        );
+        if is_of_user {
+            fields["user_id"] = json!(self.setup.users[user].id);
+        }
+        Some((event, fields))
+    }
+
+    /// The mode of a rule and what it is set to; `None` if it is none.
+    fn mode_fields(&self, room: usize, rule: Rule, is_imposed: bool) -> Option<Value> {
+        let window = self.moderation(room)?.window(rule)?;
+        let off = if rule == Rule::Followers { -1 } else { 0 };
+        let value = match (rule, is_imposed) {
+            (Rule::Frozen, _) => json!(is_imposed),
+            (_, true) => json!(window.value()),
+            (_, false) => json!(off),
+        };
+        Some(json!({rule.mode()?: value}))
     }
 
     /// An act was answered as done: from now on it has so long to reach all.
@@ -280,6 +329,10 @@ impl Driver<'_> {
                 {
                     self.schedule.add(now_ns + after_ns, Action::Unmute { act });
                 }
+            }
+            ActKind::Approve => {
+                let room = &mut self.rooms[room];
+                room.holds.approved(&self.acts[act].comment);
             }
             _ => {}
         }
@@ -396,10 +449,18 @@ impl Driver<'_> {
             return Some(Refusal::Banned);
         }
         let user = member.user?;
-        let keeps_order = self.keeps_order(index);
-        self.rooms[member.room]
-            .standings
-            .must_refuse(user, asks, keeps_order, now_ns)
+        let room = &self.rooms[member.room];
+        let notified = member.news.muted_ns;
+        let is_muted = notified.is_some_and(|at| room.standings.is_muted_since(user, at));
+        if asks == Asks::ToSpeak && is_muted {
+            return Some(Refusal::Muted);
+        }
+        let traits = Traits {
+            keeps_order: self.keeps_order(index),
+            follows: setup::follows(user),
+            gave: room.givers.contains(&user),
+        };
+        room.standings.must_refuse(user, asks, traits, now_ns)
     }
 
     /// A command was answered: whether that is in keeping with the sanctions.
@@ -408,6 +469,9 @@ impl Driver<'_> {
         let Some(command) = self.commands.get(number) else {
             return;
         };
+        if matches!(command.kind, CommandKind::Act { .. }) {
+            return;
+        }
         match (refusal, command.must_refuse) {
             (None, Some(sanction)) => {
                 let (check, kind) = (judge::of_refusal(sanction), command.kind);
@@ -419,7 +483,8 @@ impl Driver<'_> {
                 let sent_ns = command.sent_ns;
                 let is_explained = member.user.is_some_and(|user| {
                     let standings = &self.rooms[member.room].standings;
-                    standings.may_refuse(user, refusal, sent_ns)
+                    let is_admitted = refusal == Refusal::Followers && setup::follows(user);
+                    standings.may_refuse(user, refusal, sent_ns) && !is_admitted
                 });
                 if refusal != Refusal::Other && !is_explained {
                     self.offences.add(judge::ACTS, || {
@@ -431,8 +496,8 @@ impl Driver<'_> {
         }
     }
 
-    /// The script is over: moderators are dismissed and frozen rooms are let go, so that later runs
-    /// begin as this one, and a member of each room reads its events again.
+    /// The script is over: moderators are dismissed and rules are lifted, so that later runs begin as
+    /// this one, and a member of each room reads its events again.
     pub(super) fn end_moderation(&mut self) {
         for room in 0..self.rooms.len() {
             if self.moderation(room).is_none() {
@@ -440,8 +505,9 @@ impl Driver<'_> {
             }
             let streamer = self.rooms[room].members.start;
             if self.members[streamer].seat == Seat::In {
-                if self.rooms[room].standings.is_frozen() {
-                    self.perform(streamer, ActKind::Unfreeze, 0, String::new());
+                let rules: Vec<Rule> = self.rooms[room].standings.rules().collect();
+                for rule in rules {
+                    self.perform(streamer, ActKind::Lift(rule), 0, String::new());
                 }
                 for user in self.rooms[room].moderators.clone().unwrap_or_default() {
                     self.perform(streamer, ActKind::DismissModerator, user, String::new());

@@ -13,7 +13,7 @@ use crate::judge;
 use crate::lane::Lane;
 use crate::offset_tracker::Arrival;
 use crate::online::Online;
-use crate::room_log::{MARK, Sight, read_mark};
+use crate::room_log::{Content, MARK, Sight, read_mark};
 use crate::standings::Refusal;
 
 /// A refused join is tried again after so long, if the server gives no hint.
@@ -170,7 +170,7 @@ impl Driver<'_> {
             }
         }
         if sight == Sight::First {
-            self.on_first_sight(index, offset);
+            self.on_first_sight(index, offset, now_ns);
         }
         self.on_receipt(index, offset, now_ns);
     }
@@ -251,19 +251,26 @@ impl Driver<'_> {
 
     /// The first member received an event: its command is now announced.
     #[cold]
-    fn on_first_sight(&mut self, index: usize, offset: u64) {
+    fn on_first_sight(&mut self, index: usize, offset: u64, now_ns: u64) {
         let room_index = self.members[index].room;
         let room = &mut self.rooms[room_index];
         let Some(event) = room.log.get_mut(offset) else {
             return;
         };
+        event.first_ns = now_ns;
+        if let Content::Comment { id, .. } = &event.content {
+            room.holds.settle(id);
+        }
         let Some(number) = event.content.command() else {
             return;
         };
         let Some(command) = self.commands.get_mut(number) else {
             return;
         };
-        event.intended_ns = command.intended_ns;
+        // How long a comment was held is no latency.
+        if !room.holds.has(number) {
+            event.intended_ns = command.intended_ns;
+        }
         event.sender = command.member;
         if self.members[command.member as usize].is_streamer() {
             event.lane = Lane::Voice;
@@ -309,7 +316,9 @@ impl Driver<'_> {
             b"rate" => {}
             b"comment" => self.on_echo(index, body),
             b"muted" | b"unmuted" | b"kicked" => self.on_news(index, name, body, now_ns),
-            b"role" | b"held" | b"comment_denied" => {}
+            b"held" | b"preview" => self.on_held(index, name, body, now_ns),
+            b"comment_denied" => self.on_denied(index, body),
+            b"role" => {}
             // Refusals without a command: `error`, and the one named by the socket id.
             _ => {
                 let code = serde_json::from_slice::<Value>(body).ok();
@@ -367,7 +376,7 @@ impl Driver<'_> {
         }
         if answer["ok"] == true {
             command.fate = fate_of(&answer);
-            if command.fate == Fate::SampledOut {
+            if matches!(command.fate, Fate::SampledOut | Fate::Held { .. }) {
                 self.top_up_without(index, number, now_ns);
             }
             self.judge_answer(index, number, None);
@@ -487,7 +496,7 @@ impl Driver<'_> {
             .get(number)
             .is_some_and(|command| command.announced.is_none())
         {
-            self.on_first_sight(index, offset);
+            self.on_first_sight(index, offset, now_ns);
         }
         self.on_receipt(index, offset, now_ns);
     }
@@ -502,6 +511,10 @@ fn fate_of(answer: &Value) -> Fate {
         (_, Value::Number(id)) => id.to_string(),
         _ => String::new(),
     };
+    if answer["status"] == "held" {
+        let delay_ms = answer["delay_ms"].as_u64();
+        return Fate::Held { id, delay_ms };
+    }
     Fate::Accepted {
         id,
         offset: answer["offset"].as_u64(),

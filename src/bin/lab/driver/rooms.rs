@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::holds::Holds;
 use super::schedule::Action;
 use super::{Driver, Member, Reading, Room, Seat};
 use crate::client::{Carrier, Kind};
@@ -62,6 +63,8 @@ impl Driver<'_> {
                     plan.moderation()
                         .map_or(0, |moderation| moderation.reach.as_nanos() as u64),
                 ),
+                givers: HashSet::new(),
+                holds: Holds::default(),
                 deleted: HashSet::new(),
                 replaced: Vec::new(),
                 is_ended: false,

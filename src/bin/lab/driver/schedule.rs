@@ -58,6 +58,11 @@ pub enum Action {
         room: usize,
         kind: ActKind,
     },
+    /// A moderator decides about the held comment with this number.
+    Review {
+        room: usize,
+        held: usize,
+    },
     /// The mute with this number is lifted.
     Unmute {
         act: usize,

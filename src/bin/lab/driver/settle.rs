@@ -37,6 +37,10 @@ impl Driver<'_> {
                 .all(|(room, _)| self.misled(room).next().is_none())
             && !self.commands.is_any_pending()
             && self.unjudged_acts == 0
+            && !self
+                .rooms
+                .iter()
+                .any(|room| room.holds.is_any_on_its_way(&room.log))
     }
 
     /// A stopped reader that reads again, and has come neither to the newest event nor to its end.

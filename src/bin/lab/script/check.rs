@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Comments, Gifts, RoomPlan, Script, ScriptFault, Streamer};
+use crate::standings::Rule;
 
 /// Members of one script at most: what one machine has ports and memory for.
 const MEMBERS_MAX: usize = 500_000;
@@ -58,9 +59,23 @@ impl Script {
                 "moderation: expected no [target.templates], which do not say how to act",
             ));
         }
+        self.check_terms(text)?;
         self.rooms
             .iter()
             .try_for_each(|room| room.check(text, self.script.duration))
+    }
+    /// The terms of a streamer hold in all of its rooms, and the lab has one streamer.
+    fn check_terms(&self, text: &str) -> Result<(), ScriptFault> {
+        let plans = self
+            .rooms
+            .iter()
+            .filter_map(|room| room.moderation.as_ref());
+        let mut with_term = plans.filter(|it| it.get_ref().asks_for(Rule::Term));
+        match (with_term.next(), with_term.next()) {
+            (Some(_), Some(second)) => Err(ScriptFault::at(text, second.span())
+                .because("moderation: expected the rule term in one [[room]] alone")),
+            _ => Ok(()),
+        }
     }
 }
 

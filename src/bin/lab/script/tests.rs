@@ -122,9 +122,34 @@ fn a_fault_names_line_key_and_what_was_expected() {
         ),
         (
             "socketio_v4 = 1 }",
-            "socketio_v4 = 1 }\nmoderation = { flooders = 1, freeze_at = \"2s\" }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, rules = [{ rule = \"slow\", from = \"2s\", until = \"2s\" }] }",
             ":9:",
-            "freeze_at before unfreeze_at",
+            "the from of a rule before its until",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, rules = [{ rule = \"calm\", from = \"1s\", until = \"2s\" }] }",
+            ":9:",
+            "expected one of `frozen`, `slow`",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, rules = [\n{ rule = \"slow\", from = \"1s\", until = \"2s\" },\n{ rule = \"slow\", from = \"3s\", until = \"4s\" }] }",
+            ":9:",
+            "each rule once",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, rules = [{ rule = \"gifters\", from = \"1s\", until = \"2s\" }] }",
+            ":9:",
+            "expected gifts in a room with the rule gifters",
+        ),
+        (
+            "socketio_v4 = 1 }",
+            "socketio_v4 = 1 }\nmoderation = { flooders = 1, rules = [{ rule = \"term\", from = \"1s\", until = \"2s\" }] }\n\
+             [[room]]\nname = \"other\"\nmembers = { plain = 3 }\nmoderation = { flooders = 1, rules = [{ rule = \"term\", from = \"1s\", until = \"2s\" }] }",
+            ":13:",
+            "the rule term in one [[room]] alone",
         ),
         (
             "socketio_v4 = 1 }",

@@ -1,7 +1,9 @@
 //! Whether the promises held: commands, answers, what every member received, and what the
 //! books say, held against each other once the run is over.
 
+mod holds;
 mod moderation;
+mod modes;
 mod money;
 mod receipts;
 
@@ -38,6 +40,8 @@ pub fn verdict(
     let receipts = receipts::check(driver, script.objective.loss.unwrap_or_default());
     money::check(driver, setup);
     moderation::check(driver, setup);
+    modes::check(driver);
+    holds::check(driver);
     check_entrances(driver);
     check_answers(driver);
     check_presence(driver);
@@ -184,6 +188,9 @@ fn check_refusals(driver: &mut Driver, script: &Script, errand_faults: &[String]
     // Whether somebody asked for them is judged beside.
     if script.rooms.iter().any(|room| room.moderation().is_some()) {
         expected.extend(["muted", "banned", "frozen"]);
+        expected.extend(["slow_mode", "followers_only", "gifters_only"]);
+        // Two decide about one held comment, or its author was banned meanwhile.
+        expected.extend(["already_reviewed", "author_barred"]);
     }
     for (code, count) in &driver.refusals {
         if !expected.contains(code.as_str()) {
@@ -215,7 +222,7 @@ fn rooms_of(driver: &Driver, setup: &Setup) -> Vec<RoomOutcome> {
                     outcome.gifts += 1;
                     outcome.coins = outcome.coins.saturating_add(*coins);
                 }
-                Content::Removed { .. } | Content::Other => {}
+                Content::Removed { .. } | Content::Modes(_) | Content::Other => {}
             }
         }
         outcome

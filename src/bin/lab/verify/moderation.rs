@@ -4,12 +4,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::holds;
 use crate::commands::{CommandKind, Fate};
 use crate::driver::Driver;
 use crate::judge::{self, Offences};
 use crate::room_log::{Content, RoomLog};
 use crate::setup::Setup;
-use crate::standings::{Act, ActKind, Refusal};
+use crate::standings::{Act, ActKind, Refusal, Rule};
 
 /// A ban takes so many of a user's comments down at most, the newest ones.
 const PURGE_MAX: usize = 500;
@@ -46,13 +47,17 @@ pub fn check(driver: &mut Driver, setup: &Setup) {
             continue;
         }
         let facts = facts_of(driver, room);
+        let hidden = holds::never_shown(driver, room);
         check_effects(&facts, &mut offences);
         check_reasons(&facts, &mut offences);
         for &(offset, position) in &driver.rooms[room].replaced {
             check_replaced(&facts, offset, position, &mut offences);
         }
         match setup.history(site.live_id, HISTORY_MAX) {
-            Ok(listed) => check_history(&facts, &listed, &mut offences),
+            Ok(listed) => {
+                check_history(&facts, &listed, &mut offences);
+                check_hidden(&hidden, &listed, &mut offences);
+            }
             Err(fault) => offences.add(judge::REMOVED, || fault.to_string()),
         }
     }
@@ -67,11 +72,16 @@ fn facts_of<'a>(driver: &'a Driver, room: usize) -> RoomFacts<'a> {
             return None;
         };
         let command = command.and_then(|number| driver.commands.get(number));
-        let is_accepted = |it: &&crate::commands::Command| matches!(it.fate, Fate::Accepted { .. });
+        let accepted_ns = command.and_then(|it| match it.fate {
+            Fate::Accepted { .. } => it.answered_ns,
+            // It is one of the room's by its approval.
+            Fate::Held { .. } => Some(event.first_ns),
+            _ => None,
+        });
         Some(Shown {
             id,
             user: command.and_then(|it| driver.members[it.member as usize].user),
-            accepted_ns: command.filter(is_accepted).and_then(|it| it.answered_ns),
+            accepted_ns,
         })
     });
     let is_open = |fate: &Fate| {
@@ -201,6 +211,15 @@ fn check_history(facts: &RoomFacts, listed: &[String], offences: &mut Offences) 
     }
 }
 
+/// Who reads what was said does not find what was held and never shown.
+fn check_hidden(hidden: &HashSet<String>, listed: &[String], offences: &mut Offences) {
+    for id in listed.iter().filter(|id| hidden.contains(*id)) {
+        offences.add(judge::HELD, || {
+            format!("comment {id} was held, not approved, and is in the history")
+        });
+    }
+}
+
 /// What was refused was shown to nobody.
 fn check_refused(driver: &mut Driver) {
     for (number, command) in driver.commands.iter() {
@@ -221,7 +240,11 @@ pub struct Counts {
     removed: usize,
     replayed: u64,
     freezes: usize,
-    refused: [usize; 3],
+    rules: [usize; 3],
+    refused: [usize; 6],
+    held: usize,
+    approved: usize,
+    denied: usize,
 }
 
 impl Counts {
@@ -248,18 +271,45 @@ impl Counts {
                 .map(|room| room.log.removed().count())
                 .sum(),
             replayed: driver.stats.replayed,
-            freezes: done(ActKind::Freeze),
-            refused: [Refusal::Muted, Refusal::Banned, Refusal::Frozen].map(refused),
+            freezes: done(ActKind::Impose(Rule::Frozen)),
+            rules: [Rule::Slow, Rule::Followers, Rule::Gifters]
+                .map(|rule| done(ActKind::Impose(rule))),
+            refused: [
+                Refusal::Muted,
+                Refusal::Banned,
+                Refusal::Frozen,
+                Refusal::Slow,
+                Refusal::Followers,
+                Refusal::Gifters,
+            ]
+            .map(refused),
+            held: driver
+                .commands
+                .iter()
+                .filter(|(_, it)| matches!(it.fate, Fate::Held { .. }))
+                .count(),
+            approved: done(ActKind::Approve),
+            denied: done(ActKind::Deny),
         }
     }
 
     /// The counts of a check of moderation that passed.
     pub fn words(&self, check: &str) -> Option<String> {
-        let [muted, banned, frozen] = self.refused;
+        let [muted, banned, frozen, waited, strangers, mean] = self.refused;
+        let [slow, followers, gifters] = self.rules;
         Some(match check {
             judge::MUTED => format!("{} mutes, {muted} refusals", self.mutes),
             judge::BANNED => format!("{} bans, {banned} refusals", self.bans),
             judge::FROZEN => format!("{} times frozen, {frozen} refusals", self.freezes),
+            judge::SLOW => format!("{slow} times slow, {waited} refusals"),
+            judge::ADMITTED => format!(
+                "{followers} times for followers, {strangers} refusals; \
+                 {gifters} times for givers, {mean} refusals"
+            ),
+            judge::HELD => format!(
+                "{} comments held, {} approved, {} denied",
+                self.held, self.approved, self.denied
+            ),
             judge::REMOVED => format!(
                 "{} comments removed, {} events replayed",
                 self.removed, self.replayed
@@ -393,6 +443,18 @@ mod tests {
         stream.removes("3");
         assert_eq!(stream.judged(&["1", "2", "3"]), [judge::REMOVED]);
         assert_eq!(stream.judged(&["1"]), [judge::COMMENT_LOST]);
+    }
+
+    #[test]
+    fn a_held_comment_that_nobody_approved_and_somebody_can_read_is_caught() {
+        let failed = |listed: &str| {
+            let hidden = HashSet::from(["9".to_owned()]);
+            let mut offences = Offences::default();
+            check_hidden(&hidden, &[listed.to_owned()], &mut offences);
+            offences.failed().collect::<Vec<_>>()
+        };
+        assert_eq!(failed("9"), [judge::HELD]);
+        assert_eq!(failed("8"), [""; 0]);
     }
 
     #[test]

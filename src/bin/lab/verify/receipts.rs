@@ -221,7 +221,7 @@ fn says(content: &Content, number: usize, acked_id: &str, command: &Command) -> 
             id == acked_id && *mark == Some(command.retry_of.unwrap_or(number))
         }
         Content::Gift { id, .. } => id == acked_id,
-        Content::Removed { .. } | Content::Other => false,
+        Content::Removed { .. } | Content::Modes(_) | Content::Other => false,
     }
 }
 
