@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
     use crate::domain::word_filter::{FilterAction, TermAction, export};
-    use crate::domain::{Action, Principal, Role, Scope, Timestamp};
+    use crate::domain::{Action, Actor, Role, Scope, Timestamp};
     use crate::storage::{self, ActionRecord, Performed, StoreOptions};
 
     async fn store() -> (tempfile::TempDir, Arc<dyn Store>) {
@@ -225,7 +225,7 @@ mod tests {
     /// As another process, of which nobody notifies this one.
     async fn set(store: &Arc<dyn Store>, scope: Scope, lines: &str) {
         let list = import(lines.as_bytes(), SITE_TERMS_MAX).unwrap();
-        let (actor, role) = (Principal::Operator, Role::Operator);
+        let (actor, role) = (Actor::CONFIG, Role::Operator);
         let action = Action::SetTerms(export(&list));
         let record = ActionRecord::new(actor, role, scope, action, Timestamp(1));
         let performed = store.perform(record).await.unwrap();

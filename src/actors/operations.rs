@@ -12,8 +12,9 @@ use log::{error, info, warn};
 use crate::clock::Clock;
 use crate::comment_ids::CommentIds;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Disconnect, LiveId, OWN_TAKE_DOWN_MS, Principal, Reject,
-    RequestId, Role, SanctionKind, SanctionScope, Scope, may,
+    Action, ActionEntry, ActionId, Actor, Disconnect, LiveId, OWN_TAKE_DOWN_MS, OperatorId,
+    Permissions, Principal, Reject, RequestId, Role, SanctionKind, SanctionScope, Scope, UserId,
+    may,
 };
 use crate::protocol::refusal::Refusal;
 use crate::storage::{ActionRecord, Change, GiftRow, Performed, Store, StoreError};
@@ -50,7 +51,9 @@ impl From<OperationError> for Reject {
 /// What an actor asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requested {
-    pub actor: Principal,
+    pub actor: Actor,
+    /// What the actor may do as an operator; none of users.
+    pub permissions: Permissions,
     /// The client's, if it is known.
     pub address: Option<IpAddr>,
     pub scope: Scope,
@@ -62,11 +65,39 @@ pub struct Requested {
 }
 
 impl Requested {
-    /// An action without a reason or a `request_id`.
-    pub fn new(actor: Principal, address: Option<IpAddr>, scope: Scope, action: Action) -> Self {
+    /// An action of a user, without a reason or a `request_id`.
+    pub fn of_user(user: UserId, address: IpAddr, scope: Scope, action: Action) -> Self {
+        Self::new(Actor::User(user), Permissions::NONE, address, scope, action)
+    }
+
+    /// An action of an operator, without a reason or a `request_id`.
+    pub fn of_operator(
+        operator: OperatorId,
+        permissions: Permissions,
+        address: IpAddr,
+        scope: Scope,
+        action: Action,
+    ) -> Self {
+        Self::new(
+            Actor::Operator(operator),
+            permissions,
+            address,
+            scope,
+            action,
+        )
+    }
+
+    fn new(
+        actor: Actor,
+        permissions: Permissions,
+        address: IpAddr,
+        scope: Scope,
+        action: Action,
+    ) -> Self {
         Self {
             actor,
-            address,
+            permissions,
+            address: Some(address),
             scope,
             action,
             reason: None,
@@ -104,13 +135,14 @@ impl Operations {
     pub async fn perform(&self, requested: Requested) -> Result<Change, OperationError> {
         let Requested {
             actor,
+            permissions,
             address,
             scope,
             action,
             reason,
             request_id,
         } = requested;
-        let (role, target) = self.roles(actor, scope, &action).await?;
+        let (role, target) = self.roles(actor, permissions, scope, &action).await?;
         let at = self.clock.now();
         let shows = matches!(action, Action::Review { approve: true, .. });
         let record = ActionRecord {
@@ -195,7 +227,7 @@ impl Operations {
     /// Whether the actor takes a comment of its own down that it may take down: an author has a
     /// moment for that, and who keeps order has no limit.
     async fn is_own_comment(&self, record: &ActionRecord) -> Result<bool, OperationError> {
-        let (Principal::User(actor), Action::TakeDown(id), Scope::Live(live_id)) =
+        let (Actor::User(actor), Action::TakeDown(id), Scope::Live(live_id)) =
             (record.actor, &record.action, record.scope)
         else {
             return Ok(false);
@@ -211,7 +243,8 @@ impl Operations {
     /// every user.
     async fn roles(
         &self,
-        actor: Principal,
+        actor: Actor,
+        permissions: Permissions,
         scope: Scope,
         action: &Action,
     ) -> Result<(Role, Option<Role>), OperationError> {
@@ -220,18 +253,22 @@ impl Operations {
             (
                 Action::TakeDown(id) | Action::Review { comment_id: id, .. },
                 Scope::Live(live_id),
-            ) if actor != Principal::Operator => {
+            ) if matches!(actor, Actor::User(_)) => {
                 let found = self.store.comment_author(live_id, *id).await?;
                 found.map(|(author, _)| author)
             }
             _ => action.target(),
         };
-        let role = |principal| match scope {
-            Scope::Streamer(streamer) => Role::of(principal, Some(streamer), false),
-            Scope::Live(_) | Scope::Site => Role::of(principal, None, false),
+        let role = |user| match scope {
+            Scope::Streamer(streamer) => Role::of(Principal::User(user), Some(streamer), false),
+            Scope::Live(_) | Scope::Site => Role::of(Principal::User(user), None, false),
         };
-        let (Principal::User(user), Scope::Live(live_id)) = (actor, scope) else {
-            return Ok((role(actor), target.map(|user| role(Principal::User(user)))));
+        let (user, live_id) = match (actor, scope) {
+            (Actor::User(user), Scope::Live(live_id)) => (user, live_id),
+            (Actor::User(user), _) => return Ok((role(user), target.map(role))),
+            (Actor::Operator(_), _) => {
+                return Ok((Role::of_operator(permissions), target.map(role)));
+            }
         };
         let users = [user].into_iter().chain(target).collect();
         let Some((_, roles)) = self.store.roles(live_id, users).await? else {

@@ -28,7 +28,7 @@ use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, Millis};
 use crate::domain::{
-    Action, Coins, GiftId, LiveId, LiveStatus, NodeId, Principal, RequestId, Role, Scope, Timestamp,
+    Action, Actor, Coins, GiftId, LiveId, LiveStatus, NodeId, RequestId, Role, Scope, Timestamp,
 };
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
@@ -40,7 +40,7 @@ pub async fn set_status(store: &dyn Store, live: LiveId, status: LiveStatus, at:
     let (scope, action) = (Scope::Live(live), Action::SetStatus(status));
     store
         .perform(ActionRecord::new(
-            Principal::Operator,
+            Actor::CONFIG,
             Role::Operator,
             scope,
             action,

@@ -15,9 +15,7 @@ use log::info;
 use crate::app::App;
 use crate::auth::{PasswordError, Passwords};
 use crate::config::{Config, Secret, StoreUrl};
-use crate::domain::{
-    Action, Coins, LiveStatus, Principal, RequestId, Role, Scope, Timestamp, UserId,
-};
+use crate::domain::{Action, Actor, Coins, LiveStatus, RequestId, Role, Scope, Timestamp, UserId};
 use crate::http::DEMO_GIFTS;
 use crate::storage::{ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
 
@@ -198,7 +196,7 @@ impl Filler<'_> {
 
     /// Has the streamer of a live name a moderator, once: the demo may have dismissed it since.
     async fn moderator(&self, room: &LiveRow, user: UserId) -> Result<(), DemoError> {
-        let (actor, scope) = (Principal::User(room.live.owner), Scope::Live(room.live.id));
+        let (actor, scope) = (Actor::User(room.live.owner), Scope::Live(room.live.id));
         let named = Action::SetModerator {
             user,
             moderator: true,
@@ -228,7 +226,7 @@ impl Filler<'_> {
                 .create_live(owner, title.into(), cover.into(), key, self.now)
                 .await?;
             if on_air {
-                let (actor, scope) = (Principal::User(owner), Scope::Live(row.live.id));
+                let (actor, scope) = (Actor::User(owner), Scope::Live(row.live.id));
                 let begin = Action::SetStatus(LiveStatus::OnAir);
                 self.store
                     .perform(ActionRecord::new(

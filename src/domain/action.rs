@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::word_filter::TermLines;
 use super::{
     ActionId, ChangedModes, CommentId, Denial, GiftChange, HeldComment, HeldDecision, Live, LiveId,
-    LiveStatus, ModesChange, PURGE_LOT_MAX, Pin, QueueChange, Reject, RoomEvent, Sanction,
-    SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
+    LiveStatus, ModesChange, PURGE_LOT_MAX, Permission, Permissions, Pin, QueueChange, Reject,
+    RoomEvent, Sanction, SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
 /// Longest text of a notice, in characters.
@@ -421,7 +421,7 @@ pub enum Scope {
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// Whoever presents the operators' token.
+    /// Any of the operators: see [`Actor`](super::Actor).
     Operator,
     User(UserId),
 }
@@ -433,10 +433,21 @@ pub enum Role {
     /// Named by a streamer, for all of its lives.
     Moderator,
     Streamer,
+    /// An operator who keeps order in rooms and may not act on the whole site.
+    RoomOperator,
     Operator,
 }
 
 impl Role {
+    /// The role of an operator with these permissions, in every scope.
+    pub const fn of_operator(permissions: Permissions) -> Self {
+        if permissions.contains(Permission::Operate) {
+            Self::Operator
+        } else {
+            Self::RoomOperator
+        }
+    }
+
     /// `streamer`: the user whose lives the scope is about, if it is about any. `is_moderator`:
     /// whether the actor is one of that streamer's.
     pub fn of(actor: Principal, streamer: Option<UserId>, is_moderator: bool) -> Self {
@@ -454,6 +465,7 @@ impl Role {
             Self::Viewer => "viewer",
             Self::Moderator => "moderator",
             Self::Streamer => "streamer",
+            Self::RoomOperator => "room_operator",
             Self::Operator => "operator",
         }
     }
@@ -479,14 +491,18 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
             (_, kind) => role >= least_role(kind),
         },
         (Action::Lift { kind, .. }, Scope::Live(_)) => role >= least_role(*kind),
-        (Action::Report(_), Scope::Live(_)) => role < Role::Operator,
+        (Action::Report(_), Scope::Live(_)) => role < Role::RoomOperator,
         (Action::DismissReports(_), Scope::Live(_)) => role >= Role::Moderator,
         (Action::SetModerator { .. }, Scope::Live(_)) => role >= Role::Streamer,
         (Action::SetModes(_), Scope::Live(_)) => role >= Role::Moderator,
-        (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => role >= Role::Streamer,
+        (Action::SetStatus(LiveStatus::Ended), Scope::Live(_)) => {
+            matches!(role, Role::Streamer | Role::Operator)
+        }
         // A show is run by its streamer, and never goes back to not having begun.
         (Action::SetStatus(status), Scope::Live(_)) => role == Role::Streamer && status.is_on_air(),
-        (Action::SetTerms(_), Scope::Streamer(_)) => role >= Role::Streamer,
+        (Action::SetTerms(_), Scope::Streamer(_)) => {
+            matches!(role, Role::Streamer | Role::Operator)
+        }
         (Action::SetTerms(_), Scope::Site) => role == Role::Operator,
         (Action::DisableUser(_) | Action::EnableUser(_) | Action::ChangeGift(_), Scope::Site) => {
             role == Role::Operator
@@ -511,8 +527,12 @@ const fn least_role(kind: SanctionKind) -> Role {
 /// Whether somebody of this role lifts a sanction that `by` gave: those of the site, and all that
 /// operators gave, are theirs.
 pub fn may_lift(role: Role, scope: SanctionScope, by: Principal) -> bool {
-    role == Role::Operator
-        || (role >= Role::Moderator && scope != SanctionScope::Site && by != Principal::Operator)
+    let least = match (scope, by) {
+        (SanctionScope::Site, _) => Role::Operator,
+        (_, Principal::Operator) => Role::RoomOperator,
+        (_, Principal::User(_)) => Role::Moderator,
+    };
+    role >= least
 }
 
 #[cfg(test)]

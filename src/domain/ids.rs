@@ -57,6 +57,14 @@ numeric_id!(
     SanctionId
 );
 numeric_id!(
+    /// An operator's account.
+    ManagerId
+);
+numeric_id!(
+    /// An API token of operators.
+    TokenId
+);
+numeric_id!(
     /// One comment. Made by the room (milliseconds and a counter), so it sorts by time and exists
     /// before the row does.
     CommentId

@@ -28,6 +28,7 @@ mod mode_state;
 mod moderation;
 mod modes;
 mod names;
+mod operator;
 mod peers;
 mod pin;
 mod presence;
@@ -64,8 +65,8 @@ pub use held::{
 };
 pub use history::{History, HistoryLimits};
 pub use ids::{
-    AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, NodeId, Offset,
-    ReplyTo, RequestId, SanctionId, SessionId, SocketId, Timestamp, UserId,
+    AckId, ActionId, Coins, CommentId, Epoch, GiftId, GiftRecordId, LiveId, ManagerId, NodeId,
+    Offset, ReplyTo, RequestId, SanctionId, SessionId, SocketId, Timestamp, TokenId, UserId,
 };
 pub use ledger::{LedgerEntry, RoomLedger};
 pub use live::{Live, LiveStatus};
@@ -77,6 +78,7 @@ pub use modes::{
 pub use names::{
     NICKNAME_CHARS, NameFault, Nickname, USERNAME_CHARS, Username, canonical_name, name_skeleton,
 };
+pub use operator::{Actor, ManagerRole, OperatorId, Permission, Permissions};
 pub use peers::{PeerChange, PeerUser, PresenceChange};
 pub use pin::Pin;
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};

@@ -65,7 +65,9 @@ impl RoomSettings {
     pub const fn comment_rate_of(&self, role: Role) -> BucketRate {
         match role {
             Role::Viewer => self.comment_rate,
-            Role::Moderator | Role::Streamer | Role::Operator => self.streamer_comment_rate,
+            Role::Moderator | Role::Streamer | Role::RoomOperator | Role::Operator => {
+                self.streamer_comment_rate
+            }
         }
     }
 }

@@ -3,86 +3,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderValue, LINK};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, ResponseError, web};
+use actix_web::http::header::{HeaderValue, LINK};
+use actix_web::{HttpRequest, web};
 use log::info;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
 use crate::domain::{Coins, LiveId, RequestId, UserId, is_text};
 use crate::storage::{CoinGrant, GrantOutcome};
 
+use super::ApiState;
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{ApiError, ApiResult, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
 use super::fields::{RequestBody, positive_digits};
 use super::views::GiftView;
-use super::{ApiState, address_of};
 
 const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
-
-/// Lets only operators through. Without a configured token there is no admin API at all: it
-/// answers as if its URLs did not exist.
-pub async fn require_operator(
-    state: web::Data<ApiState>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let token = &state.config.admin.token;
-    let admitted = if token.is_empty() || !is_plainly_written(request.uri().path()) {
-        Err(ApiError::UnknownRoute)
-    } else {
-        admit(&state, &request, token.expose()).await
-    };
-    match admitted {
-        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
-        Err(refusal) => Ok(request.into_response(refusal.error_response())),
-    }
-}
-
-/// Lets the right token through, however many wrong ones came before it.
-async fn admit(state: &ApiState, request: &ServiceRequest, expected: &str) -> Result<(), ApiError> {
-    let found = bearer_of(request).ok_or(ApiError::NoOperator)?;
-    let address = address_of(request.request(), state);
-    state
-        .wrong_tokens
-        .slow_down(address, state.clock.now())
-        .await;
-    if same_token(found, expected) {
-        return Ok(());
-    }
-    let counted = state.wrong_tokens.count(address, state.clock.now());
-    Err(counted.map_or_else(
-        |retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms },
-        |()| ApiError::NoOperator,
-    ))
-}
-
-/// Whether a path is written as the URL table has it. The router decodes `%61` before it looks a
-/// path up, and a proxy that guards `/admin` may not: so each of these URLs has one spelling, and
-/// any other leads nowhere.
-fn is_plainly_written(path: &str) -> bool {
-    !path.contains('%')
-}
-
-fn bearer_of(request: &ServiceRequest) -> Option<&str> {
-    let (scheme, token) = request
-        .headers()
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Compares digests, so that the time taken says nothing about how much of a guess was right.
-fn same_token(found: &str, expected: &str) -> bool {
-    Sha256::digest(found) == Sha256::digest(expected)
-}
 
 /// GET /admin/nodes: all nodes that count as alive, this one first and those that do not answer
 /// last.

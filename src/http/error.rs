@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::actors::AskError;
 use crate::actors::operations::OperationError;
 use crate::auth::{AuthError, PasswordError};
-use crate::domain::Reject;
+use crate::domain::{Permission, Reject};
 use crate::protocol::refusal::Refusal;
 use crate::storage::StoreError;
 
@@ -58,7 +58,7 @@ pub enum ApiError {
     UnknownRoute,
     /// 405
     #[error("method not allowed")]
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed { allow: Cow<'static, str> },
     /// 429
     #[error("too many logins")]
     TooManyLogins { retry_after_ms: u64 },
@@ -71,6 +71,9 @@ pub enum ApiError {
     /// 401: the operator's token is missing or wrong.
     #[error("no operator")]
     NoOperator,
+    /// 403: the operator lacks this permission.
+    #[error("not permitted: {}", permission.name())]
+    NotPermitted { permission: Permission },
     /// 429: the operator's token is wrong, once more after too often.
     #[error("too many wrong operator tokens")]
     TooManyWrongTokens { retry_after_ms: u64 },
@@ -121,6 +124,10 @@ impl ApiError {
             Self::TooManyRegistrations { .. } => "注册过于频繁，请稍后再试",
             Self::TooManyChanges { .. } => "操作过于频繁，请稍后再试",
             Self::NoOperator => "operator token missing or wrong",
+            Self::NotPermitted { permission } => {
+                let permission = permission.name();
+                return Cow::Owned(format!("this takes the permission {permission}"));
+            }
             Self::TooManyWrongTokens { .. } => "operator token wrong too often, try later",
             Self::Token(AuthError::Unavailable)
             | Self::Busy(_)
@@ -177,6 +184,7 @@ impl ResponseError for ApiError {
             | Self::TooManyChanges { .. }
             | Self::TooManyWrongTokens { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NoOperator => StatusCode::UNAUTHORIZED,
+            Self::NotPermitted { .. } => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Store(StoreError::Fault(_)) | Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -191,7 +199,7 @@ impl ResponseError for ApiError {
             response.insert_header((RETRY_AFTER, seconds));
         }
         match self {
-            Self::MethodNotAllowed { allow } => response.insert_header((ALLOW, *allow)),
+            Self::MethodNotAllowed { allow } => response.insert_header((ALLOW, allow.as_ref())),
             Self::NoOperator => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
             _ => &mut response,
         };

@@ -9,17 +9,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::actors::Requested;
 use crate::domain::word_filter::{
     Hit, SITE_TERMS_MAX, STREAMER_TERMS_MAX, TermList, TermOwner, export, import, normalised,
 };
-use crate::domain::{Action, LiveId, Principal, REASON_CHARS_MAX, Scope, UserId, is_text};
+use crate::domain::{Action, LiveId, REASON_CHARS_MAX, Scope, UserId, is_text};
 use crate::word_filters::terms_max;
 
 use super::admin::{invalid, read_request_id};
 use super::error::{ApiError, ApiResult, LIVE_NOT_FOUND, ok};
 use super::fields::{ListBody, RequestBody, positive_digits};
+use super::operator::Operator;
 use super::signed_in::SignedIn;
-use super::{ApiState, requested};
+use super::{ApiState, address_of};
 
 /// Longest text that is tried, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
@@ -106,19 +108,14 @@ struct ImportView {
 pub async fn import_terms(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    operator: Operator,
     ListBody(lines): ListBody<SITE_LIST_BYTES_MAX>,
 ) -> ApiResult {
     let query = ListQuery::of(&request)?;
     let streamer = query.streamer()?;
-    import_list(
-        &state,
-        &request,
-        Principal::Operator,
-        streamer,
-        query,
-        lines,
-    )
-    .await
+    let address = address_of(&request, &state);
+    let asked = |scope, action| operator.requested(address, scope, action);
+    import_list(&state, streamer, query, lines, asked).await
 }
 
 /// POST /api/filter/import?request_id=&reason=: the same for the list of the streamer who asks.
@@ -133,17 +130,17 @@ pub async fn import_own(
     state
         .live_limits
         .take_terms_change(streamer, state.clock.now())?;
-    let actor = Principal::User(streamer);
-    import_list(&state, &request, actor, Some(streamer), query, lines).await
+    let address = address_of(&request, &state);
+    let asked = |scope, action| Requested::of_user(streamer, address, scope, action);
+    import_list(&state, Some(streamer), query, lines, asked).await
 }
 
 async fn import_list(
     state: &ApiState,
-    request: &HttpRequest,
-    actor: Principal,
     streamer: Option<UserId>,
     query: ListQuery,
     lines: Bytes,
+    asked: impl FnOnce(Scope, Action) -> Requested,
 ) -> ApiResult {
     let request_id = query
         .request_id
@@ -166,8 +163,7 @@ async fn import_list(
         .map_err(|faults| ApiError::Invalid(Cow::Owned(faults.to_string())))?;
     let terms = lines.count();
     let scope = streamer.map_or(Scope::Site, Scope::Streamer);
-    let action = Action::SetTerms(lines);
-    let mut requested = requested(request, state, actor, scope, action);
+    let mut requested = asked(scope, Action::SetTerms(lines));
     (requested.request_id, requested.reason) = (request_id, query.reason);
     state.operations.perform(requested).await?;
     // It is stored. If it cannot be read now, it is read with the next look at the versions.

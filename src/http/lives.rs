@@ -6,11 +6,10 @@ use actix_web::{HttpRequest, web};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
+use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::auth::Identity;
-use crate::domain::{
-    Action, LiveId, LiveStatus, Principal, Reject, Role, Scope, TITLE_CHARS_MAX, UserId,
-};
+use crate::domain::{Action, LiveId, LiveStatus, Reject, Role, Scope, TITLE_CHARS_MAX, UserId};
 use crate::storage::LiveRow;
 
 use super::error::{ApiError, ApiResult, ok};
@@ -18,7 +17,7 @@ use super::fields::{RequestBody, at_most_chars, positive_digits};
 use super::media;
 use super::signed_in::{SignedIn, asker};
 use super::views::{LiveView, LiveWithOwnerView, SignedView};
-use super::{ApiState, requested};
+use super::{ApiState, address_of};
 
 const COVER_CHARS_MAX: usize = 500;
 /// 20 of 62 characters: 119 bits, so no two lives ever get the same.
@@ -84,13 +83,8 @@ pub async fn change_status(
     let (owner, now) = (identity.profile.id, state.clock.now());
     state.live_limits.take_status_change(owner, now)?;
     let action = Action::SetStatus(status);
-    let mut requested = requested(
-        &request,
-        &state,
-        Principal::User(owner),
-        Scope::Live(id),
-        action,
-    );
+    let address = address_of(&request, &state);
+    let mut requested = Requested::of_user(owner, address, Scope::Live(id), action);
     requested.request_id = request_id;
     match state.operations.perform(requested).await {
         Ok(_) => ok("ok"),

@@ -15,6 +15,7 @@ mod export;
 mod fields;
 mod filter;
 mod follows;
+mod gate;
 mod gifts;
 mod health;
 mod held;
@@ -24,6 +25,7 @@ mod lives;
 mod login_limiter;
 mod media;
 mod moderation;
+mod operator;
 mod page;
 mod reports;
 mod routes;
@@ -39,13 +41,12 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use crate::actors::{ClusterControl, Operations, Requested, Rooms};
+use crate::actors::{ClusterControl, Operations, Rooms};
 use crate::auth::{Auth, Passwords};
 use crate::catalogue::GiftCatalogue;
 use crate::client_address::client_of;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{Action, Principal, Scope};
 use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
@@ -53,11 +54,12 @@ pub use account::ProfileLimits;
 pub use changes::Changes;
 pub use export::Exports;
 pub use follows::FollowLimits;
+pub use gate::{Requires, Verb};
 pub use health::Readiness;
 pub use live_limits::LiveLimits;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
-pub use routes::configure;
+pub use routes::{ENDPOINTS, Endpoint, configure};
 pub use tries::AddressBuckets;
 pub use wrong_tokens::WrongTokens;
 
@@ -84,17 +86,6 @@ pub struct ApiState {
     pub exports: Arc<Exports>,
     pub readiness: Arc<Readiness>,
     pub config: Arc<Config>,
-}
-
-/// An action that the client of a request asks for.
-fn requested(
-    request: &HttpRequest,
-    state: &ApiState,
-    actor: Principal,
-    scope: Scope,
-    action: Action,
-) -> Requested {
-    Requested::new(actor, Some(address_of(request, state)), scope, action)
 }
 
 /// The client's address, under which its tries are counted.

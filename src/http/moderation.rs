@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use crate::actors::Requested;
 use crate::actors::operations::OperationError;
 use crate::domain::{
-    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Principal, Purge, REASON_CHARS_MAX,
-    Reject, SanctionKind, SanctionOrder, SanctionScope, Scope, TAKE_DOWN_MAX, TITLE_CHARS_MAX,
-    Term, UserId, is_text,
+    Action, CommentId, LiveId, LiveStatus, NOTICE_CHARS_MAX, Purge, REASON_CHARS_MAX, Reject,
+    SanctionKind, SanctionOrder, SanctionScope, Scope, TAKE_DOWN_MAX, TITLE_CHARS_MAX, Term,
+    UserId, is_text,
 };
 use crate::protocol::{ChangedModesBody, OutcomeBody, modes_change};
 use crate::storage::Change;
@@ -20,8 +20,9 @@ use super::error::{
     ApiError, ApiResult, COMMENT_NOT_FOUND, LIVE_NOT_FOUND, ROOM_NOT_OPEN, USER_NOT_FOUND, ok,
 };
 use super::fields::{CommentIdField, RequestBody};
+use super::operator::Operator;
 use super::views::UserView;
-use super::{ApiState, requested};
+use super::{ApiState, address_of};
 
 /// The optional fields of every action.
 #[derive(Default, Deserialize)]
@@ -48,7 +49,8 @@ pub(super) fn of_operator(
             "reason must be 1 to 500 characters, none of them U+0000",
         ));
     }
-    let requested = requested(request, state, Principal::Operator, scope, action);
+    let operator = Operator::behind(request)?;
+    let requested = operator.requested(address_of(request, state), scope, action);
     Ok(Requested {
         request_id,
         reason,

@@ -1,218 +1,276 @@
-//! The whole URL table. Sessions (`/socket.io/`, `/ws`) are the transport's.
+//! The whole URL table, as data. Sessions (`/socket.io/`, `/ws`) are the transport's.
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, Resource, Responder, guard, web};
+use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
 
-use super::changes::{Completing, Requester};
+use super::changes::{Changes, Completing, Requester};
 use super::error::{ApiError, ApiResult};
+use super::gate::Requires::{self, Nobody, User};
+use super::gate::Verb;
 use super::{
-    ApiState, account, admin, console, cors, explain, filter, follows, gifts, health, held,
+    ApiState, account, admin, console, cors, explain, filter, follows, gate, gifts, health, held,
     history, lives, moderation, page, reports, users,
 };
+use crate::domain::Permission::{self, Comments, Finance, Look, Moderate, Operate};
 
-/// Adds every route of this module to an app, and the answer to those that do not exist.
-pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
-    cfg.app_data(web::Data::new(state.clone()))
-        .configure(page::configure)
-        .configure(console::configure)
-        .service(get("/healthz", health::alive))
-        .service(get("/readyz", health::ready))
-        .service(
-            web::scope("/api")
-                .wrap(from_fn(cors::allow_origins))
-                .service(post_of_stranger(state, "/reg", users::register))
-                .service(post_of_stranger(state, "/login", users::login))
-                .service(post(state, "/logout", users::logout))
-                .service(get("/user/info", users::info))
-                .service(post(state, "/user/profile", account::change_profile))
-                .service(post(state, "/user/password", account::change_password))
-                .service(get("/filter/export", filter::export_own))
-                .service(post(state, "/filter/import", filter::import_own))
-                .service(post(state, "/user/follow", follows::set))
-                .service(get("/user/follows", follows::page))
-                .service(post(state, "/live/create", lives::create))
-                .service(post(state, "/live/changestatus", lives::change_status))
-                .service(get("/live/list/{page}", lives::list))
-                .service(get("/live/read/{id}", lives::read))
-                .service(get("/live/{id}/history", history::page))
-                .service(get("/live/{id}/me", explain::for_user))
-                .service(get("/live/{id}/sanctions", explain::sanctions))
-                .service(get("/live/{id}/held", held::list))
-                .service(get("/live/{id}/reports", reports::for_moderators))
-                .service(get("/gift/list", gifts::list)),
-        )
-        .service(
-            web::scope("/admin")
-                .wrap(from_fn(admin::require_operator))
-                .service(get("/nodes", admin::nodes))
-                .service(get("/explain", explain::for_operators))
-                .service(get("/held", held::list_anywhere))
-                .service(get("/reports", reports::anywhere))
-                .service(get("/rooms", admin::rooms))
-                .service(get("/rooms/{live_id}", admin::room))
-                .service(delete(
-                    state,
-                    "/rooms/{live_id}/comments/{comment_id}",
-                    moderation::take_down,
-                ))
-                .service(get("/rooms/{live_id}/held", held::list_for_operators))
-                .service(post(state, "/rooms/{live_id}/review", held::review))
-                .service(post(state, "/rooms/{live_id}/notice", moderation::notice))
-                .service(get("/rooms/{live_id}/reports", reports::for_operators))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/dismiss_reports",
-                    moderation::dismiss_reports,
-                ))
-                .service(post(state, "/rooms/{live_id}/pin", moderation::pin))
-                .service(post(state, "/rooms/{live_id}/title", moderation::set_title))
-                .service(post(state, "/rooms/{live_id}/kick", moderation::kick))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/{kind:mute|ban|shadow}",
-                    moderation::sanction,
-                ))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/un{kind:mute|ban|shadow}",
-                    moderation::lift,
-                ))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/delete_comments",
-                    moderation::take_down_last,
-                ))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/restore_comments",
-                    moderation::restore,
-                ))
-                .service(post(
-                    state,
-                    "/rooms/{live_id}/moderator",
-                    moderation::set_moderator,
-                ))
-                .service(get_and_post(
-                    state,
-                    "/rooms/{live_id}/modes",
-                    moderation::modes,
-                    moderation::set_modes,
-                ))
-                .service(post(state, "/rooms/{live_id}/close", moderation::close))
-                .service(post(state, "/users/{id}/coins", admin::grant_coins))
-                .service(post(state, "/users/{id}", moderation::set_user_status))
-                .service(get("/filter/export", filter::export_terms))
-                .service(get("/filter/hits", filter::hits))
-                .service(post(state, "/filter/import", filter::import_terms))
-                .service(post(state, "/filter/test", filter::test))
-                .service(get_and_post(
-                    state,
-                    "/gifts",
-                    gifts::list_for_operators,
-                    admin::create_gift,
-                ))
-                .service(post(state, "/gifts/{id}", gifts::change))
-                .service(get("/ledger/proof", admin::prove_ledger)),
-        )
-        .default_service(web::to(unknown_route));
+/// One line of the table: what is asked of which URL, and the author that it takes.
+pub struct Endpoint {
+    pub verb: Verb,
+    /// As the router has it: `{name}` for a segment, `{name:a|b}` for one of these. It may be
+    /// written with a slash at its end.
+    pub path: &'static str,
+    pub requires: Requires,
+    handler: HandlerOf,
 }
 
-fn get<F, Args>(path: &str, handler: F) -> Resource
+/// Makes the route of an endpoint, once for each worker thread.
+enum HandlerOf {
+    Read(fn() -> Route),
+    Change(fn(ChangeRoute) -> Route),
+}
+
+/// Makes the route of a change. It only runs to its end as [`Completing`].
+struct ChangeRoute {
+    requester: Requester,
+    changes: Arc<Changes>,
+}
+
+impl ChangeRoute {
+    fn of<F, Args>(self, handler: F) -> Route
+    where
+        F: Handler<Args, Output = ApiResult>,
+        Args: FromRequest + 'static,
+    {
+        web::route().to(Completing {
+            handler,
+            requester: self.requester,
+            changes: self.changes,
+        })
+    }
+}
+
+fn read<F, Args>(handler: F) -> Route
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let reads = guard::Any(guard::Get()).or(guard::Head());
-    web::resource(with_and_without_slash(path))
-        .route(web::route().guard(reads).to(handler))
-        .default_service(web::to(get_only))
+    web::route().to(handler)
 }
 
-/// A change that only a user with a good token or an operator may ask for: its handler's arguments,
-/// or the scope it is in, see to that.
-fn post<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
-where
-    F: Handler<Args, Output = ApiResult>,
-    Args: FromRequest + 'static,
-{
-    let handler = completing(state, Requester::Known, handler);
-    web::resource(with_and_without_slash(path))
-        .route(web::post().to(handler))
-        .default_service(web::to(post_only))
+const fn get(path: &'static str, requires: Requires, handler: fn() -> Route) -> Endpoint {
+    Endpoint {
+        verb: Verb::Get,
+        path,
+        requires,
+        handler: HandlerOf::Read(handler),
+    }
 }
 
-/// What is read and changed under one URL.
-fn get_and_post<G, GetArgs, P, PostArgs>(state: &ApiState, path: &str, get: G, post: P) -> Resource
-where
-    G: Handler<GetArgs>,
-    GetArgs: FromRequest + 'static,
-    G::Output: Responder + 'static,
-    P: Handler<PostArgs, Output = ApiResult>,
-    PostArgs: FromRequest + 'static,
-{
-    let reads = guard::Any(guard::Get()).or(guard::Head());
-    let post = completing(state, Requester::Known, post);
-    web::resource(with_and_without_slash(path))
-        .route(web::route().guard(reads).to(get))
-        .route(web::post().to(post))
-        .default_service(web::to(get_and_post_only))
+const fn post(
+    path: &'static str,
+    requires: Requires,
+    handler: fn(ChangeRoute) -> Route,
+) -> Endpoint {
+    Endpoint {
+        verb: Verb::Post,
+        path,
+        requires,
+        handler: HandlerOf::Change(handler),
+    }
 }
 
-/// A change that anybody may ask for.
-fn post_of_stranger<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
-where
-    F: Handler<Args, Output = ApiResult>,
-    Args: FromRequest + 'static,
-{
-    let handler = completing(state, Requester::Stranger, handler);
-    web::resource(with_and_without_slash(path))
-        .route(web::post().to(handler))
-        .default_service(web::to(post_only))
+const fn delete(
+    path: &'static str,
+    requires: Requires,
+    handler: fn(ChangeRoute) -> Route,
+) -> Endpoint {
+    Endpoint {
+        verb: Verb::Delete,
+        path,
+        requires,
+        handler: HandlerOf::Change(handler),
+    }
 }
 
-fn delete<F, Args>(state: &ApiState, path: &str, handler: F) -> Resource
-where
-    F: Handler<Args, Output = ApiResult>,
-    Args: FromRequest + 'static,
-{
-    let handler = completing(state, Requester::Known, handler);
-    web::resource(with_and_without_slash(path))
-        .route(web::delete().to(handler))
-        .default_service(web::to(delete_only))
+const fn to(permission: Permission) -> Requires {
+    Requires::Operator(permission)
+}
+
+/// Every URL but those of the page at `/`. Lines of one path follow each other.
+#[rustfmt::skip]
+pub static ENDPOINTS: &[Endpoint] = &[
+    get("/healthz", Nobody, || read(health::alive)),
+    get("/readyz", Nobody, || read(health::ready)),
+
+    post("/api/reg", Nobody, |change| change.of(users::register)),
+    post("/api/login", Nobody, |change| change.of(users::login)),
+    post("/api/logout", User, |change| change.of(users::logout)),
+    get("/api/user/info", User, || read(users::info)),
+    post("/api/user/profile", User, |change| change.of(account::change_profile)),
+    post("/api/user/password", User, |change| change.of(account::change_password)),
+    get("/api/filter/export", User, || read(filter::export_own)),
+    post("/api/filter/import", User, |change| change.of(filter::import_own)),
+    post("/api/user/follow", User, |change| change.of(follows::set)),
+    get("/api/user/follows", User, || read(follows::page)),
+    post("/api/live/create", User, |change| change.of(lives::create)),
+    post("/api/live/changestatus", User, |change| change.of(lives::change_status)),
+    get("/api/live/list/{page}", Nobody, || read(lives::list)),
+    get("/api/live/read/{id}", Nobody, || read(lives::read)),
+    get("/api/live/{id}/history", Nobody, || read(history::page)),
+    get("/api/live/{id}/me", User, || read(explain::for_user)),
+    get("/api/live/{id}/sanctions", User, || read(explain::sanctions)),
+    get("/api/live/{id}/held", User, || read(held::list)),
+    get("/api/live/{id}/reports", User, || read(reports::for_moderators)),
+    get("/api/gift/list", Nobody, || read(gifts::list)),
+
+    get("/admin/nodes", to(Look), || read(admin::nodes)),
+    get("/admin/explain", to(Comments), || read(explain::for_operators)),
+    get("/admin/held", to(Comments), || read(held::list_anywhere)),
+    get("/admin/reports", to(Comments), || read(reports::anywhere)),
+    get("/admin/rooms", to(Look), || read(admin::rooms)),
+    get("/admin/rooms/{live_id}", to(Look), || read(admin::room)),
+    delete("/admin/rooms/{live_id}/comments/{comment_id}", to(Moderate), |change| change.of(moderation::take_down)),
+    get("/admin/rooms/{live_id}/held", to(Comments), || read(held::list_for_operators)),
+    post("/admin/rooms/{live_id}/review", to(Moderate), |change| change.of(held::review)),
+    post("/admin/rooms/{live_id}/notice", to(Moderate), |change| change.of(moderation::notice)),
+    get("/admin/rooms/{live_id}/reports", to(Comments), || read(reports::for_operators)),
+    post("/admin/rooms/{live_id}/dismiss_reports", to(Moderate), |change| change.of(moderation::dismiss_reports)),
+    post("/admin/rooms/{live_id}/pin", to(Moderate), |change| change.of(moderation::pin)),
+    post("/admin/rooms/{live_id}/title", to(Moderate), |change| change.of(moderation::set_title)),
+    post("/admin/rooms/{live_id}/kick", to(Moderate), |change| change.of(moderation::kick)),
+    post("/admin/rooms/{live_id}/{kind:mute|ban|shadow}", to(Moderate), |change| change.of(moderation::sanction)),
+    post("/admin/rooms/{live_id}/un{kind:mute|ban|shadow}", to(Moderate), |change| change.of(moderation::lift)),
+    post("/admin/rooms/{live_id}/delete_comments", to(Moderate), |change| change.of(moderation::take_down_last)),
+    post("/admin/rooms/{live_id}/restore_comments", to(Moderate), |change| change.of(moderation::restore)),
+    post("/admin/rooms/{live_id}/moderator", to(Moderate), |change| change.of(moderation::set_moderator)),
+    get("/admin/rooms/{live_id}/modes", to(Look), || read(moderation::modes)),
+    post("/admin/rooms/{live_id}/modes", to(Moderate), |change| change.of(moderation::set_modes)),
+    post("/admin/rooms/{live_id}/close", to(Operate), |change| change.of(moderation::close)),
+    post("/admin/users/{id}/coins", to(Finance), |change| change.of(admin::grant_coins)),
+    post("/admin/users/{id}", to(Operate), |change| change.of(moderation::set_user_status)),
+    get("/admin/filter/export", to(Operate), || read(filter::export_terms)),
+    get("/admin/filter/hits", to(Operate), || read(filter::hits)),
+    post("/admin/filter/import", to(Operate), |change| change.of(filter::import_terms)),
+    post("/admin/filter/test", to(Operate), |change| change.of(filter::test)),
+    get("/admin/gifts", to(Look), || read(gifts::list_for_operators)),
+    post("/admin/gifts", to(Operate), |change| change.of(admin::create_gift)),
+    post("/admin/gifts/{id}", to(Operate), |change| change.of(gifts::change)),
+    get("/admin/ledger/proof", to(Finance), || read(admin::prove_ledger)),
+];
+
+/// Adds every route of this module to an app, and the answer to those that do not exist.
+pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
+    cfg.app_data(web::Data::new(state.clone()))
+        .configure(page::configure)
+        .configure(console::configure);
+    let mut api = web::scope(API).wrap(from_fn(cors::allow_origins));
+    let mut admin = web::scope(ADMIN).wrap(from_fn(|state, request, next| {
+        gate::admit_operators(requires_of, state, request, next)
+    }));
+    for lines in ENDPOINTS.chunk_by(|one, next| one.path == next.path) {
+        let path = lines[0].path;
+        if let Some(path) = path.strip_prefix(API) {
+            api = api.service(resource(path, lines, state));
+        } else if let Some(path) = path.strip_prefix(ADMIN) {
+            admin = admin.service(resource(path, lines, state));
+        } else {
+            cfg.service(resource(path, lines, state));
+        }
+    }
+    cfg.service(api)
+        .service(admin)
+        .default_service(web::to(unknown_route));
+}
+
+/// The author that a URL of the table requires, by its path in the table.
+fn requires_of(verb: Verb, path: &str) -> Option<Requires> {
+    let found = ENDPOINTS
+        .iter()
+        .find(|endpoint| endpoint.verb == verb && endpoint.path == path);
+    found.map(|endpoint| endpoint.requires)
+}
+
+const API: &str = "/api";
+/// The operators' side: all of it is behind the gate.
+const ADMIN: &str = "/admin";
+
+/// The service of one path.
+fn resource(path: &str, lines: &'static [Endpoint], state: &ApiState) -> Resource {
+    let resource = web::resource(with_and_without_slash(path));
+    let resource = lines.iter().fold(resource, |resource, endpoint| {
+        resource.route(endpoint.route(state))
+    });
+    resource.default_service(web::to(move || not_allowed(lines)))
+}
+
+impl Endpoint {
+    fn route(&self, state: &ApiState) -> Route {
+        let route = match &self.handler {
+            HandlerOf::Read(make) => make(),
+            HandlerOf::Change(make) => make(ChangeRoute {
+                requester: match self.requires {
+                    Requires::Nobody => Requester::Stranger,
+                    Requires::User | Requires::Operator(_) => Requester::Known,
+                },
+                changes: state.changes.clone(),
+            }),
+        };
+        match self.verb {
+            Verb::Get => route.guard(guard::Any(guard::Get()).or(guard::Head())),
+            Verb::Post => route.guard(guard::Post()),
+            Verb::Delete => route.guard(guard::Delete()),
+        }
+    }
 }
 
 /// A path may end with a slash, as in the system this replaces. Nothing else of it is forgiven:
 /// slashes that are merged here and not by a proxy would be a way around its rules.
-fn with_and_without_slash(path: &str) -> [String; 2] {
-    [path.to_owned(), format!("{path}/")]
+fn with_and_without_slash(path: &str) -> Vec<String> {
+    let slashed = (!path.ends_with('/')).then(|| format!("{path}/"));
+    [path.to_owned()].into_iter().chain(slashed).collect()
 }
 
-fn completing<F>(state: &ApiState, requester: Requester, handler: F) -> Completing<F> {
-    Completing {
-        handler,
-        requester,
-        changes: state.changes.clone(),
-    }
-}
-
-async fn get_only() -> ApiResult {
-    Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" })
-}
-
-async fn get_and_post_only() -> ApiResult {
-    let allow = "GET, HEAD, POST";
-    Err(ApiError::MethodNotAllowed { allow })
-}
-
-async fn post_only() -> ApiResult {
-    Err(ApiError::MethodNotAllowed { allow: "POST" })
-}
-
-async fn delete_only() -> ApiResult {
-    Err(ApiError::MethodNotAllowed { allow: "DELETE" })
+async fn not_allowed(lines: &'static [Endpoint]) -> ApiResult {
+    let methods: Vec<_> = lines.iter().map(|line| line.verb.methods()).collect();
+    Err(ApiError::MethodNotAllowed {
+        allow: Cow::Owned(methods.join(", ")),
+    })
 }
 
 async fn unknown_route() -> ApiResult {
     Err(ApiError::UnknownRoute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_path_follow_each_other_and_name_each_method_once() {
+        let mut seen = Vec::new();
+        for lines in ENDPOINTS.chunk_by(|one, next| one.path == next.path) {
+            assert!(!seen.contains(&lines[0].path), "{}", lines[0].path);
+            seen.push(lines[0].path);
+            for (index, line) in lines.iter().enumerate() {
+                let is_twice = lines[..index].iter().any(|other| other.verb == line.verb);
+                assert!(!is_twice, "{:?} {}", line.verb, line.path);
+            }
+        }
+    }
+
+    #[test]
+    fn only_urls_of_operators_require_one() {
+        for endpoint in ENDPOINTS {
+            let is_admin = endpoint.path.starts_with("/admin/");
+            match endpoint.requires {
+                Requires::Operator(_) => assert!(is_admin, "{}", endpoint.path),
+                Requires::User => assert!(!is_admin, "{}", endpoint.path),
+                Requires::Nobody => {}
+            }
+        }
+    }
 }

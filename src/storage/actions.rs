@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, ChangedModes, Comment, CommentId, HeldDecision,
-    LiveId, Outcome, Principal, QueueChange, Reject, RequestId, Role, Scope, Standing, Timestamp,
-    UserId,
+    Action, ActionEntry, ActionId, Actor, Aftermath, ChangedModes, Comment, CommentId,
+    HeldDecision, LiveId, Outcome, QueueChange, Reject, RequestId, Role, Scope, Standing,
+    Timestamp, UserId,
 };
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::{GiftRow, LiveRow, User};
 /// An action that its actor may do, to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionRecord {
-    pub actor: Principal,
+    pub actor: Actor,
     /// The role of the actor in the scope when it acted.
     pub role: Role,
     /// The client's, if it is known.
@@ -35,7 +35,7 @@ pub struct ActionRecord {
 
 impl ActionRecord {
     /// An action with neither address, reason nor `request_id`.
-    pub fn new(actor: Principal, role: Role, scope: Scope, action: Action, at: Timestamp) -> Self {
+    pub fn new(actor: Actor, role: Role, scope: Scope, action: Action, at: Timestamp) -> Self {
         Self {
             actor,
             role,

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use super::schema::{gifts, lives, users};
 use super::{Credentials, GiftRow, LiveRow, StoreError, User};
 use crate::domain::{
-    Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus, Principal,
-    Profile, RequestId, Timestamp, UserId,
+    Actor, Coins, Comment, CommentId, CommentText, Gift, GiftId, Live, LiveId, LiveStatus,
+    ManagerId, OperatorId, Principal, Profile, RequestId, Timestamp, TokenId, UserId,
 };
 
 /// `users.status` of an account that may act; 0 is a disabled one.
@@ -18,16 +18,38 @@ pub(super) const USER_DISABLED: i16 = 0;
 /// `lives.status` of lives that take gifts: on air and paused.
 pub(super) const LIVE_OPEN: [i16; 2] = [LiveStatus::OnAir.code(), LiveStatus::Paused.code()];
 
-/// `actor_kind` and `actor_id` of a row that says who acted.
-pub(super) fn actor_columns(actor: Principal) -> (&'static str, i64) {
+/// `actor_kind` and `actor_id` of a row of the audit.
+pub(super) fn actor_columns(actor: Actor) -> (&'static str, i64) {
     match actor {
+        Actor::Operator(OperatorId::Config) => ("operator", 0),
+        Actor::Operator(OperatorId::Manager(manager)) => ("manager", manager.get()),
+        Actor::Operator(OperatorId::Token(token)) => ("token", token.get()),
+        Actor::User(user) => ("user", user.get()),
+    }
+}
+
+/// The actor that a row of the audit names by these columns; `None`: no version of this program
+/// wrote them.
+pub(super) fn actor_of(kind: &str, id: i64) -> Option<Actor> {
+    Some(match kind {
+        "operator" => Actor::CONFIG,
+        "manager" => Actor::Operator(OperatorId::Manager(ManagerId::new(id)?)),
+        "token" => Actor::Operator(OperatorId::Token(TokenId::new(id)?)),
+        "user" => Actor::User(UserId::new(id)?),
+        _ => return None,
+    })
+}
+
+/// `actor_kind` and `actor_id` of a row that rooms read: to them all operators are one.
+pub(super) fn principal_columns(principal: Principal) -> (&'static str, i64) {
+    match principal {
         Principal::Operator => ("operator", 0),
         Principal::User(user) => ("user", user.get()),
     }
 }
 
-/// The actor whom a row names by these columns; `None`: no version of this program wrote them.
-pub(super) fn actor_of(kind: &str, id: i64) -> Option<Principal> {
+/// What a row names by the columns of [`principal_columns`].
+pub(super) fn principal_of(kind: &str, id: i64) -> Option<Principal> {
     match kind {
         "operator" => Some(Principal::Operator),
         _ => UserId::new(id).map(Principal::User),

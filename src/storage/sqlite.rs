@@ -361,6 +361,8 @@ async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, 
 }
 
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Timestamp;

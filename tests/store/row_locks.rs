@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::database::{Database, NOW, new_postgres, on_postgres, order, profile};
-use actix::prelude::*;
+use actix::prelude::{Actor as _, *};
 use liveroom::actors::persister::{
     Persister, PersisterPort, RoomPersister, WriteTicket, WritesDone,
 };
@@ -186,7 +186,7 @@ fn a_locked_user_or_gift_blocks_its_own_writes_only() {
 /// All rooms of a node: what became of their writes, as it is told.
 struct Room(mpsc::UnboundedSender<(WriteTicket, WriteOutcome)>);
 
-impl Actor for Room {
+impl actix::Actor for Room {
     type Context = Context<Self>;
 }
 

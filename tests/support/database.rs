@@ -260,7 +260,7 @@ impl Database {
 
     /// Does an action as operators do; who may is not the store's question.
     pub async fn act(&self, scope: Scope, action: Action, at: Timestamp) -> Performed {
-        let record = ActionRecord::new(Principal::Operator, Role::Operator, scope, action, at);
+        let record = ActionRecord::new(Actor::CONFIG, Role::Operator, scope, action, at);
         self.store.perform(record).await.unwrap()
     }
 
@@ -314,13 +314,7 @@ impl Database {
             price: price.map(Coins::new),
             on_sale,
         });
-        let record = ActionRecord::new(
-            Principal::Operator,
-            Role::Operator,
-            Scope::Site,
-            action,
-            NOW,
-        );
+        let record = ActionRecord::new(Actor::CONFIG, Role::Operator, Scope::Site, action, NOW);
         match self.store.perform(record).await.unwrap() {
             Performed::Done {
                 change: Change::Gift(row),

@@ -21,8 +21,7 @@ use crate::auth::{AuthError, Identity};
 use crate::cluster::Signal;
 use crate::config::LimitsConfig;
 use crate::domain::{
-    AckId, Action, BucketRate, Disconnect, LiveId, Outcome, Principal, Reject, RoomCommand, Scope,
-    UserId,
+    AckId, Action, BucketRate, Disconnect, LiveId, Outcome, Reject, RoomCommand, Scope, UserId,
 };
 use crate::protocol::refusal::{
     OTHER_DEVICE, TOKEN_EXPIRED, TOKEN_INVALID, USER_DISABLED, USER_UNKNOWN,
@@ -505,9 +504,9 @@ impl Session {
             .profile
             .id;
         let live_id = live_id.ok_or(Reject::LiveNotFound)?;
-        let mut requested = Requested::new(
-            Principal::User(user),
-            Some(self.port.address),
+        let mut requested = Requested::of_user(
+            user,
+            self.port.address,
             Scope::Live(live_id),
             request.action?,
         );

@@ -239,3 +239,23 @@ fn what_operators_gave_is_lifted_by_operators_alone() {
         }
     }
 }
+
+#[test]
+fn an_operator_of_rooms_may_all_that_operators_may_but_for_the_site_and_the_end_of_a_live() {
+    for (action, scope, [.., of_operator]) in table() {
+        let beyond_rooms = match &action {
+            Action::Sanction(order) => order.scope == SanctionScope::Site,
+            Action::SetStatus(_)
+            | Action::DisableUser(_)
+            | Action::EnableUser(_)
+            | Action::ChangeGift(_) => true,
+            _ => false,
+        };
+        let is_allowed = may(Role::RoomOperator, Some(Role::Streamer), scope, &action).is_ok();
+        assert_eq!(is_allowed, of_operator && !beyond_rooms, "{action:?}");
+    }
+    let of_site = |role| may_lift(role, SanctionScope::Site, Principal::Operator);
+    let of_live = |role| may_lift(role, SanctionScope::Live, Principal::Operator);
+    assert!(of_live(Role::RoomOperator) && !of_site(Role::RoomOperator));
+    assert!(of_site(Role::Operator) && !of_live(Role::Streamer));
+}

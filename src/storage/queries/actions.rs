@@ -18,9 +18,9 @@ use super::{
 };
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
-    Action, ActionEntry, ActionId, Aftermath, CommentId, Denial, GiftId, HeldDecision, LiveId,
-    LiveStatus, Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject, Timestamp,
-    UserId,
+    Action, ActionEntry, ActionId, Actor, Aftermath, CommentId, Denial, GiftId, HeldDecision,
+    LiveId, LiveStatus, Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject,
+    Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -54,7 +54,7 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
     let denials = overtaken(conn, &record, &change).await?;
     let after = with_denied(after, &denials);
     if let Some(id) = insert(conn, &record, before, after, OK).await? {
-        let pin = pin_of(id, record.actor, &change, unpinned);
+        let pin = pin_of(id, record.actor.principal(), &change, unpinned);
         if let (Some(_), Scope::Live(live_id)) = (&pin, record.scope) {
             pins::set_action(conn, live_id, id).await?;
         }
@@ -219,7 +219,7 @@ pub async fn pending(
                 }
             }
             (Subject::Modes, _) => {
-                let by = actor_of(&row.actor_kind, row.actor_id);
+                let by = actor_of(&row.actor_kind, row.actor_id).map(Actor::principal);
                 match by.and_then(|by| modes::earlier(row.after.as_deref(), by)) {
                     Some(change) => change,
                     None => continue,
@@ -239,7 +239,7 @@ pub async fn pending(
         let (scope, at) = (Scope::Live(live_id), Timestamp(row.at));
         if let (Some(id), Some(by)) = (
             ActionId::new(row.id),
-            actor_of(&row.actor_kind, row.actor_id),
+            actor_of(&row.actor_kind, row.actor_id).map(Actor::principal),
         ) {
             let after = row.after.as_deref();
             let added = Added {
@@ -384,7 +384,7 @@ async fn apply(
 async fn unpins(conn: &mut Conn, record: &ActionRecord) -> Result<bool, StoreError> {
     match (record.action.subject(), record.scope) {
         (Subject::Comment | Subject::CommentsOfUser | Subject::Standing, Scope::Live(live_id)) => {
-            pins::take_down(conn, live_id, record.actor, record.at).await
+            pins::take_down(conn, live_id, record.actor.principal(), record.at).await
         }
         _ => Ok(false),
     }
@@ -605,7 +605,7 @@ impl EarlierAction {
                 pinned_earlier(conn, live_id, self.target_id).await?
             }
             (Subject::Modes, ..) => {
-                modes::earlier(self.after.as_deref(), record.actor).ok_or_else(gone)?
+                modes::earlier(self.after.as_deref(), record.actor.principal()).ok_or_else(gone)?
             }
             (Subject::Standing, Scope::Live(live_id), Some(user)) => {
                 let after = self.after.as_deref();
@@ -623,7 +623,7 @@ impl EarlierAction {
         if is_pending {
             let after = self.after.as_deref();
             let added = Added {
-                pin: pin_of(id, record.actor, &change, was_unpinned(after)),
+                pin: pin_of(id, record.actor.principal(), &change, was_unpinned(after)),
                 denials: held_comments::denials(conn, &denied_ids(after)).await?,
                 change: &change,
             };

@@ -99,7 +99,7 @@ pub async fn change(
     let modes = change.applied_to(before.modes);
     set_of_streamer(conn, row.live.owner, &modes, record.at).await?;
     let version = set_of_live(conn, live_id, &modes, record.at).await?;
-    let by = record.actor;
+    let by = record.actor.principal();
     Ok(Ok(Changed {
         before: Some(versioned(before.version, &before.modes)),
         after: Some(versioned(version, &modes)),

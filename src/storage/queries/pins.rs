@@ -9,7 +9,7 @@ use super::{Conn, comments, lives};
 use crate::domain::{
     ActionId, Comment, CommentId, LiveId, LiveStatus, Pin, Principal, Reject, Timestamp,
 };
-use crate::storage::rows::{actor_columns, actor_of};
+use crate::storage::rows::{principal_columns, principal_of};
 use crate::storage::schema::{comments as comments_table, pins};
 use crate::storage::{ActionRecord, StoreError};
 
@@ -37,7 +37,7 @@ pub async fn set(
             return Ok(Err(Reject::CommentNotFound));
         }
     }
-    let (actor_kind, actor_id) = actor_columns(record.actor);
+    let (actor_kind, actor_id) = principal_columns(record.actor.principal());
     let pinned = (
         pins::comment_id.eq(comment_id.map(CommentId::get)),
         pins::actor_kind.eq(actor_kind),
@@ -63,7 +63,7 @@ pub async fn take_down(
     actor: Principal,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let (actor_kind, actor_id) = actor_columns(actor);
+    let (actor_kind, actor_id) = principal_columns(actor);
     let removed = comments_table::table
         .filter(comments_table::live_id.eq(live_id.get()))
         .filter(comments_table::removed_at.is_not_null())
@@ -123,7 +123,7 @@ pub async fn of_live(conn: &mut Conn, live_id: LiveId) -> Result<Option<Pin>, St
         by,
         action,
     };
-    Ok(actor_of(&actor_kind, actor_id)
+    Ok(principal_of(&actor_kind, actor_id)
         .zip(ActionId::new(action))
         .map(pin))
 }

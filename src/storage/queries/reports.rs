@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
-use crate::storage::rows::actor_columns;
+use crate::storage::rows::principal_columns;
 use crate::storage::schema::{comments as comments_table, reported_comments, reports, users};
 use crate::storage::{ActionRecord, Change, ReportedRow, Reporter, StoreError};
 
@@ -56,7 +56,7 @@ pub async fn report(
     live_id: LiveId,
     comment_id: CommentId,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let Principal::User(reporter) = record.actor else {
+    let Principal::User(reporter) = record.actor.principal() else {
         return Ok(Err(Reject::NotAllowed));
     };
     let Some(comment) = comments::shown(conn, live_id, comment_id).await? else {
@@ -154,7 +154,7 @@ pub async fn dismiss(
     live_id: LiveId,
     comment_id: CommentId,
 ) -> Result<Result<Changed, Reject>, StoreError> {
-    let (actor_kind, actor_id) = actor_columns(record.actor);
+    let (actor_kind, actor_id) = principal_columns(record.actor.principal());
     let reported = reported_comments::table
         .find(comment_id.get())
         .filter(reported_comments::live_id.eq(live_id.get()));

@@ -124,9 +124,9 @@ async fn give(
         .filter(|sanction| sanction.kind == order.kind && sanction.scope == order.scope)
         .map(|sanction| sanction.id)
         .collect();
-    standings::lift(conn, &replaced, record.actor, at).await?;
+    standings::lift(conn, &replaced, record.actor.principal(), at).await?;
     let given = Given {
-        actor: record.actor,
+        actor: record.actor.principal(),
         reason: record.reason.as_deref(),
         request_id: record.request_id.as_ref(),
         at,
@@ -173,7 +173,7 @@ async fn lift(
         .into_iter()
         .partition(|sanction| may_lift(record.role, sanction.scope, sanction.by));
     let lifted: Vec<SanctionId> = lifted.iter().map(|sanction| sanction.id).collect();
-    standings::lift(conn, &lifted, record.actor, at).await?;
+    standings::lift(conn, &lifted, record.actor.principal(), at).await?;
     let left: Vec<i64> = remaining.iter().map(|sanction| sanction.id.get()).collect();
     let before = json!({"lifted": lifted.iter().map(|id| id.get()).collect::<Vec<_>>()});
     let change = target

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::storage::StoreError;
 use crate::storage::error::require_storable;
-use crate::storage::rows::{actor_columns, actor_of};
+use crate::storage::rows::{principal_columns, principal_of};
 use crate::storage::schema::{lives, moderation_versions, moderators, sanctions};
 
 /// The columns that a [`SanctionRecord`] is read from.
@@ -83,7 +83,7 @@ impl SanctionRecord {
     fn read(self) -> Result<(UserId, Sanction), StoreError> {
         let Self { id, .. } = self;
         let impossible = |what: &str| StoreError::Fault(format!("sanctions {id}: {what}"));
-        let by = actor_of(&self.actor_kind, self.actor_id)
+        let by = principal_of(&self.actor_kind, self.actor_id)
             .ok_or_else(|| impossible("actor_id is not positive"))?;
         let sanction = Sanction {
             id: SanctionId::new(id).ok_or_else(|| impossible("id is not positive"))?,
@@ -296,7 +296,7 @@ pub async fn add(
         at,
     } = given;
     require_storable(&[reason.unwrap_or_default()])?;
-    let (actor_kind, actor_id) = actor_columns(actor);
+    let (actor_kind, actor_id) = principal_columns(actor);
     let (streamer, live_id) = match order.scope {
         SanctionScope::Site => (None, None),
         SanctionScope::Streamer => (Some(streamer.get()), None),
@@ -343,7 +343,7 @@ pub async fn lift(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let ids = ids.iter().map(|id| id.get());
-    let (_, actor_id) = actor_columns(by);
+    let (_, actor_id) = principal_columns(by);
     diesel::update(sanctions::table.filter(sanctions::id.eq_any(ids)))
         .set((
             sanctions::lifted_at.eq(at.0),

@@ -18,9 +18,7 @@ use liveroom::clock::Clock;
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret, Secrets};
-use liveroom::domain::{
-    Action, LiveId, LiveStatus, NodeId, Principal, Role, Scope, Timestamp, UserId,
-};
+use liveroom::domain::{Action, Actor, LiveId, LiveStatus, NodeId, Role, Scope, Timestamp, UserId};
 use liveroom::http::{
     AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
     WrongTokens, configure,
@@ -288,7 +286,7 @@ impl TestApi {
 
     /// Does an action past the API, as operators do.
     pub async fn act(&self, scope: Scope, action: Action) {
-        let record = ActionRecord::new(Principal::Operator, Role::Operator, scope, action, NOW);
+        let record = ActionRecord::new(Actor::CONFIG, Role::Operator, scope, action, NOW);
         let performed = self.state.store.perform(record).await.unwrap();
         assert!(matches!(performed, Performed::Done { .. }), "{performed:?}");
     }

@@ -58,7 +58,7 @@ async fn results(db: &Database) -> Vec<(String, String)> {
 }
 
 fn record(scope: Scope, action: Action, request_id: &str) -> ActionRecord {
-    let named = ActionRecord::new(Principal::Operator, Role::Operator, scope, action, NOW);
+    let named = ActionRecord::new(Actor::CONFIG, Role::Operator, scope, action, NOW);
     ActionRecord {
         request_id: Some(request(request_id)),
         ..named
@@ -88,7 +88,7 @@ pub async fn an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_c
         reason: Some("because".into()),
         request_id: Some(request("r")),
         ..ActionRecord::new(
-            Principal::User(alice),
+            Actor::User(alice),
             Role::Streamer,
             Scope::Live(live),
             action,
@@ -367,22 +367,26 @@ pub async fn a_request_id_names_one_action_of_its_actor_and_kind(db: Database) {
         assert_eq!(performed, Performed::Refused(Reject::DuplicateConflict));
     }
     assert_eq!(results(&db).await, rows, "a conflict changes nothing");
-    let by_alice = ActionRecord {
-        actor: Principal::User(alice),
-        role: Role::Streamer,
-        ..record(live, notice("two"), "r")
-    };
-    let performed = db.store.perform(by_alice).await.unwrap();
-    assert!(
-        matches!(
-            performed,
-            Performed::Done {
-                is_repeated: false,
-                ..
-            }
-        ),
-        "another actor's name: {performed:?}"
-    );
+    for actor in [
+        Actor::User(alice),
+        Actor::Operator(OperatorId::Manager(ManagerId::FIRST)),
+        Actor::Operator(OperatorId::Token(TokenId::FIRST)),
+    ] {
+        let by_another = ActionRecord {
+            actor,
+            ..record(live, notice("two"), "r")
+        };
+        for expected in [false, true] {
+            let performed = db.store.perform(by_another.clone()).await.unwrap();
+            assert!(
+                matches!(performed, Performed::Done { is_repeated, .. } if is_repeated == expected),
+                "another actor's name: {actor:?} {performed:?}"
+            );
+        }
+    }
+    let kinds: Vec<_> = audit(&db).await.into_iter().rev().take(3).collect();
+    let kinds: Vec<_> = kinds.iter().map(|row| row.actor_kind.as_str()).collect();
+    assert_eq!(kinds, ["token", "manager", "user"]);
 }
 
 pub async fn a_refused_attempt_leaves_a_row_and_its_request_id_usable(db: Database) {

@@ -173,7 +173,7 @@ pub async fn a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit(
     let record = |change| ActionRecord {
         request_id: Some(request("c1")),
         ..ActionRecord::new(
-            Principal::Operator,
+            Actor::CONFIG,
             Role::Operator,
             Scope::Site,
             Action::ChangeGift(change),

@@ -69,7 +69,7 @@ impl Stage {
             comment_id: comment_id(id),
             approve,
         };
-        let actor = Principal::User(self.alice);
+        let actor = Actor::User(self.alice);
         let scope = Scope::Live(self.live);
         ActionRecord {
             key: approve.then(|| comment_id(id + 1_000)),
@@ -478,7 +478,7 @@ pub async fn what_two_nodes_find_due_is_decided_by_one(db: Database) {
 
 pub async fn an_author_who_may_not_speak_any_more_is_not_shown(db: Database) {
     let stage = Stage::set(db).await;
-    let (scope, operator) = (Scope::Live(stage.live), Principal::Operator);
+    let (scope, operator) = (Scope::Live(stage.live), Actor::CONFIG);
     let sanction = |kind, purge| {
         let mut order =
             SanctionOrder::new(stage.bob, kind, Term::Seconds(600), None).expect("an order");

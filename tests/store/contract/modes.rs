@@ -18,7 +18,7 @@ impl Stage {
     }
 
     fn record(&self, live: LiveId, action: Action, at: Timestamp) -> ActionRecord {
-        let actor = Principal::User(self.alice);
+        let actor = Actor::User(self.alice);
         ActionRecord::new(actor, Role::Streamer, Scope::Live(live), action, at)
     }
 

@@ -118,7 +118,7 @@ pub async fn a_repeated_pin_is_the_first_and_not_undone_by_what_came_between(db:
     let record = |comment_id, name| ActionRecord {
         request_id: Some(request(name)),
         ..ActionRecord::new(
-            Principal::User(alice),
+            Actor::User(alice),
             Role::Streamer,
             Scope::Live(live),
             Action::Pin(Some(id(comment_id))),

@@ -31,7 +31,7 @@ impl Stage {
 
     fn record(&self, reporter: UserId, comment_id: i64, at_ms: i64) -> ActionRecord {
         let action = Action::Report(id(comment_id));
-        let actor = Principal::User(reporter);
+        let actor = Actor::User(reporter);
         ActionRecord {
             reason: Some(format!("rude, says {reporter}")),
             ..ActionRecord::new(

@@ -33,11 +33,11 @@ impl Stage {
         }
     }
 
-    fn record(&self, actor: Principal, action: Action, at: Timestamp) -> ActionRecord {
+    fn record(&self, actor: Actor, action: Action, at: Timestamp) -> ActionRecord {
         let role = match actor {
-            Principal::Operator => Role::Operator,
-            Principal::User(user) if user == self.alice => Role::Streamer,
-            Principal::User(_) => Role::Moderator,
+            Actor::Operator(_) => Role::Operator,
+            Actor::User(user) if user == self.alice => Role::Streamer,
+            Actor::User(_) => Role::Moderator,
         };
         ActionRecord::new(actor, role, Scope::Live(self.live), action, at)
     }
@@ -54,7 +54,7 @@ impl Stage {
     }
 
     async fn act(&self, action: Action, at: Timestamp) -> Result<ChangedStanding, Reject> {
-        self.perform(self.record(Principal::User(self.alice), action, at))
+        self.perform(self.record(Actor::User(self.alice), action, at))
             .await
     }
 
@@ -147,7 +147,7 @@ pub async fn lifting_fills_columns_and_leaves_what_the_actor_may_not_lift(db: Da
     stage.act(mute(bob, -1), at).await.unwrap();
     stage.act(mute(bob, 0), at).await.unwrap();
     let by_operator = sanction(bob, SanctionKind::Mute, 60, Some(SanctionScope::Site));
-    let by_operator = stage.record(Principal::Operator, by_operator, at);
+    let by_operator = stage.record(Actor::CONFIG, by_operator, at);
     let on_site = stage.perform(by_operator).await.unwrap();
     let Outcome::Sanctioned(on_site) = on_site.outcome else {
         panic!("{:?}", on_site.outcome)
@@ -169,11 +169,7 @@ pub async fn lifting_fills_columns_and_leaves_what_the_actor_may_not_lift(db: Da
     assert_eq!(site(at.plus_ms(59_999)).await.unwrap(), [on_site]);
     assert_eq!(site(at.plus_ms(60_000)).await.unwrap(), []);
 
-    let unmute = stage.record(
-        Principal::Operator,
-        lift(bob, SanctionKind::Mute),
-        at.plus_ms(6),
-    );
+    let unmute = stage.record(Actor::CONFIG, lift(bob, SanctionKind::Mute), at.plus_ms(6));
     let all = stage.perform(unmute).await.unwrap();
     assert_eq!(all.outcome, Outcome::Lifted { remaining: vec![] });
     assert_eq!(site(at.plus_ms(6)).await.unwrap(), []);
@@ -241,7 +237,7 @@ pub async fn a_mute_over_a_ban_is_refused_and_a_ban_dismisses_a_moderator(db: Da
     );
     let nowhere = ActionRecord {
         scope: Scope::Live(LiveId::new(1_000_000).unwrap()),
-        ..stage.record(Principal::Operator, mute(bob, -1), at)
+        ..stage.record(Actor::CONFIG, mute(bob, -1), at)
     };
     assert_eq!(stage.perform(nowhere).await, Err(Reject::LiveNotFound));
 }
@@ -291,7 +287,7 @@ pub async fn a_repeated_act_has_one_effect_and_its_control_says_what_is_now(db: 
     let named = ActionRecord {
         request_id: Some(request("m-1")),
         reason: Some("spam".into()),
-        ..stage.record(Principal::User(stage.alice), mute(stage.bob, 60), NOW)
+        ..stage.record(Actor::User(stage.alice), mute(stage.bob, 60), NOW)
     };
     let performed = stage.db.store.perform(named.clone()).await.unwrap();
     let Performed::Done {
@@ -407,10 +403,10 @@ pub async fn an_account_says_whether_something_may_hold_against_it_on_the_site(d
     stage.act(ban(stage.bob, -1), NOW).await.unwrap();
     assert!(!is_sanctioned().await, "in one streamer's lives alone");
     let on_site = sanction(stage.bob, SanctionKind::Ban, -1, Some(SanctionScope::Site));
-    let on_site = stage.record(Principal::Operator, on_site, NOW);
+    let on_site = stage.record(Actor::CONFIG, on_site, NOW);
     stage.perform(on_site).await.unwrap();
     assert!(is_sanctioned().await);
-    let unban = stage.record(Principal::Operator, lift(stage.bob, SanctionKind::Ban), NOW);
+    let unban = stage.record(Actor::CONFIG, lift(stage.bob, SanctionKind::Ban), NOW);
     stage.perform(unban).await.unwrap();
     assert!(!is_sanctioned().await);
 }
@@ -443,7 +439,7 @@ pub async fn a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_agai
         stage
             .db
             .store
-            .perform(stage.record(Principal::User(stage.alice), ban(stage.bob, 60), NOW));
+            .perform(stage.record(Actor::User(stage.alice), ban(stage.bob, 60), NOW));
     let performed = performed.await.unwrap();
     let Performed::Done { pending, .. } = &performed else {
         panic!("{performed:?}")
@@ -469,7 +465,7 @@ pub async fn a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_agai
         count: 500,
     };
     let later = NOW.plus_ms(1);
-    let record = stage.record(Principal::User(stage.alice), action, later);
+    let record = stage.record(Actor::User(stage.alice), action, later);
     let performed = stage.db.store.perform(record).await.unwrap();
     let Performed::Done {
         change: Change::Comments { outcome, removed },
@@ -486,7 +482,7 @@ pub async fn a_ban_takes_recent_comments_down_in_lots_and_they_can_be_shown_agai
 
     let restore = async |at| {
         let action = Action::Restore(stage.bob);
-        let record = stage.record(Principal::User(stage.alice), action, at);
+        let record = stage.record(Actor::User(stage.alice), action, at);
         match stage.db.store.perform(record).await.unwrap() {
             Performed::Done {
                 change: Change::Comments { outcome, .. },

@@ -14,7 +14,7 @@ fn record(scope: Scope, lines: TermLines, request_id: &str) -> ActionRecord {
     let action = Action::SetTerms(lines);
     ActionRecord {
         request_id: Some(request(request_id)),
-        ..ActionRecord::new(Principal::Operator, Role::Operator, scope, action, NOW)
+        ..ActionRecord::new(Actor::CONFIG, Role::Operator, scope, action, NOW)
     }
 }
 

@@ -1,0 +1,150 @@
+//! The gate of the operators' side: which operator a request comes from, and whether that one may
+//! ask for this.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, ResponseError, web};
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use super::operator::Operator;
+use super::{ApiState, address_of};
+use crate::domain::{OperatorId, Permission, Permissions};
+
+/// The author that a request must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requires {
+    /// Served to anybody.
+    Nobody,
+    /// A user with a good token: the handler's arguments see to that.
+    User,
+    /// An operator with this permission: the gate of `/admin` sees to that.
+    Operator(Permission),
+}
+
+/// How a URL is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// GET and HEAD, which change nothing.
+    Get,
+    Post,
+    Delete,
+}
+
+impl Verb {
+    /// The methods, as the header `Allow` lists them.
+    pub const fn methods(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether it asks for a change.
+    pub const fn is_change(self) -> bool {
+        !matches!(self, Self::Get)
+    }
+}
+
+/// The author that a URL requires of this method; `None`: there is no such URL.
+pub type RequiresOf = fn(Verb, &str) -> Option<Requires>;
+
+/// Lets a request through if its operator may ask for it, as the URL table has it, and leaves the
+/// [`Operator`] with it. Without a configured token there is no operators' side at all: it answers
+/// as if its URLs did not exist.
+pub async fn admit_operators(
+    table: RequiresOf,
+    state: web::Data<ApiState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match admit(table, &state, &request).await {
+        Ok(operator) => {
+            if let Some(operator) = operator {
+                request.extensions_mut().insert(operator);
+            }
+            Ok(next.call(request).await?.map_into_boxed_body())
+        }
+        Err(refusal) => Ok(request.into_response(refusal.error_response())),
+    }
+}
+
+/// The operator of a request; `None`: its URL is served to anybody.
+async fn admit(
+    table: RequiresOf,
+    state: &ApiState,
+    request: &ServiceRequest,
+) -> Result<Option<Operator>, ApiError> {
+    if state.config.admin.token.is_empty() || !is_plainly_written(request.uri().path()) {
+        return Err(ApiError::UnknownRoute);
+    }
+    // Only operators learn which of the other URLs do not exist.
+    let requires = requires_of(table, request);
+    if requires == Some(Requires::Nobody) {
+        return Ok(None);
+    }
+    let operator = identify(state, request).await?;
+    if let Some(Requires::Operator(permission)) = requires {
+        operator.require(permission)?;
+    }
+    Ok(Some(operator))
+}
+
+/// The author that the URL of this request requires.
+fn requires_of(table: RequiresOf, request: &ServiceRequest) -> Option<Requires> {
+    let verb = match *request.method() {
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::POST => Verb::Post,
+        Method::DELETE => Verb::Delete,
+        _ => return None,
+    };
+    table(verb, &request.match_pattern()?)
+}
+
+/// Finds out which operator asks. The right token passes, however many wrong ones came before it.
+async fn identify(state: &ApiState, request: &ServiceRequest) -> Result<Operator, ApiError> {
+    let found = bearer_of(request).ok_or(ApiError::NoOperator)?;
+    let address = address_of(request.request(), state);
+    state
+        .wrong_tokens
+        .slow_down(address, state.clock.now())
+        .await;
+    if same_token(found, state.config.admin.token.expose()) {
+        return Ok(Operator {
+            id: OperatorId::Config,
+            name: "config".into(),
+            permissions: Permissions::ALL,
+        });
+    }
+    let counted = state.wrong_tokens.count(address, state.clock.now());
+    Err(counted.map_or_else(
+        |retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms },
+        |()| ApiError::NoOperator,
+    ))
+}
+
+/// Whether a path is written as the URL table has it. The router decodes `%61` before it looks a
+/// path up, and a proxy that guards `/admin` may not: so each of these URLs has one spelling, and
+/// any other leads nowhere.
+fn is_plainly_written(path: &str) -> bool {
+    !path.contains('%')
+}
+
+fn bearer_of(request: &ServiceRequest) -> Option<&str> {
+    let (scheme, token) = request
+        .headers()
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Compares digests, so that the time taken says nothing about how much of a guess was right.
+fn same_token(found: &str, expected: &str) -> bool {
+    Sha256::digest(found) == Sha256::digest(expected)
+}

@@ -1,0 +1,53 @@
+//! The operator behind a request.
+
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
+use super::error::ApiError;
+use crate::actors::Requested;
+use crate::domain::{Action, OperatorId, Permission, Permissions, Scope};
+
+/// The operator behind a request, in the arguments of a handler whose URL requires one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    pub id: OperatorId,
+    /// The manager's or the token's; `config` for the token of the configuration.
+    pub name: Arc<str>,
+    pub permissions: Permissions,
+}
+
+impl Operator {
+    /// The operator that the gate let through with this request.
+    pub fn behind(request: &HttpRequest) -> Result<Self, ApiError> {
+        let operator = request.extensions().get::<Self>().cloned();
+        operator.ok_or_else(|| ApiError::Fault("no operator behind this URL".to_owned()))
+    }
+
+    /// An action that the operator asks for from this address.
+    pub fn requested(&self, address: IpAddr, scope: Scope, action: Action) -> Requested {
+        Requested::of_operator(self.id, self.permissions, address, scope, action)
+    }
+
+    /// Refuses unless the operator has the permission: for what a URL does not say and its body
+    /// does.
+    pub fn require(&self, permission: Permission) -> Result<(), ApiError> {
+        if self.permissions.contains(permission) {
+            Ok(())
+        } else {
+            Err(ApiError::NotPermitted { permission })
+        }
+    }
+}
+
+impl FromRequest for Operator {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::behind(request))
+    }
+}
