@@ -249,6 +249,16 @@ pub enum Effect<H> {
     Echo { handle: H, comment: Arc<Comment> },
     /// Commit a gift; answered by `Room::gift_settled` with the ticket.
     CommitGift { ticket: u64, order: Arc<GiftOrder> },
+    /// Find a gift that was committed before under its `request_id`; answered by
+    /// `Room::gift_settled` with the ticket: without one with [`GiftRefusal::Barred`]
+    /// (`otherwise`).
+    ///
+    /// [`GiftRefusal::Barred`]: super::GiftRefusal::Barred
+    FindGift {
+        ticket: u64,
+        order: Arc<GiftOrder>,
+        otherwise: Reject,
+    },
     /// Count this user once for the live, ever.
     RecordView(UserId),
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Coins, GiftId, GiftRecordId, LiveId, Profile, RequestId, Timestamp};
+use super::{Coins, GiftId, GiftRecordId, LiveId, Profile, Reject, RequestId, Timestamp};
 
 /// An item of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,4 +123,6 @@ pub enum GiftRefusal {
     /// The store could not take it now; whether it did is found out by retrying with the same
     /// `request_id`.
     Busy,
+    /// Its giver may not give now, for this reason, and it was not committed before.
+    Barred(Reject),
 }

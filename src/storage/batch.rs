@@ -60,6 +60,12 @@ impl BatchKeys {
                     keys.requests
                         .insert((order.giver.id.get(), order.request_id.clone()));
                 }
+                // Under the giver's lock: a gift that is being committed elsewhere is found.
+                Write::FindGift { order, .. } => {
+                    keys.givers.insert(order.giver.id.get());
+                    keys.requests
+                        .insert((order.giver.id.get(), order.request_id.clone()));
+                }
                 Write::View { live_id, user_id } => {
                     keys.viewers.insert(user_id.get());
                     keys.locked_lives.insert(live_id.get());
@@ -204,6 +210,9 @@ impl Plan {
             let answer = match write {
                 Write::Comment(comment) => plan.comment(comment, rows),
                 Write::Gift(order) => plan.gift(order, rows),
+                Write::FindGift { order, otherwise } => plan
+                    .earlier_gift(order, rows)
+                    .unwrap_or_else(|| refused(GiftRefusal::Barred(*otherwise))),
                 Write::View { live_id, user_id } => plan.view(*live_id, *user_id, rows),
                 Write::Hold(held) => {
                     PlannedOutcome::Ready(WriteOutcome::Held(plan.take_hold(held, rows)))
@@ -291,23 +300,12 @@ impl Plan {
     }
 
     fn gift(&mut self, order: &Arc<GiftOrder>, rows: &mut BatchRows) -> PlannedOutcome {
-        let key = (order.giver.id.get(), order.request_id.clone());
-        if let Some(&place) = self.requests.get(&key) {
-            let same = is_same_gift(order, &self.gifts[place].order);
-            return if same {
-                PlannedOutcome::Gift {
-                    place,
-                    duplicate: true,
-                }
-            } else {
-                refused(GiftRefusal::Conflict)
-            };
-        }
-        if let Some(record) = rows.requests.get(&key) {
-            return PlannedOutcome::Ready(WriteOutcome::Gift(earlier_receipt(order, record)));
+        if let Some(earlier) = self.earlier_gift(order, rows) {
+            return earlier;
         }
         match self.take_gift(order, rows) {
             Ok(place) => {
+                let key = (order.giver.id.get(), order.request_id.clone());
                 self.requests.insert(key, place);
                 PlannedOutcome::Gift {
                     place,
@@ -316,6 +314,25 @@ impl Plan {
             }
             Err(refusal) => refused(refusal),
         }
+    }
+
+    /// The outcome of a gift whose `request_id` names one of this batch or of an earlier one.
+    fn earlier_gift(&self, order: &GiftOrder, rows: &BatchRows) -> Option<PlannedOutcome> {
+        let key = (order.giver.id.get(), order.request_id.clone());
+        if let Some(&place) = self.requests.get(&key) {
+            let same = is_same_gift(order, &self.gifts[place].order);
+            return Some(if same {
+                PlannedOutcome::Gift {
+                    place,
+                    duplicate: true,
+                }
+            } else {
+                refused(GiftRefusal::Conflict)
+            });
+        }
+        let record = rows.requests.get(&key)?;
+        let receipt = earlier_receipt(order, record);
+        Some(PlannedOutcome::Ready(WriteOutcome::Gift(receipt)))
     }
 
     /// Moves the coins; returns the gift's place in [`Plan::gifts`]. The refusals are in the order

@@ -25,8 +25,8 @@ use futures_util::future::BoxFuture;
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
     GiftReceipt, GiftRefusal, HeldComment, HeldDecision, HoldRefusal, Live, LiveId, LiveModes,
-    LiveStatus, Pin, RequestId, Role, Sanction, SanctionId, Standings, Timestamp, UserFacts,
-    UserId,
+    LiveStatus, Pin, Reject, RequestId, Role, Sanction, SanctionId, Standings, Timestamp,
+    UserFacts, UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -248,6 +248,12 @@ pub enum Write {
     /// A comment is not shown yet, once per `request_id`.
     Hold(Arc<HeldComment>),
     Gift(Arc<GiftOrder>),
+    /// A gift of somebody who may not give now: the receipt of the same gift if that was committed
+    /// before, else [`GiftRefusal::Barred`] (`otherwise`). Nothing is written.
+    FindGift {
+        order: Arc<GiftOrder>,
+        otherwise: Reject,
+    },
     /// This user was seen in this live; counted once, ever.
     View {
         live_id: LiveId,

@@ -48,6 +48,7 @@ impl Write {
                 Some(RowLock::Total(order.live_id)),
                 Some(RowLock::Gift(order.gift.id)),
             ],
+            Self::FindGift { order, .. } => [Some(RowLock::Balance(order.giver.id)), None, None],
             Self::View { live_id, user_id } => [
                 Some(RowLock::User(*user_id)),
                 Some(RowLock::Total(*live_id)),
@@ -57,10 +58,15 @@ impl Write {
         rows.into_iter().flatten()
     }
 
+    /// Whether it is answered with what the books say about a gift.
+    pub const fn is_gift(&self) -> bool {
+        matches!(self, Self::Gift(_) | Self::FindGift { .. })
+    }
+
     /// The sequence it belongs to.
     pub fn sequence(&self) -> Option<Sequence> {
         match self {
-            Self::Gift(order) => Some(Sequence(order.giver.id)),
+            Self::Gift(order) | Self::FindGift { order, .. } => Some(Sequence(order.giver.id)),
             Self::Comment(_) | Self::Hold(_) | Self::View { .. } | Self::TakeDown { .. } => None,
         }
     }

@@ -88,15 +88,15 @@ impl LiveRoom {
                         .one(&handle, Packet::text(&text, Priority::Normal));
                 }
                 Effect::CommitGift { ticket, order } => {
-                    if let Err(SubmitError) = self
-                        .persister
-                        .submit(Write::Gift(order), WriteTicket::Gift(ticket))
-                    {
-                        prepend(
-                            &mut todo,
-                            self.room.gift_settled(ticket, Err(GiftRefusal::Busy)),
-                        );
-                    }
+                    prepend(&mut todo, self.submit_gift(ticket, Write::Gift(order)));
+                }
+                Effect::FindGift {
+                    ticket,
+                    order,
+                    otherwise,
+                } => {
+                    let find = Write::FindGift { order, otherwise };
+                    prepend(&mut todo, self.submit_gift(ticket, find));
                 }
                 Effect::RecordView(user_id) => {
                     let view = Write::View {
@@ -116,6 +116,13 @@ impl LiveRoom {
             Write::Comment(comment.clone()),
             WriteTicket::Comment(comment.id),
         )
+    }
+
+    fn submit_gift(&mut self, ticket: u64, write: Write) -> Effects {
+        match self.persister.submit(write, WriteTicket::Gift(ticket)) {
+            Ok(()) => Effects::new(),
+            Err(SubmitError) => self.room.gift_settled(ticket, Err(GiftRefusal::Busy)),
+        }
     }
 
     fn notify(&mut self, port: &SessionPort, news: &News) {

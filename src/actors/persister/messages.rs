@@ -24,7 +24,7 @@ pub struct Submit {
 impl Submit {
     /// Whether this is a gift that has waited for longer than `timeout`.
     pub fn is_expired_gift(&self, timeout: Duration) -> bool {
-        matches!(self.write, Write::Gift(_)) && self.at.elapsed() >= timeout
+        self.write.is_gift() && self.at.elapsed() >= timeout
     }
 }
 

@@ -114,7 +114,7 @@ impl RoomPersister {
     /// Submits a write; the room is answered with [`WritesDone`].
     pub fn submit(&self, write: Write, ticket: WriteTicket) -> Result<(), SubmitError> {
         let queue_state = &self.port.queue_state;
-        if matches!(write, Write::Gift(_)) && !queue_state.healthy.load(Ordering::Relaxed) {
+        if write.is_gift() && !queue_state.healthy.load(Ordering::Relaxed) {
             return Err(SubmitError);
         }
         let room_left = |queued: usize| (queued < queue_state.queue_max).then_some(queued + 1);
@@ -546,7 +546,7 @@ impl Persister {
         let has_timed_out = failing_since.elapsed() >= GIFT_RETRY_TIMEOUT;
         let (given_up, kept): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .partition(|submit| has_timed_out && matches!(submit.write, Write::Gift(_)));
+            .partition(|submit| has_timed_out && submit.write.is_gift());
         if let WriteLane::Blocked(row) = lane {
             given_up
                 .iter()
@@ -581,9 +581,8 @@ impl Persister {
     /// Answers `busy` to all queued gifts, wherever in the queue they are.
     fn answer_queued_gifts_busy(&mut self) {
         let queue = std::mem::take(&mut self.coins.queue);
-        let (given_up, kept): (Vec<_>, Vec<_>) = queue
-            .into_iter()
-            .partition(|submit| matches!(submit.write, Write::Gift(_)));
+        let (given_up, kept): (Vec<_>, Vec<_>) =
+            queue.into_iter().partition(|submit| submit.write.is_gift());
         self.coins.queue = kept.into();
         self.answer_busy(given_up);
     }
@@ -613,7 +612,7 @@ fn refused(write: &Write) -> Attempt {
     Attempt::Done(match write {
         Write::Comment(_) => WriteOutcome::Comment(Err(CommentWriteError::Refused)),
         Write::Hold(_) => WriteOutcome::Held(Err(HoldRefusal::Refused)),
-        Write::Gift(_) => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
+        Write::Gift(_) | Write::FindGift { .. } => WriteOutcome::Gift(Err(GiftRefusal::Busy)),
         Write::View { .. } => WriteOutcome::View(None),
         Write::TakeDown { .. } => WriteOutcome::TakenDown,
     })

@@ -30,22 +30,29 @@ impl<H: Clone> Room<H> {
         env: &mut impl CommandEnv<H>,
         now: Timestamp,
     ) -> Result<Vec<Effect<H>>, Reject> {
-        let giver = self.admit_gift(&caller, now)?;
+        let (giver, admitted) = self.admit_gift(&caller, now)?;
         self.gifts_rate.count(now);
-        let (count, shown_price) = (asked.count?, asked.shown_price?);
-        let request_id = asked.request_id?.unwrap_or_else(|| env.new_request_id());
-        let gift = asked
-            .gift_id
-            .and_then(|id| env.gift(id))
-            .ok_or(match self.live.status {
-                LiveStatus::Ended => Reject::LiveEnded,
-                LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => {
-                    Reject::GiftNotFound
-                }
-            })?;
-        if self.committing.len() >= self.settings.gifts_in_flight_max {
-            return Err(Reject::BUSY);
-        }
+        let AskedGift {
+            gift_id,
+            count,
+            shown_price,
+            request_id,
+        } = asked;
+        let request_id = request_id.and_then(|request_id| match (request_id, admitted) {
+            (Some(request_id), _) => Ok(request_id),
+            (None, Ok(())) => Ok(env.new_request_id()),
+            // Nothing was committed under a name that is made now.
+            (None, Err(barred)) => Err(barred),
+        });
+        let gift = gift_id.and_then(|id| env.gift(id));
+        let gift = gift.ok_or(match self.live.status {
+            LiveStatus::Ended => Reject::LiveEnded,
+            LiveStatus::Scheduled | LiveStatus::OnAir | LiveStatus::Paused => Reject::GiftNotFound,
+        });
+        // Whoever may not give is answered that, before the faults of the fields.
+        let fault = |fault| admitted.err().unwrap_or(fault);
+        let (count, shown_price) = (count.map_err(fault)?, shown_price.map_err(fault)?);
+        let (request_id, gift) = (request_id.map_err(fault)?, gift.map_err(fault)?);
         // Only the books know the price now, and whether this is the retry of a gift that was given
         // before a change.
         let gift = match shown_price {
@@ -60,28 +67,49 @@ impl<H: Clone> Room<H> {
             request_id,
             at: now,
         });
+        if self.committing.len() >= self.settings.gifts_in_flight_max {
+            return Err(Reject::BUSY);
+        }
         self.next_ticket += 1;
-        self.committing
-            .insert(self.next_ticket, (order.clone(), caller.to));
-        Ok(vec![Effect::CommitGift {
-            ticket: self.next_ticket,
-            order,
+        let ticket = self.next_ticket;
+        self.committing.insert(ticket, (order.clone(), caller.to));
+        Ok(vec![match admitted {
+            Ok(()) => Effect::CommitGift { ticket, order },
+            Err(otherwise) => Effect::FindGift {
+                ticket,
+                order,
+                otherwise,
+            },
         }])
     }
 
-    /// The giver, if `caller` may give here now. An ended live lets gifts pass: one of them may be
-    /// the retry of a gift that was committed before the end, and only the books know. They refuse
-    /// a new one.
-    fn admit_gift(&self, caller: &Caller<H>, now: Timestamp) -> Result<Arc<Profile>, Reject> {
+    /// The giver, and whether it may give here now. If not, its gift may still be the retry of one
+    /// that was committed before, and whoever paid must be able to learn that: only the books know.
+    /// So does an ended live let gifts pass: the books refuse a new one.
+    ///
+    /// A user who is banned was removed from the room, and needs no membership for that answer.
+    fn admit_gift(
+        &self,
+        caller: &Caller<H>,
+        now: Timestamp,
+    ) -> Result<(Arc<Profile>, Result<(), Reject>), Reject> {
         match self.live.status {
             LiveStatus::Scheduled => Err(Reject::LiveNotStarted),
             LiveStatus::OnAir | LiveStatus::Paused => {
-                self.admit_giver(caller.profile.id, &caller.site_sanctions, now)?;
-                let giver = self.author(caller)?;
-                self.admit_gift_by_modes(giver.id)?;
-                Ok(giver)
+                let user = caller.profile.id;
+                if let Err(barred) = self.admit_giver(user, &caller.site_sanctions, now) {
+                    let giver = self.author(caller);
+                    return Ok((
+                        giver.unwrap_or_else(|_| caller.profile.clone()),
+                        Err(barred),
+                    ));
+                }
+                Ok((self.author(caller)?, self.admit_gift_by_modes(user)))
             }
-            LiveStatus::Ended => self.author(caller).map_err(|_| Reject::LiveEnded),
+            LiveStatus::Ended => {
+                let giver = self.author(caller).map_err(|_| Reject::LiveEnded)?;
+                Ok((giver, Ok(())))
+            }
         }
     }
 
@@ -186,6 +214,7 @@ impl From<GiftRefusal> for Reject {
             GiftRefusal::GiftWithdrawn => Reject::GiftWithdrawn,
             GiftRefusal::PriceChanged => Reject::GiftPriceChanged,
             GiftRefusal::Busy => Reject::BUSY,
+            GiftRefusal::Barred(reject) => reject,
         }
     }
 }

@@ -89,7 +89,7 @@ impl World {
                     assert!(rate.shown <= rate.total, "{rate:?}");
                     self.rate = Some(rate);
                 }
-                Effect::CommitGift { ticket, order } => {
+                Effect::CommitGift { ticket, order } | Effect::FindGift { ticket, order, .. } => {
                     assert!(
                         self.settling.insert(ticket, order).is_none(),
                         "a ticket was used twice"

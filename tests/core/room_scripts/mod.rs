@@ -36,6 +36,7 @@
 //! | `store full`, `store free` | it takes nothing, refusing at once / takes everything again |
 //! | `books ok t1 record=N coin=N live=N at=S duplicate` | the books answer for a gift; all fields have defaults, see `World::settle_gift` |
 //! | `books REFUSAL t1` | |
+//! | `books nothing t1` | the books find no such gift, of a giver who may not give now |
 //! | `order later`, `order now`, `place` | the broker is elsewhere / here again; it places the next event |
 //! | `elsewhere TEXT by=WHO id=ID` | a comment from another node gets its place |
 //! | `node N shows WHO clients=S,S`, `hides WHO`, `all WHO…` | another node tells who is there; `all` is all it shows |

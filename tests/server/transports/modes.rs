@@ -169,3 +169,34 @@ fn clients_of_both_revisions_set_modes_and_hear_refusals_as_they_always_did() {
         until(&mut socket, "439");
     }
 }
+
+#[test]
+fn whoever_may_not_give_any_more_is_answered_for_a_gift_that_was_committed_before() {
+    let stage = StreamedLive::start(&[]);
+    let gift = stage.server.gift("rose", 7);
+    let alice = stage.server.rich_user("alice", 100);
+    let mut ws = stage.joined(&alice);
+    let mut give = |request_id: &str| {
+        let order = stage.about(json!({"gift_id": gift, "request_id": request_id}));
+        let mut answer = ws.ask("gift", order);
+        answer.as_object_mut().expect("an answer").remove("id");
+        answer
+    };
+    let first = give("g-1");
+    assert_ok(&first);
+    let barring = [
+        ("setModes", json!({"gifts_paused": true}), "gifts_paused"),
+        (
+            "mute",
+            json!({"user_id": alice.id, "seconds": 60, "gifts": false}),
+            "muted",
+        ),
+        ("ban", json!({"user_id": alice.id, "seconds": 60}), "banned"),
+    ];
+    for (act, data, refusal) in barring {
+        assert_ok(&stage.act(act, data));
+        assert_eq!(code(&give("g-2")), refusal);
+        assert_eq!(give("g-1"), first, "{refusal}");
+    }
+    assert_eq!(stage.server.balance(&alice), 93);
+}

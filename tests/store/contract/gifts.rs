@@ -301,6 +301,40 @@ pub async fn a_retried_gift_has_one_effect_and_the_first_receipt(db: Database) {
     db.assert_books_balance().await;
 }
 
+pub async fn the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before(db: Database) {
+    let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 50).await.id);
+    let (live, rose) = (db.live(alice, "k").await, db.gift(7).await);
+    let find = |order| Write::FindGift {
+        order: Arc::new(order),
+        otherwise: Reject::GiftsPaused,
+    };
+    let barred = WriteOutcome::Gift(Err(GiftRefusal::Barred(Reject::GiftsPaused)));
+    let new = find(order(live, bob, &rose, 1, "g"));
+    assert_eq!(db.commit_one(new.clone()).await, barred);
+    assert_eq!(db.coin(bob).await, 50, "nothing moved");
+    // The name stays free, and one that is taken in the same batch is found there.
+    let outcomes = db
+        .commit(vec![
+            Write::Gift(Arc::new(order(live, bob, &rose, 1, "g"))),
+            new.clone(),
+        ])
+        .await;
+    let WriteOutcome::Gift(Ok(first)) = outcomes[0] else {
+        panic!("{outcomes:?}")
+    };
+    let found = WriteOutcome::Gift(Ok(GiftReceipt {
+        duplicate: true,
+        ..first
+    }));
+    assert_eq!(outcomes[1], found);
+    assert_eq!(db.commit_one(new).await, found);
+    let other = find(order(live, bob, &rose, 2, "g"));
+    let conflict = WriteOutcome::Gift(Err(GiftRefusal::Conflict));
+    assert_eq!(db.commit_one(other).await, conflict);
+    assert_eq!(db.coin(bob).await, 43);
+    db.assert_books_balance().await;
+}
+
 pub async fn a_grant_happens_once_per_request_id(db: Database) {
     let (alice, bob) = (db.user("alice", 0).await.id, db.user("bob", 0).await.id);
     let granted = |coin, duplicate| GrantOutcome::Granted {

@@ -54,6 +54,7 @@ use gifts::{
     a_grant_happens_once_per_request_id,
     a_refused_gift_moves_nothing_and_keeps_its_request_id_usable,
     a_retried_gift_has_one_effect_and_the_first_receipt, the_catalogue_reads_back_as_written,
+    the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before,
     two_stores_on_one_database_keep_the_books_exact,
 };
 use held_comments::{
@@ -151,6 +152,7 @@ contract! {
     a_comment_is_stored_once_and_strangers_comments_are_refused,
     recent_comments_are_the_newest_with_a_request_id,
     comments_come_in_pages_newest_first,
+    the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before,
     a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
     a_comment_shown_later_stands_where_it_was_shown,
     comments_of_the_version_before_keep_their_order_and_it_finds_its_way,

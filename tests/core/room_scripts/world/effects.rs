@@ -1,8 +1,10 @@
 //! What a script shows of the effects of a decision, performed as the actor does.
 
+use std::sync::Arc;
+
 use liveroom::domain::{
-    AckId, CommentWriteError, Control, CrowdRate, Effect, EntryContent, HeldComment, News, Reject,
-    Reply, ReplyTo, ReportedComment, RoomEvent, Sequenced,
+    AckId, CommentWriteError, Control, CrowdRate, Effect, EntryContent, GiftOrder, HeldComment,
+    News, Reject, Reply, ReplyTo, ReportedComment, RoomEvent, Sequenced,
 };
 
 use super::{Effects, Unplaced, World};
@@ -84,15 +86,14 @@ impl World {
                     self.trace
                         .push(format!("{handle} <- echo c{} {text:?}", comment.id));
                 }
-                Effect::CommitGift { ticket, order } => {
-                    let (giver, gift, count) =
-                        (&order.giver.name, &order.gift.name, order.count.get());
-                    let id = &order.request_id;
-                    let price = words::other_price(&order.gift);
-                    self.trace.push(format!(
-                        "books <- gift t{ticket} {giver} {count} {gift}{price} id={id}"
-                    ));
-                    self.orders.insert(ticket, order);
+                Effect::CommitGift { ticket, order } => self.ask_books("gift", ticket, order),
+                Effect::FindGift {
+                    ticket,
+                    order,
+                    otherwise,
+                } => {
+                    self.ask_books("find", ticket, order);
+                    self.barred.insert(ticket, otherwise);
                 }
                 Effect::RecordView(user) => {
                     let name = &self.users[user.get() as usize - 1];
@@ -100,6 +101,16 @@ impl World {
                 }
             }
         }
+    }
+
+    fn ask_books(&mut self, what: &str, ticket: u64, order: Arc<GiftOrder>) {
+        let (giver, gift, count) = (&order.giver.name, &order.gift.name, order.count.get());
+        let id = &order.request_id;
+        let price = words::other_price(&order.gift);
+        self.trace.push(format!(
+            "books <- {what} t{ticket} {giver} {count} {gift}{price} id={id}"
+        ));
+        self.orders.insert(ticket, order);
     }
 
     fn news(&self, news: &News) -> String {

@@ -57,6 +57,8 @@ pub struct World {
     filter: WordFilter,
     store_full: bool,
     orders: BTreeMap<u64, Arc<GiftOrder>>,
+    /// What orders that may only be retries are refused with otherwise.
+    barred: BTreeMap<u64, Reject>,
     /// What the books hold, to give `books ok` its defaults.
     receipts: BTreeMap<i64, GiftReceipt>,
     books_total: Coins,
@@ -131,6 +133,7 @@ impl Default for World {
             filter: WordFilter::default(),
             store_full: false,
             orders: BTreeMap::new(),
+            barred: BTreeMap::new(),
             receipts: BTreeMap::new(),
             books_total: Coins::ZERO,
             order_later: false,

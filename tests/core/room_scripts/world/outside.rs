@@ -47,6 +47,13 @@ impl World {
             "gift_withdrawn" => Err(GiftRefusal::GiftWithdrawn),
             "price_changed" => Err(GiftRefusal::PriceChanged),
             "busy" => Err(GiftRefusal::Busy),
+            "nothing" => {
+                let barred = self
+                    .barred
+                    .remove(&ticket)
+                    .ok_or("nothing was looked for")?;
+                Err(GiftRefusal::Barred(barred))
+            }
             other => return Err(format!("the books never say {other}")),
         };
         self.step(|room, _| room.gift_settled(ticket, result));
