@@ -28,7 +28,7 @@ use crate::actors::session::SessionServices;
 use crate::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
 use crate::auth::{Auth, Passwords, token_origin_reader};
 use crate::catalogue::GiftCatalogue;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, StoreClock, SystemClock};
 use crate::cluster::redis::{NodeHandlers, RedisCluster};
 use crate::cluster::{Broker, MemoryBroker, Nodes, SingleNode, StoreTokens, TokenStore};
 use crate::comment_ids::CommentIds;
@@ -138,6 +138,8 @@ impl App {
             number.keep(comment_ids.clone());
         }
         let (held_reports, held_inbox) = held_comments::channel();
+        let store_clock = Arc::new(StoreClock::new(clock.clone()));
+        held_comments::measure(&*store, &store_clock).await?;
         let room_services = RoomServices {
             settings: room_settings(config),
             config: config.clone(),
@@ -149,6 +151,7 @@ impl App {
             held: held_reports,
             store: store.clone(),
             clock: clock.clone(),
+            store_clock: store_clock.clone(),
         };
         let rooms = Rooms::new(
             Registry::start_here(arbiters, store.clone(), room_services),
@@ -190,7 +193,7 @@ impl App {
             store: store.clone(),
             rooms: rooms.clone(),
             comment_ids,
-            clock: clock.clone(),
+            clock: store_clock,
         };
         held_comments::start(held, held_inbox);
         match change_feed {

@@ -125,7 +125,8 @@
 //!    and recognises a retry.
 //! 3. It is decided once, by the update of its row while it waits
 //!    (`storage/queries/held_comments.rs`): by [`domain::Action::Review`] or a removal, which take
-//!    the way of all actions; by a ban of its author; or by the time, which every node watches.
+//!    the way of all actions; by a ban of its author; or by the store's time, which every node
+//!    watches ([`clock::StoreClock`]).
 //! 4. The decision is an entry of the log, under a key of the comment: the comment as an event, with
 //!    the time of the decision and a key of then in the history, or [`domain::Control::Denied`],
 //!    which notifies its author.

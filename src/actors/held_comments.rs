@@ -10,22 +10,32 @@
 //! | what was decided is forgotten | a day later | any node |
 //!
 //! The store says what waits, so nothing depends on which node has the room, or on any node that
-//! has it.
+//! has it. When a comment is due goes by the store's time ([`StoreClock`]), so nothing depends on
+//! which node's clock is right either: each node writes down in that time what it holds, and decides
+//! by that time what is due. A clock that jumps is off until the next measurement, for up to
+//! [`MEASURE_EVERY`].
+//!
+//! A comment that cannot be decided, because the store refuses its row, holds back no other: it is
+//! deferred for [`DEFERRED_FOR`] and tried again then ([`DeferredComments`]).
+
+mod deferred;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use log::warn;
+use log::{info, warn};
 use tokio::sync::mpsc;
 
 use super::Rooms;
 use super::reconcile::FailureLog;
-use crate::clock::Clock;
+use crate::clock::StoreClock;
 use crate::comment_ids::CommentIds;
 use crate::domain::{CommentId, HeldComment, LiveId};
-use crate::storage::{HeldEntry, LoggedHeldEntry, Store, StoreError};
+use crate::storage::{DueComment, HeldEntry, LoggedHeldEntry, Store, StoreError};
+
+use deferred::DeferredComments;
 
 /// Reports that may wait to be appended, and as many decisions. Beyond, they are found in the store
 /// a moment later.
@@ -37,6 +47,10 @@ const ENTRIES_MAX: u32 = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shortest time between two looks: comments that are due one after the other share a transaction.
 const LOOK_SPACING: Duration = Duration::from_millis(50);
+/// Time between two measurements of the store's clock, each one query.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// A comment that could not be decided is tried again after this.
+const DEFERRED_FOR: Duration = Duration::from_secs(60);
 /// An entry that is not known to be in its log is appended again after this, in milliseconds.
 const OVERDUE_MS: i64 = 1_000;
 /// For how long it is known what became of a held comment, in milliseconds: a day.
@@ -74,7 +88,19 @@ pub struct HeldComments {
     pub store: Arc<dyn Store>,
     pub rooms: Rooms,
     pub comment_ids: Arc<CommentIds>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<StoreClock>,
+}
+
+/// Measures how far the store's clock and this node's are apart. Errors: those of the store.
+pub async fn measure(store: &dyn Store, clock: &StoreClock) -> Result<(), StoreError> {
+    let asked = clock.of_node().now();
+    let Some(time) = store.time().await? else {
+        return Ok(());
+    };
+    if let Some(ahead_ms) = clock.measured(asked, time, clock.of_node().now()) {
+        info!("clock of this node is not the store's: store_ahead_ms={ahead_ms}");
+    }
+    Ok(())
 }
 
 /// Begins the work, on the calling thread and until its system ends.
@@ -86,6 +112,7 @@ pub fn start(held: HeldComments, inbox: HeldInbox) {
     append("held comments that were decided", decided);
     actix_rt::spawn(held.clone().decide_due(decisions));
     actix_rt::spawn(held.clone().append_overdue());
+    actix_rt::spawn(held.clone().measure_clock());
     actix_rt::spawn(held.forget_decided());
 }
 
@@ -98,10 +125,19 @@ impl HeldComments {
         }
     }
 
+    async fn measure_clock(self) {
+        let mut log = FailureLog::new("clock of the store");
+        loop {
+            tokio::time::sleep(MEASURE_EVERY).await;
+            log.note(measure(&*self.store, &self.clock).await);
+        }
+    }
+
     async fn decide_due(self, decisions: mpsc::Sender<HeldEntry>) {
         let mut log = FailureLog::new("held comments that are due");
+        let mut deferred = DeferredComments::default();
         loop {
-            let wait = match self.decide_next(&decisions).await {
+            let wait = match self.decide_next(&decisions, &mut deferred).await {
                 Ok(wait) => {
                     log.note(Ok(()));
                     wait
@@ -120,27 +156,25 @@ impl HeldComments {
     async fn decide_next(
         &self,
         decisions: &mpsc::Sender<HeldEntry>,
+        deferred: &mut DeferredComments,
     ) -> Result<Duration, StoreError> {
         let now = self.clock.now();
-        let due = self.store.due_held_comments(now, ENTRIES_MAX).await?;
-        let mut rooms: BTreeMap<LiveId, Vec<_>> = BTreeMap::new();
+        let except = deferred.ids(Instant::now());
+        let due = self.store.due_held_comments(now, ENTRIES_MAX, except);
+        let due = due.await?;
+        let mut rooms: BTreeMap<LiveId, Vec<DueComment>> = BTreeMap::new();
         for (live_id, id) in due.ids {
-            let key = self.comment_ids.next(now);
-            rooms.entry(live_id).or_default().push((id, key));
+            let key = self.comment_ids.next(self.clock.of_node().now());
+            rooms
+                .entry(live_id)
+                .or_default()
+                .push(DueComment { id, key });
         }
         let mut failed = None;
-        for (live_id, keys) in rooms {
-            match self.store.decide_held_comments(keys, now).await {
-                Ok(entries) => {
-                    for entry in entries {
-                        // A full queue costs a moment: the entry is found in the store.
-                        let _ = decisions.try_send(entry);
-                    }
-                }
-                Err(error) => {
-                    warn!("held comments not decided: live_id={live_id} error={error}");
-                    failed = Some(error);
-                }
+        for (live_id, due) in rooms {
+            if let Err(error) = self.decide_in(live_id, due, decisions, deferred).await {
+                warn!("held comments not decided: live_id={live_id} error={error}");
+                failed = Some(error);
             }
         }
         if let Some(error) = failed {
@@ -151,6 +185,43 @@ impl HeldComments {
         };
         let wait_ms = next_at.since(self.clock.now()).unsigned_abs();
         Ok(Duration::from_millis(wait_ms).clamp(LOOK_SPACING, LOOK_EVERY))
+    }
+
+    /// Decides what is due in one room, all at once. Of what fails so, halves are decided by
+    /// themselves, until those are found that fail alone.
+    async fn decide_in(
+        &self,
+        live_id: LiveId,
+        due: Vec<DueComment>,
+        decisions: &mpsc::Sender<HeldEntry>,
+        deferred: &mut DeferredComments,
+    ) -> Result<(), StoreError> {
+        let mut parts = vec![due];
+        while let Some(mut part) = parts.pop() {
+            let now = self.clock.now();
+            let decided = self.store.decide_held_comments(live_id, part.clone(), now);
+            match (decided.await, &part[..]) {
+                (Ok(entries), _) => {
+                    for entry in entries {
+                        // A full queue costs a moment: the entry is found in the store.
+                        let _ = decisions.try_send(entry);
+                    }
+                }
+                (Err(StoreError::Fault(fault)), [one]) => {
+                    let id = one.id;
+                    warn!("held comment deferred: live_id={live_id} comment_id={id} error={fault}");
+                    deferred.add(id, Instant::now());
+                }
+                (Err(StoreError::Fault(_)), _) => {
+                    let later = part.split_off(part.len() / 2);
+                    // The earlier half is decided first.
+                    parts.extend([later, part]);
+                }
+                // Smaller parts fail just so.
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     async fn append_overdue(self) {
@@ -239,3 +310,6 @@ impl HeldComments {
         logged
     }
 }
+
+#[cfg(test)]
+mod tests;

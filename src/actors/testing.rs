@@ -23,7 +23,7 @@ use super::session::{
 use super::{ClusterControl, NodeIdentity, Operations};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, StoreClock, SystemClock};
 use crate::cluster::{MemoryBroker, SingleNode, StoreTokens};
 use crate::comment_ids::CommentIds;
 use crate::config::{Config, Millis};
@@ -59,6 +59,7 @@ pub struct Node {
     pub rooms: Rooms,
     pub persister: PersisterPort,
     pub services: Arc<SessionServices>,
+    pub store_clock: Arc<StoreClock>,
     pub live: LiveId,
     pub gift: GiftId,
     hub: Arc<WorkerHub>,
@@ -112,6 +113,7 @@ impl Node {
         let persister = Persister::start_in(&arbiter, store.clone(), &config.limits);
         let comment_ids = Arc::new(CommentIds::new(0));
         let (held_reports, held_inbox) = held_comments::channel();
+        let store_clock = Arc::new(StoreClock::new(clock.clone()));
         let room_services = RoomServices {
             settings: room_settings(&config),
             config: config.clone(),
@@ -123,6 +125,7 @@ impl Node {
             held: held_reports,
             store: store.clone(),
             clock: clock.clone(),
+            store_clock: store_clock.clone(),
         };
         let arbiters = vec![Arbiter::new().handle(), Arbiter::new().handle()];
         let rooms = Rooms::new(
@@ -150,7 +153,7 @@ impl Node {
             store: store.clone(),
             rooms: rooms.clone(),
             comment_ids: comment_ids.clone(),
-            clock: clock.clone(),
+            clock: store_clock.clone(),
         };
         held_comments::start(held, held_inbox);
         let operations = Arc::new(Operations::new(
@@ -178,6 +181,7 @@ impl Node {
             rooms,
             persister,
             services,
+            store_clock,
             live,
             gift,
             hub,

@@ -85,6 +85,22 @@ impl HeldComment {
         Self { comment, rule, due }
     }
 
+    /// The same comment by a clock that is so many milliseconds ahead of the one that it was held by.
+    pub fn by_clock_ahead(self: Arc<Self>, ahead_ms: i64) -> Arc<Self> {
+        if ahead_ms == 0 {
+            return self;
+        }
+        let comment = Comment {
+            at: self.comment.at.plus_ms(ahead_ms),
+            ..(*self.comment).clone()
+        };
+        Arc::new(Self {
+            comment: Arc::new(comment),
+            rule: self.rule,
+            due: self.due.plus_ms(ahead_ms),
+        })
+    }
+
     /// For how long its sender is asked to wait, if that is known: a delay ends by itself.
     pub fn delay_ms(&self) -> Option<i64> {
         (!self.rule.is_for_review()).then(|| self.due.since(self.comment.at))

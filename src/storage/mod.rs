@@ -333,6 +333,14 @@ pub struct DueHeldComments {
     pub next_at: Option<Timestamp>,
 }
 
+/// A held comment that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueComment {
+    pub id: CommentId,
+    /// The key that it gets in the history if it is shown.
+    pub key: CommentId,
+}
+
 /// What a held comment adds to the log of its room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldEntry {
@@ -495,6 +503,9 @@ pub trait Store: Send + Sync {
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
 
+    /// The store's own time; `None`: its clock is that of the one node that uses it.
+    fn time(&self) -> Stored<'_, Option<Timestamp>>;
+
     /// Comments of a live that wait for review, oldest first, at most `max`.
     fn held_comments(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<HeldComment>>;
     /// Comments of all lives that wait for review: the first `max` to be due.
@@ -507,15 +518,21 @@ pub trait Store: Send + Sync {
         since: Timestamp,
         max: u32,
     ) -> Stored<'_, Vec<HeldComment>>;
-    /// Held comments that nobody decided in time: the first `max`, and when the next one is due.
-    fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments>;
-    /// Decides held comments that are due, those that still wait and that nobody else decides at this
-    /// moment, all or none: each with the key that it gets in
-    /// the history if it is shown. Returns what that adds to logs: nothing for a comment whose
-    /// author is gone or shadowed, which is denied without a notice.
+    /// Held comments that nobody decided in time, without these: the first `max`, and when the next
+    /// one is due.
+    fn due_held_comments(
+        &self,
+        now: Timestamp,
+        max: u32,
+        except: Vec<CommentId>,
+    ) -> Stored<'_, DueHeldComments>;
+    /// Decides held comments of a live that are due, those that still wait and that nobody else
+    /// decides at this moment, all or none. Returns what that adds to its log: nothing for a comment
+    /// whose author is gone or shadowed, which is denied without a notice.
     fn decide_held_comments(
         &self,
-        keys: Vec<(CommentId, CommentId)>,
+        live_id: LiveId,
+        due: Vec<DueComment>,
         at: Timestamp,
     ) -> Stored<'_, Vec<HeldEntry>>;
     /// What is not known to be in logs of held comments that were posted and decided at `until` or

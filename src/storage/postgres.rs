@@ -26,6 +26,7 @@ use std::sync::atomic::AtomicBool;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -36,14 +37,16 @@ use tokio::time::timeout;
 
 use self::batch::{commit_batch, commit_skip_locked};
 use self::connect::Connector;
+use self::holds::insert_shown;
 use self::limits::Limits;
 use self::pool::{ConnPool, PoolPurpose};
+use self::statement::Statement;
 use self::tasks::Tasks;
 use super::error::{is_lock_timeout, migration_error};
 use super::row_locks::Attempt;
 use super::schema::{gifts, held_comments, lives, users};
 use super::{StoreError, StoreOptions, Stored, Write};
-use crate::domain::{GiftId, LiveId, UserId};
+use crate::domain::{GiftId, LiveId, Timestamp, UserId};
 use crate::tls::Authorities;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
@@ -335,11 +338,16 @@ async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16
         .optional()?)
 }
 
-/// Those of these held comments that wait, and that no other transaction is deciding; none begins to
+/// Those of these held comments of a live that wait, and that no other transaction is deciding; none begins to
 /// before this one ends.
-async fn lock_waiting(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+async fn lock_waiting(
+    conn: &mut Conn,
+    live_id: LiveId,
+    ids: Vec<i64>,
+) -> Result<Vec<i64>, StoreError> {
     Ok(held_comments::table
         .filter(held_comments::comment_id.eq_any(ids))
+        .filter(held_comments::live_id.eq(live_id.get()))
         .filter(held_comments::state.eq("waiting"))
         .order(held_comments::comment_id)
         .select(held_comments::comment_id)
@@ -370,4 +378,11 @@ async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, 
         .get_result(conn)
         .await
         .optional()?)
+}
+
+/// The store's time, which is the same for all nodes.
+async fn time(conn: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
+    let ms: Vec<i64> = Statement::<BigInt>::new(sql, Vec::new()).load(conn).await?;
+    Ok(ms.into_iter().next().map(Timestamp))
 }

@@ -35,12 +35,13 @@ use tokio::sync::oneshot;
 
 pub use self::backup::backup;
 use self::batch::commit_batch;
+use self::holds::insert_shown;
 use self::worker::{JobPriority, Worker};
 use super::error::migration_error;
 use super::row_locks::Attempt;
 use super::schema::{held_comments, lives, users};
 use super::{FeedPage, FeedPosition, StoreError, StoreOptions, Stored, Write};
-use crate::domain::{GiftId, LiveId, UserId};
+use crate::domain::{GiftId, LiveId, Timestamp, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -333,11 +334,16 @@ async fn lock_live_status(conn: &mut Conn, live_id: LiveId) -> Result<Option<i16
         .optional()?)
 }
 
-/// Those of these held comments that wait, and that no other transaction is deciding; none begins to
+/// Those of these held comments of a live that wait, and that no other transaction is deciding; none begins to
 /// before this one ends.
-async fn lock_waiting(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+async fn lock_waiting(
+    conn: &mut Conn,
+    live_id: LiveId,
+    ids: Vec<i64>,
+) -> Result<Vec<i64>, StoreError> {
     Ok(held_comments::table
         .filter(held_comments::comment_id.eq_any(ids))
+        .filter(held_comments::live_id.eq(live_id.get()))
         .filter(held_comments::state.eq("waiting"))
         .order(held_comments::comment_id)
         .select(held_comments::comment_id)
@@ -488,4 +494,9 @@ mod tests {
         assert!(matches!(failed, Err(StoreError::Fault(_))), "{failed:?}");
         assert!(add_user(&store, 1).await.unwrap().is_some());
     }
+}
+
+/// The store's time. `None`: it has no clock but that of the one node that uses it.
+async fn time(_: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
+    Ok(None)
 }

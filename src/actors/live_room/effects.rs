@@ -62,6 +62,7 @@ impl LiveRoom {
                     }
                 }
                 Effect::HoldComment(held) => {
+                    let held = held.by_clock_ahead(self.services.store_clock.ahead_ms());
                     let (id, hold) = (held.comment.id, Write::Hold(held));
                     if let Err(SubmitError) = self.persister.submit(hold, WriteTicket::Hold(id)) {
                         prepend(
@@ -70,7 +71,10 @@ impl LiveRoom {
                         );
                     }
                 }
-                Effect::ReportHeld(held) => self.services.held.report(held),
+                Effect::ReportHeld(held) => {
+                    let held = held.by_clock_ahead(self.services.store_clock.ahead_ms());
+                    self.services.held.report(held);
+                }
                 Effect::TakeDown(comment_id) => {
                     let at = self.now();
                     let removal = Write::TakeDown { comment_id, at };

@@ -29,7 +29,7 @@ use crate::actors::registry::{Registry, RoomIdle, RoomStopped};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::actors::start_in_arbiter;
 use crate::catalogue::GiftCatalogue;
-use crate::clock::Clock;
+use crate::clock::{Clock, StoreClock};
 use crate::cluster::{Broker, OpenedLog, RoomLog};
 use crate::comment_ids::CommentIds;
 use crate::config::Config;
@@ -80,6 +80,7 @@ pub struct RoomServices {
     pub held: HeldReports,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
+    pub store_clock: Arc<StoreClock>,
 }
 
 /// A live room on this node.

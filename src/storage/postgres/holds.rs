@@ -7,7 +7,8 @@ use futures_util::future::join3;
 
 use super::Conn;
 use super::statement::{Bind, Statement};
-use crate::domain::{HeldComment, RequestId};
+use crate::domain::{Comment, CommentId, HeldComment, RequestId};
+use crate::storage::StoreError;
 use crate::storage::batch::{HoldKeys, HoldRows, Plan, StoredComment};
 
 /// Reads what the holds of a batch depend on. A batch without any sends nothing.
@@ -121,4 +122,34 @@ pub async fn write(mut conn: &Conn, plan: &Plan) -> QueryResult<usize> {
     )
     .execute(&mut conn)
     .await
+}
+
+/// Inserts comments that are shown now, each with its key in the history.
+pub async fn insert_shown(
+    conn: &mut Conn,
+    shown: Vec<(Comment, CommentId)>,
+) -> Result<(), StoreError> {
+    let column = |number: fn(&(Comment, CommentId)) -> i64| {
+        Bind::Numbers(shown.iter().map(number).collect())
+    };
+    let texts = shown.iter().map(|(comment, _)| comment.text.as_str());
+    let request_ids = shown
+        .iter()
+        .map(|(comment, _)| comment.request_id.as_ref().map(RequestId::as_str));
+    Statement::<()>::new(
+        "INSERT INTO comments (id, live_id, user_id, content, request_id, created_at, sort_key) \
+         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)",
+        vec![
+            column(|(comment, _)| comment.id.get()),
+            column(|(comment, _)| comment.live_id.get()),
+            column(|(comment, _)| comment.author.id.get()),
+            Bind::Texts(texts.collect()),
+            Bind::OptionalTexts(request_ids.collect()),
+            column(|(comment, _)| comment.at.0),
+            column(|(_, key)| key.get()),
+        ],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

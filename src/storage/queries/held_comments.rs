@@ -7,29 +7,27 @@
 //! connection was away at that moment. A moderator who approves one is refused with
 //! `author_barred`, and it waits on.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
+use log::debug;
 use serde_json::json;
 
-use super::super::lock_waiting;
-use super::{Conn, accounts, comments, lives, modes, standings};
+use super::{Conn, comments};
 use crate::domain::{
-    Action, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId, LiveStatus,
-    Outcome, Reject, SanctionKind, Timestamp, UserId, barring_comments, holding,
+    Action, Comment, CommentId, Denial, HeldComment, HeldDecision, HoldRule, LiveId, Outcome,
+    Reject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
 use crate::storage::rows::CommentRecord;
 use crate::storage::schema::{held_comments, lives as live_rows, users};
-use crate::storage::{
-    ActionRecord, Change, DueHeldComments, HeldEntry, LoggedHeldEntry, StoreError,
-};
+use crate::storage::{ActionRecord, Change, HeldEntry, LoggedHeldEntry, StoreError};
+
+use barring::{Authors, Barring};
 
 /// The state of a comment that nobody has decided about.
 const WAITING: &str = "waiting";
@@ -93,6 +91,11 @@ macro_rules! is_waiting {
     };
 }
 
+mod barring;
+mod due;
+
+pub use due::{decide_due, due};
+
 /// A held comment as it is stored.
 #[derive(Queryable)]
 struct HeldRecord {
@@ -146,6 +149,21 @@ impl HeldRecord {
     }
 }
 
+/// Rows as they are read. Those of a later version, which this one cannot read, are that version's
+/// to see to, and keep nobody from the others.
+fn readable<T>(
+    rows: impl IntoIterator<Item = HeldRecord>,
+    read: fn(HeldRecord) -> Result<T, StoreError>,
+) -> impl Iterator<Item = T> {
+    rows.into_iter().filter_map(move |row| {
+        let read = read(row);
+        if let Err(error) = &read {
+            debug!("held comment passed over: error={error}");
+        }
+        read.ok()
+    })
+}
+
 fn undecided() -> StoreError {
     StoreError::Fault("a held comment has a time of a decision and no decision".into())
 }
@@ -179,7 +197,7 @@ pub async fn for_review(
         .select(COLUMNS)
         .load(conn)
         .await?;
-    rows.into_iter().map(HeldRecord::held).collect()
+    Ok(readable(rows, HeldRecord::held).collect())
 }
 
 /// Comments of all lives that wait for review: those that are due first.
@@ -195,7 +213,7 @@ pub async fn for_review_anywhere(
         .select(COLUMNS)
         .load(conn)
         .await?;
-    rows.into_iter().map(HeldRecord::held).collect()
+    Ok(readable(rows, HeldRecord::held).collect())
 }
 
 /// The newest comments of a live with a `request_id` that were held since then, oldest first.
@@ -214,8 +232,7 @@ pub async fn recent(
         .select(COLUMNS)
         .load(conn)
         .await?;
-    let held = rows.into_iter().rev().map(HeldRecord::held);
-    held.collect()
+    Ok(readable(rows.into_iter().rev(), HeldRecord::held).collect())
 }
 
 /// The author of a held comment of this live, and when it was posted.
@@ -360,8 +377,9 @@ pub async fn review(
         return deny(conn, record, live_id, id).await;
     }
     let comment = Comment::try_from(row.comment)?;
-    let room = open_room(conn, live_id).await?;
-    match barring(conn, room, &comment, record.at).await? {
+    let author = comment.author.id;
+    let authors = Authors::read(conn, live_id, vec![author], record.at).await?;
+    match authors.barring(author, record.at) {
         Some(Barring::Open(reject)) => return Ok(Err(reject)),
         Some(Barring::Shadow) => return Ok(Err(Reject::AuthorBarred)),
         None => {}
@@ -379,75 +397,6 @@ pub async fn review(
         HeldDecision::Shown(Arc::new(comment)),
         record.at,
     )))
-}
-
-/// Why a comment that was held is not shown now.
-enum Barring {
-    /// Its author notices: the comment is denied, or waits on.
-    Open(Reject),
-    /// Its author must not learn of a shadow.
-    Shadow,
-}
-
-/// A room that held comments are shown in.
-#[derive(Clone, Copy)]
-struct OpenRoom {
-    streamer: UserId,
-    is_frozen: bool,
-}
-
-/// The room of a live; an error if it shows nothing any more.
-async fn open_room(
-    conn: &mut Conn,
-    live_id: LiveId,
-) -> Result<Result<OpenRoom, Reject>, StoreError> {
-    let Some(live) = lives::by_id(conn, live_id).await? else {
-        return Ok(Err(Reject::LiveNotFound));
-    };
-    if live.live.status == LiveStatus::Ended {
-        return Ok(Err(Reject::LiveEnded));
-    }
-    let modes = modes::of_live(conn, live_id).await?;
-    Ok(Ok(OpenRoom {
-        streamer: live.live.owner,
-        is_frozen: modes.is_some_and(|modes| modes.modes.frozen),
-    }))
-}
-
-/// Whether a comment that was held may be shown in its room now. What was decided about its author
-/// and its room since then holds for it too.
-async fn barring(
-    conn: &mut Conn,
-    room: Result<OpenRoom, Reject>,
-    comment: &Comment,
-    now: Timestamp,
-) -> Result<Option<Barring>, StoreError> {
-    let OpenRoom {
-        streamer,
-        is_frozen,
-    } = match room {
-        Ok(room) => room,
-        Err(reject) => return Ok(Some(Barring::Open(reject))),
-    };
-    let user = comment.author.id;
-    let standing = standings::of_user(conn, streamer, comment.live_id, user, now).await?;
-    let on_site = standings::of_site(conn, user, now).await?;
-    let is_enabled = accounts::by_id(conn, user)
-        .await?
-        .is_some_and(|user| user.enabled);
-    let is_viewer = user != streamer && !standing.is_moderator;
-    let sanctions = [standing.sanctions, on_site].concat();
-    Ok(
-        if !is_enabled || barring_comments(&sanctions, now).is_some() {
-            Some(Barring::Open(Reject::AuthorBarred))
-        } else if holding(&sanctions, SanctionKind::Shadow, now).is_some() {
-            Some(Barring::Shadow)
-        } else if is_frozen && is_viewer {
-            Some(Barring::Open(Reject::Frozen))
-        } else {
-            None
-        },
-    )
 }
 
 /// Denies a comment of a live that waits, because a moderator says so or it is taken down.
@@ -511,127 +460,46 @@ pub async fn earlier(
     Ok(decision.map(|(decision, at)| change(decision, at)))
 }
 
-/// Denies what waits of a user: in one live, in all lives of a streamer, or everywhere.
+/// Where comments of a user wait that are denied together.
+#[derive(Debug, Clone, Copy)]
+pub enum WaitingIn {
+    Live(LiveId),
+    /// All lives of a streamer.
+    LivesOf(UserId),
+    Site,
+}
+
+/// Denies what waits of a user. Returns how many comments.
 pub async fn deny_all_of(
     conn: &mut Conn,
     user: UserId,
-    live_id: Option<LiveId>,
-    streamer: Option<UserId>,
+    waiting: WaitingIn,
     at: Timestamp,
-) -> Result<(), StoreError> {
-    let mut waiting = held_comments::table
+) -> Result<usize, StoreError> {
+    let mut of_user = held_comments::table
         .filter(is_waiting!())
         .filter(held_comments::user_id.eq(user.get()))
         .select(held_comments::comment_id)
         .order(held_comments::comment_id)
         .into_boxed();
-    if let Some(live_id) = live_id {
-        waiting = waiting.filter(held_comments::live_id.eq(live_id.get()));
-    } else if let Some(streamer) = streamer {
-        let lives = live_rows::table
-            .filter(live_rows::user_id.eq(streamer.get()))
-            .select(live_rows::id);
-        waiting = waiting.filter(held_comments::live_id.eq_any(lives));
+    match waiting {
+        WaitingIn::Live(live_id) => {
+            of_user = of_user.filter(held_comments::live_id.eq(live_id.get()));
+        }
+        WaitingIn::LivesOf(streamer) => {
+            let lives = live_rows::table
+                .filter(live_rows::user_id.eq(streamer.get()))
+                .select(live_rows::id);
+            of_user = of_user.filter(held_comments::live_id.eq_any(lives));
+        }
+        WaitingIn::Site => {}
     }
-    let ids: Vec<i64> = waiting.load(conn).await?;
+    let ids: Vec<i64> = of_user.load(conn).await?;
+    let mut denied = 0;
     for id in ids.into_iter().filter_map(CommentId::new) {
-        decide(conn, id, DENIED, None, at, false).await?;
+        denied += usize::from(decide(conn, id, DENIED, None, at, false).await?);
     }
-    Ok(())
-}
-
-/// Comments that wait and are due, in the order in which they were.
-pub async fn due(conn: &mut Conn, now: Timestamp, max: u32) -> Result<DueHeldComments, StoreError> {
-    // One more than asked for: when it is due is when this has to be asked again.
-    let rows: Vec<(i64, i64, i64)> = held_comments::table
-        .filter(is_waiting!())
-        .order((held_comments::due_at, held_comments::comment_id))
-        .limit(i64::from(max) + 1)
-        .select((
-            held_comments::live_id,
-            held_comments::comment_id,
-            held_comments::due_at,
-        ))
-        .load(conn)
-        .await?;
-    let due_count = rows.iter().take_while(|(.., due)| *due <= now.0).count();
-    let due_count = due_count.min(max as usize);
-    let next_at = rows.get(due_count).map(|(.., due)| Timestamp(*due));
-    let ids = rows.into_iter().take(due_count);
-    let named = |(live_id, id, _)| Some((LiveId::new(live_id)?, CommentId::new(id)?));
-    Ok(DueHeldComments {
-        ids: ids.filter_map(named).collect(),
-        next_at,
-    })
-}
-
-/// Decides comments whose time is over and that still wait: of the delay they are shown, of a
-/// review they are denied, and so are those whose author may not speak any more. Each gets its key
-/// in the history, if it is shown.
-pub async fn decide_due(
-    conn: &mut Conn,
-    mut keys: Vec<(CommentId, CommentId)>,
-    at: Timestamp,
-) -> Result<Vec<HeldEntry>, StoreError> {
-    // What another node decides at this moment is left to it.
-    let mine: HashSet<i64> = lock_waiting(conn, keys.iter().map(|(id, _)| id.get()).collect())
-        .await?
-        .into_iter()
-        .collect();
-    keys.retain(|(id, _)| mine.contains(&id.get()));
-    let mut rooms = HashMap::new();
-    let mut entries = Vec::with_capacity(keys.len());
-    for (id, key) in keys {
-        let row: Option<HeldRecord> = with_authors!()
-            .filter(held_comments::comment_id.eq(id.get()))
-            .select(COLUMNS)
-            .get_result(conn)
-            .await
-            .optional()?;
-        let Some(row) = row else {
-            // Its author is gone: nobody is left to show it for, or to notify. It would be the
-            // first of all that are due for ever.
-            decide(conn, id, DENIED, None, at, true).await?;
-            continue;
-        };
-        let held = row.held()?;
-        let comment = Comment {
-            at,
-            ..(*held.comment).clone()
-        };
-        let live_id = comment.live_id;
-        let state = if held.rule.is_for_review() {
-            EXPIRED
-        } else {
-            // All that are due in one room are decided together: it is read once.
-            let room = match rooms.entry(live_id) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(unknown) => *unknown.insert(open_room(conn, live_id).await?),
-            };
-            match barring(conn, room, &comment, at).await? {
-                None => SHOWN,
-                Some(Barring::Open(_)) => DENIED,
-                Some(Barring::Shadow) => {
-                    decide(conn, id, DENIED, None, at, true).await?;
-                    continue;
-                }
-            }
-        };
-        decide(conn, id, state, None, at, false).await?;
-        let decision = if state == SHOWN {
-            comments::insert(conn, &comment, key).await?;
-            HeldDecision::Shown(Arc::new(comment))
-        } else {
-            HeldDecision::Denied(Denial {
-                comment_id: id,
-                author: comment.author.id,
-                reason: None,
-                is_expired: state == EXPIRED,
-            })
-        };
-        entries.push(HeldEntry::of_decision(live_id, &decision));
-    }
-    Ok(entries)
+    Ok(denied)
 }
 
 /// What logs are not known to have, of comments after that one that are held and decided at `until`
@@ -642,21 +510,31 @@ pub async fn unlogged(
     until: Timestamp,
     max: u32,
 ) -> Result<Vec<HeldEntry>, StoreError> {
-    let rows: Vec<HeldRecord> = with_authors!()
-        .filter(sql::<Bool>("NOT held_comments.is_logged"))
-        .filter(held_comments::comment_id.gt(after.map_or(0, CommentId::get)))
-        .filter(held_comments::created_at.le(until.0))
-        .filter(
-            held_comments::decided_at
-                .is_null()
-                .or(held_comments::decided_at.le(until.0)),
-        )
-        .order(held_comments::comment_id)
-        .limit(max.into())
-        .select(COLUMNS)
-        .load(conn)
-        .await?;
-    rows.into_iter().map(HeldRecord::entry).collect()
+    let (max, mut after) = (max as usize, after.map_or(0, CommentId::get));
+    let mut entries = Vec::new();
+    loop {
+        let rows: Vec<HeldRecord> = with_authors!()
+            .filter(sql::<Bool>("NOT held_comments.is_logged"))
+            .filter(held_comments::comment_id.gt(after))
+            .filter(held_comments::created_at.le(until.0))
+            .filter(
+                held_comments::decided_at
+                    .is_null()
+                    .or(held_comments::decided_at.le(until.0)),
+            )
+            .order(held_comments::comment_id)
+            .limit(i64::try_from(max - entries.len()).unwrap_or(i64::MAX))
+            .select(COLUMNS)
+            .load(conn)
+            .await?;
+        let is_last = rows.len() < max - entries.len();
+        after = rows.last().map_or(after, |row| row.comment.id());
+        entries.extend(readable(rows, HeldRecord::entry));
+        // Fewer than asked for would say that there are no more.
+        if is_last || entries.len() == max {
+            return Ok(entries);
+        }
+    }
 }
 
 /// Notes that logs have these entries. One that was decided meanwhile has another entry.

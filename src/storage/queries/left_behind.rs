@@ -104,13 +104,23 @@ pub fn reviewed(action: &Action, decided: Option<Change>, at: Timestamp) -> Opti
     })
 }
 
+/// What an action left behind that took the newest comments of a user down, and denied so many of
+/// its that waited.
+pub fn taken_down(removed: &[CommentId], denied: usize) -> Value {
+    json!({"removed": comments::ids_json(removed), "denied_waiting": denied})
+}
+
 /// The change that an earlier action on several comments made.
 pub fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
     let removed = removed_ids(after);
-    let restored = left_behind(after)["restored"].as_u64().unwrap_or_default();
+    let after = left_behind(after);
+    let count = |of: &str| {
+        let count = after[of].as_u64().unwrap_or_default();
+        usize::try_from(count).unwrap_or(usize::MAX)
+    };
     let outcome = match action {
-        Action::Restore(_) => Outcome::Restored(usize::try_from(restored).unwrap_or(usize::MAX)),
-        _ => Outcome::TakenDown(removed.len()),
+        Action::Restore(_) => Outcome::Restored(count("restored")),
+        _ => Outcome::TakenDown(removed.len().saturating_add(count("denied_waiting"))),
     };
     Change::Comments { outcome, removed }
 }

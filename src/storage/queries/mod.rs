@@ -3,8 +3,8 @@
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share:
 //! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `lock_gift`, `lock_waiting`,
-//! `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`. The methods of the
-//! store are one line each: which access, which query.
+//! `insert_shown`, `time`, `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
+//! The methods of the store are one line each: which access, which query.
 
 mod accounts;
 mod action_columns;
@@ -28,16 +28,16 @@ mod term_lists;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 
-use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW};
+use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW, time};
 use crate::domain::{
     ActionId, Coins, Comment, CommentId, HeldComment, LiveId, LiveModes, Pin, Role, Sanction,
     SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueHeldComments, FeedPage,
-    FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry, LiveLedger,
-    LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ProfileChange, ProfileOutcome,
-    ReportedRow, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
+    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueComment, DueHeldComments,
+    FeedPage, FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry,
+    LiveLedger, LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ProfileChange,
+    ProfileOutcome, ReportedRow, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -215,6 +215,10 @@ impl Store for Backend {
         self.read(move |conn| comments::newest(conn).boxed())
     }
 
+    fn time(&self) -> Stored<'_, Option<Timestamp>> {
+        self.read(move |conn| time(conn).boxed())
+    }
+
     fn held_comments(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<HeldComment>> {
         self.read(move |conn| held_comments::for_review(conn, live_id, max).boxed())
     }
@@ -232,16 +236,22 @@ impl Store for Backend {
         self.read(move |conn| held_comments::recent(conn, live_id, since, max).boxed())
     }
 
-    fn due_held_comments(&self, now: Timestamp, max: u32) -> Stored<'_, DueHeldComments> {
-        self.read(move |conn| held_comments::due(conn, now, max).boxed())
+    fn due_held_comments(
+        &self,
+        now: Timestamp,
+        max: u32,
+        except: Vec<CommentId>,
+    ) -> Stored<'_, DueHeldComments> {
+        self.read(move |conn| held_comments::due(conn, now, max, except).boxed())
     }
 
     fn decide_held_comments(
         &self,
-        keys: Vec<(CommentId, CommentId)>,
+        live_id: LiveId,
+        due: Vec<DueComment>,
         at: Timestamp,
     ) -> Stored<'_, Vec<HeldEntry>> {
-        self.write(move |conn| held_comments::decide_due(conn, keys, at).boxed())
+        self.write(move |conn| held_comments::decide_due(conn, live_id, due, at).boxed())
     }
 
     fn unlogged_held_comments(

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::super::lock_user_status;
+use super::held_comments::WaitingIn;
 use super::standings::{self, Given};
 use super::{Conn, accounts, comments, held_comments};
 use crate::domain::{
@@ -136,12 +137,12 @@ async fn give(
         standings::remove_moderator(conn, target.streamer, target.user).await?;
     }
     if order.kind == SanctionKind::Ban && order.purge != Purge::Nothing {
-        let (live_id, streamer) = match order.scope {
-            SanctionScope::Live => (Some(target.live_id), None),
-            SanctionScope::Streamer => (None, Some(target.streamer)),
-            SanctionScope::Site => (None, None),
+        let waiting = match order.scope {
+            SanctionScope::Live => WaitingIn::Live(target.live_id),
+            SanctionScope::Streamer => WaitingIn::LivesOf(target.streamer),
+            SanctionScope::Site => WaitingIn::Site,
         };
-        held_comments::deny_all_of(conn, target.user, live_id, streamer, at).await?;
+        held_comments::deny_all_of(conn, target.user, waiting, at).await?;
     }
     // Afterwards: one that another node showed at this moment is taken down too.
     let removed = purge(conn, target, order.purge, at).await?;

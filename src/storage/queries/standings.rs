@@ -186,24 +186,40 @@ pub async fn of_user(
     user: UserId,
     now: Timestamp,
 ) -> Result<Standing, StoreError> {
+    let mut standings = of_users(conn, streamer, live_id, &[user], now).await?;
+    Ok(standings.remove(&user).unwrap_or_default())
+}
+
+/// The standings of those of these users who are not like everybody else in a live of this
+/// streamer.
+pub async fn of_users(
+    conn: &mut Conn,
+    streamer: UserId,
+    live_id: LiveId,
+    users: &[UserId],
+    now: Timestamp,
+) -> Result<BTreeMap<UserId, Standing>, StoreError> {
+    let ids: Vec<i64> = users.iter().map(|user| user.get()).collect();
     let rows: Vec<SanctionRecord> = of_live!(streamer, live_id)
-        .filter(sanctions::user_id.eq(user.get()))
+        .filter(sanctions::user_id.eq_any(&ids))
         .order(sanctions::id)
         .select(COLUMNS)
         .load(conn)
         .await?;
-    let is_moderator = moderators::table
-        .find((streamer.get(), user.get()))
+    let named: Vec<i64> = moderators::table
+        .filter(moderators::streamer_id.eq(streamer.get()))
+        .filter(moderators::user_id.eq_any(&ids))
         .select(moderators::user_id)
-        .get_result::<i64>(conn)
-        .await
-        .optional()?
-        .is_some();
-    let sanctions = holding(rows, now)?;
-    Ok(Standing {
-        is_moderator,
-        sanctions,
-    })
+        .load(conn)
+        .await?;
+    let mut standings: BTreeMap<UserId, Standing> = BTreeMap::new();
+    for (user, sanctions) in holding(rows, now)? {
+        standings.entry(user).or_default().sanctions = sanctions;
+    }
+    for user in named.into_iter().filter_map(UserId::new) {
+        standings.entry(user).or_default().is_moderator = true;
+    }
+    Ok(standings)
 }
 
 /// What holds against a user on the whole site.
@@ -212,11 +228,21 @@ pub async fn of_site(
     user: UserId,
     now: Timestamp,
 ) -> Result<Vec<Sanction>, StoreError> {
+    let mut held = of_site_users(conn, &[user], now).await?;
+    Ok(held.remove(&user).unwrap_or_default())
+}
+
+/// What holds against these users on the whole site; those against whom nothing does are left out.
+pub async fn of_site_users(
+    conn: &mut Conn,
+    users: &[UserId],
+    now: Timestamp,
+) -> Result<BTreeMap<UserId, Vec<Sanction>>, StoreError> {
     let rows: Vec<SanctionRecord> = sanctions::table
         .filter(sql::<Bool>(
             "sanctions.lifted_at IS NULL AND sanctions.scope = 'site'",
         ))
-        .filter(sanctions::user_id.eq(user.get()))
+        .filter(sanctions::user_id.eq_any(users.iter().map(|user| user.get())))
         .order(sanctions::id)
         .select(COLUMNS)
         .load(conn)
@@ -224,11 +250,17 @@ pub async fn of_site(
     holding(rows, now)
 }
 
-fn holding(rows: Vec<SanctionRecord>, now: Timestamp) -> Result<Vec<Sanction>, StoreError> {
-    let mut found = Vec::with_capacity(rows.len());
+/// Those that hold now, by user.
+fn holding(
+    rows: Vec<SanctionRecord>,
+    now: Timestamp,
+) -> Result<BTreeMap<UserId, Vec<Sanction>>, StoreError> {
+    let mut found: BTreeMap<UserId, Vec<Sanction>> = BTreeMap::new();
     for row in rows {
-        let (_, sanction) = row.read()?;
-        found.extend(sanction.holds(now).then_some(sanction));
+        let (user, sanction) = row.read()?;
+        if sanction.holds(now) {
+            found.entry(user).or_default().push(sanction);
+        }
     }
     Ok(found)
 }

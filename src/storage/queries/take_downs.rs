@@ -6,7 +6,7 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::left_behind::removed_ids;
+use super::left_behind::{removed_ids, taken_down};
 use super::{Conn, accounts, comments, held_comments};
 use crate::domain::{CommentId, LiveId, Outcome, RESTORE_MS, Reject, Timestamp, UserId};
 use crate::storage::actions::Changed;
@@ -63,14 +63,15 @@ pub async fn last_of_user(
         return Ok(Err(Reject::UserNotFound));
     }
     // First: it waits for those who show one of them at this moment, which is taken down then.
-    held_comments::deny_all_of(conn, user, Some(live_id), None, at).await?;
+    let waiting = held_comments::WaitingIn::Live(live_id);
+    let denied = held_comments::deny_all_of(conn, user, waiting, at).await?;
     let all = Timestamp(i64::MIN);
     let removed = comments::remove_last(conn, live_id, user, all, count, at).await?;
     Ok(Ok(Changed {
         before: None,
-        after: Some(json!({"removed": comments::ids_json(&removed)})),
+        after: Some(taken_down(&removed, denied)),
         change: Change::Comments {
-            outcome: Outcome::TakenDown(removed.len()),
+            outcome: Outcome::TakenDown(removed.len() + denied),
             removed,
         },
     }))

@@ -4,9 +4,11 @@ use diesel::dsl::{count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use crate::domain::{HeldComment, HoldRule, RequestId};
+use super::Conn;
+use crate::domain::{Comment, CommentId, HeldComment, HoldRule, RequestId};
+use crate::storage::StoreError;
 use crate::storage::batch::{HoldKeys, HoldRows, StoredComment};
-use crate::storage::schema::held_comments;
+use crate::storage::schema::{comments, held_comments};
 
 /// Reads what the holds of a batch depend on.
 pub fn read(conn: &mut SqliteConnection, keys: &HoldKeys) -> QueryResult<HoldRows> {
@@ -73,5 +75,30 @@ pub fn write(conn: &mut SqliteConnection, held: &HeldComment) -> QueryResult<()>
             held_comments::due_at.eq(held.due.0),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Inserts comments that are shown now, each with its key in the history.
+pub async fn insert_shown(
+    conn: &mut Conn,
+    shown: Vec<(Comment, CommentId)>,
+) -> Result<(), StoreError> {
+    conn.spawn_blocking(move |conn| {
+        for (comment, key) in shown {
+            diesel::insert_into(comments::table)
+                .values((
+                    comments::id.eq(comment.id.get()),
+                    comments::live_id.eq(comment.live_id.get()),
+                    comments::user_id.eq(comment.author.id.get()),
+                    comments::content.eq(comment.text.as_str()),
+                    comments::request_id.eq(comment.request_id.as_ref().map(RequestId::as_str)),
+                    comments::created_at.eq(comment.at.0),
+                    comments::sort_key.eq(key.get()),
+                ))
+                .execute(conn)?;
+        }
+        Ok(())
+    })
+    .await?;
     Ok(())
 }

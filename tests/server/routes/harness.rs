@@ -14,7 +14,7 @@ use liveroom::actors::registry::Registry;
 use liveroom::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
-use liveroom::clock::Clock;
+use liveroom::clock::{Clock, StoreClock};
 use liveroom::cluster::{MemoryBroker, SingleNode, StoreTokens, TokenStore};
 use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret, Secrets};
@@ -313,6 +313,7 @@ fn start_rooms(
 ) -> Rooms {
     let thread = Arbiter::current();
     let (held_reports, held_inbox) = held_comments::channel();
+    let store_clock = Arc::new(StoreClock::new(clock.clone()));
     let services = RoomServices {
         settings: room_settings(&config),
         config,
@@ -323,7 +324,8 @@ fn start_rooms(
         comment_ids: comment_ids.clone(),
         held: held_reports,
         store: store.clone(),
-        clock: clock.clone(),
+        clock,
+        store_clock: store_clock.clone(),
     };
     let rooms = Rooms::new(
         Registry::start_here(vec![thread], store.clone(), services),
@@ -333,7 +335,7 @@ fn start_rooms(
         store,
         rooms: rooms.clone(),
         comment_ids,
-        clock,
+        clock: store_clock,
     };
     held_comments::start(held, held_inbox);
     rooms

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::future::join;
 use liveroom::domain::*;
 use liveroom::storage::{
-    ActionRecord, Change, HeldEntry, LoggedHeldEntry, PendingAction, Performed, Write, WriteOutcome,
+    ActionRecord, Change, DueComment, HeldEntry, LoggedHeldEntry, PendingAction, Performed, Write,
+    WriteOutcome,
 };
 
 use super::comment;
@@ -104,19 +105,19 @@ impl Stage {
     }
 
     pub async fn due(&self, now: Timestamp) -> (Vec<i64>, Option<Timestamp>) {
-        let due = self.db.store.due_held_comments(now, 100).await.unwrap();
+        let due = self.db.store.due_held_comments(now, 100, Vec::new());
+        let due = due.await.unwrap();
         let ids = due.ids.iter().map(|(_, id)| id.get());
         (ids.collect(), due.next_at)
     }
 
     /// Decides what is due, as a node does.
     pub async fn decide_due(&self, now: Timestamp) -> Vec<HeldEntry> {
-        let due = self.db.store.due_held_comments(now, 100).await.unwrap();
-        let keys = due
-            .ids
-            .into_iter()
-            .map(|(_, id)| (id, comment_id(id.get() + 1_000)));
-        let decided = self.db.store.decide_held_comments(keys.collect(), now);
+        let due = self.db.store.due_held_comments(now, 100, Vec::new());
+        let due = due.await.unwrap();
+        let due = due.ids.iter().filter(|(live_id, _)| *live_id == self.live);
+        let due = due.map(|(_, id)| due_comment(id.get())).collect();
+        let decided = self.db.store.decide_held_comments(self.live, due, now);
         decided.await.unwrap()
     }
 
@@ -133,6 +134,14 @@ impl Stage {
             (comment_id.get(), is_decision)
         };
         entries.await.unwrap().iter().map(name).collect()
+    }
+}
+
+/// With the key `id + 1,000`.
+pub fn due_comment(id: i64) -> DueComment {
+    DueComment {
+        id: comment_id(id),
+        key: comment_id(id + 1_000),
     }
 }
 

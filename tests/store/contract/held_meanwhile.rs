@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use liveroom::clock::{Clock, SystemClock};
 use liveroom::domain::*;
-use liveroom::storage::{ActionRecord, Change, LoggedHeldEntry, Performed};
+use liveroom::storage::{ActionRecord, Change, LoggedHeldEntry, Performed, StoreError, Write};
 
 use super::comment;
-use super::held_comments::{Stage, comment_id};
+use super::held_comments::{Stage, comment_id, due_comment};
 use crate::support::database::{Database, NOW, request};
 
 /// What an action adds to the log of its room.
@@ -25,6 +26,13 @@ fn denial(id: i64, author: UserId) -> ActionEntry {
         reason: None,
         is_expired: false,
     }))
+}
+
+fn frozen(frozen: bool) -> Action {
+    let mut change = ModesChange::default();
+    let set = change.set(RoomMode::Frozen, ModeValue::Flag(frozen));
+    assert_eq!(set, Ok(()));
+    Action::SetModes(change)
 }
 
 pub async fn a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there(db: Database) {
@@ -135,12 +143,6 @@ pub async fn a_frozen_room_shows_no_comment_that_was_held_of_its_viewers(db: Dat
         .hold(stage.delayed(3, stage.bob, 2_000))
         .await
         .unwrap();
-    let frozen = |frozen| {
-        let mut change = ModesChange::default();
-        let set = change.set(RoomMode::Frozen, ModeValue::Flag(frozen));
-        assert_eq!(set, Ok(()));
-        Action::SetModes(change)
-    };
     let scope = Scope::Live(stage.live);
     pending(stage.db.act(scope, frozen(true), NOW).await);
     assert_eq!(stage.review(1, true, NOW).await, Err(Reject::Frozen));
@@ -199,7 +201,24 @@ pub async fn taking_the_last_comments_of_a_user_down_denies_those_that_wait(db: 
         user: stage.bob,
         count: 1,
     };
-    pending(stage.db.act(Scope::Live(stage.live), last, NOW).await);
+    let (actor, scope) = (Actor::User(stage.alice), Scope::Live(stage.live));
+    let record = ActionRecord {
+        request_id: Some(request("last")),
+        ..ActionRecord::new(actor, Role::Streamer, scope, last, NOW)
+    };
+    for is_repeated in [false, true] {
+        let performed = stage.db.store.perform(record.clone()).await.unwrap();
+        let Performed::Done {
+            change: Change::Comments { outcome, .. },
+            is_repeated: was_repeated,
+            ..
+        } = performed
+        else {
+            panic!("{performed:?}")
+        };
+        assert_eq!(outcome, Outcome::TakenDown(2), "those that waited count");
+        assert_eq!(was_repeated, is_repeated);
+    }
     let decided: Vec<_> = stage.unlogged().await;
     let denied = decided.iter().filter(|(_, is_decision)| *is_decision);
     assert_eq!(denied.collect::<Vec<_>>(), [&(1, true), &(2, true)]);
@@ -228,4 +247,123 @@ pub async fn a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifie
     assert_eq!(stage.unlogged().await, [(1, false)], "no denial follows");
     let (ids, _) = stage.due(NOW.plus_ms(2_002)).await;
     assert_eq!(ids, [0; 0], "it is decided");
+}
+
+pub async fn what_is_due_in_a_room_is_decided_in_one_go_each_by_what_holds_for_its_author(
+    db: Database,
+) {
+    let stage = Stage::set(db).await;
+    let muted = stage.db.user("muted", 0).await.id;
+    let shadowed = stage.db.user("shadowed", 0).await.id;
+    let disabled = stage.db.user("disabled", 0).await.id;
+    let moderator = stage.db.user("moderator", 0).await.id;
+    let elsewhere = stage.db.live(stage.alice, "elsewhere").await;
+    let other_room = comment(9, elsewhere, stage.bob, "text", None);
+    let other_room = HeldComment {
+        rule: HoldRule::Delay,
+        ..HeldComment::for_review(Arc::new(other_room), HoldRule::Term)
+    };
+    let authors = [muted, shadowed, disabled, moderator, stage.bob, stage.alice];
+    let delayed = (1..)
+        .zip(authors)
+        .map(|(id, author)| stage.delayed(id, author, 2_000));
+    let held = delayed.chain([stage.held(7, stage.bob, None), other_room]);
+    assert!(stage.hold_all(held).await.iter().all(Result::is_ok));
+    let scope = Scope::Live(stage.live);
+    for (user, kind) in [
+        (muted, SanctionKind::Mute),
+        (shadowed, SanctionKind::Shadow),
+    ] {
+        let order = SanctionOrder::new(user, kind, Term::Seconds(600), None).expect("an order");
+        pending(stage.db.act(scope, Action::Sanction(order), NOW).await);
+    }
+    let named = Action::SetModerator {
+        user: moderator,
+        moderator: true,
+    };
+    pending(stage.db.act(scope, named, NOW).await);
+    stage.db.set_enabled(disabled, false).await;
+    pending(stage.db.act(scope, frozen(true), NOW).await);
+
+    let due = (1..=9).map(due_comment).collect();
+    let at = NOW.plus_ms(REVIEW_MS + 10);
+    let decided = stage.db.store.decide_held_comments(stage.live, due, at);
+    let entries = decided.await.unwrap();
+    let entries: Vec<_> = entries.into_iter().map(|held| held.entry.content).collect();
+    let denied = |id, author, is_expired| {
+        EntryContent::Control(Control::Denied(Denial {
+            comment_id: comment_id(id),
+            author,
+            reason: None,
+            is_expired,
+        }))
+    };
+    let shown = |content: &EntryContent| match content {
+        EntryContent::Event(RoomEvent::Comment(comment)) => Some((comment.id.get(), comment.at)),
+        _ => None,
+    };
+    assert_eq!(entries.len(), 6, "nothing follows of a shadow: {entries:?}");
+    assert_eq!(
+        (&entries[0], &entries[1], &entries[3], &entries[5]),
+        (
+            &denied(1, muted, false),
+            &denied(3, disabled, false),
+            &denied(5, stage.bob, false),
+            &denied(7, stage.bob, true),
+        ),
+        "muted, disabled, frozen, and nobody decided"
+    );
+    assert_eq!(
+        (shown(&entries[2]), shown(&entries[4])),
+        (Some((4, at)), Some((6, at)))
+    );
+    assert_eq!(stage.shown().await, [6, 4], "by the keys that they got");
+    let (due, _) = stage.due(at).await;
+    assert_eq!(due, [9], "that of another room waits");
+}
+
+pub async fn a_row_that_cannot_be_read_keeps_nobody_from_the_others(db: Database) {
+    let stage = Stage::set(db).await;
+    let held = (1..=3).map(|id| stage.held(id, stage.bob, Some(&format!("r-{id}"))));
+    assert!(stage.hold_all(held).await.iter().all(Result::is_ok));
+    let unreadable = "UPDATE held_comments SET content = '' WHERE comment_id = 1";
+    stage.db.execute(unreadable).unwrap();
+    assert_eq!(stage.waiting().await, [2, 3]);
+    assert_eq!(stage.unlogged().await, [(2, false), (3, false)]);
+    let first = stage
+        .db
+        .store
+        .unlogged_held_comments(None, NOW.plus_ms(10_000), 1);
+    let first = first.await.unwrap();
+    assert_eq!(
+        first.len(),
+        1,
+        "fewer than asked for would be all there are"
+    );
+    assert_eq!(first[0].logged.comment_id, comment_id(2));
+    let recent = stage.db.store.recent_held_comments(stage.live, NOW, 10);
+    assert_eq!(recent.await.unwrap().len(), 2);
+    let due = vec![due_comment(1), due_comment(2)];
+    let at = NOW.plus_ms(REVIEW_MS + 10);
+    let decided = stage.db.store.decide_held_comments(stage.live, due, at);
+    assert!(matches!(decided.await, Err(StoreError::Fault(_))));
+    assert_eq!(stage.due(at).await.0, [1, 2, 3], "all or none");
+    let due = stage
+        .db
+        .store
+        .due_held_comments(at, 10, vec![comment_id(1)]);
+    let due = due.await.unwrap().ids;
+    assert_eq!(due.len(), 2, "those that are left out hold back no other");
+}
+
+pub async fn a_store_that_nodes_share_says_its_time(db: Database) {
+    let before = SystemClock.now();
+    let time = db.store.time().await.unwrap();
+    assert_eq!(time.is_some(), db.url.starts_with("postgres"), "{}", db.url);
+    // The database of a test runs on this machine.
+    let after = SystemClock.now();
+    assert!(
+        time.is_none_or(|time| (before..=after).contains(&time)),
+        "{time:?}"
+    );
 }

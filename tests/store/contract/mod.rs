@@ -70,10 +70,13 @@ use held_comments::{
 use held_meanwhile::{
     a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
     a_frozen_room_shows_no_comment_that_was_held_of_its_viewers,
+    a_row_that_cannot_be_read_keeps_nobody_from_the_others,
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
+    a_store_that_nodes_share_says_its_time,
     an_approved_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
     taking_the_last_comments_of_a_user_down_denies_those_that_wait,
     those_of_all_lives_that_are_due_first_come_first,
+    what_is_due_in_a_room_is_decided_in_one_go_each_by_what_holds_for_its_author,
 };
 use liveroom::domain::*;
 use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutcome};
@@ -148,11 +151,11 @@ contract! {
     a_gift_costs_what_its_giver_was_shown_or_is_refused,
     a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit,
     a_retried_gift_has_one_effect_and_the_first_receipt,
+    the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before,
     writes_of_a_batch_take_effect_in_order,
     a_comment_is_stored_once_and_strangers_comments_are_refused,
     recent_comments_are_the_newest_with_a_request_id,
     comments_come_in_pages_newest_first,
-    the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before,
     a_removed_comment_is_gone_for_good_but_its_request_id_stays_used,
     a_comment_shown_later_stands_where_it_was_shown,
     comments_of_the_version_before_keep_their_order_and_it_finds_its_way,
@@ -209,6 +212,9 @@ contract! {
     those_of_all_lives_that_are_due_first_come_first,
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     what_two_nodes_find_due_is_decided_by_one,
+    a_row_that_cannot_be_read_keeps_nobody_from_the_others,
+    a_store_that_nodes_share_says_its_time,
+    what_is_due_in_a_room_is_decided_in_one_go_each_by_what_holds_for_its_author,
     an_author_who_may_not_speak_any_more_is_not_shown,
     a_room_that_opens_reads_what_was_held_with_a_request_id,
     a_view_counts_once_for_ever,
