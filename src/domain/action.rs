@@ -397,17 +397,25 @@ pub enum Control {
 }
 
 impl Control {
-    /// Whether it is worth nothing a moment later: a comment is held until the end of a short delay.
-    /// A room may have many of these a second. They are published and not kept in its log, where
-    /// they would push out what must not get lost.
-    pub fn is_preview(&self) -> bool {
-        matches!(self, Self::Held(held) if !held.rule.is_for_review())
+    /// Whether the log keeps it for nodes that are cut off when it is published. Notices are not
+    /// kept: a room may have many of them a second, and they would push out what must not get lost.
+    /// A node that misses one misses that a comment is held until the end of a short delay, that one
+    /// will not be shown, or how many are reported, which the next notice says again.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Self::Kick { .. } | Self::Standing { .. } => true,
+            Self::Held(held) => held.rule.is_for_review(),
+            Self::Denied(_) | Self::Queue(_) => false,
+        }
     }
 }
 
 /// For how long a user who was removed may not come back: more than clocks of nodes differ, and
 /// longer than clients take that join again by themselves.
 pub const KICK_REACH_MS: i64 = 10_000;
+/// For how long a node that missed entries of a room's log still applies those about users who were
+/// removed, in milliseconds.
+pub const KICKS_KNOWN_MS: i64 = 600_000;
 
 /// Where an action holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,7 +41,7 @@ mod user_facts;
 pub mod word_filter;
 
 pub use action::{
-    Action, ActionEntry, Aftermath, Control, EntryContent, EntryKey, KICK_REACH_MS,
+    Action, ActionEntry, Aftermath, Control, EntryContent, EntryKey, KICK_REACH_MS, KICKS_KNOWN_MS,
     NOTICE_CHARS_MAX, OWN_TAKE_DOWN_MS, Outcome, Principal, REASON_CHARS_MAX, RESTORE_MS, Role,
     Scope, Subject, TAKE_DOWN_MAX, TITLE_CHARS_MAX, is_text, may, may_lift,
 };
@@ -87,7 +87,7 @@ pub use report::{
     QueueChange, REPORT_RATE, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX, REPORTS_OF_USER_MAX,
     REPORTS_OF_USER_MS, ReportedComment, is_news,
 };
-pub use room::{CommentWriteError, Room, RoomSettings};
+pub use room::{CommentWriteError, MissedEntries, Room, RoomSettings};
 pub use sanction::{
     MODERATORS_MAX, PURGE_RECENT_MS, Purge, SANCTION_SECONDS_MAX, SANCTIONS_MAX, Sanction,
     SanctionKind, SanctionOrder, SanctionScope, Standing, Standings, Term, barring_comments,

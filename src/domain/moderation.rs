@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    KICK_REACH_MS, Sanction, SanctionKind, Standing, Standings, Timestamp, UserId,
+    KICK_REACH_MS, KICKS_KNOWN_MS, Sanction, SanctionKind, Standing, Standings, Timestamp, UserId,
     barring_comments, holding,
 };
 
@@ -151,8 +151,16 @@ pub(super) struct Moderation {
     /// Those of `held`, by id. Each join is answered with them, and there may be thousands of
     /// sanctions beside them.
     moderators: Arc<[UserId]>,
-    /// Until when users may not come back. Those whose time is over are removed with the next.
-    kicked: HashMap<UserId, Timestamp>,
+    /// Users who were removed, each with the last time. Those that may not be missing any more are
+    /// dropped with the next.
+    kicked: HashMap<UserId, Kicked>,
+}
+
+/// When a user was removed, and until when it may not come back.
+#[derive(Debug, Clone, Copy)]
+struct Kicked {
+    at: Timestamp,
+    until: Timestamp,
 }
 
 impl Moderation {
@@ -293,11 +301,17 @@ impl Moderation {
 
     /// Keeps a user out who was removed at that time. Returns until when.
     pub(super) fn kicked(&mut self, user: UserId, at: Timestamp, now: Timestamp) -> Timestamp {
-        self.kicked.retain(|_, until| *until > now);
+        self.kicked
+            .retain(|_, kicked| now.since(kicked.at) < KICKS_KNOWN_MS);
         // The clock of the node that removed it may be ahead of ours.
         let until = at.plus_ms(KICK_REACH_MS).min(now.plus_ms(KICK_REACH_MS));
-        self.kicked.insert(user, until);
+        self.kicked.insert(user, Kicked { at, until });
         until
+    }
+
+    /// Whether that removal of a user, or a later one, was applied already.
+    pub(super) fn is_kick_known(&self, user: UserId, at: Timestamp) -> bool {
+        self.kicked.get(&user).is_some_and(|known| at <= known.at)
     }
 
     /// Milliseconds for which a user who was removed may not come back.
@@ -305,7 +319,7 @@ impl Moderation {
         if self.kicked.is_empty() {
             return None;
         }
-        let until = self.kicked.get(&user)?;
-        (now < *until).then(|| until.since(now).unsigned_abs())
+        let until = self.kicked.get(&user)?.until;
+        (now < until).then(|| until.since(now).unsigned_abs())
     }
 }

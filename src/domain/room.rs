@@ -6,6 +6,7 @@
 mod comments;
 mod gifts;
 mod holds;
+mod missed;
 mod moderation;
 mod modes;
 mod pins;
@@ -32,8 +33,10 @@ use super::{
 
 use comments::PendingComment;
 use gifts::AskedGift;
+use pins::RecentRemovals;
 
 pub use comments::CommentWriteError;
+pub use missed::MissedEntries;
 
 /// The limits a room lives by; each is a configuration key.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +93,7 @@ pub struct Room<H> {
     moderation: Moderation,
     /// The latest of the store, as far as this room knows it.
     pin: Option<Pin>,
+    removals: RecentRemovals,
     modes: ModeState,
     report_notices: ReportNotices,
     facts: FactReader<H>,
@@ -136,6 +140,7 @@ impl<H: Clone> Room<H> {
             joins: Admission::default(),
             moderation: Moderation::open(Standings::default()),
             pin: None,
+            removals: RecentRemovals::default(),
             modes: ModeState::open(LiveModes::default()),
             report_notices: ReportNotices::default(),
             facts: FactReader::new(),
@@ -510,11 +515,11 @@ impl<H: Clone> Room<H> {
             }
             RoomEvent::Live { status, title, .. } => self.live_ordered(*status, title),
             RoomEvent::Removed { comment_id, .. } => {
-                self.unpin(&[*comment_id]);
+                self.unpin(&[*comment_id], now);
                 Vec::new()
             }
             RoomEvent::Purged { comment_ids, .. } => {
-                self.unpin(comment_ids);
+                self.unpin(comment_ids, now);
                 Vec::new()
             }
             // Modes and pins were taken in when the place was judged.

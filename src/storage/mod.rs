@@ -25,8 +25,8 @@ use futures_util::future::BoxFuture;
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
     GiftReceipt, GiftRefusal, HeldComment, HeldDecision, HoldRefusal, Live, LiveId, LiveModes,
-    LiveStatus, Pin, Reject, RequestId, Role, Sanction, SanctionId, Standings, Timestamp,
-    UserFacts, UserId,
+    LiveStatus, MissedEntries, Pin, Reject, RequestId, Role, Sanction, SanctionId, Standings,
+    Timestamp, UserFacts, UserId,
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
@@ -577,6 +577,9 @@ pub trait Store: Send + Sync {
     ) -> Stored<'_, Vec<(UserId, Sanction)>>;
     /// What is pinned in a live, and by which action; `None` if nothing ever was.
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>>;
+    /// What a room reads again that missed entries of its log, with the users who were removed from
+    /// it since then. Of these it looks at the newest 10,000 actions on the site, and no further.
+    fn missed_entries(&self, live_id: LiveId, kicks_since: Timestamp) -> Stored<'_, MissedEntries>;
     /// The modes of a live: its own, or else those of its streamer; `None` if it is unknown.
     fn modes(&self, live_id: LiveId) -> Stored<'_, Option<LiveModes>>;
     /// The queue of reported comments of a live: the newest `max` that are older than the comment

@@ -6,6 +6,7 @@ mod effects;
 mod fan_out;
 mod handlers;
 mod messages;
+mod missed;
 mod moderation;
 mod peers;
 mod presence_cache;
@@ -42,6 +43,7 @@ use crate::word_filters::{RoomFilter, WordFilters};
 
 use deferred_joins::DeferredJoins;
 use fan_out::{FanOut, GATHERED_MAX};
+use missed::MissedReading;
 use presence_cache::PresenceCache;
 use recovery::Recovery;
 use window::FlushWindow;
@@ -106,6 +108,7 @@ pub struct LiveRoom {
     users_changed: bool,
     deferred_joins: DeferredJoins,
     flush_pending: bool,
+    missed_reading: MissedReading,
     /// Stopped by the registry: what still arrives is sent back.
     retired: bool,
 }
@@ -193,6 +196,7 @@ impl LiveRoom {
                 users_changed: false,
                 deferred_joins: DeferredJoins::new(),
                 flush_pending: false,
+                missed_reading: MissedReading::default(),
                 retired: false,
             }
         });

@@ -56,8 +56,12 @@ impl Handler<Delivered> for LiveRoom {
             FromLog::EventsMissed => {
                 let effects = self.room.events_missed(self.now());
                 self.perform(effects);
+                self.read_missed(ctx);
             }
-            FromLog::ControlsMissed => self.room.controls_missed(),
+            FromLog::ControlsMissed => {
+                self.room.controls_missed();
+                self.read_missed(ctx);
+            }
             FromLog::GiftKnown(record_id, offset) => {
                 let effects = self.room.gift_announced(record_id, offset);
                 self.perform(effects);

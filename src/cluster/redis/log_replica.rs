@@ -69,8 +69,9 @@
 //! number of those that were read, so that a control that precedes an event is delivered before it:
 //! the answer to a batch contains the newest controls where the numbers differ, and a batch of
 //! others that shows a higher number makes a resync due. Where the log had more since than it
-//! keeps, [`FromLog::ControlsMissed`] follows those that it has. Previews of delayed
-//! comments are published and neither kept nor counted.
+//! keeps, [`FromLog::ControlsMissed`] follows those that it has. Previews are
+//! controls that are published and neither kept nor counted
+//! ([`Control::is_kept`](crate::domain::Control::is_kept)).
 
 mod delivered_ids;
 mod delivery;
@@ -167,10 +168,10 @@ impl LogReplica {
         match entry.content {
             EntryContent::Event(_) if self.delivery.is_action_delivered(key) => {}
             EntryContent::Event(event) => self.enqueue(event, Some(key), at, now),
-            EntryContent::Control(control) if control.is_preview() => {
-                self.delivery.preview(key.into(), Some(control));
+            EntryContent::Control(control) if control.is_kept() => {
+                self.delivery.control(key.into(), Some(control));
             }
-            EntryContent::Control(control) => self.delivery.control(key.into(), Some(control)),
+            EntryContent::Control(control) => self.delivery.preview(key.into(), Some(control)),
         }
     }
 

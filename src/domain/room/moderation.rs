@@ -47,7 +47,10 @@ impl<H: Clone> Room<H> {
     }
 
     /// Removes a user's sessions, and keeps it out for a while: clients join again by themselves.
-    fn kick(&mut self, user: UserId, at: Timestamp, now: Timestamp) -> Vec<Effect<H>> {
+    pub(super) fn kick(&mut self, user: UserId, at: Timestamp, now: Timestamp) -> Vec<Effect<H>> {
+        if self.moderation.is_kick_known(user, at) {
+            return Vec::new();
+        }
         let joined_before = at.plus_ms(KICK_REACH_MS);
         let mut sessions = self.members.sessions_of(user);
         sessions.retain(|session| {
@@ -227,8 +230,9 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Controls are missing that no node can deliver here. What they changed is read from the store
-    /// again, for the numbers of the changes show that they are missing.
+    /// Controls are missing that no node can deliver here. Standings and modes are read from the
+    /// store again, for the numbers of their changes show that they are missing; everything else by
+    /// [`Room::missed_read`].
     pub fn controls_missed(&mut self) {
         self.log_broken();
     }
@@ -258,7 +262,7 @@ impl<H: Clone> Room<H> {
             *changed = self.modes.take_change(*changed, now);
         }
         if let RoomEvent::Pinned { pin, .. } = &mut sequenced.event {
-            self.judge_pin(pin);
+            self.judge_pin(pin, now);
         }
         let RoomEvent::Comment(comment) = &sequenced.event else {
             return (sequenced, Vec::new());

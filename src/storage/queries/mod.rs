@@ -17,6 +17,7 @@ mod grants;
 mod held_comments;
 mod left_behind;
 mod lives;
+mod missed;
 mod modes;
 mod pins;
 mod reports;
@@ -30,8 +31,8 @@ use futures_util::FutureExt;
 
 use super::{Backend, CONCURRENT_COMMITS, Conn, WRITE_NOTHING_NEW, time};
 use crate::domain::{
-    ActionId, Coins, Comment, CommentId, HeldComment, LiveId, LiveModes, Pin, Role, Sanction,
-    SanctionId, Standings, Timestamp, UserFacts, UserId,
+    ActionId, Coins, Comment, CommentId, HeldComment, LiveId, LiveModes, MissedEntries, Pin, Role,
+    Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
     ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueComment, DueHeldComments,
@@ -316,6 +317,10 @@ impl Store for Backend {
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>> {
         self.read(move |conn| standings::page(conn, live_id, of, before, max, now).boxed())
+    }
+
+    fn missed_entries(&self, live_id: LiveId, kicks_since: Timestamp) -> Stored<'_, MissedEntries> {
+        self.read(move |conn| missed::read(conn, live_id, kicks_since).boxed())
     }
 
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>> {

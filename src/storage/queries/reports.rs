@@ -202,7 +202,8 @@ async fn changed(
     })
 }
 
-async fn open_count(conn: &mut Conn, live_id: LiveId) -> Result<i64, StoreError> {
+/// Comments in the queue of a live.
+pub async fn open_count(conn: &mut Conn, live_id: LiveId) -> Result<i64, StoreError> {
     Ok(queue!(live_id).count().get_result(conn).await?)
 }
 

@@ -251,6 +251,39 @@ fn acts_on_both_sides_of_a_cut_to_redis_hold_on_both_and_have_one_effect() {
     }
 }
 
+/// More than the log of a room keeps for nodes that miss them.
+const MANY_ACTS: usize = 140;
+
+#[test]
+fn a_kick_that_the_log_has_lost_by_the_end_of_a_cut_is_made_up_for() {
+    let Some(stage) = stage_with_ways(REDIS_TIMEOUT) else {
+        return;
+    };
+    let (kicked, mut session) = stage.joined(OTHER, "kicked");
+    let (muted, mut bystander) = stage.joined(OTHER, "muted");
+    let _room_is_open = stage.joined(ACTING, "there");
+    stage.cluster.ways(OTHER).redis.cut();
+    stage.cluster.wait_until_alone(OTHER);
+    let act = |act: &str, data: &Value| {
+        let path = format!("/admin/rooms/{}/{act}", stage.live);
+        stage.cluster[ACTING].admin_post(&path, data).ok();
+    };
+    act("kick", &json!({"user_id": kicked.id}));
+    for _ in 0..MANY_ACTS / 2 {
+        act("mute", &json!({"user_id": muted.id, "seconds": 60}));
+        act("unmute", &json!({"user_id": muted.id}));
+    }
+    stage.cluster.wait_until_no_action_is_pending();
+    stage.cluster.ways(OTHER).redis.heal_after_loss();
+    stage.cluster.wait_until_together();
+    session.event_where("kicked", |event| event["code"] == json!("kicked"));
+    let said = bystander.ask(
+        "comment",
+        json!({"live_id": stage.live, "data": "still here"}),
+    );
+    assert_eq!(said["ok"], json!(true), "{said}");
+}
+
 /// The way of the acting node to PostgreSQL breaks while acts are on it; `cut_answers`: they arrive,
 /// and the answers do not.
 fn acts_while_the_database_is_away(cut_answers: bool) {

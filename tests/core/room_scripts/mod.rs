@@ -47,6 +47,7 @@
 //! | `name WHO`, `dismiss WHO` | a moderator, likewise |
 //! | `terms ACTION TERM…` | the word filter has these terms and no others |
 //! | `reading` | the room reads from the store what users are and may not do |
+//! | `missed kick=WHO ago=5s reports=N` | it reads what its log had: that kick, all that is held, and how many reports are open |
 //! | `show members`, `ledger`, `idle`, `position` | |
 //!
 //! `ack=N` on a member's command asks for an answer by that number.

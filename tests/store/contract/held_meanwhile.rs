@@ -356,6 +356,37 @@ pub async fn a_row_that_cannot_be_read_keeps_nobody_from_the_others(db: Database
     assert_eq!(due.len(), 2, "those that are left out hold back no other");
 }
 
+pub async fn a_room_that_missed_entries_reads_kicks_held_comments_the_pin_and_reports(
+    db: Database,
+) {
+    let stage = Stage::set(db).await;
+    let scope = Scope::Live(stage.live);
+    let elsewhere = Scope::Live(stage.db.live(stage.alice, "elsewhere").await);
+    stage.hold(stage.held(1, stage.bob, None)).await.unwrap();
+    let posted = comment(2, stage.live, stage.bob, "text", None);
+    stage
+        .db
+        .commit(vec![Write::Comment(Arc::new(posted))])
+        .await;
+    let kick = || Action::Kick(stage.bob);
+    stage.db.act(scope, kick(), NOW).await;
+    stage.db.act(scope, kick(), NOW.plus_ms(5)).await;
+    stage.db.act(elsewhere, kick(), NOW.plus_ms(6)).await;
+    let pin = Action::Pin(Some(comment_id(2)));
+    stage.db.act(scope, pin, NOW).await;
+    let report = Action::Report(comment_id(2));
+    let by_alice = Actor::User(stage.alice);
+    let report = ActionRecord::new(by_alice, Role::Streamer, scope, report, NOW);
+    stage.db.store.perform(report).await.unwrap();
+    let missed = stage.db.store.missed_entries(stage.live, NOW.plus_ms(1));
+    let missed = missed.await.unwrap();
+    assert_eq!(missed.kicks, [(stage.bob, NOW.plus_ms(5))]);
+    assert_eq!(missed.held.len(), 1);
+    assert_eq!(missed.pin, stage.db.store.pin(stage.live).await.unwrap());
+    assert!(missed.pin.is_some_and(|pin| pin.comment.is_some()));
+    assert_eq!(missed.open_reports, 1);
+}
+
 pub async fn a_store_that_nodes_share_says_its_time(db: Database) {
     let before = SystemClock.now();
     let time = db.store.time().await.unwrap();

@@ -70,6 +70,7 @@ use held_comments::{
 use held_meanwhile::{
     a_comment_that_is_taken_down_before_its_log_has_it_is_denied_there,
     a_frozen_room_shows_no_comment_that_was_held_of_its_viewers,
+    a_room_that_missed_entries_reads_kicks_held_comments_the_pin_and_reports,
     a_row_that_cannot_be_read_keeps_nobody_from_the_others,
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     a_store_that_nodes_share_says_its_time,
@@ -212,6 +213,7 @@ contract! {
     those_of_all_lives_that_are_due_first_come_first,
     a_shadow_given_in_the_delay_shows_the_comment_to_nobody_and_notifies_nobody,
     what_two_nodes_find_due_is_decided_by_one,
+    a_room_that_missed_entries_reads_kicks_held_comments_the_pin_and_reports,
     a_row_that_cannot_be_read_keeps_nobody_from_the_others,
     a_store_that_nodes_share_says_its_time,
     what_is_due_in_a_room_is_decided_in_one_go_each_by_what_holds_for_its_author,

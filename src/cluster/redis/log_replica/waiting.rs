@@ -75,7 +75,7 @@ impl AppendArgument {
         let (key, line) = match &entry.content {
             EntryContent::Event(event) => (format!("a{id}"), write_event(event, at)),
             EntryContent::Control(control) => {
-                let kind = if control.is_preview() { 'p' } else { 'c' };
+                let kind = if control.is_kept() { 'c' } else { 'p' };
                 (format!("{kind}{id}"), write_control(control))
             }
         };

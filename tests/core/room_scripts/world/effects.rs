@@ -141,6 +141,8 @@ impl World {
                 };
                 let comments: Vec<String> = comments.iter().map(reported).collect();
                 format!("reported open={open} {}", comments.join(" "))
+                    .trim_end()
+                    .into()
             }
         }
     }

@@ -229,6 +229,7 @@ impl World {
             }
             "show" => self.show(&words.next("what")?)?,
             "reading" => self.read_standings(),
+            "missed" => self.read_missed(&mut words)?,
             verb @ ("approve" | "deny" | "expire") => self.review(verb, &mut words)?,
             "modes" => self.set_modes(&mut words)?,
             "facts" => self.read_facts(&mut words)?,

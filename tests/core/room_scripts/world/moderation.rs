@@ -1,7 +1,8 @@
 //! What users are and may not do, as the store has it, and the ways in which the room gets it.
 
 use liveroom::domain::{
-    Control, Principal, Sanction, SanctionId, SanctionKind, SanctionScope, Standings, UserId,
+    Control, MissedEntries, Principal, Sanction, SanctionId, SanctionKind, SanctionScope,
+    Standings, UserId,
 };
 
 use super::super::words::{self, Words};
@@ -58,6 +59,22 @@ impl World {
     pub(super) fn read_standings(&mut self) {
         let standings: Standings = self.standings.clone();
         self.step(|room, now| room.standings_read(standings, now));
+    }
+
+    /// `missed kick=WHO ago=5s reports=N`: the room reads again what its log had and has no more.
+    pub(super) fn read_missed(&mut self, words: &mut Words) -> Result<(), String> {
+        let mut missed = MissedEntries {
+            open_reports: words.number("reports")?.unwrap_or(0),
+            held: self.held.values().map(|held| (**held).clone()).collect(),
+            ..MissedEntries::default()
+        };
+        if let Some(name) = words.key("kick") {
+            let ago_ms = words::duration_ms(&words.key("ago").ok_or("a kick needs ago=")?)?;
+            let user = self.profile(&name).id;
+            missed.kicks.push((user, self.now.plus_ms(-ago_ms)));
+        }
+        self.step(|room, now| room.missed_read(missed, now));
+        Ok(())
     }
 
     fn standing(&mut self, user: UserId) -> &mut liveroom::domain::Standing {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::cluster::redis::entries::Batch;
-use crate::domain::{Comment, CommentId, CommentText, HeldComment, HoldRule, Profile};
+use crate::domain::{
+    ActionId, Comment, CommentId, CommentText, Control, Denial, EntryContent, HeldComment,
+    HeldDecision, HoldRule, Profile, QueueChange, ReportedComment,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -115,7 +118,7 @@ fn held(id: i64, rule: HoldRule) -> ActionEntry {
 }
 
 #[tokio::test]
-async fn delayed_comments_push_no_kick_and_no_key_of_an_action_out_of_the_log() {
+async fn notices_push_no_kick_and_no_key_of_an_action_out_of_the_log() {
     let Some(redis) = redis() else { return };
     let mut world = World::new(&redis.url(), 40_002).await;
     append_and_ask(&mut world).await;
@@ -128,7 +131,23 @@ async fn delayed_comments_push_no_kick_and_no_key_of_an_action_out_of_the_log() 
     put(world.link.clone(), held(1, HoldRule::Term)).await;
     for id in 2..300 {
         put(world.link.clone(), held(id, HoldRule::Delay)).await;
+        let denied = HeldDecision::Denied(Denial {
+            comment_id: CommentId::new(id).unwrap(),
+            author: UserId::FIRST,
+            reason: None,
+            is_expired: false,
+        });
+        put(world.link.clone(), ActionEntry::of_decision(&denied)).await;
     }
+    let reported = EntryContent::Control(Control::Queue(QueueChange {
+        comment: ReportedComment {
+            comment_id: CommentId::FIRST,
+            reports: 1,
+        },
+        open: 1,
+    }));
+    let reported = ActionEntry::of_action(ActionId::new(1).unwrap(), 0, reported);
+    put(world.link.clone(), reported).await;
     let count = async |command: &str, key: String| {
         let mut cmd = redis::cmd(command);
         cmd.arg(key);
@@ -139,8 +158,16 @@ async fn delayed_comments_push_no_kick_and_no_key_of_an_action_out_of_the_log() 
         1,
         "that for review"
     );
-    assert_eq!(count("ZCARD", keys::actions(live_id)).await, 0);
-    assert_eq!(count("ZCARD", keys::held(live_id)).await, 299);
+    assert_eq!(
+        count("ZCARD", keys::actions(live_id)).await,
+        1,
+        "that of the report"
+    );
+    assert_eq!(
+        count("ZCARD", keys::held(live_id)).await,
+        597,
+        "of 299 comments that are held and 298 that are denied"
+    );
     let lives_ms = lives_ms(&world, &keys::held(live_id)).await;
     assert!(lives_ms > HOUR_MS - 1_000, "{lives_ms}");
 }
