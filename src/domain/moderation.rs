@@ -11,7 +11,8 @@
 //! * What may this user do now? The newest that is known decides, whichever way it came.
 //! * Is a comment removed at its place, because its sender was barred before it got that? The log
 //!   alone decides, so that every node answers the same. Where the log may lack some, because it was
-//!   lost or the room missed a part of it, what the store has stands in for it.
+//!   lost or the room missed a part of it, or has just opened, what the store has stands in for it.
+//!   That has no place in the log, so it counts for comments posted since it was decided.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,23 +88,61 @@ struct InLog {
     /// held may get its place after that.
     barring: Vec<Sanction>,
     is_moderator: bool,
+    source: Source,
+}
+
+/// Where what is said of a user comes from.
+#[derive(Debug, Clone, Copy, Default)]
+enum Source {
+    /// Its place in the log decides.
+    #[default]
+    Log,
+    /// What is held stands in for the log.
+    Reading {
+        /// When the user was named a moderator, if that is known.
+        named_at: Option<Timestamp>,
+    },
 }
 
 impl InLog {
-    fn of(standing: &Standing) -> Self {
+    fn of(standing: &Standing, source: Source) -> Self {
         let bars = |sanction: &&Sanction| sanction.kind != SanctionKind::Shadow;
         Self {
             barring: standing.sanctions.iter().filter(bars).cloned().collect(),
             is_moderator: standing.is_moderator,
+            source,
         }
+    }
+
+    /// The sanction that bars a comment that was posted then.
+    fn barring(&self, posted_at: Timestamp) -> Option<&Sanction> {
+        match self.source {
+            Source::Log => barring_comments(&self.barring, posted_at),
+            Source::Reading { .. } => {
+                let given = |sanction: &&Sanction| sanction.since <= posted_at;
+                let holding = |sanction: &&Sanction| sanction.holds(posted_at);
+                let barring = self.barring.iter().filter(given).filter(holding);
+                barring.max_by_key(|sanction| sanction.lasts_until())
+            }
+        }
+    }
+
+    /// Whether the author of a comment that was posted then is a moderator.
+    fn is_moderator(&self, posted_at: Timestamp) -> bool {
+        let named_before = match self.source {
+            Source::Log => true,
+            Source::Reading { named_at } => named_at.is_none_or(|named| named <= posted_at),
+        };
+        self.is_moderator && named_before
     }
 }
 
-/// What the log says, where it has said all that is held.
-fn in_log_of(held: &UserValues<Standing>) -> UserValues<InLog> {
+/// What stands in for the log, where that may lack some of what is held.
+fn in_log_of(held: &UserValues<Standing>, named: &HashMap<UserId, Timestamp>) -> UserValues<InLog> {
     let mut in_log = UserValues::new(held.base, std::iter::empty());
     for (user, known) in &held.users {
-        let value = InLog::of(&known.value);
+        let named_at = named.get(user).copied();
+        let value = InLog::of(&known.value, Source::Reading { named_at });
         // One that says nothing is kept if it is newer than the base, as in `UserValues::set`.
         if known.version > held.base || value.is_moderator || !value.barring.is_empty() {
             let version = known.version;
@@ -146,6 +185,8 @@ impl StandingChange {
 pub(super) struct Moderation {
     held: UserValues<Standing>,
     in_log: UserValues<InLog>,
+    /// When moderators were named, as the last reading said.
+    named: HashMap<UserId, Timestamp>,
     /// Whether controls may be missing from the log: the next reading stands in for them.
     is_log_broken: bool,
     /// Those of `held`, by id. Each join is answered with them, and there may be thousands of
@@ -165,11 +206,17 @@ struct Kicked {
 
 impl Moderation {
     pub(super) fn open(standings: Standings) -> Self {
-        let Standings { version, users } = standings;
+        let Standings {
+            version,
+            users,
+            named,
+        } = standings;
         let held = UserValues::new(version, users.into_iter());
+        let named = named.into_iter().collect();
         Self {
             moderators: moderators_in(&held),
-            in_log: in_log_of(&held),
+            in_log: in_log_of(&held, &named),
+            named,
             held,
             is_log_broken: false,
             kicked: HashMap::new(),
@@ -208,14 +255,13 @@ impl Moderation {
         author: UserId,
         posted_at: Timestamp,
     ) -> Option<&Sanction> {
-        barring_comments(&self.in_log.get(author)?.barring, posted_at)
+        self.in_log.get(author)?.barring(posted_at)
     }
 
-    /// Whether the log has named the user a moderator.
-    pub(super) fn is_moderator_in_log(&self, user: UserId) -> bool {
-        self.in_log
-            .get(user)
-            .is_some_and(|in_log| in_log.is_moderator)
+    /// Whether the log has named the sender of a comment that was posted then a moderator.
+    pub(super) fn is_moderator_in_log(&self, user: UserId, posted_at: Timestamp) -> bool {
+        let in_log = self.in_log.get(user);
+        in_log.is_some_and(|in_log| in_log.is_moderator(posted_at))
     }
 
     /// Takes a standing in, in the order of the log. Returns what changes by it.
@@ -227,7 +273,7 @@ impl Moderation {
         now: Timestamp,
     ) -> Option<StandingChange> {
         if self.in_log.is_new(user, version) {
-            let in_log = InLog::of(&standing);
+            let in_log = InLog::of(&standing, Source::Log);
             self.in_log.set(user, version, in_log, |in_log| {
                 let holds = |sanction: &Sanction| sanction.holds(now);
                 !in_log.is_moderator && !in_log.barring.iter().any(holds)
@@ -257,15 +303,20 @@ impl Moderation {
     /// them, and so does the next reading.
     pub(super) fn log_broken(&mut self) {
         self.is_log_broken = true;
-        self.in_log = in_log_of(&self.held);
+        self.in_log = in_log_of(&self.held, &self.named);
     }
 
     /// Takes a reading of the store in. Returns what changes by it.
     pub(super) fn take_reading(&mut self, reading: Standings) -> Vec<StandingChange> {
-        let Standings { version, users } = reading;
+        let Standings {
+            version,
+            users,
+            named,
+        } = reading;
         if version <= self.held.base {
             return Vec::new();
         }
+        self.named = named.into_iter().collect();
         let mut known = std::mem::take(&mut self.held.users);
         // Controls that are ahead of the reading.
         let later: Vec<_> = known
@@ -289,7 +340,7 @@ impl Moderation {
         self.held = next;
         self.moderators = moderators_in(&self.held);
         if std::mem::take(&mut self.is_log_broken) {
-            self.in_log = in_log_of(&self.held);
+            self.in_log = in_log_of(&self.held, &self.named);
         }
         let change = |(user, before, after)| StandingChange {
             user,

@@ -213,7 +213,7 @@ impl Sanction {
     }
 
     /// As a number to compare.
-    const fn lasts_until(&self) -> i64 {
+    pub(super) const fn lasts_until(&self) -> i64 {
         match self.until {
             Some(until) => until.0,
             None => i64::MAX,
@@ -284,6 +284,8 @@ pub struct Standings {
     /// Of the streamer's changes: all up to this one are in `users`.
     pub version: u64,
     pub users: Vec<(UserId, Standing)>,
+    /// When the moderators among them were named; of one that is left out it is not known.
+    pub named: Vec<(UserId, Timestamp)>,
 }
 
 #[cfg(test)]

@@ -220,7 +220,8 @@ impl<H: Clone> Room<H> {
     fn barred_by_log(&self, comment: &Comment, now: Timestamp) -> Option<Reject> {
         let author = comment.author.id;
         let barring = self.moderation.removes_comment(author, comment.at);
-        let may_pass = || author == self.live.owner || self.moderation.is_moderator_in_log(author);
+        let may_pass =
+            || author == self.live.owner || self.moderation.is_moderator_in_log(author, comment.at);
         match barring {
             Some(sanction) => Some(sanction.refusal(now)),
             None => {

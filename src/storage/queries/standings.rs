@@ -169,12 +169,14 @@ pub async fn of_live(
         let (user, sanction) = row.read()?;
         standings.entry(user).or_default().sanctions.push(sanction);
     }
-    for user in moderators(conn, streamer).await? {
-        standings.entry(user).or_default().is_moderator = true;
+    let named = named(conn, streamer).await?;
+    for (user, _) in &named {
+        standings.entry(*user).or_default().is_moderator = true;
     }
     Ok(Some(Standings {
         version,
         users: standings.into_iter().collect(),
+        named,
     }))
 }
 
@@ -277,12 +279,19 @@ pub async fn streamer_of(conn: &mut Conn, live_id: LiveId) -> Result<Option<User
 
 /// The moderators of a streamer, in no order.
 pub async fn moderators(conn: &mut Conn, streamer: UserId) -> Result<Vec<UserId>, StoreError> {
-    let ids: Vec<i64> = moderators::table
+    let named = named(conn, streamer).await?;
+    Ok(named.into_iter().map(|(user, _)| user).collect())
+}
+
+/// The moderators of a streamer and when each was named, in no order.
+async fn named(conn: &mut Conn, streamer: UserId) -> Result<Vec<(UserId, Timestamp)>, StoreError> {
+    let rows: Vec<(i64, i64)> = moderators::table
         .filter(moderators::streamer_id.eq(streamer.get()))
-        .select(moderators::user_id)
+        .select((moderators::user_id, moderators::created_at))
         .load(conn)
         .await?;
-    Ok(ids.into_iter().filter_map(UserId::new).collect())
+    let read = |(user, at)| Some((UserId::new(user)?, Timestamp(at)));
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
 /// Whether one more sanction may hold in a streamer's lives.

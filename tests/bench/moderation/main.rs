@@ -129,6 +129,7 @@ fn sanctions(count: u64) -> Standings {
     Standings {
         version: count,
         users: (0..count).map(standing).collect(),
+        named: Vec::new(),
     }
 }
 

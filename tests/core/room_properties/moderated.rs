@@ -479,6 +479,7 @@ impl World {
                 .filter(|(_, standing)| !standing.is_plain(self.now))
                 .map(|(user, standing)| (*user, standing.clone()))
                 .collect(),
+            named: Vec::new(),
         };
         let effects = self.nodes[node].room.standings_read(standings, self.now);
         self.perform(node, effects);

@@ -26,6 +26,10 @@ impl World {
             _ => None,
         };
         self.standings.version += 1;
+        self.standings.named.retain(|(known, _)| *known != user);
+        if verb == "name" {
+            self.standings.named.push((user, self.now));
+        }
         let standing = self.standing(user);
         match (kind, sanction) {
             (Some(kind), sanction) => {
