@@ -225,7 +225,7 @@ impl Operations {
     }
 
     /// Whether the actor takes a comment of its own down that it may take down: an author has a
-    /// moment for that, and who keeps order has no limit.
+    /// moment for that, and moderators have no limit.
     async fn is_own_comment(&self, record: &ActionRecord) -> Result<bool, OperationError> {
         let (Actor::User(actor), Action::TakeDown(id), Scope::Live(live_id)) =
             (record.actor, &record.action, record.scope)

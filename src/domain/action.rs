@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::word_filter::TermLines;
 use super::{
     ActionId, ChangedModes, CommentId, Denial, GiftChange, HeldComment, HeldDecision, Live, LiveId,
-    LiveStatus, ModesChange, PURGE_LOT_MAX, Permission, Permissions, Pin, QueueChange, Reject,
+    LiveStatus, ModesChange, PURGE_LOT_MAX, Permission, Permissions, Pin, Reject, ReportsChange,
     RoomEvent, Sanction, SanctionKind, SanctionOrder, SanctionScope, Standing, Timestamp, UserId,
 };
 
@@ -94,7 +94,7 @@ pub enum Subject {
     Pin,
     HeldComment,
     /// The reported comments that nobody has settled.
-    Queue,
+    Reports,
     Live,
     User,
     /// What a user is and may do, see [`Standing`].
@@ -122,8 +122,8 @@ impl Action {
             Self::Review { .. } => ("review", None, Subject::HeldComment),
             Self::Notice(_) => ("notice", None, Subject::Nothing),
             Self::Kick(user) => ("kick", Some(*user), Subject::Nothing),
-            Self::Report(_) => ("report", None, Subject::Queue),
-            Self::DismissReports(_) => ("dismiss_reports", None, Subject::Queue),
+            Self::Report(_) => ("report", None, Subject::Reports),
+            Self::DismissReports(_) => ("dismiss_reports", None, Subject::Reports),
             Self::Pin(_) => ("pin", None, Subject::Pin),
             Self::SetStatus(_) => ("set_status", None, Subject::Live),
             Self::SetTitle(_) => ("set_title", None, Subject::Live),
@@ -211,8 +211,8 @@ impl Action {
                 })
             }),
             Self::Report(_) | Self::DismissReports(_) => aftermath
-                .queue
-                .map(|change| EntryContent::Control(Control::Queue(change))),
+                .reports
+                .map(|change| EntryContent::Control(Control::Reports(change))),
             Self::TakeDownLast { .. }
             | Self::Restore(_)
             | Self::Pin(_)
@@ -244,7 +244,7 @@ pub struct Aftermath<'a> {
     /// action changed that.
     pub standing: Option<(u64, &'a Standing)>,
     /// What it did to the queue of reports, if that is worth a notice.
-    pub queue: Option<QueueChange>,
+    pub reports: Option<ReportsChange>,
     /// What is pinned since, if the action changed that.
     pub pin: Option<&'a Pin>,
     /// The modes of the live, if the action changed them.
@@ -393,7 +393,7 @@ pub enum Control {
     /// A held comment will not be shown, which its author is notified of.
     Denied(Denial),
     /// The queue of reports changed.
-    Queue(QueueChange),
+    Reports(ReportsChange),
 }
 
 impl Control {
@@ -405,7 +405,7 @@ impl Control {
         match self {
             Self::Kick { .. } | Self::Standing { .. } => true,
             Self::Held(held) => held.rule.is_for_review(),
-            Self::Denied(_) | Self::Queue(_) => false,
+            Self::Denied(_) | Self::Reports(_) => false,
         }
     }
 }

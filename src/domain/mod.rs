@@ -84,8 +84,8 @@ pub use pin::Pin;
 pub use presence::{NetChanges, Presence, PresenceAction, PresenceLadder, PresenceSettings};
 pub use reject::{CommentFault, Reject};
 pub use report::{
-    QueueChange, REPORT_RATE, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX, REPORTS_OF_USER_MAX,
-    REPORTS_OF_USER_MS, ReportedComment, is_news,
+    REPORT_RATE, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX, REPORTS_OF_USER_MAX,
+    REPORTS_OF_USER_MS, ReportedComment, ReportsChange, is_news,
 };
 pub use room::{CommentWriteError, MissedEntries, Room, RoomSettings};
 pub use sanction::{

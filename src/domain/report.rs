@@ -1,7 +1,7 @@
 //! Reports of comments, and how moderators learn of them.
 //!
 //! Members report comments; the store has the queue. A comment leaves it when it is taken down or
-//! when somebody who keeps order dismisses its reports; after that, further reports of it count for
+//! when a moderator dismisses its reports; after that, further reports of it count for
 //! nothing.
 //!
 //! A wave of reports is one notice now and then: the log of the room has only those that make
@@ -42,7 +42,7 @@ pub struct ReportedComment {
 
 /// What an action did to the queue of a live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueChange {
+pub struct ReportsChange {
     pub comment: ReportedComment,
     /// Comments in the queue after it.
     pub open: i64,
@@ -57,7 +57,7 @@ pub(super) struct ReportNotices {
 }
 
 impl ReportNotices {
-    pub(super) fn gather(&mut self, QueueChange { comment, open }: QueueChange) {
+    pub(super) fn gather(&mut self, ReportsChange { comment, open }: ReportsChange) {
         self.open = open;
         self.gathered
             .retain(|known| known.comment_id != comment.comment_id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     Action, ActionEntry, ActionId, Actor, Aftermath, ChangedModes, Comment, CommentId,
-    HeldDecision, LiveId, Outcome, QueueChange, Reject, RequestId, Role, Scope, Standing,
+    HeldDecision, LiveId, Outcome, Reject, ReportsChange, RequestId, Role, Scope, Standing,
     Timestamp, UserId,
 };
 
@@ -76,7 +76,7 @@ pub enum Change {
     /// The comment is removed since then: an earlier removal stays as it was.
     CommentRemoved(Timestamp),
     /// The queue of reports changed, in a way that is worth a notice.
-    Queue(QueueChange),
+    Reports(ReportsChange),
     /// What is pinned since.
     Pinned(Option<Arc<Comment>>),
     Live(Box<LiveRow>),
@@ -129,7 +129,7 @@ impl Change {
                 aftermath.standing = Some((changed.version, &changed.standing));
                 aftermath.removed = &changed.removed;
             }
-            Self::Queue(change) => aftermath.queue = Some(*change),
+            Self::Reports(change) => aftermath.reports = Some(*change),
             Self::Comments { removed, .. } => aftermath.removed = removed,
             Self::Decided { decision, .. } => aftermath.decision = decision.as_deref(),
             Self::Modes(changed) => aftermath.modes = Some(changed),

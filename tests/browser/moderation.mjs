@@ -1,4 +1,4 @@
-// A streamer and a moderator keep order by the cards of people; the one it is about is told in words.
+// A streamer and a moderator act on the cards of people; the page shows the user in words what holds.
 //
 // From the environment, beside what support.mjs needs: STREAMER (`name:password`; it owns the live,
 // which is on air), MODERATOR (a user that the script makes one), TALKER and TROLL.

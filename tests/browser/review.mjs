@@ -1,4 +1,4 @@
-// What waits for those who keep order: reported comments, and comments that are held for review.
+// What waits for moderators: reported comments, and comments that are held for review.
 //
 // From the environment, beside what support.mjs needs: STREAMER (`name:password`; it owns the live,
 // which is on air), VIEWER, TALKER (whose comments with the word "dubious" are held) and SCREENSHOT.

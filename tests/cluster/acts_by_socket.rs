@@ -1,4 +1,4 @@
-//! Each act of those who keep order, sent to one node, has its effect on a user at the other: over
+//! Each act of moderators, sent to one node, has its effect on a user at the other: over
 //! Socket.IO as old and new clients speak it, and over plain WebSocket.
 
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::{debug, info};
 
-use crate::actors::live_room::{LiveChanged, ModesRead, StandingsRead, VersionedLive};
+use crate::actors::live_room::{LiveChanged, LiveRoom, ModesRead, StandingsRead, VersionedLive};
 use crate::clock::Clock;
 use crate::domain::LiveId;
 use crate::storage::{LiveState, Store, StoreError};
@@ -171,11 +171,15 @@ async fn differing(
             let Some(row) = rows.remove(&room.live_id) else {
                 continue;
             };
-            if room.live.lacks_standings(&row) {
-                read_standings(store, clock, &room).await?;
+            if room.live.lacks_standings(&row)
+                && let Some(read) = store.standings(room.live_id, clock.now()).await?
+            {
+                hand_over(&room, "standings", read.version, StandingsRead(read));
             }
-            if room.live.lacks_modes(&row) {
-                read_modes(store, &room).await?;
+            if room.live.lacks_modes(&row)
+                && let Some(read) = store.modes(room.live_id).await?
+            {
+                hand_over(&room, "modes", read.version, ModesRead(read));
             }
             if room.live.differs(room.version, &row) {
                 differing.push((room, row));
@@ -185,41 +189,16 @@ async fn differing(
     Ok(differing)
 }
 
-async fn read_modes(
-    store: &dyn Store,
-    OpenRoom { live_id, room, .. }: &OpenRoom,
-) -> Result<(), StoreError> {
-    let Some(modes) = store.modes(*live_id).await? else {
-        return Ok(());
-    };
-    debug!(
-        "modes read again: live_id={live_id} version={}",
-        modes.version
-    );
+/// Gives a room what was read of the store.
+fn hand_over<M>(OpenRoom { live_id, room, .. }: &OpenRoom, what: &str, version: u64, read: M)
+where
+    M: Message<Result = ()> + Send + 'static,
+    LiveRoom: Handler<M>,
+{
+    debug!("{what} read again: live_id={live_id} version={version}");
     #[expect(
         clippy::disallowed_methods,
         reason = "one comparison follows the other, and it must arrive"
     )]
-    room.do_send(ModesRead(modes));
-    Ok(())
-}
-
-async fn read_standings(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    OpenRoom { live_id, room, .. }: &OpenRoom,
-) -> Result<(), StoreError> {
-    let Some(standings) = store.standings(*live_id, clock.now()).await? else {
-        return Ok(());
-    };
-    debug!(
-        "standings read again: live_id={live_id} version={}",
-        standings.version
-    );
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "one comparison follows the other, and it must arrive"
-    )]
-    room.do_send(StandingsRead(standings));
-    Ok(())
+    room.do_send(read);
 }

@@ -1,4 +1,4 @@
-//! What the users of a room may do, according to the acts of those who keep order and their
+//! What the users of a room may do, according to the acts of moderators and their
 //! answers: sanctions of one user, and rules for all viewers.
 //!
 //! The lab does not see the order in which a server applies acts. It knows two moments of each: it

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Comment, CommentId, Control, Denial, HeldComment, HoldRule, Principal, QueueChange,
-    ReportedComment, RoomEvent, Sanction, SanctionId, SanctionKind, SanctionScope, Standing,
+    Comment, CommentId, Control, Denial, HeldComment, HoldRule, Principal, ReportedComment,
+    ReportsChange, RoomEvent, Sanction, SanctionId, SanctionKind, SanctionScope, Standing,
     Timestamp, UserId,
 };
 use crate::protocol::{read_event, write_event};
@@ -36,7 +36,9 @@ enum ControlLine {
         reason: Option<String>,
         expired: bool,
     },
-    Queue {
+    /// The name is that of the first version: never change it.
+    #[serde(rename = "queue")]
+    Reports {
         comment: i64,
         reports: i64,
         open: i64,
@@ -124,7 +126,7 @@ pub fn write_control(control: &Control) -> String {
             reason: denial.reason.as_deref().map(str::to_owned),
             expired: denial.is_expired,
         },
-        Control::Queue(QueueChange { comment, open }) => ControlLine::Queue {
+        Control::Reports(ReportsChange { comment, open }) => ControlLine::Reports {
             comment: comment.comment_id.get(),
             reports: comment.reports,
             open: *open,
@@ -141,11 +143,11 @@ pub fn read_control(line: &str) -> Option<Control> {
             user: UserId::new(user)?,
             at: Timestamp(at),
         },
-        ControlLine::Queue {
+        ControlLine::Reports {
             comment,
             reports,
             open,
-        } => Control::Queue(QueueChange {
+        } => Control::Reports(ReportsChange {
             comment: ReportedComment {
                 comment_id: CommentId::new(comment)?,
                 reports,
@@ -260,7 +262,7 @@ mod tests {
                 user: UserId::FIRST,
                 standing,
             },
-            Control::Queue(QueueChange {
+            Control::Reports(ReportsChange {
                 comment: ReportedComment {
                     comment_id: CommentId::FIRST,
                     reports: 2,

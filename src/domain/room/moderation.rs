@@ -32,7 +32,7 @@ impl<H: Clone> Room<H> {
     pub fn apply_control(&mut self, control: Control, now: Timestamp) -> Vec<Effect<H>> {
         match control {
             Control::Kick { user, at } => self.kick(user, at, now),
-            Control::Queue(change) => self.queue_changed(change, now),
+            Control::Reports(change) => self.reports_changed(change, now),
             Control::Standing {
                 version,
                 user,

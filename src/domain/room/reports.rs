@@ -1,12 +1,16 @@
 //! What the moderators of a room are notified of about reports.
 
 use super::Room;
-use crate::domain::report::QueueChange;
+use crate::domain::report::ReportsChange;
 use crate::domain::{Effect, News, Timestamp};
 
 impl<H: Clone> Room<H> {
     /// The queue of reports changed, on whatever node.
-    pub(super) fn queue_changed(&mut self, change: QueueChange, now: Timestamp) -> Vec<Effect<H>> {
+    pub(super) fn reports_changed(
+        &mut self,
+        change: ReportsChange,
+        now: Timestamp,
+    ) -> Vec<Effect<H>> {
         self.report_notices.gather(change);
         self.notify_of_reports(now)
     }

@@ -58,7 +58,7 @@ export class Chat {
     this.#append(line);
   }
 
-  /** A comment that only those who keep order see until it gets its place. */
+  /** A comment that only moderators see until it gets its place. */
   preview(comment) {
     if (this.#isKnown(comment.id)) return;
     const line = this.#commentLine(comment);

@@ -9,7 +9,7 @@ const TERMS = [10, 60, 300, 600, 1_800, 86_400, 0, -1];
 const TERM_DEFAULT = 600;
 /** How many of a person's last comments one deletes at once. */
 const DELETE_LAST = 50;
-/** What a report may be about; the words go to those who keep order, in the language of who reports. */
+/** What a report may be about; the words go to moderators, in the language of who reports. */
 const REPORT_REASONS = ["spam", "abuse", "sexual", "other"];
 /** For so long authors may delete their own. */
 const OWN_DELETE_MS = 120_000;
@@ -87,7 +87,7 @@ export class PersonCard {
     const isOwn = this.#people.isMe(id) && Date.now() - (this.#comment?.at ?? 0) < OWN_DELETE_MS;
     const shown = {
       "person-shadow": isStreamer, "person-kick": isAbove, "person-delete-last": isAbove,
-      // Those who keep order act instead.
+      // Moderators act instead.
       "person-report": Boolean(this.#comment?.id) && !this.#people.isMe(id) && !isAbove,
       "person-pin": Boolean(this.#comment?.id) && this.#people.isModerator,
       "person-delete": Boolean(this.#comment?.id) && (isAbove || isOwn),

@@ -1,4 +1,4 @@
-// What waits for those who keep order: comments that are held for review, and comments that members reported.
+// What waits for moderators: comments that are held for review, and comments that members reported.
 
 import { api } from "./api.js";
 import { avatar, byId, hueOf, make, toast } from "./dom.js";

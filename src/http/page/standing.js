@@ -50,7 +50,7 @@ export class Standing {
     if (this.#causes.delete(cause)) this.#draw();
   }
 
-  /** Takes the modes of the room; of none of which those are asked who keep order there. */
+  /** Takes the modes of the room, which ask nothing of its moderators. */
   modesChanged({ frozen, slow_s, followers_min, gifters_coins }, isModerator) {
     if (frozen && !isModerator) this.#set("frozen", {});
     else this.#causes.delete("frozen");

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::super::{lock_gift, lock_live_status, lock_user_status};
 use super::action_columns::{action_of, arguments, scope_columns, target_id};
 use super::left_behind::{
-    denied_ids, earlier_comments, earlier_decision, earlier_queue_change, pinned_earlier, reviewed,
-    was_unpinned, with_denied, with_unpinned,
+    denied_ids, earlier_comments, earlier_decision, earlier_reports_change, pinned_earlier,
+    reviewed, was_unpinned, with_denied, with_unpinned,
 };
 use super::{
     Conn, accounts, catalogue, comments, held_comments, lives, modes, pins, reports,
@@ -209,7 +209,7 @@ pub async fn pending(
                 None => continue,
             },
             (Subject::CommentsOfUser, _) => earlier_comments(&action, row.after.as_deref()),
-            (Subject::Queue, _) => earlier_queue_change(row.target_id, row.after.as_deref()),
+            (Subject::Reports, _) => earlier_reports_change(row.target_id, row.after.as_deref()),
             (Subject::Pin, _) => pinned_earlier(conn, live_id, row.target_id).await?,
             (Subject::Comment | Subject::HeldComment, _) => {
                 match earlier_decision(conn, live_id, row.target_id, &row.after).await? {
@@ -600,7 +600,7 @@ impl EarlierAction {
                 Change::Gift(Box::new(catalogue::earlier(row, self.after.as_deref())))
             }
             (Subject::CommentsOfUser, ..) => earlier_comments(action, self.after.as_deref()),
-            (Subject::Queue, ..) => earlier_queue_change(self.target_id, self.after.as_deref()),
+            (Subject::Reports, ..) => earlier_reports_change(self.target_id, self.after.as_deref()),
             (Subject::Pin, Scope::Live(live_id), _) => {
                 pinned_earlier(conn, live_id, self.target_id).await?
             }

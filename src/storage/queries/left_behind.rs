@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Conn, comments, held_comments};
 use crate::domain::{
-    Action, CommentId, Denial, LiveId, Outcome, QueueChange, ReportedComment, Timestamp,
+    Action, CommentId, Denial, LiveId, Outcome, ReportedComment, ReportsChange, Timestamp,
 };
 use crate::storage::{Change, StoreError};
 
@@ -126,7 +126,7 @@ pub fn earlier_comments(action: &Action, after: Option<&str>) -> Change {
 }
 
 /// What an earlier action did to the queue of reports, if that was worth a notice.
-pub fn earlier_queue_change(comment_id: Option<i64>, after: Option<&str>) -> Change {
+pub fn earlier_reports_change(comment_id: Option<i64>, after: Option<&str>) -> Change {
     let after = left_behind(after);
     let counts = after["reports"].as_i64().zip(after["open"].as_i64());
     let Some(((reports, open), comment_id)) = counts.zip(comment_id.and_then(CommentId::new))
@@ -137,5 +137,5 @@ pub fn earlier_queue_change(comment_id: Option<i64>, after: Option<&str>) -> Cha
         comment_id,
         reports,
     };
-    Change::Queue(QueueChange { comment, open })
+    Change::Reports(ReportsChange { comment, open })
 }

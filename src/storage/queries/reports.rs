@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::{Conn, comments};
 use crate::domain::{
-    CommentId, LiveId, Principal, QueueChange, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX,
-    REPORTS_OF_USER_MAX, REPORTS_OF_USER_MS, Reject, ReportedComment, Timestamp, UserId, is_news,
+    CommentId, LiveId, Principal, REPORTED_COMMENTS_MAX, REPORTS_OF_COMMENT_MAX,
+    REPORTS_OF_USER_MAX, REPORTS_OF_USER_MS, Reject, ReportedComment, ReportsChange, Timestamp,
+    UserId, is_news,
 };
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
@@ -198,7 +199,7 @@ async fn changed(
     Ok(Changed {
         before: None,
         after: Some(json!({"reports": reports, "open": open})),
-        change: Change::Queue(QueueChange { comment, open }),
+        change: Change::Reports(ReportsChange { comment, open }),
     })
 }
 

@@ -586,7 +586,7 @@ impl World {
                     Control::Kick { .. }
                     | Control::Held(_)
                     | Control::Denied(_)
-                    | Control::Queue(_),
+                    | Control::Reports(_),
                 ) => {}
                 Entry::Event(event) => {
                     let placed = &delivered.next().expect("each event has its place").event;

@@ -76,7 +76,7 @@ fn noticed(performed: Performed) -> Result<Option<(i64, i64)>, Reject> {
         Performed::Refused(reject) => Err(reject),
         Performed::Done { pending, .. } => {
             let notice = pending.iter().find_map(|entry| match &entry.content {
-                EntryContent::Control(Control::Queue(QueueChange { comment, open })) => {
+                EntryContent::Control(Control::Reports(ReportsChange { comment, open })) => {
                     Some((comment.reports, *open))
                 }
                 _ => None,
@@ -195,7 +195,7 @@ pub async fn a_repeated_report_is_the_first_and_pending_as_that(db: Database) {
     let queue_changes = queue_changes.filter(|entry| {
         matches!(
             entry.content,
-            EntryContent::Control(Control::Queue(QueueChange { open: 1, .. }))
+            EntryContent::Control(Control::Reports(ReportsChange { open: 1, .. }))
         )
     });
     assert_eq!(queue_changes.count(), 1);

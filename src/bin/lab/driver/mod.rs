@@ -77,7 +77,7 @@ pub struct Driver<'a> {
     pub members: Vec<Member>,
     pub rooms: Vec<Room>,
     pub commands: Commands,
-    /// What was asked for to keep order, in all rooms.
+    /// What moderators asked for, in all rooms.
     pub acts: Vec<Act>,
     /// Acts that are done and whose effect is not judged yet.
     unjudged_acts: usize,

@@ -1,4 +1,4 @@
-//! Rooms that are flooded, those who keep order in them, and what must follow from it.
+//! Rooms that are flooded, their moderators, and what must follow from it.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Those who flood a room, and those who keep order in it.
+//! Those who flood a room, and its moderators.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use liveroom::domain::{
     AckId, ActionEntry, ActionId, BucketRate, Caller, Coins, Comment, CommentId, CommentText,
     Control, Effect, EntryContent, GiftCount, GiftOrder, GiftReceipt, GiftRecordId, HeldComment,
     History, HistoryLimits, KickReason, Live, LiveId, LiveModes, LiveStatus, Pin, PresenceSettings,
-    Principal, Profile, QueueChange, Reject, ReplyTo, ReportedComment, RequestId, Room,
+    Principal, Profile, Reject, ReplyTo, ReportedComment, ReportsChange, RequestId, Room,
     RoomCommand, RoomEvent, RoomSettings, Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
@@ -219,7 +219,7 @@ impl World {
                     reports: words.number("reports")?.unwrap_or(1),
                 };
                 let open = words.number("open")?.unwrap_or(1);
-                let control = Control::Queue(QueueChange { comment, open });
+                let control = Control::Reports(ReportsChange { comment, open });
                 self.step(|room, now| room.apply_control(control, now));
             }
             "events_missed" => self.step(|room, now| room.events_missed(now)),

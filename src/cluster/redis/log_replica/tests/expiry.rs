@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::redis::entries::Batch;
 use crate::domain::{
     ActionId, Comment, CommentId, CommentText, Control, Denial, EntryContent, HeldComment,
-    HeldDecision, HoldRule, Profile, QueueChange, ReportedComment,
+    HeldDecision, HoldRule, Profile, ReportedComment, ReportsChange,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -139,7 +139,7 @@ async fn notices_push_no_kick_and_no_key_of_an_action_out_of_the_log() {
         });
         put(world.link.clone(), ActionEntry::of_decision(&denied)).await;
     }
-    let reported = EntryContent::Control(Control::Queue(QueueChange {
+    let reported = EntryContent::Control(Control::Reports(ReportsChange {
         comment: ReportedComment {
             comment_id: CommentId::FIRST,
             reports: 1,
