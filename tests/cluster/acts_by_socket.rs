@@ -1,4 +1,4 @@
-//! Each act of moderators, sent to one node, has its effect on a user at the other: over
+//! Each act of moderators has its effect on a user at the same node and at another: over
 //! Socket.IO as old and new clients speak it, and over plain WebSocket.
 
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ enum Door {
 }
 
 const DOORS: [Door; 3] = [Door::Plain, Door::SocketIo2, Door::SocketIo4];
+
+/// The node at which the user and the bystander are; the streamer is at the first.
+const PLACES: [usize; 2] = [0, 1];
 
 enum Client {
     Plain(Box<Ws>),
@@ -49,10 +52,11 @@ impl Client {
     }
 }
 
-/// The streamer at the first node, a user and a bystander at the second.
+/// The streamer at the first node, a user and a bystander at the same or the second.
 struct Scene<'a> {
     stage: &'a Stage,
     door: Door,
+    place: usize,
     streamer: Client,
     user: User,
     there: Client,
@@ -60,17 +64,21 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    fn set(stage: &'a Stage, door: Door) -> Self {
-        let user = stage.user(&format!("user{door:?}"));
-        let mut there = Client::connect(door, stage, 1, &user);
+    fn set(stage: &'a Stage, door: Door, place: usize) -> Self {
+        let user = stage.user(&format!("user{door:?}{place}"));
+        let mut there = Client::connect(door, stage, place, &user);
         let joined = there.ask("joinLive", json!({"live_id": stage.live}));
         assert_eq!(joined["ok"], json!(true), "{joined}");
+        let mut streamer = Client::connect(door, stage, 0, &stage.streamer);
+        let joined = streamer.ask("joinLive", json!({"live_id": stage.live}));
+        assert_eq!(joined["role"], json!("streamer"), "{joined}");
         Self {
             stage,
             door,
-            streamer: Client::connect(door, stage, 0, &stage.streamer),
+            place,
+            streamer,
             there,
-            bystander: stage.joined(1, &format!("bystander{door:?}")).1,
+            bystander: stage.joined(place, &format!("bystander{door:?}{place}")).1,
             user,
         }
     }
@@ -106,7 +114,7 @@ impl<'a> Scene<'a> {
 
     fn history_len(&self) -> usize {
         let path = format!("/api/live/{}/history", self.stage.live);
-        let page = self.stage.cluster[1].get(&path).ok();
+        let page = self.stage.cluster[self.place].get(&path).ok();
         page.as_array().expect("a page").len()
     }
 
@@ -172,7 +180,7 @@ impl<'a> Scene<'a> {
     }
 
     fn notice_and_kick(&mut self) {
-        let text = format!("{:?}: be kind", self.door);
+        let text = format!("{:?} {}: be kind", self.door, self.place);
         self.asks("notice", json!({"text": text}));
         assert_eq!(self.there.event("notice")["text"], json!(text));
         assert_eq!(self.bystander.event("notice")["text"], json!(text));
@@ -181,37 +189,167 @@ impl<'a> Scene<'a> {
         assert_eq!(self.speaks()["code"], json!("not_in_room"));
         assert_eq!(self.joins()["code"], json!("kicked"));
     }
+
+    /// Once the user's session has received a change, the change holds for it.
+    fn modes(&mut self) {
+        let others = json!({"slow_s": 0, "followers_min": -1, "gifters_coins": 0, "frozen": false});
+        for (change, code) in [
+            (json!({"frozen": true}), "frozen"),
+            (json!({"followers_min": 0}), "followers_only"),
+            (json!({"gifters_coins": 1}), "gifters_only"),
+        ] {
+            self.asks("setModes", change);
+            self.there.event("modes");
+            assert_eq!(self.speaks()["code"], json!(code));
+            self.asks("setModes", others.clone());
+            self.there.event("modes");
+            assert_eq!(self.speaks()["status"], json!("delivered"), "{code}");
+        }
+        self.asks("setModes", json!({"slow_s": 60}));
+        self.there.event("modes");
+        assert_eq!(self.speaks()["status"], json!("delivered"));
+        assert_eq!(self.speaks()["code"], json!("slow_mode"));
+        self.asks("setModes", others);
+        self.there.event("modes");
+    }
+
+    /// One who follows the streamer is a follower in the room at once.
+    fn follow(&mut self) {
+        let server = &self.stage.cluster[self.place];
+        let follows = || {
+            let body = json!({"user_id": self.stage.streamer.id, "follow": true});
+            server.post_as(&self.user, "/api/user/follow", &body).ok()
+        };
+        assert_eq!(follows()["follow"], json!(true));
+        assert_eq!(follows()["follow"], json!(true), "it may be repeated");
+        let followed = json!({"followers_min": 0});
+        self.asks("setModes", followed);
+        self.there.event("modes");
+        assert_eq!(self.speaks()["status"], json!("delivered"));
+        self.asks("setModes", json!({"followers_min": -1}));
+        self.there.event("modes");
+    }
+
+    fn pin(&mut self) {
+        let id = self.speaks()["comment_id"].clone();
+        self.asks("pin", json!({"comment_id": id}));
+        for pinned in [self.there.event("pinned"), self.bystander.event("pinned")] {
+            assert_eq!(pinned["comment"]["id"], id);
+        }
+        assert_eq!(self.joins()["pinned"]["id"], id);
+        self.asks("pin", json!({"comment_id": null}));
+        for pinned in [self.there.event("pinned"), self.bystander.event("pinned")] {
+            assert_eq!(pinned["comment"], json!(null));
+        }
+    }
+
+    /// A user reports a comment of the bystander, which the streamer takes down.
+    fn report(&mut self) {
+        let said = self.about(json!({"data": "buy followers"}));
+        let id = self.bystander.ask("comment", said)["comment_id"].clone();
+        let report = self.about(json!({"comment_id": id, "reason": "spam"}));
+        let answer = self.there.ask("report", report);
+        assert_eq!(answer["ok"], json!(true), "{answer}");
+        let reported = self.streamer.event("reported");
+        let comments = reported["comments"].as_array().expect("comments");
+        assert!(comments.iter().any(|it| it["id"] == id), "{reported}");
+        self.asks("deleteComment", json!({"comment_id": id}));
+        assert_eq!(self.there.event("removed")["id"], id);
+    }
+
+    /// The answer to a comment that is held for a term.
+    fn is_held(&mut self) -> Value {
+        let said = self.about(json!({"data": "a dubious offer"}));
+        let answer = eventually("the term holds comments at the user's node", || {
+            let answer = self.there.ask("comment", said.clone());
+            (answer["status"] == json!("held")).then_some(answer)
+        });
+        let held = self.streamer.event("held");
+        assert_eq!(held["comment"]["id"], answer["comment_id"], "{held}");
+        answer["comment_id"].clone()
+    }
+
+    fn review(&mut self) {
+        let terms = "dubious\thold\n";
+        let server = &self.stage.cluster[0];
+        server.admin_post_text("/admin/filter/import", terms).ok();
+        let id = self.is_held();
+        self.asks("review", json!({"comment_id": id, "approve": true}));
+        // Behind those that were posted before the term was known there.
+        while self.there.event("comment")["id"] != id {}
+        while self.bystander.event("comment")["id"] != id {}
+        let id = self.is_held();
+        let deny = json!({"comment_id": id, "approve": false, "reason": "an advert"});
+        self.asks("review", deny);
+        let denied = self.there.event("comment_denied");
+        assert_eq!(
+            (&denied["comment_id"], &denied["reason"]),
+            (&id, &json!("an advert"))
+        );
+    }
 }
 
 fn for_each_door(play: fn(&mut Scene<'_>)) {
     let Some(stage) = Stage::set(2, &[]) else {
         return;
     };
-    for door in DOORS {
-        let mut scene = Scene::set(&stage, door);
+    for (door, place) in DOORS
+        .into_iter()
+        .flat_map(|door| PLACES.map(|it| (door, it)))
+    {
+        let mut scene = Scene::set(&stage, door, place);
         play(&mut scene);
         let said = scene.about(json!({"data": "still here"}));
         let answer = scene.bystander.ask("comment", said);
-        assert_eq!(answer["status"], json!("delivered"), "{door:?}: {answer}");
+        assert_eq!(
+            answer["status"],
+            json!("delivered"),
+            "{door:?} {place}: {answer}"
+        );
     }
 }
 
 #[test]
-fn mutes_shadows_and_bans_hold_at_the_other_node_and_end_there_when_they_are_lifted() {
+fn mutes_shadows_and_bans_hold_at_each_node_and_end_there_when_they_are_lifted() {
     for_each_door(|scene| scene.sanctions());
 }
 
 #[test]
-fn comments_are_taken_down_and_shown_again_for_members_of_the_other_node() {
+fn comments_are_taken_down_and_shown_again_for_members_of_each_node() {
     for_each_door(|scene| scene.removals());
 }
 
 #[test]
-fn a_moderator_is_named_and_dismissed_for_its_sessions_at_the_other_node() {
+fn a_moderator_is_named_and_dismissed_for_its_sessions_at_each_node() {
     for_each_door(|scene| scene.roles());
 }
 
 #[test]
-fn a_notice_and_a_kick_reach_the_other_node() {
+fn a_notice_and_a_kick_reach_each_node() {
     for_each_door(|scene| scene.notice_and_kick());
+}
+
+#[test]
+fn modes_hold_at_each_node_and_end_there() {
+    for_each_door(|scene| scene.modes());
+}
+
+#[test]
+fn who_follows_speaks_among_followers_at_each_node() {
+    for_each_door(|scene| scene.follow());
+}
+
+#[test]
+fn a_pin_is_shown_at_each_node_and_to_who_joins_there() {
+    for_each_door(|scene| scene.pin());
+}
+
+#[test]
+fn a_report_reaches_the_streamer_from_each_node() {
+    for_each_door(|scene| scene.report());
+}
+
+#[test]
+fn a_held_comment_is_approved_or_denied_for_members_of_each_node() {
+    for_each_door(|scene| scene.review());
 }
