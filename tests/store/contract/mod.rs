@@ -144,6 +144,8 @@ contract! {
     too_many_changes_and_old_ones_are_said_to_be_missed,
     a_number_of_a_node_comes_round_after_all_others_and_not_while_it_is_kept,
     the_newest_networks_of_a_users_logins_are_remembered,
+    a_profile_changes_as_far_as_it_is_said,
+    a_password_is_replaced_if_it_is_the_one_that_was_compared,
     a_live_is_changed_until_it_ends,
     lives_come_in_pages_in_id_order,
     the_catalogue_reads_back_as_written,
