@@ -5,7 +5,7 @@ mod descriptors;
 mod listener;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use actix::prelude::*;
 use actix_server::ServerHandle;
 use actix_web::web;
 use log::{error, info, warn};
-use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::change_feed::ChangeFeed;
@@ -40,8 +39,9 @@ use crate::http::{
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
-use crate::transport::{Connections, TransportState};
+use crate::transport::TransportState;
 use crate::word_filters::WordFilters;
+use listener::{AllConnections, Listeners};
 
 /// How long a room may keep a comment before it decides whether to store it.
 const CROWD_ROUND: Duration = Duration::from_millis(CROWD_ROUND_MS.unsigned_abs());
@@ -73,18 +73,17 @@ pub enum StartError {
 
 /// A running node.
 pub struct App {
-    address: SocketAddr,
     server: ServerHandle,
     drain_timeout: Duration,
     persister: PersisterPort,
     store: Arc<dyn Store>,
     sessions: Arc<SessionServices>,
     transport: web::Data<TransportState>,
-    connections: Arc<Connections>,
+    connections: AllConnections,
     catalogue: Arc<GiftCatalogue>,
     changes: Arc<Changes>,
     nodes: Arc<dyn Nodes>,
-    listener: TcpListener,
+    listeners: Listeners,
 }
 
 /// The state that this node shares with others: none, if there is one node.
@@ -117,7 +116,7 @@ impl App {
         );
 
         // Before any actor begins: one that never ran panics when its system ends.
-        let listener = listener::bind(config)?;
+        let listeners = Listeners::bind(config)?;
         let arbiters: Vec<ArbiterHandle> = (0..config.server.room_threads.get())
             .map(|_| Arbiter::new().handle())
             .collect();
@@ -162,7 +161,7 @@ impl App {
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity {
                 name: cluster.name,
-                address: listener.address.to_string(),
+                address: listeners.public.address.to_string(),
                 started_at: clock.now(),
             },
             sessions: directory.clone(),
@@ -233,21 +232,15 @@ impl App {
             config: config.clone(),
         };
         let transport = web::Data::new(TransportState::new(sessions.clone()));
-        let own_listener = listener
-            .socket
-            .try_clone()
-            .map_err(|source| listener.fault(source))?;
-        let connections = Connections::new(config.clone());
-        actix_rt::spawn(Connections::sweep(Arc::downgrade(&connections)));
-        let (address, server) = listener::listen(
+        let connections = AllConnections::new(config);
+        let server = listener::listen(
             config,
-            listener,
+            listeners.try_clone()?,
             api,
             transport.clone(),
-            connections.clone(),
+            &connections,
         )?;
         Ok(Self {
-            address,
             server,
             drain_timeout: config.server.drain_timeout_ms.duration(),
             persister,
@@ -258,13 +251,19 @@ impl App {
             catalogue,
             changes,
             nodes: cluster.nodes,
-            listener: own_listener,
+            listeners,
         })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listeners.public.address
+    }
+
+    /// Where it serves operators: the same, unless they have an address of their own.
+    pub fn operators_address(&self) -> SocketAddr {
+        let Listeners { public, operators } = &self.listeners;
+        operators.as_ref().unwrap_or(public).address
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -285,11 +284,7 @@ impl App {
     pub async fn drain(self) {
         let deadline = Instant::now() + self.drain_timeout;
         self.server.pause().await;
-        // Paused, it would still be connected to, and reset what it never looked at. Refused, a
-        // client or a balancer goes elsewhere at once.
-        if let Err(error) = SockRef::from(&self.listener).shutdown(Shutdown::Both) {
-            warn!("listener not closed: error={error}");
-        }
+        self.listeners.close();
         // While rooms and other nodes can still be notified: a change that was committed has its
         // effects.
         let mut changed = pin!(self.changes.finish());

@@ -56,6 +56,10 @@ pub const PRESENCE_USERS_MAX: usize = 1_000;
 /// The most sessions one node may be allowed.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// HTTP connections of operators, where they have an address of their own: consoles, scripts and
+/// health checks. Each costs some 20 KB.
+pub const ADMIN_CONNECTIONS_MAX: usize = 512;
+
 /// The most rooms one node may be allowed to have open.
 pub const ROOMS_MAX: usize = 1_000_000;
 

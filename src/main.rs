@@ -126,6 +126,9 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
 async fn serve(config: &Config) -> Result<(), Failure> {
     let app = App::start(config).await?;
     println!("liveroom listening on http://{}", app.address());
+    if app.operators_address() != app.address() {
+        println!("operators at http://{}", app.operators_address());
+    }
     stop_signal().await?;
     app.drain().await;
     Ok(())

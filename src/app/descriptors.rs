@@ -3,6 +3,7 @@
 use log::{info, warn};
 
 use crate::config::{Config, LimitsConfig};
+use crate::limits::ADMIN_CONNECTIONS_MAX;
 use crate::transport::REFUSALS_MAX;
 
 /// Descriptors of one worker or room thread: its event queue and what wakes it.
@@ -54,7 +55,11 @@ fn is_default(limits: &LimitsConfig) -> bool {
 fn fitting(config: &Config, files_max: usize) -> Option<LimitsConfig> {
     let threads = config.server.workers.get() + config.server.room_threads.get();
     let pools = config.store.pool_size + config.cluster.redis_pool_size;
-    let reserved = OTHERS + PER_THREAD * threads + pools as usize + REFUSALS_MAX;
+    let operators = match config.server.admin_listen {
+        Some(_) => ADMIN_CONNECTIONS_MAX + REFUSALS_MAX,
+        None => 0,
+    };
+    let reserved = OTHERS + PER_THREAD * threads + pools as usize + REFUSALS_MAX + operators;
     let left = files_max.saturating_sub(reserved).max(2);
     let mut limits = config.limits.clone();
     if left >= limits.connections.saturating_add(limits.http_connections) {
@@ -84,6 +89,21 @@ mod tests {
                 "{files_max}"
             );
         }
+    }
+
+    #[test]
+    fn operators_with_an_address_of_their_own_have_descriptors_of_their_own() {
+        let mut config = Config::default();
+        let taken = |config: &Config| {
+            let limits = fitting(config, 4_096).expect("there are too few");
+            limits.connections + limits.http_connections
+        };
+        let before = taken(&config);
+        config.server.admin_listen = Some(([127, 0, 0, 1], 0).into());
+        assert_eq!(
+            before - taken(&config),
+            ADMIN_CONNECTIONS_MAX + REFUSALS_MAX
+        );
     }
 
     #[test]

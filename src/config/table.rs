@@ -3,7 +3,7 @@
 //! `config.toml` explains each key to operators: its purpose, and the cost of too high and too low
 //! values.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::reader::{Key, Reader};
 use super::secrets::Secrets;
@@ -75,6 +75,8 @@ sections! {
         host: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST), ();
         /// 0: any free port.
         port: u16 = 7001, 0..=u16::MAX;
+        /// Where operators are served, and only there; `None`: with everybody else.
+        admin_listen: Option<SocketAddr> = None, ();
         /// HTTP workers, each with a hub.
         workers: ThreadCount = ThreadCount::PER_CORE, ();
         /// Arbiters that rooms are spread over.

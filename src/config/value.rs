@@ -2,7 +2,7 @@
 //! shown.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -219,6 +219,32 @@ impl Value for IpAddr {
 
     fn shown(&self) -> Toml {
         Toml::String(self.to_string())
+    }
+}
+
+/// An address of its own to listen on: `host:port`, or nothing. Names are treated as in an
+/// [`IpAddr`] of the table.
+impl Value for Option<SocketAddr> {
+    type Permitted = ();
+
+    fn from_toml(toml: &Toml, (): &()) -> Option<Self> {
+        let text = toml.as_str()?;
+        if text.is_empty() {
+            return Some(None);
+        }
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)),
+            None => text.parse().ok()?,
+        };
+        Some(Some(address))
+    }
+
+    fn expected((): &()) -> String {
+        "nothing, or an IP address and a port such as 127.0.0.1:7002 or [::1]:7002".to_owned()
+    }
+
+    fn shown(&self) -> Toml {
+        Toml::String(self.map_or_else(String::new, |address| address.to_string()))
     }
 }
 

@@ -129,12 +129,13 @@ impl Demo {
     /// The text to print: the address, and the user to log in as.
     pub fn welcome(&self, app: &App, config: &Config) -> String {
         let url = format!("http://{}", app.address());
+        let operators_url = format!("http://{}", app.operators_address());
         format!(
             "liveroom listening on {url}\n\n  \
              open      {url}/\n  \
              log in    {} (owns \"{}\"), {} (moderator) or {}\n  \
              password  {PASSWORD}\n  \
-             admin     curl -H 'Authorization: Bearer {}' {url}/admin/rooms\n",
+             admin     curl -H 'Authorization: Bearer {}' {operators_url}/admin/rooms\n",
             STREAMER.0,
             self.room.live.title,
             VIEWERS[0].0,

@@ -59,7 +59,7 @@ pub use health::Readiness;
 pub use live_limits::LiveLimits;
 pub use login_limiter::LoginLimiter;
 pub use page::DEMO_GIFTS;
-pub use routes::{ENDPOINTS, Endpoint, configure};
+pub use routes::{ENDPOINTS, Endpoint, UrlSide, configure};
 pub use tries::AddressBuckets;
 pub use wrong_tokens::WrongTokens;
 

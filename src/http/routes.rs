@@ -162,11 +162,27 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/admin/ledger/proof", to(Finance), || read(admin::prove_ledger)),
 ];
 
-/// Adds every route of this module to an app, and the answer to those that do not exist.
-pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
-    cfg.app_data(web::Data::new(state.clone()))
-        .configure(page::configure)
-        .configure(console::configure);
+/// The URLs that one listener serves. `/healthz` and `/readyz` are on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlSide {
+    /// All of them: there is one listener.
+    Everybody,
+    /// All but those of operators, which have a listener of their own.
+    Public,
+    /// Those of operators.
+    Operators,
+}
+
+/// Adds the routes of this module that a listener serves to an app, and the answer to those that do
+/// not exist.
+pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState, side: UrlSide) {
+    cfg.app_data(web::Data::new(state.clone()));
+    if side != UrlSide::Operators {
+        cfg.configure(page::configure);
+    }
+    if side != UrlSide::Public {
+        cfg.configure(console::configure);
+    }
     let mut api = web::scope(API).wrap(from_fn(cors::allow_origins));
     let mut admin = web::scope(ADMIN).wrap(from_fn(|state, request, next| {
         gate::admit_operators(requires_of, state, request, next)
@@ -181,9 +197,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState) {
             cfg.service(resource(path, lines, state));
         }
     }
-    cfg.service(api)
-        .service(admin)
-        .default_service(web::to(unknown_route));
+    if side != UrlSide::Operators {
+        cfg.service(api);
+    }
+    if side != UrlSide::Public {
+        cfg.service(admin);
+    }
+    cfg.default_service(web::to(unknown_route));
 }
 
 /// The author that a URL of the table requires, by its path in the table.

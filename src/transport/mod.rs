@@ -46,7 +46,7 @@ use gate::{Gate, Refused, Seat};
 use table::EngineTable;
 
 pub use connections::{Connections, HttpStream, REFUSALS_MAX, track};
-pub use upgrades::upgrade;
+pub use upgrades::{refuse_upgrade, upgrade};
 
 /// The send buffer of the kernel for a client that reads slowly, in bytes; it doubles this for its
 /// own use. Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.

@@ -35,6 +35,12 @@ pub async fn upgrade(
     Ok(())
 }
 
+/// Answers that there is nothing to connect to, on a listener without sessions.
+pub async fn refuse_upgrade(connection: Framed<HttpStream, Codec>) -> Result<(), Infallible> {
+    refuse(connection, HttpResponse::NotFound().finish().into()).await;
+    Ok(())
+}
+
 fn answer(
     head: &RequestHead,
     state: &web::Data<TransportState>,

@@ -155,7 +155,7 @@ fn all_faults_come_in_one_report() {
         r#"LIVEROOM__LIMITS__COMMENT_CHARS: found "many", expected an integer from 1 to 10000"#,
         "a.toml:colour: found an unknown section or key, expected one of server, auth, admin,",
         "a.toml:media: found a value of type integer, expected a section, [media]",
-        "a.toml:server.prot: found an unknown key, expected one of host, port, workers,",
+        "a.toml:server.prot: found an unknown key, expected one of host, port, admin_listen, workers,",
         "a.toml:trasnport: found an unknown section or key, expected one of server,",
         "LIVEROOM__SERVER__PROT: found an unknown variable, expected LIVEROOM__SERVER__ and one of host, port,",
         "LIVEROOM__X: found an unknown variable, expected LIVEROOM__SECTION__KEY",
@@ -347,6 +347,35 @@ fn a_public_address_needs_a_media_secret_of_its_own() {
         );
         from_env(&[host, jwt, ("LIVEROOM__MEDIA__SECRET", "own")])
             .expect("whatever the media server takes");
+    }
+}
+
+#[test]
+fn the_address_of_operators_is_nothing_or_an_ip_address_and_a_port() {
+    let read = |value: &str| from_env(&[("LIVEROOM__SERVER__ADMIN_LISTEN", value)]);
+    for (value, expected) in [
+        ("", None),
+        ("127.0.0.1:7002", Some("127.0.0.1:7002")),
+        ("localhost:7002", Some("127.0.0.1:7002")),
+        ("[::1]:0", Some("[::1]:0")),
+    ] {
+        let address = read(value).expect(value).server.admin_listen;
+        let expected = expected.map(|text| text.parse().expect("an address"));
+        assert_eq!(address, expected, "{value}");
+    }
+    for value in [
+        "7002",
+        "127.0.0.1",
+        "::1:7002",
+        "example.com:7002",
+        "127.0.0.1:70020",
+    ] {
+        let report = faults(read(value));
+        assert!(
+            report[0].starts_with("LIVEROOM__SERVER__ADMIN_LISTEN: ")
+                && report[0].contains("an IP address and a port"),
+            "{report:?}"
+        );
     }
 }
 

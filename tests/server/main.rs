@@ -1,6 +1,7 @@
 //! One server: its HTTP API, its transports, its operators, attacks on it, faults below it, and its
 //! end.
 
+mod admin_listen;
 mod backup;
 mod crash;
 mod faults;

@@ -20,7 +20,7 @@ use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::{Action, Actor, LiveId, LiveStatus, NodeId, Role, Scope, Timestamp, UserId};
 use liveroom::http::{
-    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
+    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness, UrlSide,
     WrongTokens, configure,
 };
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
@@ -183,7 +183,10 @@ impl TestApi {
     }
 
     pub async fn call(&self, request: TestRequest) -> Reply {
-        let app = init_service(App::new().configure(|cfg| configure(cfg, &self.state))).await;
+        let app = init_service(
+            App::new().configure(|cfg| configure(cfg, &self.state, UrlSide::Everybody)),
+        )
+        .await;
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
