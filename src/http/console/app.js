@@ -72,6 +72,10 @@ function route() {
   byId("done").hidden = true;
   closeNav();
   host.replaceChildren();
+  // A page may move the focus on, to its search.
+  if (shown && shown !== location.hash) host.focus({ preventScroll: true });
+  shown = location.hash;
+  scrollTo(0, 0);
   if (parts[0] === "setup") return show("login", () => setupPage(host, parts[1] ?? "", begin));
   if (!session.current()) return show("login", () => loginPage(host, begin));
   const me = session.current();
@@ -82,13 +86,13 @@ function route() {
   const page = PAGES[parts[0] ?? ""];
   show("page", () => {
     drawNav(parts[0] ?? "");
-    if (!page || !session.may(page.permission)) return void host.append(make("p", { className: "empty" }, t(page ? "notYours" : "noPage")));
+    if (!page || !session.may(page.permission)) {
+      host.append(...(page ? [make("h1", {}, t(page.title))] : []), make("p", { className: "empty" }, t(page ? "notYours" : "noPage")));
+      return undefined;
+    }
     document.title = `${t(page.title)} · liveroom`;
     return page.show(host, parts.slice(1), { feed, query });
   });
-  if (shown && shown !== location.hash) host.focus({ preventScroll: true });
-  shown = location.hash;
-  scrollTo(0, 0);
 }
 
 function show(view, draw) {

@@ -53,7 +53,7 @@ export class Chart {
     if (width === 0 || !window.uPlot) return;
     const clock = new Intl.DateTimeFormat(currentLanguage(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.#plot = new window.uPlot({
-      width, height: HEIGHT_PX, padding: [8, 6, 0, 0], legend: { show: false },
+      width, height: HEIGHT_PX, padding: [8, 18, 0, 0], legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false } },
       scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), Math.max(most ?? 0, 1) * 1.08] } },
       axes: [

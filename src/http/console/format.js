@@ -14,7 +14,7 @@ export const NOTHING = "–";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 /** A count in full: `1,234,567`. */
-export const countText = (value) => (isNumber(value) ? formatOf(Intl.NumberFormat, {}).format(value) : NOTHING);
+export const countText = (value) => (isNumber(value) ? formatOf(Intl.NumberFormat, { maximumFractionDigits: 0 }).format(value) : NOTHING);
 
 /** A rate for one second: with a digit behind the point while it is small. */
 export const rateText = (value) => (isNumber(value) ? formatOf(Intl.NumberFormat, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value) : NOTHING);
