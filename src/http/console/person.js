@@ -71,7 +71,7 @@ export function openPerson(liveId, user, onChange = () => {}) {
 }
 
 /** One check of what somebody says, with its result. */
-export function checkLine({ check, passed, code, message, sanction }) {
-  const why = passed ? "" : [sanction?.reason, message ?? code].filter(Boolean).join(" · ");
+export function checkLine({ check, passed, code, until_ms: until, sanction }) {
+  const why = passed ? "" : [code, sanction?.reason, until ? untilText(until) : ""].filter(Boolean).join(" · ");
   return make("li", { dataset: { passed } }, mark(t(passed ? "passed" : "refused"), passed ? "good" : "bad"), make("span", {}, t(`check_${check}`)), why ? make("small", {}, why) : null);
 }

@@ -38,7 +38,7 @@ const MODES = { shield: "checkbox", frozen: "checkbox", gifts_paused: "checkbox"
 
 /** Asks with the modes that hold now, and sends those that were changed. */
 export async function setModes(liveId) {
-  const before = await read(`/rooms/${liveId}/modes`);
+  const { modes: before } = await read(`/rooms/${liveId}/modes`);
   const names = Object.keys(MODES).filter((name) => name in before);
   const changed = (values) => Object.fromEntries(names
     .map((name) => [name, MODES[name] === "checkbox" ? values[name] : Number(values[name])])

@@ -95,5 +95,5 @@ export const WORDS = {
   effectTotpOn: "将密钥添加到应用中，然后输入显示的验证码。", effectTotpOff: "之后仅凭密码即可登录。", effectNewCodes: "旧的恢复码将失效。", didTotpOn: "验证器已启用", newCodes: "新的恢复码",
   codesLeft: "剩余恢复码", recoveryTitle: "恢复码", recoveryText: "每个恢复码可代替验证码使用一次。请立即保存，不会再次显示。", fieldMissing: "请填写：{name}",
   code_totp_required: "请输入验证器中的验证码", code_totp_wrong: "验证码错误", code_confirm_required: "请先确认身份", "text_系统繁忙，请稍后再试": "系统繁忙，请稍后再试",
-  "text_服务器内部错误": "服务器内部错误", "text_接口不存在": "接口不存在", "text_请求超时": "请求超时", "text_请求内容过大": "请求内容过大", ends: "结束于",
+  "text_服务器内部错误": "服务器内部错误", "text_接口不存在": "接口不存在", "text_请求超时": "请求超时", "text_请求内容过大": "请求内容过大", ends: "结束于", "text_请求方法不支持": "请求方法不支持",
 };
