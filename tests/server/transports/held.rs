@@ -259,6 +259,8 @@ fn operators_read_and_review_by_http() {
         "{list}"
     );
     assert!(list["held"][0]["expires_ms"].is_i64(), "{list}");
+    let anywhere = stage.server.admin_get("/admin/held").ok();
+    assert_eq!(anywhere["held"], list["held"], "the same over all lives");
 
     let review = json!({"comment_id": ids[0], "approve": true, "request_id": "a"});
     let shown = stage.operator("review", &review);

@@ -148,6 +148,10 @@ fn socket_io_clients_report_and_operators_settle() {
         json!(alice.id)
     );
     assert_eq!(queued["next"], Value::Null);
+    let anywhere = stage.server.admin_get("/admin/reports").ok();
+    assert_eq!(anywhere, queued, "the same over all lives");
+    let malformed = stage.server.admin_get("/admin/reports?cursor=none");
+    assert_eq!(malformed.status, 400, "{}", malformed.text());
     for (body, status) in [
         (json!({"comment_id": 99}), 404),
         (json!({"comment_id": null}), 422),
