@@ -5,17 +5,19 @@ import { make } from "./dom.js";
 import { t } from "./i18n.js";
 import { may } from "./session.js";
 import { PagedTable } from "./table.js";
-import { button, card, field, mark, roomLink, settled, time } from "./ui.js";
+import { button, card, field, mark, roomLink, time } from "./ui.js";
 import { actorText } from "./user.js";
 
-const FILTERS = ["actor", "action", "target", "live_id", "result", "address", "request_id"];
+const FILTERS = ["actor", "role", "action", "target", "live_id", "result", "address", "request_id"];
+
+const EXAMPLES = { actor: "manager:1", action: "mute", target: "7", live_id: "1", result: "ok", address: "203.0.113.9" };
 
 /** Milliseconds of what a field for date and time says. */
 const instant = (text) => (text ? new Date(text).getTime() : "");
 
 export function auditPage(host, _, { query }) {
   const inputs = Object.fromEntries([
-    ...FILTERS.map((name) => [name, make("input", { name, value: query.get(name) ?? "", autocomplete: "off", spellcheck: false })]),
+    ...FILTERS.map((name) => [name, make("input", { name, value: query.get(name) ?? "", autocomplete: "off", spellcheck: false, placeholder: EXAMPLES[name] ?? "" })]),
     ...["from", "to"].map((name) => [name, make("input", { name, type: "datetime-local", value: query.get(name) ?? "" })]),
   ]);
   const given = () => Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]).filter(([, value]) => value));
@@ -45,8 +47,8 @@ export function auditPage(host, _, { query }) {
     for (const { format, link } of saves) link.href = addressOf("/audit/export", { ...filters(), format });
     table.refresh();
   };
-  const change = settled(show);
-  for (const input of Object.values(inputs)) input.addEventListener("input", change);
+  // Not with each letter: half an address is a mistake.
+  for (const input of Object.values(inputs)) input.addEventListener("change", show);
   const clear = button(t("clear"), () => {
     for (const input of Object.values(inputs)) input.value = "";
     show();
@@ -59,8 +61,8 @@ export function auditPage(host, _, { query }) {
 
 const plain = (value) => (value === null || value === undefined ? "" : typeof value === "object" ? Object.entries(value).filter(([, each]) => each !== null).map(([name, each]) => `${name} ${each}`).join(" ") : String(value));
 
-function details({ id, address, request_id: requestId, before, after }) {
+function details({ id, address, request_id: requestId, arguments: given, before, after }) {
   const json = (value) => (value === null || value === undefined ? null : make("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 1)));
-  const pairs = [[t("id"), String(id)], [t("address"), address], [t("requestId"), requestId], [t("before"), json(before)], [t("after"), json(after)]].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const pairs = [[t("id"), String(id)], [t("address"), address], [t("requestId"), requestId], [t("given"), json(given)], [t("before"), json(before)], [t("after"), json(after)]].filter(([, value]) => value !== null && value !== undefined && value !== "");
   return make("details", {}, make("summary", {}, t("details")), make("dl", { className: "facts" }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))));
 }

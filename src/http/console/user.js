@@ -20,6 +20,7 @@ export function userPage(host, [idText]) {
   const trouble = new Trouble();
   const body = make("div", { className: "panel-host" });
   host.append(head, trouble.node, body);
+  const balance = make("b", { className: "gold", dataset: { name: "balance" } });
   let ledger = null;
 
   async function refresh() {
@@ -41,12 +42,12 @@ export function userPage(host, [idText]) {
       ...(may("finance") ? [button(t("topUp"), async () => (await topUp(user)) !== undefined && refresh(), { name: "coins" })] : []),
     ];
     head.replaceChildren(avatar({ id, name: user.username, avatar: user.avatar }), make("h1", {}, user.username), mark(t(user.status ? "enabled" : "disabled"), user.status ? "good" : "bad"), make("span", { className: "grow" }), ...controls,
-      facts([[t("id"), String(id)], [t("nickname"), user.nickname], [t("created"), timeText(user.created_at_ms)], [t("balance"), typeof user.coin === "number" ? make("b", { className: "gold", dataset: { name: "balance" } }, countText(user.coin)) : null]]));
+      facts([[t("id"), String(id)], [t("nickname"), user.nickname], [t("created"), timeText(user.created_at_ms)], [t("balance"), may("finance") ? balance : null]]));
   }
 
   if (may("comments")) body.append(make("div", { className: "two" }, sessionsCard(id), explainCard(id)), sanctionsCard(id), commentsCard(id));
   if (may("finance")) {
-    ledger = ledgerTable(id);
+    ledger = ledgerTable(id, (coin) => { balance.textContent = countText(coin); });
     body.append(card(t("ledger"), { name: "ledger" }, ledger.node));
   }
   refresh();
@@ -149,7 +150,8 @@ function commentsCard(id) {
   return card(t("tab_comments"), { name: "comments" }, table.node);
 }
 
-function ledgerTable(id) {
+/** `onBalance(coin)` runs with what the books say that the user has. */
+function ledgerTable(id, onBalance) {
   return new PagedTable({
     caption: t("ledger"), name: "ledger", keyOf: (row) => row.id, columns: [
       { title: t("time"), text: (row) => row.at_ms, node: (row) => time(row.at_ms) },
@@ -161,6 +163,7 @@ function ledgerTable(id) {
     ],
     load: async (cursor) => {
       const page = await read(`/users/${id}/ledger`, { cursor });
+      onBalance(page.coin);
       return { rows: page.entries, next: page.next };
     },
   });

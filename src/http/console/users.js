@@ -2,9 +2,7 @@
 
 import { read } from "./admin.js";
 import { avatar, make } from "./dom.js";
-import { countText } from "./format.js";
 import { t } from "./i18n.js";
-import { may } from "./session.js";
 import { PagedTable } from "./table.js";
 import { card, mark, searchField, time, userLink } from "./ui.js";
 
@@ -20,7 +18,6 @@ export function usersPage(host, _, { query }) {
       { title: t("name"), wide: true, text: (row) => `${row.id} ${row.username} ${row.nickname}`, node: (row) => make("span", { className: "room-cell" }, avatar({ id: row.id, name: row.username, avatar: row.avatar }, "mini"), userLink(row.id, row.username), row.nickname ? make("small", {}, row.nickname) : "") },
       { title: t("id"), numeric: true, text: (row) => row.id },
       { title: t("state"), text: (row) => row.status, node: (row) => mark(t(row.status ? "enabled" : "disabled"), row.status ? "good" : "bad") },
-      ...(may("finance") ? [{ title: t("balance"), numeric: true, text: (row) => countText(row.coin) }] : []),
       { title: t("created"), text: (row) => row.created_at_ms, node: (row) => time(row.created_at_ms) },
     ],
     load: async (cursor) => {

@@ -147,5 +147,5 @@ export const WORDS = {
   code_totp_required: "Enter the code of your authenticator", code_totp_wrong: "The code is wrong",
   code_confirm_required: "Confirm that it is you first", "text_系统繁忙，请稍后再试": "The server is busy", "text_服务器内部错误": "The server met a fault",
   "text_接口不存在": "There is no such function on this server", "text_请求超时": "The request took too long", "text_请求内容过大": "The request is too large",
-  ends: "Ends", "text_请求方法不支持": "There is no such function on this server",
+  ends: "Ends", "text_请求方法不支持": "There is no such function on this server", filter_role: "Role", given: "Asked for",
 };

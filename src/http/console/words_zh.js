@@ -96,4 +96,5 @@ export const WORDS = {
   codesLeft: "剩余恢复码", recoveryTitle: "恢复码", recoveryText: "每个恢复码可代替验证码使用一次。请立即保存，不会再次显示。", fieldMissing: "请填写：{name}",
   code_totp_required: "请输入验证器中的验证码", code_totp_wrong: "验证码错误", code_confirm_required: "请先确认身份", "text_系统繁忙，请稍后再试": "系统繁忙，请稍后再试",
   "text_服务器内部错误": "服务器内部错误", "text_接口不存在": "接口不存在", "text_请求超时": "请求超时", "text_请求内容过大": "请求内容过大", ends: "结束于", "text_请求方法不支持": "请求方法不支持",
+  filter_role: "角色", given: "请求内容",
 };
