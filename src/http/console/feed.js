@@ -21,8 +21,8 @@ export class Feed {
   constructor({ onState, onEnded }) {
     this.#onState = onState;
     this.#onEnded = onEnded;
-    document.addEventListener("visibilitychange", () => this.#send());
-    addEventListener("online", () => this.#view && !this.#socket && this.#connect());
+    document.addEventListener("visibilitychange", () => this.#wake());
+    addEventListener("online", () => this.#wake());
   }
 
   /** Has `view` sent to `onMessage(message)` until the function that is returned is called. */
@@ -49,6 +49,11 @@ export class Feed {
     this.#socket = null;
     socket?.close(1000);
     this.#onState("none", {});
+  }
+
+  #wake() {
+    if (this.#socket) this.#send();
+    else if (this.#view && !document.hidden) this.#connect();
   }
 
   #connect() {
@@ -79,7 +84,7 @@ export class Feed {
     const retryMs = longest * (0.5 + Math.random() / 2);
     this.#onState("waiting", { retryMs });
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#view && this.#connect(), retryMs);
+    this.#timer = setTimeout(() => this.#wake(), retryMs);
   }
 
   /** Sends what is to be shown, if anybody looks. */

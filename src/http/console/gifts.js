@@ -38,7 +38,7 @@ export function giftsPage(host) {
 
   function giftActs(gift) {
     return make("span", { className: "acts" },
-      button(t("setPrice"), () => then(setPrice(gift)), { name: "price" }), button(t(gift.on_sale ? "withdraw" : "putBack"), () => then(setSale(gift)), { name: "sale" }));
+      button(t("setPrice"), () => then(setPrice(gift, refresh)), { name: "price" }), button(t(gift.on_sale ? "withdraw" : "putBack"), () => then(setSale(gift, refresh)), { name: "sale" }));
   }
 
   const tools = may("operate") ? [button(t("newGift"), () => then(addGift()), { name: "new-gift", className: "primary small" })] : [];
@@ -52,8 +52,10 @@ function giftCell({ id, name, image }) {
 }
 
 const post = (gift, body, requestId) => change("POST", `/gifts/${gift.id}`, { ...body, request_id: requestId });
-const undoWith = (gift, body) => async () => {
+/** Takes a change back, and has the table read again. */
+const undoWith = (gift, body, refresh) => async () => {
   await post(gift, { ...body, reason: t("undo") });
+  refresh();
   return t("undone");
 };
 
@@ -67,16 +69,16 @@ const addGift = () => act({
   run: ({ name, image, coin }) => change("POST", "/gifts", { name, image, coin: Number(coin) }),
 });
 
-const setPrice = (gift) => act({
-  title: t("actPrice", { name: gift.name }), verb: t("setPrice"), done: () => t("didPrice", { name: gift.name }), undo: undoWith(gift, { coin: gift.coin }),
+const setPrice = (gift, refresh) => act({
+  title: t("actPrice", { name: gift.name }), verb: t("setPrice"), done: () => t("didPrice", { name: gift.name }), undo: undoWith(gift, { coin: gift.coin }, refresh),
   effect: ({ coin }) => t("effectPrice", { name: gift.name, before: countText(gift.coin), after: countText(Number(coin)) }),
   fields: [{ name: "coin", label: t("price"), type: "number", value: gift.coin, required: true }],
   run: ({ coin, reason }, id) => post(gift, { coin: Number(coin), reason }, id),
 });
 
-const setSale = (gift) => act({
+const setSale = (gift, refresh) => act({
   title: t(gift.on_sale ? "actWithdraw" : "actPutBack", { name: gift.name }), verb: t(gift.on_sale ? "withdraw" : "putBack"), isDanger: gift.on_sale,
   effect: t(gift.on_sale ? "effectWithdraw" : "effectPutBack", { name: gift.name }), done: () => t(gift.on_sale ? "didWithdraw" : "didPutBack", { name: gift.name }),
-  undo: undoWith(gift, { on_sale: gift.on_sale }),
+  undo: undoWith(gift, { on_sale: gift.on_sale }, refresh),
   run: ({ reason }, id) => post(gift, { on_sale: !gift.on_sale, reason }, id),
 });

@@ -67,7 +67,7 @@ function controls(liveId, state) {
       button(t("actTitle"), () => acts.rename(liveId, state.title), { name: "title" }),
       button(t("actUnpin"), () => acts.unpin(liveId), { name: "unpin" }),
     ] : []),
-    ...(may("operate") ? [button(t("actCloseVerb"), () => acts.closeRoom(liveId, state.title), { name: "close-room", className: "ghost small danger" })] : []),
+    ...(may("operate") ? [button(t("trace"), () => { location.hash = `#/trace?live=${liveId}`; }, { name: "trace" }), button(t("actCloseVerb"), () => acts.closeRoom(liveId, state.title), { name: "close-room", className: "ghost small danger" })] : []),
   ];
 }
 

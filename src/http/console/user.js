@@ -37,7 +37,7 @@ export function userPage(host, [idText]) {
   function drawHead(user) {
     document.title = `${user.username} · liveroom`;
     const controls = [
-      ...(may("operate") ? [button(t(user.status ? "disable" : "enable"), async () => (await setStatus(user)) !== undefined && refresh(), { name: "status", className: `ghost small ${user.status ? "danger" : ""}` })] : []),
+      ...(may("operate") ? [button(t(user.status ? "disable" : "enable"), async () => (await setStatus(user, refresh)) !== undefined && refresh(), { name: "status", className: `ghost small ${user.status ? "danger" : ""}` })] : []),
       ...(may("operate") ? [button(t("traceUser"), () => { location.hash = `#/trace?user=${id}`; }, { name: "trace" })] : []),
       ...(may("finance") ? [button(t("topUp"), async () => (await topUp(user)) !== undefined && refresh(), { name: "coins" })] : []),
     ];
@@ -54,12 +54,18 @@ export function userPage(host, [idText]) {
   return undefined;
 }
 
-const setStatus = (user) => {
+/** `refresh()` runs when it was taken back. */
+const setStatus = (user, refresh) => {
   const to = user.status ? 0 : 1;
   const send = (status, reason, requestId) => change("POST", `/users/${user.id}`, { status, reason, request_id: requestId });
   return act({
     title: t(to ? "actEnable" : "actDisable", { name: user.username }), effect: t(to ? "effectEnable" : "effectDisable", { name: user.username }), verb: t(to ? "enable" : "disable"), isDanger: !to,
     run: ({ reason }, requestId) => send(to, reason, requestId), done: () => t(to ? "didEnable" : "didDisable", { name: user.username }),
+    undo: async () => {
+      await send(user.status, t("undo"));
+      refresh();
+      return t("undone");
+    },
   });
 };
 
