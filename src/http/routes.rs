@@ -129,6 +129,8 @@ pub static ENDPOINTS: &[Endpoint] = &[
 
     get("/admin/nodes", to(Look), || read(admin::nodes)),
     get("/admin/explain", to(Comments), || read(explain::for_operators)),
+    get("/admin", Nobody, || read(console::document)),
+    get("/admin/assets/{file}", Nobody, || read(console::asset)),
     get("/admin/held", to(Comments), || read(held::list_anywhere)),
     get("/admin/reports", to(Comments), || read(reports::anywhere)),
     get("/admin/rooms", to(Look), || read(admin::rooms)),
@@ -179,9 +181,6 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &ApiState, side: UrlSide) 
     cfg.app_data(web::Data::new(state.clone()));
     if side != UrlSide::Operators {
         cfg.configure(page::configure);
-    }
-    if side != UrlSide::Public {
-        cfg.configure(console::configure);
     }
     let mut api = web::scope(API).wrap(from_fn(cors::allow_origins));
     let mut admin = web::scope(ADMIN).wrap(from_fn(|state, request, next| {

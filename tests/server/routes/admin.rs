@@ -16,10 +16,13 @@ const URLS: [&str; 5] = [
     "/admin/nothing",
 ];
 
+/// The console and its files, which are served to anybody.
+const CONSOLE: [&str; 3] = ["/admin", "/admin/", "/admin/assets/app.js"];
+
 #[actix_web::test]
 async fn without_a_configured_token_there_is_no_admin_api() {
     let api = TestApi::start_with(|config| config.admin.token = Secret::new("")).await;
-    for url in URLS {
+    for url in URLS.into_iter().chain(CONSOLE) {
         for token in ["", ADMIN_TOKEN] {
             api.call(TestRequest::get().uri(url).insert_header(bearer(token)))
                 .await
@@ -32,6 +35,19 @@ async fn without_a_configured_token_there_is_no_admin_api() {
     )
     .await
     .assert_fail(404, "接口不存在");
+}
+
+#[actix_web::test]
+async fn the_console_is_served_to_anybody_and_says_nothing_else() {
+    let api = TestApi::start().await;
+    for (url, status) in CONSOLE.into_iter().zip([308, 200, 200]) {
+        let reply = api.call(TestRequest::get().uri(url)).await;
+        assert_eq!(reply.status, status, "{url}");
+    }
+    let unknown = api.call(TestRequest::get().uri("/admin/assets/none.js"));
+    assert_eq!(unknown.await.status, 404);
+    let posted = api.post("/admin/", json!({})).await;
+    assert_eq!(posted.status, 405);
 }
 
 #[actix_web::test]
