@@ -1,8 +1,8 @@
 //! The HTTP API: what is not a session.
 //!
 //! Handlers extract, call and map the error; the whole URL table is `routes.rs`, what each failure
-//! looks like is `error.rs`. `page.rs` is the page of viewers and `console.rs` that of operators;
-//! both are served by `static_files.rs`. Wire names and shapes of the replaced system's API live in `views.rs`.
+//! looks like is `error.rs`. Wire names and shapes of the replaced system's API live in `views.rs`.
+//! `page.rs` is the page of viewers and `console.rs` that of operators; `static_files.rs` serves both.
 
 mod account;
 mod admin;
