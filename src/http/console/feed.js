@@ -47,7 +47,9 @@ export class Feed {
     clearTimeout(this.#silence);
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close(1000);
+    // A browser reports it as an error when a connection is given up before there is one.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.addEventListener("open", () => socket.close(1000));
+    else socket?.close(1000);
     this.#onState("none", {});
   }
 

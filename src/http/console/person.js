@@ -1,7 +1,7 @@
 // A user in one room: what holds against them there, whether they may speak and why not, and what may be done about it.
 
 import { read } from "./admin.js";
-import { avatar, byId, icon, make } from "./dom.js";
+import { avatar, icon, make } from "./dom.js";
 import { t, untilText } from "./i18n.js";
 import * as acts from "./room_acts.js";
 import { may } from "./session.js";
@@ -43,7 +43,6 @@ export function openPerson(liveId, user, onChange = () => {}) {
     userLink(user.id, t("wholeUser", { id: user.id })), trouble.node, holds,
     ...(may("moderate") ? [make("div", { className: "acts" }, ...actions), moderator] : []), checks));
   if (!dialog.open) dialog.showModal();
-  byId("person-name").focus();
   fill();
 
   async function fill() {
