@@ -184,6 +184,14 @@ fn no_view_is_wider_than_a_phone() {
 }
 
 #[test]
+fn a_user_changes_its_name_picture_and_password() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    let viewer = stage.server.user("viewer");
+    stage.run_script("profile", &[("VIEWER", &viewer)]);
+}
+
+#[test]
 fn a_newcomer_sees_what_was_said_before_once_and_in_order() {
     let _turn = take_turn();
     let Some(stage) = Stage::set() else { return };

@@ -15,6 +15,8 @@ export class Account {
   #reserved = 0;
   #listeners = new Set();
   #registering = false;
+  /** A change of the password under way: the login before it ends before the answer comes. */
+  #renewal = null;
   #dialog = byId("login-dialog");
 
   constructor() {
@@ -43,12 +45,25 @@ export class Account {
 
   /** Reads the user of a kept token; a token that is no good any more is forgotten. */
   async refresh() {
-    if (!token.get()) return this.#set(null);
+    await this.#renewal?.catch(() => {});
+    if (!token.get()) return this.set(null);
     try {
-      this.#set(await api.userInfo());
+      this.set(await api.userInfo());
     } catch (error) {
       // Not reached, or in trouble: the token may still be good.
       if (error.status >= 400 && error.status < 500 && error.status !== 429) this.forget();
+    }
+  }
+
+  /** Goes on with the login that `act` resolves with, in place of the present one. */
+  async renew(act) {
+    this.#renewal = act();
+    try {
+      const user = await this.#renewal;
+      token.set(user.token);
+      this.set(user);
+    } finally {
+      this.#renewal = null;
     }
   }
 
@@ -80,7 +95,7 @@ export class Account {
   forget() {
     if (!this.user && !token.get()) return;
     token.set(null);
-    this.#set(null);
+    this.set(null);
     toast(t("loggedOut"));
   }
 
@@ -102,7 +117,7 @@ export class Account {
       }
       const user = await api.login(username, password);
       token.set(user.token);
-      this.#set(user);
+      this.set(user);
       byId("login-form").reset();
       toast(t("welcome", { name: this.profile.name }), { tone: "good" });
       this.#dialog.close();
@@ -125,7 +140,8 @@ export class Account {
     byId("login-error").textContent = "";
   }
 
-  #set(user) {
+  /** The user that is logged in now, or null. */
+  set(user) {
     this.user = user;
     byId("account").hidden = !user;
     byId("open-login").hidden = Boolean(user);

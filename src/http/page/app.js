@@ -1,12 +1,15 @@
 // The page: a list of rooms and a room, told apart by the address after `#`.
 
 import { Account } from "./account.js";
+import { token } from "./api.js";
 import { byId } from "./dom.js";
 import { onLanguageChange, t, toggleLanguage, translatePage } from "./i18n.js";
 import { Lobby } from "./lobby.js";
+import { ProfileDialog } from "./profile.js";
 import { Room } from "./room.js";
 
 const account = new Account();
+new ProfileDialog(account);
 const lobby = new Lobby(account);
 const room = new Room(account, showConnection);
 
@@ -30,6 +33,9 @@ function drawConnection() {
   if (counting) setTimeout(drawConnection, 500);
 }
 
+/** A room is open for one login: its connection ends with that. */
+const login = () => (account.user ? token.get() : null);
+
 /** Shows what the address asks for. A room needs a login: its connection is a user's. */
 async function route() {
   const liveId = /^#\/live\/([1-9]\d{0,15})$/.exec(location.hash)?.[1] ?? null;
@@ -37,10 +43,9 @@ async function route() {
     location.hash = "#/";
     return;
   }
-  const user = account.user?.id ?? null;
-  if (liveId === openLive && user === openFor) return;
+  if (liveId === openLive && login() === openFor) return;
   openLive = liveId;
-  openFor = user;
+  openFor = login();
   document.body.dataset.view = liveId ? "room" : "lobby";
   byId("lobby").hidden = Boolean(liveId);
   byId("room").hidden = !liveId;
@@ -84,7 +89,7 @@ translatePage();
 await account.refresh();
 // After the first look: a login or logout while in a room shows the room, or asks, again.
 account.onChange(() => {
-  if (openLive && (account.user?.id ?? null) !== openFor) route();
+  if (openLive && login() !== openFor) route();
 });
 addEventListener("hashchange", route);
 route();

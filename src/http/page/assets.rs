@@ -20,8 +20,8 @@ pub(super) const ASSETS: &[StaticFile] = assets! {
     SCRIPT {
         "account.js", "api.js", "app.js", "chat.js", "composer.js", "controls.js", "danmaku.js", "dom.js",
         "gifts.js", "i18n.js", "ids.js", "lobby.js", "modes.js", "names.js", "notice.js", "outbox.js",
-        "own_comments.js", "people.js", "person_card.js", "pinned.js", "presence.js", "queue.js",
-        "request.js", "room.js", "socket.js", "stage.js", "standing.js", "words.js",
+        "own_comments.js", "people.js", "person_card.js", "pinned.js", "presence.js", "profile.js",
+        "queue.js", "request.js", "room.js", "socket.js", "stage.js", "standing.js", "words.js",
     }
     PICTURE {
         "icon.svg", "gifts/rose.svg", "gifts/heart.svg", "gifts/star.svg", "gifts/diamond.svg", "gifts/crown.svg",
