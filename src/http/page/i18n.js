@@ -19,7 +19,6 @@ export function t(key, values = {}) {
 /** Words for a refused command or a failed request: `{code?, message?}`. */
 export function refusalText({ code, message }) {
   const words = DICTIONARY[language];
-  if (language === "zh") return words[`code_${code}`] ?? (message || t("networkError"));
   return words[`code_${code}`] ?? words[`text_${message}`] ?? (message || t("networkError"));
 }
 
