@@ -33,7 +33,7 @@ async function call(send, isLogin = false) {
     if (error.status === 401 && !isLogin) listeners.ended();
     if (error.code === "confirm_required" && (await listeners.confirm())) return send();
     // Another tab logged in meanwhile.
-    if (error.status === 403 && /^csrf/i.test(error.message)) {
+    if (error.code === "csrf") {
       await listeners.renew();
       return send();
     }

@@ -44,19 +44,19 @@ const then = async (work, refresh) => {
 
 async function showLink(work, refresh) {
   const answer = await then(work, refresh);
-  if (answer?.link) secretDialog(t("linkTitle"), t("linkText", { time: timeText(answer.expires_at) }), `${location.origin}${answer.path}`);
+  if (answer?.link) secretDialog(t("linkTitle"), t("linkText", { time: timeText(answer.link_ends_at_ms) }), `${location.origin}${answer.path}`);
 }
 
 const managersCard = () => listCard(t("managers"), "managers", {
   keyOf: (row) => row.id,
-  load: () => read("/managers"),
+  load: async () => (await read("/managers")).managers,
   tools: (refresh) => [button(t("newManager"), () => showLink(addManager(), refresh), { name: "new-manager", className: "primary small" })],
   columns: (refresh) => [
     { title: t("name"), wide: true, text: (row) => row.name },
     { title: t("role"), text: (row) => `${row.role} ${row.is_admin}`, node: (row) => make("span", { className: "list" }, mark(t(`role_${row.role}`)), row.is_admin ? mark(t("admin"), "warn") : "") },
     { title: t("state"), text: (row) => `${row.disabled} ${row.has_password}`, node: (row) => mark(t(row.disabled ? "disabled" : row.has_password === false ? "noPassword" : "enabled"), row.disabled ? "bad" : row.has_password === false ? "warn" : "good") },
     { title: "TOTP", text: (row) => t(row.totp ? "on" : "off") },
-    { title: t("lastLogin"), text: (row) => row.last_login_at ?? "", node: (row) => time(row.last_login_at) },
+    { title: t("lastLogin"), text: (row) => row.last_login_at_ms ?? "", node: (row) => time(row.last_login_at_ms) },
     { title: t("acts"), text: (row) => JSON.stringify(row), node: (row) => make("span", { className: "acts" },
       button(t("changeRole"), () => then(changeRole(row), refresh), { name: "role" }),
       button(t(row.disabled ? "enable" : "disable"), () => then(setDisabled(row), refresh), { name: "disable" }),

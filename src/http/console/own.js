@@ -16,8 +16,8 @@ export function ownPage(host) {
   host.append(make("h1", {}, t("own")), mustBegin ? make("p", { className: "trouble", role: "alert" }, t("totpRequired")) : "",
     card(me.name, { name: "me", tools: [button(t("changePassword"), changePassword, { name: "password" })] }, facts([
       [t("role"), make("span", { className: "list" }, mark(t(`role_${me.role}`)), me.is_admin ? mark(t("admin"), "warn") : "")],
-      [t("mayDo"), me.permissions.map((each) => t(`scopeName_${each}`)).join(", ")], [t("sessionEnds"), timeText(me.ends_at)],
-    ])), totpCard(me, () => reload(host)), sessionsCard());
+      [t("mayDo"), me.permissions.map((each) => t(`scopeName_${each}`)).join(", ")], [t("sessionEnds"), timeText(me.ends_at_ms)],
+    ])), ...(me.totp ? [totpCard(me, () => reload(host))] : []), sessionsCard());
 }
 
 async function reload(host) {
@@ -33,7 +33,7 @@ const changePassword = () => act({
 }).then((answer) => answer !== undefined && session.refresh());
 
 function totpCard(me, onChange) {
-  const { enabled, recovery_codes_left: left } = me.totp ?? {};
+  const { enabled, recovery_codes_left: left } = me.totp;
   const codes = (answer) => {
     if (answer?.recovery_codes) secretDialog(t("recoveryTitle"), t("recoveryText"), answer.recovery_codes.join("\n"));
     if (answer !== undefined) onChange();
@@ -65,18 +65,18 @@ async function begin(codes) {
 function sessionsCard() {
   const trouble = new Trouble();
   const table = new Table({ caption: t("ownSessions"), name: "own-sessions", keyOf: (row) => row.id, columns: [
-    { title: t("since"), text: (row) => row.created_at, node: (row) => time(row.created_at) },
-    { title: t("lastUsed"), text: (row) => row.seen_at, node: (row) => time(row.seen_at) },
+    { title: t("since"), text: (row) => row.created_at_ms, node: (row) => time(row.created_at_ms) },
+    { title: t("lastUsed"), text: (row) => row.last_used_at_ms, node: (row) => time(row.last_used_at_ms) },
     { title: t("address"), text: (row) => row.address ?? "" },
     { title: t("browser"), wide: true, text: (row) => row.user_agent ?? "" },
-    { title: t("acts"), text: (row) => `${row.id} ${row.is_current}`, node: (row) => (row.is_current ? mark(t("thisSession"), "good") : button(t("endSession"), async () => {
+    { title: t("acts"), text: (row) => `${row.id} ${row.current}`, node: (row) => (row.current ? mark(t("thisSession"), "good") : button(t("endSession"), async () => {
       await change("DELETE", `/sessions/${row.id}`).catch((error) => trouble.show(error));
       refresh();
     }, { name: "end-session" })) },
   ] });
   async function refresh() {
     try {
-      table.draw(await read("/sessions"));
+      table.draw((await read("/sessions")).sessions);
       trouble.clear();
     } catch (error) {
       trouble.show(error, refresh);

@@ -13,8 +13,7 @@ export const current = () => me;
 export const may = (permission) => permission === null || Boolean(me?.permissions.includes(permission));
 
 function take(answer) {
-  // Whether there is a second factor is a flag for managers who need none.
-  me = answer && { ...answer, totp: typeof answer.totp === "object" ? answer.totp : { enabled: answer.totp } };
+  me = answer;
   setCsrf(answer?.csrf ?? "");
   if (answer) localStorage.setItem(HINT_KEY, "1");
   else localStorage.removeItem(HINT_KEY);
