@@ -9,6 +9,7 @@ mod audit_rules;
 mod batch;
 mod changes;
 mod error;
+mod pages;
 mod postgres;
 mod row_locks;
 mod rows;
@@ -32,6 +33,11 @@ use crate::domain::{
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
 pub use audit::{AuditFault, AuditReport};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
+pub use pages::{
+    AccountEntry, BookAccount, COMMENTS_LOOKED_AT_MAX, CommentRange, FollowOutcome,
+    FollowedStreamer, GiftEntry, Giver, ReportedRow, Reporter, RowActor, ShownComment,
+    UserComments, UserSanction,
+};
 pub use postgres::PostgresStore;
 pub use row_locks::{Attempt, RowLock, Sequence};
 pub use sqlite::SqliteStore;
@@ -199,46 +205,6 @@ pub struct TermListRow {
     /// Grows with each change of this list.
     pub version: i64,
     pub updated_at: Timestamp,
-}
-
-/// A reported comment that nobody has settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedRow {
-    pub comment: Comment,
-    pub reports: i64,
-    pub first_at: Timestamp,
-    pub last_at: Timestamp,
-    /// All of them, in the order of their reports.
-    pub reporters: Vec<Reporter>,
-}
-
-/// Somebody who reported a comment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reporter {
-    pub user: UserId,
-    pub username: String,
-    pub reason: String,
-    pub at: Timestamp,
-}
-
-/// The outcome of [`Store::follow`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FollowOutcome {
-    /// It follows since then: a repeated follow changes nothing.
-    Following { since: Timestamp },
-    /// There is no such streamer.
-    UserNotFound,
-    /// It follows as many as it may.
-    TooMany,
-}
-
-/// A streamer whom a user follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FollowedStreamer {
-    pub streamer: UserId,
-    pub username: String,
-    pub avatar: Option<String>,
-    pub since: Timestamp,
 }
 
 /// One thing a room asks to be made durable.
@@ -418,6 +384,14 @@ pub trait Store: Send + Sync {
         new: String,
         at: Timestamp,
     ) -> Stored<'_, bool>;
+    /// Up to `max` accounts whose username begins with this text in any case, by name, behind the
+    /// account `after`.
+    fn users_by_name(
+        &self,
+        beginning: String,
+        after: Option<UserId>,
+        max: u32,
+    ) -> Stored<'_, Vec<User>>;
     /// Those of these accounts that are disabled, in no order. Ask for a few hundred at most.
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>>;
 
@@ -499,6 +473,25 @@ pub trait Store: Send + Sync {
         before: Option<CommentId>,
         max: u32,
     ) -> Stored<'_, Vec<Comment>>;
+    /// As [`Store::comments`], with `removed` those that were taken down among them, and who took
+    /// them down.
+    fn comments_with_removed(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        removed: bool,
+        max: u32,
+    ) -> Stored<'_, Vec<ShownComment>>;
+    /// Up to `max` comments of a range, without who removed them.
+    fn comment_range(&self, range: CommentRange, max: u32) -> Stored<'_, Vec<ShownComment>>;
+    /// Up to `max` comments of a user posted before this one, newest first, removed ones too, out of
+    /// the newest [`COMMENTS_LOOKED_AT_MAX`] of the site.
+    fn comments_of_user(
+        &self,
+        user: UserId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, UserComments>;
     /// The highest id of all comments, of whatever live, held, removed or not, or the highest key under
     /// which one was shown later: the next id must come after both.
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>>;
@@ -575,6 +568,14 @@ pub trait Store: Send + Sync {
         max: u32,
         now: Timestamp,
     ) -> Stored<'_, Vec<(UserId, Sanction)>>;
+    /// Sanctions that hold against a user in a live, with a streamer or on the site, newest first.
+    fn sanctions_of_user(
+        &self,
+        user: UserId,
+        before: Option<SanctionId>,
+        max: u32,
+        now: Timestamp,
+    ) -> Stored<'_, Vec<UserSanction>>;
     /// What is pinned in a live, and by which action; `None` if nothing ever was.
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>>;
     /// What a room reads again that missed entries of its log, with the users who were removed from
@@ -667,6 +668,17 @@ pub trait Store: Send + Sync {
     /// Grants or takes coins, once per `request_id`.
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome>;
     fn live_ledger(&self, live_id: LiveId) -> Stored<'_, LiveLedger>;
+    /// Up to `max` entries of an account with ids between these two, both exclusive: the newest
+    /// first, or the oldest.
+    fn account_entries(
+        &self,
+        account: BookAccount,
+        between: (i64, i64),
+        newest_first: bool,
+        max: u32,
+    ) -> Stored<'_, Vec<AccountEntry>>;
+    /// Those who gave most in a live, who gave most first.
+    fn givers(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<Giver>>;
     /// Recomputes the books from their entries.
     fn audit(&self) -> Stored<'_, AuditReport>;
 

@@ -56,6 +56,10 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgresql"
 const WRITE_NOTHING_NEW: &str =
     "WITH unchanged AS (UPDATE users SET id = id WHERE false) SELECT pg_current_xact_id()";
 
+/// What names are searched and ordered by, as the index `users_by_name` has it: by bytes, whatever
+/// the collation of the database is.
+const NAME_ORDER: &str = "lower(users.username) COLLATE \"C\"";
+
 /// Rows are locked one by one.
 const CONCURRENT_COMMITS: bool = true;
 

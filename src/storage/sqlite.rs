@@ -48,6 +48,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Writes a page of the file without changing anything that anybody reads.
 const WRITE_NOTHING_NEW: &str = "PRAGMA user_version = 0";
 
+/// What names are searched and ordered by, as the index `users_by_name` has it.
+const NAME_ORDER: &str = "lower(users.username)";
+
 /// One writer at a time.
 const CONCURRENT_COMMITS: bool = false;
 

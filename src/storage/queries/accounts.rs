@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use diesel::define_sql_function;
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
+use super::super::NAME_ORDER;
 use super::Conn;
 use crate::domain::{Timestamp, UserId, canonical_name, name_skeleton};
 use crate::storage::error::{is_storable, require_storable};
@@ -19,6 +21,10 @@ use crate::storage::{
 /// Bytes of a skeleton at most; PostgreSQL indexes up to 2,704. A new username's has 1,000 at
 /// worst.
 const SKELETON_BYTES_MAX: usize = 2_000;
+
+define_sql_function! {
+    fn lower(text: Text) -> Text;
+}
 
 /// Users in one answer about changed tokens.
 const TOKENS_SINCE_MAX: i64 = 10_000;
@@ -83,6 +89,44 @@ pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreErr
         })
     };
     row.map(user).transpose()
+}
+
+/// Accounts whose username begins with a text in any case, by name, from behind the account `after`.
+pub async fn by_name(
+    conn: &mut Conn,
+    beginning: String,
+    after: Option<UserId>,
+    max: u32,
+) -> Result<Vec<User>, StoreError> {
+    if !is_storable(&beginning) {
+        return Ok(Vec::new());
+    }
+    let name = || sql::<Text>(NAME_ORDER);
+    // The largest code point comes after every name that goes on.
+    let end = format!("{beginning}\u{10ffff}");
+    let mut query = users::table
+        .filter(name().ge(lower(beginning)))
+        .filter(name().lt(lower(end)))
+        .order((name(), users::id))
+        .limit(max.into())
+        .select(UserRecord::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        let last: Option<String> = users::table
+            .find(after.get())
+            .select(name())
+            .get_result(conn)
+            .await
+            .optional()?;
+        let Some(last) = last else {
+            return Ok(Vec::new());
+        };
+        let same = name().eq(last.clone()).and(users::id.gt(after.get()));
+        query = query.filter(name().ge(last.clone()));
+        query = query.filter(name().gt(last).or(same));
+    }
+    let rows: Vec<UserRecord> = query.load(conn).await?;
+    rows.into_iter().map(User::try_from).collect()
 }
 
 pub async fn credentials(

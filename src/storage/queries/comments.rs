@@ -16,7 +16,7 @@ use crate::storage::rows::CommentRecord;
 use crate::storage::schema::{comments, held_comments, users};
 
 /// The columns that a [`CommentRecord`] is read from.
-const COLUMNS: (
+pub(super) const COLUMNS: (
     comments::id,
     comments::live_id,
     comments::content,
@@ -44,9 +44,9 @@ define_sql_function! {
 
 /// The key that orders history, as the index `comments_history` has it: a key given when the
 /// comment was shown, which for one that was shown when it was posted is its id.
-type OrderKey = coalesce<comments::sort_key, comments::id>;
+pub(super) type OrderKey = coalesce<comments::sort_key, comments::id>;
 
-fn order_key() -> OrderKey {
+pub(super) fn order_key() -> OrderKey {
     coalesce(comments::sort_key, comments::id)
 }
 
@@ -168,7 +168,11 @@ pub async fn page(
     rows.into_iter().map(Comment::try_from).collect()
 }
 
-async fn key_of(conn: &mut Conn, live_id: LiveId, id: CommentId) -> QueryResult<Option<i64>> {
+pub(super) async fn key_of(
+    conn: &mut Conn,
+    live_id: LiveId,
+    id: CommentId,
+) -> QueryResult<Option<i64>> {
     let comment = comments::table.filter(
         comments::id
             .eq(id.get())

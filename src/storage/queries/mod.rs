@@ -3,14 +3,16 @@
 //! `sqlite.rs` and `postgres.rs` each include this module. The parent says on what it runs:
 //! `Backend` (the store), `Conn` (its connection), and what the dialects do not share:
 //! `lock_user_coin`, `lock_live_status`, `lock_user_status`, `lock_gift`, `lock_waiting`,
-//! `insert_shown`, `time`, `commit_batch_skip_locked`, `WRITE_NOTHING_NEW` and `CONCURRENT_COMMITS`.
-//! The methods of the store are one line each: which access, which query.
+//! `insert_shown`, `time`, `commit_batch_skip_locked`, `NAME_ORDER`, `WRITE_NOTHING_NEW` and
+//! `CONCURRENT_COMMITS`. The methods of the store are one line each: which access, which query.
 
 mod accounts;
 mod action_columns;
 mod actions;
 mod audit;
+mod books_pages;
 mod catalogue;
+mod comment_pages;
 mod comments;
 mod follows;
 mod grants;
@@ -35,10 +37,12 @@ use crate::domain::{
     Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
-    ActionRecord, Attempt, AuditReport, CoinGrant, Credentials, DueComment, DueHeldComments,
-    FeedPage, FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, GrantOutcome, HeldEntry,
-    LiveLedger, LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed, ProfileChange,
-    ProfileOutcome, ReportedRow, Store, StoreError, Stored, StoredToken, TermListRow, User, Write,
+    AccountEntry, ActionRecord, Attempt, AuditReport, BookAccount, CoinGrant, CommentRange,
+    Credentials, DueComment, DueHeldComments, FeedPage, FeedPosition, FollowOutcome,
+    FollowedStreamer, GiftRow, Giver, GrantOutcome, HeldEntry, LiveLedger, LiveRow, LiveState,
+    LoggedHeldEntry, PendingAction, Performed, ProfileChange, ProfileOutcome, ReportedRow,
+    ShownComment, Store, StoreError, Stored, StoredToken, TermListRow, User, UserComments,
+    UserSanction, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -102,6 +106,15 @@ impl Store for Backend {
         at: Timestamp,
     ) -> Stored<'_, bool> {
         self.write(move |conn| accounts::change_password(conn, user, expected, new, at).boxed())
+    }
+
+    fn users_by_name(
+        &self,
+        beginning: String,
+        after: Option<UserId>,
+        max: u32,
+    ) -> Stored<'_, Vec<User>> {
+        self.read(move |conn| accounts::by_name(conn, beginning, after, max).boxed())
     }
 
     fn disabled_users(&self, among: Vec<UserId>) -> Stored<'_, Vec<UserId>> {
@@ -210,6 +223,31 @@ impl Store for Backend {
         max: u32,
     ) -> Stored<'_, Vec<Comment>> {
         self.read(move |conn| comments::page(conn, live_id, before, max).boxed())
+    }
+
+    fn comments_with_removed(
+        &self,
+        live_id: LiveId,
+        before: Option<CommentId>,
+        removed: bool,
+        max: u32,
+    ) -> Stored<'_, Vec<ShownComment>> {
+        self.read(move |conn| {
+            comment_pages::with_removed(conn, live_id, before, removed, max).boxed()
+        })
+    }
+
+    fn comment_range(&self, range: CommentRange, max: u32) -> Stored<'_, Vec<ShownComment>> {
+        self.read(move |conn| comment_pages::range(conn, range, max).boxed())
+    }
+
+    fn comments_of_user(
+        &self,
+        user: UserId,
+        before: Option<CommentId>,
+        max: u32,
+    ) -> Stored<'_, UserComments> {
+        self.read(move |conn| comment_pages::of_user(conn, user, before, max).boxed())
     }
 
     fn newest_comment(&self) -> Stored<'_, Option<CommentId>> {
@@ -323,6 +361,16 @@ impl Store for Backend {
         self.read(move |conn| missed::read(conn, live_id, kicks_since).boxed())
     }
 
+    fn sanctions_of_user(
+        &self,
+        user: UserId,
+        before: Option<SanctionId>,
+        max: u32,
+        now: Timestamp,
+    ) -> Stored<'_, Vec<UserSanction>> {
+        self.read(move |conn| standings::page_of_user(conn, user, before, max, now).boxed())
+    }
+
     fn pin(&self, live_id: LiveId) -> Stored<'_, Option<Pin>> {
         self.read(move |conn| pins::of_live(conn, live_id).boxed())
     }
@@ -432,6 +480,22 @@ impl Store for Backend {
 
     fn live_ledger(&self, live_id: LiveId) -> Stored<'_, LiveLedger> {
         self.read(move |conn| lives::ledger(conn, live_id).boxed())
+    }
+
+    fn account_entries(
+        &self,
+        account: BookAccount,
+        between: (i64, i64),
+        newest_first: bool,
+        max: u32,
+    ) -> Stored<'_, Vec<AccountEntry>> {
+        self.read(move |conn| {
+            books_pages::entries(conn, account, between, newest_first, max).boxed()
+        })
+    }
+
+    fn givers(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<Giver>> {
+        self.read(move |conn| books_pages::givers(conn, live_id, max).boxed())
     }
 
     fn audit(&self) -> Stored<'_, AuditReport> {

@@ -12,10 +12,10 @@ use crate::domain::{
     LiveId, MODERATORS_MAX, Principal, RequestId, SANCTIONS_MAX, Sanction, SanctionId,
     SanctionKind, SanctionOrder, SanctionScope, Standing, Standings, Timestamp, UserId,
 };
-use crate::storage::StoreError;
 use crate::storage::error::require_storable;
 use crate::storage::rows::{principal_columns, principal_of};
 use crate::storage::schema::{lives, moderation_versions, moderators, sanctions};
+use crate::storage::{StoreError, UserSanction};
 
 /// The columns that a [`SanctionRecord`] is read from.
 const COLUMNS: (
@@ -460,4 +460,36 @@ pub async fn page(
     }
     let rows: Vec<SanctionRecord> = page.load(conn).await?;
     rows.into_iter().map(SanctionRecord::read).collect()
+}
+
+/// What holds against a user anywhere, newest first.
+pub async fn page_of_user(
+    conn: &mut Conn,
+    user: UserId,
+    before: Option<SanctionId>,
+    max: u32,
+    now: Timestamp,
+) -> Result<Vec<UserSanction>, StoreError> {
+    let rows: Vec<(SanctionRecord, Option<i64>, Option<i64>)> = sanctions::table
+        .filter(sanctions::lifted_at.is_null())
+        .filter(sanctions::user_id.eq(user.get()))
+        .filter(
+            sanctions::until_at
+                .is_null()
+                .or(sanctions::until_at.gt(now.0)),
+        )
+        .filter(sanctions::id.lt(before.map_or(i64::MAX, SanctionId::get)))
+        .order(sanctions::id.desc())
+        .limit(max.into())
+        .select((COLUMNS, sanctions::live_id, sanctions::streamer_id))
+        .load(conn)
+        .await?;
+    let sanction = |(row, live, streamer): (SanctionRecord, Option<i64>, Option<i64>)| {
+        Ok(UserSanction {
+            sanction: row.read()?.1,
+            live_id: live.and_then(LiveId::new),
+            streamer: streamer.and_then(UserId::new),
+        })
+    };
+    rows.into_iter().map(sanction).collect()
 }

@@ -333,6 +333,8 @@ pub async fn comments_of_the_version_before_keep_their_order_and_it_finds_its_wa
         ))
         .unwrap();
     };
+    // A later migration added it, and the column cannot go before it.
+    db.execute("DROP INDEX comments_removed_order").unwrap();
     db.execute(down).unwrap();
     db.execute(&format!(
         "DELETE FROM __diesel_schema_migrations WHERE version = '{version}'"

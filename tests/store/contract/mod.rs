@@ -10,6 +10,7 @@ mod held_meanwhile;
 mod lives;
 mod modes;
 mod names;
+mod pages;
 mod pins;
 mod reports;
 mod standings;
@@ -97,6 +98,14 @@ use names::{
     of_names_that_look_alike_one_is_given_out,
     of_registrations_at_the_same_time_the_database_takes_one,
 };
+use pages::{
+    a_comment_that_its_author_took_down_names_the_author,
+    comments_of_a_user_come_in_pages_over_all_lives, givers_of_a_live_are_listed_by_what_they_gave,
+    operators_see_removed_comments_among_the_others_and_who_removed_them,
+    sanctions_of_a_user_are_those_in_force_in_all_scopes,
+    the_books_of_a_user_and_of_a_live_come_in_pages,
+    users_are_found_by_the_beginning_of_their_name_in_any_case,
+};
 use pins::{
     a_pin_goes_with_its_comment_by_whatever_takes_that_down,
     a_pin_replaces_the_one_before_and_says_by_which_action,
@@ -154,7 +163,14 @@ contract! {
     a_gift_costs_what_its_giver_was_shown_or_is_refused,
     a_change_of_a_gift_happens_once_per_request_id_and_is_in_the_audit,
     a_retried_gift_has_one_effect_and_the_first_receipt,
+    a_comment_that_its_author_took_down_names_the_author,
+    comments_of_a_user_come_in_pages_over_all_lives,
+    givers_of_a_live_are_listed_by_what_they_gave,
+    operators_see_removed_comments_among_the_others_and_who_removed_them,
+    sanctions_of_a_user_are_those_in_force_in_all_scopes,
+    the_books_of_a_user_and_of_a_live_come_in_pages,
     the_gift_of_a_giver_who_is_barred_is_found_if_it_was_committed_before,
+    users_are_found_by_the_beginning_of_their_name_in_any_case,
     writes_of_a_batch_take_effect_in_order,
     a_comment_is_stored_once_and_strangers_comments_are_refused,
     recent_comments_are_the_newest_with_a_request_id,
