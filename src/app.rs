@@ -24,7 +24,7 @@ use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
 use crate::actors::registry::Registry;
 use crate::actors::session::SessionServices;
-use crate::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
+use crate::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory, Traces};
 use crate::auth::{Auth, Passwords, token_origin_reader};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, StoreClock, SystemClock};
@@ -139,6 +139,7 @@ impl App {
         let (held_reports, held_inbox) = held_comments::channel();
         let store_clock = Arc::new(StoreClock::new(clock.clone()));
         held_comments::measure(&*store, &store_clock).await?;
+        let traces = Arc::new(Traces::new(clock.clone()));
         let room_services = RoomServices {
             settings: room_settings(config),
             config: config.clone(),
@@ -148,6 +149,7 @@ impl App {
             word_filters: word_filters.clone(),
             comment_ids: comment_ids.clone(),
             held: held_reports,
+            traces: traces.clone(),
             store: store.clone(),
             clock: clock.clone(),
             store_clock: store_clock.clone(),
@@ -169,6 +171,7 @@ impl App {
             catalogue: catalogue.clone(),
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
+            traces: traces.clone(),
             clock: clock.clone(),
         });
         let operations = Arc::new(Operations::new(
@@ -183,6 +186,7 @@ impl App {
             directory,
             nodes: cluster.nodes.clone(),
             operations: operations.clone(),
+            traces,
             config: config.clone(),
             clock: clock.clone(),
         });

@@ -10,13 +10,15 @@ use log::warn;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{
-    LaterFields, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals, RoomsAsked, Signal,
+    LaterFields, NodeAnswer, NodeQuestion, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals,
+    RoomsAsked, Signal,
 };
 use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
 use crate::storage::GiftRow;
 
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
+use super::traces::Traces;
 use super::{AskError, Overview, Rooms, SessionDirectory};
 
 /// The constant part of a report of a node.
@@ -37,7 +39,17 @@ pub struct ClusterControl {
     pub catalogue: Arc<GiftCatalogue>,
     pub persister: PersisterPort,
     pub nodes: Arc<dyn Nodes>,
+    pub traces: Arc<Traces>,
     pub clock: Arc<dyn Clock>,
+}
+
+/// What nodes answered to a question, this one first.
+#[derive(Debug)]
+pub struct NodeAnswers {
+    /// By the names of the nodes.
+    pub answered: Vec<(String, NodeAnswer)>,
+    /// Nodes that count as alive and did not answer in time, or do not know the question.
+    pub silent: Vec<String>,
 }
 
 impl ClusterControl {
@@ -110,12 +122,15 @@ impl ClusterControl {
     pub fn report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
         let node = self.clone();
         async move {
-            let page = match asked {
-                RoomsAsked::Page(page) => Some(page),
-                RoomsAsked::All | RoomsAsked::Totals => None,
+            let page = match &asked {
+                RoomsAsked::Page(page) => Some(*page),
+                RoomsAsked::All | RoomsAsked::Totals | RoomsAsked::Question(_) => None,
             };
-            let Overview { rooms, next_after } =
-                node.rooms.overview(page).await.unwrap_or_default();
+            let (overview, answer) = match &asked {
+                RoomsAsked::Question(question) => (None, node.answer(question).await),
+                _ => (node.rooms.overview(page).await.ok(), None),
+            };
+            let Overview { rooms, next_after } = overview.unwrap_or_default();
             let (rooms, totals) = if asked == RoomsAsked::Totals {
                 let members = rooms.iter().map(|room| room.members_count).sum();
                 (
@@ -139,6 +154,7 @@ impl ClusterControl {
                 rooms: rooms.into_iter().map(RoomReport::from).collect(),
                 next_after: next_after.map(LiveId::get),
                 totals,
+                answer,
                 later: LaterFields::default(),
             }
         }
@@ -149,8 +165,46 @@ impl ClusterControl {
     pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<NodeReports, AskError> {
         // A registry that does not answer is worth an error, not an empty list.
         self.rooms.ping().await?;
-        let own = self.report(asked).await;
+        let own = self.report(asked.clone()).await;
         Ok(self.nodes.reports(own, asked).await)
+    }
+}
+
+impl ClusterControl {
+    /// Asks all nodes, this one too.
+    pub async fn ask(self: &Arc<Self>, question: NodeQuestion) -> Result<NodeAnswers, AskError> {
+        let NodeReports { answered, silent } = self.reports(RoomsAsked::Question(question)).await?;
+        let mut silent: Vec<String> = silent.into_iter().map(|node| node.node).collect();
+        let mut answers = Vec::with_capacity(answered.len());
+        for report in answered {
+            match report.answer {
+                Some(answer) => answers.push((report.node, answer)),
+                // Of an older version, or busy.
+                None => silent.push(report.node),
+            }
+        }
+        Ok(NodeAnswers {
+            answered: answers,
+            silent,
+        })
+    }
+
+    /// The answer of this node; `None`: a part of it does not answer in time.
+    async fn answer(&self, question: &NodeQuestion) -> Option<NodeAnswer> {
+        match question {
+            NodeQuestion::Members(asked) => {
+                let found = self.rooms.members(asked).await.ok()?;
+                Some(NodeAnswer::Members(found))
+            }
+            NodeQuestion::Sessions(user) => {
+                let found = self.sessions.describe(UserId::new(*user)?).await;
+                Some(NodeAnswer::Sessions(found))
+            }
+            NodeQuestion::Trace(asked) => {
+                let found = self.traces.answer(asked, &self.identity.name);
+                Some(NodeAnswer::Trace(found))
+            }
+        }
     }
 }
 

@@ -21,16 +21,19 @@ pub mod session;
 mod start;
 #[cfg(test)]
 mod testing;
+pub mod traces;
 
 pub use crate::cluster::{
-    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked, RoomsPage,
-    SilentNode,
+    LaterFields, MEMBER_SESSIONS_MAX, MemberFound, MemberSession, MembersAsked, MembersFound,
+    NodeAnswer, NodeQuestion, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked,
+    RoomsPage, SessionFound, SilentNode, TraceAsked, TraceFound, TraceLine, TraceSpec,
 };
 pub use ask::AskError;
-pub use cluster_control::{ClusterControl, NodeIdentity};
+pub use cluster_control::{ClusterControl, NodeAnswers, NodeIdentity};
 pub use live_room::{MemberView, RoomDetail, RoomStats, room_settings};
 pub use operations::{Operations, Requested};
 pub use registry::{Overview, Rooms};
 pub use session::{Session, SessionDirectory};
+pub use traces::{TRACE_SECONDS_MAX, Traces, TracesFull};
 
 use start::start_in_arbiter;

@@ -20,7 +20,7 @@ use super::registry::{Registry, Rooms};
 use super::session::{
     Inbound, Received, Session, SessionDirectory, SessionServices, SessionStart, WorkerHub,
 };
-use super::{ClusterControl, NodeIdentity, Operations};
+use super::{ClusterControl, NodeIdentity, Operations, Traces};
 use crate::auth::Auth;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, StoreClock, SystemClock};
@@ -114,6 +114,7 @@ impl Node {
         let comment_ids = Arc::new(CommentIds::new(0));
         let (held_reports, held_inbox) = held_comments::channel();
         let store_clock = Arc::new(StoreClock::new(clock.clone()));
+        let traces = Arc::new(Traces::new(clock.clone()));
         let room_services = RoomServices {
             settings: room_settings(&config),
             config: config.clone(),
@@ -123,6 +124,7 @@ impl Node {
             word_filters: WordFilters::load(store.clone()).await.unwrap(),
             comment_ids: comment_ids.clone(),
             held: held_reports,
+            traces: traces.clone(),
             store: store.clone(),
             clock: clock.clone(),
             store_clock: store_clock.clone(),
@@ -147,6 +149,7 @@ impl Node {
             catalogue,
             persister: persister.clone(),
             nodes: nodes.clone(),
+            traces: traces.clone(),
             clock: clock.clone(),
         });
         let held = HeldComments {
@@ -168,6 +171,7 @@ impl Node {
             directory,
             nodes,
             operations,
+            traces,
             config,
             clock,
         });

@@ -6,6 +6,7 @@
 //! and at once.
 
 mod memory;
+mod question;
 pub mod redis;
 mod report;
 mod token_store;
@@ -22,6 +23,11 @@ use crate::domain::{
 };
 
 pub use memory::{MemoryBroker, SingleNode};
+pub use question::{
+    MEMBER_SESSIONS_MAX, MEMBERS_PAGE_MAX, MemberFound, MemberSession, MembersAsked, MembersFound,
+    NodeAnswer, NodeQuestion, SessionFound, TraceAsked, TraceFound, TraceLine, TraceSpec,
+    USER_SESSIONS_MAX,
+};
 pub use report::{
     LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked,
     RoomsPage, SilentNode,

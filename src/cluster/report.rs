@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::question::{NodeAnswer, NodeQuestion};
+
 /// Rooms that one page may list.
 pub const ROOMS_PAGE_MAX: u32 = 100;
 
 /// The rooms that a report should contain.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomsAsked {
     /// All rooms. Nodes of an older version ask for a report without saying which rooms, and expect
@@ -18,6 +20,8 @@ pub enum RoomsAsked {
     Totals,
     /// One page of them.
     Page(RoomsPage),
+    /// None of them, but an answer to this.
+    Question(NodeQuestion),
 }
 
 /// Part of the list of rooms that is ordered by live id.
@@ -98,6 +102,9 @@ pub struct NodeReport {
     /// Set if [`RoomsAsked::Totals`] was asked for, but not by a node of an older version.
     #[serde(default)]
     pub totals: Option<RoomTotals>,
+    /// Set if a question was asked that this node understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<NodeAnswer>,
     #[serde(flatten)]
     pub later: LaterFields,
 }

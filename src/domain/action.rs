@@ -80,6 +80,12 @@ pub enum Action {
     /// Ends a user's sessions and refuses new ones.
     DisableUser(UserId),
     EnableUser(UserId),
+    /// Writes down what a user does, or what happens in the live, for so long.
+    Trace {
+        /// `None`: the live of the scope.
+        user: Option<UserId>,
+        seconds: u32,
+    },
     /// Changes the price of a gift, withdraws it from sale or puts it back.
     ChangeGift(GiftChange),
 }
@@ -144,6 +150,7 @@ impl Action {
             Self::SetTerms(_) => ("set_terms", None, Subject::Nothing),
             Self::DisableUser(user) => ("disable_user", Some(*user), Subject::User),
             Self::EnableUser(user) => ("enable_user", Some(*user), Subject::User),
+            Self::Trace { user, .. } => ("trace", *user, Subject::Nothing),
             Self::ChangeGift(_) => ("change_gift", None, Subject::Gift),
         };
         Facts {
@@ -220,7 +227,8 @@ impl Action {
             | Self::SetTerms(_)
             | Self::DisableUser(_)
             | Self::EnableUser(_)
-            | Self::ChangeGift(_) => None,
+            | Self::ChangeGift(_)
+            | Self::Trace { .. } => None,
         };
         let pinned = aftermath
             .pin
@@ -515,6 +523,7 @@ pub fn may(role: Role, target: Option<Role>, scope: Scope, action: &Action) -> R
         (Action::DisableUser(_) | Action::EnableUser(_) | Action::ChangeGift(_), Scope::Site) => {
             role == Role::Operator
         }
+        (Action::Trace { .. }, Scope::Live(_) | Scope::Site) => role == Role::Operator,
         _ => return Err(Reject::BadRequest { what: "scope" }),
     };
     if is_allowed && target.is_none_or(|target| target < role) {

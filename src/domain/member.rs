@@ -303,6 +303,36 @@ impl<H> MemberList<H> {
         gone
     }
 
+    /// Up to `max` users with sessions on this node that match, by user id from behind `after`, with
+    /// these sessions. Looks at all users.
+    pub fn local_page(
+        &self,
+        after: Option<UserId>,
+        max: usize,
+        matches: impl Fn(&Profile) -> bool,
+    ) -> Vec<(&Profile, &[SessionId])> {
+        let mut page: BTreeMap<UserId, &Online> = BTreeMap::new();
+        for (user, online) in &self.online {
+            // The page is full of lower ids, as a rule: then nothing else is looked at.
+            let is_beyond =
+                page.len() >= max && page.last_key_value().is_some_and(|(last, _)| user > last);
+            if is_beyond
+                || online.sessions.is_empty()
+                || after.is_some_and(|after| *user <= after)
+                || !matches(&online.profile)
+            {
+                continue;
+            }
+            page.insert(*user, online);
+            if page.len() > max {
+                page.pop_last();
+            }
+        }
+        page.into_values()
+            .map(|online| (&*online.profile, &*online.sessions))
+            .collect()
+    }
+
     /// When the next grace ends.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         self.in_grace.first().map(|(at, _)| *at)

@@ -399,6 +399,7 @@ mod tests {
             rooms: live_ids.iter().copied().map(room).collect(),
             next_after,
             totals: None,
+            answer: None,
             later: LaterFields::default(),
         }
     }

@@ -245,10 +245,19 @@ pub async fn sanctions(
     SignedIn(identity): SignedIn,
 ) -> ApiResult {
     let live_id = path_live_id(&request)?;
-    let before = query_id(&request, "cursor", "cursor must be the id of a sanction")?;
-    let of = query_id(&request, "user", "user must be the id of a user")?;
-    let (before, of) = (before.and_then(SanctionId::new), of.and_then(UserId::new));
     require_moderator(&state, live_id, &identity).await?;
+    sanctions_page(&state, &request, live_id).await
+}
+
+/// The page of the sanctions in a live that a query asks for.
+pub(super) async fn sanctions_page(
+    state: &ApiState,
+    request: &HttpRequest,
+    live_id: LiveId,
+) -> ApiResult {
+    let before = query_id(request, "cursor", "cursor must be the id of a sanction")?;
+    let of = query_id(request, "user", "user must be the id of a user")?;
+    let (before, of) = (before.and_then(SanctionId::new), of.and_then(UserId::new));
     let now = state.clock.now();
     let page = state
         .store

@@ -12,7 +12,8 @@ use super::gate::Requires::{self, Nobody, User};
 use super::gate::Verb;
 use super::{
     ApiState, account, admin, console, cors, explain, filter, follows, gate, gifts, health, held,
-    history, lives, moderation, page, reports, users,
+    history, live_exports, lives, moderation, page, presence_pages, reports, room_pages, traces,
+    user_pages, users,
 };
 use crate::domain::Permission::{self, Comments, Finance, Look, Moderate, Operate};
 
@@ -136,6 +137,11 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/admin/rooms", to(Look), || read(admin::rooms)),
     get("/admin/rooms/{live_id}", to(Look), || read(admin::room)),
     delete("/admin/rooms/{live_id}/comments/{comment_id}", to(Moderate), |change| change.of(moderation::take_down)),
+    get("/admin/rooms/{live_id}/members", to(Comments), || read(presence_pages::members)),
+    get("/admin/rooms/{live_id}/comments", to(Comments), || read(room_pages::comments)),
+    get("/admin/rooms/{live_id}/givers", to(Look), || read(room_pages::givers)),
+    get("/admin/rooms/{live_id}/ledger", to(Finance), || read(room_pages::ledger)),
+    get("/admin/rooms/{live_id}/sanctions", to(Comments), || read(room_pages::sanctions)),
     get("/admin/rooms/{live_id}/held", to(Comments), || read(held::list_for_operators)),
     post("/admin/rooms/{live_id}/review", to(Moderate), |change| change.of(held::review)),
     post("/admin/rooms/{live_id}/notice", to(Moderate), |change| change.of(moderation::notice)),
@@ -152,8 +158,20 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/admin/rooms/{live_id}/modes", to(Look), || read(moderation::modes)),
     post("/admin/rooms/{live_id}/modes", to(Moderate), |change| change.of(moderation::set_modes)),
     post("/admin/rooms/{live_id}/close", to(Operate), |change| change.of(moderation::close)),
+    get("/admin/users", to(Look), || read(user_pages::search)),
     post("/admin/users/{id}/coins", to(Finance), |change| change.of(admin::grant_coins)),
+    get("/admin/users/{id}", to(Look), || read(user_pages::profile)),
     post("/admin/users/{id}", to(Operate), |change| change.of(moderation::set_user_status)),
+    get("/admin/users/{id}/sessions", to(Comments), || read(presence_pages::sessions)),
+    get("/admin/users/{id}/sanctions", to(Comments), || read(user_pages::sanctions)),
+    get("/admin/users/{id}/ledger", to(Finance), || read(user_pages::ledger)),
+    get("/admin/users/{id}/comments", to(Comments), || read(user_pages::comments)),
+    get("/admin/lives/{live_id}/export/comments", to(Comments), || read(live_exports::comments)),
+    get("/admin/lives/{live_id}/export/gifts", to(Finance), || read(live_exports::gifts)),
+    get("/admin/trace", to(Operate), || read(traces::list)),
+    post("/admin/trace", to(Operate), |change| change.of(traces::begin)),
+    delete("/admin/trace/{id}", to(Operate), |change| change.of(traces::end)),
+    get("/admin/trace/{id}/lines", to(Operate), || read(traces::lines)),
     get("/admin/filter/export", to(Operate), || read(filter::export_terms)),
     get("/admin/filter/hits", to(Operate), || read(filter::hits)),
     post("/admin/filter/import", to(Operate), |change| change.of(filter::import_terms)),

@@ -13,7 +13,7 @@ fn created_time(at: Timestamp) -> String {
 }
 
 /// `2026-11-21T08:05:09.120Z`
-fn updated_time(at: Timestamp) -> String {
+pub(super) fn updated_time(at: Timestamp) -> String {
     let (date, time, ms) = calendar(at);
     format!("{date}T{time}.{ms:03}Z")
 }

@@ -476,6 +476,7 @@ async fn a_node_that_reaches_all_others_is_not_alone_and_reports_itself_first(tw
         rooms: Vec::new(),
         next_after: None,
         totals: None,
+        answer: None,
         later: LaterFields::default(),
     };
     let reports = within("reports", twin.nodes.reports(own.clone(), RoomsAsked::All)).await;

@@ -9,6 +9,7 @@ mod faults;
 mod gifts;
 mod held;
 mod moderation;
+mod operator_pages;
 mod operators;
 mod order;
 mod ports;

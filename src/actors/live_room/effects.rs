@@ -25,6 +25,7 @@ impl LiveRoom {
     pub(super) fn perform(&mut self, effects: Effects) {
         let mut todo = VecDeque::from(effects);
         while let Some(effect) = todo.pop_front() {
+            self.trace_effect(&effect);
             match effect {
                 Effect::Attach { handle, .. } => self.fan_out.attach(&handle),
                 Effect::Detach { handle, .. } => self.fan_out.detach(&handle),
@@ -172,6 +173,7 @@ impl LiveRoom {
         if matches!(sequenced.event, RoomEvent::Live { .. }) {
             self.versioned_live.set(self.room.live());
         }
+        self.trace_event(&sequenced);
         let priority = sequenced.event.priority(self.room.live().owner);
         let encoded = Arc::new(Encoded::event(sequenced.clone(), priority));
         self.recovery.record(&sequenced, encoded.clone(), now);
@@ -181,6 +183,7 @@ impl LiveRoom {
 
     fn reply(&mut self, to: &ReplyTo<Arc<SessionPort>>, result: &Result<Reply, Reject>) {
         let outlet = &to.handle.outlet;
+        self.trace_answer(outlet.session, result);
         if let Some(text) = reply_text(
             outlet.codec.dialect(),
             &outlet.socket_id,

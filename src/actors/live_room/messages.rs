@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::actors::session::SessionPort;
-use crate::cluster::FromLog;
+use crate::cluster::{FromLog, MembersAsked, MembersFound};
 use crate::domain::{
     AckId, ActionEntry, Control, ExplainedCheck, LiveModes, LiveStatus, Profile, RoomCommand,
     Sanction, SessionId, Standings, Timestamp, UserFacts, UserId,
@@ -131,3 +131,12 @@ pub struct Observe(pub oneshot::Sender<RoomStats>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ObserveDetail(pub oneshot::Sender<RoomDetail>);
+
+/// From HTTP, or from another node: show a page of the users with sessions in the room. Full
+/// mailbox: the node counts as silent.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ObserveMembers {
+    pub asked: MembersAsked,
+    pub reply: oneshot::Sender<MembersFound>,
+}

@@ -5,6 +5,7 @@ mod deferred_joins;
 mod effects;
 mod fan_out;
 mod handlers;
+mod members;
 mod messages;
 mod missed;
 mod moderation;
@@ -15,6 +16,7 @@ mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod versioned_live;
 mod window;
 
@@ -29,6 +31,7 @@ use crate::actors::persister::{PersisterPort, RoomPersister};
 use crate::actors::registry::{Registry, RoomIdle, RoomStopped};
 use crate::actors::session::{MembershipLost, SessionPort};
 use crate::actors::start_in_arbiter;
+use crate::actors::traces::Traces;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, StoreClock};
 use crate::cluster::{Broker, OpenedLog, RoomLog};
@@ -50,7 +53,7 @@ use window::FlushWindow;
 
 pub use messages::{
     Apply, ApplyControl, Delivered, Departure, Explain, FollowChanged, LiveChanged, MemberGone,
-    ModesRead, Observe, ObserveDetail, SessionCommand, StandingsRead, StopRoom,
+    ModesRead, Observe, ObserveDetail, ObserveMembers, SessionCommand, StandingsRead, StopRoom,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -80,6 +83,7 @@ pub struct RoomServices {
     pub word_filters: Arc<WordFilters>,
     pub comment_ids: Arc<CommentIds>,
     pub held: HeldReports,
+    pub traces: Arc<Traces>,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub store_clock: Arc<StoreClock>,

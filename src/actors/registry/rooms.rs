@@ -7,8 +7,10 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
-use crate::actors::live_room::{Explain, Observe, ObserveDetail, RoomDetail, RoomStats};
-use crate::cluster::{Appended, Broker, ROOMS_PAGE_MAX, RoomsPage};
+use crate::actors::live_room::{
+    Explain, Observe, ObserveDetail, ObserveMembers, RoomDetail, RoomStats,
+};
+use crate::cluster::{Appended, Broker, MembersAsked, MembersFound, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{
     ActionEntry, Control, EntryContent, ExplainedCheck, LiveId, Reject, Sanction, Timestamp,
     UserFacts, UserId,
@@ -162,6 +164,22 @@ impl Rooms {
         room.try_send(ObserveDetail(reply))
             .map_err(|_| AskError::Closed)?;
         answer(detail).await.map(Some)
+    }
+
+    /// A page of the users with sessions of this node in a room: none if it is not open.
+    pub async fn members(&self, asked: &MembersAsked) -> Result<MembersFound, AskError> {
+        let room = match LiveId::new(asked.live_id) {
+            Some(live_id) => self.find(live_id).await?,
+            None => None,
+        };
+        let Some(room) = room else {
+            return Ok(MembersFound::default());
+        };
+        let (reply, found) = oneshot::channel();
+        let asked = asked.clone();
+        room.try_send(ObserveMembers { asked, reply })
+            .map_err(|_| AskError::Closed)?;
+        answer(found).await
     }
 
     /// What a comment of a user would be checked for in a room; `None` if it is not open here.

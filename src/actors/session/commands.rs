@@ -361,6 +361,9 @@ impl Session {
             invalidation_epoch,
             limiter,
         });
+        if known != Some(user) {
+            self.trace_identity();
+        }
         if self.device_of.is_some() {
             self.announce_device(Some(user));
         }
@@ -396,6 +399,7 @@ impl Session {
             request,
             ..
         } = command;
+        self.trace_command(live_id, &request);
         match request {
             ClientRequest::Room(command) => self.forward(live_id, command, ack, ctx),
             ClientRequest::Act(request) => self.act(live_id, request, ack, ctx),

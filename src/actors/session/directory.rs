@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use actix::Addr;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
-use crate::cluster::DeviceTicket;
+use crate::actors::ask::answer;
+use crate::cluster::{DeviceTicket, SessionFound, USER_SESSIONS_MAX};
 use crate::domain::{Disconnect, NodeId, SessionId, Timestamp, UserId};
 
 use super::single_devices::{Contest, SingleDevices};
 use super::strangers::{StrangerPlace, Strangers};
 use super::user_limiters::{UserLimiter, UserLimiters};
-use super::{FreeSeat, Reauthenticate, Revoked, Session};
+use super::{Describe, FreeSeat, Reauthenticate, Revoked, Session};
 
 struct Sessions {
     /// Set when the node drains: from then on no session begins.
@@ -117,6 +120,26 @@ impl SessionDirectory {
     /// is allowed.
     pub fn held_devices(&self) -> Vec<(UserId, DeviceTicket)> {
         self.lock().devices.held()
+    }
+
+    /// The sessions of a user, at most [`USER_SESSIONS_MAX`] of them. Those that do not answer in
+    /// time are left out.
+    pub async fn describe(&self, user: UserId) -> Vec<SessionFound> {
+        let asked: Vec<_> = {
+            let sessions = self.lock();
+            let ids = sessions.by_user.get(&user).into_iter().flatten();
+            ids.filter_map(|id| sessions.all.get(id))
+                .take(USER_SESSIONS_MAX)
+                .filter_map(|session| {
+                    let (reply, found) = oneshot::channel();
+                    session
+                        .try_send(Describe(reply))
+                        .ok()
+                        .map(|()| answer(found))
+                })
+                .collect()
+        };
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Has all sessions of a user authenticate again.

@@ -5,14 +5,15 @@ use std::time::Instant;
 use actix::prelude::*;
 use log::debug;
 
+use crate::cluster::SessionFound;
 use crate::domain::{AckId, Disconnect};
 use crate::protocol::engineio::PONG;
 use crate::protocol::socketio::{ROOT_NAMESPACE, connect_error, connect_packet};
 use crate::protocol::{Codec, Decoded, EngineVersion, SocketIoInput, plain_json};
 
 use super::{
-    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked, Session,
-    Step, TransportGone,
+    CommandBounced, Describe, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked,
+    Session, Step, TransportGone,
 };
 
 impl Handler<Received> for Session {
@@ -179,5 +180,30 @@ impl Handler<CommandBounced> for Session {
             self.rooms.remove(&bounced.live_id);
             self.locate(bounced.live_id, bounced.command, ctx);
         }
+    }
+}
+
+impl Handler<Describe> for Session {
+    type Result = ();
+
+    fn handle(&mut self, describe: Describe, _: &mut Context<Self>) {
+        let mut rooms: Vec<i64> = self.rooms.keys().map(|live_id| live_id.get()).collect();
+        rooms.sort_unstable();
+        let outlet = &self.port.outlet;
+        let found = SessionFound {
+            session_id: outlet.session.0,
+            socket_id: outlet.socket_id.to_string(),
+            dialect: match outlet.codec {
+                Codec::Eio3 => "eio3",
+                Codec::Eio4 => "eio4",
+                Codec::PlainJson => "ws",
+            }
+            .to_owned(),
+            address: self.port.address.to_string(),
+            began_at_ms: self.began_at.0,
+            rooms,
+        };
+        // The asker may have given up.
+        let _ = describe.0.send(found);
     }
 }

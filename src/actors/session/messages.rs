@@ -2,8 +2,10 @@
 
 use actix::Message;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::actors::live_room::SessionCommand;
+use crate::cluster::SessionFound;
 use crate::domain::{Disconnect, LiveId};
 
 /// From a transport: a message of the client. The transport waits for it to be handled before it
@@ -68,3 +70,8 @@ pub struct CommandBounced {
     pub live_id: LiveId,
     pub command: SessionCommand,
 }
+
+/// From the directory: show what this session is and where. Full mailbox: it is left out.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Describe(pub oneshot::Sender<SessionFound>);

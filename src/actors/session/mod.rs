@@ -12,6 +12,7 @@ mod handlers;
 mod messages;
 mod single_devices;
 mod strangers;
+mod tracing;
 mod user_limiters;
 
 use std::any::Any;
@@ -27,11 +28,14 @@ use crate::actors::hub::{Hub, Outlet};
 use crate::actors::live_room::{Departure, MemberGone};
 use crate::actors::operations::Operations;
 use crate::actors::registry::{RoomAddr, Rooms};
+use crate::actors::traces::Traces;
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
 use crate::cluster::Nodes;
 use crate::config::{Config, LimitsConfig};
-use crate::domain::{AckId, Bucket, Disconnect, LiveId, Priority, Reject, SocketId, UserId};
+use crate::domain::{
+    AckId, Bucket, Disconnect, LiveId, Priority, Reject, SocketId, Timestamp, UserId,
+};
 use crate::outbox::{Outbox, Packet};
 use crate::protocol::socketio::DISCONNECT;
 use crate::protocol::{
@@ -44,7 +48,7 @@ use user_limiters::UserLimiter;
 
 pub use directory::SessionDirectory;
 pub use messages::{
-    CommandBounced, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked,
+    CommandBounced, Describe, FreeSeat, Inbound, MembershipLost, Reauthenticate, Received, Revoked,
     TransportGone,
 };
 
@@ -59,6 +63,7 @@ pub struct SessionServices {
     pub directory: Arc<SessionDirectory>,
     pub nodes: Arc<dyn Nodes>,
     pub operations: Arc<Operations>,
+    pub traces: Arc<Traces>,
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
 }
@@ -172,6 +177,7 @@ pub struct Session {
     /// Whether the root namespace is connected: Engine.IO 3 is connected unasked, `/ws` has none.
     connected: bool,
     last_received: Instant,
+    began_at: Timestamp,
     deadlines: Deadlines,
     ended: bool,
     _seat: Box<dyn Any + Send>,
@@ -198,6 +204,7 @@ impl Session {
         });
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(SESSION_MAILBOX);
+            let began_at = services.clock.now();
             let deadlines = Deadlines::new(codec, &services.config, Instant::now());
             let decoder = match codec {
                 Codec::Eio3 => Some(SocketIoDecoder::new(
@@ -234,6 +241,7 @@ impl Session {
                 stranger: None,
                 connected: codec != Codec::Eio4,
                 last_received: Instant::now(),
+                began_at,
                 deadlines,
                 ended: false,
                 _seat: seat,
@@ -258,6 +266,7 @@ impl Session {
     }
 
     fn reject(&self, ack: &AckId, reject: Reject) {
+        self.trace_refusal(reject);
         let outlet = &self.port.outlet;
         let now = self.services.clock.now();
         if let Some(text) = reply_text(
@@ -292,6 +301,7 @@ impl Session {
             return;
         }
         self.ended = true;
+        self.trace_end(reason);
         debug!(
             "session ended: session_id={} reason={reason:?}",
             self.port.outlet.session

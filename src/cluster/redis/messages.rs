@@ -157,7 +157,7 @@ mod tests {
         let text = to_value(NodeMessage::AskReport {
             node: 7,
             number: 2,
-            rooms: page,
+            rooms: page.clone(),
         })
         .unwrap();
         assert_eq!(

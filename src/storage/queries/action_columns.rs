@@ -45,6 +45,7 @@ pub fn arguments(action: &Action) -> Value {
         Action::TakeDownLast { count, .. } => json!({"count": count}),
         Action::Review { approve, .. } => json!({"approve": approve}),
         Action::SetModes(change) => modes::json_of(change.iter()),
+        Action::Trace { seconds, .. } => json!({"seconds": seconds}),
         Action::ChangeGift(change) => json!({
             "coin": change.price.map(Coins::get),
             "on_sale": change.on_sale,

@@ -365,10 +365,21 @@ async fn apply(
             },
             Scope::Live(live_id),
         ) => held_comments::review(conn, record, live_id, *comment_id, *approve).await,
+        (
+            Action::Trace {
+                user: Some(user), ..
+            },
+            _,
+        ) if accounts::by_id(conn, *user).await?.is_none() => Ok(Err(Reject::UserNotFound)),
+        (Action::Trace { .. }, Scope::Live(live_id))
+            if lives::by_id(conn, live_id).await?.is_none() =>
+        {
+            Ok(Err(Reject::LiveNotFound))
+        }
         (Action::Kick(user), _) if accounts::by_id(conn, *user).await?.is_none() => {
             Ok(Err(Reject::UserNotFound))
         }
-        (Action::Notice(_) | Action::Kick(_), _) => Ok(Ok(Changed {
+        (Action::Notice(_) | Action::Kick(_) | Action::Trace { .. }, _) => Ok(Ok(Changed {
             before: None,
             after: None,
             change: Change::Nothing,

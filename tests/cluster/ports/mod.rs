@@ -93,6 +93,7 @@ fn report(node: NodeId) -> NodeReport {
         rooms: Vec::new(),
         next_after: None,
         totals: None,
+        answer: None,
         later: later.into(),
     }
 }

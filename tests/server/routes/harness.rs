@@ -11,7 +11,7 @@ use liveroom::actors::held_comments::{self, HeldComments};
 use liveroom::actors::live_room::{RoomServices, room_settings};
 use liveroom::actors::persister::{Persister, PersisterPort};
 use liveroom::actors::registry::Registry;
-use liveroom::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory};
+use liveroom::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory, Traces};
 use liveroom::auth::{Auth, Passwords};
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::clock::{Clock, StoreClock};
@@ -120,6 +120,7 @@ impl TestApi {
         let persister = Persister::start_in(&Arbiter::current(), store.clone(), &config.limits);
         let word_filters = WordFilters::load(store.clone()).await.unwrap();
         let comment_ids = Arc::new(CommentIds::new(0));
+        let traces = Arc::new(Traces::new(clock.clone()));
         let rooms = start_rooms(
             config.clone(),
             store.clone(),
@@ -127,6 +128,7 @@ impl TestApi {
             catalogue.clone(),
             word_filters.clone(),
             comment_ids.clone(),
+            traces.clone(),
             clock.clone(),
         );
         let cluster_control = Arc::new(ClusterControl {
@@ -140,6 +142,7 @@ impl TestApi {
             catalogue: catalogue.clone(),
             persister,
             nodes: Arc::new(SingleNode),
+            traces,
             clock: clock.clone(),
         });
         let state = ApiState {
@@ -312,6 +315,7 @@ fn start_rooms(
     catalogue: Arc<GiftCatalogue>,
     word_filters: Arc<WordFilters>,
     comment_ids: Arc<CommentIds>,
+    traces: Arc<Traces>,
     clock: Arc<TestClock>,
 ) -> Rooms {
     let thread = Arbiter::current();
@@ -326,6 +330,7 @@ fn start_rooms(
         word_filters,
         comment_ids: comment_ids.clone(),
         held: held_reports,
+        traces,
         store: store.clone(),
         clock,
         store_clock: store_clock.clone(),

@@ -6,6 +6,7 @@ mod admin_filter;
 mod admin_gifts;
 mod admin_ledger_proof;
 mod admin_moderation;
+mod admin_pages;
 mod admin_rooms;
 mod admin_users;
 mod api;
