@@ -45,6 +45,11 @@ impl Bucket {
         self.take_many(rate, 1, now)
     }
 
+    /// Puts back one that was taken and turned out to cost nothing.
+    pub fn give_back(&mut self, rate: BucketRate) {
+        self.paid_until_us = self.paid_until_us.saturating_sub(rate.cost_us());
+    }
+
     /// Takes `count` or nothing, and then says in how many milliseconds they will be there. More
     /// than the bucket holds cost all that it holds, or they could never be taken.
     pub fn take_many(&mut self, rate: BucketRate, count: usize, now: Timestamp) -> Result<(), u64> {

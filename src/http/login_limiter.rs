@@ -1,4 +1,7 @@
-//! How often a login may be tried.
+//! How often a login may be tried, by users and by managers.
+//!
+//! Each node counts by itself: with N nodes strangers have N times the tries, which a password or a
+//! code of six digits bears.
 
 use std::net::IpAddr;
 
@@ -12,7 +15,7 @@ use super::tries::{AddressBuckets, KeyedBuckets};
 /// well.
 const KNOWN_FACTOR: u32 = 30;
 
-/// One try to log in.
+/// One try to log in, or to show a code that a login needs.
 #[derive(Debug, Clone, Copy)]
 pub struct LoginAttempt<'a> {
     /// The account's name in the form in which names are compared.
@@ -22,10 +25,11 @@ pub struct LoginAttempt<'a> {
     pub is_known: bool,
 }
 
-/// Counts attempts, good or bad. Addresses that never logged in to an account share one bucket for
-/// it, so many of them cannot guess more than one could. Its user is not among them: an address
-/// that did log in has a bucket of its own, which strangers cannot empty. Another bucket, of each
-/// address over all accounts, stops guessing at many.
+/// Counts failures: an attempt is counted when it begins, so that many at once are not more than
+/// there may be, and no more once it succeeded. Addresses that never logged in to an account share
+/// one bucket for it, so many of them cannot guess more than one could. Its user is not among them:
+/// an address that did log in has a bucket of its own, which strangers cannot empty. Another bucket,
+/// of each address over all accounts, stops guessing at many.
 pub struct LoginLimiter {
     strangers: KeyedBuckets,
     known: KeyedBuckets,
@@ -34,7 +38,7 @@ pub struct LoginLimiter {
 }
 
 impl LoginLimiter {
-    /// `logins_per_min` attempts a minute for one account by strangers and by each known address,
+    /// `logins_per_min` failures a minute for one account by strangers and by each known address,
     /// and twice as many in ten minutes by one stranger over all accounts.
     pub fn new(logins_per_min: u32) -> Self {
         let account_rate = BucketRate {
@@ -58,7 +62,7 @@ impl LoginLimiter {
         }
     }
 
-    /// Counts an attempt, or says in how many milliseconds the next one may be made.
+    /// Counts an attempt as failed, or says in how many milliseconds the next one may be made.
     pub fn take(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Result<(), u64> {
         let LoginAttempt {
             username,
@@ -72,7 +76,25 @@ impl LoginLimiter {
             return self.known_addresses.take(address, now);
         }
         self.addresses.take(address, now)?;
-        self.strangers.take(username, now)
+        self.strangers
+            .take(username, now)
+            .inspect_err(|_| self.addresses.give_back(address))
+    }
+
+    /// An attempt that was taken did not fail. What one address costs over all its accounts stays
+    /// counted: each password check takes tens of milliseconds.
+    pub fn give_back(&self, attempt: LoginAttempt<'_>) {
+        let LoginAttempt {
+            username,
+            address,
+            is_known,
+        } = attempt;
+        if is_known {
+            self.known.give_back((username, limit_key(address)));
+        } else {
+            self.addresses.give_back(address);
+            self.strangers.give_back(username);
+        }
     }
 }
 
@@ -152,6 +174,32 @@ mod tests {
             "another of its addresses"
         );
         assert_eq!(limiter.take(stranger("bobby", 3), NOW), Ok(()));
+    }
+
+    #[test]
+    fn logins_that_succeed_are_not_counted_and_take_no_failures_back() {
+        let limiter = LoginLimiter::new(5);
+        for attempt in [stranger("alice", 1), known("alice", 2)] {
+            for _ in 0..4 {
+                assert_eq!(limiter.take(attempt, NOW), Ok(()));
+            }
+            for _ in 0..50 {
+                assert_eq!(limiter.take(attempt, NOW), Ok(()));
+                limiter.give_back(attempt);
+            }
+            assert_eq!(limiter.take(attempt, NOW), Ok(()), "the fifth failure");
+            assert_eq!(limiter.take(attempt, NOW), Err(12_000));
+        }
+    }
+
+    #[test]
+    fn as_many_attempts_run_at_once_as_may_fail() {
+        let limiter = LoginLimiter::new(5);
+        let begun = (0..20).filter(|n| limiter.take(stranger("alice", *n), NOW).is_ok());
+        assert_eq!(begun.count(), 5);
+        limiter.give_back(stranger("alice", 0));
+        assert_eq!(limiter.take(stranger("alice", 21), NOW), Ok(()));
+        assert_eq!(limiter.take(stranger("alice", 22), NOW), Err(12_000));
     }
 
     #[test]

@@ -49,6 +49,18 @@ impl KeyedBuckets {
         generations.bucket(key).take(self.rate, now)
     }
 
+    /// Counts a try no more that was taken. A key that was forgotten meanwhile has a full bucket.
+    pub fn give_back(&self, key: impl Hash) {
+        let key = self.hasher.hash_one(key);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = generations.get_mut(key) {
+            bucket.give_back(self.rate);
+        }
+    }
+
     /// Whether a try would be refused now. Counts nothing.
     pub fn is_spent(&self, key: impl Hash, now: Timestamp) -> bool {
         let key = self.hasher.hash_one(key);
@@ -77,6 +89,11 @@ impl Generations {
         young
             .entry(key)
             .or_insert_with(|| old.remove(&key).unwrap_or_default())
+    }
+
+    fn get_mut(&mut self, key: u64) -> Option<&mut Bucket> {
+        let Self { young, old } = self;
+        young.get_mut(&key).or_else(|| old.get_mut(&key))
     }
 
     /// A copy, if there is one.
@@ -116,6 +133,14 @@ impl AddressBuckets {
         // The site is asked last, so that who is refused anyway does not slow its neighbours down.
         self.clients.take(limit_key(address), now)?;
         site_key(address).map_or(Ok(()), |site| self.sites.take(site, now))
+    }
+
+    /// Counts a try no more that was taken.
+    pub fn give_back(&self, address: IpAddr) {
+        self.clients.give_back(limit_key(address));
+        if let Some(site) = site_key(address) {
+            self.sites.give_back(site);
+        }
     }
 
     /// Whether a try would be refused now. Counts nothing.
@@ -173,6 +198,19 @@ mod tests {
         assert!(buckets.is_spent(address(1), NOW) && !buckets.is_spent(address(2), NOW));
         assert_eq!(buckets.take(address(1), NOW), Err(30_000));
         assert_eq!(buckets.take(address(1), NOW.plus_ms(30_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_try_that_is_given_back_can_be_made_again_and_no_more_than_that() {
+        let buckets = AddressBuckets::new(RATE);
+        for address in [ipv6(1, 0, 1), IpAddr::from([192, 0, 2, 1])] {
+            for _ in 0..100 {
+                assert_eq!(buckets.take(address, NOW), Ok(()));
+                buckets.give_back(address);
+            }
+            let taken = (0..10).filter(|_| buckets.take(address, NOW).is_ok());
+            assert_eq!(taken.count(), 2, "{address}");
+        }
     }
 
     #[test]

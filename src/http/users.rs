@@ -134,16 +134,14 @@ pub(super) async fn authenticate(
     let username = credentials
         .as_ref()
         .map_or(&canonical, |credentials| &credentials.user.username);
+    let attempt = LoginAttempt {
+        username,
+        address,
+        is_known: origin.is_known,
+    };
     state
         .login_limiter
-        .take(
-            LoginAttempt {
-                username,
-                address,
-                is_known: origin.is_known,
-            },
-            origin.now,
-        )
+        .take(attempt, origin.now)
         .map_err(|retry_after_ms| ApiError::TooManyLogins { retry_after_ms })?;
     // Compared even if there is nothing to compare with: an unknown name takes as long as a wrong
     // password.
@@ -153,7 +151,12 @@ pub(super) async fn authenticate(
     let matches = state
         .passwords
         .verify(password.to_owned(), stored_hash)
-        .await?;
+        .await;
+    // One that was not compared is no guess either.
+    if matches.as_ref().map_or(true, |matches| *matches) {
+        state.login_limiter.give_back(attempt);
+    }
+    let matches = matches?;
     let credentials = credentials.ok_or(ApiError::Refused("该用户不存在"))?;
     if !matches {
         return Err(ApiError::Refused("密码错误"));
