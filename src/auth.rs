@@ -8,6 +8,7 @@ mod hash_permits;
 mod hs256;
 mod jwt_keys;
 mod passwords;
+mod random_secret;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::storage::{Store, StoreError, User};
 use jwt_keys::JwtKeys;
 
 pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passwords};
+pub use random_secret::{is_same_secret, random_secret, secret_digest};
 
 /// Bytes of a token at most. Ours take about 200; those of the replaced system carry the whole user
 /// row and stay below 1,000. Anything longer is refused before it costs a signature check.

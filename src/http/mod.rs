@@ -7,6 +7,7 @@
 mod account;
 mod admin;
 mod admin_views;
+mod api_tokens;
 mod changes;
 mod console;
 mod cors;

@@ -11,11 +11,11 @@ use super::error::{ApiError, ApiResult};
 use super::gate::Requires::{self, Nobody, User};
 use super::gate::Verb;
 use super::{
-    ApiState, account, admin, console, cors, explain, filter, follows, gate, gifts, health, held,
-    history, live_exports, lives, moderation, page, presence_pages, reports, room_pages, traces,
-    user_pages, users,
+    ApiState, account, admin, api_tokens, console, cors, explain, filter, follows, gate, gifts,
+    health, held, history, live_exports, lives, moderation, page, presence_pages, reports,
+    room_pages, traces, user_pages, users,
 };
-use crate::domain::Permission::{self, Comments, Finance, Look, Moderate, Operate};
+use crate::domain::Permission::{self, Administer, Comments, Finance, Look, Moderate, Operate};
 
 /// One line of the table: what is asked of which URL, and the author that it takes.
 pub struct Endpoint {
@@ -179,6 +179,9 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/admin/gifts", to(Look), || read(gifts::list_for_operators)),
     post("/admin/gifts", to(Operate), |change| change.of(admin::create_gift)),
     post("/admin/gifts/{id}", to(Operate), |change| change.of(gifts::change)),
+    get("/admin/tokens", to(Administer), || read(api_tokens::list)),
+    post("/admin/tokens", to(Administer), |change| change.of(api_tokens::create)),
+    delete("/admin/tokens/{id}", to(Administer), |change| change.of(api_tokens::revoke)),
     get("/admin/ledger/proof", to(Finance), || read(admin::prove_ledger)),
 ];
 

@@ -4,6 +4,7 @@
 //! clause: the store says what the books say, the domain says what it means.
 
 mod actions;
+mod api_tokens;
 mod audit;
 mod audit_rules;
 mod batch;
@@ -31,6 +32,7 @@ use crate::domain::{
 };
 
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
+pub use api_tokens::{API_TOKEN_USE_MS, API_TOKENS_MAX, ApiToken, ApiTokenStore, NewApiToken};
 pub use audit::{AuditFault, AuditReport};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
 pub use pages::{
@@ -357,7 +359,7 @@ pub const LOGIN_NETWORKS_MAX: usize = 16;
 ///
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
 /// waiting for it.
-pub trait Store: Send + Sync {
+pub trait Store: ApiTokenStore + Send + Sync {
     /// Adds an account; `None` if the username is taken, or one that looks like it. The database
     /// decides between registrations at the same time.
     fn create_user(

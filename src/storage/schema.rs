@@ -1,6 +1,22 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    api_tokens (id) {
+        id -> Int8,
+        name -> Text,
+        digest -> Text,
+        scopes -> Text,
+        created_by_kind -> Text,
+        created_by_id -> Int8,
+        created_by_name -> Text,
+        created_at -> Int8,
+        expires_at -> Nullable<Int8>,
+        last_used_at -> Nullable<Int8>,
+        revoked_at -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
     audit (id) {
         id -> Int8,
         at -> Int8,
@@ -289,6 +305,7 @@ diesel::joinable!(session_tokens -> users (user_id));
 diesel::joinable!(streamer_modes -> users (streamer_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    api_tokens,
     audit,
     comments,
     follower_counts,

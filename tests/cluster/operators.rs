@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::Stage;
 use crate::support::postgres::Postgres;
 use crate::support::redis::{Keeps, Redis, free_port};
-use crate::support::{JWT_SECRET, TestServer, eventually};
+use crate::support::{JWT_SECRET, TestServer, eventually, http};
 
 fn list(server: &TestServer, path: &str) -> Vec<Value> {
     let data = server.admin_get(path).ok();
@@ -484,4 +484,24 @@ fn a_polling_session_is_known_to_its_own_node_only() {
             );
         }
     }
+}
+
+#[test]
+fn a_token_that_is_revoked_on_one_node_is_refused_by_all_at_once() {
+    let Some(stage) = Stage::set(2, &[]) else {
+        return;
+    };
+    let (one, other) = (&stage.cluster[0], &stage.cluster[1]);
+    let made = json!({"name": "script", "scopes": ["look"]});
+    let made = one.admin_post("/admin/tokens", &made).ok();
+    let bearer = format!("Bearer {}", made["token"].as_str().expect("a token"));
+    let ask = |node: &TestServer| {
+        let headers = [("authorization", bearer.as_str())];
+        http::request(node.port(), "GET", "/admin/rooms", &headers, None).status
+    };
+    assert_eq!([ask(one), ask(other)], [200, 200]);
+    other
+        .admin_delete(&format!("/admin/tokens/{}", made["id"]))
+        .ok();
+    assert_eq!([ask(one), ask(other)], [401, 401]);
 }

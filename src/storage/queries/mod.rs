@@ -9,6 +9,7 @@
 mod accounts;
 mod action_columns;
 mod actions;
+mod api_tokens;
 mod audit;
 mod books_pages;
 mod catalogue;

@@ -8,6 +8,7 @@ mod admin_ledger_proof;
 mod admin_moderation;
 mod admin_pages;
 mod admin_rooms;
+mod admin_tokens;
 mod admin_users;
 mod api;
 mod api_filter;

@@ -1,6 +1,7 @@
 //! What every store must do: one suite, run on SQLite and on PostgreSQL.
 
 mod actions;
+mod api_tokens;
 mod changes;
 mod comments;
 mod follows;
@@ -27,6 +28,11 @@ use actions::{
     an_action_is_pending_until_the_log_of_its_room_has_its_entry,
     an_action_leaves_a_row_that_says_who_did_what_to_whom_and_what_it_changed,
     nobody_changes_a_row_of_the_audit, retries_at_the_same_time_have_one_effect,
+};
+use api_tokens::{
+    an_api_token_is_found_by_its_digest_until_it_is_revoked,
+    the_last_use_of_an_api_token_is_written_once_a_minute,
+    there_are_so_many_api_tokens_and_no_more,
 };
 use changes::{
     a_change_that_commits_late_is_in_the_feed_all_the_same,
@@ -237,6 +243,9 @@ contract! {
     what_is_due_in_a_room_is_decided_in_one_go_each_by_what_holds_for_its_author,
     an_author_who_may_not_speak_any_more_is_not_shown,
     a_room_that_opens_reads_what_was_held_with_a_request_id,
+    an_api_token_is_found_by_its_digest_until_it_is_revoked,
+    the_last_use_of_an_api_token_is_written_once_a_minute,
+    there_are_so_many_api_tokens_and_no_more,
     a_view_counts_once_for_ever,
     a_grant_happens_once_per_request_id,
     two_stores_on_one_database_keep_the_books_exact,
