@@ -61,6 +61,10 @@ async function run(browser) {
   await openProfile(phone);
   await expectFits(phone, "the account of a user");
   await phone.screenshot({ path: pictureNamed("dialog-zh") });
+  await phone.click("#profile-logout");
+  await phone.waitForSelector("#open-login", { state: "visible" });
+  // Everywhere: the other tab of this user hears it too.
+  await tab.waitForSelector("#open-login", { state: "visible" });
 }
 
 await inBrowser(run);

@@ -11,6 +11,10 @@ export class ProfileDialog {
   constructor(account) {
     this.#account = account;
     byId("open-profile").addEventListener("click", () => this.#open());
+    byId("profile-logout").addEventListener("click", () => {
+      this.#dialog.close();
+      account.logout();
+    });
     this.#onSubmit("profile-form", "profile-error", () => this.#save());
     this.#onSubmit("password-form", "password-error", () => this.#changePassword());
   }
