@@ -16,6 +16,7 @@ use actix_web::web;
 use log::{error, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::actors::audit_sealer;
 use crate::actors::change_feed::ChangeFeed;
 use crate::actors::held_comments::{self, HeldComments};
 use crate::actors::live_room::{RoomServices, room_settings};
@@ -25,7 +26,7 @@ use crate::actors::reconcile;
 use crate::actors::registry::Registry;
 use crate::actors::session::SessionServices;
 use crate::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory, Traces};
-use crate::auth::{Auth, Passwords, token_origin_reader};
+use crate::auth::{AuditKeys, Auth, Passwords, token_origin_reader};
 use crate::catalogue::GiftCatalogue;
 use crate::clock::{Clock, StoreClock, SystemClock};
 use crate::cluster::redis::{NodeHandlers, RedisCluster};
@@ -192,6 +193,8 @@ impl App {
         });
         reconcile::start(&cluster_control, operations.clone(), config);
         reconcile::start_word_filters(word_filters.clone());
+        let audit_keys = AuditKeys::new(&config.auth.jwt_secret);
+        audit_sealer::start(store.clone(), audit_keys, clock.clone());
         let held = HeldComments {
             store: store.clone(),
             rooms: rooms.clone(),

@@ -4,6 +4,7 @@
 //! a signature alone cannot be taken back, a place in the store can. That makes each login replace
 //! the one before, and logout immediate.
 
+mod audit_keys;
 mod hash_permits;
 mod hs256;
 mod jwt_keys;
@@ -25,6 +26,7 @@ use crate::storage::{Store, StoreError, User};
 
 use jwt_keys::JwtKeys;
 
+pub use audit_keys::{AuditKeys, LoggedHeadError};
 pub use passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, Passwords};
 pub use random_secret::{is_same_secret, random_secret, secret_digest};
 

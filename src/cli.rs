@@ -38,8 +38,13 @@ pub enum CliCommand {
         #[arg(long, value_name = "DIR", default_value = "data/demo")]
         data: PathBuf,
     },
-    /// Recompute the books; exit status 1 and the offending rows if they are wrong
-    Audit,
+    /// Recompute the books and the seals of the audit; exit status 1 and the offending rows if they
+    /// are wrong
+    Audit {
+        /// A head that was logged ("audit sealed: head=..."): the audit must contain it
+        #[arg(long, value_name = "NUMBER:HASH:CODE")]
+        head: Option<String>,
+    },
     /// Copy the SQLite database into a new file, while servers use it
     Backup {
         /// The file to make; fails if it exists

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use clap::Parser;
 use env_logger::fmt::Formatter;
 use liveroom::app::{self, App};
+use liveroom::auth::AuditKeys;
 use liveroom::cli::{Cli, CliCommand, ConfigAction};
 use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
 use liveroom::domain::UserId;
-use liveroom::storage;
+use liveroom::storage::{self, AuditReport, ChainReport, Store};
 use log::{Record, info, warn};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -106,7 +107,7 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
         CliCommand::Demo { port, data } => {
             run_demo(demo::configure(loaded.config, port, &data)).await?
         }
-        CliCommand::Audit => return audit(config).await,
+        CliCommand::Audit { head } => return audit(config, head.as_deref()).await,
         CliCommand::Backup { to } => {
             let bytes = storage::backup(config.store.url.expose(), &to)?;
             println!("copied the database: file={} bytes={bytes}", to.display());
@@ -157,8 +158,24 @@ async fn stop_signal() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn audit(config: &Config) -> Result<ExitCode, Failure> {
-    let report = app::open_store(config).await?.audit().await?;
+/// Proves the books and the chain of the audit.
+async fn audit(config: &Config, head: Option<&str>) -> Result<ExitCode, Failure> {
+    let store = app::open_store(config).await?;
+    let books_balance = prove_books(&store.audit().await?);
+    let chain = store.check_audit_chain().await?;
+    let chain_holds = prove_chain(&chain);
+    let is_known = match head {
+        Some(head) => confirm_head(config, &*store, head).await?,
+        None => true,
+    };
+    Ok(if books_balance && chain_holds && is_known {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+fn prove_books(report: &AuditReport) -> bool {
     println!(
         "transfers={} entries={} gifts={} users_coin={} lives_coin={} granted_coin={}",
         report.transfers_count,
@@ -179,11 +196,59 @@ async fn audit(config: &Config) -> Result<ExitCode, Failure> {
             "THE BOOKS DO NOT BALANCE"
         }
     );
-    Ok(if report.balanced() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    report.balanced()
+}
+
+fn prove_chain(report: &ChainReport) -> bool {
+    println!(
+        "seals={} sealed_rows={} unsealed_rows={}{}{}",
+        report.seals_count,
+        report.sealed_rows,
+        report.unsealed_rows,
+        report
+            .unsealed_since
+            .map_or_else(String::new, |since| format!(
+                " unsealed_since_ms={}",
+                since.0
+            )),
+        report
+            .head
+            .map_or_else(String::new, |head| format!(" head={head}"))
+    );
+    for fault in &report.faults {
+        println!("{fault}");
+    }
+    println!(
+        "{}",
+        if report.holds() {
+            "the audit is as it was sealed"
+        } else {
+            "THE AUDIT IS NOT AS IT WAS SEALED"
+        }
+    );
+    report.holds()
+}
+
+/// Whether the audit contains a head that was logged.
+async fn confirm_head(config: &Config, store: &dyn Store, logged: &str) -> Result<bool, Failure> {
+    let head = match AuditKeys::new(&config.auth.jwt_secret).read(logged) {
+        Ok(head) => head,
+        Err(fault) => {
+            println!("THE LOGGED HEAD IS NOT CONFIRMED: {fault}");
+            return Ok(false);
+        }
+    };
+    let found = store.audit_seal(Some(head.id)).await?;
+    let is_known = found == Some(head);
+    println!(
+        "{}",
+        if is_known {
+            "the audit contains the logged head"
+        } else {
+            "THE AUDIT DOES NOT CONTAIN THE LOGGED HEAD"
+        }
+    );
+    Ok(is_known)
 }
 
 async fn print_token(config: &Config, user_id: UserId, ttl_s: Option<u32>) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 //! stored address; what happens when it is full stands beside each message.
 
 pub mod ask;
+pub mod audit_sealer;
 pub mod change_feed;
 pub mod cluster_control;
 pub mod held_comments;

@@ -6,6 +6,8 @@
 mod actions;
 mod api_tokens;
 mod audit;
+mod audit_chain;
+mod audit_log;
 mod audit_rules;
 mod batch;
 mod changes;
@@ -34,6 +36,8 @@ use crate::domain::{
 pub use actions::{ActionRecord, Change, ChangedStanding, PendingAction, Performed};
 pub use api_tokens::{API_TOKEN_USE_MS, API_TOKENS_MAX, ApiToken, ApiTokenStore, NewApiToken};
 pub use audit::{AuditFault, AuditReport};
+pub use audit_chain::{ChainFault, ChainReport, SealHead, SealHorizon, SealStep, hex};
+pub use audit_log::{AUDIT_SCANNED_MAX, AuditEntry, AuditFilter, AuditPage, AuditPosition};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
 pub use pages::{
     AccountEntry, BookAccount, COMMENTS_LOOKED_AT_MAX, CommentRange, FollowOutcome,
@@ -683,6 +687,23 @@ pub trait Store: ApiTokenStore + Send + Sync {
     fn givers(&self, live_id: LiveId, max: u32) -> Stored<'_, Vec<Giver>>;
     /// Recomputes the books from their entries.
     fn audit(&self) -> Stored<'_, AuditReport>;
+
+    /// Up to `max` rows of the audit before a position, the newest first. A page that looked through
+    /// [`AUDIT_SCANNED_MAX`] rows ends there, whatever it found.
+    fn audit_page(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditPosition>,
+        max: u32,
+    ) -> Stored<'_, AuditPage>;
+    /// Seals rows of the audit that are older than every running transaction, as many as one seal
+    /// takes; of several nodes at once one does. `horizon`: of the step before. To be called again
+    /// and again: of PostgreSQL every second step seals.
+    fn seal_audit(&self, horizon: Option<SealHorizon>, at: Timestamp) -> Stored<'_, SealStep>;
+    /// A seal by its number, or the newest one.
+    fn audit_seal(&self, id: Option<i64>) -> Stored<'_, Option<SealHead>>;
+    /// Recomputes the chain of seals and compares it with the rows of the audit.
+    fn check_audit_chain(&self) -> Stored<'_, ChainReport>;
 
     /// Succeeds when a transaction became durable now. It writes, though nothing new: a full disk
     /// still reads and still begins transactions.

@@ -4,6 +4,7 @@
 //! still or is cut off does not even say that, and its connections look well; so each call has a
 //! time limit on this side too ([`limits`]).
 
+mod audit_seals;
 mod batch;
 mod changes;
 mod connect;

@@ -38,6 +38,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_seals (id) {
+        id -> Int8,
+        from_id -> Int8,
+        to_id -> Int8,
+        leaves -> Bytea,
+        hash -> Bytea,
+        at -> Int8,
+    }
+}
+
+diesel::table! {
     comments (id) {
         id -> Int8,
         live_id -> Int8,
@@ -307,6 +318,7 @@ diesel::joinable!(streamer_modes -> users (streamer_id));
 diesel::allow_tables_to_appear_in_same_query!(
     api_tokens,
     audit,
+    audit_seals,
     comments,
     follower_counts,
     follows,

@@ -4,6 +4,7 @@
 //! wait and starve. So one thread owns the one connection that writes, and a few more threads own
 //! one reading connection each, which in WAL mode no writer delays.
 
+mod audit_seals;
 mod backup;
 mod batch;
 mod holds;

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit_chain;
 mod audit_contract;
+mod audit_log;
 mod contract;
 mod ledger_properties;
 mod row_locks;

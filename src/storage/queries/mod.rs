@@ -11,6 +11,8 @@ mod action_columns;
 mod actions;
 mod api_tokens;
 mod audit;
+pub(super) mod audit_chain;
+mod audit_log;
 mod books_pages;
 mod catalogue;
 mod comment_pages;
@@ -38,12 +40,12 @@ use crate::domain::{
     Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
-    AccountEntry, ActionRecord, Attempt, AuditReport, BookAccount, CoinGrant, CommentRange,
-    Credentials, DueComment, DueHeldComments, FeedPage, FeedPosition, FollowOutcome,
-    FollowedStreamer, GiftRow, Giver, GrantOutcome, HeldEntry, LiveLedger, LiveRow, LiveState,
-    LoggedHeldEntry, PendingAction, Performed, ProfileChange, ProfileOutcome, ReportedRow,
-    ShownComment, Store, StoreError, Stored, StoredToken, TermListRow, User, UserComments,
-    UserSanction, Write,
+    AccountEntry, ActionRecord, Attempt, AuditFilter, AuditPage, AuditPosition, AuditReport,
+    BookAccount, ChainReport, CoinGrant, CommentRange, Credentials, DueComment, DueHeldComments,
+    FeedPage, FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, Giver, GrantOutcome,
+    HeldEntry, LiveLedger, LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed,
+    ProfileChange, ProfileOutcome, ReportedRow, SealHead, SealHorizon, SealStep, ShownComment,
+    Store, StoreError, Stored, StoredToken, TermListRow, User, UserComments, UserSanction, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -501,6 +503,27 @@ impl Store for Backend {
 
     fn audit(&self) -> Stored<'_, AuditReport> {
         self.snapshot(move |conn| audit::audit(conn).boxed())
+    }
+
+    fn audit_page(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditPosition>,
+        max: u32,
+    ) -> Stored<'_, AuditPage> {
+        self.read(move |conn| audit_log::page(conn, filter, before, max).boxed())
+    }
+
+    fn seal_audit(&self, horizon: Option<SealHorizon>, at: Timestamp) -> Stored<'_, SealStep> {
+        self.seal(horizon, at)
+    }
+
+    fn audit_seal(&self, id: Option<i64>) -> Stored<'_, Option<SealHead>> {
+        self.read(move |conn| audit_chain::head(conn, id).boxed())
+    }
+
+    fn check_audit_chain(&self) -> Stored<'_, ChainReport> {
+        self.snapshot(move |conn| audit_chain::check(conn).boxed())
     }
 
     fn ping(&self) -> Stored<'_, ()> {

@@ -1,0 +1,9 @@
+DROP INDEX audit_by_time;
+DROP INDEX audit_by_actor;
+DROP INDEX audit_by_scope;
+DROP INDEX audit_by_action;
+DROP INDEX audit_by_target;
+DROP INDEX audit_by_address;
+DROP INDEX audit_by_request;
+DROP INDEX audit_refused;
+DROP TABLE audit_seals;
