@@ -35,8 +35,8 @@ use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
-    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, ProfileLimits,
-    Readiness, WrongTokens,
+    AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter,
+    ProfileLimits, Readiness, WrongTokens,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -83,6 +83,7 @@ pub struct App {
     connections: AllConnections,
     catalogue: Arc<GiftCatalogue>,
     changes: Arc<Changes>,
+    attempts: Arc<Attempts>,
     nodes: Arc<dyn Nodes>,
     listeners: Listeners,
 }
@@ -217,6 +218,8 @@ impl App {
             });
         }
         let changes = Arc::new(Changes::new(config.limits.changes));
+        let attempts = Arc::new(Attempts::new(store.clone(), clock.clone()));
+        attempts.start();
         let api = ApiState {
             store: store.clone(),
             auth,
@@ -235,6 +238,7 @@ impl App {
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: changes.clone(),
             exports: Arc::default(),
+            attempts: attempts.clone(),
             readiness: Arc::new(Readiness::default()),
             config: config.clone(),
         };
@@ -257,6 +261,7 @@ impl App {
             connections,
             catalogue,
             changes,
+            attempts,
             nodes: cluster.nodes,
             listeners,
         })
@@ -296,6 +301,12 @@ impl App {
         // effects.
         let mut changed = pin!(self.changes.finish());
         let has_changed = timeout(CHANGES_FIRST, &mut changed).await.is_ok();
+        if timeout(CHANGES_FIRST, self.attempts.flush(true))
+            .await
+            .is_err()
+        {
+            warn!("drained without the counts of refused attempts");
+        }
         // Before the sessions: what their ends look like elsewhere depends on it.
         let left = timeout(LEAVING, self.nodes.leave()).await;
         if left.is_err() {

@@ -106,7 +106,7 @@ impl GiftCatalogue {
 mod tests {
     use super::*;
     use crate::domain::Coins;
-    use crate::storage::{self, StoreOptions};
+    use crate::storage::{self, ActAuthor, StoreOptions};
 
     async fn store() -> (tempfile::TempDir, Arc<dyn Store>) {
         let folder = tempfile::tempdir().unwrap();
@@ -141,6 +141,7 @@ mod tests {
                 "/rose.png".into(),
                 Coins::new(7),
                 Timestamp(1),
+                ActAuthor::default(),
             )
             .await
             .unwrap();

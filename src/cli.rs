@@ -83,6 +83,21 @@ impl Cli {
     }
 }
 
+/// A message as the log has it: further lines are indented, and other control characters, which a
+/// client may have put into a name, are written as `\u{1b}`.
+pub fn log_text(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        match c {
+            '\n' => text.push_str("\n    "),
+            '\t' => text.push(c),
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 fn parse_user_id(text: &str) -> Result<UserId, String> {
     text.parse()
         .ok()
@@ -128,6 +143,15 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_message_of_the_log_is_one_entry_and_does_nothing_to_a_terminal() {
+        assert_eq!(
+            log_text("one\r\n[2026-01-01 ERROR] two\u{1b}[2J\u{9b}\tend"),
+            "one\\r\n    [2026-01-01 ERROR] two\\u{1b}[2J\\u{9b}\tend"
+        );
+        assert_eq!(log_text("user_name=弹幕"), "user_name=弹幕");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use clap::Parser;
 use env_logger::fmt::Formatter;
 use liveroom::app::{self, App};
 use liveroom::auth::AuditKeys;
-use liveroom::cli::{Cli, CliCommand, ConfigAction};
+use liveroom::cli::{self, Cli, CliCommand, ConfigAction};
 use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 /// Writes a log line as env_logger's own format does, with the time from a crate that is in the
-/// tree anyway. Further lines of a message are indented, so that no message can look like two.
+/// tree anyway. No message can look like two, or do anything to a terminal.
 fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
     let now = OffsetDateTime::now_utc()
         .truncate_to_second()
@@ -61,7 +61,7 @@ fn write_log_line(out: &mut Formatter, record: &Record) -> io::Result<()> {
         .map_err(io::Error::other)?;
     let (level, target) = (record.level(), record.target());
     let style = out.default_level_style(level);
-    let message = record.args().to_string().replace('\n', "\n    ");
+    let message = cli::log_text(&record.args().to_string());
     if is_about_closed_listener(target, &message) {
         return Ok(());
     }

@@ -32,7 +32,7 @@ use crate::domain::{
 };
 use crate::outbox::{DrainLimits, Outbox, OutboxLimits};
 use crate::protocol::Codec;
-use crate::storage::{ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
+use crate::storage::{ActAuthor, ActionRecord, CoinGrant, SqliteStore, Store, StoreOptions};
 use crate::word_filters::WordFilters;
 
 /// Changes the status of a live behind its room's back.
@@ -95,7 +95,13 @@ impl Node {
         let live = row.live.id;
         set_status(&*store, live, LiveStatus::OnAir, now).await;
         let gift = store
-            .create_gift("rose".into(), "/rose.svg".into(), Coins::new(7), now)
+            .create_gift(
+                "rose".into(),
+                "/rose.svg".into(),
+                Coins::new(7),
+                now,
+                ActAuthor::default(),
+            )
             .await
             .unwrap()
             .gift
@@ -211,6 +217,7 @@ impl Node {
             delta: Coins::new(100),
             request_id,
             at: now,
+            by: ActAuthor::default(),
         };
         self.store.grant(grant).await.unwrap();
         let token = self.services.auth.start_session(&user).await.unwrap();

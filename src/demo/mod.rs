@@ -17,7 +17,7 @@ use crate::auth::{PasswordError, Passwords};
 use crate::config::{Config, Secret, StoreUrl};
 use crate::domain::{Action, Actor, Coins, LiveStatus, RequestId, Role, Scope, Timestamp, UserId};
 use crate::http::DEMO_GIFTS;
-use crate::storage::{ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
+use crate::storage::{ActAuthor, ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
 
 use guests::Guests;
 
@@ -179,6 +179,7 @@ impl Filler<'_> {
             delta: Coins::new(COINS),
             request_id,
             at: self.now,
+            by: ActAuthor::default(),
         };
         self.store.grant(grant).await?;
         Ok(user)
@@ -188,7 +189,13 @@ impl Filler<'_> {
         if self.store.gifts().await?.is_empty() {
             for (name, image, price) in DEMO_GIFTS {
                 self.store
-                    .create_gift(name.into(), image.into(), Coins::new(price), self.now)
+                    .create_gift(
+                        name.into(),
+                        image.into(),
+                        Coins::new(price),
+                        self.now,
+                        ActAuthor::default(),
+                    )
                     .await?;
             }
         }

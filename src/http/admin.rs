@@ -9,14 +9,15 @@ use log::info;
 use serde::Deserialize;
 
 use crate::actors::{ROOMS_PAGE_MAX, RoomsAsked, RoomsPage};
-use crate::domain::{Coins, LiveId, RequestId, UserId, is_text};
+use crate::domain::{Coins, LiveId, REASON_CHARS_MAX, RequestId, UserId, is_text};
 use crate::storage::{CoinGrant, GrantOutcome};
 
-use super::ApiState;
 use super::admin_views::{ClusterRoomView, GrantView, LedgerProofView, NodeView, RoomDetailView};
 use super::error::{ApiError, ApiResult, ROOM_NOT_OPEN, USER_NOT_FOUND, ok};
 use super::fields::{RequestBody, positive_digits};
+use super::operator::Operator;
 use super::views::GiftView;
+use super::{ApiState, address_of};
 
 const GIFT_NAME_CHARS_MAX: usize = 50;
 const GIFT_IMAGE_CHARS_MAX: usize = 500;
@@ -83,6 +84,7 @@ pub async fn room(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult
 struct GrantBody {
     delta: i64,
     request_id: String,
+    reason: Option<String>,
 }
 
 /// POST /admin/users/{id}/coins: adds coins, or takes them when `delta` is negative, once per
@@ -90,19 +92,26 @@ struct GrantBody {
 pub async fn grant_coins(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    operator: Operator,
     body: RequestBody,
 ) -> ApiResult {
     let user_id = path_id(&request, "id", UserId::new).ok_or(USER_NOT_FOUND)?;
-    let GrantBody { delta, request_id } = body.json()?;
+    let GrantBody {
+        delta,
+        request_id,
+        reason,
+    } = body.json()?;
     if delta == 0 {
         return Err(invalid("delta must not be 0"));
     }
     let request_id = read_request_id(&request_id)?;
+    require_reason(reason.as_deref())?;
     let grant = CoinGrant {
         user_id,
         delta: Coins::new(delta),
         request_id: request_id.clone(),
         at: state.clock.now(),
+        by: operator.author(address_of(&request, &state), reason),
     };
     match state.store.grant(grant).await? {
         GrantOutcome::Granted { coin, duplicate } => {
@@ -131,11 +140,23 @@ struct GiftBody {
     name: String,
     image: String,
     coin: i64,
+    reason: Option<String>,
 }
 
 /// POST /admin/gifts: adds a gift to the catalogue, on offer at once.
-pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
-    let GiftBody { name, image, coin } = body.json()?;
+pub async fn create_gift(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    operator: Operator,
+    body: RequestBody,
+) -> ApiResult {
+    let GiftBody {
+        name,
+        image,
+        coin,
+        reason,
+    } = body.json()?;
+    require_reason(reason.as_deref())?;
     if !is_text(&name, GIFT_NAME_CHARS_MAX) {
         return Err(invalid(
             "name must be 1 to 50 characters, none of them U+0000",
@@ -157,7 +178,13 @@ pub async fn create_gift(state: web::Data<ApiState>, body: RequestBody) -> ApiRe
     }
     let row = state
         .store
-        .create_gift(name, image, Coins::new(coin), state.clock.now())
+        .create_gift(
+            name,
+            image,
+            Coins::new(coin),
+            state.clock.now(),
+            operator.author(address_of(&request, &state), reason),
+        )
         .await?;
     state.cluster_control.gift_changed(row.clone());
     info!("gift created: gift_id={} price={coin}", row.gift.id);
@@ -180,6 +207,16 @@ pub(super) fn path_id<T>(
         .get(segment)
         .and_then(positive_digits)
         .and_then(new)
+}
+
+/// Refuses a reason that the audit does not take.
+pub(super) fn require_reason(reason: Option<&str>) -> Result<(), ApiError> {
+    if reason.is_none_or(|reason| is_text(reason, REASON_CHARS_MAX)) {
+        return Ok(());
+    }
+    Err(invalid(
+        "reason must be 1 to 500 characters, none of them U+0000",
+    ))
 }
 
 /// Reads an operator's name for a request.

@@ -137,6 +137,20 @@ impl ApiError {
         Cow::Borrowed(text)
     }
 
+    /// The word for it in the audit, of a request of an operator that was refused before it became
+    /// an action; `None` if it is no refusal, or is in the audit as that of the action.
+    pub fn audit_code(&self, is_change: bool) -> Option<&'static str> {
+        match self {
+            Self::NotPermitted { .. } => Some("not_permitted"),
+            Self::Invalid(_) | Self::MalformedBody | Self::BodyTooLarge | Self::BadParameter(_)
+                if is_change =>
+            {
+                Some("bad_request")
+            }
+            _ => None,
+        }
+    }
+
     /// Seconds after which trying again makes sense, if it ever does.
     fn retry_after_s(&self) -> Option<u64> {
         match self {

@@ -6,7 +6,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::error::ApiError;
 use super::operator::Operator;
@@ -64,10 +64,16 @@ pub async fn admit_operators(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match admit(table, &state, &request).await {
         Ok(operator) => {
-            if let Some(operator) = operator {
-                request.extensions_mut().insert(operator);
+            let Some(operator) = operator else {
+                return Ok(next.call(request).await?.map_into_boxed_body());
+            };
+            request.extensions_mut().insert(operator.clone());
+            let response = next.call(request).await?.map_into_boxed_body();
+            let error = response.response().error();
+            if let Some(refusal) = error.and_then(|error| error.as_error::<ApiError>()) {
+                record_refusal(&state, response.request(), &operator, refusal).await;
             }
-            Ok(next.call(request).await?.map_into_boxed_body())
+            Ok(response)
         }
         Err(refusal) => Ok(request.into_response(refusal.error_response())),
     }
@@ -88,10 +94,34 @@ async fn admit(
         return Ok(None);
     }
     let operator = identify(state, request).await?;
-    if let Some(Requires::Operator(permission)) = requires {
-        operator.require(permission)?;
+    if let Some(Requires::Operator(permission)) = requires
+        && let Err(refusal) = operator.require(permission)
+    {
+        record_refusal(state, request.request(), &operator, &refusal).await;
+        return Err(refusal);
     }
     Ok(Some(operator))
+}
+
+/// Adds what an operator asked for in vain to the audit, unless it became an action and its refusal
+/// is there.
+async fn record_refusal(
+    state: &ApiState,
+    request: &HttpRequest,
+    operator: &Operator,
+    refusal: &ApiError,
+) {
+    let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let Some(code) = refusal.audit_code(is_change) else {
+        return;
+    };
+    let url = request.match_pattern().unwrap_or_default();
+    let method = request.method().as_str();
+    let address = address_of(request, state);
+    state
+        .attempts
+        .refused(operator, address, method, &url, code)
+        .await;
 }
 
 /// The author that the URL of this request requires.
@@ -123,6 +153,7 @@ async fn identify(state: &ApiState, request: &ServiceRequest) -> Result<Operator
     if let Some(operator) = api_tokens::identify(state, found).await? {
         return Ok(operator);
     }
+    state.attempts.token_refused(address);
     let counted = state.wrong_tokens.count(address, state.clock.now());
     Err(counted.map_or_else(
         |retry_after_ms| ApiError::TooManyWrongTokens { retry_after_ms },

@@ -8,6 +8,8 @@ mod account;
 mod admin;
 mod admin_views;
 mod api_tokens;
+mod attempts;
+mod audit;
 mod changes;
 mod console;
 mod cors;
@@ -59,6 +61,7 @@ use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
 pub use account::ProfileLimits;
+pub use attempts::Attempts;
 pub use changes::Changes;
 pub use export::Exports;
 pub use follows::FollowLimits;
@@ -92,6 +95,7 @@ pub struct ApiState {
     pub wrong_tokens: Arc<WrongTokens>,
     pub changes: Arc<Changes>,
     pub exports: Arc<Exports>,
+    pub attempts: Arc<Attempts>,
     pub readiness: Arc<Readiness>,
     pub config: Arc<Config>,
 }

@@ -9,7 +9,8 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::error::ApiError;
 use crate::actors::Requested;
-use crate::domain::{Action, OperatorId, Permission, Permissions, Scope};
+use crate::domain::{Action, Actor, OperatorId, Permission, Permissions, Role, Scope};
+use crate::storage::ActAuthor;
 
 /// The operator behind a request, in the arguments of a handler whose URL requires one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,25 @@ impl Operator {
     pub fn behind(request: &HttpRequest) -> Result<Self, ApiError> {
         let operator = request.extensions().get::<Self>().cloned();
         operator.ok_or_else(|| ApiError::Fault("no operator behind this URL".to_owned()))
+    }
+
+    /// `actor_kind` and `actor_id` of the operator's rows in the audit.
+    pub fn columns(&self) -> (&'static str, i64) {
+        match self.id {
+            OperatorId::Config => ("operator", 0),
+            OperatorId::Manager(manager) => ("manager", manager.get()),
+            OperatorId::Token(token) => ("token", token.get()),
+        }
+    }
+
+    /// The author of a change that is no [`Action`], from this address.
+    pub fn author(&self, address: IpAddr, reason: Option<String>) -> ActAuthor {
+        ActAuthor {
+            actor: Actor::Operator(self.id),
+            role: Role::of_operator(self.permissions),
+            address: Some(address),
+            reason,
+        }
     }
 
     /// An action that the operator asks for from this address.

@@ -11,8 +11,8 @@ use super::error::{ApiError, ApiResult};
 use super::gate::Requires::{self, Nobody, User};
 use super::gate::Verb;
 use super::{
-    ApiState, account, admin, api_tokens, console, cors, explain, filter, follows, gate, gifts,
-    health, held, history, live_exports, lives, moderation, page, presence_pages, reports,
+    ApiState, account, admin, api_tokens, audit, console, cors, explain, filter, follows, gate,
+    gifts, health, held, history, live_exports, lives, moderation, page, presence_pages, reports,
     room_pages, traces, user_pages, users,
 };
 use crate::domain::Permission::{self, Administer, Comments, Finance, Look, Moderate, Operate};
@@ -182,6 +182,8 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/admin/tokens", to(Administer), || read(api_tokens::list)),
     post("/admin/tokens", to(Administer), |change| change.of(api_tokens::create)),
     delete("/admin/tokens/{id}", to(Administer), |change| change.of(api_tokens::revoke)),
+    get("/admin/audit", to(Look), || read(audit::page)),
+    get("/admin/audit/export", to(Look), || read(audit::export)),
     get("/admin/ledger/proof", to(Finance), || read(admin::prove_ledger)),
 ];
 

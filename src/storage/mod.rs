@@ -8,6 +8,7 @@ mod api_tokens;
 mod audit;
 mod audit_chain;
 mod audit_log;
+mod audit_rows;
 mod audit_rules;
 mod batch;
 mod changes;
@@ -38,6 +39,7 @@ pub use api_tokens::{API_TOKEN_USE_MS, API_TOKENS_MAX, ApiToken, ApiTokenStore, 
 pub use audit::{AuditFault, AuditReport};
 pub use audit_chain::{ChainFault, ChainReport, SealHead, SealHorizon, SealStep, hex};
 pub use audit_log::{AUDIT_SCANNED_MAX, AuditEntry, AuditFilter, AuditPage, AuditPosition};
+pub use audit_rows::{ActAuthor, AuditRow};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
 pub use pages::{
     AccountEntry, BookAccount, COMMENTS_LOOKED_AT_MAX, CommentRange, FollowOutcome,
@@ -259,6 +261,7 @@ pub struct CoinGrant {
     pub delta: Coins,
     pub request_id: RequestId,
     pub at: Timestamp,
+    pub by: ActAuthor,
 }
 
 /// The outcome of a [`CoinGrant`].
@@ -460,6 +463,7 @@ pub trait Store: ApiTokenStore + Send + Sync {
         image: String,
         price: Coins,
         at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, GiftRow>;
 
     /// Comments of a live that carry a `request_id` and are not older than `since`, oldest first,
@@ -671,7 +675,7 @@ pub trait Store: ApiTokenStore + Send + Sync {
     /// wait.
     fn supports_concurrent_commits(&self) -> bool;
 
-    /// Grants or takes coins, once per `request_id`.
+    /// Grants or takes coins, once per `request_id`. It and each refusal is a row of the audit.
     fn grant(&self, grant: CoinGrant) -> Stored<'_, GrantOutcome>;
     fn live_ledger(&self, live_id: LiveId) -> Stored<'_, LiveLedger>;
     /// Up to `max` entries of an account with ids between these two, both exclusive: the newest
@@ -688,6 +692,8 @@ pub trait Store: ApiTokenStore + Send + Sync {
     /// Recomputes the books from their entries.
     fn audit(&self) -> Stored<'_, AuditReport>;
 
+    /// Adds rows of what changed nothing, such as failed logins, to the audit: all or none.
+    fn add_audit_rows(&self, rows: Vec<AuditRow>) -> Stored<'_, ()>;
     /// Up to `max` rows of the audit before a position, the newest first. A page that looked through
     /// [`AUDIT_SCANNED_MAX`] rows ends there, whatever it found.
     fn audit_page(

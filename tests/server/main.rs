@@ -2,6 +2,7 @@
 //! end.
 
 mod admin_listen;
+mod audit;
 mod backup;
 mod crash;
 mod faults;

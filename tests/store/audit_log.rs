@@ -1,15 +1,19 @@
 //! Pages of the audit: what filters find, in which order, and by which index. One suite, on SQLite
 //! and on PostgreSQL.
 
-use crate::support::database::{Database, contract};
+use crate::support::database::{Database, NOW, contract, request};
 use liveroom::domain::*;
-use liveroom::storage::{AUDIT_SCANNED_MAX, AuditFilter, AuditPage, AuditPosition};
+use liveroom::storage::{
+    AUDIT_SCANNED_MAX, ActAuthor, AuditFilter, AuditPage, AuditPosition, CoinGrant,
+};
 
 contract! {
     pages_follow_each_other_in_the_order_of_time_without_gap_or_repeat,
     each_filter_finds_its_rows_and_no_others,
     a_filter_that_finds_nothing_among_many_rows_ends_a_page_early,
     each_filter_has_an_index_in_the_order_of_the_list,
+    each_grant_and_each_refusal_of_one_is_a_row,
+    a_new_gift_is_a_row,
 }
 
 /// 40 rows, four to a millisecond, whose ids are not in the order of their times.
@@ -256,4 +260,125 @@ async fn each_filter_has_an_index_in_the_order_of_the_list(db: Database) {
          ORDER BY -audit.at, -audit.id LIMIT 101",
     );
     assert!(plan.contains("audit_by_time"), "{plan}");
+}
+
+/// What somebody does, and why.
+fn author() -> ActAuthor {
+    ActAuthor {
+        actor: Actor::Operator(OperatorId::Manager(ManagerId::new(3).unwrap())),
+        address: "10.0.0.1".parse().ok(),
+        reason: Some("a refund".to_owned()),
+        ..ActAuthor::default()
+    }
+}
+
+async fn each_grant_and_each_refusal_of_one_is_a_row(db: Database) {
+    let alice = db.user("alice", 0).await.id;
+    let nobody = UserId::new(404).unwrap();
+    for (user_id, delta, name) in [
+        (alice, 7, "a"),
+        // A retry is no row.
+        (alice, 7, "a"),
+        (alice, -8, "b"),
+        (nobody, 1, "c"),
+        (alice, 9, "a"),
+    ] {
+        let grant = CoinGrant {
+            user_id,
+            delta: Coins::new(delta),
+            request_id: request(name),
+            at: NOW,
+            by: author(),
+        };
+        db.store.grant(grant).await.unwrap();
+    }
+    let mut found = page(&db, &AuditFilter::default(), None, 10).await.entries;
+    found.reverse();
+    let rows: Vec<_> = found
+        .iter()
+        .map(|row| {
+            (
+                row.target_id,
+                row.arguments.as_str(),
+                row.before.as_deref(),
+                row.after.as_deref(),
+                row.request_id.as_deref(),
+                row.result.as_str(),
+            )
+        })
+        .collect();
+    let (alice, nobody) = (Some(alice.get()), Some(nobody.get()));
+    assert_eq!(
+        rows,
+        [
+            (
+                alice,
+                r#"{"delta":7}"#,
+                Some(r#"{"coin":0}"#),
+                Some(r#"{"coin":7}"#),
+                Some("a"),
+                "ok"
+            ),
+            (
+                alice,
+                r#"{"delta":-8}"#,
+                None,
+                None,
+                Some("b"),
+                "coins_out_of_range"
+            ),
+            (
+                nobody,
+                r#"{"delta":1}"#,
+                None,
+                None,
+                Some("c"),
+                "user_not_found"
+            ),
+            (
+                alice,
+                r#"{"delta":9}"#,
+                None,
+                None,
+                Some("a"),
+                "duplicate_conflict"
+            ),
+        ]
+    );
+    for row in &found {
+        assert_eq!(
+            (row.action.as_str(), row.actor_kind.as_str(), row.actor_id),
+            ("grant", "manager", 3)
+        );
+        assert_eq!(
+            (row.address.as_deref(), row.reason.as_deref()),
+            (Some("10.0.0.1"), Some("a refund"))
+        );
+    }
+}
+
+async fn a_new_gift_is_a_row(db: Database) {
+    let gift = db
+        .store
+        .create_gift(
+            "rose".into(),
+            "/rose.png".into(),
+            Coins::new(7),
+            NOW,
+            author(),
+        )
+        .await
+        .unwrap()
+        .gift;
+    let found = page(&db, &AuditFilter::default(), None, 10).await.entries;
+    assert_eq!(found.len(), 1);
+    let row = &found[0];
+    assert_eq!(
+        (row.action.as_str(), row.target_id),
+        ("create_gift", Some(gift.id.get()))
+    );
+    assert_eq!(
+        row.after.as_deref(),
+        Some(r#"{"coin":7,"image":"/rose.png","name":"rose"}"#)
+    );
 }

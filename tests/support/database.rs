@@ -9,8 +9,8 @@ use diesel::{Connection, RunQueryDsl};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use liveroom::domain::*;
 use liveroom::storage::{
-    self, ActionRecord, Attempt, Change, CoinGrant, GiftRow, GrantOutcome, Performed, Store,
-    StoreError, StoreOptions, User, Write, WriteOutcome,
+    self, ActAuthor, ActionRecord, Attempt, Change, CoinGrant, GiftRow, GrantOutcome, Performed,
+    Store, StoreError, StoreOptions, User, Write, WriteOutcome,
 };
 use tempfile::TempDir;
 
@@ -244,6 +244,7 @@ impl Database {
             delta: Coins::new(delta),
             request_id: request(request_id),
             at: NOW,
+            by: ActAuthor::default(),
         };
         self.store.grant(grant).await.unwrap()
     }
@@ -281,7 +282,13 @@ impl Database {
     pub async fn gift(&self, price: i64) -> Arc<Gift> {
         let row = self
             .store
-            .create_gift("rose".into(), "/rose.png".into(), Coins::new(price), NOW)
+            .create_gift(
+                "rose".into(),
+                "/rose.png".into(),
+                Coins::new(price),
+                NOW,
+                ActAuthor::default(),
+            )
             .await
             .unwrap();
         Arc::new(row.gift)

@@ -13,23 +13,18 @@ use super::left_behind::{
     reviewed, was_unpinned, with_denied, with_unpinned,
 };
 use super::{
-    Conn, accounts, catalogue, comments, held_comments, lives, modes, pins, reports,
+    Conn, accounts, audit_rows, catalogue, comments, held_comments, lives, modes, pins, reports,
     standing_changes, take_downs, term_lists,
 };
 use crate::domain::word_filter::TermLines;
 use crate::domain::{
     Action, ActionEntry, ActionId, Actor, Aftermath, CommentId, Denial, GiftId, HeldDecision,
-    LiveId, LiveStatus, Pin, Principal, Reject, RequestId, SanctionOrder, Scope, Subject,
-    Timestamp, UserId,
+    LiveId, LiveStatus, Pin, Principal, Reject, SanctionOrder, Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
-use crate::storage::error::require_storable;
 use crate::storage::rows::{USER_ENABLED, actor_columns, actor_of};
 use crate::storage::schema::{audit, pending_actions};
-use crate::storage::{ActionRecord, Change, PendingAction, Performed, StoreError, User};
-
-/// `audit.result` of what was done.
-const OK: &str = "ok";
+use crate::storage::{ActionRecord, AuditRow, Change, PendingAction, Performed, StoreError, User};
 
 pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed, StoreError> {
     // Locked first: of two retries at once the second then sees what the first wrote.
@@ -53,7 +48,7 @@ pub async fn perform(conn: &mut Conn, record: ActionRecord) -> Result<Performed,
     };
     let denials = overtaken(conn, &record, &change).await?;
     let after = with_denied(after, &denials);
-    if let Some(id) = insert(conn, &record, before, after, OK).await? {
+    if let Some(id) = insert(conn, &record, before, after, AuditRow::OK).await? {
         let pin = pin_of(id, record.actor.principal(), &change, unpinned);
         if let (Some(_), Scope::Live(live_id)) = (&pin, record.scope) {
             pins::set_action(conn, live_id, id).await?;
@@ -508,44 +503,25 @@ async fn insert(
     record: &ActionRecord,
     before: Option<Value>,
     after: Option<Value>,
-    result: &str,
+    result: &'static str,
 ) -> Result<Option<ActionId>, StoreError> {
-    let ActionRecord {
-        role,
-        address,
-        action,
-        reason,
-        request_id,
-        at,
-        ..
-    } = record;
-    let (actor_kind, actor_id) = actor_columns(record.actor);
-    let (scope, scope_id) = scope_columns(record.scope);
-    require_storable(&[reason.as_deref().unwrap_or_default()])?;
-    let id: Option<i64> = diesel::insert_into(audit::table)
-        .values((
-            audit::at.eq(at.0),
-            audit::actor_kind.eq(actor_kind),
-            audit::actor_id.eq(actor_id),
-            audit::role.eq(role.name()),
-            audit::address.eq(address.map(|address| address.to_string())),
-            audit::scope.eq(scope),
-            audit::scope_id.eq(scope_id),
-            audit::action.eq(action.name()),
-            audit::target_id.eq(target_id(action)),
-            audit::arguments.eq(arguments(action).to_string()),
-            audit::before.eq(before.map(|before| before.to_string())),
-            audit::after.eq(after.map(|after| after.to_string())),
-            audit::reason.eq(reason),
-            audit::request_id.eq(request_id.as_ref().map(RequestId::as_str)),
-            audit::result.eq(result),
-        ))
-        .on_conflict_do_nothing()
-        .returning(audit::id)
-        .get_result(conn)
-        .await
-        .optional()?;
-    Ok(id.and_then(ActionId::new))
+    let action = &record.action;
+    let row = AuditRow {
+        actor: Some(record.actor),
+        role: record.role.name(),
+        address: record.address,
+        scope: record.scope,
+        action: action.name().into(),
+        target_id: target_id(action),
+        arguments: arguments(action),
+        before,
+        after,
+        reason: record.reason.clone(),
+        request_id: record.request_id.clone(),
+        result,
+        at: record.at,
+    };
+    audit_rows::insert(conn, &row).await
 }
 
 /// An action that was done under the same name.

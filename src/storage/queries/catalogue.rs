@@ -5,13 +5,13 @@ use diesel_async::RunQueryDsl;
 
 use serde_json::{Value, json};
 
-use super::Conn;
+use super::{Conn, audit_rows};
 use crate::domain::{Coins, Gift, GiftChange, GiftId, Reject, Timestamp};
 use crate::storage::actions::Changed;
 use crate::storage::error::require_storable;
 use crate::storage::rows::GiftRecord;
 use crate::storage::schema::gifts;
-use crate::storage::{Change, GiftRow, StoreError};
+use crate::storage::{ActAuthor, AuditRow, Change, GiftRow, StoreError};
 
 pub async fn all(conn: &mut Conn) -> Result<Vec<GiftRow>, StoreError> {
     let rows = gifts::table
@@ -28,9 +28,11 @@ pub async fn create(
     image: String,
     price: Coins,
     at: Timestamp,
+    by: ActAuthor,
 ) -> Result<GiftRow, StoreError> {
     require_storable(&[&name, &image])?;
-    diesel::insert_into(gifts::table)
+    let after = json!({"name": &name, "image": &image, "coin": price.get()});
+    let row: GiftRow = diesel::insert_into(gifts::table)
         .values((
             gifts::name.eq(name),
             gifts::image.eq(image),
@@ -39,9 +41,16 @@ pub async fn create(
             gifts::updated_at.eq(at.0),
         ))
         .returning(GiftRecord::as_returning())
-        .get_result(conn)
+        .get_result::<GiftRecord>(conn)
         .await?
-        .try_into()
+        .try_into()?;
+    let created = AuditRow {
+        target_id: Some(row.gift.id.get()),
+        after: Some(after),
+        ..AuditRow::new(by, "create_gift", at)
+    };
+    audit_rows::add(conn, &created).await?;
+    Ok(row)
 }
 
 pub async fn by_id(conn: &mut Conn, id: GiftId) -> Result<Option<GiftRow>, StoreError> {

@@ -4,22 +4,50 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use super::super::lock_user_coin;
-use super::Conn;
+use super::{Conn, audit_rows};
 use crate::domain::{Coins, RequestId};
 use crate::storage::schema::{ledger_entries, ledger_transfers, users};
-use crate::storage::{CoinGrant, GrantOutcome, StoreError};
+use crate::storage::{AuditRow, CoinGrant, GrantOutcome, StoreError};
 
+/// Grants, with a row of the audit for what was done or refused. A repeated grant does nothing, and
+/// is no row.
 pub async fn grant(conn: &mut Conn, grant: CoinGrant) -> Result<GrantOutcome, StoreError> {
-    let delta = grant.delta.get();
-    if delta == 0 {
+    if grant.delta.get() == 0 {
         return Err(StoreError::Fault("a grant moves at least one coin".into()));
     }
+    let outcome = move_coins(conn, &grant).await?;
+    let (result, coin) = match outcome {
+        GrantOutcome::Granted {
+            duplicate: true, ..
+        } => return Ok(outcome),
+        GrantOutcome::Granted { coin, .. } => (AuditRow::OK, Some(coin.get())),
+        GrantOutcome::UserNotFound => ("user_not_found", None),
+        GrantOutcome::CoinsInsufficient => ("coins_out_of_range", None),
+        GrantOutcome::Conflict => ("duplicate_conflict", None),
+    };
+    let delta = grant.delta.get();
+    let row = AuditRow {
+        target_id: Some(grant.user_id.get()),
+        arguments: json!({"delta": delta}),
+        before: coin.map(|coin| json!({"coin": coin - delta})),
+        after: coin.map(|coin| json!({"coin": coin})),
+        request_id: Some(grant.request_id),
+        result,
+        ..AuditRow::new(grant.by, "grant", grant.at)
+    };
+    audit_rows::add(conn, &row).await?;
+    Ok(outcome)
+}
+
+async fn move_coins(conn: &mut Conn, grant: &CoinGrant) -> Result<GrantOutcome, StoreError> {
+    let delta = grant.delta.get();
     // Locked first: of two retries at once the second then sees what the first wrote.
     let coin = lock_user_coin(conn, grant.user_id).await?;
     if let Some(earlier) = earlier(conn, &grant.request_id).await? {
-        return Ok(earlier.outcome(&grant));
+        return Ok(earlier.outcome(grant));
     }
     let Some(coin) = coin else {
         return Ok(GrantOutcome::UserNotFound);

@@ -13,6 +13,7 @@ mod api_tokens;
 mod audit;
 pub(super) mod audit_chain;
 mod audit_log;
+mod audit_rows;
 mod books_pages;
 mod catalogue;
 mod comment_pages;
@@ -40,12 +41,13 @@ use crate::domain::{
     Sanction, SanctionId, Standings, Timestamp, UserFacts, UserId,
 };
 use crate::storage::{
-    AccountEntry, ActionRecord, Attempt, AuditFilter, AuditPage, AuditPosition, AuditReport,
-    BookAccount, ChainReport, CoinGrant, CommentRange, Credentials, DueComment, DueHeldComments,
-    FeedPage, FeedPosition, FollowOutcome, FollowedStreamer, GiftRow, Giver, GrantOutcome,
-    HeldEntry, LiveLedger, LiveRow, LiveState, LoggedHeldEntry, PendingAction, Performed,
-    ProfileChange, ProfileOutcome, ReportedRow, SealHead, SealHorizon, SealStep, ShownComment,
-    Store, StoreError, Stored, StoredToken, TermListRow, User, UserComments, UserSanction, Write,
+    AccountEntry, ActAuthor, ActionRecord, Attempt, AuditFilter, AuditPage, AuditPosition,
+    AuditReport, AuditRow, BookAccount, ChainReport, CoinGrant, CommentRange, Credentials,
+    DueComment, DueHeldComments, FeedPage, FeedPosition, FollowOutcome, FollowedStreamer, GiftRow,
+    Giver, GrantOutcome, HeldEntry, LiveLedger, LiveRow, LiveState, LoggedHeldEntry, PendingAction,
+    Performed, ProfileChange, ProfileOutcome, ReportedRow, SealHead, SealHorizon, SealStep,
+    ShownComment, Store, StoreError, Stored, StoredToken, TermListRow, User, UserComments,
+    UserSanction, Write,
 };
 
 /// How often a transaction that fills skeletons in is tried. A registration may take one of its
@@ -206,8 +208,9 @@ impl Store for Backend {
         image: String,
         price: Coins,
         at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, GiftRow> {
-        self.write(move |conn| catalogue::create(conn, name, image, price, at).boxed())
+        self.write(move |conn| catalogue::create(conn, name, image, price, at, by).boxed())
     }
 
     fn recent_comments(
@@ -503,6 +506,10 @@ impl Store for Backend {
 
     fn audit(&self) -> Stored<'_, AuditReport> {
         self.snapshot(move |conn| audit::audit(conn).boxed())
+    }
+
+    fn add_audit_rows(&self, rows: Vec<AuditRow>) -> Stored<'_, ()> {
+        self.write(move |conn| audit_rows::add_all(conn, rows).boxed())
     }
 
     fn audit_page(

@@ -2,6 +2,7 @@
 
 use liveroom::catalogue::GiftCatalogue;
 use liveroom::domain::Coins;
+use liveroom::storage::ActAuthor;
 use serde_json::json;
 
 use super::harness::{NOW, TestApi};
@@ -21,7 +22,13 @@ async fn gifts_are_listed_in_id_order_whoever_added_them() {
     for (name, price) in [("小花", 7), ("火箭", 1_000)] {
         api.state
             .store
-            .create_gift(name.into(), "/g.png".into(), Coins::new(price), NOW)
+            .create_gift(
+                name.into(),
+                "/g.png".into(),
+                Coins::new(price),
+                NOW,
+                ActAuthor::default(),
+            )
             .await
             .unwrap();
     }

@@ -20,8 +20,8 @@ use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::{Action, Actor, LiveId, LiveStatus, NodeId, Role, Scope, Timestamp, UserId};
 use liveroom::http::{
-    AddressBuckets, ApiState, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness, UrlSide,
-    WrongTokens, configure,
+    AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
+    UrlSide, WrongTokens, configure,
 };
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use liveroom::word_filters::WordFilters;
@@ -173,6 +173,7 @@ impl TestApi {
             wrong_tokens: Arc::new(WrongTokens::default()),
             changes: Arc::new(Changes::new(config.limits.changes)),
             exports: Arc::default(),
+            attempts: Arc::new(Attempts::new(store.clone(), clock.clone())),
             readiness: Arc::new(Readiness::default()),
             config,
             store,

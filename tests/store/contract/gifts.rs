@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use liveroom::domain::*;
 use liveroom::storage::{
-    ActionRecord, Change, CoinGrant, GrantOutcome, LiveLedger, Performed, StoreError, Write,
-    WriteOutcome,
+    ActAuthor, ActionRecord, Change, CoinGrant, GrantOutcome, LiveLedger, Performed, StoreError,
+    Write, WriteOutcome,
 };
 
 use crate::support::database::{Database, NOW, commit, open, order, request};
@@ -20,7 +20,13 @@ pub async fn the_catalogue_reads_back_as_written(db: Database) {
     );
     assert!(
         db.store
-            .create_gift("free".into(), "".into(), Coins::ZERO, NOW)
+            .create_gift(
+                "free".into(),
+                "".into(),
+                Coins::ZERO,
+                NOW,
+                ActAuthor::default()
+            )
             .await
             .is_err()
     );
@@ -360,6 +366,7 @@ pub async fn a_grant_happens_once_per_request_id(db: Database) {
         delta: Coins::ZERO,
         request_id: request("e"),
         at: NOW,
+        by: ActAuthor::default(),
     };
     assert!(matches!(
         db.store.grant(nothing).await,
@@ -413,6 +420,7 @@ pub async fn two_stores_on_one_database_keep_the_books_exact(db: Database) {
                 delta: Coins::new(2),
                 request_id,
                 at,
+                by: ActAuthor::default(),
             }));
         }
     }
