@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::actors::audit_sealer;
 use crate::actors::change_feed::ChangeFeed;
 use crate::actors::held_comments::{self, HeldComments};
-use crate::actors::live_room::{RoomServices, room_settings};
+use crate::actors::live_room::{NodeTotals, RoomServices, room_settings};
 use crate::actors::node_number::NodeNumber;
 use crate::actors::persister::{Persister, PersisterPort};
 use crate::actors::reconcile;
@@ -142,6 +142,7 @@ impl App {
         let store_clock = Arc::new(StoreClock::new(clock.clone()));
         held_comments::measure(&*store, &store_clock).await?;
         let traces = Arc::new(Traces::new(clock.clone()));
+        let totals = Arc::new(NodeTotals::default());
         let room_services = RoomServices {
             settings: room_settings(config),
             config: config.clone(),
@@ -153,6 +154,7 @@ impl App {
             held: held_reports,
             traces: traces.clone(),
             store: store.clone(),
+            totals: totals.clone(),
             clock: clock.clone(),
             store_clock: store_clock.clone(),
         };

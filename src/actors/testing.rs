@@ -132,6 +132,7 @@ impl Node {
             held: held_reports,
             traces: traces.clone(),
             store: store.clone(),
+            totals: Arc::default(),
             clock: clock.clone(),
             store_clock: store_clock.clone(),
         };

@@ -6,6 +6,7 @@
 //! and at once.
 
 mod memory;
+mod overview;
 mod question;
 pub mod redis;
 mod report;
@@ -23,6 +24,10 @@ use crate::domain::{
 };
 
 pub use memory::{MemoryBroker, SingleNode};
+pub use overview::{
+    ChartPoint, Charts, DropCounts, LEADERS_BEYOND_MAX, Leaders, NodeFigures, OVERVIEW_PAGE_MAX,
+    OverviewAsked, OverviewPart, Rates, RoomRow, RoomSort, RoomsView,
+};
 pub use question::{
     MEMBER_SESSIONS_MAX, MEMBERS_PAGE_MAX, MemberFound, MemberSession, MembersAsked, MembersFound,
     NodeAnswer, NodeQuestion, SessionFound, TraceAsked, TraceFound, TraceLine, TraceSpec,

@@ -13,6 +13,7 @@ mod bucket;
 mod checks;
 mod command;
 mod comment;
+mod counts;
 mod crowd;
 mod dedupe;
 mod disconnect;
@@ -52,6 +53,7 @@ pub use bucket::{Bucket, BucketRate};
 pub use checks::{Account, Check, CheckResult, CommentContext, ExplainedCheck};
 pub use command::{Caller, CommandEnv, RoomCommand};
 pub use comment::{Comment, CommentText, CommentTextError};
+pub use counts::RoomCounts;
 pub use crowd::{CrowdRate, ROUND_MS as CROWD_ROUND_MS};
 pub use disconnect::Disconnect;
 pub use event::{

@@ -28,7 +28,7 @@ use super::{
     CommentId, Effect, EntryContent, GiftOrder, GiftRecordId, KickReason, Live, LiveModes,
     LiveStatus, Member, MemberList, OnlineChange, PeerChange, Pin, Position, PresenceChange,
     PresenceLadder, PresenceSettings, Profile, Reject, Reply, ReplyTo, Role, RoomCommand,
-    RoomEvent, RoomLedger, Sequenced, SessionId, Standings, Timestamp, UserId,
+    RoomCounts, RoomEvent, RoomLedger, Sequenced, SessionId, Standings, Timestamp, UserId,
 };
 
 use comments::PendingComment;
@@ -115,6 +115,7 @@ pub struct Room<H> {
     announced_gifts: GiftDedupe,
     comments_rate: RateMeter,
     gifts_rate: RateMeter,
+    counts: RoomCounts,
 }
 
 impl<H: Clone> Room<H> {
@@ -156,6 +157,7 @@ impl<H: Clone> Room<H> {
             announced_gifts: GiftDedupe::default(),
             comments_rate: RateMeter::default(),
             gifts_rate: RateMeter::default(),
+            counts: RoomCounts::default(),
         };
         for comment in recent {
             if let Some(request_id) = comment.request_id {
@@ -273,6 +275,7 @@ impl<H: Clone> Room<H> {
             Some(_) => effects = self.remove(session, now),
             None => {}
         }
+        self.counts.joins += u64::from(self.members.get(session).is_none());
         let arrival = self
             .members
             .join(session, profile.clone(), member, is_return);
@@ -634,6 +637,15 @@ impl<H: Clone> Room<H> {
     /// Comments sampled out since the room opened.
     pub fn sampled_out_count(&self) -> u64 {
         self.crowd.sampled_out_count()
+    }
+
+    /// What this room counted on this node.
+    pub fn counts(&self) -> RoomCounts {
+        RoomCounts {
+            comments_sampled: self.crowd.sampled_out_count(),
+            coins: self.ledger.posted().get().unsigned_abs(),
+            ..self.counts
+        }
     }
 
     /// Commands accepted and not yet answered: they wait for the store, or in the crowd lane.

@@ -82,6 +82,24 @@ pub enum Pushed {
     Closed,
 }
 
+/// What was dropped because an outbox was full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Droppable events, and states that a later one supersedes.
+    pub events: u32,
+    /// The latest states, which are dropped after all of those.
+    pub states: u32,
+}
+
+/// What others look at in an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxState {
+    /// Why the session ended, once it has.
+    pub closed: Option<Disconnect>,
+    /// Whether it is at its bound.
+    pub is_full: bool,
+}
+
 /// Why a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushEnd {
@@ -96,6 +114,8 @@ struct Inner {
     queue: Queue,
     /// Since when the outbox is at its bound; cleared when it has drained to half of it.
     full_since: Option<Instant>,
+    /// Since they were last taken.
+    dropped: Dropped,
     closed: Option<Disconnect>,
     drainer: Option<Waker>,
     stream: Option<Arc<TcpStream>>,
@@ -114,6 +134,7 @@ impl Outbox {
         let inner = Inner {
             queue: Queue::default(),
             full_since: None,
+            dropped: Dropped::default(),
             closed: None,
             drainer: None,
             stream: None,
@@ -176,8 +197,12 @@ impl Outbox {
         };
         if !limits.hold(inner.queue.size()) {
             inner.full_since.get_or_insert_with(Instant::now);
-            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {}
-            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_state() {}
+            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_droppable() {
+                inner.dropped.events = inner.dropped.events.saturating_add(1);
+            }
+            while !limits.hold(inner.queue.size()) && inner.queue.drop_oldest_state() {
+                inner.dropped.states = inner.dropped.states.saturating_add(1);
+            }
             if !self.limits.hold(inner.queue.size()) {
                 inner.end(Disconnect::Slow);
             }
@@ -285,6 +310,20 @@ impl Outbox {
     /// Why the session ended, once it has.
     pub fn closed(&self) -> Option<Disconnect> {
         self.lock().closed
+    }
+
+    /// Whether the session has ended, and whether the outbox is at its bound.
+    pub fn state(&self) -> OutboxState {
+        let inner = self.lock();
+        OutboxState {
+            closed: inner.closed,
+            is_full: inner.full_since.is_some(),
+        }
+    }
+
+    /// What was dropped since this was last called.
+    pub fn take_dropped(&self) -> Dropped {
+        std::mem::take(&mut self.lock().dropped)
     }
 
     /// How long the outbox has been at its bound.

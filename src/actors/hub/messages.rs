@@ -8,6 +8,7 @@ use crate::domain::{LiveId, SessionId};
 use crate::outbox::{Packet, Run};
 
 use super::{Encoded, Gathered, Outlet};
+use crate::actors::live_room::HubDrops;
 
 /// From a room: packets for its members on this thread. A full mailbox leaves the batch with
 /// the room, which sends it again later.
@@ -19,6 +20,8 @@ pub struct HubBatch {
     pub gathered: Arc<Gathered>,
     /// Other items, in order, each with the number of events of `gathered` that come before it.
     pub items: Vec<(usize, HubItem)>,
+    /// Where to count what is dropped for members of the room.
+    pub drops: Arc<HubDrops>,
 }
 
 #[derive(Debug, Clone)]

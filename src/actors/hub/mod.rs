@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::info;
 
+use crate::actors::live_room::HubDrops;
 use crate::domain::{Disconnect, KickReason, LiveId, Priority, SessionId, SocketId};
 use crate::outbox::{Outbox, Packet, Pushed};
 use crate::protocol::{Codec, kicked_text};
@@ -66,7 +67,7 @@ impl Hub {
     }
 
     /// The room ended without detaching its members: they may join again, which opens it anew.
-    fn room_gone(&mut self, live_id: LiveId) {
+    fn room_gone(&mut self, live_id: LiveId, drops: &HubDrops) {
         for outlet in self
             .rooms
             .remove(&live_id)
@@ -74,11 +75,11 @@ impl Hub {
             .flat_map(BTreeMap::into_values)
         {
             let text = kicked_text(outlet.codec.dialect(), live_id, &KickReason::RoomRestarted);
-            push(
-                &mut self.slow,
-                &outlet,
-                Packet::text(&text, Priority::Critical),
-            );
+            let mut slow = SlowPass {
+                outlets: &mut self.slow,
+                drops,
+            };
+            slow.push(&outlet, Packet::text(&text, Priority::Critical));
         }
     }
 
@@ -113,15 +114,28 @@ impl Hub {
     }
 }
 
-fn push(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, packet: Packet) {
-    let pushed = outlet.outbox.push(packet);
-    track_if_full(slow, outlet, pushed);
+/// Where slow outlets are recorded while one room's batch is delivered.
+struct SlowPass<'a> {
+    outlets: &'a mut SlowOutlets,
+    /// Of the room. A session that is in several rooms may lose events of another one: they count
+    /// for the room whose packet did not fit.
+    drops: &'a HubDrops,
 }
 
-/// Records an outlet that is at its bound.
-fn track_if_full(slow: &mut SlowOutlets, outlet: &Arc<Outlet>, pushed: Pushed) {
-    if pushed == Pushed::Full {
-        slow.entry(outlet.session).or_insert_with(|| outlet.clone());
+impl SlowPass<'_> {
+    fn push(&mut self, outlet: &Arc<Outlet>, packet: Packet) {
+        let pushed = outlet.outbox.push(packet);
+        self.track_if_full(outlet, pushed);
+    }
+
+    /// Records an outlet that is at its bound, and what it dropped.
+    fn track_if_full(&mut self, outlet: &Arc<Outlet>, pushed: Pushed) {
+        if pushed == Pushed::Full {
+            self.drops.count(outlet.outbox.take_dropped());
+            self.outlets
+                .entry(outlet.session)
+                .or_insert_with(|| outlet.clone());
+        }
     }
 }
 
@@ -147,12 +161,16 @@ impl Hub {
             live_id,
             gathered,
             items,
+            drops,
         } = batch;
         let mut pass = Pass {
             gathered: &gathered,
             late: HashMap::new(),
             answers: Vec::new(),
-            slow: &mut self.slow,
+            slow: SlowPass {
+                outlets: &mut self.slow,
+                drops: &drops,
+            },
         };
         let mut gone = false;
         if !items.is_empty() {
@@ -170,7 +188,7 @@ impl Hub {
                     // once.
                     HubItem::Replay(outlet, run) => {
                         let pushed = outlet.outbox.push_run(&run);
-                        track_if_full(pass.slow, &outlet, pushed);
+                        pass.slow.track_if_full(&outlet, pushed);
                     }
                     HubItem::RoomGone => gone = true,
                 }
@@ -183,7 +201,7 @@ impl Hub {
             }
         }
         if gone {
-            self.room_gone(live_id);
+            self.room_gone(live_id, &drops);
         }
     }
 }
@@ -201,7 +219,7 @@ struct Pass<'a> {
     late: HashMap<SessionId, usize>,
     /// Packets for single members that follow the events for all.
     answers: Vec<(Arc<Outlet>, Packet)>,
-    slow: &'a mut SlowOutlets,
+    slow: SlowPass<'a>,
 }
 
 impl Pass<'_> {
@@ -224,14 +242,14 @@ impl Pass<'_> {
     fn answer(&mut self, outlets: &Outlets, delivered: usize, outlet: Arc<Outlet>, packet: Packet) {
         let since = self.late.get(&outlet.session).copied().unwrap_or(0);
         if since == delivered || !outlets.contains_key(&outlet.session) {
-            push(self.slow, &outlet, packet);
+            self.slow.push(&outlet, packet);
         } else {
             self.answers.push((outlet, packet));
         }
     }
 
     /// Ends the pass: delivers the gathered events to all, and then the remaining answers.
-    fn deliver(self, outlets: &mut Outlets) {
+    fn deliver(mut self, outlets: &mut Outlets) {
         if !self.gathered.is_empty() {
             // Sessions that are over are dropped here too: a room that gave up a batch, or died
             // while this hub was full, does not detach them.
@@ -247,12 +265,12 @@ impl Pass<'_> {
                 } else {
                     Pushed::Queued
                 };
-                track_if_full(self.slow, outlet, pushed);
+                self.slow.track_if_full(outlet, pushed);
                 pushed != Pushed::Closed
             });
         }
         for (outlet, packet) in self.answers {
-            push(self.slow, &outlet, packet);
+            self.slow.push(&outlet, packet);
         }
     }
 
@@ -263,7 +281,7 @@ impl Pass<'_> {
             .filter(|_| !part.is_empty())
         {
             let pushed = outlet.outbox.push_run(&run.slice(part));
-            track_if_full(self.slow, outlet, pushed);
+            self.slow.track_if_full(outlet, pushed);
         }
     }
 }

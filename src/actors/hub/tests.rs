@@ -57,6 +57,7 @@ fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
         live_id: LIVE,
         gathered,
         items,
+        drops: Arc::default(),
     });
 }
 

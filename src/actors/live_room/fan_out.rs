@@ -11,6 +11,8 @@ use crate::actors::session::SessionPort;
 use crate::domain::LiveId;
 use crate::outbox::{Packet, Run};
 
+use super::figures::HubDrops;
+
 /// Most events and items waiting for one hub whose mailbox is full. Beyond, the room's members on
 /// that worker are cut with `slow`.
 const BACKLOG_MAX: usize = 16_384;
@@ -33,6 +35,7 @@ pub struct FanOut {
     live_id: LiveId,
     gathered: Vec<Arc<Encoded>>,
     links: BTreeMap<usize, HubLink>,
+    drops: Arc<HubDrops>,
 }
 
 struct HubLink {
@@ -46,8 +49,10 @@ struct HubLink {
 }
 
 impl FanOut {
-    pub fn new(live_id: LiveId) -> Self {
+    /// `drops`: where hubs count what they drop.
+    pub fn new(live_id: LiveId, drops: Arc<HubDrops>) -> Self {
         Self {
+            drops,
             live_id,
             gathered: Vec::new(),
             links: BTreeMap::new(),
@@ -106,6 +111,11 @@ impl FanOut {
         self.gathered.len()
     }
 
+    /// Batches that hubs have not taken.
+    pub fn backlog_count(&self) -> usize {
+        self.links.values().map(|link| link.backlog.len()).sum()
+    }
+
     /// Whether there is anything to flush.
     pub fn is_empty(&self) -> bool {
         self.gathered.is_empty()
@@ -127,6 +137,7 @@ impl FanOut {
                     live_id: self.live_id,
                     gathered: gathered.clone(),
                     items,
+                    drops: self.drops.clone(),
                 });
             }
             while let Some(batch) = link.backlog.pop_front() {

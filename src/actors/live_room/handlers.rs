@@ -10,8 +10,8 @@ use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
 use crate::domain::word_filter::FilterVerdict;
 use crate::domain::{
-    Caller, CommandEnv, CommentId, Gift, GiftId, KickReason, Offset, Position, ReplyTo, RequestId,
-    Timestamp,
+    Caller, CommandEnv, CommentId, Disconnect, Gift, GiftId, KickReason, Offset, Position, ReplyTo,
+    RequestId, Timestamp,
 };
 use crate::storage::WriteOutcome;
 use crate::word_filters::RoomFilter;
@@ -169,6 +169,10 @@ impl Handler<MemberGone> for LiveRoom {
 
     fn handle(&mut self, gone: MemberGone, ctx: &mut Context<Self>) {
         let now = self.now();
+        let member = self.room.members().get(gone.session);
+        if member.is_some_and(|it| it.handle.outlet.outbox.closed() == Some(Disconnect::Slow)) {
+            self.figures.count_slow();
+        }
         let effects = match gone.departure {
             Departure::Lost => self.room.connection_lost(gone.session, now),
             Departure::Ended => self.room.remove(gone.session, now),

@@ -4,6 +4,7 @@
 mod deferred_joins;
 mod effects;
 mod fan_out;
+mod figures;
 mod handlers;
 mod members;
 mod messages;
@@ -46,11 +47,13 @@ use crate::word_filters::{RoomFilter, WordFilters};
 
 use deferred_joins::DeferredJoins;
 use fan_out::{FanOut, GATHERED_MAX};
+use figures::{FiguresPublisher, RoomGauges};
 use missed::MissedReading;
 use presence_cache::PresenceCache;
 use recovery::Recovery;
 use window::FlushWindow;
 
+pub use figures::{HubDrops, NodeTotals, RoomFigures};
 pub use messages::{
     Apply, ApplyControl, Delivered, Departure, Explain, FollowChanged, LiveChanged, MemberGone,
     ModesRead, Observe, ObserveDetail, ObserveMembers, SessionCommand, StandingsRead, StopRoom,
@@ -85,6 +88,8 @@ pub struct RoomServices {
     pub held: HeldReports,
     pub traces: Arc<Traces>,
     pub store: Arc<dyn Store>,
+    /// Of all rooms of the node.
+    pub totals: Arc<NodeTotals>,
     pub clock: Arc<dyn Clock>,
     pub store_clock: Arc<StoreClock>,
 }
@@ -100,6 +105,7 @@ pub struct LiveRoom {
     log: Box<dyn RoomLog>,
     recovery: Recovery,
     fan_out: FanOut,
+    figures: FiguresPublisher,
     presence_cache: PresenceCache,
     window: FlushWindow,
     persister: RoomPersister,
@@ -150,7 +156,7 @@ impl LiveRoom {
             filter,
             log: opened,
         } = loaded;
-        let versioned_live = Arc::new(VersionedLive::new(&live));
+        let versioned_live = Arc::new(VersionedLive::new(&live, services.clock.now()));
         let shared_live = versioned_live.clone();
         let room = start_in_arbiter(arbiter, ROOM_MAILBOX, move |ctx| {
             let live_id = live.id;
@@ -180,6 +186,7 @@ impl LiveRoom {
             room.open_modes(modes);
             room.restore_dedupe(events.iter().map(|(sequenced, _)| sequenced));
             room.seed_remote_presence(peers);
+            let figures = FiguresPublisher::new(services.totals.clone(), now);
             Self {
                 live_id,
                 generation,
@@ -188,7 +195,8 @@ impl LiveRoom {
                 filter,
                 versioned_live: shared_live,
                 log,
-                fan_out: FanOut::new(live_id),
+                fan_out: FanOut::new(live_id, figures.hub_drops().clone()),
+                figures,
                 presence_cache: PresenceCache::default(),
                 window: FlushWindow::new(services.config.fanout.clone(), now),
                 persister: services.persister.for_room(ctx.address()),
@@ -278,6 +286,7 @@ impl LiveRoom {
             "worker overrun: live_id={} hubs={hub_ids:?} cut_members={cut_count}",
             self.live_id
         );
+        self.figures.count_overrun(cut_count);
     }
 
     fn arm_deadline_timer(&mut self, ctx: &mut Context<Self>) {
@@ -312,9 +321,11 @@ impl LiveRoom {
         let now = self.now();
         // A session sends `MemberGone` when it ends. Should that get lost, its closed outbox shows
         // it.
+        let mut slow_count = 0;
         let closed = |(session, member): (SessionId, &Member<Arc<SessionPort>>)| {
-            (member.handle.outlet.outbox.closed().is_some() && !member.handle.session.connected())
-                .then_some(session)
+            let state = member.handle.outlet.outbox.state();
+            slow_count += usize::from(state.is_full);
+            (state.closed.is_some() && !member.handle.session.connected()).then_some(session)
         };
         let dead: Vec<SessionId> = self.room.members().iter().filter_map(closed).collect();
         for session in dead {
@@ -325,6 +336,21 @@ impl LiveRoom {
         self.publish_users();
         self.step();
         self.settle(ctx);
+        self.publish_figures(slow_count, now);
+    }
+
+    fn publish_figures(&mut self, slow_count: usize, now: Timestamp) {
+        let members = self.room.members();
+        let gauges = RoomGauges {
+            members_count: members.members_count(),
+            users_count: members.users_count(),
+            coin: self.room.live().coin.get(),
+            slow_count,
+            hub_batches_count: self.fan_out.backlog_count(),
+        };
+        let published = &self.versioned_live.figures;
+        self.figures
+            .publish(self.room.counts(), gauges, now, published);
     }
 
     fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {

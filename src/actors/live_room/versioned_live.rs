@@ -1,11 +1,12 @@
 //! The status and title that a room has of its live, with a version, and the versions of what it
 //! has of its users' standings and of its modes, for the registry to compare with the store without
-//! asking the room.
+//! asking the room; and its figures, for operators.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Live, LiveStatus, UserId};
+use super::figures::PublishedFigures;
+use crate::domain::{Live, LiveStatus, Timestamp, UserId};
 use crate::storage::LiveState;
 
 /// Status and title of a live. Written by the room alone, and only when its live changes.
@@ -17,6 +18,9 @@ pub struct VersionedLive {
     moderation_version: AtomicU64,
     /// The change of the modes up to which the room knows all.
     modes_version: AtomicU64,
+    /// When the room opened on this node.
+    pub opened_at: Timestamp,
+    pub figures: PublishedFigures,
 }
 
 #[derive(Debug)]
@@ -27,7 +31,7 @@ struct Versioned {
 }
 
 impl VersionedLive {
-    pub fn new(live: &Live) -> Self {
+    pub fn new(live: &Live, opened_at: Timestamp) -> Self {
         Self {
             live: Mutex::new(Versioned {
                 status: live.status,
@@ -37,12 +41,27 @@ impl VersionedLive {
             owner: live.owner,
             moderation_version: AtomicU64::new(0),
             modes_version: AtomicU64::new(0),
+            opened_at,
+            figures: PublishedFigures::default(),
         }
     }
 
     /// The streamer, who never changes.
     pub fn owner(&self) -> UserId {
         self.owner
+    }
+
+    pub fn status(&self) -> LiveStatus {
+        self.lock().status
+    }
+
+    pub fn title(&self) -> String {
+        self.lock().title.clone()
+    }
+
+    /// Whether the title contains `lower_case`, in any case.
+    pub fn title_contains(&self, lower_case: &str) -> bool {
+        self.lock().title.to_lowercase().contains(lower_case)
     }
 
     /// Whether changes of standings are missing that were made when `row` was read.
@@ -119,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_row_that_was_read_before_the_latest_change_differs_from_nothing() {
-        let live_row = VersionedLive::new(&live(LiveStatus::OnAir, "a"));
+        let live_row = VersionedLive::new(&live(LiveStatus::OnAir, "a"), Timestamp(0));
         let version = live_row.version().unwrap();
         assert!(!live_row.differs(version, &row(LiveStatus::OnAir, "a")));
         assert!(live_row.differs(version, &row(LiveStatus::Paused, "a")));
@@ -139,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_ended_live_is_not_compared() {
-        let live_row = VersionedLive::new(&live(LiveStatus::OnAir, "a"));
+        let live_row = VersionedLive::new(&live(LiveStatus::OnAir, "a"), Timestamp(0));
         live_row.set(&live(LiveStatus::Ended, "a"));
         assert_eq!(live_row.version(), None);
     }

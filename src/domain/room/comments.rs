@@ -78,7 +78,7 @@ impl<H: Clone> Room<H> {
         if let (Some(key), Ok(text)) = (&key, &text)
             && self.is_known(key)
         {
-            self.comments_rate.count(now);
+            self.count_posted(now);
             return self.answer_retry(key, text, &caller, env);
         }
         if context.lacks_facts() {
@@ -90,7 +90,7 @@ impl<H: Clone> Room<H> {
         }
         let decided = decide(&mut context, &self.modes, text, request_id, env);
         let (role, limiter) = (context.role, context.limiter);
-        self.comments_rate.count(now);
+        self.count_posted(now);
         self.set_limiter(user, limiter, now);
         let Accepted {
             text,
@@ -265,6 +265,11 @@ impl<H: Clone> Room<H> {
         echo.into_iter().chain(answers).collect()
     }
 
+    fn count_posted(&mut self, now: Timestamp) {
+        self.comments_rate.count(now);
+        self.counts.comments_in += 1;
+    }
+
     fn forget_expired_commands(&mut self, now: Timestamp) {
         for memory in [&mut self.posted_comments, &mut self.sampled_comments] {
             memory.forget_expired(now, |id| self.pending_comments.contains_key(&id));
@@ -410,7 +415,10 @@ impl<H: Clone> Room<H> {
         now: Timestamp,
     ) -> Vec<Effect<H>> {
         match self.pending_comments.get_mut(&comment.id) {
-            Some(pending) => pending.offset = Some(offset),
+            Some(pending) => {
+                pending.offset = Some(offset);
+                self.counts.comments_shown += 1;
+            }
             None => self.posted_comments.record_remote(comment, offset),
         }
         // Also of one that was posted here: it may have been before the modes that ask for this.

@@ -161,6 +161,7 @@ impl<H: Clone> Room<H> {
         // A gift from before the room opened is part of the state it opened with.
         if !before_us {
             let (giver, amount) = (order.giver.id, receipt.total);
+            self.counts.gifts += 1;
             self.ledger.post(
                 LedgerEntry {
                     record_id: receipt.record_id,

@@ -19,6 +19,7 @@ impl<H: Clone> Room<H> {
     /// ([`Room::comment_held`]).
     pub(super) fn hold(&mut self, held: HeldComment) -> Effect<H> {
         let comment = &held.comment;
+        self.counts.comments_held += 1;
         self.held_requests.record(&held, self.sent_text(comment));
         if let Some(key) = command_key(comment) {
             self.sampled_comments.forget(&key, comment.id);

@@ -333,6 +333,7 @@ fn start_rooms(
         held: held_reports,
         traces,
         store: store.clone(),
+        totals: Arc::default(),
         clock,
         store_clock: store_clock.clone(),
     };
