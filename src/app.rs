@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::audit_sealer;
 use crate::actors::change_feed::ChangeFeed;
+use crate::actors::consoles::{self, Consoles, NodeMonitor};
 use crate::actors::held_comments::{self, HeldComments};
 use crate::actors::live_room::{NodeTotals, RoomServices, room_settings};
 use crate::actors::node_number::NodeNumber;
@@ -35,12 +36,12 @@ use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
-    AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter,
-    ProfileLimits, Readiness, WrongTokens,
+    AddressBuckets, ApiState, Attempts, Changes, FeedText, FollowLimits, LiveLimits, LoginLimiter,
+    ProfileLimits, Readiness, WrongTokens, open_feed,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
-use crate::transport::TransportState;
+use crate::transport::{FeedDoor, TransportState};
 use crate::word_filters::WordFilters;
 use listener::{AllConnections, Listeners};
 
@@ -81,6 +82,7 @@ pub struct App {
     sessions: Arc<SessionServices>,
     transport: web::Data<TransportState>,
     connections: AllConnections,
+    consoles: Arc<Consoles>,
     catalogue: Arc<GiftCatalogue>,
     changes: Arc<Changes>,
     attempts: Arc<Attempts>,
@@ -176,8 +178,10 @@ impl App {
             persister: persister.clone(),
             nodes: cluster.nodes.clone(),
             traces: traces.clone(),
+            monitor: NodeMonitor::new(totals),
             clock: clock.clone(),
         });
+        consoles::start_charts(&cluster_control);
         let operations = Arc::new(Operations::new(
             store.clone(),
             cluster_control.clone(),
@@ -244,6 +248,15 @@ impl App {
             readiness: Arc::new(Readiness::default()),
             config: config.clone(),
         };
+        let consoles = Consoles::new(
+            api.cluster_control.clone(),
+            Box::new(FeedText),
+            config.limits.consoles,
+        );
+        consoles.start();
+        let (door_api, door_consoles) = (api.clone(), consoles.clone());
+        let feed_door: FeedDoor =
+            Arc::new(move |head| open_feed(door_api.clone(), door_consoles.clone(), head));
         let transport = web::Data::new(TransportState::new(sessions.clone()));
         let connections = AllConnections::new(config);
         let server = listener::listen(
@@ -251,6 +264,7 @@ impl App {
             listeners.try_clone()?,
             api,
             transport.clone(),
+            feed_door,
             &connections,
         )?;
         Ok(Self {
@@ -261,6 +275,7 @@ impl App {
             sessions,
             transport,
             connections,
+            consoles,
             catalogue,
             changes,
             attempts,
@@ -315,6 +330,7 @@ impl App {
             warn!("other nodes not notified that this one stops");
         }
         let sessions_count = self.sessions.directory.end_all(Disconnect::Shutdown);
+        self.consoles.end_all(Disconnect::Shutdown);
         info!("draining: sessions={sessions_count}");
         while self.sessions.directory.sessions_count() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(10)).await;

@@ -328,6 +328,9 @@
 //! | lane | writes that commit in order, concurrently with those of other lanes | `actors/persister` |
 //! | row lock | a row and the purpose for which a write locks it | [`storage::RowLock`] |
 //! | blocked write | a write whose row another transaction locks | `actors/persister/blocked.rs` |
+//! | console | an operator's page with a live feed; its view is what it looks at | `actors/consoles` |
+//! | snapshot of an overview | one look at the figures that rooms publish, shared by all consoles | `actors/consoles/snapshot.rs` |
+//! | tap | the way of a watched room's events to consoles | `actors/consoles/room_tap.rs` |
 //! | mode | what a room asks of all viewers, such as slow mode; the shield is several at once | [`domain::Modes`] |
 //! | held | stored, and not shown before somebody decides or a delay ends | `domain/held.rs` |
 //! | review | a moderator's decision about a held comment | [`domain::Action::Review`] |

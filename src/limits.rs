@@ -59,6 +59,9 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// HTTP connections of operators, where they have an address of their own: consoles, scripts and
 /// health checks. Each costs some 20 KB.
 pub const ADMIN_CONNECTIONS_MAX: usize = 512;
+/// The most consoles one node may be allowed. Each second a node encodes as many views as its
+/// consoles have, and writes to each of them.
+pub const CONSOLES_MAX: usize = 1_000;
 
 /// The most rooms one node may be allowed to have open.
 pub const ROOMS_MAX: usize = 1_000_000;

@@ -10,12 +10,13 @@ use log::warn;
 use crate::catalogue::GiftCatalogue;
 use crate::clock::Clock;
 use crate::cluster::{
-    LaterFields, NodeAnswer, NodeQuestion, NodeReport, NodeReports, Nodes, RoomReport, RoomTotals,
-    RoomsAsked, Signal,
+    LaterFields, NodeAnswer, NodeQuestion, NodeReport, NodeReports, Nodes, OverviewAsked,
+    OverviewPart, ReportAsked, ReportWait, RoomReport, RoomTotals, RoomsAsked, Signal,
 };
 use crate::domain::{ActionEntry, Control, Disconnect, EntryContent, LiveId, Timestamp, UserId};
 use crate::storage::GiftRow;
 
+use super::consoles::{NodeMonitor, PublishedLive, snapshot};
 use super::live_room::RoomStats;
 use super::persister::PersisterPort;
 use super::traces::Traces;
@@ -40,6 +41,7 @@ pub struct ClusterControl {
     pub persister: PersisterPort,
     pub nodes: Arc<dyn Nodes>,
     pub traces: Arc<Traces>,
+    pub monitor: Arc<NodeMonitor>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -117,9 +119,24 @@ impl ClusterControl {
         }
     }
 
-    /// The report of this node and, as asked, of its rooms. A part that does not answer in time is
-    /// left out.
-    pub fn report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
+    /// What another node asked this one for. A part that does not answer in time is left out.
+    pub fn report(self: &Arc<Self>, asked: ReportAsked) -> BoxFuture<'static, NodeReport> {
+        let node = self.clone();
+        async move {
+            match asked.overview {
+                Some(overview) => {
+                    let open = node.rooms.open_lives().await.unwrap_or_default();
+                    node.overview_report(open, overview).await
+                }
+                None => node.rooms_report(asked.rooms).await,
+            }
+        }
+        .boxed()
+    }
+
+    /// The report of this node and, as asked, of its rooms, which are asked themselves. A part that
+    /// does not answer in time is left out.
+    fn rooms_report(self: &Arc<Self>, asked: RoomsAsked) -> BoxFuture<'static, NodeReport> {
         let node = self.clone();
         async move {
             let page = match &asked {
@@ -144,29 +161,69 @@ impl ClusterControl {
                 (rooms, None)
             };
             NodeReport {
-                node: node.identity.name.clone(),
-                address: node.identity.address.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                started_at: node.identity.started_at.0,
-                alone_since: node.alone_since().map(|at| at.0),
-                sessions: node.sessions.sessions_count(),
-                writes_queued: node.persister.queued_count(),
                 rooms: rooms.into_iter().map(RoomReport::from).collect(),
                 next_after: next_after.map(LiveId::get),
                 totals,
                 answer,
-                later: LaterFields::default(),
+                ..node.empty_report()
             }
         }
         .boxed()
+    }
+
+    /// The report of this node with its part of an overview, for which no room is asked. `open`:
+    /// the rooms of this node.
+    pub async fn overview_report(
+        self: &Arc<Self>,
+        open: Vec<PublishedLive>,
+        asked: OverviewAsked,
+    ) -> NodeReport {
+        let node = self.clone();
+        // Ten thousand rooms are some milliseconds, which this thread has better use for.
+        let report = tokio::task::spawn_blocking(move || {
+            let (totals, rates, hub_batches) = snapshot::totals(&open);
+            let overview = match &asked {
+                OverviewAsked::Charts => Some(OverviewPart::Charts(node.monitor.charts())),
+                OverviewAsked::Leaders(_) | OverviewAsked::Rows(_) => snapshot::part(&open, &asked),
+            };
+            NodeReport {
+                totals: Some(totals),
+                figures: Some(node.monitor.figures(rates, hub_batches)),
+                overview,
+                ..node.empty_report()
+            }
+        });
+        // It is not cancelled, and ends early only with the process.
+        report.await.unwrap_or_else(|_| self.empty_report())
+    }
+
+    /// What a node knows of itself without asking anybody.
+    fn empty_report(&self) -> NodeReport {
+        NodeReport {
+            node: self.identity.name.clone(),
+            address: self.identity.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.identity.started_at.0,
+            alone_since: self.alone_since().map(|at| at.0),
+            sessions: self.sessions.sessions_count(),
+            writes_queued: self.persister.queued_count(),
+            rooms: Vec::new(),
+            next_after: None,
+            totals: None,
+            answer: None,
+            figures: None,
+            overview: None,
+            later: LaterFields::default(),
+        }
     }
 
     /// The reports of all nodes and, as asked, of their rooms.
     pub async fn reports(self: &Arc<Self>, asked: RoomsAsked) -> Result<NodeReports, AskError> {
         // A registry that does not answer is worth an error, not an empty list.
         self.rooms.ping().await?;
-        let own = self.report(asked.clone()).await;
-        Ok(self.nodes.reports(own, asked).await)
+        let own = self.rooms_report(asked.clone()).await;
+        let reports = self.nodes.reports(own, asked.into(), ReportWait::default());
+        Ok(reports.await)
     }
 }
 

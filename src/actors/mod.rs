@@ -10,6 +10,7 @@ pub mod ask;
 pub mod audit_sealer;
 pub mod change_feed;
 pub mod cluster_control;
+pub mod consoles;
 pub mod held_comments;
 pub mod hub;
 pub mod live_room;
@@ -25,9 +26,10 @@ mod testing;
 pub mod traces;
 
 pub use crate::cluster::{
-    LaterFields, MEMBER_SESSIONS_MAX, MemberFound, MemberSession, MembersAsked, MembersFound,
-    NodeAnswer, NodeQuestion, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomsAsked,
-    RoomsPage, SessionFound, SilentNode, TraceAsked, TraceFound, TraceLine, TraceSpec,
+    ChartPoint, Charts, LaterFields, MEMBER_SESSIONS_MAX, MemberFound, MemberSession, MembersAsked,
+    MembersFound, NodeAnswer, NodeFigures, NodeQuestion, NodeReport, NodeReports,
+    OVERVIEW_PAGE_MAX, ROOMS_PAGE_MAX, Rates, RoomReport, RoomRow, RoomSort, RoomsAsked, RoomsPage,
+    RoomsView, SessionFound, SilentNode, TraceAsked, TraceFound, TraceLine, TraceSpec,
 };
 pub use ask::AskError;
 pub use cluster_control::{ClusterControl, NodeAnswers, NodeIdentity};

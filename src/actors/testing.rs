@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::consoles::NodeMonitor;
 use super::held_comments::{self, HeldComments};
 use super::hub::Hub;
 use super::live_room::{RoomServices, room_settings};
@@ -157,6 +158,7 @@ impl Node {
             persister: persister.clone(),
             nodes: nodes.clone(),
             traces: traces.clone(),
+            monitor: NodeMonitor::new(Arc::default()),
             clock: clock.clone(),
         });
         let held = HeldComments {

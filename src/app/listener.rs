@@ -29,7 +29,8 @@ use crate::config::Config;
 use crate::http::{self, ApiState, UrlSide};
 use crate::limits::ADMIN_CONNECTIONS_MAX;
 use crate::transport::{
-    self, Connections, HttpStream, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TransportState,
+    self, Connections, FeedDoor, HttpStream, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,
+    TransportState,
 };
 
 /// Connections that may wait to be accepted: a storm of joins arrives faster than it is served.
@@ -198,6 +199,7 @@ pub(super) fn listen(
     listeners: Listeners,
     api: ApiState,
     transport: web::Data<TransportState>,
+    feed_door: FeedDoor,
     connections: &AllConnections,
 ) -> Result<ServerHandle, StartError> {
     let Listeners { public, operators } = listeners;
@@ -207,6 +209,9 @@ pub(super) fn listen(
     let hubs_count = Arc::new(AtomicUsize::new(0));
     let side = own_at.map_or(UrlSide::Everybody, |_| UrlSide::Public);
     let (of_public, public_api) = (connections.public.clone(), api.clone());
+    // Consoles are served where the rest of the operators' side is.
+    let public_door = own_at.is_none().then(|| feed_door.clone());
+    let operators_transport = transport.clone();
     // As actix-web's HttpServer does, which cannot count connections or hand over that of a
     // WebSocket.
     let mut server = Server::build()
@@ -225,9 +230,10 @@ pub(super) fn listen(
                 .app_data(web::Data::from(hub.clone()))
                 .configure(|cfg| transport::configure(cfg, &transport))
                 .configure(|cfg| http::configure(cfg, &public_api, side));
-            let transport = transport.clone();
+            let (transport, feed_door) = (transport.clone(), public_door.clone());
             let upgrade = move |(request, connection)| {
-                transport::upgrade(request, connection, transport.clone(), hub.clone())
+                let (transport, feed_door) = (transport.clone(), feed_door.clone());
+                transport::upgrade(request, connection, transport, hub.clone(), feed_door)
             };
             serve(web_app, upgrade, timing, at, of_public.clone())
         })
@@ -238,7 +244,11 @@ pub(super) fn listen(
             .listen("operators", own.socket, move || {
                 let web_app =
                     WebApp::new().configure(|cfg| http::configure(cfg, &api, UrlSide::Operators));
-                let upgrade = |(_, connection)| transport::refuse_upgrade(connection);
+                let (transport, feed_door) = (operators_transport.clone(), feed_door.clone());
+                let upgrade = move |(request, connection)| {
+                    let (transport, feed_door) = (transport.clone(), feed_door.clone());
+                    transport::upgrade_console(request, connection, transport, feed_door)
+                };
                 serve(web_app, upgrade, timing, at, connections.clone())
             })
             .map_err(no_listener(at))?;

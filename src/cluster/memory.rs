@@ -12,8 +12,8 @@ use crate::domain::{
 };
 
 use super::{
-    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, RoomLog,
-    RoomsAsked, Signal,
+    Appended, Broker, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog, ReportAsked,
+    ReportWait, RoomLog, Signal,
 };
 
 /// Keys of the newest actions that a room keeps, so that repeating one has no effect.
@@ -137,7 +137,12 @@ impl Nodes for SingleNode {
 
     fn device_closed(&self, _user: UserId) {}
 
-    fn reports(&self, own: NodeReport, _asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
+    fn reports(
+        &self,
+        own: NodeReport,
+        _asked: ReportAsked,
+        _wait: ReportWait,
+    ) -> BoxFuture<'static, NodeReports> {
         ready(NodeReports {
             answered: vec![own],
             silent: Vec::new(),

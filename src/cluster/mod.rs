@@ -34,8 +34,8 @@ pub use question::{
     USER_SESSIONS_MAX,
 };
 pub use report::{
-    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, RoomReport, RoomTotals, RoomsAsked,
-    RoomsPage, SilentNode,
+    LaterFields, NodeReport, NodeReports, ROOMS_PAGE_MAX, ReportAsked, ReportWait, RoomReport,
+    RoomTotals, RoomsAsked, RoomsPage, SilentNode,
 };
 pub use token_store::{ReadTokenOrigin, StoreTokens, TokenOrigin, TokenStore};
 
@@ -176,7 +176,12 @@ pub trait Nodes: Send + Sync {
     fn device_closed(&self, user: UserId);
 
     /// Asks all nodes whose heartbeats have not timed out for a report. `own` is that of this node.
-    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports>;
+    fn reports(
+        &self,
+        own: NodeReport,
+        asked: ReportAsked,
+        wait: ReportWait,
+    ) -> BoxFuture<'static, NodeReports>;
 
     /// Since when this node is partitioned from the others; `None`: it is not.
     fn alone_since(&self) -> Option<Timestamp>;

@@ -1,8 +1,11 @@
 //! Reports of nodes to each other, for operators.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::overview::{NodeFigures, OverviewAsked, OverviewPart};
 use super::question::{NodeAnswer, NodeQuestion};
 
 /// Rooms that one page may list.
@@ -22,6 +25,56 @@ pub enum RoomsAsked {
     Page(RoomsPage),
     /// None of them, but an answer to this.
     Question(NodeQuestion),
+}
+
+/// What a report should contain beside the counts of its node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportAsked {
+    pub rooms: RoomsAsked,
+    /// Nodes of an older version do not read it.
+    pub overview: Option<OverviewAsked>,
+}
+
+impl ReportAsked {
+    /// Asks for a part of the overview. A node of an older version answers with its totals.
+    pub fn overview(asked: OverviewAsked) -> Self {
+        Self {
+            rooms: RoomsAsked::Totals,
+            overview: Some(asked),
+        }
+    }
+}
+
+impl From<RoomsAsked> for ReportAsked {
+    fn from(rooms: RoomsAsked) -> Self {
+        Self {
+            rooms,
+            overview: None,
+        }
+    }
+}
+
+/// How long a request for reports waits for other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportWait {
+    pub time_max: Duration,
+    /// No longer than until so many have answered.
+    pub answers_max: usize,
+}
+
+impl ReportWait {
+    pub const fn of(time_max: Duration) -> Self {
+        Self {
+            time_max,
+            answers_max: usize::MAX,
+        }
+    }
+}
+
+impl Default for ReportWait {
+    fn default() -> Self {
+        Self::of(Duration::from_millis(1_500))
+    }
 }
 
 /// Part of the list of rooms that is ordered by live id.
@@ -105,6 +158,11 @@ pub struct NodeReport {
     /// Set if a question was asked that this node understands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<NodeAnswer>,
+    /// Set if a part of the overview was asked for, but not by a node of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<NodeFigures>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overview: Option<OverviewPart>,
     #[serde(flatten)]
     pub later: LaterFields,
 }

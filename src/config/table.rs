@@ -10,9 +10,9 @@ use super::secrets::Secrets;
 use super::value::{Millis, Network, Secret, StoreUrl, TextRule, ThreadCount};
 use crate::limits::{
     ADMIN_TOKEN_CHARS_MIN, BODY_BYTES_MAX, CHANGES_MAX, COMMAND_BYTES_MAX, COMMENT_CHARS_MAX,
-    CONNECTIONS_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX, LEDGER_BATCH_MAX,
-    OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX, PING_INTERVAL_MS_MAX,
-    PRESENCE_USERS_MAX, RATE_MAX, ROOMS_MAX, TIMEOUT_MS_MAX,
+    CONNECTIONS_MAX, CONSOLES_MAX, FRAME_BYTES_MAX, IDLE_TIMEOUT_MS_MAX, JSON_DEPTH_MAX,
+    LEDGER_BATCH_MAX, OUTBOX_BYTES_MAX, PAYLOAD_BYTES_MAX, PERSISTER_QUEUE_MAX,
+    PING_INTERVAL_MS_MAX, PRESENCE_USERS_MAX, RATE_MAX, ROOMS_MAX, TIMEOUT_MS_MAX,
 };
 
 /// Signs tokens where nobody chose a secret. Everybody knows it, so a public address refuses it.
@@ -241,6 +241,8 @@ sections! {
         follows_per_user: u32 = 2_000, 1..=RATE_MAX;
         /// Of one user: begun and ended.
         follow_changes_per_min: u32 = 60, 1..=RATE_MAX;
+        /// Of operators, with a live feed.
+        consoles: usize = 200, 1..=CONSOLES_MAX;
         /// Of strangers, and of those with a token.
         changes: u32 = 256, 1..=CHANGES_MAX;
         persister_queue: usize = 8_192, 1..=PERSISTER_QUEUE_MAX;

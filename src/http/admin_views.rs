@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::actors::{
-    LaterFields, MemberView, NodeReport, NodeReports, RoomDetail, RoomReport, RoomsPage, SilentNode,
+    LaterFields, MemberView, NodeFigures, NodeReport, NodeReports, RoomDetail, RoomReport,
+    RoomsPage, SilentNode,
 };
 use crate::domain::{LedgerEntry, RoomEvent, Sequenced};
 use crate::protocol::event_fields;
@@ -77,6 +78,9 @@ pub struct AnsweredNodeView {
     /// Whether it is the one that answers.
     #[serde(rename = "self")]
     is_self: bool,
+    /// Only in an overview, and not of a node of an older version.
+    #[serde(flatten)]
+    figures: Option<NodeFigures>,
     #[serde(flatten)]
     later: LaterFields,
 }
@@ -97,6 +101,7 @@ impl AnsweredNodeView {
             writes_queued: report.writes_queued,
             silent: false,
             is_self,
+            figures: report.figures,
             later: report
                 .later
                 .without(&["alone", "members", "self", "silent"]),
@@ -257,7 +262,7 @@ impl From<MemberView> for RoomMemberView {
 
 /// A recoverable event with its place. Comments and gifts also have the names they had before
 /// operators got the fields that clients get.
-fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
+pub(super) fn room_event(sequenced: &Sequenced) -> Map<String, Value> {
     let mut fields = event_fields(sequenced);
     let user = match &sequenced.event {
         RoomEvent::Comment(comment) => &comment.author,
@@ -400,6 +405,8 @@ mod tests {
             next_after,
             totals: None,
             answer: None,
+            figures: None,
+            overview: None,
             later: LaterFields::default(),
         }
     }

@@ -1,10 +1,12 @@
 //! The gate of the operators' side: which operator a request comes from, and whether that one may
 //! ask for this.
 
+use std::net::IpAddr;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
@@ -93,7 +95,8 @@ async fn admit(
     if requires == Some(Requires::Nobody) {
         return Ok(None);
     }
-    let operator = identify(state, request).await?;
+    let address = address_of(request.request(), state);
+    let operator = identify(state, request.headers(), address).await?;
     if let Some(Requires::Operator(permission)) = requires
         && let Err(refusal) = operator.require(permission)
     {
@@ -124,6 +127,21 @@ async fn record_refusal(
         .await;
 }
 
+/// The operator that opens a WebSocket, or has one: asked again and again, it says whether that one
+/// may go on.
+pub async fn admit_console(
+    state: &ApiState,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<Operator, ApiError> {
+    if state.config.admin.token.is_empty() {
+        return Err(ApiError::UnknownRoute);
+    }
+    let operator = identify(state, headers, address).await?;
+    operator.require(Permission::Look)?;
+    Ok(operator)
+}
+
 /// The author that the URL of this request requires.
 fn requires_of(table: RequiresOf, request: &ServiceRequest) -> Option<Requires> {
     let verb = match *request.method() {
@@ -136,9 +154,12 @@ fn requires_of(table: RequiresOf, request: &ServiceRequest) -> Option<Requires> 
 }
 
 /// Finds out which operator asks. The right token passes, however many wrong ones came before it.
-async fn identify(state: &ApiState, request: &ServiceRequest) -> Result<Operator, ApiError> {
-    let found = bearer_of(request).ok_or(ApiError::NoOperator)?;
-    let address = address_of(request.request(), state);
+pub async fn identify(
+    state: &ApiState,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<Operator, ApiError> {
+    let found = bearer_of(headers).ok_or(ApiError::NoOperator)?;
     state
         .wrong_tokens
         .slow_down(address, state.clock.now())
@@ -168,12 +189,7 @@ fn is_plainly_written(path: &str) -> bool {
     !path.contains('%')
 }
 
-fn bearer_of(request: &ServiceRequest) -> Option<&str> {
-    let (scheme, token) = request
-        .headers()
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
+fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -11,9 +11,9 @@ use super::error::{ApiError, ApiResult};
 use super::gate::Requires::{self, Nobody, User};
 use super::gate::Verb;
 use super::{
-    ApiState, account, admin, api_tokens, audit, console, cors, explain, filter, follows, gate,
-    gifts, health, held, history, live_exports, lives, moderation, page, presence_pages, reports,
-    room_pages, traces, user_pages, users,
+    ApiState, account, admin, api_tokens, audit, console, cors, explain, feed, filter, follows,
+    gate, gifts, health, held, history, live_exports, lives, moderation, overview, page,
+    presence_pages, reports, room_pages, traces, user_pages, users,
 };
 use crate::domain::Permission::{self, Administer, Comments, Finance, Look, Moderate, Operate};
 
@@ -129,6 +129,9 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/api/gift/list", Nobody, || read(gifts::list)),
 
     get("/admin/nodes", to(Look), || read(admin::nodes)),
+    get("/admin/overview", to(Look), || read(overview::overview)),
+    get("/admin/charts", to(Look), || read(overview::charts)),
+    get("/admin/feed", to(Look), || read(feed::websocket_only)),
     get("/admin/explain", to(Comments), || read(explain::for_operators)),
     get("/admin", Nobody, || read(console::document)),
     get("/admin/assets/{file}", Nobody, || read(console::asset)),

@@ -46,7 +46,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    pub const COUNT: usize = 2;
+    pub const ALL: [Self; 2] = [Self::SocketIo, Self::PlainJson];
+    pub const COUNT: usize = Self::ALL.len();
 
     /// A place for each dialect in an array of [`Dialect::COUNT`].
     pub const fn index(self) -> usize {

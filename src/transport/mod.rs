@@ -11,6 +11,7 @@ mod bodies;
 mod connections;
 mod cors;
 mod engine;
+mod feed;
 mod frames;
 mod framing;
 mod gate;
@@ -46,7 +47,8 @@ use gate::{Gate, Refused, Seat};
 use table::EngineTable;
 
 pub use connections::{Connections, HttpStream, REFUSALS_MAX, track};
-pub use upgrades::{refuse_upgrade, upgrade};
+pub use feed::FeedDoor;
+pub use upgrades::{upgrade, upgrade_console};
 
 /// The send buffer of the kernel for a client that reads slowly, in bytes; it doubles this for its
 /// own use. Enough for 640 kB/s over a round trip of 200 ms. By itself it would take up to 4 MiB.

@@ -12,6 +12,7 @@ use super::frames::Message;
 use super::framing::Framing;
 use super::socket::{ReadEnd, Socket, SocketSession};
 use super::table::{EngineEntry, ProbeGuard};
+use crate::actors::consoles::Feed;
 use crate::actors::session::Inbound;
 use crate::domain::Priority;
 use crate::outbox::{ControlFrame, Outbox, OutboxLimits, Packet};
@@ -28,6 +29,8 @@ const PROBE_OUTBOX: OutboxLimits = OutboxLimits {
 pub(super) enum NextStep {
     /// A session from here on.
     Session(SocketSession),
+    /// A console of an operator.
+    Feed(Feed),
     /// A session that polls, once client and server have agreed to upgrade it.
     Probe(Probe),
     /// Nothing: the session it asks for has another WebSocket.

@@ -110,7 +110,7 @@ pub(super) struct Socket {
 }
 
 /// Attaches an outbox to the socket until dropped. The socket closes when its last owner drops it.
-struct Attached<'a>(&'a Outbox);
+pub(super) struct Attached<'a>(&'a Outbox);
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
@@ -168,6 +168,15 @@ impl ReadEnd {
         )
     }
 
+    /// This side ends it, for a reason of its own.
+    pub(super) fn ended(reason: Disconnect) -> Self {
+        Self::new(reason, ReadState::Synced)
+    }
+
+    pub(super) fn reason(&self) -> Disconnect {
+        self.reason
+    }
+
     /// No more frames can be read.
     pub(super) fn unreadable(reason: Disconnect) -> Self {
         let read_state = if reason == Disconnect::ByClient {
@@ -199,7 +208,7 @@ impl Socket {
     }
 
     /// Lets `outbox` write to the socket.
-    fn attach<'a>(&mut self, outbox: &'a Outbox) -> Attached<'a> {
+    pub(super) fn attach<'a>(&mut self, outbox: &'a Outbox) -> Attached<'a> {
         outbox.attach_socket(self.stream.clone(), std::mem::take(&mut self.first));
         Attached(outbox)
     }
@@ -260,7 +269,7 @@ impl Socket {
     }
 
     /// Performs the closing handshake within its time limit, then cuts the connection.
-    async fn close(mut self, attached: Attached<'_>, read_end: ReadEnd) {
+    pub(super) async fn close(mut self, attached: Attached<'_>, read_end: ReadEnd) {
         let Attached(outbox) = &attached;
         let stream = self.stream.clone();
         let written = async {

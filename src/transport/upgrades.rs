@@ -13,12 +13,17 @@ use actix_web::{HttpResponse, web};
 use log::debug;
 
 use super::connections::HttpStream;
+use super::feed::{self, FeedDoor};
 use super::probe::{NextStep, refuse_probe};
 use super::socket::Socket;
 use super::{RefusalResponse, TransportState, engine, ws};
 use crate::actors::session::WorkerHub;
 
+/// Where consoles connect.
+const FEED_PATH: &str = "/admin/feed";
+
 /// Serves one connection whose request asks for a WebSocket; any path may be asked for one.
+/// `feed_door` lets consoles in, where the operators' side is served.
 ///
 /// The connection's own task ends with this: what carries a session is small, and nothing of HTTP
 /// remains beside it, no [`HttpStream`] either. A refused one stays an HTTP connection to its end.
@@ -27,18 +32,50 @@ pub async fn upgrade(
     connection: Framed<HttpStream, Codec>,
     state: web::Data<TransportState>,
     hub: Arc<WorkerHub>,
+    feed_door: Option<FeedDoor>,
 ) -> Result<(), Infallible> {
-    match answer(request.head(), &state, &hub) {
+    let answer = match (request.head().uri.path(), &feed_door) {
+        (FEED_PATH, Some(door)) => answer_console(request.head(), door).await,
+        _ => answer(request.head(), &state, &hub),
+    };
+    match answer {
         Ok((response, next)) => accept(connection, response, next, &state),
         Err(response) => refuse(connection, (*response).into()).await,
     }
     Ok(())
 }
 
-/// Answers that there is nothing to connect to, on a listener without sessions.
-pub async fn refuse_upgrade(connection: Framed<HttpStream, Codec>) -> Result<(), Infallible> {
-    refuse(connection, HttpResponse::NotFound().finish().into()).await;
+/// The same on the operators' own listener, where there are consoles and no sessions.
+pub async fn upgrade_console(
+    request: Request,
+    connection: Framed<HttpStream, Codec>,
+    state: web::Data<TransportState>,
+    feed_door: FeedDoor,
+) -> Result<(), Infallible> {
+    let answer = match request.head().uri.path() {
+        FEED_PATH => answer_console(request.head(), &feed_door).await,
+        _ => Err(Box::new(HttpResponse::NotFound().finish())),
+    };
+    match answer {
+        Ok((response, next)) => accept(connection, response, next, &state),
+        Err(response) => refuse(connection, (*response).into()).await,
+    }
     Ok(())
+}
+
+async fn answer_console(
+    head: &RequestHead,
+    door: &FeedDoor,
+) -> Result<(Response<()>, NextStep), RefusalResponse> {
+    let feed = feed::open(head, door).await?;
+    Ok((handshake(head)?, NextStep::Feed(feed)))
+}
+
+fn handshake(head: &RequestHead) -> Result<Response<()>, RefusalResponse> {
+    match actix_http::ws::handshake(head) {
+        Ok(mut response) => Ok(response.finish().drop_body()),
+        Err(fault) => Err(Box::new(HttpResponse::from(Response::from(fault)))),
+    }
 }
 
 fn answer(
@@ -46,20 +83,16 @@ fn answer(
     state: &web::Data<TransportState>,
     hub: &Arc<WorkerHub>,
 ) -> Result<(Response<()>, NextStep), RefusalResponse> {
-    let handshake = || match actix_http::ws::handshake(head) {
-        Ok(mut response) => Ok(response.finish().drop_body()),
-        Err(fault) => Err(Box::new(HttpResponse::from(Response::from(fault)))),
-    };
     let mut headers = HeaderMap::new();
     let answer = match head.uri.path() {
-        "/ws" | "/ws/" => handshake()
+        "/ws" | "/ws/" => handshake(head)
             .and_then(|response| Ok((response, NextStep::Session(ws::open(head, state, hub)?)))),
         "/socket.io/" | "/socket.io" => {
             headers = engine::answer_headers(head, state);
             // The checks of engine.io come before those of the handshake.
             engine::ask_websocket(head, state).and_then(|asked| {
                 Ok((
-                    handshake()?,
+                    handshake(head)?,
                     engine::open_websocket(head, asked, state, hub)?,
                 ))
             })
@@ -105,6 +138,7 @@ fn accept(
     );
     match next {
         NextStep::Session(peer) => actix_web::rt::spawn(socket.run_session(peer)),
+        NextStep::Feed(feed) => actix_web::rt::spawn(feed::run(socket, feed)),
         NextStep::Probe(probe) => actix_web::rt::spawn(probe.run(socket)),
         NextStep::Nothing => actix_web::rt::spawn(refuse_probe(socket)),
     };

@@ -16,8 +16,8 @@ use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::RedisCluster;
 use liveroom::cluster::{
-    Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, RoomsAsked, SingleNode,
-    StoreTokens, TokenStore,
+    Appended, Broker, LaterFields, MemoryBroker, NodeReport, Nodes, ReportAsked, ReportWait,
+    SingleNode, StoreTokens, TokenStore,
 };
 use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::*;
@@ -477,9 +477,16 @@ async fn a_node_that_reaches_all_others_is_not_alone_and_reports_itself_first(tw
         next_after: None,
         totals: None,
         answer: None,
+        figures: None,
+        overview: None,
         later: LaterFields::default(),
     };
-    let reports = within("reports", twin.nodes.reports(own.clone(), RoomsAsked::All)).await;
+    let reports = within(
+        "reports",
+        twin.nodes
+            .reports(own.clone(), ReportAsked::default(), ReportWait::default()),
+    )
+    .await;
     assert_eq!((reports.answered, reports.silent), (vec![own], Vec::new()));
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod acts_by_socket;
 mod broker_contract;
 mod comments;
+mod consoles;
 mod devices;
 mod faults;
 mod gifts;

@@ -4,6 +4,7 @@
 mod admin_listen;
 mod audit;
 mod backup;
+mod consoles;
 mod crash;
 mod faults;
 mod hostile;

@@ -14,6 +14,7 @@
 pub mod certificates;
 pub mod client_stream;
 pub mod cluster;
+pub mod console;
 pub mod database;
 pub mod http;
 pub mod jwt;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::actors::consoles::BatchProbe;
 use crate::domain::{CrowdRate, LiveId, Presence, Priority, Sequenced};
 use crate::outbox::{DropPolicy, KeyedState, Packet, Run, StateKey, Superseded};
 use crate::protocol::{Dialect, event_text, presence_text, rate_text};
@@ -82,6 +83,10 @@ impl Encoded {
         }
     }
 
+    pub fn priority(&self) -> Priority {
+        self.drop_policy.priority
+    }
+
     /// The packet in the form that `dialect` speaks.
     pub fn packet(&self, dialect: Dialect) -> Packet {
         let packet = self.packets[dialect.index()].get_or_init(|| {
@@ -102,14 +107,22 @@ impl Encoded {
 pub struct Gathered {
     events: Vec<Arc<Encoded>>,
     runs: [OnceLock<Option<Run>>; Dialect::COUNT],
+    /// Set if a console looks at the room.
+    probe: Option<BatchProbe>,
 }
 
 impl Gathered {
-    pub fn new(events: Vec<Arc<Encoded>>) -> Self {
+    pub fn new(events: Vec<Arc<Encoded>>, probe: Option<BatchProbe>) -> Self {
         Self {
             events,
             runs: Default::default(),
+            probe,
         }
+    }
+
+    /// Measures what the batch costs, if a console looks at the room.
+    pub fn probe(&self) -> Option<&BatchProbe> {
+        self.probe.as_ref()
     }
 
     /// Number of events.
@@ -131,6 +144,11 @@ impl Gathered {
                 .collect();
             Run::of(&packets)
         };
-        self.runs[dialect.index()].get_or_init(make).as_ref()
+        self.runs[dialect.index()]
+            .get_or_init(|| match &self.probe {
+                None => make(),
+                Some(probe) => probe.encoding(make),
+            })
+            .as_ref()
     }
 }

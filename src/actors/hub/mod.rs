@@ -16,10 +16,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use log::info;
 
+use crate::actors::consoles::BatchProbe;
 use crate::actors::live_room::HubDrops;
 use crate::domain::{Disconnect, KickReason, LiveId, Priority, SessionId, SocketId};
 use crate::outbox::{Outbox, Packet, Pushed};
-use crate::protocol::{Codec, kicked_text};
+use crate::protocol::{Codec, Dialect, kicked_text};
 
 pub use encoded::{Encoded, Gathered};
 pub use messages::{HubBatch, HubItem};
@@ -195,7 +196,10 @@ impl Hub {
             }
         }
         if let Some(outlets) = self.rooms.get_mut(&live_id) {
-            pass.deliver(outlets);
+            match gathered.probe() {
+                None => pass.deliver(outlets),
+                Some(probe) => pass.deliver_measured(outlets, probe),
+            }
             if outlets.is_empty() {
                 self.rooms.remove(&live_id);
             }
@@ -272,6 +276,23 @@ impl Pass<'_> {
         for (outlet, packet) in self.answers {
             self.slow.push(&outlet, packet);
         }
+    }
+
+    /// The same for a room that a console looks at.
+    fn deliver_measured(self, outlets: &mut Outlets, probe: &BatchProbe) {
+        let mut members = [0; Dialect::COUNT];
+        for outlet in outlets.values() {
+            members[outlet.codec.dialect().index()] += 1;
+        }
+        for dialect in Dialect::ALL {
+            let members_count = members[dialect.index()];
+            if members_count > 0 {
+                probe.count_deliveries(dialect, members_count);
+                // Now, so that its time does not count as that of the delivery.
+                let _ = self.gathered.run(dialect);
+            }
+        }
+        probe.fanning_out(|| self.deliver(outlets));
     }
 
     fn deliver_part(&mut self, outlet: &Arc<Outlet>, part: Range<usize>) {

@@ -52,7 +52,7 @@ fn answer(outlet: &Arc<Outlet>, text: &str) -> HubItem {
 
 /// Passes a batch of `events_count` events through the hub.
 fn pass(hub: &mut Hub, events_count: u64, items: Vec<(usize, HubItem)>) {
-    let gathered = Arc::new(Gathered::new((1..=events_count).map(event).collect()));
+    let gathered = Arc::new(Gathered::new((1..=events_count).map(event).collect(), None));
     hub.take(HubBatch {
         live_id: LIVE,
         gathered,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use crate::actors::consoles::AttachedTap;
 use crate::actors::hub::{Encoded, Gathered, Hub, HubBatch, HubItem};
 use crate::actors::session::SessionPort;
-use crate::domain::LiveId;
+use crate::domain::{LiveId, Timestamp};
 use crate::outbox::{Packet, Run};
 
 use super::figures::HubDrops;
@@ -36,6 +37,8 @@ pub struct FanOut {
     gathered: Vec<Arc<Encoded>>,
     links: BTreeMap<usize, HubLink>,
     drops: Arc<HubDrops>,
+    /// Set while a console looks at the room.
+    tap: Option<AttachedTap>,
 }
 
 struct HubLink {
@@ -53,6 +56,7 @@ impl FanOut {
     pub fn new(live_id: LiveId, drops: Arc<HubDrops>) -> Self {
         Self {
             drops,
+            tap: None,
             live_id,
             gathered: Vec::new(),
             links: BTreeMap::new(),
@@ -111,6 +115,21 @@ impl FanOut {
         self.gathered.len()
     }
 
+    /// Reports to a console what is delivered from here on.
+    pub fn watch(&mut self, tap: AttachedTap) {
+        self.tap = Some(tap);
+    }
+
+    /// The console that looks at the room, if one does.
+    pub fn tap(&self) -> Option<&AttachedTap> {
+        self.tap.as_ref()
+    }
+
+    /// Stops reporting if no console looks any more.
+    pub fn drop_tap_unless_watched(&mut self) {
+        self.tap.take_if(|tap| !tap.is_watched());
+    }
+
     /// Batches that hubs have not taken.
     pub fn backlog_count(&self) -> usize {
         self.links.values().map(|link| link.backlog.len()).sum()
@@ -126,9 +145,14 @@ impl FanOut {
     }
 
     /// Sends each hub its batch.
-    pub fn flush(&mut self) -> Flushed {
+    pub fn flush(&mut self, now: Timestamp) -> Flushed {
         let mut flushed = Flushed::default();
-        let gathered = Arc::new(Gathered::new(std::mem::take(&mut self.gathered)));
+        let probe = match &self.tap {
+            None => None,
+            Some(tap) => tap.probe(&self.gathered, now),
+        };
+        let gathered = std::mem::take(&mut self.gathered);
+        let gathered = Arc::new(Gathered::new(gathered, probe));
         for (hub_id, link) in &mut self.links {
             // A hub without outlets needs no events.
             if !link.items.is_empty() || (link.outlets_count > 0 && !gathered.is_empty()) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use log::{debug, warn};
 
+use crate::actors::consoles::AttachedTap;
 use crate::actors::persister::{WriteTicket, WritesDone};
 use crate::actors::registry::{RoomResumed, RoomRetired};
 use crate::actors::session::{CommandBounced, MembershipLost, SessionPort};
@@ -18,7 +19,7 @@ use crate::word_filters::RoomFilter;
 
 use super::{
     Departure, LiveChanged, LiveRoom, MemberGone, Observe, ObserveDetail, Recovery, RoomServices,
-    SessionCommand, StopRoom,
+    SessionCommand, StopRoom, Watch,
 };
 
 /// The environment in which a room decides about a command.
@@ -246,7 +247,7 @@ impl Handler<StopRoom> for LiveRoom {
             clippy::disallowed_methods,
             reason = "the registry waits for exactly one answer"
         )]
-        if self.room.is_idle() {
+        if self.is_idle() {
             self.registry.do_send(RoomRetired {
                 live_id,
                 generation,
@@ -257,6 +258,17 @@ impl Handler<StopRoom> for LiveRoom {
                 live_id,
                 generation,
             });
+        }
+    }
+}
+
+impl Handler<Watch> for LiveRoom {
+    type Result = ();
+
+    fn handle(&mut self, Watch(tap): Watch, ctx: &mut Context<Self>) {
+        if !self.retired {
+            self.fan_out.watch(AttachedTap::new(tap));
+            self.settle(ctx);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::oneshot;
 
+use crate::actors::consoles::RoomTap;
 use crate::actors::session::SessionPort;
 use crate::cluster::{FromLog, MembersAsked, MembersFound};
 use crate::domain::{
@@ -74,6 +75,12 @@ pub struct Apply(pub ActionEntry);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyControl(pub Control);
+
+/// From consoles: report what is delivered here, for as long as a console looks. Full mailbox: it is
+/// sent again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Watch(pub Arc<RoomTap>);
 
 /// From HTTP: what a comment of this user would be checked for now. Full mailbox: the request is
 /// answered with that.

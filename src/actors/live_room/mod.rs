@@ -57,6 +57,7 @@ pub use figures::{HubDrops, NodeTotals, RoomFigures};
 pub use messages::{
     Apply, ApplyControl, Delivered, Departure, Explain, FollowChanged, LiveChanged, MemberGone,
     ModesRead, Observe, ObserveDetail, ObserveMembers, SessionCommand, StandingsRead, StopRoom,
+    Watch,
 };
 pub use settings::room_settings;
 pub use stats::{MemberView, RoomDetail, RoomStats};
@@ -263,7 +264,7 @@ impl LiveRoom {
             .set_batch_window(self.window.length(members_count, self.now()) / 2);
         self.window
             .flushed(self.fan_out.gathered_count(), members_count, self.now());
-        let flushed = self.fan_out.flush();
+        let flushed = self.fan_out.flush(self.now());
         if !flushed.overrun.is_empty() {
             self.cut_overrun(&flushed.overrun);
         }
@@ -333,6 +334,7 @@ impl LiveRoom {
             self.perform(effects);
         }
         self.recovery.trim(now);
+        self.fan_out.drop_tap_unless_watched();
         self.publish_users();
         self.step();
         self.settle(ctx);
@@ -354,7 +356,7 @@ impl LiveRoom {
     }
 
     fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {
-        let idle = self.room.is_idle() && !self.retired;
+        let idle = self.is_idle() && !self.retired;
         match (idle, self.idle_timer) {
             (true, None) => {
                 let timer = ctx.run_later(
@@ -365,7 +367,7 @@ impl LiveRoom {
                             live_id: room.live_id,
                             generation: room.generation,
                         };
-                        if room.room.is_idle() && room.registry.try_send(idle).is_err() {
+                        if room.is_idle() && room.registry.try_send(idle).is_err() {
                             warn!("registry full, room stays: live_id={}", room.live_id);
                         }
                     },
@@ -378,6 +380,11 @@ impl LiveRoom {
             }
             _ => {}
         }
+    }
+
+    /// Whether the room may stop: nobody is here, and no console looks at it.
+    fn is_idle(&self) -> bool {
+        self.room.is_idle() && self.fan_out.tap().is_none()
     }
 
     fn retire(&mut self, ctx: &mut Context<Self>) {
@@ -497,6 +504,6 @@ impl Actor for LiveRoom {
             member.handle.session.do_send(lost);
         }
         self.fan_out.room_gone();
-        self.fan_out.flush();
+        self.fan_out.flush(self.now());
     }
 }

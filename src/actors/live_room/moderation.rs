@@ -3,7 +3,7 @@
 use actix::prelude::*;
 
 use crate::cluster::LogEntry;
-use crate::domain::{Account, ActionEntry};
+use crate::domain::{Account, ActionEntry, Control};
 
 use super::effects::Effects;
 use super::{Apply, ApplyControl, Explain, FollowChanged, LiveRoom, ModesRead, StandingsRead};
@@ -23,7 +23,7 @@ impl Handler<ApplyControl> for LiveRoom {
     type Result = ();
 
     fn handle(&mut self, ApplyControl(control): ApplyControl, ctx: &mut Context<Self>) {
-        let effects = self.room.apply_control(control, self.now());
+        let effects = self.apply_control(control);
         self.perform(effects);
         self.settle(ctx);
     }
@@ -77,12 +77,21 @@ impl Handler<Explain> for LiveRoom {
 }
 
 impl LiveRoom {
+    /// Takes in a control of the log.
+    pub(super) fn apply_control(&mut self, control: Control) -> Effects {
+        let now = self.now();
+        if let (Some(tap), Control::Held(held)) = (self.fan_out.tap(), &control) {
+            tap.held(held, now);
+        }
+        self.room.apply_control(control, now)
+    }
+
     /// Appends the entry of an action to the log. Over Redis it comes back as
     /// [`Delivered`](super::Delivered), and is applied then.
     pub(super) fn append_action(&mut self, entry: ActionEntry) -> Effects {
         match self.log.append_action(entry) {
             Some(LogEntry::Event(sequenced)) => self.deliver(sequenced),
-            Some(LogEntry::Control(control)) => self.room.apply_control(control, self.now()),
+            Some(LogEntry::Control(control)) => self.apply_control(control),
             None => Effects::new(),
         }
     }

@@ -50,7 +50,7 @@ impl Handler<Delivered> for LiveRoom {
                 self.release_caught_up(ctx);
             }
             FromLog::Control(control) => {
-                let effects = self.room.apply_control(control, self.now());
+                let effects = self.apply_control(control);
                 self.perform(effects);
             }
             FromLog::EventsMissed => {

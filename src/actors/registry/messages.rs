@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
-use crate::actors::live_room::LiveRoom;
+use crate::actors::live_room::{LiveRoom, VersionedLive};
 use crate::domain::{ActionEntry, Control, LiveId, Reject, UserId};
 
 /// The way to a room. Shared and not cloned: the bound of a mailbox holds back an address that has
@@ -121,6 +121,12 @@ pub struct FindRoom {
     pub live_id: LiveId,
     pub reply: oneshot::Sender<Option<RoomAddr>>,
 }
+
+/// From consoles: what the rooms that are open now publish, in id order. Full mailbox: the caller
+/// gets an error.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OpenLives(pub oneshot::Sender<Vec<(LiveId, Arc<VersionedLive>)>>);
 
 /// From HTTP: the rooms that are open now, in id order. Full mailbox: the caller gets an error.
 #[derive(Debug, Message)]

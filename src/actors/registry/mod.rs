@@ -29,7 +29,8 @@ use crate::storage::{Store, StoreError};
 
 pub use messages::{
     Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, FollowChangedOf,
-    Locate, Located, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired, RoomStopped,
+    Locate, Located, OpenLives, OpenRooms, RoomAddr, RoomIdle, RoomResumed, RoomRetired,
+    RoomStopped,
 };
 pub use rooms::{Overview, Rooms};
 
@@ -458,6 +459,24 @@ impl Handler<FindRoom> for Registry {
             .cloned();
         // The caller may have stopped waiting.
         let _ = find.reply.send(room);
+    }
+}
+
+impl Handler<OpenLives> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, ask: OpenLives, _: &mut Context<Self>) {
+        let lives = self
+            .rooms
+            .iter()
+            .filter_map(|(live_id, entry)| match entry {
+                RoomEntry::Open { live, .. } | RoomEntry::Stopping { live, .. } => {
+                    Some((*live_id, live.clone()))
+                }
+                RoomEntry::Loading { .. } => None,
+            });
+        // The receiver may have stopped waiting.
+        let _ = ask.0.send(lives.collect());
     }
 }
 

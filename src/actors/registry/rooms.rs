@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::ask::{AskError, answer};
 use crate::actors::live_room::{
-    Explain, Observe, ObserveDetail, ObserveMembers, RoomDetail, RoomStats,
+    Explain, Observe, ObserveDetail, ObserveMembers, RoomDetail, RoomStats, VersionedLive,
 };
 use crate::cluster::{Appended, Broker, MembersAsked, MembersFound, ROOMS_PAGE_MAX, RoomsPage};
 use crate::domain::{
@@ -18,7 +18,7 @@ use crate::domain::{
 
 use super::{
     Applied, ApplyInRoom, CompareRooms, CompareRoomsOf, ControlRoom, FindRoom, FollowChangedOf,
-    Locate, Located, OpenRooms, Registry, RoomAddr,
+    Locate, Located, OpenLives, OpenRooms, Registry, RoomAddr,
 };
 
 /// The statistics of open rooms, by live id.
@@ -219,6 +219,16 @@ impl Rooms {
             .try_send(FindRoom { live_id, reply })
             .map_err(|_| AskError::Closed)?;
         answer(room).await
+    }
+
+    /// What the rooms that are open on this node publish, by live id. Costs the registry as much as
+    /// copying the list; no room is asked.
+    pub async fn open_lives(&self) -> Result<Vec<(LiveId, Arc<VersionedLive>)>, AskError> {
+        let (reply, lives) = oneshot::channel();
+        self.registry
+            .try_send(OpenLives(reply))
+            .map_err(|_| AskError::Closed)?;
+        answer(lives).await
     }
 
     async fn open_rooms(&self) -> Result<Vec<(LiveId, RoomAddr)>, AskError> {

@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::clock::Clock;
-use crate::cluster::Signal;
+use crate::cluster::{ReportAsked, Signal};
 use crate::config::Config;
 use crate::domain::{NodeId, UserId};
 
@@ -312,8 +312,10 @@ impl Engine {
                 node,
                 number,
                 rooms,
+                overview,
             } => {
-                if let Some(report) = self.program.report(rooms) {
+                let asked = ReportAsked { rooms, overview };
+                if let Some(report) = self.program.report(asked) {
                     self.performer.report(NodeId(node), number, report);
                 }
             }

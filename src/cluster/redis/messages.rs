@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{DeviceTicket, NodeReport, RoomsAsked, Signal};
+use crate::cluster::{DeviceTicket, NodeReport, OverviewAsked, RoomsAsked, Signal};
 use crate::domain::{LiveId, NodeId, UserId};
 
 /// On the channel of all nodes, or to one of them.
@@ -43,12 +43,15 @@ pub enum NodeMessage {
         node: u64,
         devices: Vec<(i64, DeviceTicket)>,
     },
-    /// Asks for a report to this node. Nodes of an older version neither write nor read `rooms`.
+    /// Asks for a report to this node. Nodes of an older version neither write nor read
+    /// `rooms`, and of one version before not `overview`.
     AskReport {
         node: u64,
         number: u64,
         #[serde(default)]
         rooms: RoomsAsked,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overview: Option<OverviewAsked>,
     },
     /// To the node that asked.
     Report {
@@ -147,7 +150,8 @@ mod tests {
             NodeMessage::AskReport {
                 node: 7,
                 number: 1,
-                rooms: RoomsAsked::All
+                rooms: RoomsAsked::All,
+                overview: None,
             }
         ));
         let page = RoomsAsked::Page(RoomsPage {
@@ -158,6 +162,7 @@ mod tests {
             node: 7,
             number: 2,
             rooms: page.clone(),
+            overview: None,
         })
         .unwrap();
         assert_eq!(

@@ -47,7 +47,7 @@ use crate::tls::Authorities;
 
 use super::{
     Appended, Broker, DeviceTicket, FromLog, LogEntry, NodeReport, NodeReports, Nodes, OpenedLog,
-    ReadTokenOrigin, RoomLog, RoomsAsked, Signal, TokenStore,
+    ReadTokenOrigin, ReportAsked, ReportWait, RoomLog, Signal, TokenStore,
 };
 use address::Address;
 use engine::{DeviceInput, Engine, Input, OtherNodes, RedisHealth, ReportRequest, RoomInput};
@@ -58,15 +58,12 @@ use tokens::RedisTokens;
 /// Events of one room that may wait to be ordered before comments are refused with `busy`.
 const WAITING_MAX: usize = 8_192;
 
-/// How long a request for reports waits for other nodes.
-const REPORTS_WAIT: Duration = Duration::from_millis(1_500);
-
 /// The callbacks for messages of other nodes. Called on the cluster's thread: must not block.
 pub struct NodeHandlers {
     /// The address at which this node listens.
     pub address: String,
     pub on_signal: Box<dyn Fn(Signal) + Send>,
-    pub report: Box<dyn Fn(RoomsAsked) -> BoxFuture<'static, NodeReport> + Send>,
+    pub report: Box<dyn Fn(ReportAsked) -> BoxFuture<'static, NodeReport> + Send>,
     /// The one device of each user of this node, with its ticket.
     pub devices: Box<dyn Fn() -> Vec<(UserId, DeviceTicket)> + Send>,
 }
@@ -358,11 +355,16 @@ impl Nodes for RedisCluster {
         self.send(Input::Device(DeviceInput::Closed(user)));
     }
 
-    fn reports(&self, own: NodeReport, asked: RoomsAsked) -> BoxFuture<'static, NodeReports> {
+    fn reports(
+        &self,
+        own: NodeReport,
+        asked: ReportAsked,
+        wait: ReportWait,
+    ) -> BoxFuture<'static, NodeReports> {
         let (found, mut reports) = mpsc::channel(1_024);
         let (reply, others) = oneshot::channel();
         self.send(Input::RequestReports(ReportRequest {
-            rooms: asked,
+            asked,
             found,
             reply,
         }));
@@ -379,7 +381,7 @@ impl Nodes for RedisCluster {
                 };
             };
             let gather = async {
-                while answered.len() <= asked_count
+                while answered.len() <= asked_count.min(wait.answers_max)
                     && let Some(report) = reports.recv().await
                 {
                     // A message to all nodes may arrive twice while a Redis Cluster changes.
@@ -392,7 +394,7 @@ impl Nodes for RedisCluster {
                 }
             };
             // A node that does not answer in time is silent.
-            let _ = tokio::time::timeout(REPORTS_WAIT, gather).await;
+            let _ = tokio::time::timeout(wait.time_max, gather).await;
             known.retain(|silent| answered.iter().all(|report| report.node != silent.node));
             NodeReports {
                 answered,

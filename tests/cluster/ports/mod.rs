@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use liveroom::auth::token_origin_reader;
 use liveroom::clock::SystemClock;
 use liveroom::cluster::redis::{NodeHandlers, RedisCluster};
-use liveroom::cluster::{NodeReport, Nodes, RoomsAsked, Signal, TokenStore};
+use liveroom::cluster::{NodeReport, Nodes, ReportWait, RoomsAsked, Signal, TokenStore};
 use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::*;
 use liveroom::storage::Store;
@@ -94,6 +94,8 @@ fn report(node: NodeId) -> NodeReport {
         next_after: None,
         totals: None,
         answer: None,
+        figures: None,
+        overview: None,
         later: later.into(),
     }
 }
@@ -105,7 +107,11 @@ async fn two_nodes(url: &str, patience: Duration) -> (Node, Node) {
         eventually("nodes know of each other", async || {
             let reports = node
                 .cluster
-                .reports(report(node.cluster.node()), RoomsAsked::Totals)
+                .reports(
+                    report(node.cluster.node()),
+                    RoomsAsked::Totals.into(),
+                    ReportWait::default(),
+                )
                 .await;
             reports
                 .answered

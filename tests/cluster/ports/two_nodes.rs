@@ -5,7 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveroom::cluster::{Appended, Broker, DeviceTicket, Nodes, RoomsAsked, Signal, TokenStore};
+use liveroom::cluster::{
+    Appended, Broker, DeviceTicket, Nodes, ReportWait, RoomsAsked, Signal, TokenStore,
+};
 use liveroom::domain::*;
 use liveroom::protocol::write_event;
 use liveroom::storage::{self, Store, StoreOptions};
@@ -438,7 +440,11 @@ async fn nodes_report_themselves_to_each_other(pair: Pair) {
         let reports = pair
             .one
             .cluster
-            .reports(report(one), RoomsAsked::Totals)
+            .reports(
+                report(one),
+                RoomsAsked::Totals.into(),
+                ReportWait::default(),
+            )
             .await;
         let reports = reports.answered;
         assert_eq!(reports[0], report(one));

@@ -7,6 +7,7 @@ use actix::Arbiter;
 use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use liveroom::actors::consoles::NodeMonitor;
 use liveroom::actors::held_comments::{self, HeldComments};
 use liveroom::actors::live_room::{RoomServices, room_settings};
 use liveroom::actors::persister::{Persister, PersisterPort};
@@ -143,6 +144,7 @@ impl TestApi {
             persister,
             nodes: Arc::new(SingleNode),
             traces,
+            monitor: NodeMonitor::new(Arc::default()),
             clock: clock.clone(),
         });
         let state = ApiState {

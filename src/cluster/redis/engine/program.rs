@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::cluster::{DeviceTicket, NodeReport, RoomsAsked, Signal};
+use crate::cluster::{DeviceTicket, NodeReport, ReportAsked, Signal};
 use crate::domain::{Timestamp, UserId};
 
 use super::super::NodeHandlers;
@@ -56,10 +56,10 @@ impl Program {
     }
 
     /// The report of this node.
-    pub fn report(&self, rooms: RoomsAsked) -> Option<BoxFuture<'static, NodeReport>> {
+    pub fn report(&self, asked: ReportAsked) -> Option<BoxFuture<'static, NodeReport>> {
         self.handlers
             .as_ref()
-            .map(|handlers| (handlers.report)(rooms))
+            .map(|handlers| (handlers.report)(asked))
     }
 
     /// The one device of each user of this node.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::{NodeReport, RoomsAsked, SilentNode};
+use crate::cluster::{NodeReport, ReportAsked, SilentNode};
 use crate::domain::NodeId;
 
 use super::super::messages::NodeMessage;
@@ -34,7 +34,7 @@ pub struct OtherNodes {
 
 /// A request for the reports of all other nodes.
 pub struct ReportRequest {
-    pub rooms: RoomsAsked,
+    pub asked: ReportAsked,
     pub found: mpsc::Sender<NodeReport>,
     pub reply: oneshot::Sender<OtherNodes>,
 }
@@ -75,7 +75,8 @@ impl Reports {
         let ask = NodeMessage::AskReport {
             node: self.node.0,
             number: self.requests_count,
-            rooms: request.rooms,
+            rooms: request.asked.rooms,
+            overview: request.asked.overview,
         };
         vec![Publication::to_nodes(ask, Purpose::Notice).into()]
     }
@@ -109,7 +110,7 @@ mod tests {
         };
         let ((sender, found), (reply, mut replied)) = (mpsc::channel(8), oneshot::channel());
         let request = ReportRequest {
-            rooms: RoomsAsked::All,
+            asked: ReportAsked::default(),
             found: sender,
             reply,
         };
