@@ -125,7 +125,7 @@ export async function operate(method, path, body) {
 export async function expectFits(tab, view) {
   const over = await tab.evaluate(() => {
     const names = document.documentElement.scrollWidth > innerWidth ? ["the document"] : [];
-    const moving = ".visually-hidden, .skip, .gifts, .danmaku, .gift-flights, .gift-banners";
+    const moving = ".visually-hidden, .skip, .gifts, .danmaku, .gift-flights, .gift-banners, .scroll table, thead";
     for (const node of document.body.querySelectorAll("*")) {
       const { left, right, width, height } = node.getBoundingClientRect();
       const isSeen = width > 0 && height > 0 && !node.closest(moving);

@@ -232,3 +232,10 @@ fn reported_and_held_comments_wait_for_those_who_keep_order() {
     let [viewer, talker] = ["viewer", "talker"].map(|name| stage.server.user(name));
     stage.run_script("review", &[("VIEWER", &viewer), ("TALKER", &talker)]);
 }
+
+#[test]
+fn every_page_of_the_console_fits_a_phone_and_a_desk_in_both_languages() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    stage.run_script("console_pages", &[]);
+}

@@ -51,7 +51,7 @@ export function openPerson(liveId, user, onChange = () => {}) {
       const [{ sanctions }, explained] = await Promise.all([
         read(`/rooms/${liveId}/sanctions`, { user: user.id }), read("/explain", { user: user.id, live: liveId }),
       ]);
-      role.textContent = t(`role_${explained.role}`);
+      role.textContent = t(`member_${explained.role}`);
       holds.replaceChildren(...sanctions.map(hold));
       checks.replaceChildren(...explained.checks.map(checkLine));
       const isModerator = explained.role === "moderator";

@@ -106,7 +106,7 @@ function peoplePanel({ panel, liveId }) {
   const table = new PagedTable({
     caption: t("members"), name: "members", keyOf: (row) => row.user_id, columns: [
       { title: t("name"), wide: true, text: (row) => `${row.user_id} ${row.name}`, node: (row) => personButton(liveId, { id: row.user_id, name: row.name }, () => table.refresh()) },
-      { title: t("role"), text: (row) => t(`role_${row.role}`) },
+      { title: t("role"), text: (row) => t(`member_${row.role}`) },
       { title: t("sessions"), numeric: true, text: (row) => countText(row.sessions_count) },
       { title: t("node"), text: (row) => [...new Set(row.sessions.map(({ node }) => node))].join(", ") },
       { title: t("since"), text: (row) => Math.min(...row.sessions.map(({ joined_at_ms: at }) => at)), node: (row) => time(Math.min(...row.sessions.map(({ joined_at_ms: at }) => at))) },

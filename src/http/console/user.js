@@ -109,7 +109,7 @@ function explainCard(id) {
       const explained = await read("/explain", { user: id, live: live.value.trim() });
       trouble.clear();
       act.hidden = !may("moderate");
-      checks.replaceChildren(make("li", {}, mark(t(`role_${explained.role}`)), explained.account ? "" : mark(t("disabled"), "bad")), ...explained.checks.map(checkLine));
+      checks.replaceChildren(make("li", {}, mark(t(`member_${explained.role}`)), explained.account ? "" : mark(t("disabled"), "bad")), ...explained.checks.map(checkLine));
     } catch (error) {
       trouble.show(error);
     }
