@@ -1,11 +1,11 @@
 // The audit: who did what, when, why, and what came of it.
 
 import { addressOf, read } from "./admin.js";
-import { make } from "./dom.js";
+import { make, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { may } from "./session.js";
 import { PagedTable } from "./table.js";
-import { button, card, field, mark, roomLink, time } from "./ui.js";
+import { button, card, errorText, field, mark, roomLink, time, userLink } from "./ui.js";
 import { actorText } from "./user.js";
 
 const FILTERS = ["actor", "role", "action", "target", "live_id", "result", "address", "request_id"];
@@ -25,10 +25,13 @@ export function auditPage(host, _, { query }) {
     const { from, to, ...rest } = given();
     return { ...rest, from: instant(from), to: instant(to) };
   };
+  /** Names of managers: the audit keeps numbers, which stay when names go. */
+  const names = new Map();
+  const nameOf = (actor) => (actor.kind === "manager" && names.get(actor.id)) || actorText(actor);
   const table = new PagedTable({
     caption: t("audit"), name: "audit", keyOf: (row) => row.id, empty: t("noEntries"), columns: [
       { title: t("time"), text: (row) => row.at_ms ?? row.at, node: (row) => time(row.at_ms ?? row.at) },
-      { title: t("actor"), text: (row) => `${actorText(row.actor)} ${row.role ?? ""}`, node: (row) => make("span", {}, actorText(row.actor), row.role ? make("small", {}, ` ${row.role}`) : "") },
+      { title: t("actor"), text: (row) => `${nameOf(row.actor)} ${row.role ?? ""}`, node: (row) => make("span", {}, row.actor.kind === "user" ? userLink(row.actor.id, nameOf(row.actor)) : nameOf(row.actor), row.role ? make("small", {}, ` ${row.role}`) : "") },
       { title: t("action"), text: (row) => `${row.action} ${row.count ?? ""}`, node: (row) => make("span", {}, make("code", {}, row.action), row.count > 1 ? make("small", {}, ` × ${row.count}`) : "") },
       { title: t("target"), text: (row) => `${plain(row.target)} ${row.live_id ?? ""}`, node: (row) => make("span", {}, row.live_id ? roomLink(row.live_id) : "", " ", plain(row.target)) },
       { title: t("result"), text: (row) => row.result, node: (row) => mark(row.result, row.result === "ok" ? "good" : "bad") },
@@ -56,6 +59,12 @@ export function auditPage(host, _, { query }) {
   host.append(make("h1", {}, t("audit")), may("administer") ? "" : make("p", { className: "fine" }, t("auditOwn")),
     card(t("filters"), { name: "filters", tools: [clear, button(t("refresh"), show), ...saves.map(({ link }) => link)] }, make("div", { className: "fields" }, ...Object.entries(inputs).map(([name, input]) => field(t(`filter_${name}`), input)))),
     card(t("entries"), { name: "audit" }, table.node));
+  if (may("administer")) {
+    read("/managers").then(({ managers }) => {
+      for (const { id, name } of managers) names.set(id, name);
+      table.refresh();
+    }, (error) => toast(errorText(error), { tone: "bad" }));
+  }
   show();
 }
 
