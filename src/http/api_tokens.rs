@@ -4,11 +4,11 @@ use actix_web::{HttpRequest, web};
 use log::info;
 use serde::{Deserialize, Serialize};
 
-use super::ApiState;
 use super::admin::{invalid, path_id};
 use super::error::{ApiError, ApiResult, ok};
 use super::fields::RequestBody;
 use super::operator::Operator;
+use super::{ApiState, address_of};
 use crate::auth::{random_secret, secret_digest};
 use crate::domain::{OperatorId, Permission, Permissions, Timestamp, TokenId, is_text};
 use crate::storage::{API_TOKEN_USE_MS, ApiToken, NewApiToken};
@@ -106,6 +106,7 @@ struct CreatedView {
 /// POST /admin/tokens
 pub async fn create(
     state: web::Data<ApiState>,
+    request: HttpRequest,
     operator: Operator,
     body: RequestBody,
 ) -> ApiResult {
@@ -125,7 +126,8 @@ pub async fn create(
         return Err(invalid("expires_in_s must be 60 to 158112000, or absent"));
     }
     let (token, now) = (format!("{PREFIX}{}", random_secret()), state.clock.now());
-    let added = state.store.add_api_token(NewApiToken {
+    let by = operator.author(address_of(&request, &state), None);
+    let new = NewApiToken {
         name,
         digest: secret_digest(&token),
         scopes,
@@ -133,8 +135,9 @@ pub async fn create(
         created_by_name: operator.name.to_string(),
         at: now,
         expires_at: expires_in_s.map(|seconds| now.plus_ms(seconds * 1_000)),
-    });
-    let added = added.await?.ok_or(ApiError::Conflict(
+    };
+    let added = state.store.add_api_token(new, by).await?;
+    let added = added.ok_or(ApiError::Conflict(
         "there are 100 tokens: revoke one that is not needed",
     ))?;
     info!(
@@ -168,7 +171,9 @@ pub async fn revoke(
     operator: Operator,
 ) -> ApiResult {
     let id = path_id(&request, "id", TokenId::new).ok_or(TOKEN_NOT_FOUND)?;
-    if !state.store.revoke_api_token(id, state.clock.now()).await? {
+    let by = operator.author(address_of(&request, &state), None);
+    let now = state.clock.now();
+    if !state.store.revoke_api_token(id, now, by).await? {
         return Err(TOKEN_NOT_FOUND);
     }
     info!("api token revoked: token_id={id} by={:?}", operator.name);

@@ -1,6 +1,6 @@
 //! Tokens of operators' scripts, as they are stored.
 
-use super::Stored;
+use super::{ActAuthor, Stored};
 use crate::domain::{OperatorId, Permissions, Timestamp, TokenId};
 
 /// API tokens that are not revoked, expired ones included: each is a way in that somebody has to
@@ -48,9 +48,9 @@ pub struct NewApiToken {
 /// The part of [`Store`](super::Store) about API tokens. Every node reads them from here at each
 /// request, so one that is revoked is refused everywhere at once.
 pub trait ApiTokenStore {
-    /// `None`: there are [`API_TOKENS_MAX`]. Calls of one moment do not see each other, and may
+    /// Adds a token, and its row of the audit. `None`: there are [`API_TOKENS_MAX`]. Calls of one moment do not see each other, and may
     /// exceed it by one each.
-    fn add_api_token(&self, token: NewApiToken) -> Stored<'_, Option<ApiToken>>;
+    fn add_api_token(&self, token: NewApiToken, by: ActAuthor) -> Stored<'_, Option<ApiToken>>;
 
     /// All that are not revoked, the newest first.
     fn api_tokens(&self) -> Stored<'_, Vec<ApiToken>>;
@@ -61,6 +61,6 @@ pub trait ApiTokenStore {
     /// Notes that a token was used, unless a use of the last [`API_TOKEN_USE_MS`] is noted.
     fn note_api_token_use(&self, id: TokenId, at: Timestamp) -> Stored<'_, ()>;
 
-    /// Revokes a token for good; false: there is none, or it was revoked before.
-    fn revoke_api_token(&self, id: TokenId, at: Timestamp) -> Stored<'_, bool>;
+    /// Revokes a token for good, with a row of the audit; false: there is none, or it was revoked before.
+    fn revoke_api_token(&self, id: TokenId, at: Timestamp, by: ActAuthor) -> Stored<'_, bool>;
 }

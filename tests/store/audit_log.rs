@@ -4,7 +4,7 @@
 use crate::support::database::{Database, NOW, contract, request};
 use liveroom::domain::*;
 use liveroom::storage::{
-    AUDIT_SCANNED_MAX, ActAuthor, AuditFilter, AuditPage, AuditPosition, CoinGrant,
+    AUDIT_SCANNED_MAX, ActAuthor, AuditFilter, AuditPage, AuditPosition, CoinGrant, NewApiToken,
 };
 
 contract! {
@@ -14,6 +14,7 @@ contract! {
     each_filter_has_an_index_in_the_order_of_the_list,
     each_grant_and_each_refusal_of_one_is_a_row,
     a_new_gift_is_a_row,
+    a_token_that_is_created_or_revoked_is_a_row_without_the_token,
 }
 
 /// 40 rows, four to a millisecond, whose ids are not in the order of their times.
@@ -380,5 +381,41 @@ async fn a_new_gift_is_a_row(db: Database) {
     assert_eq!(
         row.after.as_deref(),
         Some(r#"{"coin":7,"image":"/rose.png","name":"rose"}"#)
+    );
+}
+
+async fn a_token_that_is_created_or_revoked_is_a_row_without_the_token(db: Database) {
+    let token = NewApiToken {
+        name: "nightly".to_owned(),
+        digest: "secret-digest".to_owned(),
+        scopes: Permissions::of(&[Permission::Look]),
+        created_by: OperatorId::Config,
+        created_by_name: "config".to_owned(),
+        at: NOW,
+        expires_at: None,
+    };
+    let id = db
+        .store
+        .add_api_token(token, author())
+        .await
+        .unwrap()
+        .expect("a token")
+        .id;
+    for is_first in [true, false] {
+        let revoked = db.store.revoke_api_token(id, NOW, author()).await.unwrap();
+        assert_eq!(revoked, is_first);
+    }
+    let found = page(&db, &AuditFilter::default(), None, 10).await.entries;
+    let rows: Vec<_> = found
+        .iter()
+        .map(|row| (row.action.as_str(), row.target_id, row.after.as_deref()))
+        .collect();
+    let after = r#"{"expires_at":null,"name":"nightly","scopes":["look"]}"#;
+    assert_eq!(
+        rows,
+        [
+            ("revoke_token", Some(id.get()), None),
+            ("create_token", Some(id.get()), Some(after))
+        ]
     );
 }

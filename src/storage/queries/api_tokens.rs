@@ -3,19 +3,22 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
+use serde_json::json;
 
 use super::super::{Backend, Conn};
+use super::audit_rows;
 use crate::domain::{Actor, Permission, Timestamp, TokenId};
 use crate::storage::error::require_storable;
 use crate::storage::rows::{actor_columns, actor_of};
 use crate::storage::schema::api_tokens;
 use crate::storage::{
-    API_TOKEN_USE_MS, API_TOKENS_MAX, ApiToken, ApiTokenStore, NewApiToken, StoreError, Stored,
+    API_TOKEN_USE_MS, API_TOKENS_MAX, ActAuthor, ApiToken, ApiTokenStore, AuditRow, NewApiToken,
+    StoreError, Stored,
 };
 
 impl ApiTokenStore for Backend {
-    fn add_api_token(&self, token: NewApiToken) -> Stored<'_, Option<ApiToken>> {
-        self.write(move |conn| add(conn, token).boxed())
+    fn add_api_token(&self, token: NewApiToken, by: ActAuthor) -> Stored<'_, Option<ApiToken>> {
+        self.write(move |conn| add(conn, token, by).boxed())
     }
 
     fn api_tokens(&self) -> Stored<'_, Vec<ApiToken>> {
@@ -30,8 +33,8 @@ impl ApiTokenStore for Backend {
         self.write(move |conn| note_use(conn, id, at).boxed())
     }
 
-    fn revoke_api_token(&self, id: TokenId, at: Timestamp) -> Stored<'_, bool> {
-        self.write(move |conn| revoke(conn, id, at).boxed())
+    fn revoke_api_token(&self, id: TokenId, at: Timestamp, by: ActAuthor) -> Stored<'_, bool> {
+        self.write(move |conn| revoke(conn, id, at, by).boxed())
     }
 }
 
@@ -77,7 +80,11 @@ impl TryFrom<ApiTokenRecord> for ApiToken {
     }
 }
 
-async fn add(conn: &mut Conn, token: NewApiToken) -> Result<Option<ApiToken>, StoreError> {
+async fn add(
+    conn: &mut Conn,
+    token: NewApiToken,
+    by: ActAuthor,
+) -> Result<Option<ApiToken>, StoreError> {
     require_storable(&[&token.name, &token.created_by_name])?;
     let count: i64 = api_tokens::table
         .filter(api_tokens::revoked_at.is_null())
@@ -89,6 +96,14 @@ async fn add(conn: &mut Conn, token: NewApiToken) -> Result<Option<ApiToken>, St
     }
     let (kind, id) = actor_columns(Actor::Operator(token.created_by));
     let scopes: Vec<_> = token.scopes.iter().map(Permission::name).collect();
+    let mut created = AuditRow {
+        after: Some(json!({
+            "name": &token.name,
+            "scopes": &scopes,
+            "expires_at": token.expires_at.map(|at| at.0),
+        })),
+        ..AuditRow::new(by, "create_token", token.at)
+    };
     let row: ApiTokenRecord = diesel::insert_into(api_tokens::table)
         .values((
             api_tokens::name.eq(token.name),
@@ -103,6 +118,8 @@ async fn add(conn: &mut Conn, token: NewApiToken) -> Result<Option<ApiToken>, St
         .returning(ApiTokenRecord::as_returning())
         .get_result(conn)
         .await?;
+    created.target_id = Some(row.id);
+    audit_rows::add(conn, &created).await?;
     row.try_into().map(Some)
 }
 
@@ -139,11 +156,23 @@ async fn note_use(conn: &mut Conn, id: TokenId, at: Timestamp) -> Result<(), Sto
     Ok(())
 }
 
-async fn revoke(conn: &mut Conn, id: TokenId, at: Timestamp) -> Result<bool, StoreError> {
+async fn revoke(
+    conn: &mut Conn,
+    id: TokenId,
+    at: Timestamp,
+    by: ActAuthor,
+) -> Result<bool, StoreError> {
     let revoked = diesel::update(api_tokens::table.find(id.get()))
         .filter(api_tokens::revoked_at.is_null())
         .set(api_tokens::revoked_at.eq(at.0))
         .execute(conn)
         .await?;
+    if revoked > 0 {
+        let row = AuditRow {
+            target_id: Some(id.get()),
+            ..AuditRow::new(by, "revoke_token", at)
+        };
+        audit_rows::add(conn, &row).await?;
+    }
     Ok(revoked > 0)
 }

@@ -1,7 +1,7 @@
 //! Tokens of operators' scripts.
 
 use liveroom::domain::*;
-use liveroom::storage::{API_TOKEN_USE_MS, API_TOKENS_MAX, ApiToken, NewApiToken};
+use liveroom::storage::{API_TOKEN_USE_MS, API_TOKENS_MAX, ActAuthor, ApiToken, NewApiToken};
 
 use crate::support::database::{Database, NOW};
 
@@ -23,7 +23,11 @@ async fn found(db: &Database, digest: &str) -> Option<ApiToken> {
 
 pub async fn an_api_token_is_found_by_its_digest_until_it_is_revoked(db: Database) {
     let store = &db.store;
-    let first = store.add_api_token(new_token("d1")).await.unwrap().unwrap();
+    let first = store
+        .add_api_token(new_token("d1"), ActAuthor::default())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         first,
         ApiToken {
@@ -43,7 +47,11 @@ pub async fn an_api_token_is_found_by_its_digest_until_it_is_revoked(db: Databas
         created_by: OperatorId::Config,
         ..new_token("d2")
     };
-    let second = store.add_api_token(endless).await.unwrap().unwrap();
+    let second = store
+        .add_api_token(endless, ActAuthor::default())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(found(&db, "d1").await.as_ref(), Some(&first));
     assert_eq!(found(&db, "d2").await.as_ref(), Some(&second));
     assert_eq!(found(&db, "d").await, None);
@@ -52,21 +60,34 @@ pub async fn an_api_token_is_found_by_its_digest_until_it_is_revoked(db: Databas
         [second.clone(), first.clone()]
     );
 
-    assert!(store.revoke_api_token(first.id, NOW).await.unwrap());
+    assert!(
+        store
+            .revoke_api_token(first.id, NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
     assert_eq!(found(&db, "d1").await, None);
     assert_eq!(store.api_tokens().await.unwrap(), [second]);
     assert!(
-        !store.revoke_api_token(first.id, NOW).await.unwrap(),
+        !store
+            .revoke_api_token(first.id, NOW, ActAuthor::default())
+            .await
+            .unwrap(),
         "it was revoked"
     );
     let unknown = TokenId::new(first.id.get() + 99).unwrap();
-    assert!(!store.revoke_api_token(unknown, NOW).await.unwrap());
+    assert!(
+        !store
+            .revoke_api_token(unknown, NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn the_last_use_of_an_api_token_is_written_once_a_minute(db: Database) {
     let id = db
         .store
-        .add_api_token(new_token("d"))
+        .add_api_token(new_token("d"), ActAuthor::default())
         .await
         .unwrap()
         .unwrap()
@@ -92,20 +113,28 @@ pub async fn there_are_so_many_api_tokens_and_no_more(db: Database) {
     for n in 0..API_TOKENS_MAX {
         last = db
             .store
-            .add_api_token(new_token(&n.to_string()))
+            .add_api_token(new_token(&n.to_string()), ActAuthor::default())
             .await
             .unwrap();
         assert!(last.is_some(), "{n}");
     }
     assert_eq!(
-        db.store.add_api_token(new_token("more")).await.unwrap(),
+        db.store
+            .add_api_token(new_token("more"), ActAuthor::default())
+            .await
+            .unwrap(),
         None
     );
     let last = last.expect("there is one").id;
-    assert!(db.store.revoke_api_token(last, NOW).await.unwrap());
     assert!(
         db.store
-            .add_api_token(new_token("more"))
+            .revoke_api_token(last, NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
+    assert!(
+        db.store
+            .add_api_token(new_token("more"), ActAuthor::default())
             .await
             .unwrap()
             .is_some()
