@@ -133,7 +133,7 @@ fn absurd_filters_are_refused_with_what_is_expected() {
         ("address=localhost", "address must be"),
         ("from=yesterday", "from must be"),
         ("from=2&to=1", "from must be before to"),
-        ("to=99999999999999999999", "to must be"),
+        ("to=-1", "to must be"),
         (&format!("action={long}"), "action must be"),
         ("action=", "action must be"),
         ("action=%00", "action must be"),
