@@ -173,6 +173,7 @@
 //! | what must happen everywhere | signals, `engine.rs`, `actors/cluster_control.rs` | happens here; other nodes find out when they look again |
 //! | numbers, by which ids of their comments differ | PostgreSQL, `actors/node_number.rs` | not affected |
 //! | coins, comments, accounts | PostgreSQL | not affected |
+//! | what operators ask of all nodes (members, sessions, traces) | questions, `cluster/question.rs` | each node answers for itself, and names the others as silent |
 //! | sanctions and moderators | PostgreSQL; controls in the log give their order | they hold on their own node at once, elsewhere within a second |
 //!
 //! # Promises, and where they are kept

@@ -123,7 +123,7 @@ fn user_id(id: i64) -> Result<UserId, StoreError> {
     UserId::new(id).ok_or_else(|| StoreError::Fault(format!("users {id}: id is not positive")))
 }
 
-/// Those who gave most in a live. Reads all of its gifts, out of the index alone: some 0.2 s for a
+/// Those who gave most in a live. Reads all of its gifts, out of the index alone: some 0.3 s for a
 /// million.
 pub async fn givers(conn: &mut Conn, live_id: LiveId, max: u32) -> Result<Vec<Giver>, StoreError> {
     // The total of a live fits, so that of a giver does.
