@@ -6,6 +6,7 @@ mod bodies;
 mod bystanders;
 mod commands;
 mod connections;
+mod exports;
 mod half_done;
 mod http;
 mod rooms;
