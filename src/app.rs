@@ -37,7 +37,7 @@ use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
     AddressBuckets, ApiState, Attempts, Changes, FeedText, FollowLimits, LiveLimits, LoginLimiter,
-    ProfileLimits, Readiness, WrongTokens, open_feed,
+    ManagerSessions, ProfileLimits, Readiness, WrongTokens, open_feed,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -235,13 +235,14 @@ impl App {
             rooms,
             operations,
             cluster_control,
-            clock,
+            clock: clock.clone(),
             login_limiter: Arc::new(LoginLimiter::new(config.limits.logins_per_min)),
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             profile_limits: Arc::new(ProfileLimits::default()),
             wrong_tokens: Arc::new(WrongTokens::default()),
+            manager_sessions: Arc::new(ManagerSessions::new(store.clone(), clock.clone())),
             changes: changes.clone(),
             exports: Arc::default(),
             attempts: attempts.clone(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::domain::UserId;
+use crate::domain::{ManagerRole, UserId};
 
 /// A realtime live-room server: presence, comments and gifts over Socket.IO and plain WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -61,11 +61,38 @@ pub enum CliCommand {
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
         ttl: Option<u32>,
     },
+    /// Work with operators' accounts
+    Manager {
+        #[command(subcommand)]
+        action: ManagerAction,
+    },
     /// Work with the configuration
     Config {
         #[command(subcommand)]
         action: ConfigAction,
     },
+}
+
+/// The action on operators' accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ManagerAction {
+    /// Add a manager, and print the link by which it sets its password
+    Add {
+        /// 1 to 32 of [A-Za-z0-9._-]
+        name: String,
+        /// viewer, moderator, operator or finance
+        #[arg(long, value_parser = parse_role)]
+        role: ManagerRole,
+        /// May manage managers and tokens, and read the whole audit
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Print another link for a manager; its password stays good until the link is used
+    Reset { name: String },
+    /// List the managers
+    List,
+    /// Disable a manager and end its sessions on all nodes
+    Disable { name: String },
 }
 
 /// The action on the configuration.
@@ -96,6 +123,11 @@ pub fn log_text(message: &str) -> String {
         }
     }
     text
+}
+
+fn parse_role(text: &str) -> Result<ManagerRole, String> {
+    ManagerRole::from_name(text)
+        .ok_or_else(|| "a role is viewer, moderator, operator or finance".to_owned())
 }
 
 fn parse_user_id(text: &str) -> Result<UserId, String> {
@@ -165,6 +197,10 @@ mod tests {
             "backup",
             "demo --port 65536",
             "conifg",
+            "manager",
+            "manager add ann",
+            "manager add ann --role admin",
+            "manager reset",
             "config",
         ] {
             assert!(parse(&format!("liveroom {line}")).is_err(), "{line}");

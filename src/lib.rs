@@ -372,6 +372,7 @@ pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod limits;
+pub mod managers;
 pub mod outbox;
 pub mod protocol;
 pub mod storage;

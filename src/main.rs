@@ -9,11 +9,12 @@ use clap::Parser;
 use env_logger::fmt::Formatter;
 use liveroom::app::{self, App};
 use liveroom::auth::AuditKeys;
-use liveroom::cli::{self, Cli, CliCommand, ConfigAction};
+use liveroom::cli::{self, Cli, CliCommand, ConfigAction, ManagerAction};
 use liveroom::clock::{Clock, SystemClock};
 use liveroom::config::{Config, LoadedConfig};
 use liveroom::demo::{self, Demo};
 use liveroom::domain::UserId;
+use liveroom::managers::{self, ManagerInvite};
 use liveroom::storage::{self, AuditReport, ChainReport, Store};
 use log::{Record, info, warn};
 use time::OffsetDateTime;
@@ -117,6 +118,7 @@ async fn run(command: CliCommand, loaded: LoadedConfig) -> Result<ExitCode, Fail
             println!("the schema is up to date");
         }
         CliCommand::Token { user_id, ttl } => print_token(config, user_id, ttl).await?,
+        CliCommand::Manager { action } => manage(config, action).await?,
         CliCommand::Config {
             action: ConfigAction::Check,
         } => write!(io::stdout(), "{loaded}")?,
@@ -249,6 +251,41 @@ async fn confirm_head(config: &Config, store: &dyn Store, logged: &str) -> Resul
         }
     );
     Ok(is_known)
+}
+
+async fn manage(config: &Config, action: ManagerAction) -> Result<(), Failure> {
+    let store = app::open_store(config).await?;
+    let now = SystemClock.now();
+    match action {
+        ManagerAction::Add { name, role, admin } => {
+            let invite = managers::add(&store, &name, role, admin, now).await?;
+            print_invite(config, &invite);
+        }
+        ManagerAction::Reset { name } => {
+            print_invite(config, &managers::reset(&store, &name, now).await?);
+        }
+        ManagerAction::List => {
+            for manager in store.managers().await? {
+                println!("{}", managers::line_of(&manager));
+            }
+        }
+        ManagerAction::Disable { name } => {
+            managers::disable(&store, &name).await?;
+            println!("disabled {name}");
+        }
+    }
+    Ok(())
+}
+
+/// Prints a link with the address that is configured: a proxy before it has another.
+fn print_invite(config: &Config, invite: &ManagerInvite) {
+    let server = &config.server;
+    let (host, port) = (&server.host, server.port);
+    println!(
+        "set the password within 24 hours, once, at http://{host}:{port}{}",
+        invite.path()
+    );
+    println!("behind a proxy put its https address in place of http://{host}:{port}");
 }
 
 async fn print_token(config: &Config, user_id: UserId, ttl_s: Option<u32>) -> Result<(), Failure> {

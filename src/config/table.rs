@@ -107,7 +107,7 @@ sections! {
 
     /// The operators' API.
     admin: AdminConfig {
-        /// Empty: the API is off.
+        /// Empty: managers alone get in.
         token: Secret = Secret::new(""), ADMIN_TOKEN;
     }
 

@@ -15,14 +15,26 @@ use log::info;
 use crate::app::App;
 use crate::auth::{PasswordError, Passwords};
 use crate::config::{Config, Secret, StoreUrl};
-use crate::domain::{Action, Actor, Coins, LiveStatus, RequestId, Role, Scope, Timestamp, UserId};
+use crate::domain::{
+    Action, Actor, Coins, LiveStatus, ManagerRole, RequestId, Role, Scope, Timestamp, UserId,
+};
 use crate::http::DEMO_GIFTS;
-use crate::storage::{ActAuthor, ActionRecord, CoinGrant, LiveRow, Store, StoreError, User};
+use crate::managers::ManagerInvite;
+use crate::storage::{
+    ActAuthor, ActionRecord, AddedManager, CoinGrant, LiveRow, Store, StoreError, User,
+};
 
 use guests::Guests;
 
 /// The password of every demo account. They hold play money and the demo listens on loopback.
 const PASSWORD: &str = "liveroom";
+/// Of the managers, who need a longer one.
+const MANAGER_PASSWORD: &str = "liveroom-demo";
+/// Names, roles, and who administers: together they see everything.
+const MANAGERS: [(&str, ManagerRole, bool); 2] = [
+    ("operator", ManagerRole::Operator, true),
+    ("finance", ManagerRole::Finance, false),
+];
 const STREAMER: (&str, &str) = ("streamer", "小美");
 const VIEWERS: [(&str, &str); 2] = [("viewer1", "阿伟"), ("viewer2", "Lin")];
 const GUESTS: [(&str, &str); 6] = [
@@ -94,6 +106,7 @@ impl Demo {
             store,
             now,
             password_hash: Passwords::new(1).hash(PASSWORD.to_owned()).await?,
+            manager_password_hash: Passwords::new(1).hash(MANAGER_PASSWORD.to_owned()).await?,
         };
         let streamer = filler.user(STREAMER).await?;
         let mut viewers = Vec::new();
@@ -103,6 +116,9 @@ impl Demo {
         let mut guests = Vec::new();
         for guest in GUESTS {
             guests.push(filler.user(guest).await?);
+        }
+        for (name, role, is_admin) in MANAGERS {
+            filler.manager(name, role, is_admin).await?;
         }
         filler.gifts().await?;
         app.catalogue().refresh().await?;
@@ -135,11 +151,15 @@ impl Demo {
              open      {url}/\n  \
              log in    {} (owns \"{}\"), {} (moderator) or {}\n  \
              password  {PASSWORD}\n  \
+             operate   {operators_url}/admin/ as {} (rooms, managers) or {} (money)\n  \
+             password  {MANAGER_PASSWORD}\n  \
              admin     curl -H 'Authorization: Bearer {}' {operators_url}/admin/rooms\n",
             STREAMER.0,
             self.room.live.title,
             VIEWERS[0].0,
             VIEWERS[1].0,
+            MANAGERS[0].0,
+            MANAGERS[1].0,
             config.admin.token.expose(),
         )
     }
@@ -150,6 +170,7 @@ struct Filler<'a> {
     store: &'a Arc<dyn Store>,
     now: Timestamp,
     password_hash: String,
+    manager_password_hash: String,
 }
 
 impl Filler<'_> {
@@ -183,6 +204,22 @@ impl Filler<'_> {
         };
         self.store.grant(grant).await?;
         Ok(user)
+    }
+
+    /// Adds a manager with the password of the demo. One that is there stays as it is.
+    async fn manager(&self, name: &str, role: ManagerRole, admin: bool) -> Result<(), DemoError> {
+        let invite = ManagerInvite::new(self.now);
+        let link = invite.link.clone();
+        let added = self
+            .store
+            .add_manager(name.into(), role, admin, link, self.now);
+        if let AddedManager::Added(_) = added.await? {
+            let hash = self.manager_password_hash.clone();
+            self.store
+                .redeem_manager_link(invite.link.digest, hash, self.now)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn gifts(&self) -> Result<(), DemoError> {

@@ -41,6 +41,7 @@ pub async fn identify(state: &ApiState, token: &str) -> Result<Option<Operator>,
         id: OperatorId::Token(token.id),
         name: token.name.into(),
         permissions: token.scopes,
+        session: None,
     }))
 }
 

@@ -71,6 +71,16 @@ pub enum ApiError {
     /// 401: the operator's token is missing or wrong.
     #[error("no operator")]
     NoOperator,
+    /// 403: an operator's request that is not let through.
+    #[error("{text}")]
+    Forbidden {
+        /// For programs. Never change one.
+        code: &'static str,
+        text: &'static str,
+    },
+    /// 401: a manager's name or password.
+    #[error("wrong name or password")]
+    WrongLogin,
     /// 403: the operator lacks this permission.
     #[error("not permitted: {}", permission.name())]
     NotPermitted { permission: Permission },
@@ -112,7 +122,9 @@ impl ApiError {
             Self::Refused(text)
             | Self::BadParameter(text)
             | Self::NotFound(text)
-            | Self::Conflict(text) => text,
+            | Self::Conflict(text)
+            | Self::Forbidden { text, .. } => text,
+            Self::WrongLogin => "name or password wrong",
             Self::Invalid(text) => return text.clone(),
             Self::Action(reject) => return Refusal::from(*reject).message,
             Self::MalformedBody => "请求格式错误",
@@ -142,6 +154,7 @@ impl ApiError {
     pub fn audit_code(&self, is_change: bool) -> Option<&'static str> {
         match self {
             Self::NotPermitted { .. } => Some("not_permitted"),
+            Self::Forbidden { code, .. } if is_change => Some(code),
             Self::Invalid(_) | Self::MalformedBody | Self::BodyTooLarge | Self::BadParameter(_)
                 if is_change =>
             {
@@ -159,6 +172,15 @@ impl ApiError {
             | Self::TooManyChanges { retry_after_ms }
             | Self::TooManyWrongTokens { retry_after_ms } => Some(retry_after_ms.div_ceil(1_000)),
             _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The word by which a program distinguishes failures of one status, where it has to.
+    const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Forbidden { code, .. } => Some(code),
+            Self::NotPermitted { .. } => Some("not_permitted"),
             _ => None,
         }
     }
@@ -197,8 +219,8 @@ impl ResponseError for ApiError {
             | Self::TooManyRegistrations { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManyWrongTokens { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoOperator => StatusCode::UNAUTHORIZED,
-            Self::NotPermitted { .. } => StatusCode::FORBIDDEN,
+            Self::NoOperator | Self::WrongLogin => StatusCode::UNAUTHORIZED,
+            Self::NotPermitted { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Store(StoreError::Fault(_)) | Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -217,9 +239,10 @@ impl ResponseError for ApiError {
             Self::NoOperator => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
             _ => &mut response,
         };
-        response.json(Envelope {
+        response.json(Failure {
             msg: "fail",
             data: self.text(),
+            code: self.code(),
         })
     }
 }
@@ -276,6 +299,14 @@ impl From<AskError> for ApiError {
 struct Envelope<T> {
     msg: &'static str,
     data: T,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    msg: &'static str,
+    data: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 /// 200 with `{"msg":"ok","data":…}`. Nothing of the API may be cached: it holds tokens and

@@ -12,6 +12,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::error::ApiError;
 use super::operator::Operator;
+use super::page_origin::{is_from_page, is_same_origin};
 use super::{ApiState, address_of, api_tokens};
 use crate::auth::is_same_secret;
 use crate::domain::{OperatorId, Permission, Permissions};
@@ -25,6 +26,10 @@ pub enum Requires {
     User,
     /// An operator with this permission: the gate of `/admin` sees to that.
     Operator(Permission),
+    /// Any operator.
+    AnyOperator,
+    /// A manager in a browser, of any role. Tokens have no session.
+    Session,
 }
 
 /// How a URL is asked.
@@ -56,8 +61,8 @@ impl Verb {
 pub type RequiresOf = fn(Verb, &str) -> Option<Requires>;
 
 /// Lets a request through if its operator may ask for it, as the URL table has it, and leaves the
-/// [`Operator`] with it. Without a configured token there is no operators' side at all: it answers
-/// as if its URLs did not exist.
+/// [`Operator`] with it. While there is neither a manager nor a configured token there is no
+/// operators' side at all: it answers as if its URLs did not exist.
 pub async fn admit_operators(
     table: RequiresOf,
     state: web::Data<ApiState>,
@@ -87,7 +92,7 @@ async fn admit(
     state: &ApiState,
     request: &ServiceRequest,
 ) -> Result<Option<Operator>, ApiError> {
-    if state.config.admin.token.is_empty() || !is_plainly_written(request.uri().path()) {
+    if !is_plainly_written(request.uri().path()) || !has_operators(state).await? {
         return Err(ApiError::UnknownRoute);
     }
     // Only operators learn which of the other URLs do not exist.
@@ -95,15 +100,37 @@ async fn admit(
     if requires == Some(Requires::Nobody) {
         return Ok(None);
     }
+    let headers = request.headers();
     let address = address_of(request.request(), state);
-    let operator = identify(state, request.headers(), address).await?;
-    if let Some(Requires::Operator(permission)) = requires
-        && let Err(refusal) = operator.require(permission)
-    {
+    let is_act = !headers.contains_key(POLL_HEADER);
+    let operator = identify(state, headers, address, is_act).await?;
+    if let Err(refusal) = check(requires, &operator, request) {
         record_refusal(state, request.request(), &operator, &refusal).await;
         return Err(refusal);
     }
     Ok(Some(operator))
+}
+
+/// Whether the operator may ask for this, and really asked.
+fn check(
+    requires: Option<Requires>,
+    operator: &Operator,
+    request: &ServiceRequest,
+) -> Result<(), ApiError> {
+    if operator.session.is_none() && is_from_page(request.headers()) {
+        return Err(TOKEN_FROM_PAGE);
+    }
+    match requires {
+        Some(Requires::Operator(permission)) => operator.require(permission)?,
+        Some(Requires::Session) => {
+            operator.session()?;
+        }
+        _ => {}
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => check_change(operator, request.headers()),
+    }
 }
 
 /// Adds what an operator asked for in vain to the audit, unless it became an action and its refusal
@@ -134,13 +161,55 @@ pub async fn admit_console(
     headers: &HeaderMap,
     address: IpAddr,
 ) -> Result<Operator, ApiError> {
-    if state.config.admin.token.is_empty() {
+    if !has_operators(state).await? {
         return Err(ApiError::UnknownRoute);
     }
-    let operator = identify(state, headers, address).await?;
+    let operator = identify(state, headers, address, false).await?;
     operator.require(Permission::Look)?;
     Ok(operator)
 }
+
+/// Whether there is anybody who could get in.
+async fn has_operators(state: &ApiState) -> Result<bool, ApiError> {
+    let has_token = !state.config.admin.token.is_empty();
+    Ok(has_token || state.manager_sessions.has_managers().await?)
+}
+
+/// Refuses a change that a page of another site may have caused. A cookie goes with such a request
+/// as well; a token in a header does not.
+fn check_change(operator: &Operator, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(session) = &operator.session else {
+        return Ok(());
+    };
+    if !is_same_origin(headers) {
+        return Err(OTHER_ORIGIN);
+    }
+    let found = headers.get(CSRF_HEADER).and_then(|csrf| csrf.to_str().ok());
+    if found.is_some_and(|found| is_same_secret(found, &session.csrf)) {
+        Ok(())
+    } else {
+        Err(CSRF_MISSING)
+    }
+}
+
+/// Carries [`OperatorSession::csrf`](super::operator::OperatorSession::csrf).
+const CSRF_HEADER: &str = "x-csrf-token";
+
+pub(super) const OTHER_ORIGIN: ApiError = ApiError::Forbidden {
+    code: "csrf",
+    text: "the request comes from a page of another origin; a proxy must pass Host on with its port",
+};
+const CSRF_MISSING: ApiError = ApiError::Forbidden {
+    code: "csrf",
+    text: "x-csrf-token is missing or of another session: read GET /admin/me again",
+};
+/// On a request that a timer of the console makes: nobody did anything.
+const POLL_HEADER: &str = "x-liveroom-poll";
+
+const TOKEN_FROM_PAGE: ApiError = ApiError::Forbidden {
+    code: "token_from_page",
+    text: "tokens are for scripts: a browser page logs in as a manager",
+};
 
 /// The author that the URL of this request requires.
 fn requires_of(table: RequiresOf, request: &ServiceRequest) -> Option<Requires> {
@@ -153,22 +222,30 @@ fn requires_of(table: RequiresOf, request: &ServiceRequest) -> Option<Requires> 
     table(verb, &request.match_pattern()?)
 }
 
-/// Finds out which operator asks. The right token passes, however many wrong ones came before it.
-pub async fn identify(
+/// Finds out which operator asks, by a token or the cookie of a session. The right token passes,
+/// however many wrong ones came before it. `is_act`: the operator does something, which keeps its
+/// session alive.
+async fn identify(
     state: &ApiState,
     headers: &HeaderMap,
     address: IpAddr,
+    is_act: bool,
 ) -> Result<Operator, ApiError> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return state.manager_sessions.identify(headers, is_act).await;
+    }
     let found = bearer_of(headers).ok_or(ApiError::NoOperator)?;
     state
         .wrong_tokens
         .slow_down(address, state.clock.now())
         .await;
-    if is_same_secret(found, state.config.admin.token.expose()) {
+    let expected = &state.config.admin.token;
+    if !expected.is_empty() && is_same_secret(found, expected.expose()) {
         return Ok(Operator {
             id: OperatorId::Config,
             name: "config".into(),
             permissions: Permissions::ALL,
+            session: None,
         });
     }
     if let Some(operator) = api_tokens::identify(state, found).await? {

@@ -29,11 +29,15 @@ mod live_exports;
 mod live_limits;
 mod lives;
 mod login_limiter;
+mod manager_login;
+mod manager_sessions;
+mod managers;
 mod media;
 mod moderation;
 mod operator;
 mod overview;
 mod page;
+mod page_origin;
 mod paging;
 mod presence_pages;
 mod reports;
@@ -72,6 +76,7 @@ pub use gate::{Requires, Verb};
 pub use health::Readiness;
 pub use live_limits::LiveLimits;
 pub use login_limiter::LoginLimiter;
+pub use manager_sessions::ManagerSessions;
 pub use page::DEMO_GIFTS;
 pub use routes::{ENDPOINTS, Endpoint, UrlSide, configure};
 pub use tries::AddressBuckets;
@@ -96,6 +101,7 @@ pub struct ApiState {
     pub follow_limits: Arc<FollowLimits>,
     pub profile_limits: Arc<ProfileLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
+    pub manager_sessions: Arc<ManagerSessions>,
     pub changes: Arc<Changes>,
     pub exports: Arc<Exports>,
     pub attempts: Arc<Attempts>,

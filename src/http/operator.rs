@@ -9,8 +9,14 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::error::ApiError;
 use crate::actors::Requested;
-use crate::domain::{Action, Actor, OperatorId, Permission, Permissions, Role, Scope};
-use crate::storage::ActAuthor;
+use crate::domain::{Action, Actor, OperatorId, Permission, Permissions, Role, Scope, Timestamp};
+use crate::storage::{ActAuthor, ManagerRow};
+
+/// What only a manager in a browser may ask for.
+const SESSION_ONLY: ApiError = ApiError::Forbidden {
+    code: "session_only",
+    text: "this takes a manager who is logged in",
+};
 
 /// The operator behind a request, in the arguments of a handler whose URL requires one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,20 @@ pub struct Operator {
     /// The manager's or the token's; `config` for the token of the configuration.
     pub name: Arc<str>,
     pub permissions: Permissions,
+    /// Of a manager in a browser; tokens have none.
+    pub session: Option<Arc<OperatorSession>>,
+}
+
+/// The session behind a manager's request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OperatorSession {
+    pub id: i64,
+    /// The value of the header `x-csrf-token` in requests that change something.
+    pub csrf: String,
+    pub ends_at: Timestamp,
+    /// When it ends if its manager does nothing more.
+    pub idle_ends_at: Timestamp,
+    pub manager: ManagerRow,
 }
 
 impl Operator {
@@ -45,6 +65,11 @@ impl Operator {
             address: Some(address),
             reason,
         }
+    }
+
+    /// The session of a manager in a browser.
+    pub fn session(&self) -> Result<&OperatorSession, ApiError> {
+        self.session.as_deref().ok_or(SESSION_ONLY)
     }
 
     /// An action that the operator asks for from this address.

@@ -8,12 +8,12 @@ use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
 
 use super::changes::{Changes, Completing, Requester};
 use super::error::{ApiError, ApiResult};
-use super::gate::Requires::{self, Nobody, User};
+use super::gate::Requires::{self, AnyOperator, Nobody, Session, User};
 use super::gate::Verb;
 use super::{
     ApiState, account, admin, api_tokens, audit, console, cors, explain, feed, filter, follows,
-    gate, gifts, health, held, history, live_exports, lives, moderation, overview, page,
-    presence_pages, reports, room_pages, traces, user_pages, users,
+    gate, gifts, health, held, history, live_exports, lives, manager_login, managers, moderation,
+    overview, page, presence_pages, reports, room_pages, traces, user_pages, users,
 };
 use crate::domain::Permission::{self, Administer, Comments, Finance, Look, Moderate, Operate};
 
@@ -127,6 +127,18 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/api/live/{id}/held", User, || read(held::list)),
     get("/api/live/{id}/reports", User, || read(reports::for_moderators)),
     get("/api/gift/list", Nobody, || read(gifts::list)),
+
+    post("/admin/login", Nobody, |change| change.of(manager_login::login)),
+    post("/admin/setup", Nobody, |change| change.of(manager_login::setup)),
+    post("/admin/logout", Session, |change| change.of(manager_login::logout)),
+    get("/admin/me", AnyOperator, || read(manager_login::me)),
+    post("/admin/password", Session, |change| change.of(manager_login::change_password)),
+    get("/admin/sessions", Session, || read(manager_login::sessions)),
+    delete("/admin/sessions/{id}", Session, |change| change.of(manager_login::end_session)),
+    get("/admin/managers", to(Administer), || read(managers::list)),
+    post("/admin/managers", to(Administer), |change| change.of(managers::add)),
+    post("/admin/managers/{id}", to(Administer), |change| change.of(managers::change)),
+    post("/admin/managers/{id}/reset", to(Administer), |change| change.of(managers::reset)),
 
     get("/admin/nodes", to(Look), || read(admin::nodes)),
     get("/admin/overview", to(Look), || read(overview::overview)),
@@ -259,7 +271,7 @@ impl Endpoint {
             HandlerOf::Change(make) => make(ChangeRoute {
                 requester: match self.requires {
                     Requires::Nobody => Requester::Stranger,
-                    Requires::User | Requires::Operator(_) => Requester::Known,
+                    _ => Requester::Known,
                 },
                 changes: state.changes.clone(),
             }),
@@ -312,9 +324,9 @@ mod tests {
         for endpoint in ENDPOINTS {
             let is_admin = endpoint.path.starts_with("/admin/");
             match endpoint.requires {
-                Requires::Operator(_) => assert!(is_admin, "{}", endpoint.path),
-                Requires::User => assert!(!is_admin, "{}", endpoint.path),
                 Requires::Nobody => {}
+                Requires::User => assert!(!is_admin, "{}", endpoint.path),
+                _ => assert!(is_admin, "{}", endpoint.path),
             }
         }
     }

@@ -21,7 +21,7 @@ use super::{ApiState, address_of};
 use crate::client_address::limit_key;
 
 /// How long an address stays known after a login. Providers give it to somebody else in time.
-const KNOWN_FOR_MS: i64 = 90 * DAY_MS;
+pub(super) const KNOWN_FOR_MS: i64 = 90 * DAY_MS;
 /// How old a remembered login may become before the next one renews it: not each login writes.
 const RENEWED_AFTER_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;

@@ -13,6 +13,7 @@ mod audit_rules;
 mod batch;
 mod changes;
 mod error;
+mod managers;
 mod pages;
 mod postgres;
 mod row_locks;
@@ -41,6 +42,11 @@ pub use audit_chain::{ChainFault, ChainReport, SealHead, SealHorizon, SealStep, 
 pub use audit_log::{AUDIT_SCANNED_MAX, AuditEntry, AuditFilter, AuditPage, AuditPosition};
 pub use audit_rows::{ActAuthor, AuditRow};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
+pub use managers::{
+    AddedManager, ChangedManager, MANAGER_IDLE_MS, MANAGER_SESSIONS_MAX, MANAGERS_MAX,
+    ManagerChange, ManagerCredentials, ManagerLink, ManagerRow, ManagerSession, ManagerStore,
+    NewManagerSession,
+};
 pub use pages::{
     AccountEntry, BookAccount, COMMENTS_LOOKED_AT_MAX, CommentRange, FollowOutcome,
     FollowedStreamer, GiftEntry, Giver, ReportedRow, Reporter, RowActor, ShownComment,
@@ -366,7 +372,7 @@ pub const LOGIN_NETWORKS_MAX: usize = 16;
 ///
 /// Every method is one transaction. A returned future runs to its end even if the caller stops
 /// waiting for it.
-pub trait Store: ApiTokenStore + Send + Sync {
+pub trait Store: ApiTokenStore + ManagerStore + Send + Sync {
     /// Adds an account; `None` if the username is taken, or one that looks like it. The database
     /// decides between registrations at the same time.
     fn create_user(

@@ -181,6 +181,48 @@ diesel::table! {
 }
 
 diesel::table! {
+    manager_links (manager_id) {
+        manager_id -> Int8,
+        digest -> Text,
+        expires_at -> Int8,
+    }
+}
+
+diesel::table! {
+    manager_networks (manager_id, network) {
+        manager_id -> Int8,
+        network -> Text,
+        last_at -> Int8,
+    }
+}
+
+diesel::table! {
+    manager_sessions (id) {
+        id -> Int8,
+        manager_id -> Int8,
+        digest -> Text,
+        address -> Text,
+        user_agent -> Text,
+        created_at -> Int8,
+        used_at -> Int8,
+        ends_at -> Int8,
+    }
+}
+
+diesel::table! {
+    managers (id) {
+        id -> Int8,
+        name -> Text,
+        role -> Text,
+        is_admin -> Bool,
+        disabled -> Bool,
+        password_hash -> Nullable<Text>,
+        created_at -> Int8,
+        last_login_at -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
     moderation_versions (streamer_id) {
         streamer_id -> Int8,
         version -> Int8,
@@ -307,6 +349,9 @@ diesel::joinable!(live_views -> lives (live_id));
 diesel::joinable!(live_views -> users (user_id));
 diesel::joinable!(lives -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
+diesel::joinable!(manager_links -> managers (manager_id));
+diesel::joinable!(manager_networks -> managers (manager_id));
+diesel::joinable!(manager_sessions -> managers (manager_id));
 diesel::joinable!(moderation_versions -> users (streamer_id));
 diesel::joinable!(pins -> lives (live_id));
 diesel::joinable!(reported_comments -> lives (live_id));
@@ -331,6 +376,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     live_views,
     lives,
     login_networks,
+    manager_links,
+    manager_networks,
+    manager_sessions,
+    managers,
     moderation_versions,
     moderators,
     pending_actions,

@@ -23,6 +23,7 @@ mod grants;
 mod held_comments;
 mod left_behind;
 mod lives;
+mod managers;
 mod missed;
 mod modes;
 mod pins;

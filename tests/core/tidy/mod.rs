@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalogue", &["domain", "storage"]),
     ("word_filters", &["domain", "storage"]),
     ("auth", &["domain", "storage", "cluster", "clock", "config"]),
+    ("managers", &["domain", "storage", "auth"]),
     (
         "actors",
         &[
@@ -70,6 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "actors",
             "storage",
             "auth",
+            "managers",
             "catalogue",
             "word_filters",
             "domain",

@@ -21,8 +21,8 @@ use liveroom::comment_ids::CommentIds;
 use liveroom::config::{Config, Millis, Secret, Secrets};
 use liveroom::domain::{Action, Actor, LiveId, LiveStatus, NodeId, Role, Scope, Timestamp, UserId};
 use liveroom::http::{
-    AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter, Readiness,
-    UrlSide, WrongTokens, configure,
+    AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter,
+    ManagerSessions, Readiness, UrlSide, WrongTokens, configure,
 };
 use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
 use liveroom::word_filters::WordFilters;
@@ -102,6 +102,20 @@ impl Reply {
     }
 }
 
+/// Asks a node with these services.
+pub async fn call(state: &ApiState, request: TestRequest) -> Reply {
+    let app =
+        init_service(App::new().configure(|cfg| configure(cfg, state, UrlSide::Everybody))).await;
+    let response = call_service(&app, request.to_request()).await;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
+    Reply {
+        status,
+        headers,
+        body,
+    }
+}
+
 impl TestApi {
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -173,6 +187,7 @@ impl TestApi {
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
             profile_limits: Arc::default(),
             wrong_tokens: Arc::new(WrongTokens::default()),
+            manager_sessions: Arc::new(ManagerSessions::new(store.clone(), clock.clone())),
             changes: Arc::new(Changes::new(config.limits.changes)),
             exports: Arc::default(),
             attempts: Arc::new(Attempts::new(store.clone(), clock.clone())),
@@ -189,18 +204,7 @@ impl TestApi {
     }
 
     pub async fn call(&self, request: TestRequest) -> Reply {
-        let app = init_service(
-            App::new().configure(|cfg| configure(cfg, &self.state, UrlSide::Everybody)),
-        )
-        .await;
-        let response = call_service(&app, request.to_request()).await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
-        Reply {
-            status,
-            headers,
-            body,
-        }
+        call(&self.state, request).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {

@@ -2,6 +2,7 @@
 //! since clients of the replaced system read them.
 
 mod admin;
+mod admin_access;
 mod admin_filter;
 mod admin_gifts;
 mod admin_ledger_proof;

@@ -9,6 +9,7 @@ mod gifts;
 mod held_comments;
 mod held_meanwhile;
 mod lives;
+mod managers;
 mod modes;
 mod names;
 mod pages;
@@ -91,6 +92,12 @@ use liveroom::storage::{StoreError, StoreOptions, StoredToken, Write, WriteOutco
 use lives::{
     a_live_is_changed_until_it_ends, a_view_counts_once_for_ever, lives_come_in_pages_in_id_order,
 };
+use managers::{
+    a_link_sets_the_password_of_its_manager_once, a_manager_is_known_where_it_logged_in,
+    a_session_ends_idle_in_all_or_when_a_manager_has_too_many,
+    the_last_administrator_stays_whoever_dismisses_it,
+    what_changes_a_manager_ends_its_sessions_and_no_others,
+};
 use modes::{
     a_live_starts_with_the_modes_that_its_streamer_set_last,
     a_repeated_change_of_modes_has_one_effect_and_the_first_answer,
@@ -148,6 +155,11 @@ use users::{
 };
 
 contract! {
+    a_link_sets_the_password_of_its_manager_once,
+    the_last_administrator_stays_whoever_dismisses_it,
+    what_changes_a_manager_ends_its_sessions_and_no_others,
+    a_session_ends_idle_in_all_or_when_a_manager_has_too_many,
+    a_manager_is_known_where_it_logged_in,
     a_username_is_taken_once,
     of_names_that_look_alike_one_is_given_out,
     of_registrations_at_the_same_time_the_database_takes_one,
