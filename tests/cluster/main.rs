@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acts_by_socket;
+mod audit;
 mod broker_contract;
 mod comments;
 mod consoles;

@@ -5,6 +5,7 @@ mod support;
 
 mod audit_chain;
 mod audit_contract;
+mod audit_load;
 mod audit_log;
 mod contract;
 mod ledger_properties;
