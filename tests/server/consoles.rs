@@ -220,6 +220,34 @@ fn a_feed_is_for_operators_and_pages_of_this_server_alone() {
 }
 
 #[test]
+fn a_console_sees_what_its_token_allows_and_ends_with_it() {
+    let server = TestServer::start(&[]);
+    let live = server.live(&server.user("streamer"));
+    let token = |name: &str, scopes: Value| {
+        let asked = json!({"name": name, "scopes": scopes});
+        server.admin_post("/admin/tokens", &asked).ok()
+    };
+    let (looks, moves_coins) = (
+        token("charts", json!(["look"])),
+        token("books", json!(["finance"])),
+    );
+    let bearer = |token: &Value| format!("Bearer {}", token["token"].as_str().expect("a secret"));
+    let refused = Console::connect_with(&server, &[("authorization", &bearer(&moves_coins))]);
+    assert_eq!(refused.err(), Some(403), "it may not look");
+    let mut console =
+        Console::connect_with(&server, &[("authorization", &bearer(&looks))]).expect("it may look");
+    console.look_at_overview();
+    console.next("overview");
+    console.look_at_room(live);
+    let error = console.next("error");
+    assert_eq!(error["data"], json!("your role may not read comments"));
+    server
+        .admin_delete(&format!("/admin/tokens/{}", looks["id"]))
+        .ok();
+    assert_eq!(console.wait_for_close(), 3000);
+}
+
+#[test]
 fn a_console_whose_tab_is_hidden_receives_nothing() {
     let server = TestServer::start(&[]);
     let (mut hidden, mut open) = (Console::connect(&server), Console::connect(&server));
