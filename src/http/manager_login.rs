@@ -127,7 +127,12 @@ async fn authenticate<'a>(
         .take(attempt, now)
         .map_err(|retry_after_ms| ApiError::TooManyLogins { retry_after_ms })?;
     let stored_hash = found.as_ref().and_then(|found| found.password_hash.clone());
-    let matches = state.passwords.verify(password, stored_hash).await?;
+    let matches = state.passwords.verify(password, stored_hash).await;
+    // One that was not compared is no guess either.
+    if !matches!(matches, Ok(false)) {
+        state.login_limiter.give_back(attempt);
+    }
+    let matches = matches?;
     match found {
         Some(found) if matches && !found.manager.disabled => {
             let password_hash = found.password_hash.ok_or(ApiError::WrongLogin)?;
