@@ -28,6 +28,15 @@ export async function openTab(context, name) {
   return tab;
 }
 
+/** Takes a complaint back that had to come: a browser reports a refused request as an error. */
+export async function expectComplaint(tab, pattern) {
+  const find = () => complaints.findIndex((each) => pattern.test(each));
+  // The console's message may come after what the page made of the answer.
+  for (let turn = 0; find() < 0 && turn < 100; turn++) await tab.waitForTimeout(20);
+  assert.ok(find() >= 0, `no complaint like ${pattern}`);
+  complaints.splice(find(), 1);
+}
+
 /** `login` is `name:password`; `shown` is the name that others see. */
 export async function logIn(tab, login, shown = login.split(":")[0]) {
   const [name, password] = login.split(":");

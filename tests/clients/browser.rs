@@ -128,8 +128,24 @@ impl Stage {
         guest
     }
 
+    /// The path of the link by which a new manager sets its password.
+    fn setup_link(&self, name: &str, options: &[&str]) -> String {
+        let args = [&["manager", "add", name], options].concat();
+        let output = self.server.run(&args);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let begin = said.find("/admin/#/setup/");
+        let begin = begin.unwrap_or_else(|| panic!("no link: {output:?}"));
+        let link = said[begin..].split_whitespace().next();
+        link.expect("a link").to_owned()
+    }
+
     /// Runs `{name}.mjs`, which leaves its pictures in `target/{name}*.png`.
     fn run_script(&self, name: &str, users: &[(&str, &User)]) {
+        let logins = users.iter().map(|(name, user)| (*name, login(user)));
+        self.run_script_with(name, logins.collect());
+    }
+
+    fn run_script_with(&self, name: &str, environment: Vec<(&str, String)>) {
         let status = Command::new("node")
             .arg(format!("{SCRIPTS}/{name}.mjs"))
             .env("BASE_URL", self.server.base_url())
@@ -138,7 +154,7 @@ impl Stage {
             .env("CHROMIUM", CHROMIUM)
             .env("SCREENSHOT", format!("{SCREENSHOTS}/{name}.png"))
             .env("STREAMER", login(&self.streamer))
-            .envs(users.iter().map(|(name, user)| (name, login(user))))
+            .envs(environment)
             .status()
             .expect("node was there a moment ago");
         assert!(status.success(), "the page failed: {status}");
@@ -231,6 +247,26 @@ fn reported_and_held_comments_wait_for_those_who_keep_order() {
         .ok();
     let [viewer, talker] = ["viewer", "talker"].map(|name| stage.server.user(name));
     stage.run_script("review", &[("VIEWER", &viewer), ("TALKER", &talker)]);
+}
+
+#[test]
+fn an_operator_steers_a_room_from_the_console() {
+    let _turn = take_turn();
+    let Some(stage) = Stage::set() else { return };
+    stage
+        .server
+        .admin_post_text("/admin/filter/import", "dubious\thold\n")
+        .ok();
+    let viewer = stage.server.rich_user("viewer", VIEWER_COINS);
+    let talker = stage.server.user("talker");
+    let operator = ["--role", "operator", "--admin"];
+    let environment = vec![
+        ("SETUP", stage.setup_link("ann", &operator)),
+        ("VIEWER", login(&viewer)),
+        ("TALKER", login(&talker)),
+    ];
+    stage.run_script_with("console", environment);
+    stage.server.assert_books_balance();
 }
 
 #[test]
