@@ -54,7 +54,7 @@ export class RoomFeed {
   }
 
   #isHeld() {
-    return this.#isPaused || this.#list.matches(":hover, :focus-within");
+    return this.#isPaused || this.#list.matches(":hover, :has(:focus-visible)");
   }
 
   #flush() {
