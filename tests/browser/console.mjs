@@ -37,6 +37,12 @@ async function looksAround(tab) {
   await tab.screenshot({ path: pictureNamed("overview") });
 }
 
+/** The feed stands still while somebody points at it or has its focus. */
+async function lookAway(tab) {
+  await tab.mouse.move(0, 0);
+  await tab.evaluate(() => document.activeElement.blur());
+}
+
 /** Opens what may be done about a user from a line of the feed. */
 async function openPerson(tab, text) {
   await tab.locator(".feed li", { hasText: text }).locator("[data-name=person]").click();
@@ -45,7 +51,9 @@ async function openPerson(tab, text) {
 
 async function keepsOrder(tab, talker) {
   await row(tab, "rooms", "late night radio").locator("a", { hasText: "late night radio" }).click();
-  await tab.waitForSelector(".feed");
+  await lookAway(tab);
+  // The feed has begun once there are figures.
+  await tab.waitForFunction(() => /\d/.test(document.querySelector("[data-stat=members] b").textContent));
   await talker.say("hello <b>night</b>");
   const said = tab.locator(".feed li", { hasText: "hello <b>night</b>" });
   await said.filter({ hasText: "fan-out" }).waitFor();
@@ -61,7 +69,7 @@ async function keepsOrder(tab, talker) {
   await tab.locator(".feed li", { hasText: "I may speak again" }).hover();
   await tab.locator(".feed li", { hasText: "I may speak again" }).locator("[data-name=delete]").click();
   await answer(tab, { reason: "a test" });
-  await tab.mouse.move(0, 0);
+  await lookAway(tab);
   await tab.locator(".feed li.removed", { hasText: "I may speak again" }).waitFor();
   await tab.screenshot({ path: pictureNamed("room") });
 }
@@ -85,7 +93,7 @@ async function steersTheRoom(tab, talker) {
   await visit(tab, PAGES.room);
   await tab.click("[data-name=notice]");
   await answer(tab, { text: "Back in five minutes" });
-  await tab.mouse.move(0, 0);
+  await lookAway(tab);
   await tab.locator(".feed li", { hasText: "Back in five minutes" }).waitFor();
   await tab.click("[data-name=modes]");
   assert.match(await answer(tab, { frozen: true }), /Only moderators speak: On/);
