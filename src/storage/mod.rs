@@ -14,6 +14,7 @@ mod audit_rules;
 mod batch;
 mod changes;
 mod error;
+mod grants;
 mod managers;
 mod pages;
 mod postgres;
@@ -32,8 +33,8 @@ use futures_util::future::BoxFuture;
 use crate::domain::{
     ActionEntry, ActionId, Coins, Comment, CommentId, CommentWriteError, Gift, GiftOrder,
     GiftReceipt, GiftRefusal, HeldComment, HeldDecision, HoldRefusal, Live, LiveId, LiveModes,
-    LiveStatus, MissedEntries, Pin, Reject, RequestId, Role, Sanction, SanctionId, Standings,
-    Timestamp, UserFacts, UserId,
+    LiveStatus, MissedEntries, Pin, Reject, Role, Sanction, SanctionId, Standings, Timestamp,
+    UserFacts, UserId,
 };
 
 pub use accounts::{
@@ -46,6 +47,7 @@ pub use audit_chain::{ChainFault, ChainReport, SealHead, SealHorizon, SealStep, 
 pub use audit_log::{AUDIT_SCANNED_MAX, AuditEntry, AuditFilter, AuditPage, AuditPosition};
 pub use audit_rows::{ActAuthor, AuditRow};
 pub use changes::{CHANGES_KEPT, CHANGES_MAX, FeedPage, FeedPosition, RowChange};
+pub use grants::{CoinGrant, GrantOutcome};
 pub use managers::{
     AddedManager, ChangedManager, MANAGER_IDLE_MS, MANAGER_SESSIONS_MAX, MANAGERS_MAX,
     ManagerChange, ManagerCredentials, ManagerLink, ManagerRow, ManagerSession, ManagerStore,
@@ -210,33 +212,6 @@ pub enum WriteOutcome {
     View(Option<i64>),
     /// Whether or not there was such a comment.
     TakenDown,
-}
-
-/// A change of a balance by an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoinGrant {
-    pub user_id: UserId,
-    /// Positive adds, negative takes; never 0.
-    pub delta: Coins,
-    pub request_id: RequestId,
-    pub at: Timestamp,
-    pub by: ActAuthor,
-}
-
-/// The outcome of a [`CoinGrant`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantOutcome {
-    /// `duplicate`: it had been granted before under this `request_id`, nothing moved now; `coin`
-    /// is the balance right after the original grant.
-    Granted {
-        coin: Coins,
-        duplicate: bool,
-    },
-    UserNotFound,
-    /// The balance would become negative or exceed [`Coins::MAX`].
-    CoinsInsufficient,
-    /// The `request_id` was used before with another user or delta.
-    Conflict,
 }
 
 /// Totals of one live's gifts as the books have them.
