@@ -36,8 +36,8 @@ use crate::comment_ids::CommentIds;
 use crate::config::{Config, ValueCheck};
 use crate::domain::{CROWD_ROUND_MS, Disconnect, NodeId};
 use crate::http::{
-    AddressBuckets, ApiState, Attempts, Changes, FeedText, FollowLimits, LiveLimits, LoginLimiter,
-    ManagerSessions, ProfileLimits, Readiness, WrongTokens, open_feed,
+    AccountLimits, AddressBuckets, ApiState, Attempts, Changes, FeedText, FollowLimits, LiveLimits,
+    LoginLimiter, ManagerSessions, Readiness, WrongTokens, open_feed,
 };
 use crate::storage::{self, Store, StoreError, StoreOptions};
 use crate::tls::Authorities;
@@ -240,12 +240,13 @@ impl App {
             registrations: Arc::new(AddressBuckets::for_registrations(&config.limits)),
             live_limits: Arc::new(LiveLimits::new(&config.limits)),
             follow_limits: Arc::new(FollowLimits::new(&config.limits)),
-            profile_limits: Arc::new(ProfileLimits::default()),
+            account_limits: Arc::new(AccountLimits::default()),
             wrong_tokens: Arc::new(WrongTokens::default()),
             manager_sessions: Arc::new(ManagerSessions::new(store.clone(), clock.clone())),
             changes: changes.clone(),
             exports: Arc::default(),
             attempts: attempts.clone(),
+            own_exports: Arc::default(),
             readiness: Arc::new(Readiness::default()),
             config: config.clone(),
         };

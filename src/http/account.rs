@@ -12,35 +12,49 @@ use super::ApiState;
 use super::error::{ApiError, ApiResult, ok};
 use super::fields::{RequestBody, at_most_chars};
 use super::signed_in::SignedIn;
-use super::tries::KeyedBuckets;
+use super::tries::{KeyedBuckets, take_of_user};
 use super::users::{authenticate, bad_name, new_password};
 use super::views::{SessionView, UserView};
 
 /// Longest address of an avatar, in characters.
 const AVATAR_CHARS_MAX: usize = 500;
 
-/// Changes of one user: a name that changes all the time hides who talks. All of an hour may be made
-/// at once.
+/// Changes of one user: a name that changes all the time hides who talks.
 const CHANGES_PER_HOUR: u32 = 10;
 
-/// How often users may change their names and avatars. Counted by each node for itself.
-pub struct ProfileLimits(KeyedBuckets);
+/// Exports of one user's own data: each may read for long.
+const EXPORTS_PER_HOUR: u32 = 2;
 
-impl Default for ProfileLimits {
+/// How often users may change their names and avatars, and export what is stored of them. All of an
+/// hour may be done at once. Counted by each node for itself.
+pub struct AccountLimits {
+    changes: KeyedBuckets,
+    exports: KeyedBuckets,
+}
+
+impl Default for AccountLimits {
     fn default() -> Self {
-        Self(KeyedBuckets::new(BucketRate {
-            burst: CHANGES_PER_HOUR,
-            refill: CHANGES_PER_HOUR,
-            per_ms: 3_600_000,
-        }))
+        let per_hour = |count| {
+            KeyedBuckets::new(BucketRate {
+                burst: count,
+                refill: count,
+                per_ms: 3_600_000,
+            })
+        };
+        Self {
+            changes: per_hour(CHANGES_PER_HOUR),
+            exports: per_hour(EXPORTS_PER_HOUR),
+        }
     }
 }
 
-impl ProfileLimits {
-    fn take(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-        self.0
-            .take(user.get(), now)
-            .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
+impl AccountLimits {
+    fn take_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        take_of_user(&self.changes, user, now)
+    }
+
+    pub(super) fn take_export(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        take_of_user(&self.exports, user, now)
     }
 }
 
@@ -63,7 +77,7 @@ pub async fn change_profile(
         Some(text) => Some(Some(avatar(text)?.to_owned())),
     };
     let (user, now) = (identity.profile.id, state.clock.now());
-    state.profile_limits.take(user, now)?;
+    state.account_limits.take_change(user, now)?;
     let change = ProfileChange { nickname, avatar };
     match state.store.change_profile(user, change, now).await? {
         ProfileOutcome::Changed(changed) => {

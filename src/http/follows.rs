@@ -14,7 +14,7 @@ use super::ApiState;
 use super::error::{ApiError, ApiResult, ok};
 use super::fields::{RequestBody, positive_digits};
 use super::signed_in::SignedIn;
-use super::tries::KeyedBuckets;
+use super::tries::{KeyedBuckets, take_of_user};
 
 /// Follows of one page.
 const PER_PAGE: u32 = 50;
@@ -43,9 +43,7 @@ impl FollowLimits {
     }
 
     fn take(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-        self.changes
-            .take(user.get(), now)
-            .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
+        take_of_user(&self.changes, user, now)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::config::LimitsConfig;
 use crate::domain::{BucketRate, Timestamp, UserId};
 
 use super::error::ApiError;
-use super::tries::KeyedBuckets;
+use super::tries::{KeyedBuckets, take_of_user};
 
 /// Changes of the terms of one user a minute: each has a filter built.
 const TERMS_CHANGES_PER_MIN: u32 = 10;
@@ -36,15 +36,15 @@ impl LiveLimits {
     }
 
     pub(super) fn take_creation(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-        take(&self.creations, user, now)
+        take_of_user(&self.creations, user, now)
     }
 
     pub(super) fn take_status_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-        take(&self.status_changes, user, now)
+        take_of_user(&self.status_changes, user, now)
     }
 
     pub(super) fn take_terms_change(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-        take(&self.terms_changes, user, now)
+        take_of_user(&self.terms_changes, user, now)
     }
 
     /// Refuses one more live to a user who has so many that have not ended. Requests of one moment
@@ -55,10 +55,4 @@ impl LiveLimits {
         }
         Ok(())
     }
-}
-
-fn take(buckets: &KeyedBuckets, user: UserId, now: Timestamp) -> Result<(), ApiError> {
-    buckets
-        .take(user.get(), now)
-        .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
 }

@@ -36,6 +36,7 @@ mod media;
 mod moderation;
 mod operator;
 mod overview;
+mod own_export;
 mod page;
 mod page_origin;
 mod paging;
@@ -66,7 +67,7 @@ use crate::config::Config;
 use crate::storage::Store;
 use crate::word_filters::WordFilters;
 
-pub use account::ProfileLimits;
+pub use account::AccountLimits;
 pub use attempts::Attempts;
 pub use changes::Changes;
 pub use export::Exports;
@@ -99,12 +100,14 @@ pub struct ApiState {
     pub registrations: Arc<AddressBuckets>,
     pub live_limits: Arc<LiveLimits>,
     pub follow_limits: Arc<FollowLimits>,
-    pub profile_limits: Arc<ProfileLimits>,
+    pub account_limits: Arc<AccountLimits>,
     pub wrong_tokens: Arc<WrongTokens>,
     pub manager_sessions: Arc<ManagerSessions>,
     pub changes: Arc<Changes>,
     pub exports: Arc<Exports>,
     pub attempts: Arc<Attempts>,
+    /// Of users, who must not take the seats of operators.
+    pub own_exports: Arc<Exports>,
     pub readiness: Arc<Readiness>,
     pub config: Arc<Config>,
 }

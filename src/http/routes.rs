@@ -13,7 +13,7 @@ use super::gate::Verb;
 use super::{
     ApiState, account, admin, api_tokens, audit, console, cors, explain, feed, filter, follows,
     gate, gifts, health, held, history, live_exports, lives, manager_login, managers, moderation,
-    overview, page, presence_pages, reports, room_pages, traces, user_pages, users,
+    overview, own_export, page, presence_pages, reports, room_pages, traces, user_pages, users,
 };
 use crate::domain::Permission::{self, Administer, Comments, Finance, Look, Moderate, Operate};
 
@@ -113,6 +113,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/api/user/info", User, || read(users::info)),
     post("/api/user/profile", User, |change| change.of(account::change_profile)),
     post("/api/user/password", User, |change| change.of(account::change_password)),
+    get("/api/user/export", User, || read(own_export::export)),
     get("/api/filter/export", User, || read(filter::export_own)),
     post("/api/filter/import", User, |change| change.of(filter::import_own)),
     post("/api/user/follow", User, |change| change.of(follows::set)),

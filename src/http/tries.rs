@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::client_address::{SITE_FACTOR, limit_key, site_key};
 use crate::config::LimitsConfig;
-use crate::domain::{Bucket, BucketRate, Timestamp};
+use crate::domain::{Bucket, BucketRate, Timestamp, UserId};
+
+use super::error::ApiError;
 
 /// Keys of one kind that are remembered for certain, at some 32 bytes each: those used last. With
 /// more of them at once an attack is spread, and what holds it is the cost of a try.
@@ -148,6 +150,13 @@ impl AddressBuckets {
         self.clients.is_spent(limit_key(address), now)
             || site_key(address).is_some_and(|site| self.sites.is_spent(site, now))
     }
+}
+
+/// Counts a request of a user that it may make so often. Errors: `TooManyChanges`.
+pub fn take_of_user(buckets: &KeyedBuckets, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+    buckets
+        .take(user.get(), now)
+        .map_err(|retry_after_ms| ApiError::TooManyChanges { retry_after_ms })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 // and SCREENSHOT (a path).
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { DESKTOP, PHONE, chatLine, expectFits, inBrowser, logIn, openTab, pictureNamed, say, tabOf } from "./support.mjs";
 
 const { VIEWER, STREAMER, BASE_URL } = process.env;
@@ -61,6 +62,10 @@ async function run(browser) {
   await openProfile(phone);
   await expectFits(phone, "the account of a user");
   await phone.screenshot({ path: pictureNamed("dialog-zh") });
+  const [download] = await Promise.all([phone.waitForEvent("download"), phone.click("#profile-export")]);
+  const lines = (await readFile(await download.path(), "utf8")).trim().split("\n").map(JSON.parse);
+  assert.equal(lines[0].data.nickname, "小 花");
+  assert.ok(lines.some(({ kind, data }) => kind === "comment" && data.content === "still here"));
   await phone.click("#profile-logout");
   await phone.waitForSelector("#open-login", { state: "visible" });
   // Everywhere: the other tab of this user hears it too.

@@ -12,7 +12,10 @@ export const token = {
   set: (value) => (value ? sessionStorage.setItem(TOKEN_KEY, value) : sessionStorage.removeItem(TOKEN_KEY)),
 };
 
-const call = (method, path, body) => request(method, path, { headers: token.get() ? { token: token.get() } : {}, body });
+/** A long history takes a while to read. */
+const EXPORT_MS_MAX = 300_000;
+
+const call = (method, path, body, timeoutMs) => request(method, path, { headers: token.get() ? { token: token.get() } : {}, body, timeoutMs });
 
 export const api = {
   login: (username, password) => call("POST", "/api/login", { username, password }),
@@ -20,6 +23,8 @@ export const api = {
   logout: () => call("POST", "/api/logout", {}),
   changeProfile: (nickname, avatar) => call("POST", "/api/user/profile", { nickname, avatar }),
   changePassword: (oldpassword, password, repassword) => call("POST", "/api/user/password", { oldpassword, password, repassword }),
+  /** What is stored of the reader, as JSON lines. */
+  exportOwn: () => call("GET", "/api/user/export", undefined, EXPORT_MS_MAX),
   userInfo: () => call("GET", "/api/user/info"),
   lives: (page) => call("GET", `/api/live/list/${page}`),
   live: (id) => call("GET", `/api/live/read/${id}`),

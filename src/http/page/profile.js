@@ -1,7 +1,7 @@
 // The reader's own name, picture and password.
 
 import { api, ApiError } from "./api.js";
-import { byId, toast } from "./dom.js";
+import { byId, make, toast } from "./dom.js";
 import { refusalText, t } from "./i18n.js";
 
 export class ProfileDialog {
@@ -15,6 +15,7 @@ export class ProfileDialog {
       this.#dialog.close();
       account.logout();
     });
+    byId("profile-export").addEventListener("click", () => this.#export());
     this.#onSubmit("profile-form", "profile-error", () => this.#save());
     this.#onSubmit("password-form", "password-error", () => this.#changePassword());
   }
@@ -40,6 +41,20 @@ export class ProfileDialog {
     await this.#account.renew(() => api.changePassword(old, wanted, again));
     this.#dialog.close();
     toast(t("passwordChanged"), { tone: "good" });
+  }
+
+  async #export() {
+    byId("profile-export").disabled = true;
+    try {
+      const address = URL.createObjectURL(new Blob([await api.exportOwn()], { type: "application/x-ndjson" }));
+      make("a", { href: address, download: `liveroom-${this.#account.user.username}.jsonl` }).click();
+      URL.revokeObjectURL(address);
+    } catch (failure) {
+      if (!(failure instanceof ApiError)) throw failure;
+      toast(refusalText(failure), { tone: "bad" });
+    } finally {
+      byId("profile-export").disabled = false;
+    }
   }
 
   /** Runs `act` when the form is sent, and shows in its place why it failed. */

@@ -13,14 +13,14 @@ export class ApiError extends Error {
 }
 
 /** Resolves with the data of the answer, or with all of it as text if it is none of JSON. `body` is sent as JSON unless it is a text. */
-export async function request(method, path, { headers = {}, body } = {}) {
+export async function request(method, path, { headers = {}, body, timeoutMs = REQUEST_MS_MAX } = {}) {
   const isText = typeof body === "string";
   if (body !== undefined) headers["content-type"] = isText ? "text/plain; charset=utf-8" : "application/json";
   let response;
   let text;
   try {
     response = await fetch(path, {
-      method, headers, body: isText ? body : JSON.stringify(body), signal: AbortSignal.timeout(REQUEST_MS_MAX),
+      method, headers, body: isText ? body : JSON.stringify(body), signal: AbortSignal.timeout(timeoutMs),
     });
     text = await response.text();
   } catch {

@@ -23,6 +23,7 @@ mod api_login;
 mod api_logout;
 mod api_reg;
 mod api_user_account;
+mod api_user_export;
 mod api_user_follow;
 mod api_user_info;
 mod harness;
