@@ -7,7 +7,7 @@ use crate::domain::{Coins, Timestamp, UserId};
 pub const LOGIN_NETWORKS_MAX: usize = 16;
 
 /// An account as the API shows it. Carries no password hash: that never leaves
-/// [`Store::credentials`](super::Store::credentials).
+/// `Store::credentials`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,
@@ -17,8 +17,8 @@ pub struct User {
     pub coin: Coins,
     /// False: disabled by an operator.
     pub enabled: bool,
-    /// Whether something may hold against it on the whole site, see [`Store::site_sanctions`](super::Store::site_sanctions). Read
-    /// with the account alone: [`Store::user`](super::Store::user) and [`Store::credentials`](super::Store::credentials).
+    /// Whether something may hold against it on the whole site, see `Store::site_sanctions`. Read
+    /// with the account alone: `Store::user` and `Store::credentials`.
     pub is_sanctioned: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -39,7 +39,7 @@ pub struct ProfileChange {
     pub avatar: Option<Option<String>>,
 }
 
-/// The outcome of [`Store::change_profile`](super::Store::change_profile).
+/// The outcome of `Store::change_profile`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProfileOutcome {
     Changed(Box<User>),
