@@ -51,7 +51,7 @@ enum Counted {
     Others,
 }
 
-type Key = (i64, Counted, Option<IpAddr>);
+type CountKey = (i64, Counted, Option<IpAddr>);
 
 /// The attempts of this node that are not yet in the audit.
 pub struct Attempts {
@@ -59,7 +59,7 @@ pub struct Attempts {
     clock: Arc<dyn Clock>,
     refusals: KeyedBuckets,
     /// How many, and the operator of refused requests.
-    counts: Mutex<BTreeMap<Key, (u64, Option<Actor>)>>,
+    counts: Mutex<BTreeMap<CountKey, (u64, Option<Actor>)>>,
 }
 
 impl Attempts {
@@ -135,7 +135,7 @@ impl Attempts {
         self.add((minute, counted, address), 1, actor);
     }
 
-    fn add(&self, key: Key, count: u64, actor: Option<Actor>) {
+    fn add(&self, key: CountKey, count: u64, actor: Option<Actor>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_room = counts.len() < COUNTS_MAX || counts.contains_key(&key);
         let (key, actor) = match key {
@@ -179,7 +179,7 @@ impl Attempts {
 }
 
 /// The row of a count, at the end of its minute.
-fn row((minute, counted, address): &Key, count: u64, actor: Option<Actor>) -> AuditRow {
+fn row((minute, counted, address): &CountKey, count: u64, actor: Option<Actor>) -> AuditRow {
     let at = Timestamp((minute + 1).saturating_mul(MINUTE_MS) - 1);
     let (action, arguments, result) = match counted {
         Counted::Login(name) => (

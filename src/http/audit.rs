@@ -187,14 +187,14 @@ fn address(text: &Option<String>) -> Result<Option<IpAddr>, ApiError> {
 
 #[derive(Serialize)]
 struct PageView {
-    entries: Vec<EntryView>,
+    entries: Vec<AuditEntryView>,
     /// The `before` of the next page, if there is one. A page may be short, and even empty, and
     /// have a next one: each looks through a bounded number of rows.
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct EntryView {
+struct AuditEntryView {
     id: i64,
     at_ms: i64,
     actor: ActorView,
@@ -220,32 +220,35 @@ struct ActorView {
     id: i64,
 }
 
-/// What an action was done to, under the name of its kind.
+/// What an action was done to, by its id under the name of its kind.
 #[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
 enum TargetView {
     /// A text: JavaScript would round it.
-    CommentId(String),
-    GiftId(i64),
-    ManagerId(i64),
-    TokenId(i64),
-    SessionId(i64),
-    UserId(i64),
+    #[serde(rename = "comment_id")]
+    Comment(String),
+    #[serde(rename = "gift_id")]
+    Gift(i64),
+    #[serde(rename = "manager_id")]
+    Manager(i64),
+    #[serde(rename = "token_id")]
+    Token(i64),
+    #[serde(rename = "session_id")]
+    Session(i64),
+    #[serde(rename = "user_id")]
+    User(i64),
 }
 
 impl TargetView {
     fn of(action: &str, id: i64) -> Self {
         match action {
             "take_down" | "report" | "dismiss_reports" | "pin" | "review" => {
-                Self::CommentId(id.to_string())
+                Self::Comment(id.to_string())
             }
-            "create_gift" | "change_gift" => Self::GiftId(id),
-            _ if action.ends_with("_manager") || action.ends_with("_password") => {
-                Self::ManagerId(id)
-            }
-            _ if action.ends_with("_token") => Self::TokenId(id),
-            _ if action.ends_with("_session") => Self::SessionId(id),
-            _ => Self::UserId(id),
+            "create_gift" | "change_gift" => Self::Gift(id),
+            _ if action.ends_with("_manager") || action.ends_with("_password") => Self::Manager(id),
+            _ if action.ends_with("_token") => Self::Token(id),
+            _ if action.ends_with("_session") => Self::Session(id),
+            _ => Self::User(id),
         }
     }
 }
@@ -263,7 +266,7 @@ impl Json {
     }
 }
 
-impl From<AuditEntry> for EntryView {
+impl From<AuditEntry> for AuditEntryView {
     fn from(entry: AuditEntry) -> Self {
         Self {
             id: entry.id,

@@ -333,13 +333,10 @@ mod tests {
         vec![Cell::Number(id), Cell::Text(text.to_owned())]
     }
 
+    type ReadPage = std::future::Ready<Result<ExportPage<i64>, ApiError>>;
+
     /// Pages of two rows, `count` rows in all, and how many of them were read.
-    fn pages(
-        count: i64,
-    ) -> (
-        Rc<Counter<i64>>,
-        impl FnMut(Option<i64>) -> std::future::Ready<Result<ExportPage<i64>, ApiError>>,
-    ) {
+    fn pages(count: i64) -> (Rc<Counter<i64>>, impl FnMut(Option<i64>) -> ReadPage) {
         let read = Rc::new(Counter::new(0));
         let counted = read.clone();
         let next = move |from: Option<i64>| {

@@ -196,7 +196,7 @@ pub fn open_feed(
     state: ApiState,
     consoles: Arc<Consoles>,
     head: &RequestHead,
-) -> LocalBoxFuture<'static, Result<Feed, HttpResponse>> {
+) -> LocalBoxFuture<'static, Result<Feed, Box<HttpResponse>>> {
     let headers = head.headers().clone();
     let proxies = &state.config.server.trusted_proxies;
     let address = client_of(head.peer_addr, &headers, proxies);
@@ -218,7 +218,7 @@ pub fn open_feed(
             recheck: Box::new(recheck),
         })
     };
-    open.map(|opened| opened.map_err(|error: ApiError| error.error_response()))
+    open.map(|opened| opened.map_err(|error: ApiError| Box::new(error.error_response())))
         .boxed_local()
 }
 

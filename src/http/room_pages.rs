@@ -129,13 +129,13 @@ struct RoomLedgerView {
     /// All gifts of the live, ever.
     coins: i64,
     gifts: i64,
-    entries: Vec<EntryView>,
+    entries: Vec<AccountEntryView>,
     next: Option<String>,
 }
 
 /// One movement of coins of a live or a user. Times are milliseconds since the Unix epoch.
 #[derive(Serialize)]
-pub(super) struct EntryView {
+pub(super) struct AccountEntryView {
     id: i64,
     at_ms: i64,
     kind: &'static str,
@@ -175,7 +175,7 @@ impl From<GiftEntry> for GiftFields {
     }
 }
 
-impl From<AccountEntry> for EntryView {
+impl From<AccountEntry> for AccountEntryView {
     fn from(entry: AccountEntry) -> Self {
         Self {
             id: entry.id,
@@ -200,14 +200,17 @@ pub(super) async fn entries_page(
     state: &ApiState,
     account: BookAccount,
     page: &PageQuery,
-) -> Result<(Vec<EntryView>, Option<String>), ApiError> {
+) -> Result<(Vec<AccountEntryView>, Option<String>), ApiError> {
     let between = (0, page.cursor.unwrap_or(i64::MAX));
     let found = state
         .store
         .account_entries(account, between, true, page.limit)
         .await?;
     let next = page.next(found.len(), found.last().map(|entry| entry.id));
-    Ok((found.into_iter().map(EntryView::from).collect(), next))
+    Ok((
+        found.into_iter().map(AccountEntryView::from).collect(),
+        next,
+    ))
 }
 
 /// GET /admin/rooms/{live_id}/ledger?cursor=&limit=: the gifts of a live as the books have them,

@@ -14,7 +14,7 @@ use super::error::{ApiError, ApiResult, USER_NOT_FOUND, ok};
 use super::fields::positive_digits;
 use super::operator::Operator;
 use super::paging::PageQuery;
-use super::room_pages::{EntryView, RoomCommentView, entries_page};
+use super::room_pages::{AccountEntryView, RoomCommentView, entries_page};
 
 /// A user. Times are milliseconds since the Unix epoch.
 #[derive(Serialize)]
@@ -106,7 +106,7 @@ pub async fn profile(
 struct UserLedgerView {
     /// The balance.
     coin: i64,
-    entries: Vec<EntryView>,
+    entries: Vec<AccountEntryView>,
     next: Option<String>,
 }
 

@@ -249,7 +249,7 @@ impl Seal {
     /// Whether this is a seal as it was made, after that one.
     pub(super) fn is_after(&self, last: Option<&Self>) -> bool {
         self.from_id == Self::next_id(last)
-            && self.leaves.len() % LEAF_BYTES == 0
+            && self.leaves.len().is_multiple_of(LEAF_BYTES)
             && self.hash == self.computed(last)
     }
 

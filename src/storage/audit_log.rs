@@ -64,7 +64,7 @@ impl AuditFilter {
         .find_map(|(key, is_given)| is_given.then_some(key))
     }
 
-    /// Whether a row is asked for, its time aside.
+    /// Whether a row is asked for, whatever its time.
     pub(super) fn matches(&self, row: &StoredAuditRow) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == found)

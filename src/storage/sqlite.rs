@@ -372,6 +372,11 @@ async fn lock_user_status(conn: &mut Conn, user: UserId) -> Result<Option<i16>, 
 
 #[cfg(test)]
 mod migration_tests;
+/// The store's time. `None`: it has no clock but that of the one node that uses it.
+async fn time(_: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -498,9 +503,4 @@ mod tests {
         assert!(matches!(failed, Err(StoreError::Fault(_))), "{failed:?}");
         assert!(add_user(&store, 1).await.unwrap().is_some());
     }
-}
-
-/// The store's time. `None`: it has no clock but that of the one node that uses it.
-async fn time(_: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
-    Ok(None)
 }

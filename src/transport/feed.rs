@@ -31,8 +31,9 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Lets a console in, or says why not.
-pub type FeedDoor =
-    Arc<dyn Fn(&RequestHead) -> LocalBoxFuture<'static, Result<Feed, HttpResponse>> + Send + Sync>;
+pub type FeedDoor = Arc<
+    dyn Fn(&RequestHead) -> LocalBoxFuture<'static, Result<Feed, RefusalResponse>> + Send + Sync,
+>;
 
 /// Opens the feed of a request. A browser sends its cookies along with any page's request, and its
 /// page's origin: only pages of this server may look.
@@ -40,7 +41,7 @@ pub(super) async fn open(head: &RequestHead, door: &FeedDoor) -> Result<Feed, Re
     if !cors::is_allowed(head, &[]) {
         return Err(Box::new(HttpResponse::Forbidden().finish()));
     }
-    door(head).await.map_err(Box::new)
+    door(head).await
 }
 
 /// Serves a console until either side ends.

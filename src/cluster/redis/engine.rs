@@ -314,6 +314,7 @@ impl Engine {
                 rooms,
                 overview,
             } => {
+                let overview = overview.map(|overview| *overview);
                 let asked = ReportAsked { rooms, overview };
                 if let Some(report) = self.program.report(asked) {
                     self.performer.report(NodeId(node), number, report);

@@ -51,7 +51,7 @@ pub enum NodeMessage {
         #[serde(default)]
         rooms: RoomsAsked,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        overview: Option<OverviewAsked>,
+        overview: Option<Box<OverviewAsked>>,
     },
     /// To the node that asked.
     Report {

@@ -1,6 +1,6 @@
 //! Rows of the audit for their seals, and the seals.
 
-use diesel::dsl::count_star;
+use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -16,10 +16,17 @@ use crate::storage::schema::{audit, audit_seals};
 const SEALS_PAGE: i64 = 16;
 
 pub async fn last(conn: &mut Conn) -> Result<Option<Seal>, StoreError> {
+    let newest: Option<i64> = audit_seals::table
+        .select(max(audit_seals::id))
+        .get_result(conn)
+        .await?;
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
     Ok(audit_seals::table
-        .order(audit_seals::id.desc())
+        .find(newest)
         .select(Seal::as_select())
-        .first(conn)
+        .get_result(conn)
         .await
         .optional()?)
 }

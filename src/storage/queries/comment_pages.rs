@@ -247,7 +247,10 @@ async fn acts_on_users(
     lives: Vec<i64>,
     authors: Vec<i64>,
 ) -> Result<HashMap<(i64, i64, i64), Act>, StoreError> {
-    let rows: Vec<(Option<i64>, Option<i64>, String, i64, i64)> = audit::table
+    /// Live, user, actor and time of an act.
+    type ActColumns = (Option<i64>, Option<i64>, String, i64, i64);
+
+    let rows: Vec<ActColumns> = audit::table
         .filter(sql::<Bool>(
             "audit.action IN ('ban', 'take_down_last') AND audit.result = 'ok'",
         ))
@@ -262,7 +265,7 @@ async fn acts_on_users(
         ))
         .load(conn)
         .await?;
-    let act = |(live, user, actor_kind, actor_id, at): (Option<i64>, Option<i64>, _, _, _)| {
+    let act = |(live, user, actor_kind, actor_id, at): ActColumns| {
         let act = Act {
             actor_kind,
             actor_id,

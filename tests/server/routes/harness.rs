@@ -8,9 +8,9 @@ use actix_web::App;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use liveroom::actors::consoles::NodeMonitor;
-use liveroom::actors::held_comments::{self, HeldComments};
+use liveroom::actors::held_comments::{self, HeldComments, HeldInbox};
 use liveroom::actors::live_room::{RoomServices, room_settings};
-use liveroom::actors::persister::{Persister, PersisterPort};
+use liveroom::actors::persister::Persister;
 use liveroom::actors::registry::Registry;
 use liveroom::actors::{ClusterControl, NodeIdentity, Operations, Rooms, SessionDirectory, Traces};
 use liveroom::auth::{Auth, Passwords};
@@ -24,7 +24,7 @@ use liveroom::http::{
     AddressBuckets, ApiState, Attempts, Changes, FollowLimits, LiveLimits, LoginLimiter,
     ManagerSessions, Readiness, UrlSide, WrongTokens, configure,
 };
-use liveroom::storage::{self, ActionRecord, LiveRow, Performed, Store, StoreOptions};
+use liveroom::storage::{self, ActionRecord, LiveRow, Performed, StoreOptions};
 use liveroom::word_filters::WordFilters;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -136,16 +136,23 @@ impl TestApi {
         let word_filters = WordFilters::load(store.clone()).await.unwrap();
         let comment_ids = Arc::new(CommentIds::new(0));
         let traces = Arc::new(Traces::new(clock.clone()));
-        let rooms = start_rooms(
-            config.clone(),
-            store.clone(),
-            persister.clone(),
-            catalogue.clone(),
-            word_filters.clone(),
-            comment_ids.clone(),
-            traces.clone(),
-            clock.clone(),
-        );
+        let (held_reports, held_inbox) = held_comments::channel();
+        let services = RoomServices {
+            settings: room_settings(&config),
+            config: config.clone(),
+            broker: Arc::new(MemoryBroker),
+            persister: persister.clone(),
+            catalogue: catalogue.clone(),
+            word_filters: word_filters.clone(),
+            comment_ids: comment_ids.clone(),
+            held: held_reports,
+            traces: traces.clone(),
+            store: store.clone(),
+            totals: Arc::default(),
+            clock: clock.clone(),
+            store_clock: Arc::new(StoreClock::new(clock.clone())),
+        };
+        let rooms = start_rooms(services, held_inbox);
         let cluster_control = Arc::new(ClusterControl {
             identity: NodeIdentity {
                 name: "one".into(),
@@ -316,34 +323,10 @@ impl TestApi {
 }
 
 /// The rooms of a node, as in production but on the threads of the test.
-fn start_rooms(
-    config: Arc<Config>,
-    store: Arc<dyn Store>,
-    persister: PersisterPort,
-    catalogue: Arc<GiftCatalogue>,
-    word_filters: Arc<WordFilters>,
-    comment_ids: Arc<CommentIds>,
-    traces: Arc<Traces>,
-    clock: Arc<TestClock>,
-) -> Rooms {
+fn start_rooms(services: RoomServices, held_inbox: HeldInbox) -> Rooms {
+    let store = services.store.clone();
+    let (comment_ids, store_clock) = (services.comment_ids.clone(), services.store_clock.clone());
     let thread = Arbiter::current();
-    let (held_reports, held_inbox) = held_comments::channel();
-    let store_clock = Arc::new(StoreClock::new(clock.clone()));
-    let services = RoomServices {
-        settings: room_settings(&config),
-        config,
-        broker: Arc::new(MemoryBroker),
-        persister,
-        catalogue,
-        word_filters,
-        comment_ids: comment_ids.clone(),
-        held: held_reports,
-        traces,
-        store: store.clone(),
-        totals: Arc::default(),
-        clock,
-        store_clock: store_clock.clone(),
-    };
     let rooms = Rooms::new(
         Registry::start_here(vec![thread], store.clone(), services),
         Arc::new(MemoryBroker),

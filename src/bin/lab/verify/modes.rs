@@ -176,7 +176,7 @@ fn check_slow(facts: &RoomFacts, offences: &mut Offences) {
     let mut by_user: BTreeMap<usize, Vec<&Said>> = BTreeMap::new();
     for said in facts.said.iter().filter(|said| !said.was_held) {
         let earlier = by_user.entry(said.user).or_default();
-        let recent = earlier
+        let mut recent = earlier
             .iter()
             .rev()
             .take_while(|it| said.at_ms - it.at_ms < SLOW_MS_MAX);
@@ -188,7 +188,7 @@ fn check_slow(facts: &RoomFacts, offences: &mut Offences) {
             let knew = said.seen.is_some_and(|seen| seen >= first.offset);
             knew && said.at_ms - first.at_ms < wait_ms.unwrap_or_default()
         };
-        let first = recent.filter(is_too_soon).next().copied();
+        let first = recent.find(is_too_soon).copied();
         if let Some(first) = first.filter(|_| !facts.may_be_lifted(Rule::Slow, said)) {
             offences.add(judge::SLOW, || {
                 format!(

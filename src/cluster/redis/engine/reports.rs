@@ -76,7 +76,7 @@ impl Reports {
             node: self.node.0,
             number: self.requests_count,
             rooms: request.asked.rooms,
-            overview: request.asked.overview,
+            overview: request.asked.overview.map(Box::new),
         };
         vec![Publication::to_nodes(ask, Purpose::Notice).into()]
     }
