@@ -270,7 +270,7 @@ async fn manage(config: &Config, action: ManagerAction) -> Result<(), Failure> {
             }
         }
         ManagerAction::Disable { name } => {
-            managers::disable(&store, &name).await?;
+            managers::disable(&store, &name, now).await?;
             println!("disabled {name}");
         }
     }

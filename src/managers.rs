@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::auth::{random_secret, secret_digest};
 use crate::domain::{ManagerId, ManagerRole, Timestamp};
 use crate::storage::{
-    AddedManager, ChangedManager, ManagerChange, ManagerLink, ManagerRow, Store, StoreError,
+    ActAuthor, AddedManager, ChangedManager, ManagerChange, ManagerLink, ManagerRow, Store,
+    StoreError,
 };
 
 /// How long a link is good, in milliseconds: a day.
@@ -79,7 +80,14 @@ pub async fn add(
     }
     let invite = ManagerInvite::new(now);
     match store
-        .add_manager(name, role, is_admin, invite.link.clone(), now)
+        .add_manager(
+            name,
+            role,
+            is_admin,
+            invite.link.clone(),
+            now,
+            ActAuthor::default(),
+        )
         .await?
     {
         AddedManager::Added(_) => Ok(invite),
@@ -96,18 +104,27 @@ pub async fn reset(
 ) -> Result<ManagerInvite, ManagerError> {
     let id = id_of(store, name).await?;
     let invite = ManagerInvite::new(now);
-    store.set_manager_link(id, invite.link.clone()).await?;
+    store
+        .set_manager_link(id, invite.link.clone(), now, ActAuthor::default())
+        .await?;
     Ok(invite)
 }
 
 /// Disables a manager and ends its sessions on all nodes.
-pub async fn disable(store: &Arc<dyn Store>, name: &str) -> Result<(), ManagerError> {
+pub async fn disable(
+    store: &Arc<dyn Store>,
+    name: &str,
+    now: Timestamp,
+) -> Result<(), ManagerError> {
     let id = id_of(store, name).await?;
     let change = ManagerChange {
         disabled: Some(true),
         ..ManagerChange::default()
     };
-    match store.change_manager(id, change).await? {
+    match store
+        .change_manager(id, change, now, ActAuthor::default())
+        .await?
+    {
         ChangedManager::Changed(_) => Ok(()),
         ChangedManager::NotFound => Err(ManagerError::NotFound),
         ChangedManager::LastAdmin => Err(ManagerError::LastAdmin),

@@ -210,13 +210,18 @@ impl Filler<'_> {
     async fn manager(&self, name: &str, role: ManagerRole, admin: bool) -> Result<(), DemoError> {
         let invite = ManagerInvite::new(self.now);
         let link = invite.link.clone();
-        let added = self
-            .store
-            .add_manager(name.into(), role, admin, link, self.now);
+        let added = self.store.add_manager(
+            name.into(),
+            role,
+            admin,
+            link,
+            self.now,
+            ActAuthor::default(),
+        );
         if let AddedManager::Added(_) = added.await? {
             let hash = self.manager_password_hash.clone();
             self.store
-                .redeem_manager_link(invite.link.digest, hash, self.now)
+                .redeem_manager_link(invite.link.digest, hash, self.now, None)
                 .await?;
         }
         Ok(())

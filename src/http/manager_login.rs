@@ -169,10 +169,18 @@ fn add_cookie(response: &mut HttpResponse, cookie: &str) -> Result<(), ApiError>
 }
 
 /// POST /admin/logout: ends the session, on all nodes.
-pub async fn logout(state: web::Data<ApiState>, operator: Operator) -> ApiResult {
+pub async fn logout(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    operator: Operator,
+) -> ApiResult {
     let session = operator.session()?;
     let (manager, id) = (session.manager.id, session.id);
-    state.store.end_manager_sessions(manager, Some(id)).await?;
+    let by = operator.author(address_of(&request, &state), None);
+    state
+        .store
+        .end_manager_sessions(manager, Some(id), state.clock.now(), by)
+        .await?;
     let mut response = ok(())?;
     for cookie in removed_cookies() {
         add_cookie(&mut response, &cookie)?;
@@ -213,9 +221,10 @@ pub async fn setup(
         .map_err(|retry_after_ms| ApiError::TooManyLogins { retry_after_ms })?;
     let hash = state.passwords.hash(password).await?;
     let digest = secret_digest(&link);
+    let now = state.clock.now();
     let redeemed = state
         .store
-        .redeem_manager_link(digest, hash, state.clock.now());
+        .redeem_manager_link(digest, hash, now, Some(address));
     let manager = redeemed.await?.ok_or(LINK_NOT_FOUND)?;
     log::info!("manager set its password by a link: name={}", manager.name);
     ok(NameView { name: manager.name })
@@ -254,9 +263,14 @@ pub async fn change_password(
     let (manager, login) = authenticate(&state, &request, scheme, &operator.name, old).await?;
     let hash = state.passwords.hash(new).await?;
     let expected = login.password_hash.clone();
-    let changed = state
-        .store
-        .change_manager_password(manager.id, expected, hash.clone());
+    let by = operator.author(login.address, None);
+    let changed = state.store.change_manager_password(
+        manager.id,
+        expected,
+        hash.clone(),
+        state.clock.now(),
+        by,
+    );
     if !changed.await? {
         return Err(ApiError::WrongLogin);
     }
@@ -313,7 +327,11 @@ pub async fn end_session(
     let manager = operator.session()?.manager.id;
     let id = request.match_info().get("id").and_then(positive_digits);
     let id = id.ok_or(SESSION_NOT_FOUND)?;
-    let ended = state.store.end_manager_sessions(manager, Some(id)).await?;
+    let by = operator.author(address_of(&request, &state), None);
+    let ended = state
+        .store
+        .end_manager_sessions(manager, Some(id), state.clock.now(), by)
+        .await?;
     if ended {
         ok(())
     } else {

@@ -3,13 +3,14 @@
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 
-use super::ApiState;
 use super::admin::{invalid, path_id};
 use super::error::{ApiError, ApiResult, ok};
 use super::fields::RequestBody;
+use super::operator::Operator;
+use super::{ApiState, address_of};
 use crate::domain::{ManagerId, ManagerRole};
 use crate::managers::{ManagerInvite, is_manager_name};
-use crate::storage::{AddedManager, ChangedManager, ManagerChange, ManagerRow};
+use crate::storage::{ActAuthor, AddedManager, ChangedManager, ManagerChange, ManagerRow};
 
 const MANAGER_NOT_FOUND: ApiError = ApiError::NotFound("manager not found");
 
@@ -84,13 +85,22 @@ impl LinkView {
     }
 }
 
+fn author(state: &ApiState, request: &HttpRequest, operator: &Operator) -> ActAuthor {
+    operator.author(address_of(request, state), None)
+}
+
 fn role_named(name: &str) -> Result<ManagerRole, ApiError> {
     ManagerRole::from_name(name)
         .ok_or_else(|| invalid("role must be viewer, moderator, operator or finance"))
 }
 
 /// POST /admin/managers: adds a manager, and answers the link by which it sets its password.
-pub async fn add(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
+pub async fn add(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    operator: Operator,
+    body: RequestBody,
+) -> ApiResult {
     let NewBody {
         name,
         role,
@@ -106,7 +116,14 @@ pub async fn add(state: web::Data<ApiState>, body: RequestBody) -> ApiResult {
     let link = invite.link.clone();
     match state
         .store
-        .add_manager(name, role, is_admin, link, now)
+        .add_manager(
+            name,
+            role,
+            is_admin,
+            link,
+            now,
+            author(&state, &request, &operator),
+        )
         .await?
     {
         AddedManager::Added(manager) => ok(LinkView::new(invite, Some(manager))),
@@ -129,6 +146,7 @@ struct ChangeBody {
 pub async fn change(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    operator: Operator,
     body: RequestBody,
 ) -> ApiResult {
     let id = path_id(&request, "id", ManagerId::new).ok_or(MANAGER_NOT_FOUND)?;
@@ -142,7 +160,16 @@ pub async fn change(
         is_admin,
         disabled,
     };
-    match state.store.change_manager(id, change).await? {
+    match state
+        .store
+        .change_manager(
+            id,
+            change,
+            state.clock.now(),
+            author(&state, &request, &operator),
+        )
+        .await?
+    {
         ChangedManager::Changed(manager) => ok(ManagerView::from(manager)),
         ChangedManager::NotFound => Err(MANAGER_NOT_FOUND),
         ChangedManager::LastAdmin => Err(ApiError::Conflict(
@@ -152,12 +179,18 @@ pub async fn change(
 }
 
 /// POST /admin/managers/{id}/reset: answers a new link by which the manager sets its password.
-pub async fn reset(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+pub async fn reset(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    operator: Operator,
+) -> ApiResult {
     let id = path_id(&request, "id", ManagerId::new).ok_or(MANAGER_NOT_FOUND)?;
-    let invite = ManagerInvite::new(state.clock.now());
+    let now = state.clock.now();
+    let invite = ManagerInvite::new(now);
+    let by = author(&state, &request, &operator);
     if state
         .store
-        .set_manager_link(id, invite.link.clone())
+        .set_manager_link(id, invite.link.clone(), now, by)
         .await?
     {
         ok(LinkView::new(invite, None))

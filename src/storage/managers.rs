@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Stored;
+use super::{ActAuthor, Stored};
 use crate::domain::{ManagerId, ManagerRole, Timestamp};
 
 /// Sessions of one manager at once; one more ends the one that was used longest ago.
@@ -100,7 +100,8 @@ pub struct ManagerSession {
 }
 
 /// The part of [`Store`](super::Store) about managers. Every node reads sessions from here at each
-/// request, so what ends one here has ended it everywhere.
+/// request, so what ends one here has ended it everywhere. Each change is a row of the audit in its
+/// transaction.
 pub trait ManagerStore {
     fn is_there_a_manager(&self) -> Stored<'_, bool>;
 
@@ -122,22 +123,36 @@ pub trait ManagerStore {
         is_admin: bool,
         link: ManagerLink,
         at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, AddedManager>;
 
     /// Changes a manager, which ends its sessions.
-    fn change_manager(&self, id: ManagerId, change: ManagerChange) -> Stored<'_, ChangedManager>;
+    fn change_manager(
+        &self,
+        id: ManagerId,
+        change: ManagerChange,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, ChangedManager>;
 
     /// Replaces the link of a manager. Its password stays good until the link is used. False: no
     /// such manager.
-    fn set_manager_link(&self, id: ManagerId, link: ManagerLink) -> Stored<'_, bool>;
+    fn set_manager_link(
+        &self,
+        id: ManagerId,
+        link: ManagerLink,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, bool>;
 
     /// Uses a link up, once over all nodes: sets the password and ends the manager's sessions.
-    /// `None`: unknown, used, replaced or expired.
+    /// `None`: unknown, used, replaced or expired. `address`: the client's, if it is known.
     fn redeem_manager_link(
         &self,
         digest: String,
         password_hash: String,
         at: Timestamp,
+        address: Option<IpAddr>,
     ) -> Stored<'_, Option<ManagerRow>>;
 
     /// Replaces a password if it is still the one that was compared, and ends the manager's
@@ -147,6 +162,8 @@ pub trait ManagerStore {
         id: ManagerId,
         expected: String,
         new: String,
+        at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, bool>;
 
     /// Begins a session; `None`: the manager was disabled or has another password by now.
@@ -169,5 +186,11 @@ pub trait ManagerStore {
     fn manager_sessions(&self, id: ManagerId, at: Timestamp) -> Stored<'_, Vec<ManagerSession>>;
 
     /// Ends one session of a manager, or all; false: there was none.
-    fn end_manager_sessions(&self, id: ManagerId, session: Option<i64>) -> Stored<'_, bool>;
+    fn end_manager_sessions(
+        &self,
+        id: ManagerId,
+        session: Option<i64>,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, bool>;
 }

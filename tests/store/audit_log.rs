@@ -4,7 +4,8 @@
 use crate::support::database::{Database, NOW, contract, request};
 use liveroom::domain::*;
 use liveroom::storage::{
-    AUDIT_SCANNED_MAX, ActAuthor, AuditFilter, AuditPage, AuditPosition, CoinGrant, NewApiToken,
+    AUDIT_SCANNED_MAX, ActAuthor, AddedManager, AuditFilter, AuditPage, AuditPosition, CoinGrant,
+    ManagerChange, ManagerLink, NewApiToken, NewManagerSession,
 };
 
 contract! {
@@ -15,6 +16,7 @@ contract! {
     each_grant_and_each_refusal_of_one_is_a_row,
     a_new_gift_is_a_row,
     a_token_that_is_created_or_revoked_is_a_row_without_the_token,
+    what_is_done_with_managers_and_by_them_to_themselves_is_a_row,
 }
 
 /// 40 rows, four to a millisecond, whose ids are not in the order of their times.
@@ -418,4 +420,82 @@ async fn a_token_that_is_created_or_revoked_is_a_row_without_the_token(db: Datab
             ("create_token", Some(id.get()), Some(after))
         ]
     );
+}
+
+async fn what_is_done_with_managers_and_by_them_to_themselves_is_a_row(db: Database) {
+    let store = &db.store;
+    let link = |digest: &str| ManagerLink {
+        digest: digest.into(),
+        expires_at: NOW.plus_ms(1_000),
+    };
+    let role = ManagerRole::Moderator;
+    let added = store.add_manager("ann".into(), role, false, link("one"), NOW, author());
+    let AddedManager::Added(ann) = added.await.unwrap() else {
+        panic!("the name is free");
+    };
+    let taken = store.add_manager("ann".into(), role, false, link("x"), NOW, author());
+    assert_eq!(taken.await.unwrap(), AddedManager::NameTaken);
+    let address = "10.0.0.2".parse().ok();
+    let set = store.redeem_manager_link("one".into(), "hash".into(), NOW, address);
+    assert!(set.await.unwrap().is_some());
+    let used = store.redeem_manager_link("one".into(), "hash".into(), NOW, address);
+    assert!(used.await.unwrap().is_none());
+    let session = NewManagerSession {
+        manager: ann.id,
+        password_hash: "hash".into(),
+        digest: "session".into(),
+        address: "10.0.0.2".parse().unwrap(),
+        network: "10.0.0.2".into(),
+        user_agent: "a browser".into(),
+        at: NOW,
+        ends_at: NOW.plus_ms(1_000),
+    };
+    let session = store.open_manager_session(session).await.unwrap();
+    let session = session.expect("the password is right").id;
+    let ended = store.end_manager_sessions(ann.id, Some(session), NOW, author());
+    assert!(ended.await.unwrap());
+    let ended = store.end_manager_sessions(ann.id, Some(session), NOW, author());
+    assert!(!ended.await.unwrap(), "it has ended");
+    let wrong = store.change_manager_password(ann.id, "other".into(), "new".into(), NOW, author());
+    assert!(!wrong.await.unwrap());
+    let right = store.change_manager_password(ann.id, "hash".into(), "new".into(), NOW, author());
+    assert!(right.await.unwrap());
+    let reset = store.set_manager_link(ann.id, link("two"), NOW, author());
+    assert!(reset.await.unwrap());
+    let disabled = ManagerChange {
+        disabled: Some(true),
+        ..ManagerChange::default()
+    };
+    for _ in 0..2 {
+        let changed = store.change_manager(ann.id, disabled, NOW, author());
+        changed.await.unwrap();
+    }
+
+    let mut found = page(&db, &AuditFilter::default(), None, 20).await.entries;
+    found.reverse();
+    let rows: Vec<_> = found
+        .iter()
+        .map(|row| {
+            let actor = (row.actor_kind.as_str(), row.actor_id);
+            let is_changed = row.before != row.after;
+            (row.action.as_str(), row.target_id, actor, is_changed)
+        })
+        .collect();
+    let (manager, session) = (Some(ann.id.get()), Some(session));
+    let (other, itself) = (("manager", 3), ("manager", ann.id.get()));
+    assert_eq!(
+        rows,
+        [
+            ("add_manager", manager, other, true),
+            ("set_password", manager, itself, false),
+            ("begin_session", session, itself, false),
+            ("end_session", session, other, false),
+            ("change_password", manager, other, false),
+            ("reset_manager", manager, other, false),
+            // The second change changed nothing.
+            ("change_manager", manager, other, true),
+        ]
+    );
+    let all = format!("{found:?}");
+    assert!(!all.contains("hash") && !all.contains("\"one\""), "{all}");
 }

@@ -1,18 +1,21 @@
 //! Managers, their links and their sessions.
 
+use std::net::IpAddr;
+
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
+use serde_json::{Value, json};
 
-use super::{Backend, Conn};
-use crate::domain::{ManagerId, ManagerRole, Timestamp};
+use super::{Backend, Conn, audit_rows};
+use crate::domain::{Actor, ManagerId, ManagerRole, OperatorId, Role, Timestamp};
 use crate::storage::error::{is_storable, require_storable};
 use crate::storage::schema::{manager_links, manager_networks, manager_sessions, managers};
 use crate::storage::{
-    AddedManager, ChangedManager, LOGIN_NETWORKS_MAX, MANAGER_IDLE_MS, MANAGER_SESSIONS_MAX,
-    MANAGERS_MAX, ManagerChange, ManagerCredentials, ManagerLink, ManagerRow, ManagerSession,
-    ManagerStore, NewManagerSession, StoreError, Stored,
+    ActAuthor, AddedManager, AuditRow, ChangedManager, LOGIN_NETWORKS_MAX, MANAGER_IDLE_MS,
+    MANAGER_SESSIONS_MAX, MANAGERS_MAX, ManagerChange, ManagerCredentials, ManagerLink, ManagerRow,
+    ManagerSession, ManagerStore, NewManagerSession, StoreError, Stored,
 };
 
 impl ManagerStore for Backend {
@@ -39,16 +42,41 @@ impl ManagerStore for Backend {
         is_admin: bool,
         link: ManagerLink,
         at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, AddedManager> {
-        self.write(move |conn| add(conn, name, role, is_admin, link, at).boxed())
+        let row = AuditRow::new(by, "add_manager", at);
+        self.write(move |conn| add(conn, name, role, is_admin, link, row).boxed())
     }
 
-    fn change_manager(&self, id: ManagerId, to: ManagerChange) -> Stored<'_, ChangedManager> {
-        self.write(move |conn| change(conn, id, to).boxed())
+    fn change_manager(
+        &self,
+        id: ManagerId,
+        to: ManagerChange,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, ChangedManager> {
+        let row = AuditRow::new(by, "change_manager", at);
+        self.write(move |conn| change(conn, id, to, row).boxed())
     }
 
-    fn set_manager_link(&self, id: ManagerId, link: ManagerLink) -> Stored<'_, bool> {
-        self.write(move |conn| set_link(conn, id, link).boxed())
+    fn set_manager_link(
+        &self,
+        id: ManagerId,
+        link: ManagerLink,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, bool> {
+        let row = AuditRow::new(by, "reset_manager", at);
+        self.write(move |conn| {
+            async move {
+                let is_set = set_link(conn, id, link).await?;
+                if is_set {
+                    audit_rows::add(conn, &about(id.get(), row)).await?;
+                }
+                Ok(is_set)
+            }
+            .boxed()
+        })
     }
 
     fn redeem_manager_link(
@@ -56,8 +84,9 @@ impl ManagerStore for Backend {
         digest: String,
         password_hash: String,
         at: Timestamp,
+        address: Option<IpAddr>,
     ) -> Stored<'_, Option<ManagerRow>> {
-        self.write(move |conn| redeem_link(conn, digest, password_hash, at).boxed())
+        self.write(move |conn| redeem_link(conn, digest, password_hash, at, address).boxed())
     }
 
     fn change_manager_password(
@@ -65,8 +94,11 @@ impl ManagerStore for Backend {
         id: ManagerId,
         expected: String,
         new: String,
+        at: Timestamp,
+        by: ActAuthor,
     ) -> Stored<'_, bool> {
-        self.write(move |conn| change_password(conn, id, expected, new).boxed())
+        let row = AuditRow::new(by, "change_password", at);
+        self.write(move |conn| change_password(conn, id, expected, new, row).boxed())
     }
 
     fn open_manager_session(
@@ -92,8 +124,27 @@ impl ManagerStore for Backend {
         self.read(move |conn| of_manager(conn, id, at).boxed())
     }
 
-    fn end_manager_sessions(&self, id: ManagerId, session: Option<i64>) -> Stored<'_, bool> {
-        self.write(move |conn| end_sessions(conn, id, session).boxed())
+    fn end_manager_sessions(
+        &self,
+        id: ManagerId,
+        session: Option<i64>,
+        at: Timestamp,
+        by: ActAuthor,
+    ) -> Stored<'_, bool> {
+        let row = AuditRow {
+            target_id: session,
+            ..AuditRow::new(by, "end_session", at)
+        };
+        self.write(move |conn| {
+            async move {
+                let is_ended = end_sessions(conn, id, session).await?;
+                if is_ended {
+                    audit_rows::add(conn, &row).await?;
+                }
+                Ok(is_ended)
+            }
+            .boxed()
+        })
     }
 }
 
@@ -149,6 +200,34 @@ impl From<SessionRecord> for ManagerSession {
             used_at: Timestamp(row.used_at),
             ends_at: Timestamp(row.ends_at),
         }
+    }
+}
+
+/// A row about this manager.
+fn about(id: i64, row: AuditRow) -> AuditRow {
+    AuditRow {
+        target_id: Some(id),
+        ..row
+    }
+}
+
+/// What the audit says of a manager.
+fn shown(manager: &ManagerRow) -> Value {
+    json!({
+        "name": &manager.name,
+        "role": manager.role.name(),
+        "is_admin": manager.is_admin,
+        "disabled": manager.disabled,
+    })
+}
+
+/// A manager, as the author of what it does about itself.
+fn itself(manager: &ManagerRow, address: Option<IpAddr>) -> ActAuthor {
+    ActAuthor {
+        actor: Actor::Operator(OperatorId::Manager(manager.id)),
+        role: Role::of_operator(manager.role.permissions(manager.is_admin)),
+        address,
+        reason: None,
     }
 }
 
@@ -213,7 +292,7 @@ async fn add(
     role: ManagerRole,
     is_admin: bool,
     link: ManagerLink,
-    at: Timestamp,
+    audit: AuditRow,
 ) -> Result<AddedManager, StoreError> {
     require_storable(&[&name])?;
     let count: i64 = managers::table.count().get_result(conn).await?;
@@ -226,7 +305,7 @@ async fn add(
             managers::role.eq(role.name()),
             managers::is_admin.eq(is_admin),
             managers::disabled.eq(false),
-            managers::created_at.eq(at.0),
+            managers::created_at.eq(audit.at.0),
         ))
         .on_conflict_do_nothing()
         .returning(ManagerRecord::as_returning())
@@ -238,6 +317,11 @@ async fn add(
     };
     let manager = ManagerRow::try_from(row)?;
     set_link(conn, manager.id, link).await?;
+    let audit = AuditRow {
+        after: Some(shown(&manager)),
+        ..about(manager.id.get(), audit)
+    };
+    audit_rows::add(conn, &audit).await?;
     Ok(AddedManager::Added(manager))
 }
 
@@ -246,6 +330,7 @@ async fn change(
     conn: &mut Conn,
     id: ManagerId,
     change: ManagerChange,
+    audit: AuditRow,
 ) -> Result<ChangedManager, StoreError> {
     // Locks the rows of all administrators: of two that dismiss each other the second sees what
     // the first did.
@@ -276,6 +361,12 @@ async fn change(
             .execute(conn)
             .await?;
         end_sessions(conn, id, None).await?;
+        let audit = AuditRow {
+            before: Some(shown(&before)),
+            after: Some(shown(&after)),
+            ..about(id.get(), audit)
+        };
+        audit_rows::add(conn, &audit).await?;
     }
     Ok(ChangedManager::Changed(after))
 }
@@ -315,6 +406,7 @@ async fn redeem_link(
     digest: String,
     password_hash: String,
     at: Timestamp,
+    address: Option<IpAddr>,
 ) -> Result<Option<ManagerRow>, StoreError> {
     let good = manager_links::table
         .filter(manager_links::digest.eq(digest))
@@ -332,7 +424,12 @@ async fn redeem_link(
         .execute(conn)
         .await?;
     end_sessions(conn, id, None).await?;
-    by_id(conn, id).await
+    let manager = by_id(conn, id).await?;
+    if let Some(manager) = &manager {
+        let row = AuditRow::new(itself(manager, address), "set_password", at);
+        audit_rows::add(conn, &about(id.get(), row)).await?;
+    }
+    Ok(manager)
 }
 
 /// Replaces the password that was compared, and ends all sessions; false: it is another by now.
@@ -341,6 +438,7 @@ async fn change_password(
     id: ManagerId,
     expected: String,
     new: String,
+    audit: AuditRow,
 ) -> Result<bool, StoreError> {
     let unchanged = managers::table
         .find(id.get())
@@ -351,6 +449,7 @@ async fn change_password(
         .await?;
     if rows > 0 {
         end_sessions(conn, id, None).await?;
+        audit_rows::add(conn, &about(id.get(), audit)).await?;
     }
     Ok(rows > 0)
 }
@@ -368,13 +467,15 @@ async fn open_session(
         .find(id)
         .filter(managers::disabled.eq(false))
         .filter(managers::password_hash.eq(new.password_hash));
-    let rows = diesel::update(unchanged)
+    let manager: Option<ManagerRecord> = diesel::update(unchanged)
         .set(managers::last_login_at.eq(new.at.0))
-        .execute(conn)
-        .await?;
-    if rows == 0 {
+        .returning(ManagerRecord::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    let Some(manager) = manager.map(ManagerRow::try_from).transpose()? else {
         return Ok(None);
-    }
+    };
     remember_network(conn, new.manager, new.network, new.at).await?;
     make_room(conn, new.manager, new.at).await?;
     let row: SessionRecord = diesel::insert_into(manager_sessions::table)
@@ -390,6 +491,11 @@ async fn open_session(
         .returning(SessionRecord::as_returning())
         .get_result(conn)
         .await?;
+    let audit = AuditRow {
+        target_id: Some(row.id),
+        ..AuditRow::new(itself(&manager, Some(new.address)), "begin_session", new.at)
+    };
+    audit_rows::add(conn, &audit).await?;
     Ok(Some(row.into()))
 }
 

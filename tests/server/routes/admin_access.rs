@@ -6,7 +6,7 @@ use actix_web::test::TestRequest;
 use liveroom::domain::{ManagerId, ManagerRole, Permissions};
 use liveroom::http::{ApiState, ENDPOINTS, Endpoint, ManagerSessions, Requires, Verb};
 use liveroom::managers::ManagerInvite;
-use liveroom::storage::AddedManager;
+use liveroom::storage::{ActAuthor, AddedManager};
 use serde_json::{Value, json};
 
 use super::harness::{ADMIN_TOKEN, NOW, Reply, TestApi, bearer};
@@ -18,13 +18,20 @@ const NOT_LOGGED_IN: &str = "operator token missing or wrong";
 async fn manager(api: &TestApi, name: &str, role: ManagerRole, is_admin: bool) -> ManagerId {
     let (store, invite) = (&api.state.store, ManagerInvite::new(NOW));
     let added = store
-        .add_manager(name.into(), role, is_admin, invite.link.clone(), NOW)
+        .add_manager(
+            name.into(),
+            role,
+            is_admin,
+            invite.link.clone(),
+            NOW,
+            ActAuthor::default(),
+        )
         .await;
     let Ok(AddedManager::Added(manager)) = added else {
         panic!("{added:?}")
     };
     let hash = api.state.passwords.hash(PASSWORD.into()).await.unwrap();
-    let set = store.redeem_manager_link(invite.link.digest, hash, NOW);
+    let set = store.redeem_manager_link(invite.link.digest, hash, NOW, None);
     set.await.unwrap().expect("the link is new");
     manager.id
 }

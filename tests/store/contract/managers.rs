@@ -2,7 +2,7 @@
 
 use liveroom::domain::*;
 use liveroom::storage::{
-    AddedManager, ChangedManager, MANAGER_IDLE_MS, MANAGER_SESSIONS_MAX, ManagerChange,
+    ActAuthor, AddedManager, ChangedManager, MANAGER_IDLE_MS, MANAGER_SESSIONS_MAX, ManagerChange,
     ManagerLink, ManagerRow, ManagerSession, NewManagerSession,
 };
 
@@ -22,12 +22,19 @@ async fn manager(db: &Database, name: &str, is_admin: bool) -> ManagerRow {
     let role = ManagerRole::Moderator;
     let added = db
         .store
-        .add_manager(name.into(), role, is_admin, link(name), NOW)
+        .add_manager(
+            name.into(),
+            role,
+            is_admin,
+            link(name),
+            NOW,
+            ActAuthor::default(),
+        )
         .await;
     assert!(matches!(added, Ok(AddedManager::Added(_))), "{added:?}");
     let set = db
         .store
-        .redeem_manager_link(name.into(), "hash".into(), NOW)
+        .redeem_manager_link(name.into(), "hash".into(), NOW, None)
         .await;
     set.unwrap().expect("the link is new")
 }
@@ -62,24 +69,43 @@ pub async fn a_link_sets_the_password_of_its_manager_once(db: Database) {
     let (store, late) = (&db.store, NOW.plus_ms(DAY_MS));
     assert!(!store.is_there_a_manager().await.unwrap());
     let role = ManagerRole::Viewer;
-    let add =
-        |name: &str, digest: &str| store.add_manager(name.into(), role, false, link(digest), NOW);
+    let add = |name: &str, digest: &str| {
+        store.add_manager(
+            name.into(),
+            role,
+            false,
+            link(digest),
+            NOW,
+            ActAuthor::default(),
+        )
+    };
     let AddedManager::Added(ann) = add("ann", "d1").await.unwrap() else {
         panic!("the name is free")
     };
     assert!(!ann.has_password && store.is_there_a_manager().await.unwrap());
     assert_eq!(add("ann", "d2").await.unwrap(), AddedManager::NameTaken);
 
-    let redeem =
-        |digest: &str, hash: &str, at| store.redeem_manager_link(digest.into(), hash.into(), at);
+    let redeem = |digest: &str, hash: &str, at| {
+        store.redeem_manager_link(digest.into(), hash.into(), at, None)
+    };
     assert_eq!(redeem("d1", "h", late).await.unwrap(), None, "expired");
-    assert!(store.set_manager_link(ann.id, link("d3")).await.unwrap());
+    assert!(
+        store
+            .set_manager_link(ann.id, link("d3"), NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
     assert_eq!(redeem("d1", "h", NOW).await.unwrap(), None, "replaced");
     let (one, other) = tokio::join!(redeem("d3", "h1", NOW), redeem("d3", "h2", NOW));
     let set = [one.unwrap(), other.unwrap()];
     assert_eq!(set.iter().flatten().count(), 1, "used once");
     assert!(set.iter().flatten().all(|manager| manager.has_password));
-    assert!(!store.set_manager_link(unknown(), link("d4")).await.unwrap());
+    assert!(
+        !store
+            .set_manager_link(unknown(), link("d4"), NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
 }
 
 fn unknown() -> ManagerId {
@@ -94,7 +120,14 @@ pub async fn the_last_administrator_stays_whoever_dismisses_it(db: Database) {
     // Has no password yet: it could not take over.
     let carol = db
         .store
-        .add_manager("carol".into(), ManagerRole::Viewer, true, link("c"), NOW)
+        .add_manager(
+            "carol".into(),
+            ManagerRole::Viewer,
+            true,
+            link("c"),
+            NOW,
+            ActAuthor::default(),
+        )
         .await;
     assert!(matches!(carol, Ok(AddedManager::Added(_))));
     let demoted = ManagerChange {
@@ -106,8 +139,10 @@ pub async fn the_last_administrator_stays_whoever_dismisses_it(db: Database) {
         ..ManagerChange::default()
     };
     let (one, other) = tokio::join!(
-        db.store.change_manager(ann.id, demoted),
-        db.store.change_manager(bob.id, disabled)
+        db.store
+            .change_manager(ann.id, demoted, NOW, ActAuthor::default()),
+        db.store
+            .change_manager(bob.id, disabled, NOW, ActAuthor::default())
     );
     let outcomes = [one.unwrap(), other.unwrap()];
     let refused = outcomes
@@ -117,7 +152,11 @@ pub async fn the_last_administrator_stays_whoever_dismisses_it(db: Database) {
     let rows = db.store.managers().await.unwrap();
     let administers = |row: &&ManagerRow| row.is_admin && !row.disabled && row.has_password;
     assert_eq!(rows.iter().filter(administers).count(), 1);
-    let unknown = db.store.change_manager(unknown(), disabled).await.unwrap();
+    let unknown = db
+        .store
+        .change_manager(unknown(), disabled, NOW, ActAuthor::default())
+        .await
+        .unwrap();
     assert_eq!(unknown, ChangedManager::NotFound);
 }
 
@@ -128,7 +167,7 @@ pub async fn what_changes_a_manager_ends_its_sessions_and_no_others(db: Database
     );
     open(&db, &bob, "of bob", NOW).await;
     let store = &db.store;
-    let change = |change| store.change_manager(ann.id, change);
+    let change = |change| store.change_manager(ann.id, change, NOW, ActAuthor::default());
 
     open(&db, &ann, "s1", NOW).await;
     let same = ManagerChange {
@@ -145,16 +184,34 @@ pub async fn what_changes_a_manager_ends_its_sessions_and_no_others(db: Database
     assert!(!goes_on(&db, "s1", NOW).await, "another role");
 
     open(&db, &ann, "s2", NOW).await;
-    let wrong = store.change_manager_password(ann.id, "other".into(), "new".into());
+    let wrong = store.change_manager_password(
+        ann.id,
+        "other".into(),
+        "new".into(),
+        NOW,
+        ActAuthor::default(),
+    );
     assert!(!wrong.await.unwrap());
     assert!(goes_on(&db, "s2", NOW).await);
-    let right = store.change_manager_password(ann.id, "hash".into(), "new".into());
+    let right = store.change_manager_password(
+        ann.id,
+        "hash".into(),
+        "new".into(),
+        NOW,
+        ActAuthor::default(),
+    );
     assert!(right.await.unwrap());
     assert!(!goes_on(&db, "s2", NOW).await, "another password");
     let stale = store.open_manager_session(new_session(&ann, "s3", NOW));
     assert_eq!(stale.await.unwrap(), None, "compared with the old password");
 
-    let back = store.change_manager_password(ann.id, "new".into(), "hash".into());
+    let back = store.change_manager_password(
+        ann.id,
+        "new".into(),
+        "hash".into(),
+        NOW,
+        ActAuthor::default(),
+    );
     assert!(back.await.unwrap());
     open(&db, &ann, "s4", NOW).await;
     let disabled = ManagerChange {
@@ -192,14 +249,22 @@ pub async fn a_session_ends_idle_in_all_or_when_a_manager_has_too_many(db: Datab
     assert!(goes_on(&db, "n0", idle).await);
     let sessions = db.store.manager_sessions(ann.id, idle).await.unwrap();
     assert_eq!(sessions.len(), MANAGER_SESSIONS_MAX);
-    let end = |id| db.store.end_manager_sessions(ann.id, Some(id));
+    let end = |id| {
+        db.store
+            .end_manager_sessions(ann.id, Some(id), NOW, ActAuthor::default())
+    };
     assert!(end(sessions[0].id).await.unwrap());
     assert!(!end(sessions[0].id).await.unwrap(), "it has ended");
-    let of_another = db
-        .store
-        .end_manager_sessions(unknown(), Some(sessions[1].id));
+    let of_another =
+        db.store
+            .end_manager_sessions(unknown(), Some(sessions[1].id), NOW, ActAuthor::default());
     assert!(!of_another.await.unwrap());
-    assert!(db.store.end_manager_sessions(ann.id, None).await.unwrap());
+    assert!(
+        db.store
+            .end_manager_sessions(ann.id, None, NOW, ActAuthor::default())
+            .await
+            .unwrap()
+    );
     assert_eq!(db.store.manager_sessions(ann.id, idle).await.unwrap(), []);
 }
 
