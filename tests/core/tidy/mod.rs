@@ -351,6 +351,14 @@ fn every_migration_exists_for_both_databases_and_both_ways() {
         .symmetric_difference(&postgresql)
         .map(|name| format!("{name}: for one database only"))
         .collect();
+    // What stands before the underscore is the version: of two migrations that share it one is never
+    // run.
+    let mut versions = BTreeSet::new();
+    for name in &sqlite {
+        if !versions.insert(name.split('_').next()) {
+            offenders.push(format!("{name}: another has its version"));
+        }
+    }
     for name in sqlite.union(&postgresql) {
         let dated = name.len() > 11
             && name.char_indices().take(11).all(|(at, c)| match at {
