@@ -141,6 +141,25 @@
 //! the number in the store and reads the modes again, as with standings. `domain/checks.rs` refuses
 //! what the modes do not let pass.
 //!
+//! # The life of an operator's request
+//!
+//! `http/routes.rs` is the table of all URLs: method, path, what it requires, handler.
+//!
+//! 1. `http/gate.rs` finds who asks: a manager by its session (`http/manager_sessions.rs`, read from
+//!    the store each time, so that a session that ended on one node has ended on all), an API token
+//!    (`http/api_tokens.rs`), or the token of the configuration. It refuses what the roles of
+//!    `domain/operator.rs` do not grant, and a change that a page of another site may have caused
+//!    (`http/page_origin.rs`). `http/attempts.rs` has refusals and failed logins in the audit.
+//! 2. The handler takes a [`domain::Actor`] along: an action goes the way above; any other change
+//!    (coins, gifts, tokens, managers) adds its row of the audit in its own transaction
+//!    (`storage/queries/audit_rows.rs`).
+//! 3. About a second later `actors/audit_sealer.rs` of one node has the rows sealed in a chain of
+//!    hashes (`storage/audit_chain.rs`), which `liveroom audit` checks.
+//!
+//! The console at `/admin/` (`http/console`) is a page over these URLs. Its live feed takes another
+//! way, because it is a WebSocket: `transport/feed.rs`, let in by `http/feed.rs`, fed by
+//! `actors/consoles`.
+//!
 //! # Many nodes
 //!
 //! Nodes are equal and share two things: PostgreSQL, which alone decides about coins, and Redis,
@@ -286,6 +305,9 @@
 //! | presence, online | the users with at least one member, over all nodes | [`domain::PresenceLadder`] |
 //! | grace | the time that a user stays online after its last connection was lost | `domain/member.rs` |
 //! | command, reply, event | a client asks; one answer; a change that all members receive | `domain` |
+//! | manager | an operator with an account; it has a role, and perhaps may administer | `domain/operator.rs` |
+//! | operator | whoever acts at the operators' URLs: a manager, an API token, the token of the configuration | [`domain::Actor`] |
+//! | seal | the hash over a range of rows of the audit and over the seal before | `storage/audit_chain.rs` |
 //! | action | a change of a room that is neither comment nor gift, stored with its audit row | `actors/operations.rs` |
 //! | control | an entry of a room's log that only nodes see, without an offset; a kick, a standing | [`domain::Control`] |
 //! | sanction | a mute, ban or shadow: one row, with a scope and an end | [`domain::Sanction`] |
