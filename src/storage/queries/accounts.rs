@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use diesel::define_sql_function;
 use diesel::dsl::{exists, sql};
+use diesel::expression::{ValidGrouping, is_aggregate};
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
@@ -32,15 +34,36 @@ const TOKENS_SINCE_MAX: i64 = 10_000;
 /// Accounts whose skeletons are filled in by one transaction.
 const FILL_ROWS: i64 = 500;
 
+/// The condition of the index over sanctions of the site. SQLite does not match the index with bound
+/// values; and a statement with `sql` is parsed anew each time, which each check of a token would pay
+/// for.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct HoldsOnSite;
+
+impl Expression for HoldsOnSite {
+    type SqlType = Bool;
+}
+
+impl<Source> AppearsOnTable<Source> for HoldsOnSite {}
+impl<Source> SelectableExpression<Source> for HoldsOnSite {}
+
+impl ValidGrouping<()> for HoldsOnSite {
+    type IsAggregate = is_aggregate::Never;
+}
+
+impl<DB: diesel::backend::Backend> QueryFragment<DB> for HoldsOnSite {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("(sanctions.lifted_at IS NULL AND sanctions.scope = 'site')");
+        Ok(())
+    }
+}
+
 /// Whether a sanction of the site that is not lifted names the user of the row.
 macro_rules! is_sanctioned {
     () => {
         exists(
             sanctions::table
-                // The condition of the index, which SQLite does not match with bound values.
-                .filter(sql::<Bool>(
-                    "sanctions.lifted_at IS NULL AND sanctions.scope = 'site'",
-                ))
+                .filter(HoldsOnSite)
                 .filter(sanctions::user_id.eq(users::id)),
         )
     };
