@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use actix_web::{HttpRequest, web};
 
 use crate::auth::AuthError;
-use crate::domain::{BucketRate, Disconnect, NICKNAME_CHARS, Nickname, Timestamp, UserId};
+use crate::domain::{BucketRate, NICKNAME_CHARS, Nickname, Timestamp, UserId};
 use crate::storage::{ProfileChange, ProfileOutcome};
 
 use super::ApiState;
@@ -13,8 +13,8 @@ use super::error::{ApiError, ApiResult, ok};
 use super::fields::{RequestBody, at_most_chars};
 use super::signed_in::SignedIn;
 use super::tries::{KeyedBuckets, take_of_user};
-use super::users::{authenticate, bad_name, new_password};
-use super::views::{SessionView, UserView};
+use super::users::{authenticate, bad_name, begin_session, new_password};
+use super::views::UserView;
 
 /// Longest address of an avatar, in characters.
 const AVATAR_CHARS_MAX: usize = 500;
@@ -137,14 +137,5 @@ pub async fn change_password(
         // By another request, since it was compared.
         return Err(ApiError::Refused("密码错误"));
     }
-    origin.remember(&state, user.id).await?;
-    let started = state.auth.start_session(&user).await;
-    let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
-    state
-        .cluster_control
-        .revoke(user.id, Disconnect::Unauthorized);
-    ok(SessionView {
-        user: user.into(),
-        token,
-    })
+    begin_session(&state, user, origin).await
 }

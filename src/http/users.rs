@@ -10,7 +10,7 @@ use crate::auth::{AuthError, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::domain::{
     Disconnect, NameFault, Timestamp, USERNAME_CHARS, UserId, Username, canonical_name,
 };
-use crate::storage::{Credentials, StoreError};
+use crate::storage::{Credentials, StoreError, User};
 
 use super::error::{ApiError, ApiResult, ok};
 use super::fields::{Fields, RequestBody};
@@ -104,9 +104,14 @@ pub async fn login(
     if !state.auth.is_usable(&user).await? {
         return Err(AuthError::Disabled.into());
     }
+    begin_session(&state, user, origin).await
+}
+
+/// Begins the one session of a user whose password was compared, which ends the one before.
+pub(super) async fn begin_session(state: &ApiState, user: User, origin: LoginOrigin) -> ApiResult {
     // First, since a login that was not remembered may be tried again, and a token that was
     // replaced is gone.
-    origin.remember(&state, user.id).await?;
+    origin.remember(state, user.id).await?;
     let started = state.auth.start_session(&user).await;
     // A call that failed may have been done all the same: then the sessions find out themselves.
     let token = started.inspect_err(|_| state.cluster_control.recheck(user.id))?;
