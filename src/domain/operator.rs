@@ -20,6 +20,16 @@ impl Actor {
             Self::User(user) => Principal::User(user),
         }
     }
+
+    /// The kind of the actor and its id, as the audit has them. Stored: never change a word.
+    pub const fn kind_and_id(self) -> (&'static str, i64) {
+        match self {
+            Self::Operator(OperatorId::Config) => ("operator", 0),
+            Self::Operator(OperatorId::Manager(manager)) => ("manager", manager.get()),
+            Self::Operator(OperatorId::Token(token)) => ("token", token.get()),
+            Self::User(user) => ("user", user.get()),
+        }
+    }
 }
 
 /// One of the operators.

@@ -111,7 +111,7 @@ impl Attempts {
         code: &'static str,
     ) {
         let actor = Actor::Operator(operator.id);
-        let (kind, id) = operator.columns();
+        let (kind, id) = Actor::Operator(operator.id).kind_and_id();
         let now = self.clock.now();
         if self.refusals.take((kind, id), now).is_err() {
             self.count(Counted::Refused(kind, id), Some(address), Some(actor));

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::domain::{LiveId, Permission, Timestamp};
+use crate::domain::{Actor, LiveId, Permission, Timestamp};
 use crate::storage::{AuditEntry, AuditFilter, AuditPosition, Store};
 
 use super::ApiState;
@@ -104,7 +104,7 @@ impl AuditQuery {
             return Err(ApiError::BadParameter("from must be before to"));
         }
         if !operator.permissions.contains(Permission::Administer) {
-            let (kind, id) = operator.columns();
+            let (kind, id) = Actor::Operator(operator.id).kind_and_id();
             let is_others = filter
                 .actor_kind
                 .as_deref()
@@ -270,7 +270,7 @@ impl From<AuditEntry> for AuditEntryView {
     fn from(entry: AuditEntry) -> Self {
         Self {
             id: entry.id,
-            at_ms: entry.at.0,
+            at_ms: entry.at,
             live_id: entry.live_id(),
             target: entry.target_id.map(|id| TargetView::of(&entry.action, id)),
             actor: ActorView {
@@ -358,8 +358,8 @@ fn cells(entry: AuditEntry) -> Vec<Cell> {
     };
     vec![
         Cell::Number(entry.id),
-        Cell::Number(entry.at.0),
-        written_time(entry.at).into(),
+        Cell::Number(entry.at),
+        written_time(Timestamp(entry.at)).into(),
         Cell::Text(entry.actor_kind),
         Cell::Number(entry.actor_id),
         Cell::Text(entry.role),

@@ -48,15 +48,6 @@ impl Operator {
         operator.ok_or_else(|| ApiError::Fault("no operator behind this URL".to_owned()))
     }
 
-    /// `actor_kind` and `actor_id` of the operator's rows in the audit.
-    pub fn columns(&self) -> (&'static str, i64) {
-        match self.id {
-            OperatorId::Config => ("operator", 0),
-            OperatorId::Manager(manager) => ("manager", manager.get()),
-            OperatorId::Token(token) => ("token", token.get()),
-        }
-    }
-
     /// The author of a change that is no [`Action`], from this address.
     pub fn author(&self, address: IpAddr, reason: Option<String>) -> ActAuthor {
         ActAuthor {

@@ -17,7 +17,8 @@ use std::fmt;
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::schema::{audit, audit_seals};
+use super::audit_log::AuditEntry;
+use super::schema::audit_seals;
 use crate::domain::Timestamp;
 
 /// Rows of one seal at most: as many are read and hashed in one go, some milliseconds.
@@ -130,29 +131,7 @@ impl fmt::Display for ChainFault {
     }
 }
 
-/// A row of the audit as it is stored, in the order of its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = audit)]
-pub(super) struct StoredAuditRow {
-    pub id: i64,
-    pub at: i64,
-    pub actor_kind: String,
-    pub actor_id: i64,
-    pub role: String,
-    pub address: Option<String>,
-    pub scope: String,
-    pub scope_id: Option<i64>,
-    pub action: String,
-    pub target_id: Option<i64>,
-    pub arguments: String,
-    pub before: Option<String>,
-    pub after: Option<String>,
-    pub reason: Option<String>,
-    pub request_id: Option<String>,
-    pub result: String,
-}
-
-impl StoredAuditRow {
+impl AuditEntry {
     /// Of all columns in their order. Each says how long it is, so that no two rows have one
     /// encoding.
     pub(super) fn digest(&self) -> Hash {
@@ -202,7 +181,7 @@ impl Seal {
     /// ids.
     pub(super) fn after(
         last: Option<&Self>,
-        rows: &[StoredAuditRow],
+        rows: &[AuditEntry],
         to_id: i64,
         at: Timestamp,
     ) -> Self {
@@ -258,7 +237,7 @@ impl Seal {
     }
 
     /// Compares the rows that are there now, all of its range, with those that were sealed.
-    pub(super) fn compare(&self, rows: &[StoredAuditRow], report: &mut ChainReport) {
+    pub(super) fn compare(&self, rows: &[AuditEntry], report: &mut ChainReport) {
         let mut sealed: BTreeMap<i64, &[u8]> = BTreeMap::new();
         for leaf in self.leaves.chunks_exact(LEAF_BYTES) {
             let (id, digest) = leaf.split_at(ID_BYTES);
@@ -289,8 +268,8 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn row(id: i64) -> StoredAuditRow {
-        StoredAuditRow {
+    fn row(id: i64) -> AuditEntry {
+        AuditEntry {
             id,
             at: 1,
             actor_kind: "user".to_owned(),
@@ -311,8 +290,8 @@ mod tests {
     }
 
     /// Each column changed alone, and values moved from one column to the next.
-    fn changed_rows() -> Vec<StoredAuditRow> {
-        let change = |change: fn(&mut StoredAuditRow)| {
+    fn changed_rows() -> Vec<AuditEntry> {
+        let change = |change: fn(&mut AuditEntry)| {
             let mut row = row(1);
             change(&mut row);
             row
@@ -342,7 +321,7 @@ mod tests {
     #[test]
     fn a_digest_depends_on_every_column() {
         let rows = changed_rows();
-        let mut digests: Vec<Hash> = rows.iter().map(StoredAuditRow::digest).collect();
+        let mut digests: Vec<Hash> = rows.iter().map(AuditEntry::digest).collect();
         digests.push(row(1).digest());
         digests.sort_unstable();
         digests.dedup();
@@ -391,7 +370,7 @@ mod tests {
         let mut report = ChainReport::default();
         seal.compare(&[row(1), row(2), row(4)], &mut report);
         assert!(report.holds());
-        let changed = StoredAuditRow {
+        let changed = AuditEntry {
             reason: Some("another".to_owned()),
             ..row(2)
         };

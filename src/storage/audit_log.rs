@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::audit_chain::StoredAuditRow;
+use diesel::prelude::*;
+
+use super::schema::audit;
 use crate::domain::{LiveId, Timestamp};
 
 /// Rows that are read for one page at most. Filters that find few rows among many end a page there,
@@ -65,7 +67,7 @@ impl AuditFilter {
     }
 
     /// Whether a row is asked for, whatever its time.
-    pub(super) fn matches(&self, row: &StoredAuditRow) -> bool {
+    pub(super) fn matches(&self, row: &AuditEntry) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == found)
         };
@@ -97,11 +99,14 @@ pub struct AuditPosition {
     pub id: i64,
 }
 
-/// A row of the audit. Texts that are JSON are kept as they were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A row of the audit as it is stored, in the order of its columns. Texts that are JSON are kept as
+/// they were written.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = audit)]
 pub struct AuditEntry {
     pub id: i64,
-    pub at: Timestamp,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
     /// `operator` (the configured token), `manager`, `token` or `user`.
     pub actor_kind: String,
     /// 0 for the configured token, and for a manager who is not known: somebody who failed to log
@@ -126,47 +131,6 @@ pub struct AuditEntry {
 impl AuditEntry {
     pub fn live_id(&self) -> Option<i64> {
         self.scope_id.filter(|_| self.scope == LIVE)
-    }
-}
-
-impl From<StoredAuditRow> for AuditEntry {
-    fn from(row: StoredAuditRow) -> Self {
-        let StoredAuditRow {
-            id,
-            at,
-            actor_kind,
-            actor_id,
-            role,
-            address,
-            scope,
-            scope_id,
-            action,
-            target_id,
-            arguments,
-            before,
-            after,
-            reason,
-            request_id,
-            result,
-        } = row;
-        Self {
-            id,
-            at: Timestamp(at),
-            actor_kind,
-            actor_id,
-            role,
-            address,
-            scope,
-            scope_id,
-            action,
-            target_id,
-            arguments,
-            before,
-            after,
-            reason,
-            request_id,
-            result,
-        }
     }
 }
 

@@ -18,16 +18,6 @@ pub(super) const USER_DISABLED: i16 = 0;
 /// `lives.status` of lives that take gifts: on air and paused.
 pub(super) const LIVE_OPEN: [i16; 2] = [LiveStatus::OnAir.code(), LiveStatus::Paused.code()];
 
-/// `actor_kind` and `actor_id` of a row of the audit.
-pub(super) fn actor_columns(actor: Actor) -> (&'static str, i64) {
-    match actor {
-        Actor::Operator(OperatorId::Config) => ("operator", 0),
-        Actor::Operator(OperatorId::Manager(manager)) => ("manager", manager.get()),
-        Actor::Operator(OperatorId::Token(token)) => ("token", token.get()),
-        Actor::User(user) => ("user", user.get()),
-    }
-}
-
 /// The actor that a row of the audit names by these columns; `None`: no version of this program
 /// wrote them.
 pub(super) fn actor_of(kind: &str, id: i64) -> Option<Actor> {

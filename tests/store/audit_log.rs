@@ -83,7 +83,7 @@ async fn pages_follow_each_other_in_the_order_of_time_without_gap_or_repeat(db: 
     let order: Vec<(i64, i64)> = whole
         .entries
         .iter()
-        .map(|entry| (entry.at.0, entry.id))
+        .map(|entry| (entry.at, entry.id))
         .collect();
     assert!(order.is_sorted_by(|one, next| one > next), "{order:?}");
     let expected: Vec<i64> = order.iter().map(|(_, id)| *id).collect();

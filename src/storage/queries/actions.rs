@@ -22,7 +22,7 @@ use crate::domain::{
     LiveId, LiveStatus, Pin, Principal, Reject, SanctionOrder, Scope, Subject, Timestamp, UserId,
 };
 use crate::storage::actions::Changed;
-use crate::storage::rows::{USER_ENABLED, actor_columns, actor_of};
+use crate::storage::rows::{USER_ENABLED, actor_of};
 use crate::storage::schema::{audit, pending_actions};
 use crate::storage::{ActionRecord, AuditRow, Change, PendingAction, Performed, StoreError, User};
 
@@ -632,7 +632,7 @@ async fn earlier(
     let Some(request_id) = &record.request_id else {
         return Ok(None);
     };
-    let (actor_kind, actor_id) = actor_columns(record.actor);
+    let (actor_kind, actor_id) = record.actor.kind_and_id();
     Ok(audit::table
         .filter(audit::actor_kind.eq(actor_kind))
         .filter(audit::actor_id.eq(actor_id))

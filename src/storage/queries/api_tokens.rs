@@ -9,7 +9,7 @@ use super::super::{Backend, Conn};
 use super::audit_rows;
 use crate::domain::{Actor, Permission, Timestamp, TokenId};
 use crate::storage::error::require_storable;
-use crate::storage::rows::{actor_columns, actor_of};
+use crate::storage::rows::actor_of;
 use crate::storage::schema::api_tokens;
 use crate::storage::{
     API_TOKEN_USE_MS, API_TOKENS_MAX, ActAuthor, ApiToken, ApiTokenStore, AuditRow, NewApiToken,
@@ -94,7 +94,7 @@ async fn add(
     if count >= API_TOKENS_MAX {
         return Ok(None);
     }
-    let (kind, id) = actor_columns(Actor::Operator(token.created_by));
+    let (kind, id) = Actor::Operator(token.created_by).kind_and_id();
     let scopes: Vec<_> = token.scopes.iter().map(Permission::name).collect();
     let mut created = AuditRow {
         after: Some(json!({

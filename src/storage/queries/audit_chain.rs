@@ -6,11 +6,9 @@ use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use crate::domain::Timestamp;
-use crate::storage::StoreError;
-use crate::storage::audit_chain::{
-    ChainFault, ChainReport, SEAL_ROWS_MAX, Seal, SealHead, StoredAuditRow,
-};
+use crate::storage::audit_chain::{ChainFault, ChainReport, SEAL_ROWS_MAX, Seal, SealHead};
 use crate::storage::schema::{audit, audit_seals};
+use crate::storage::{AuditEntry, StoreError};
 
 /// Seals that are checked with one read of them; each may have 40 KiB.
 const SEALS_PAGE: i64 = 16;
@@ -49,7 +47,7 @@ pub async fn unsealed(
     conn: &mut Conn,
     last: Option<&Seal>,
     to_id: i64,
-) -> Result<Vec<StoredAuditRow>, StoreError> {
+) -> Result<Vec<AuditEntry>, StoreError> {
     rows(conn, Seal::next_id(last), to_id, SEAL_ROWS_MAX.into()).await
 }
 
@@ -58,12 +56,12 @@ async fn rows(
     from_id: i64,
     to_id: i64,
     max: i64,
-) -> Result<Vec<StoredAuditRow>, StoreError> {
+) -> Result<Vec<AuditEntry>, StoreError> {
     Ok(audit::table
         .filter(audit::id.between(from_id, to_id))
         .order(audit::id)
         .limit(max)
-        .select(StoredAuditRow::as_select())
+        .select(AuditEntry::as_select())
         .load(conn)
         .await?)
 }

@@ -7,9 +7,8 @@ use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 
 use super::Conn;
 use crate::storage::StoreError;
-use crate::storage::audit_chain::StoredAuditRow;
 use crate::storage::audit_log::{
-    AUDIT_SCANNED_MAX, AuditFilter, AuditKey, AuditPage, AuditPosition, LIVE,
+    AUDIT_SCANNED_MAX, AuditEntry, AuditFilter, AuditKey, AuditPage, AuditPosition, LIVE,
 };
 use crate::storage::schema::audit;
 
@@ -45,7 +44,7 @@ pub async fn page(
                 id: row.id,
             });
             if filter.matches(&row) {
-                page.entries.push(row.into());
+                page.entries.push(row);
             }
         }
         if is_last {
@@ -62,7 +61,7 @@ async fn chunk_before(
     filter: &AuditFilter,
     before: Option<AuditPosition>,
     max: u32,
-) -> Result<Vec<StoredAuditRow>, StoreError> {
+) -> Result<Vec<AuditEntry>, StoreError> {
     let mut query = found_by(filter);
     if let Some(AuditPosition { at, id }) = before {
         query = query.filter(audit::at.lt(at).or(audit::id.lt(id)));
@@ -92,7 +91,7 @@ async fn chunk_before(
     };
     Ok(query
         .limit(max.into())
-        .select(StoredAuditRow::as_select())
+        .select(AuditEntry::as_select())
         .load(conn)
         .await?)
 }

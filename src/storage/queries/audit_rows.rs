@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::Conn;
 use super::action_columns::scope_columns;
-use crate::domain::{ActionId, RequestId};
+use crate::domain::{ActionId, Actor, RequestId};
 use crate::storage::error::require_storable;
-use crate::storage::rows::actor_columns;
 use crate::storage::schema::audit;
 use crate::storage::{AuditRow, StoreError};
 
@@ -18,7 +17,7 @@ const NOBODY: (&str, i64) = ("manager", 0);
 /// Adds a row, in the transaction of the change; `None` if its `request_id` names another that is
 /// there.
 pub async fn insert(conn: &mut Conn, row: &AuditRow) -> Result<Option<ActionId>, StoreError> {
-    let (actor_kind, actor_id) = row.actor.map_or(NOBODY, actor_columns);
+    let (actor_kind, actor_id) = row.actor.map_or(NOBODY, Actor::kind_and_id);
     let (scope, scope_id) = scope_columns(row.scope);
     require_storable(&[&row.action, row.reason.as_deref().unwrap_or_default()])?;
     let json = |value: &Option<Value>| value.as_ref().map(Value::to_string);
